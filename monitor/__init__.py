@@ -1,0 +1,3 @@
+"""driftdeck: watches machine-learning models in production."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,352 @@
+"""Validate, spool, acknowledge. What is refused is kept with its reason; nothing acknowledged is ever lost."""
+
+import hashlib
+import json
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from monitor import __version__
+from monitor.errors import Conflict, NotFound, TooLarge, UnsupportedMedia
+from monitor.event import MAX_NAME, RAW_SAMPLE, Event, Refusal, Refused, TimeBounds, decode, parse_event
+from monitor.label import Label, parse_label
+from monitor.plugins import load
+from monitor.rows import Shaped, from_events, from_table, labels_from_table
+from monitor.schema import ModelSchema
+from monitor.spool import Spool
+
+MAX_REFUSALS_SHOWN = 100
+JSON_TYPES = ("application/x-ndjson", "application/jsonl", "application/json")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one request came to; `durable` is done when all of it is on disk."""
+
+    accepted: int
+    refused: int
+    refusals: Sequence[Refusal]
+    durable: "Future[None]"
+
+    def body(self) -> dict[str, Any]:
+        """The JSON answer: counts, and the first refusals with their reasons."""
+        shown = [{"line": r.line, "event_id": r.event_id, "reason": r.reason} for r in self.refusals[:MAX_REFUSALS_SHOWN]]
+        return {"accepted": self.accepted, "refused": self.refused, "refusals": shown}
+
+
+@dataclass
+class _Part:
+    """The rows of one request for one model."""
+
+    raw: list[bytes] = field(default_factory=list)
+    parsed: list[tuple[int, Event]] = field(default_factory=list)
+
+
+class Collector:
+    """Takes request bodies and files' tables; safe from several threads."""
+
+    def __init__(
+        self,
+        spool: Spool,
+        schemas: dict[str, ModelSchema],
+        *,
+        bounds: TimeBounds | None = None,
+        max_rows: int = 10_000,
+        max_models: int = 1000,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        known_key: Callable[[str], tuple[str, str] | None] = lambda _: None,
+    ) -> None:
+        self.spool = spool
+        self.schemas = schemas
+        self.bounds = bounds or TimeBounds()
+        self.max_rows, self.max_models = max_rows, max_models
+        self.clock = clock
+        self.received = self.accepted = self.refused = 0
+        self._known_key = known_key
+        self._answers: dict[str, tuple[str, Answer]] = {}
+        self._lock = threading.Lock()
+        self._last: ModelSchema | None = None
+
+    def events(self, body: bytes, media_type: str, key: str | None = None, model: str | None = None, options: dict[str, Any] | None = None) -> Answer:
+        """Take a body of events of any supported Content-Type. `model` names that of a table without a model column."""
+        return self._once(key, body, lambda: self._events(body, media_type, model, options or {}))
+
+    def labels(self, body: bytes, media_type: str, key: str | None = None, model: str | None = None) -> Answer:
+        """Take a body of labels of any supported Content-Type."""
+        return self._once(key, body, lambda: self._labels(body, media_type, model))
+
+    # -- each body once -------------------------------------------------------------------------------------------
+
+    def _once(self, key: str | None, body: bytes, take: Callable[[], "_Taken"]) -> Answer:
+        digest = hashlib.sha256(body).hexdigest() if key else ""
+        with self._lock:
+            if key:
+                earlier = self._answers.get(key) or self._stored(key)
+                if earlier is not None:
+                    if earlier[0] != digest:
+                        raise Conflict(f"Idempotency-Key {key[:60]!r} was used for another body; send a new key")
+                    return earlier[1]
+            taken = take()
+            if taken.rows > self.max_rows:
+                raise TooLarge(f"{taken.rows} rows in one request; at most {self.max_rows}, send smaller batches")
+            answer = self._append(taken, key, digest)
+            if key:
+                self._answers[key] = (digest, answer)
+                answer.durable.add_done_callback(lambda done: done.exception() and self._answers.pop(key, None))
+                if len(self._answers) > 10_000:
+                    self._answers.pop(next(iter(self._answers)))
+            self.received += answer.accepted + answer.refused
+            self.accepted += answer.accepted
+            self.refused += answer.refused
+            return answer
+
+    def _stored(self, key: str) -> tuple[str, Answer] | None:
+        found = self._known_key(key)
+        if found is None:
+            return None
+        done: Future[None] = Future()
+        done.set_result(None)
+        body = json.loads(found[1])
+        refusals = [Refusal(r["line"], r["event_id"], r["reason"]) for r in body["refusals"]]
+        return found[0], Answer(body["accepted"], body["refused"], refusals, done)
+
+    def _append(self, taken: "_Taken", key: str | None, digest: str) -> Answer:
+        """Write all frames of a request; the last one carries its key, so that a torn request is not taken for done."""
+        answer = Answer(taken.accepted, len(taken.refusals), taken.refusals, Future())
+        at = self.clock().isoformat()
+        frames = list(taken.frames)
+        if taken.refusals:
+            frames.append(_refused_frame(taken.kind, taken.refusals))
+        if key:
+            frames.append(({"kind": "key", "key": key, "hash": digest, "answer": json.dumps(answer.body())}, b""))
+        durable: Future[None] = Future()
+        durable.set_result(None)
+        for model, schema in taken.schemas.items():
+            self.spool.append({"kind": "schema", "schema": schema.to_dict(), "at": at}, b"")
+            self.schemas[model] = schema
+        for header, payload in frames:
+            durable = self.spool.append({**header, "at": at, "v": __version__}, payload)
+        return Answer(answer.accepted, answer.refused, answer.refusals, durable)
+
+    # -- events ---------------------------------------------------------------------------------------------------
+
+    def _events(self, body: bytes, media_type: str, model: str | None, options: dict[str, Any]) -> "_Taken":
+        now = self.clock()
+        bounds = options.get("bounds", self.bounds)
+        if media_type in JSON_TYPES:
+            return self._event_lines(split_lines(body, media_type), now, bounds, model)
+        chunk = source_for(media_type).read_bytes(body)
+        taken = _Taken("events", chunk.table.num_rows + len(chunk.refusals), list(chunk.refusals))
+        for name, part, first in by_model(chunk.table, model, chunk.first_line):
+            self._check_new_model(name, taken.schemas)
+            schema = self.schemas.get(name) or ModelSchema(name)
+            taken.shaped(schema, from_table(part, schema, now, bounds, first, options.get("features")))
+        return taken
+
+    def _event_lines(self, lines: Iterable[tuple[int, bytes]], now: datetime, bounds: TimeBounds, model: str | None) -> "_Taken":
+        parts: dict[str, _Part] = {}
+        taken = _Taken("events")
+        earliest, latest = bounds.around(now)
+        schema = self._last
+        for number, line in lines:
+            taken.rows += 1
+            event = None if schema is None else _fast(schema, line)
+            if event is None:
+                schema = self._last = self._schema_of(line)
+                event = None if schema is None else _fast(schema, line)
+            if event is not None and schema is not None and earliest <= event.ts <= latest and event.event_id.isascii():
+                parts.setdefault(schema.model, _Part()).raw.append(line)
+                continue
+            # the thorough path finds out whether the line is good after all, and says what is wrong
+            parsed = self._thorough(number, line, now, bounds, model, taken)
+            if parsed is not None:
+                parts.setdefault(parsed.model, _Part()).parsed.append((number, parsed))
+        for name, part in parts.items():
+            self._take_part(name, part, taken)
+        return taken
+
+    def _schema_of(self, line: bytes) -> ModelSchema | None:
+        try:
+            schema = self.schemas.get(_peek.decode(line).model)
+        except ValueError:
+            return None
+        return schema if schema is not None and schema.plain else None
+
+    def _thorough(self, number: int, line: bytes, now: datetime, bounds: TimeBounds, model: str | None, taken: "_Taken") -> Event | None:
+        raw: Any = None
+        try:
+            raw = decode(line)
+            if model is not None and isinstance(raw, dict):
+                raw.setdefault("model", model)
+            event = parse_event(raw, now, bounds)
+            self._check_new_model(event.model, taken.schemas)
+            return event
+        except Refused as reason:
+            taken.refusals.append(refusal(number, raw, str(reason), line))
+            return None
+
+    def _take_part(self, name: str, part: _Part, taken: "_Taken") -> None:
+        schema = self.schemas.get(name) or ModelSchema(name)
+        if part.raw:
+            header = {"kind": "events", "format": "lines", "model": name, "rows": len(part.raw)}
+            taken.frames.append((header, b"\n".join(part.raw) + b"\n"))
+            taken.accepted += len(part.raw)
+        if part.parsed:
+            try:
+                grown = schema.grown(event for _, event in part.parsed)
+            except Refused as reason:
+                taken.refusals += [Refusal(n, e.event_id, str(reason), model=name) for n, e in part.parsed]
+                return
+            taken.shaped(schema, from_events(part.parsed, grown))
+
+    def _check_new_model(self, name: str, coming: dict[str, ModelSchema]) -> None:
+        known = len(self.schemas.keys() | coming.keys())
+        if name not in self.schemas and name not in coming and known >= self.max_models:
+            raise Refused(f"there are {known} models already; raise limits.max_models to add {name[:40]!r}")
+
+    # -- labels ---------------------------------------------------------------------------------------------------
+
+    def _labels(self, body: bytes, media_type: str, model: str | None) -> "_Taken":
+        now = self.clock()
+        if media_type in JSON_TYPES:
+            return self._label_lines(split_lines(body, media_type), now, model)
+        chunk = source_for(media_type).read_bytes(body)
+        taken = _Taken("labels", chunk.table.num_rows + len(chunk.refusals), list(chunk.refusals))
+        for name, part, first in by_model(chunk.table, model, chunk.first_line):
+            table, refused = labels_from_table(part, name, now, self.bounds, first)
+            taken.refusals += refused
+            taken.labels(name, table)
+        return taken
+
+    def _label_lines(self, lines: Iterable[tuple[int, bytes]], now: datetime, model: str | None) -> "_Taken":
+        taken = _Taken("labels")
+        found: dict[str, list[Label]] = {}
+        for number, line in lines:
+            taken.rows += 1
+            raw: Any = None
+            try:
+                raw = decode(line)
+                if model is not None and isinstance(raw, dict):
+                    raw.setdefault("model", model)
+                label = parse_label(raw, now, self.bounds)
+                found.setdefault(label.model, []).append(label)
+            except Refused as reason:
+                taken.refusals.append(refusal(number, raw, str(reason), line))
+        for name, labels in found.items():
+            table = pa.table(
+                {
+                    "event_id": [x.event_id for x in labels],
+                    "label": [x.label for x in labels],
+                    "ts": pa.array([x.ts.astimezone(UTC).replace(tzinfo=None) for x in labels], pa.timestamp("us")),
+                }
+            )
+            taken.labels(name, table)
+        return taken
+
+
+@dataclass
+class _Taken:
+    """A request read, not yet written: frames to append, schemas that grew, what was refused."""
+
+    kind: str
+    rows: int = 0
+    refusals: list[Refusal] = field(default_factory=list)
+    accepted: int = 0
+    frames: list[tuple[dict[str, Any], bytes]] = field(default_factory=list)
+    schemas: dict[str, ModelSchema] = field(default_factory=dict)
+
+    def shaped(self, before: ModelSchema, shaped: Shaped) -> None:
+        """Add rows in columns, and their schema if it grew."""
+        self.refusals += shaped.refusals
+        if shaped.schema is not before or before.prediction == "unknown":
+            self.schemas[shaped.schema.model] = shaped.schema
+        if shaped.table.num_rows:
+            header = {"kind": "events", "format": "arrow", "model": shaped.schema.model, "rows": shaped.table.num_rows}
+            self.frames.append((header, to_ipc(shaped.table)))
+            self.accepted += shaped.table.num_rows
+
+    def labels(self, model: str, table: pa.Table) -> None:
+        """Add labels of one model."""
+        if table.num_rows:
+            self.frames.append(({"kind": "labels", "model": model, "rows": table.num_rows}, to_ipc(table)))
+            self.accepted += table.num_rows
+
+
+class _ModelOnly(msgspec.Struct):
+    model: str
+
+
+_peek = msgspec.json.Decoder(_ModelOnly)
+
+
+def _fast(schema: ModelSchema, line: bytes) -> Any:
+    """The event in a line that fits the schema as it is, else None."""
+    try:
+        return schema.decoder.decode(line)
+    except (ValueError, RecursionError):
+        return None
+
+
+def refusal(line: int, raw: Any, reason: str, text: bytes) -> Refusal:
+    """The refusal of one record, with its id and model as far as they can be read."""
+    known = raw if isinstance(raw, dict) else {}
+    id_, model = known.get("event_id"), known.get("model")
+    return Refusal(
+        line,
+        id_[:128].encode("utf-8", "replace").decode() if isinstance(id_, str) else None,
+        reason.encode("utf-8", "replace").decode(),
+        text[:RAW_SAMPLE].decode("utf-8", "replace"),
+        model[:MAX_NAME].encode("utf-8", "replace").decode() if isinstance(model, str) else "",
+    )
+
+
+def split_lines(body: bytes, media_type: str) -> list[tuple[int, bytes]]:
+    """(number, line) of every record: NDJSON lines, or the items of a JSON array, or one object."""
+    if media_type == "application/json":
+        return load("sources")["jsonl"].split_array(body)
+    return [(i, line) for i, line in enumerate(body.split(b"\n"), 1) if line and not line.isspace()]
+
+
+def source_for(media_type: str) -> Any:
+    """The source that reads a Content-Type. Raises UnsupportedMedia, naming the known ones."""
+    sources = load("sources").values()
+    for source in sources:
+        if media_type in source.MEDIA_TYPES:
+            return source
+    known = ", ".join(sorted(t for source in sources for t in source.MEDIA_TYPES))
+    raise UnsupportedMedia(f"Content-Type {media_type or '(none)'!r} is not known; use one of: {known}")
+
+
+def by_model(table: pa.Table, model: str | None, first_line: int) -> Iterable[tuple[str, pa.Table, int]]:
+    """(model, rows, line of the first) for each model of a table; all of it when `model` is given."""
+    if model is not None:
+        return [(model, table.drop_columns(["model"]) if "model" in table.column_names else table, first_line)]
+    if "model" not in table.column_names:
+        raise NotFound("the table has no column `model`; add one, or ?model=NAME to the address")
+    names = [n for n in pc.unique(table["model"]).to_pylist() if n]
+    if len(names) == 1 and table["model"].null_count == 0:
+        return [(str(names[0]), table.drop_columns(["model"]), first_line)]
+    return [(str(n), table.filter(pc.equal(table["model"], n)).drop_columns(["model"]), first_line) for n in names]
+
+
+def to_ipc(table: pa.Table) -> bytes:
+    """An Arrow IPC stream."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return sink.getvalue().to_pybytes()
+
+
+def _refused_frame(kind: str, refusals: Sequence[Refusal]) -> tuple[dict[str, Any], bytes]:
+    by_name: dict[str, int] = {}
+    for r in refusals:
+        by_name[r.model] = by_name.get(r.model, 0) + 1
+    payload = json.dumps([[r.model, r.line, r.event_id, r.reason, r.raw] for r in refusals]).encode()
+    return {"kind": "refused", "of": kind, "rows": len(refusals), "models": by_name}, payload

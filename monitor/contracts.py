@@ -1,0 +1,100 @@
+"""The four sockets: what a file in statistics/, sources/, engines/ or channels/ has to offer."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from monitor.alert import Alert
+from monitor.event import Refusal
+from monitor.finding import Measurement
+from monitor.layout import Layout
+from monitor.profile import Profile
+
+
+class Statistic(Protocol):
+    """statistics/NAME.py: one number from two profiles, with what a reader must know of it."""
+
+    NAME: str
+    UNIT: str
+    RANGE: tuple[float, float]
+    FORMULA: str
+    SOURCE: str
+    KINDS: frozenset[str]  # the kinds of layout it is for
+    COLUMNS: tuple[str, ...]  # built-in columns it is for; empty: features and the prediction
+    NEEDS_REFERENCE: bool
+    MINIMUM: int  # rows below which a verdict is "insufficient"
+
+    def measure(self, reference: Profile | None, current: Profile, **options: Any) -> Measurement:
+        """The value with its interval; value None when it cannot be computed. Never raises on data."""
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Some records of a source: a table, the line of its first record, and what could not be read."""
+
+    table: pa.Table
+    first_line: int
+    refusals: Sequence[Refusal] = ()
+    bytes_read: int = 0
+
+
+class Source(Protocol):
+    """sources/NAME.py: one format; the same records in give the same table out."""
+
+    MEDIA_TYPES: tuple[str, ...]
+    SUFFIXES: tuple[str, ...]
+
+    def read_bytes(self, body: bytes) -> Chunk:
+        """All records of one request body. Raises PayloadError when nothing of it can be read."""
+
+    def read_file(self, path: Path, rows: int) -> Iterator[Chunk]:
+        """The records of a file in chunks of about `rows`. Raises PayloadError when nothing of it can be read."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One column to profile: its key, where it stands in the rows, its layout and its bucket width."""
+
+    column: str
+    field: str
+    layout: Layout
+    bucket: str = "hour"  # or "minute"
+    extremes: bool = True  # False where rows may be taken back later: min and max cannot be subtracted
+
+
+@dataclass(frozen=True)
+class Profiled:
+    """Profile rows as Arrow tables: bins (…, bin, n), moments (…, rows, missing, invalid, sum, sum_sq, min, max) and
+    new_values (…, value, n, first_seen); each row begins with version, column, bucket, layout."""
+
+    bins: pa.Table
+    moments: pa.Table
+    new_values: pa.Table
+
+
+class Engine(Protocol):
+    """engines/NAME.py: the profile function on one execution engine, equal bin for bin to Layout.index."""
+
+    def profile(self, rows: Any, columns: Sequence[Measured]) -> Profiled:
+        """Profile rows of a table that has `ts` (UTC), `version` and each column's field."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a channel wants sent: nothing is sent by the channel itself."""
+
+    url: str
+    body: bytes
+    headers: dict[str, str]
+
+
+class Channel(Protocol):
+    """channels/NAME.py: an alert to the request that tells somebody."""
+
+    TYPE: str
+
+    def render(self, settings: Any, alert: Alert, message_id: str, at: float) -> Request:
+        """The signed request for one state change; `message_id` is the same on every try."""

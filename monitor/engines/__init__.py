@@ -1,0 +1,1 @@
+"""Where profiles are computed: one file for each execution engine."""

@@ -1,0 +1,107 @@
+"""Every error that driftdeck raises on purpose.
+
+    DriftdeckError               a sentence for a person, an HTTP status, an exit code
+    ├── ConfigError              driftdeck.toml is wrong; all mistakes at once
+    ├── LayoutMismatch           two profiles whose bins mean different things
+    ├── PayloadError      400    a body that cannot be read at all
+    ├── NotFound          404    no such model, column or alert
+    ├── Conflict          409    same Idempotency-Key, other body
+    ├── TooLarge          413    more bytes or rows than the limit
+    ├── UnsupportedMedia  415    a Content-Type or file ending without a source
+    ├── InvalidRequest    422    a parameter or value that makes no sense
+    ├── Overloaded        503    try again later; says when
+    ├── StorageError             the data directory or database cannot be used
+    └── Unreachable              no server answers where one was expected
+
+A bad *record* is not an error: it is a Refusal (see event.py), counted and kept.
+"""
+
+from collections.abc import Sequence
+
+
+class DriftdeckError(Exception):
+    """Base of all: `str(error)` is one clear sentence with what to do."""
+
+    status = 500
+    exit_code = 1
+
+
+class ConfigError(DriftdeckError):
+    """The configuration has `mistakes`, each naming its key and the known values."""
+
+    exit_code = 2
+
+    def __init__(self, source: str, mistakes: Sequence[str]) -> None:
+        self.source = source
+        self.mistakes = list(mistakes)
+        lines = "\n".join(f"  - {m}" for m in self.mistakes)
+        count = "1 mistake" if len(self.mistakes) == 1 else f"{len(self.mistakes)} mistakes"
+        super().__init__(f"{source} has {count}:\n{lines}")
+
+
+class LayoutMismatch(DriftdeckError, ValueError):
+    """Two profiles cannot be merged or compared because their layouts differ."""
+
+    def __init__(self, first: str, second: str) -> None:
+        super().__init__(f"profiles have different layouts: {first} and {second}; rebuild one with the other's layout")
+
+
+class PayloadError(DriftdeckError):
+    """The body as a whole cannot be parsed."""
+
+    status = 400
+
+
+class NotFound(DriftdeckError):
+    """The thing asked for does not exist."""
+
+    status = 404
+
+
+class Conflict(DriftdeckError):
+    """The request contradicts an earlier one."""
+
+    status = 409
+
+
+class TooLarge(DriftdeckError):
+    """The body is over a limit."""
+
+    status = 413
+
+
+class UnsupportedMedia(DriftdeckError):
+    """No source reads this format."""
+
+    status = 415
+
+
+class InvalidRequest(DriftdeckError):
+    """A parameter has a value that makes no sense."""
+
+    status = 422
+    exit_code = 2
+
+
+class Overloaded(DriftdeckError):
+    """The server cannot take more now; `retry_after` is in seconds."""
+
+    status = 503
+
+    def __init__(self, sentence: str, retry_after: int = 2) -> None:
+        super().__init__(sentence)
+        self.retry_after = retry_after
+
+
+class StorageError(DriftdeckError):
+    """The data directory or the database cannot be used."""
+
+    status = 503
+    exit_code = 3
+
+
+class Unreachable(DriftdeckError):
+    """No server answered."""
+
+    status = 503
+    exit_code = 4

@@ -1,0 +1,273 @@
+"""One logged prediction: what it may hold, how it is read, and why one is refused."""
+
+import json
+import math
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+MAX_ID_BYTES = 128
+MAX_NAME = 200
+MAX_TEXT = 4096
+MAX_FEATURES = 10_000
+RAW_SAMPLE = 2000
+FIELDS = ("event_id", "model", "version", "ts", "features", "prediction", "latency_ms", "status", "error", "tags")
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A record that was not taken: its line (from 1), its id if it had one, the reason, and the start of the record."""
+
+    line: int
+    event_id: str | None
+    reason: str
+    raw: str = ""
+    model: str = ""
+
+
+@dataclass(frozen=True)
+class TimeBounds:
+    """The times an event may bear: from now - max_age to now + max_ahead."""
+
+    max_age: timedelta = timedelta(days=400)
+    max_ahead: timedelta = timedelta(minutes=10)
+
+    def around(self, now: datetime) -> tuple[datetime, datetime]:
+        """Earliest and latest accepted time."""
+        return now - self.max_age, now + self.max_ahead
+
+    def reason(self, ts: datetime, now: datetime) -> str | None:
+        """Why `ts` is refused; None when it is accepted."""
+        earliest, latest = self.around(now)
+        if ts < earliest:
+            return (
+                f"ts {ts:%Y-%m-%dT%H:%M:%SZ} is older than {self.max_age.days} days; "
+                "raise limits.max_age_days or use `driftdeck ingest --max-age`"
+            )
+        if ts > latest:
+            return f"ts {ts:%Y-%m-%dT%H:%M:%SZ} is in the future; the server's clock says {now:%Y-%m-%dT%H:%M:%SZ}"
+        return None
+
+
+class Refused(ValueError):
+    """Raised inside a parser for one record; the caller turns it into a Refusal."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """One logged prediction, validated. `ts` is UTC. `prediction` is a number, a class or class probabilities."""
+
+    event_id: str
+    model: str
+    version: str
+    ts: datetime
+    features: dict[str, float | str | bool | None]
+    prediction: float | str | dict[str, float] | None
+    latency_ms: float | None
+    status: int
+    error: str | None
+    tags: dict[str, str]
+
+
+def parse_event(raw: Any, now: datetime, bounds: TimeBounds, made_ids: bool = True) -> Event:
+    """The event in one decoded JSON value. Raises Refused with the reason, naming the key and what would be right."""
+    if not isinstance(raw, dict):
+        raise Refused(f"an event is a JSON object, this is {_kind(raw)}")
+    unknown = [k for k in raw if k not in FIELDS]
+    if unknown:
+        raise Refused(f"unknown key {unknown[0]!r}; known: {', '.join(FIELDS)} (features go inside `features`)")
+    return Event(
+        event_id=id_of(raw.get("event_id"), made_ids),
+        model=name_of(raw, "model"),
+        version=_text(raw, "version", MAX_NAME) or "",
+        ts=time_of(raw, now, bounds),
+        features=_features(raw.get("features")),
+        prediction=_prediction(raw.get("prediction")),
+        latency_ms=_latency(raw.get("latency_ms")),
+        status=_status(raw.get("status")),
+        error=_text(raw, "error", MAX_TEXT),
+        tags=_tags(raw.get("tags")),
+    )
+
+
+def decode(line: bytes) -> Any:
+    """The JSON value in `line`; NaN and Infinity are let through as floats, to be counted as invalid values."""
+    try:
+        return json.loads(line.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise Refused(f"not UTF-8 at byte {error.start}") from None
+    except RecursionError:
+        raise Refused("JSON is nested too deeply") from None
+    except ValueError as error:
+        position = getattr(error, "pos", None)
+        where = "" if position is None else f" at character {position + 1}"
+        raise Refused(f"not JSON{where}: {getattr(error, 'msg', str(error))[:80]}") from None
+
+
+def name_of(raw: Mapping[str, Any], key: str) -> str:
+    """A required short name."""
+    value = _text(raw, key, MAX_NAME)
+    if not value:
+        raise Refused(f"`{key}` is missing; it is required")
+    return value
+
+
+def time_of(raw: Mapping[str, Any], now: datetime, bounds: TimeBounds) -> datetime:
+    """The required `ts` as aware UTC, within the bounds."""
+    value = raw.get("ts")
+    if value is None:
+        raise Refused("`ts` is missing; it is required, e.g. 2026-11-22T09:30:00Z")
+    if not isinstance(value, str):
+        raise Refused(f"`ts` is {_kind(value)}; expected RFC 3339 text with offset, e.g. 2026-11-22T09:30:00Z")
+    ts = parse_time(value)
+    reason = bounds.reason(ts, now)
+    if reason:
+        raise Refused(reason)
+    return ts
+
+
+def parse_time(text: str) -> datetime:
+    """RFC 3339 text with offset as aware UTC. Raises Refused."""
+    try:
+        ts = datetime.fromisoformat(text)
+        if ts.tzinfo is not None:
+            return ts.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    else:
+        raise Refused(f"`ts` {text[:40]!r} has no offset; add Z or +00:00")
+    raise Refused(f"`ts` {text[:40]!r} is not RFC 3339, e.g. 2026-11-22T09:30:00Z")
+
+
+def make_id() -> str:
+    """An id for an event that came without one."""
+    return str(uuid.uuid4())
+
+
+def label_text(value: Any) -> str | None:
+    """The canonical text of a class or label: 1 and 1.0 are "1", true is "true"; None for what is not a label."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return value if 0 < len(value) <= MAX_TEXT and _storable(value) else None
+    if isinstance(value, int):
+        return str(value) if abs(value) < 10**300 else None
+    if isinstance(value, float) and math.isfinite(value):
+        return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
+    return None
+
+
+def id_of(value: Any, made: bool) -> str:
+    if value is None and made:
+        return make_id()
+    if not isinstance(value, str) or not value:
+        raise Refused("`event_id` is missing" if value is None else f"`event_id` is {_kind(value)}; expected text")
+    if not _storable(value):
+        raise Refused("`event_id` holds half a surrogate pair; send valid Unicode")
+    if len(value.encode()) > MAX_ID_BYTES:
+        raise Refused(f"`event_id` has {len(value.encode())} bytes; at most {MAX_ID_BYTES}")
+    return value
+
+
+def _features(value: Any) -> dict[str, float | str | bool | None]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise Refused(f"`features` is {_kind(value)}; expected an object of name: number, text, boolean or null")
+    if len(value) > MAX_FEATURES:
+        raise Refused(f"`features` has {len(value)} names; at most {MAX_FEATURES}")
+    for name, item in value.items():
+        if not 0 < len(name) <= MAX_NAME or not _storable(name):
+            raise Refused(f"feature name {name[:40]!r} must have 1 to {MAX_NAME} characters of valid Unicode")
+        if isinstance(item, list | dict):
+            raise Refused(f"`features.{name}` is {_kind(item)}; expected number, text, boolean or null")
+        if isinstance(item, str) and (len(item) > MAX_TEXT or not _storable(item)):
+            raise Refused(f"`features.{name}` must be at most {MAX_TEXT} characters of valid Unicode")
+    return {name: _number(item) if _is_number(item) else item for name, item in value.items()}
+
+
+def _prediction(value: Any) -> float | str | dict[str, float] | None:
+    if value is None:
+        return None
+    if isinstance(value, dict):
+        if not value:
+            raise Refused("`prediction` is an empty object; expected class: probability")
+        for name, share in value.items():
+            if not _is_number(share) or not 0 <= share <= 1:
+                raise Refused(f"`prediction.{name[:40]}` is {str(share)[:20]}; a probability is in [0, 1]")
+            if not 0 < len(name) <= MAX_NAME or not _storable(name):
+                raise Refused(f"class {name[:40]!r} must have 1 to {MAX_NAME} characters of valid Unicode")
+        return {name: float(share) for name, share in value.items()}
+    if _is_number(value):
+        number = _number(value)
+        if not math.isfinite(number):
+            raise Refused(f"`prediction` is {number}; expected a finite number, a class, or class: probability")
+        return number
+    text = label_text(value)
+    if text is None:
+        raise Refused(f"`prediction` is {_kind(value)}; expected a number, a class, or class: probability")
+    return text
+
+
+def _latency(value: Any) -> float | None:
+    if value is None:
+        return None
+    if not _is_number(value) or not 0 <= value < 1e12:
+        raise Refused(f"`latency_ms` is {str(value)[:20]}; expected milliseconds, 0 or more")
+    return float(value)
+
+
+def _status(value: Any) -> int:
+    if value is None:
+        return 200
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 999:
+        raise Refused(f"`status` is {str(value)[:20]}; expected a whole number like an HTTP status, 0 to 999")
+    return value
+
+
+def _tags(value: Any) -> dict[str, str]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise Refused(f"`tags` is {_kind(value)}; expected an object of texts")
+    for name, item in value.items():
+        if not isinstance(item, str) or not _storable(item) or not _storable(name):
+            raise Refused(f"`tags.{name[:40]}` is {_kind(item)}; expected valid text")
+    return value
+
+
+def _text(raw: Mapping[str, Any], key: str, longest: int) -> str | None:
+    value = raw.get(key)
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise Refused(f"`{key}` is {_kind(value)}; expected text")
+    if len(value) > longest or not _storable(value):
+        raise Refused(f"`{key}` must be at most {longest} characters of valid Unicode")
+    return value
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _number(value: float) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+
+
+def _storable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _kind(value: Any) -> str:
+    names = {dict: "an object", list: "a list", str: "text", bool: "a boolean", type(None): "null"}
+    return names.get(type(value), "a number")

@@ -1,0 +1,116 @@
+"""One statistic on one column and window, held against its limit: the object that every sentence is made from."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+Verdict = Literal["ok", "warn", "breach", "insufficient", "no_data", "learning"]
+Severity = Literal["critical", "warning"]
+
+RANK: dict[Verdict, int] = {"breach": 5, "warn": 4, "no_data": 3, "insufficient": 2, "learning": 1, "ok": 0}
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What a statistic says of two profiles.
+
+    `value` is corrected for sample size where the statistic has a bias; `raw` is the plain formula. `low` and `high`
+    bound the true value with 95 % confidence. None means that it cannot be computed, never that all is well.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+    n_reference: int = 0
+    raw: float | None = None
+    reference_value: float | None = None
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One rule on one column over one window: the measured value, its interval, its limit and the verdict."""
+
+    model: str
+    rule: str
+    statistic: str
+    column: str | None
+    verdict: Verdict
+    value: float | None
+    low: float | None
+    high: float | None
+    unit: str
+    limit: float | None
+    warn: float | None
+    compare: Literal["value", "increase"]
+    direction: Literal["above", "below"]
+    reference_value: float | None
+    n: int
+    n_reference: int
+    minimum: int
+    window_start: datetime
+    window_end: datetime
+    severity: Severity = "warning"
+    version: str = ""
+    segment: str = ""
+
+    @property
+    def key(self) -> tuple[str, str, str, str, str]:
+        """What makes two findings the same question: model, version, segment, rule, column."""
+        return (self.model, self.version, self.segment, self.rule, self.column or "")
+
+    @property
+    def text(self) -> str:
+        """The finding as one English sentence."""
+        what = f"{self.column}: {TITLES.get(self.statistic, self.statistic)}" if self.column else self.title
+        if self.verdict == "no_data":
+            return f"{what} cannot be measured: no rows between {_time(self.window_start)} and {_time(self.window_end)}"
+        if self.verdict == "learning":
+            return f"{what} has no reference to compare with yet"
+        if self.verdict == "insufficient":
+            return f"{what} needs {self.minimum} rows to judge, has {self.n}"
+        value = show(self.value, self.unit)
+        interval = f" (95 % {show(self.low, self.unit)} to {show(self.high, self.unit)})" if self.low is not None else ""
+        limit = "" if self.limit is None else f", limit {show(self.limit, self.unit)}"
+        if self.compare == "increase":
+            base = f", reference {show(self.reference_value, self.unit)}" if self.reference_value is not None else ""
+            return f"{what} is {value}{interval}{base}{limit} above the reference"
+        return f"{what} is {value}{interval}{limit}"
+
+    @property
+    def title(self) -> str:
+        """The statistic's name for people."""
+        title = TITLES.get(self.statistic, self.statistic)
+        return title[0].upper() + title[1:]
+
+
+TITLES = {
+    "psi": "drift (PSI)",
+    "ks": "drift (KS)",
+    "missing_rate": "missing values",
+    "new_category_share": "share of values never seen before",
+    "error_rate": "service error rate",
+    "wrong_share": "share of wrong predictions",
+    "mean_absolute_error": "mean absolute error",
+    "volume": "number of predictions",
+    "latency_quantile": "latency",
+}
+
+
+def show(value: float | None, unit: str) -> str:
+    """A number with its unit, short: 12.3 %, 35 ms, 0.41."""
+    if value is None:
+        return "unknown"
+    if unit == "share":
+        return f"{value:.1%}".replace("%", " %")
+    number = f"{value:.0f}" if unit == "rows" else f"{value:.3g}"
+    return number if unit in ("nats", "", "distance") else f"{number} {unit}"
+
+
+def worst(verdicts: list[Verdict]) -> Verdict:
+    """The most serious of several verdicts; no_data when there are none."""
+    return max(verdicts, key=RANK.__getitem__, default="no_data")
+
+
+def _time(at: datetime) -> str:
+    return at.strftime("%Y-%m-%d %H:%M UTC")

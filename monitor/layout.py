@@ -1,0 +1,187 @@
+"""What the bins of a profile mean. A layout is frozen once and named by the hash of its content."""
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+
+Kind = Literal["numeric", "categorical", "log", "unit", "integer"]
+
+LOG_ACCURACY = 0.01
+LOG_BASE = (1 + LOG_ACCURACY) / (1 - LOG_ACCURACY)
+LOG_LOW = 1e-6
+LOG_BINS = math.ceil(math.log(1e9 / LOG_LOW) / math.log(LOG_BASE))
+UNIT_BINS = 100
+INTEGER_BINS = 1000
+NUMERIC_BINS = 20
+LARGEST = 1e150  # beyond it a sum of squares overflows: counted as invalid
+TOP_CATEGORIES = 50
+KNOWN_CATEGORIES = 10_000
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The meaning of bins 0..size-1 of one column.
+
+    numeric      `edges` e_0 < … < e_{k-1}: bin i holds e_{i-1} < x <= e_i, bin k what is above the last edge
+    categorical  `categories` (top of the reference), then "other" (`others`, known but rare), then "new"
+    log          bin 0 is zero, then powers of LOG_BASE from LOG_LOW: a quantile is off by at most 1 %
+    unit         bin 0 is below 0, then 100 equal bins of [0, 1], then above 1
+    integer      bin i is the whole number i, 0..999
+    """
+
+    kind: Kind
+    edges: tuple[float, ...] = ()
+    categories: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
+
+    @cached_property
+    def id(self) -> str:
+        """16 hex digits: the hash of the content, equal for equal layouts."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]
+
+    @property
+    def size(self) -> int:
+        """The number of bins."""
+        match self.kind:
+            case "numeric":
+                return len(self.edges) + 1
+            case "categorical":
+                return len(self.categories) + 2
+            case "log":
+                return LOG_BINS + 2
+            case "unit":
+                return UNIT_BINS + 2
+            case _:
+                return INTEGER_BINS
+
+    @property
+    def other_bin(self) -> int | None:
+        """The bin of known but rare categories; None when the layout has none."""
+        return len(self.categories) if self.kind == "categorical" else None
+
+    @property
+    def new_bin(self) -> int | None:
+        """The bin of categories never seen in the reference; None when the layout has none."""
+        return len(self.categories) + 1 if self.kind == "categorical" else None
+
+    @cached_property
+    def category_bins(self) -> dict[str, int]:
+        """The bin of every known category; what is not in it is new."""
+        bins = {value: i for i, value in enumerate(self.categories)}
+        bins.update(dict.fromkeys(self.others, len(self.categories)))
+        return bins
+
+    def index(self, value: Any) -> int | None:
+        """The bin of one value by definition, None when the value is invalid here (engines are tested against this)."""
+        if self.kind == "categorical":
+            return self.category_bins.get(str(value), len(self.categories) + 1)
+        x = float(value)
+        if not abs(x) < LARGEST:
+            return None
+        match self.kind:
+            case "numeric":
+                return int(np.searchsorted(self.edges, x, side="left"))
+            case "log":
+                if x <= 0:
+                    return 0 if x == 0 else None
+                return 1 + min(LOG_BINS, max(0, math.ceil(math.log(x / LOG_LOW) / math.log(LOG_BASE))))
+            case "unit":
+                return 0 if x < 0 else UNIT_BINS + 1 if x > 1 else 1 + min(UNIT_BINS - 1, math.floor(x * UNIT_BINS))
+            case _:
+                return min(INTEGER_BINS - 1, max(0, round(x)))
+
+    def upper_bounds(self) -> np.ndarray:
+        """The upper bound of each bin of an ordered layout, shape (size,); the last may be inf."""
+        match self.kind:
+            case "numeric":
+                return np.array([*self.edges, math.inf])
+            case "log":
+                return np.concatenate([[0.0], LOG_LOW * LOG_BASE ** np.arange(LOG_BINS + 1)])
+            case "unit":
+                return np.concatenate([np.arange(UNIT_BINS + 1) / UNIT_BINS, [math.inf]])
+            case "integer":
+                return np.arange(INTEGER_BINS, dtype=float)
+            case _:
+                raise TypeError("categories have no order")
+
+    def labels(self) -> list[str]:
+        """One short name for each bin, for people."""
+        match self.kind:
+            case "numeric":
+                return _interval_labels(self.edges)
+            case "categorical":
+                return [*self.categories, "other", "new"]
+            case "unit":
+                inner = [f"{i / UNIT_BINS:.2f}" for i in range(1, UNIT_BINS + 1)]
+                return ["< 0", *(f"≤ {x}" for x in inner), "> 1"]
+            case "integer":
+                return [str(i) for i in range(INTEGER_BINS)]
+            case _:
+                return [f"≤ {x:.3g}" for x in self.upper_bounds()]
+
+    def to_json(self) -> str:
+        """Canonical JSON: the same layout always gives the same text."""
+        return json.dumps(
+            {"kind": self.kind, "edges": self.edges, "categories": self.categories, "others": self.others},
+            sort_keys=True,
+            ensure_ascii=False,
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> "Layout":
+        """The layout that `to_json` wrote."""
+        d = json.loads(text)
+        return cls(d["kind"], tuple(map(float, d["edges"])), tuple(d["categories"]), tuple(d["others"]))
+
+
+LOG = Layout("log")
+UNIT = Layout("unit")
+INTEGER = Layout("integer")
+ZERO_ONE = Layout("numeric", (0.5,))
+
+
+def numeric_layout(quantiles: Iterable[float]) -> Layout:
+    """A numeric layout from sorted reference quantiles; a value that fills several of them gets a bin of its own.
+
+    >>> numeric_layout([1.0, 2.0, 3.0]).edges
+    (1.0, 2.0, 3.0)
+    >>> len(numeric_layout([0.0, 0.0, 5.0]).edges)  # a point mass at 0: below it, it, 5, above
+    3
+    """
+    values = [float(q) for q in quantiles if q is not None and math.isfinite(q)]
+    edges: set[float] = set()
+    for value in values:
+        if value in edges:
+            edges.add(math.nextafter(value, -math.inf))
+        edges.add(value + 0.0)  # -0.0 and 0.0 are one edge
+    return Layout("numeric", tuple(sorted(edges)) or (0.0,))
+
+
+def categorical_layout(by_frequency: Sequence[str], top: int = TOP_CATEGORIES) -> Layout:
+    """A categorical layout from reference values, most frequent first; ties are the caller's to order."""
+    return Layout("categorical", (), tuple(by_frequency[:top]), tuple(sorted(by_frequency[top:KNOWN_CATEGORIES])))
+
+
+def _interval_labels(edges: Sequence[float]) -> list[str]:
+    if not edges:
+        return ["all"]
+    for digits in range(3, 18):
+        names = [f"{e:.{digits}g}" for e in edges]
+        if len(set(names)) == len(names) or digits == 17:
+            break
+    labels = [f"≤ {names[0]}"]
+    for i in range(1, len(edges)):
+        point_mass = math.nextafter(edges[i], -math.inf) == edges[i - 1]
+        labels.append(f"= {edges[i]:.6g}" if point_mass else f"{_short(edges[i - 1])} – {_short(edges[i])}")
+    labels.append(f"> {_short(edges[-1])}")
+    return labels if len(edges) > 1 else [f"≤ {_short(edges[0])}", f"> {_short(edges[0])}"]
+
+
+def _short(value: float) -> str:
+    return f"{value:.4g}"

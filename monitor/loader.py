@@ -1,0 +1,148 @@
+"""Spool to DuckDB in bulk, exactly once."""
+
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from monitor.event import Event, Refusal, Refused, TimeBounds, decode, parse_event
+from monitor.rows import from_events
+from monitor.schema import ModelSchema
+from monitor.spool import Frame, Position, Spool
+from monitor.store import Store
+from monitor.store.store import Batch, Loaded
+
+log = logging.getLogger("driftdeck.loader")
+
+QUARANTINE = pa.schema(
+    [("noted_at", pa.timestamp("us")), ("kind", pa.string()), ("model", pa.string()), ("line", pa.int64())]
+    + [(name, pa.string()) for name in ("event_id", "reason", "raw")]
+)
+
+
+def schemas_after(store: Store, spool: Spool) -> dict[str, ModelSchema]:
+    """The schema of every model once the whole spool is loaded: what a starting collector must know."""
+    schemas = {name: model.schema for name, model in store.models().items()}
+    for frame in spool.frames(store.position, limit_bytes=1 << 62):
+        if frame.header["kind"] == "schema":
+            schema = ModelSchema.from_dict(frame.header["schema"])
+            schemas[schema.model] = schema
+    return schemas
+
+
+def load(spool: Spool, store: Store, now: datetime, limit_bytes: int = 64 << 20) -> Loaded | None:
+    """Move the next frames into the store, with their profiles, in one transaction; None when there are none."""
+    frames = list(spool.frames(store.position, limit_bytes))
+    if not frames:
+        return None
+    staging = store.path.parent / "staging"
+    staging.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=staging) as folder:
+        batch = _batch(frames, store, Path(folder))
+        try:
+            return store.load(batch, now)
+        except (duckdb.InvalidInputException, duckdb.ConversionException) as error:
+            # the engine's JSON reader is stricter than the decoder in corners (a repeated key, a lower-case t):
+            # the same lines one by one, so that only the odd ones leave the fast path
+            log.warning("loading lines one by one: %s", str(error).splitlines()[0])
+            return store.load(_thoroughly(frames, store, Path(folder), now), now)
+
+
+def _batch(frames: Sequence[Frame], store: Store, folder: Path) -> Batch:
+    batch = Batch(end=frames[-1].end)
+    refused: list[pa.Table] = []
+    labels: dict[str, list[pa.Table]] = {}
+    for i, frame in enumerate(frames):
+        header = frame.header
+        at = datetime.fromisoformat(header["at"])
+        match header["kind"]:
+            case "schema":
+                schema = ModelSchema.from_dict(header["schema"])
+                batch.schemas[schema.model] = schema
+            case "events" if header["format"] == "lines":
+                path = batch.lines.setdefault(header["model"], folder / f"{i}.jsonl")
+                with path.open("ab") as file:
+                    file.write(frame.payload)
+                _account(batch, header["model"], "events", at, header["rows"])
+            case "events":
+                batch.tables.setdefault(header["model"], []).append(_from_ipc(frame.payload))
+                _account(batch, header["model"], "events", at, header["rows"])
+            case "labels":
+                labels.setdefault(header["model"], []).append(_from_ipc(frame.payload))
+                _account(batch, header["model"], "labels", at, header["rows"])
+            case "refused":
+                refused.append(_quarantine(json.loads(frame.payload), header["of"], at))
+                for model, rows in header["models"].items():
+                    _account(batch, model, header["of"], at, rows, refused=rows)
+            case "key":
+                batch.keys.append((header["key"], header["hash"], header["answer"], at))
+    batch.labels = {model: pa.concat_tables(tables) for model, tables in labels.items()}
+    batch.refused = pa.concat_tables(refused) if refused else None
+    return batch
+
+
+def _thoroughly(frames: Sequence[Frame], store: Store, folder: Path, now: datetime) -> Batch:
+    batch = _batch(frames, store, folder)
+    for model, path in batch.lines.items():
+        schema = batch.schemas.get(model) or store.model(model).schema
+        events, refusals = _parse(path.read_bytes().splitlines())
+        shaped = from_events(events, schema)
+        batch.tables.setdefault(model, []).append(shaped.table)
+        for refusal in [*refusals, *shaped.refusals]:
+            # it was acknowledged: it is kept in the quarantine and counted, not lost
+            row = [[model, refusal.line, refusal.event_id, refusal.reason, refusal.raw]]
+            late = _quarantine(row, "events", now)
+            batch.refused = late if batch.refused is None else pa.concat_tables([batch.refused, late])
+            batch.accounting.append((model, "events", _hour(now), 0, 1))
+        path.unlink()
+    batch.lines = {}
+    return batch
+
+
+def _parse(lines: Iterable[bytes]) -> tuple[list[tuple[int, Event]], list[Refusal]]:
+    events, refusals = [], []
+    epoch = datetime(2000, 1, 1, tzinfo=UTC)
+    bounds = TimeBounds(max_age=datetime.now(UTC) - epoch, max_ahead=datetime(9999, 1, 1, tzinfo=UTC) - datetime.now(UTC))
+    for number, line in enumerate(lines, 1):
+        try:
+            events.append((number, parse_event(decode(line), datetime.now(UTC), bounds)))
+        except Refused as reason:
+            refusals.append(Refusal(number, None, str(reason), line[:2000].decode("utf-8", "replace")))
+    return events, refusals
+
+
+def _account(batch: Batch, model: str, kind: str, at: datetime, rows: int, refused: int = 0) -> None:
+    batch.accounting.append((model, kind, _hour(at), rows, refused))
+
+
+def _hour(at: datetime) -> datetime:
+    return at.replace(minute=0, second=0, microsecond=0)
+
+
+def _from_ipc(payload: bytes) -> pa.Table:
+    with pa.ipc.open_stream(pa.py_buffer(payload)) as reader:
+        return reader.read_all()
+
+
+def _quarantine(rows: Sequence[Sequence[object]], kind: str, at: datetime) -> pa.Table:
+    naive = at.astimezone(UTC).replace(tzinfo=None)
+    columns = [[naive] * len(rows), [kind] * len(rows), *([row[i] for row in rows] for i in range(5))]
+    return pa.table([pa.array(c, f.type) for c, f in zip(columns, QUARANTINE, strict=True)], schema=QUARANTINE)
+
+
+def release(spool: Spool, store: Store) -> None:
+    """Let go of segments whose rows are in the checkpointed file."""
+    position: Position = store.position
+    store.maintain()
+    spool.release(position)
+    staging = store.path.parent / "staging"
+    if staging.exists():
+        for leftover in staging.iterdir():
+            if leftover.is_dir() and not os.listdir(leftover):
+                leftover.rmdir()

@@ -1,0 +1,147 @@
+"""What is known of one column in one slice of time: counts in bins, and sums. Merging is adding."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from monitor.errors import LayoutMismatch
+from monitor.layout import Layout
+
+
+@dataclass(frozen=True, eq=False)
+class Profile:
+    """Bin counts and additive moments of one column of one model, version and segment in one span of time.
+
+    `rows` = `missing` (null) + `invalid` (NaN, infinity, wrong type) + sum of `counts`, always.
+    `counts` has shape (layout.size,), whole numbers. `sum` and `sum_sq` are over the counted values of ordered
+    layouts, 0 for categories. `min` and `max` are NaN when nothing was counted or the column may be corrected later.
+    """
+
+    layout: Layout
+    counts: np.ndarray
+    rows: int = 0
+    missing: int = 0
+    invalid: int = 0
+    sum: float = 0.0
+    sum_sq: float = 0.0
+    min: float = math.nan
+    max: float = math.nan
+
+    @property
+    def n(self) -> int:
+        """The number of counted values."""
+        return int(self.counts.sum())
+
+    @property
+    def mean(self) -> float | None:
+        """Mean of the counted values; None without values or for categories."""
+        return self.sum / self.n if self.n and self.layout.kind != "categorical" else None
+
+    @property
+    def variance(self) -> float | None:
+        """Unbiased variance of the counted values; None with fewer than two."""
+        n = self.n
+        if n < 2 or self.layout.kind == "categorical":
+            return None
+        return max(0.0, (self.sum_sq - self.sum * self.sum / n) / (n - 1))
+
+    def shares(self) -> np.ndarray:
+        """Share of each bin among the counted values, shape (layout.size,); zeros when there are none."""
+        return self.counts / max(1, self.n)
+
+    def quantile(self, q: float) -> float | None:
+        """The q-quantile of an ordered layout, 0 <= q <= 1; None without values.
+
+        In a log layout the answer is within 1 % of the order statistic of rank ceil(q n).
+        """
+        n = self.n
+        if n == 0:
+            return None
+        rank = min(n, max(1, math.ceil(q * n)))
+        i = int(np.searchsorted(np.cumsum(self.counts), rank, side="left"))
+        upper = self.layout.upper_bounds()
+        if self.layout.kind == "log":
+            # the mid-point that is off by the same factor on both sides of the bin
+            from monitor.layout import LOG_BASE
+
+            return 0.0 if i == 0 else float(2 * upper[i] / (1 + LOG_BASE))
+        return float(min(upper[i], self.max)) if not math.isnan(self.max) else float(upper[i])
+
+    def __add__(self, other: "Profile") -> "Profile":
+        """The profile of both spans together. Raises LayoutMismatch when the bins mean different things."""
+        check_same_layout(self, other)
+        return Profile(
+            self.layout,
+            self.counts + other.counts,
+            self.rows + other.rows,
+            self.missing + other.missing,
+            self.invalid + other.invalid,
+            self.sum + other.sum,
+            self.sum_sq + other.sum_sq,
+            float(np.fmin(self.min, other.min)),
+            float(np.fmax(self.max, other.max)),
+        )
+
+
+def empty(layout: Layout) -> Profile:
+    """The profile of no rows: the neutral element of merging."""
+    return Profile(layout, np.zeros(layout.size, dtype=np.int64))
+
+
+def merge(profiles: Iterable[Profile], layout: Layout) -> Profile:
+    """The sum of all profiles; the empty profile when there are none."""
+    total = empty(layout)
+    for profile in profiles:
+        total = total + profile
+    return total
+
+
+def of_counts(*counts: int, layout: Layout | None = None, missing: int = 0, invalid: int = 0) -> Profile:
+    """A profile with the given bin counts, by default on categories a, b, c … (for examples and tests).
+
+    The last two bins of a categorical layout, "other" and "new", are empty unless given with an own layout.
+    """
+    if layout is None:
+        names = tuple(chr(ord("a") + i) if i < 26 else f"c{i}" for i in range(len(counts)))
+        layout = Layout("categorical", (), names)
+        counts = (*counts, 0, 0)
+    array = np.asarray(counts, dtype=np.int64)
+    return Profile(layout, array, int(array.sum()) + missing + invalid, missing, invalid)
+
+
+def check_same_layout(first: Profile, second: Profile) -> None:
+    """Raises LayoutMismatch, naming both, unless the two profiles share a layout."""
+    if first.layout is not second.layout and first.layout.id != second.layout.id:
+        raise LayoutMismatch(first.layout.id, second.layout.id)
+
+
+def paired_counts(reference: Profile, current: Profile, max_bins: int = 20) -> tuple[np.ndarray, np.ndarray]:
+    """Counts of both profiles on the same bins, for comparing: shape (k,) each, k small enough to be stable.
+
+    Categories: "new" is left out (a value the reference never saw has no share there; it is a finding of its own) and
+    bins empty on both sides too. Ordered layouts with more than `max_bins` bins (score, latency, status) are merged
+    into groups of about equal reference counts. Raises LayoutMismatch.
+    """
+    check_same_layout(reference, current)
+    r, c = reference.counts.astype(float), current.counts.astype(float)
+    if reference.layout.kind == "categorical":
+        r, c = r[:-1], c[:-1]
+        seen = (r + c) > 0
+        return r[seen], c[seen]
+    if reference.layout.kind == "numeric" and r.size <= 2 * max_bins + 1:
+        return r, c
+    return _group(r, c, max_bins)
+
+
+def _group(r: np.ndarray, c: np.ndarray, groups: int) -> tuple[np.ndarray, np.ndarray]:
+    total = r.sum() or c.sum()
+    if total == 0:
+        return np.zeros(1), np.zeros(1)
+    base = r if r.sum() else c
+    before = np.concatenate([[0.0], np.cumsum(base)[:-1]])
+    which = np.minimum(groups - 1, np.floor((before + base / 2) / total * groups)).astype(int)
+    _, which = np.unique(which, return_inverse=True)
+    size = int(which.max()) + 1
+    return np.bincount(which, r, size), np.bincount(which, c, size)

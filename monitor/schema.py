@@ -1,0 +1,151 @@
+"""Which columns a model has: feature names (untrusted, kept as data) to internal column ids."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from monitor.event import MAX_FEATURES, MAX_ID_BYTES, MAX_NAME, MAX_TEXT, Event, Refused, label_text
+
+FeatureKind = Literal["numeric", "categorical"]
+PredictionKind = Literal["number", "class", "probabilities", "unknown"]
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One feature of a model: its own name, its column in the events table, and what it holds."""
+
+    name: str
+    field: str
+    kind: FeatureKind
+
+
+@dataclass(frozen=True)
+class ModelSchema:
+    """The columns of one model at one moment; it only ever grows."""
+
+    model: str
+    features: tuple[Feature, ...] = ()
+    prediction: PredictionKind = "unknown"
+
+    @cached_property
+    def by_name(self) -> dict[str, Feature]:
+        """Features by their own name."""
+        return {f.name: f for f in self.features}
+
+    @cached_property
+    def plain(self) -> bool:
+        """True when a raw line can be decoded and loaded as it is: no quotes in names, no two differ only in case."""
+        awkward = any(c in '"\\' or c < " " for f in self.features for c in f.name)
+        return not awkward and len({f.name.casefold() for f in self.features}) == len(self.features)
+
+    @cached_property
+    def decoder(self) -> msgspec.json.Decoder[Any]:
+        """Decodes a line that fits this schema at C speed and fails on every other line."""
+        kinds = {"numeric": float | None, "categorical": Annotated[str, msgspec.Meta(max_length=MAX_TEXT)] | bool | None}
+        features = msgspec.defstruct(
+            "Features",
+            [(f.field, kinds[f.kind], None) for f in self.features],
+            rename={f.field: f.name for f in self.features},
+            forbid_unknown_fields=True,
+            gc=False,
+        )
+        name = Annotated[str, msgspec.Meta(max_length=MAX_NAME)]
+        return msgspec.json.Decoder(
+            msgspec.defstruct(
+                "Event",
+                [
+                    ("event_id", Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID_BYTES)]),
+                    ("model", Literal[self.model]),
+                    ("ts", Annotated[datetime, msgspec.Meta(tz=True)]),
+                    ("version", name, ""),
+                    ("features", features, None),
+                    ("prediction", _PREDICTIONS[self.prediction], None),
+                    ("latency_ms", Annotated[float, msgspec.Meta(ge=0, lt=1e12)] | None, None),
+                    ("status", Annotated[int, msgspec.Meta(ge=0, le=999)], 200),
+                    ("error", Annotated[str, msgspec.Meta(max_length=MAX_TEXT)] | None, None),
+                    ("tags", dict[str, str] | None, None),
+                ],
+                forbid_unknown_fields=True,
+                gc=False,
+            )
+        )
+
+    def grown(self, events: Iterable[Event]) -> "ModelSchema":
+        """This schema with the columns that `events` bring; the same object when they bring none."""
+        kinds: dict[str, FeatureKind] = {}
+        prediction = self.prediction
+        for event in events:
+            for name, value in event.features.items():
+                if value is not None and name not in self.by_name and name not in kinds:
+                    kinds[name] = "categorical" if isinstance(value, str | bool) else "numeric"
+            if prediction == "unknown" and event.prediction is not None:
+                prediction = prediction_kind(event.prediction)
+        return self.extended(kinds, prediction)
+
+    def extended(self, kinds: Mapping[str, FeatureKind], prediction: PredictionKind = "unknown") -> "ModelSchema":
+        """This schema with further features; raises Refused when there would be too many."""
+        kinds = {name: kind for name, kind in kinds.items() if name not in self.by_name}
+        prediction = prediction if self.prediction == "unknown" else self.prediction
+        if not kinds and prediction == self.prediction:
+            return self
+        first = len(self.features) + 1
+        if first + len(kinds) > MAX_FEATURES + 1:
+            raise Refused(f"model {self.model!r} would have more than {MAX_FEATURES} features")
+        new = [Feature(name, f"f_{first + i:04d}", kind) for i, (name, kind) in enumerate(kinds.items())]
+        return replace(self, features=(*self.features, *new), prediction=prediction)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for the spool and the store."""
+        return {
+            "model": self.model,
+            "prediction": self.prediction,
+            "features": [[f.name, f.field, f.kind] for f in self.features],
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "ModelSchema":
+        """The schema that `to_dict` described."""
+        return cls(data["model"], tuple(Feature(*f) for f in data["features"]), data["prediction"])
+
+
+_PREDICTIONS: dict[str, Any] = {
+    "number": Annotated[float, msgspec.Meta(gt=-1e300, lt=1e300)] | None,
+    "class": Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_TEXT)] | None,
+    # an object needs its highest class found, an unknown kind needs deciding: both take the thorough path
+    "probabilities": None,
+    "unknown": None,
+}
+
+
+def prediction_kind(value: float | str | dict[str, float]) -> PredictionKind:
+    """What a prediction value says of its model."""
+    return "probabilities" if isinstance(value, dict) else "class" if isinstance(value, str) else "number"
+
+
+def split_prediction(
+    value: float | str | dict[str, float] | None, kind: PredictionKind, positive: str | None = None
+) -> tuple[float | None, str | None]:
+    """(number, class) as stored. Probabilities give that of the positive class (of two; else the highest) and the class.
+
+    Raises Refused when the value is of another kind than the model's earlier predictions.
+    """
+    if value is None:
+        return None, None
+    if isinstance(value, dict):
+        if kind != "probabilities":
+            raise Refused(f"`prediction` is an object; this model's predictions are of kind {kind}")
+        best = max(sorted(value), key=value.__getitem__)
+        if len(value) == 2:
+            return value[positive if positive in value else max(value)], best
+        return value[best], best
+    if kind == "class":
+        return None, label_text(value)
+    if kind == "probabilities":
+        raise Refused("`prediction` must be an object of class: probability, as in this model's earlier events")
+    if isinstance(value, str):
+        raise Refused(f"`prediction` is the text {value[:40]!r}; this model's predictions are numbers")
+    return value, None

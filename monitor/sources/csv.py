@@ -1,0 +1,66 @@
+"""CSV with a header line; every value is read as text, so that one bad value never changes a column's type."""
+
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import IO, Any
+
+import pyarrow as pa
+from pyarrow import csv
+
+from monitor.contracts import Chunk
+from monitor.errors import PayloadError
+from monitor.event import Refusal
+
+MEDIA_TYPES = ("text/csv",)
+SUFFIXES = (".csv",)
+NULLS = ["", "NA", "NULL", "null", "None", "nan", "NaN"]
+
+
+def read_bytes(body: bytes) -> Chunk:
+    """All rows of a body."""
+    chunks = list(_read(BytesIO(body), "the body", 1 << 30, len(body)))
+    if not chunks:
+        raise PayloadError("the body is CSV without rows; the first line names the columns, rows follow")
+    tables = [c.table for c in chunks]
+    return Chunk(pa.concat_tables(tables), 2, [r for c in chunks for r in c.refusals], len(body))
+
+
+def read_file(path: Path, rows: int) -> Iterator[Chunk]:
+    """The rows of a file in parts of about `rows`; a row with too few or too many values is refused."""
+    with path.open("rb") as file:
+        yield from _read(file, path.name, rows, path.stat().st_size)
+
+
+def _read(file: IO[bytes], name: str, rows: int, size: int) -> Iterator[Chunk]:
+    header = file.readline()
+    if not header.strip():
+        raise PayloadError(f"{name} is empty; the first line names the columns")
+    file.seek(0)
+    try:
+        names = csv.read_csv(BytesIO(header.rstrip(b"\r\n") + b"\n")).column_names
+        refused: list[Refusal] = []
+
+        def invalid(row: Any) -> str:
+            reason = f"the row has {row.actual_columns} values, the header {row.expected_columns}"
+            refused.append(Refusal(row.number or 0, None, reason, (row.text or "")[:2000]))
+            return "skip"
+
+        reader = csv.open_csv(
+            file,
+            read_options=csv.ReadOptions(use_threads=False, block_size=4 << 20),
+            parse_options=csv.ParseOptions(invalid_row_handler=invalid, newlines_in_values=True),
+            convert_options=csv.ConvertOptions(
+                column_types=dict.fromkeys(names, pa.string()), null_values=NULLS, strings_can_be_null=True
+            ),
+        )
+        line = 2
+        for batch in reader:
+            table = pa.Table.from_batches([batch])
+            for start in range(0, table.num_rows, rows):
+                part = table.slice(start, rows)
+                yield Chunk(part, line, tuple(refused), size * part.num_rows // max(1, table.num_rows))
+                line += part.num_rows + len(refused)
+                refused.clear()
+    except (pa.ArrowInvalid, UnicodeDecodeError) as error:
+        raise PayloadError(f"{name} is not CSV: {(str(error).splitlines() or [''])[0][:160]}") from None

@@ -1,0 +1,97 @@
+"""JSON lines: one object a line; as a file, events in driftdeck's form or flat objects with mapped columns."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+
+from monitor.contracts import Chunk
+from monitor.errors import PayloadError
+from monitor.event import Refusal, Refused, decode
+
+MEDIA_TYPES = ("application/x-ndjson", "application/jsonl", "application/json")
+SUFFIXES = (".jsonl", ".ndjson", ".json")
+
+
+def split_array(body: bytes) -> list[tuple[int, bytes]]:
+    """(number, item) of a JSON array's items, or of one object. Raises PayloadError."""
+    try:
+        items = msgspec.json.decode(body, type=list[msgspec.Raw] | dict[str, msgspec.Raw])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _split_leniently(body)
+    if isinstance(items, dict):
+        return [(1, body)]
+    return [(i, bytes(item)) for i, item in enumerate(items, 1)]
+
+
+def read_bytes(body: bytes) -> Chunk:
+    """The objects of a body as a flat table."""
+    return _table([(i, line) for i, line in enumerate(body.split(b"\n"), 1) if line.strip()], len(body))
+
+
+def read_file(path: Path, rows: int) -> Iterator[Chunk]:
+    """The objects of a file as flat tables of about `rows`; lines that are no object are refused."""
+    lines: list[tuple[int, bytes]] = []
+    size = 0
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            size += len(line)
+            if line.strip():
+                lines.append((number, line))
+            if len(lines) >= rows:
+                yield _table(lines, size)
+                lines, size = [], 0
+    if lines:
+        yield _table(lines, size)
+
+
+def _table(lines: list[tuple[int, bytes]], size: int) -> Chunk:
+    records: list[dict[str, Any]] = []
+    refusals = []
+    for number, line in lines:
+        try:
+            record = decode(line)
+            if not isinstance(record, dict):
+                raise Refused("a record is a JSON object")
+            records.append(_flat(record))
+        except Refused as reason:
+            refusals.append(Refusal(number, None, str(reason), line[:2000].decode("utf-8", "replace")))
+    names = list(dict.fromkeys(name for record in records for name in record))
+    table = pa.table({name: _column([record.get(name) for record in records]) for name in names})
+    return Chunk(table, lines[0][0] if lines else 1, refusals, size)
+
+
+def _flat(record: dict[str, Any]) -> dict[str, Any]:
+    """One level: the keys of `features` beside the others, other objects and lists as JSON text."""
+    flat: dict[str, Any] = {}
+    for key, value in record.items():
+        if key == "features" and isinstance(value, dict):
+            flat.update({f"features.{name}": item for name, item in value.items()})
+        else:
+            flat[key] = json.dumps(value) if isinstance(value, dict | list) else value
+    return flat
+
+
+def _column(values: list[Any]) -> pa.Array:
+    kinds = {type(v) for v in values if v is not None}
+    if kinds <= {int, float}:
+        return pa.array([None if v is None else float(v) for v in values], pa.float64())
+    if kinds == {bool}:
+        return pa.array(values, pa.bool_())
+    return pa.array([v if v is None or isinstance(v, str) else json.dumps(v) for v in values], pa.string())
+
+
+def _split_leniently(body: bytes) -> list[tuple[int, bytes]]:
+    """The same through Python's parser, which lets NaN pass; what neither can read is an error."""
+    try:
+        items = decode(body)
+    except Refused as reason:
+        raise PayloadError(f"the body is {reason}; send a JSON array of events, or NDJSON as application/x-ndjson") from None
+    if isinstance(items, dict):
+        return [(1, body)]
+    if not isinstance(items, list):
+        raise PayloadError("the body is JSON, but neither an array nor an object")
+    return [(i, json.dumps(item).encode()) for i, item in enumerate(items, 1)]

@@ -1,0 +1,38 @@
+"""Parquet."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from monitor.contracts import Chunk
+from monitor.errors import PayloadError
+
+MEDIA_TYPES = ("application/vnd.apache.parquet",)
+SUFFIXES = (".parquet", ".pq")
+
+
+def read_bytes(body: bytes) -> Chunk:
+    """All rows of a file in memory."""
+    try:
+        return Chunk(pq.read_table(pa.py_buffer(body)), 1, (), len(body))
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
+        raise PayloadError(f"the body is not Parquet: {_first_line(error)}") from None
+
+
+def read_file(path: Path, rows: int) -> Iterator[Chunk]:
+    """The rows of a file in parts of `rows`."""
+    try:
+        with pq.ParquetFile(path) as file:
+            first, size = 1, path.stat().st_size
+            total = max(1, file.metadata.num_rows)
+            for batch in file.iter_batches(batch_size=rows):
+                yield Chunk(pa.Table.from_batches([batch]), first, (), size * batch.num_rows // total)
+                first += batch.num_rows
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
+        raise PayloadError(f"{path.name} is not Parquet: {_first_line(error)}") from None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or ["unreadable"])[0][:160]

@@ -1,0 +1,246 @@
+"""What was acknowledged: append-only, checksummed, synced segments that the loader reads and that outlive a crash.
+
+A segment is a file `NNNNNNNN.spool` of frames. A frame is one line of JSON (the header: kind, rows, bytes, crc and what
+the writer adds) and `bytes` bytes of payload. A position is (segment, offset): everything before it has been read.
+"""
+
+import json
+import os
+import shutil
+import threading
+import zlib
+from collections.abc import Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from monitor.errors import Overloaded, StorageError
+
+SEGMENT_BYTES = 32 << 20
+FREE_FLOOR = 64 << 20
+CHECK_FREE_EVERY = 16 << 20
+
+
+class Position(NamedTuple):
+    """A place in the spool, just after a frame."""
+
+    segment: int
+    offset: int
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One appended batch: its header, its payload, and the position after it."""
+
+    header: dict[str, Any]
+    payload: bytes
+    end: Position
+
+
+@dataclass(frozen=True)
+class Damage:
+    """Bytes of a segment that are not a whole, checksummed frame: where they begin and how many they are."""
+
+    segment: int
+    offset: int
+    bytes: int
+    at_tail: bool
+
+
+class Spool:
+    """The spool of one data directory; one process owns it. Appending and syncing are safe from several threads."""
+
+    def __init__(self, folder: Path, capacity: int = 1 << 30) -> None:
+        self.folder = folder
+        self.capacity = capacity
+        self.damage: list[Damage] = []
+        folder.mkdir(parents=True, exist_ok=True)
+        self._lock = threading.Lock()
+        self._wake = threading.Condition(self._lock)
+        self._waiting: list[tuple[Position, Future[None]]] = []
+        self._closed = False
+        segments = self.segments()
+        self._segment = (segments[-1] if segments else 0) + 1
+        self._file = self._open(self._segment)
+        self._offset = 0
+        self._unread = sum(self._path(s).stat().st_size for s in segments)
+        self._unchecked = CHECK_FREE_EVERY
+        self.synced = Position(self._segment, 0)
+        self._syncer = threading.Thread(target=self._sync_loop, name="spool-sync", daemon=True)
+        self._syncer.start()
+
+    def append(self, header: dict[str, Any], payload: bytes) -> "Future[None]":
+        """Write one frame; the future is done when it is on disk. Raises Overloaded when the spool or the disk is full."""
+        head = json.dumps({**header, "bytes": len(payload), "crc": zlib.crc32(payload)}).encode() + b"\n"
+        size = len(head) + len(payload)
+        done: Future[None] = Future()
+        with self._lock:
+            self._check_room(size)
+            try:
+                _write(self._file, head, payload)
+            except OSError as error:
+                os.ftruncate(self._file, self._offset)
+                raise Overloaded(f"the spool cannot be written ({error.strerror}); free disk space, then send again", 30) from None
+            self._offset += size
+            self._unread += size
+            self._waiting.append((Position(self._segment, self._offset), done))
+            if self._offset >= SEGMENT_BYTES:
+                self._roll()
+            self._wake.notify_all()
+        return done
+
+    def frames(self, start: Position, limit_bytes: int = 64 << 20) -> Iterator[Frame]:
+        """The synced frames after `start`, in order, until about `limit_bytes` were read."""
+        budget = limit_bytes
+        end = self.synced
+        for segment in [s for s in self.segments() if start.segment <= s <= end.segment]:
+            offset = start.offset if segment == start.segment else 0
+            stop = end.offset if segment == end.segment else None
+            for frame in self._read(segment, offset, stop):
+                yield frame
+                budget -= len(frame.payload)
+                if budget <= 0:
+                    return
+
+    def release(self, until: Position) -> None:
+        """Delete segments that lie wholly before `until`: their rows are in the database and on disk."""
+        for segment in self.segments():
+            if segment < min(until.segment, self._segment):
+                size = self._path(segment).stat().st_size
+                self._path(segment).unlink()
+                with self._lock:
+                    self._unread -= size
+
+    def roll(self) -> None:
+        """Begin a new segment, so that the current one can be released once it is loaded."""
+        with self._lock:
+            if self._offset:
+                self._roll()
+
+    def pending_bytes(self, position: Position) -> int:
+        """Bytes after `position`: what the loader still has to read."""
+        total = 0
+        for segment in self.segments():
+            if segment >= position.segment:
+                size = self._path(segment).stat().st_size
+                total += size - (position.offset if segment == position.segment else 0)
+        return max(0, total)
+
+    def segments(self) -> list[int]:
+        """The numbers of the segments on disk, oldest first."""
+        return sorted(int(p.stem) for p in self.folder.glob("*.spool") if p.stem.isdigit())
+
+    def close(self) -> None:
+        """Sync what was appended and stop."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            self._wake.notify_all()
+        self._syncer.join()
+        os.close(self._file)
+        if self._offset == 0:
+            self._path(self._segment).unlink(missing_ok=True)
+
+    def _path(self, segment: int) -> Path:
+        return self.folder / f"{segment:08d}.spool"
+
+    def _open(self, segment: int) -> int:
+        try:
+            fd = os.open(self._path(segment), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_EXCL, 0o600)
+        except OSError as error:
+            raise StorageError(f"cannot write in {self.folder}: {error.strerror}; check its owner and mode") from None
+        folder = os.open(self.folder, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+        return fd
+
+    def _check_room(self, size: int) -> None:
+        if self._closed:
+            raise Overloaded("the server is stopping; send again in a moment", 5)
+        if self._unread + size > self.capacity:
+            raise Overloaded("the loader is behind and the spool is full; send again later", 5)
+        self._unchecked += size
+        if self._unchecked >= CHECK_FREE_EVERY:
+            self._unchecked = 0
+            if shutil.disk_usage(self.folder).free < FREE_FLOOR + size:
+                self._unchecked = CHECK_FREE_EVERY
+                raise Overloaded(f"less than {FREE_FLOOR >> 20} MB of disk are free; make room, then send again", 30)
+
+    def _roll(self) -> None:
+        # the old descriptor stays open until the sync thread has synced and closed it
+        self._waiting.append((Position(self._segment, self._offset), _Close(self._file)))
+        self._segment += 1
+        self._file = self._open(self._segment)
+        self._offset = 0
+
+    def _sync_loop(self) -> None:
+        while True:
+            with self._lock:
+                while not self._waiting and not self._closed:
+                    self._wake.wait()
+                if not self._waiting:
+                    return
+                batch, self._waiting = self._waiting, []
+                current = os.dup(self._file)
+            try:
+                for _, done in batch:
+                    if isinstance(done, _Close):
+                        os.fdatasync(done.fd)
+                        os.close(done.fd)
+                os.fdatasync(current)
+                error = None
+            except OSError as problem:
+                error = Overloaded(f"the spool cannot be synced ({problem.strerror}); send again", 10)
+            finally:
+                os.close(current)
+            if error is None:
+                self.synced = max(self.synced, batch[-1][0])
+            for _, done in batch:
+                if not isinstance(done, _Close):
+                    done.set_exception(error) if error else done.set_result(None)
+
+    def _read(self, segment: int, offset: int, stop: int | None) -> Iterator[Frame]:
+        path = self._path(segment)
+        size = path.stat().st_size if stop is None else stop
+        with path.open("rb") as file:
+            file.seek(offset)
+            while offset < size:
+                line = file.readline(1 << 20)
+                header = _header(line)
+                payload = file.read(header["bytes"]) if header else b""
+                if header is None or len(payload) != header["bytes"] or zlib.crc32(payload) != header["crc"]:
+                    self._report(Damage(segment, offset, size - offset, at_tail=segment == self.segments()[-1]))
+                    return
+                offset += len(line) + len(payload)
+                yield Frame(header, payload, Position(segment, offset))
+
+    def _report(self, damage: Damage) -> None:
+        if damage not in self.damage:
+            self.damage.append(damage)
+
+
+class _Close(Future[None]):
+    """A place in the sync queue where a full segment's descriptor is synced and closed."""
+
+    def __init__(self, fd: int) -> None:
+        super().__init__()
+        self.fd = fd
+
+
+def _header(line: bytes) -> dict[str, Any] | None:
+    try:
+        header = json.loads(line)
+    except ValueError:
+        return None
+    whole = isinstance(header, dict) and isinstance(header.get("bytes"), int) and isinstance(header.get("crc"), int)
+    return header if whole and line.endswith(b"\n") else None
+
+
+def _write(fd: int, *parts: bytes) -> None:
+    data = memoryview(b"".join(parts))
+    while data:
+        data = data[os.write(fd, data) :]

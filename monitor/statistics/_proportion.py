@@ -1,0 +1,42 @@
+"""Intervals for one share and for the difference of two."""
+
+import math
+
+from scipy.stats import beta
+
+from monitor.finding import Measurement
+
+
+def clopper_pearson(x: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Exact interval of a share, x of n (Clopper and Pearson 1934). The whole of [0, 1] when n is 0.
+
+    >>> tuple(round(v, 4) for v in clopper_pearson(20, 1000))
+    (0.0123, 0.0307)
+    """
+    if n == 0:
+        return 0.0, 1.0
+    tail = (1 - confidence) / 2
+    low = 0.0 if x <= 0 else float(beta.ppf(tail, x, n - x + 1))
+    high = 1.0 if x >= n else float(beta.ppf(1 - tail, x + 1, n - x))
+    return low, high
+
+
+def newcombe(x: int, n: int, x_reference: int, n_reference: int) -> tuple[float, float]:
+    """95 % interval of the difference of two shares, by squaring and adding (Newcombe 1998, method 10)."""
+    share, base = x / n, x_reference / n_reference
+    low, high = clopper_pearson(x, n)
+    base_low, base_high = clopper_pearson(x_reference, n_reference)
+    difference = share - base
+    return (
+        difference - math.hypot(share - low, base_high - base),
+        difference + math.hypot(high - share, base - base_low),
+    )
+
+
+def share(x: int, n: int, x_reference: int = 0, n_reference: int = 0) -> Measurement:
+    """A share with its exact interval and the reference's share beside it; value None when there are no rows."""
+    reference_value = x_reference / n_reference if n_reference else None
+    if n == 0:
+        return Measurement(None, None, None, 0, n_reference, None, reference_value)
+    low, high = clopper_pearson(x, n)
+    return Measurement(x / n, low, high, n, n_reference, x / n, reference_value)

@@ -1,0 +1,217 @@
+"""Profiles into the store: which columns are measured, over which segments; labels joined; rebuild from raw rows."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import duckdb
+import pyarrow as pa
+
+from monitor.contracts import Measured, Profiled
+from monitor.engines import duckdb as engine
+from monitor.layout import INTEGER, LOG, ZERO_ONE, Layout
+from monitor.sql import quote
+from monitor.store.events import Model
+
+SERVICE = (Measured("latency_ms", "latency_ms", LOG, "minute"), Measured("status", "status", INTEGER, "minute"))
+WRONG = Measured("wrong", "wrong", ZERO_ONE, extremes=False)
+ABSOLUTE_ERROR = Measured("absolute_error", "absolute_error", LOG, extremes=False)
+MAX_SEGMENTS = 50
+THRESHOLD = 0.5
+
+Layouts = Mapping[str, Layout]
+
+
+def prediction_field(model: Model) -> str:
+    """The column of the events table that holds what drifts when predictions drift."""
+    return "predicted_class" if model.schema.prediction == "class" else "prediction"
+
+
+def data_columns(model: Model, layouts: Layouts) -> list[Measured]:
+    """The features and the prediction, as far as their layouts are frozen."""
+    fields = {f.field: f.field for f in model.schema.features} | {"prediction": prediction_field(model)}
+    return [Measured(column, field, layouts[column]) for column, field in fields.items() if column in layouts]
+
+
+def quality_column(model: Model) -> Measured | None:
+    """The derived column that says how wrong a prediction was; None until the task is known."""
+    if model.task == "regression":
+        return ABSOLUTE_ERROR
+    return WRONG if model.task in ("binary", "classification") else None
+
+
+def judge(model: Model) -> str:
+    """SQL for `wrong` and `absolute_error` of rows with label, number, prediction and predicted_class."""
+    if model.schema.prediction == "number":
+        same = f"(prediction >= {THRESHOLD}) = (number >= {THRESHOLD})" if model.task == "binary" else "prediction = number"
+        known = "prediction IS NOT NULL AND number IS NOT NULL"
+    else:
+        same, known = "predicted_class = label", "predicted_class IS NOT NULL"
+    wrong = f"CASE WHEN {known} THEN CASE WHEN {same} THEN 0.0 ELSE 1.0 END END::DOUBLE AS wrong"
+    return f"{wrong}, abs(number - prediction)::DOUBLE AS absolute_error"
+
+
+class Profiler:
+    """Writes profiles of rows in temporary tables, for all rows and for each segment."""
+
+    def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
+        self.con = con
+
+    def add(
+        self,
+        model: Model,
+        rows: str,
+        columns: Sequence[Measured],
+        segments: Sequence[str],
+        sign: int = 1,
+        register: bool = True,
+    ) -> None:
+        """Profile the temporary table `rows` and add it to the stored profiles; sign -1 takes it back."""
+        if not columns:
+            return
+        if register:
+            self._register_segments(model, rows, segments)
+        self._write(model, "", engine.profile(rows, columns, self.con), sign, new_values=sign > 0)
+        for segment, condition in self._segments(model, segments):
+            view = quote("segment_rows")
+            self.con.execute(f"CREATE OR REPLACE TEMP VIEW {view} AS SELECT * FROM {quote(rows)} WHERE {condition}")
+            self._write(model, segment, engine.profile("segment_rows", columns, self.con), sign)
+
+    def add_loaded(self, model: Model, rows: str, layouts: Layouts, segments: Sequence[str]) -> None:
+        """Profile newly stored events: service columns always, data columns once their layouts exist."""
+        self.add(model, rows, [*SERVICE, *data_columns(model, layouts)], segments)
+
+    def join_labels(self, model: Model, segments: Sequence[str]) -> int:
+        """Join waiting labels to their events; returns how many found theirs.
+
+        A label that corrects an earlier one takes back what that one added. An older label that comes after a newer
+        one is dropped; of several waiting for one event the latest counts.
+        """
+        column = quality_column(model)
+        con, labels = self.con, model.labels
+        con.execute(
+            f"CREATE OR REPLACE TEMP TABLE matched AS SELECT l.event_id, l.label, l.number, l.ts AS label_ts, "
+            f"e.* EXCLUDE (event_id) FROM {labels} l JOIN {model.events} e ON l.event_id = e.event_id WHERE NOT l.joined "
+            "QUALIFY row_number() OVER (PARTITION BY l.event_id ORDER BY l.ts DESC, l.rowid DESC) = 1"
+        )
+        found = int(con.execute("SELECT count(*) FROM matched").fetchall()[0][0])
+        if not found:
+            return 0
+        con.execute(
+            f"CREATE OR REPLACE TEMP TABLE earlier AS SELECT l.event_id, l.label, l.number, l.ts AS label_ts, "
+            f"m.* EXCLUDE (event_id, label, number, label_ts) FROM {labels} l JOIN matched m ON l.event_id = m.event_id WHERE l.joined"
+        )
+        con.execute(f"DELETE FROM {labels} WHERE NOT joined AND event_id IN (SELECT event_id FROM matched)")
+        con.execute("DELETE FROM matched WHERE event_id IN (SELECT e.event_id FROM earlier e WHERE e.label_ts > matched.label_ts)")
+        con.execute("DELETE FROM earlier WHERE event_id NOT IN (SELECT event_id FROM matched)")
+        con.execute(f"DELETE FROM {labels} WHERE joined AND event_id IN (SELECT event_id FROM earlier)")
+        con.execute(f"INSERT INTO {labels} SELECT event_id, label, number, label_ts, true FROM matched")
+        if column is not None:
+            self._judge_and_add(model, "earlier", column, segments, -1)
+            self._judge_and_add(model, "matched", column, segments, 1)
+        return found
+
+    def rebuild(self, model: Model, layouts: Layouts, segments: Sequence[str]) -> int:
+        """Recompute every profile of a model from its raw rows; returns the number of rows read."""
+        con = self.con
+        for table in ("profile_bins", "profile_moments", "new_values"):
+            con.execute(f"DELETE FROM {table} WHERE model = ?", [model.id])
+        months = con.execute(f"SELECT DISTINCT date_trunc('month', ts) FROM {model.events} ORDER BY 1").fetchall()
+        rows = 0
+        for (month,) in months:
+            span = f"ts >= TIMESTAMP '{month}' AND ts < TIMESTAMP '{month}' + INTERVAL 1 MONTH"
+            con.execute(f"CREATE OR REPLACE TEMP TABLE fresh AS SELECT * FROM {model.events} WHERE {span}")
+            self.add_loaded(model, "fresh", layouts, segments)
+            rows += int(con.execute("SELECT count(*) FROM fresh").fetchall()[0][0])
+        column = quality_column(model)
+        if column is not None:
+            con.execute(
+                f"CREATE OR REPLACE TEMP TABLE matched AS SELECT l.event_id, l.label, l.number, l.ts AS label_ts, "
+                f"e.* EXCLUDE (event_id) FROM {model.labels} l JOIN {model.events} e ON l.event_id = e.event_id WHERE l.joined"
+            )
+            self._judge_and_add(model, "matched", column, segments, 1)
+        return rows
+
+    def _judge_and_add(self, model: Model, rows: str, column: Measured, segments: Sequence[str], sign: int) -> None:
+        con = self.con
+        con.execute(f"CREATE OR REPLACE TEMP TABLE judged AS SELECT *, {judge(model)} FROM {quote(rows)}")
+        self.add(model, "judged", [column], segments, sign, register=False)
+        con.execute("DROP TABLE judged")
+
+    def _register_segments(self, model: Model, rows: str, names: Sequence[str]) -> None:
+        # the first values seen stay the segments for good, so that a rebuild profiles the same ones
+        for name in names:
+            feature = model.schema.by_name.get(name)
+            if feature is None or feature.kind != "categorical":
+                continue
+            field = quote(feature.field)
+            self.con.execute(
+                f"INSERT INTO segments SELECT $model, $name, $name || '=' || v, v FROM (SELECT {field} AS v, count(*) AS n "
+                f"FROM {quote(rows)} WHERE {field} IS NOT NULL AND {field} NOT IN (SELECT \"value\" FROM segments WHERE model = $model AND feature = $name) "
+                f"GROUP BY 1 ORDER BY n DESC, v) LIMIT greatest(0, {MAX_SEGMENTS} - (SELECT count(*) FROM segments WHERE model = $model AND feature = $name))",
+                {"model": model.id, "name": name},
+            )
+
+    def _segments(self, model: Model, names: Sequence[str]) -> Iterable[tuple[str, str]]:
+        if not names:
+            return []
+        known = self.con.execute(
+            'SELECT feature, segment, "value" FROM segments WHERE model = ? ORDER BY segment', [model.id]
+        ).fetchall()
+        return [
+            (segment, f"{quote(model.schema.by_name[feature].field)} = '" + value.replace("'", "''") + "'")
+            for feature, segment, value in known
+            if feature in names
+        ]
+
+    def _write(self, model: Model, segment: str, profiled: Profiled, sign: int, new_values: bool = False) -> None:
+        con, at = self.con, {"model": model.id, "segment": segment}
+        with _registered(con, profiled.bins) as bins:
+            con.execute(
+                f'INSERT INTO profile_bins SELECT $model, $segment, version, "column", bucket, layout, bin, n * {sign} FROM {bins}', at
+            )
+        with _registered(con, profiled.moments) as moments:
+            con.execute(
+                f'INSERT INTO profile_moments SELECT $model, $segment, version, "column", bucket, layout, "rows" * {sign}, '
+                f'missing * {sign}, invalid * {sign}, "sum" * {sign}, sum_sq * {sign}, "min", "max" FROM {moments}',
+                at,
+            )
+        if new_values and profiled.new_values.num_rows:
+            with _registered(con, profiled.new_values) as values:
+                con.execute(f'INSERT INTO new_values SELECT $model, version, "column", "value", n, first_seen FROM {values}', {"model": model.id})
+
+
+class _registered:
+    """An Arrow table under a name that SQL can use, for the length of a `with`."""
+
+    def __init__(self, con: duckdb.DuckDBPyConnection, table: pa.Table) -> None:
+        self.con, self.table = con, table
+
+    def __enter__(self) -> str:
+        self.con.register("profiled_rows", self.table)
+        return "profiled_rows"
+
+    def __exit__(self, *_: object) -> None:
+        self.con.unregister("profiled_rows")
+
+
+def compact(con: duckdb.DuckDBPyConnection) -> None:
+    """Add up the parts that many small loads left behind; what is read stays the same."""
+    bins = 'model, segment, version, "column", bucket, layout'
+    con.execute(
+        f"CREATE OR REPLACE TEMP TABLE summed AS SELECT {bins}, bin, sum(n)::BIGINT AS n FROM profile_bins GROUP BY ALL HAVING sum(n) <> 0"
+    )
+    con.execute("DELETE FROM profile_bins")
+    con.execute('INSERT INTO profile_bins SELECT * FROM summed ORDER BY bucket, model, segment, "column"')
+    con.execute(
+        f'CREATE OR REPLACE TEMP TABLE summed AS SELECT {bins}, sum("rows")::BIGINT, sum(missing)::BIGINT, sum(invalid)::BIGINT, '
+        'sum("sum"), sum(sum_sq), min("min"), max("max") FROM profile_moments GROUP BY ALL HAVING sum("rows") <> 0'
+    )
+    con.execute("DELETE FROM profile_moments")
+    con.execute('INSERT INTO profile_moments SELECT * FROM summed ORDER BY bucket, model, segment, "column"')
+    con.execute("DROP TABLE summed")
+    con.execute(
+        'CREATE OR REPLACE TEMP TABLE summed AS SELECT model, version, "column", "value", sum(n)::BIGINT AS n, min(first_seen) AS first_seen '
+        'FROM new_values GROUP BY ALL QUALIFY row_number() OVER (PARTITION BY model, "column" ORDER BY n DESC, "value") <= 1000'
+    )
+    con.execute("DELETE FROM new_values")
+    con.execute("INSERT INTO new_values SELECT * FROM summed")
+    con.execute("DROP TABLE summed")

@@ -1,0 +1,96 @@
+"""Profiles out of the store: one query for any number of columns and time steps."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from monitor.layout import Layout
+from monitor.profile import Profile
+from monitor.store.events import Model
+
+MOMENTS = ("rows", "missing", "invalid", "sum", "sum_sq", "min", "max")
+
+
+def read_profiles(
+    con: duckdb.DuckDBPyConnection,
+    model: Model,
+    layouts: Mapping[str, Layout],
+    start: datetime,
+    end: datetime,
+    step: timedelta | None = None,
+    version: str | None = None,
+    segment: str = "",
+) -> dict[str, list[Profile]]:
+    """Profiles of the columns in `layouts` from `start` to `end`, a list with one for each `step` (one when None).
+
+    Times are naive UTC; every column is there, empty where there is no data. `version` None means all versions.
+    """
+    width = step or (end - start)
+    steps = max(1, -(-(end - start) // width))
+    where = (
+        'model = $model AND segment = $segment AND bucket >= $start AND bucket < $end AND "column" IN (SELECT unnest($columns))'
+        + ("" if version is None else " AND version = $version")
+    )
+    params = {
+        "model": model.id,
+        "segment": segment,
+        "start": start,
+        "end": end,
+        "columns": list(layouts),
+        "width": width // timedelta(microseconds=1),
+        **({} if version is None else {"version": version}),
+    }
+    which = "((epoch_us(bucket) - epoch_us($start::TIMESTAMP)) // $width)::INTEGER AS step"
+    bins = con.sql(
+        f'SELECT "column", layout, {which}, bin, sum(n)::BIGINT AS n FROM profile_bins WHERE {where} GROUP BY ALL', params=params
+    ).to_arrow_table()
+    moments = con.sql(
+        f'SELECT "column", layout, {which}, sum("rows")::BIGINT AS "rows", sum(missing)::BIGINT AS missing, '
+        'sum(invalid)::BIGINT AS invalid, sum("sum") AS "sum", sum(sum_sq) AS sum_sq, min("min") AS "min", max("max") AS "max" '
+        f"FROM profile_moments WHERE {where} GROUP BY ALL",
+        params=params,
+    ).to_arrow_table()
+    return profiles_from(bins, moments, layouts, steps)
+
+
+def profiles_from(
+    bins: pa.Table, moments: pa.Table, layouts: Mapping[str, Layout], steps: int
+) -> dict[str, list[Profile]]:
+    """Profiles from long rows (column, step, bin, n) and (column, step, moments); rows of other columns are ignored."""
+    by_column = _split(bins, layouts)
+    by_moment = _split(moments, layouts)
+    result = {}
+    for column, layout in layouts.items():
+        counts = np.zeros((steps, layout.size), dtype=np.int64)
+        if column in by_column:
+            part = by_column[column]
+            np.add.at(counts, (part["step"], part["bin"]), part["n"])
+        sums = np.zeros((steps, len(MOMENTS)))
+        sums[:, 5:] = np.nan
+        if column in by_moment:
+            part = by_moment[column]
+            sums[part["step"]] = np.column_stack([part[name].astype(float) for name in MOMENTS])
+        result[column] = [
+            Profile(layout, counts[i], int(m[0]), int(m[1]), int(m[2]), float(m[3]), float(m[4]), float(m[5]), float(m[6]))
+            for i, m in enumerate(sums)
+        ]
+    return result
+
+
+def _split(table: pa.Table, columns: Iterable[str]) -> dict[str, dict[str, np.ndarray]]:
+    """The rows of each column as numpy arrays by field."""
+    names = [n for n in table.column_names if n not in ("column", "layout")]
+    encoded = table["column"].combine_chunks().dictionary_encode()
+    codes = encoded.indices.to_numpy(zero_copy_only=False)
+    order = np.argsort(codes, kind="stable")
+    arrays = {name: table[name].to_numpy()[order] for name in names}
+    bounds = np.searchsorted(codes[order], np.arange(len(encoded.dictionary) + 1))
+    wanted = set(columns)
+    return {
+        column: {name: array[bounds[i] : bounds[i + 1]] for name, array in arrays.items()}
+        for i, column in enumerate(encoded.dictionary.to_pylist())
+        if column in wanted
+    }

@@ -1,0 +1,135 @@
+"""The reference of a model: frozen layouts and the profile of the rows it was trained on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import duckdb
+
+from monitor.contracts import Measured, Profiled
+from monitor.engines import duckdb as engine
+from monitor.layout import NUMERIC_BINS, UNIT, Layout, categorical_layout, numeric_layout
+from monitor.profile import Profile
+from monitor.sql import quote
+from monitor.store.events import Model
+from monitor.store.profiling import SERVICE, data_columns, judge, prediction_field, quality_column
+from monitor.store.reading import profiles_from
+
+ONE_BUCKET = "TIMESTAMP '2000-01-01'"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Where a model's reference comes from. `status` is set, provisional (its own first events) or none."""
+
+    status: str
+    source: str | None = None
+    first: datetime | None = None
+    last: datetime | None = None
+    rows: int = 0
+    labelled: int = 0
+    set_at: datetime | None = None
+
+
+def task_of(con: duckdb.DuckDBPyConnection, model: Model, rows: str, wanted: str = "auto") -> str:
+    """How predictions are judged: as configured, else by what they are (numbers within [0, 1] are scores)."""
+    if wanted != "auto":
+        return wanted
+    if model.schema.prediction in ("class", "probabilities"):
+        return "classification"
+    low, high, n = con.execute(
+        f"SELECT min(prediction), max(prediction), count(prediction) FROM {quote(rows)}"
+    ).fetchall()[0]
+    if not n:
+        return "unknown"
+    return "binary" if low >= 0 and high <= 1 else "regression"
+
+
+def freeze_layouts(con: duckdb.DuckDBPyConnection, model: Model, rows: str) -> dict[str, Layout]:
+    """The layouts of all features and the prediction, from the reference rows in the temporary table `rows`."""
+    table = quote(rows)
+    layouts = {}
+    for feature in model.schema.features:
+        layouts[feature.field] = _layout(con, table, feature.field, feature.kind)
+    if model.task == "binary" and prediction_field(model) == "prediction":
+        layouts["prediction"] = UNIT
+    elif model.schema.prediction != "unknown":
+        field = prediction_field(model)
+        layouts["prediction"] = _layout(con, table, field, "categorical" if field == "predicted_class" else "numeric")
+    return layouts
+
+
+def save(
+    con: duckdb.DuckDBPyConnection, model: Model, rows: str, layouts: Mapping[str, Layout], about: Reference
+) -> None:
+    """Replace the model's reference by the rows of the temporary table `rows` (with label and number if known)."""
+    for table in ("reference", "reference_bins", "reference_moments", "model_layouts"):
+        con.execute(f"DELETE FROM {table} WHERE model = ?", [model.id])
+    for column, layout in layouts.items():
+        con.execute("INSERT INTO layouts SELECT $id, $text WHERE $id NOT IN (SELECT id FROM layouts)", {"id": layout.id, "text": layout.to_json()})
+        con.execute("INSERT INTO model_layouts VALUES (?, ?, ?)", [model.id, column, layout.id])
+    con.execute(
+        f"CREATE OR REPLACE TEMP TABLE reference_rows AS SELECT * EXCLUDE (ts), {ONE_BUCKET} AS ts, {judge(model)} FROM {quote(rows)}"
+    )
+    quality = quality_column(model)
+    columns: list[Measured] = [*SERVICE, *data_columns(model, layouts), *([quality] if quality else [])]
+    _write(con, model, engine.profile("reference_rows", columns, con))
+    con.execute("DROP TABLE reference_rows")
+    con.execute(
+        "INSERT INTO reference VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        [model.id, about.status, about.source, about.first, about.last, about.rows, about.labelled, about.set_at],
+    )
+
+
+def read_about(con: duckdb.DuckDBPyConnection, model: Model) -> Reference:
+    """What the reference is; status none when there is none."""
+    found = con.execute(
+        'SELECT status, source, first_ts, last_ts, "rows", labelled, set_at FROM reference WHERE model = ?', [model.id]
+    ).fetchall()
+    return Reference(*found[0]) if found else Reference("none")
+
+
+def read_layouts(con: duckdb.DuckDBPyConnection, model: Model) -> dict[str, Layout]:
+    """The frozen layout of every column of a model."""
+    found = con.execute(
+        'SELECT m."column", l.definition FROM model_layouts m JOIN layouts l ON l.id = m.layout WHERE m.model = ?', [model.id]
+    ).fetchall()
+    return {column: Layout.from_json(text) for column, text in found}
+
+
+def read_profiles(con: duckdb.DuckDBPyConnection, model: Model, layouts: Mapping[str, Layout]) -> dict[str, Profile]:
+    """The reference profile of every column that has one; a column whose rows were all empty is left out."""
+    bins = con.sql('SELECT "column", 0 AS step, bin, n FROM reference_bins WHERE model = $m', params={"m": model.id})
+    moments = con.sql(
+        'SELECT "column", 0 AS step, "rows", missing, invalid, "sum", sum_sq, "min", "max" FROM reference_moments WHERE model = $m',
+        params={"m": model.id},
+    )
+    read = profiles_from(bins.to_arrow_table(), moments.to_arrow_table(), layouts, 1)
+    usable = {column: steps[0] for column, steps in read.items() if steps[0].rows}
+    return {c: p for c, p in usable.items() if p.n or c not in ("latency_ms", "status", "wrong", "absolute_error")}
+
+
+def _layout(con: duckdb.DuckDBPyConnection, table: str, field: str, kind: str) -> Layout:
+    column = quote(field)
+    if kind == "categorical":
+        values = con.execute(
+            f"SELECT {column} FROM {table} WHERE {column} IS NOT NULL GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT 10000"
+        ).fetchall()
+        return categorical_layout([value for (value,) in values])
+    points = [i / NUMERIC_BINS for i in range(1, NUMERIC_BINS)]
+    found = con.execute(f"SELECT quantile_disc({column}, {points}) FROM {table} WHERE abs({column}) < 1e150").fetchall()
+    return numeric_layout(found[0][0] or [])
+
+
+def _write(con: duckdb.DuckDBPyConnection, model: Model, profiled: Profiled) -> None:
+    con.register("profiled_rows", profiled.bins)
+    con.execute(
+        f'INSERT INTO reference_bins SELECT {model.id}, "column", layout, bin, sum(n)::BIGINT FROM profiled_rows GROUP BY ALL'
+    )
+    con.unregister("profiled_rows")
+    con.register("profiled_rows", profiled.moments)
+    con.execute(
+        f'INSERT INTO reference_moments SELECT {model.id}, "column", layout, sum("rows"), sum(missing), sum(invalid), sum("sum"), '
+        'sum(sum_sq), min("min"), max("max") FROM profiled_rows GROUP BY ALL'
+    )
+    con.unregister("profiled_rows")

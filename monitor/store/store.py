@@ -1,0 +1,358 @@
+"""The store: the only owner of the DuckDB file. Writes are one at a time; every read has a cursor of its own."""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from monitor.errors import NotFound, StorageError
+from monitor.layout import Layout
+from monitor.profile import Profile
+from monitor.schema import ModelSchema
+from monitor.spool import Position
+from monitor.store import events, reading, reference
+from monitor.store.alerts import AlertBook
+from monitor.store.database import open_database, transaction
+from monitor.store.events import Model
+from monitor.store.profiling import SERVICE, Profiler, compact, quality_column
+from monitor.store.reference import Reference
+
+PROVISIONAL_ROWS = 1000
+PROVISIONAL_CAP = 20_000
+COMPACT_PARTS = 400_000
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """What the configuration says of one model, as far as the store needs it."""
+
+    task: str = "auto"
+    segments: tuple[str, ...] = ()
+
+
+@dataclass
+class Batch:
+    """Everything one load brings, by model; `end` is the spool position after it."""
+
+    end: Position
+    schemas: dict[str, ModelSchema] = field(default_factory=dict)
+    lines: dict[str, Path] = field(default_factory=dict)
+    tables: dict[str, list[pa.Table]] = field(default_factory=dict)
+    labels: dict[str, pa.Table] = field(default_factory=dict)
+    refused: pa.Table | None = None
+    accounting: list[tuple[str, str, datetime, int, int]] = field(default_factory=list)  # model, kind, hour, received, refused
+    keys: list[tuple[str, str, str, datetime]] = field(default_factory=list)  # key, body hash, answer, at
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What a load did."""
+
+    events: int = 0
+    duplicates: int = 0
+    labels: int = 0
+
+
+class Store:
+    """One data directory's database."""
+
+    def __init__(self, folder: Path, settings: Callable[[str], ModelSettings] = lambda _: ModelSettings(), memory_limit: str = "1GB") -> None:
+        self.path = folder / "driftdeck.duckdb"
+        self.settings = settings
+        self._memory_limit = memory_limit
+        self._lock = threading.RLock()
+        self._open()
+
+    def _open(self) -> None:
+        self._con = open_database(self.path, self._memory_limit)
+        self._profiler = Profiler(self._con)
+        self._models = self._read_models()
+        self._layouts = {name: reference.read_layouts(self._con, m) for name, m in self._models.items()}
+        self._parts = 0
+        self._reference_cache: dict[str, dict[str, Profile]] = {}
+        self._labels_waiting = set(self._models)
+
+    def reopen(self) -> None:
+        """Close every handle and open again: the way back after a fatal error of the engine."""
+        with self._lock:
+            self._con.close()
+            self._open()
+
+    def close(self) -> None:
+        """Checkpoint and let go of the file."""
+        with self._lock:
+            try:
+                self._con.execute("CHECKPOINT")
+            except duckdb.Error:
+                pass  # what is committed is in the write-ahead log and is replayed at the next start
+            finally:
+                self._con.close()
+
+    @contextmanager
+    def cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A handle for one read: a shared one gave wrong results under threads."""
+        cursor = self._con.cursor()
+        try:
+            yield cursor
+        finally:
+            cursor.close()
+
+    @contextmanager
+    def writing(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """The one writing handle, inside a transaction."""
+        with self._lock, transaction(self._con):
+            yield self._con
+
+    @property
+    def alerts(self) -> AlertBook:
+        """Findings, alerts, transitions and the outbox."""
+        return AlertBook(self)
+
+    # -- models ---------------------------------------------------------------------------------------------------
+
+    def models(self) -> dict[str, Model]:
+        """Every model by name."""
+        return dict(self._models)
+
+    def model(self, name: str) -> Model:
+        """One model. Raises NotFound, naming the known ones."""
+        found = self._models.get(name)
+        if found is None:
+            known = ", ".join(sorted(self._models)[:10]) or "none yet; send an event to POST /v1/events"
+            raise NotFound(f"there is no model {name!r}; known: {known}")
+        return found
+
+    def layouts(self, name: str) -> dict[str, Layout]:
+        """The layout of every column that is profiled for a model."""
+        model = self.model(name)
+        service = {c.column: c.layout for c in SERVICE}
+        quality = quality_column(model)
+        return service | self._layouts.get(name, {}) | ({quality.column: quality.layout} if quality else {})
+
+    def column_key(self, name: str, column: str) -> str:
+        """The stored key of a column given its own name. Raises NotFound, naming the known ones."""
+        model = self.model(name)
+        feature = model.schema.by_name.get(column)
+        if feature is not None:
+            return feature.field
+        if column in ("prediction", "latency_ms", "status", "wrong", "absolute_error"):
+            return column
+        known = ", ".join([*list(model.schema.by_name)[:20], "prediction", "latency_ms", "status"])
+        raise NotFound(f"model {name!r} has no column {column!r}; known: {known}")
+
+    # -- loading --------------------------------------------------------------------------------------------------
+
+    @property
+    def position(self) -> Position:
+        """How far the spool has been loaded."""
+        with self.cursor() as cursor:
+            return Position(*cursor.execute('SELECT segment, "offset" FROM spool_position').fetchall()[0])
+
+    def load(self, batch: Batch, now: datetime) -> Loaded:
+        """Rows, profiles, ledger and position in one transaction: all of it or nothing."""
+        with self._lock:
+            models, waiting = dict(self._models), set(self._labels_waiting)
+            total, duplicates, labels = 0, 0, 0
+            with transaction(self._con):
+                for name, schema in batch.schemas.items():
+                    models[name] = self._grow(models.get(name), schema, now)
+                for name in batch.lines.keys() | batch.tables.keys():
+                    model = models[name]
+                    staged = events.stage(self._con, model, batch.lines.get(name), batch.tables.get(name, []))
+                    fresh = events.keep_new(self._con, model)
+                    total, duplicates = total + fresh, duplicates + staged - fresh
+                    self._count(name, "events", now, stored=fresh, duplicate=staged - fresh)
+                    if fresh:
+                        self._profiler.add_loaded(model, "fresh", self._layouts.get(name, {}), self.settings(name).segments)
+                for name, table in batch.labels.items():
+                    models.setdefault(name, self._grow(models.get(name), ModelSchema(name), now))
+                    labels += self._insert_labels(models[name], table)
+                    self._count(name, "labels", now, stored=table.num_rows)
+                    waiting.add(name)
+                for name in waiting & (batch.lines.keys() | batch.tables.keys() | batch.labels.keys()):
+                    self._profiler.join_labels(models[name], self.settings(name).segments)
+                    if not self._has_waiting(models[name]):
+                        waiting.discard(name)
+                self._ledger(batch)
+            self._models, self._labels_waiting = models, waiting
+            self._parts += 1
+            return Loaded(total, duplicates, labels)
+
+    def _grow(self, model: Model | None, schema: ModelSchema, now: datetime) -> Model:
+        con = self._con
+        if model is None:
+            number = con.execute("SELECT coalesce(max(id), 0) + 1 FROM models").fetchall()[0][0]
+            model = Model(number, schema.model, "unknown", ModelSchema(schema.model))
+            con.execute("INSERT INTO models VALUES (?, ?, ?, ?, ?)", [number, schema.model, model.task, "unknown", now])
+            events.create_tables(con, model)
+        events.add_features(con, model, schema)
+        return replace(model, schema=schema)
+
+    def _insert_labels(self, model: Model, table: pa.Table) -> int:
+        con = self._con
+        con.register("label_rows", table)
+        con.execute(
+            f"INSERT INTO {model.labels} SELECT event_id, label, CASE label WHEN 'true' THEN 1.0 WHEN 'false' THEN 0.0 "
+            "ELSE TRY_CAST(label AS DOUBLE) END, ts, false FROM label_rows "
+            f"WHERE (event_id, label, ts) NOT IN (SELECT (event_id, label, ts) FROM {model.labels})"
+        )
+        con.unregister("label_rows")
+        return int(table.num_rows)
+
+    def _has_waiting(self, model: Model) -> bool:
+        return bool(self._con.execute(f"SELECT count(*) FROM {model.labels} WHERE NOT joined").fetchall()[0][0])
+
+    def _count(self, model: str, kind: str, now: datetime, received: int = 0, stored: int = 0, duplicate: int = 0, refused: int = 0) -> None:
+        hour = now.replace(minute=0, second=0, microsecond=0)
+        self._con.execute(
+            "INSERT INTO accounting VALUES (?, ?, ?, ?, ?, ?, ?)", [model, kind, hour, received, stored, duplicate, refused]
+        )
+
+    def _ledger(self, batch: Batch) -> None:
+        con = self._con
+        for model, kind, hour, received, refused in batch.accounting:
+            self._count(model, kind, hour, received=received, refused=refused)
+        if batch.refused is not None and batch.refused.num_rows:
+            con.register("refused_rows", batch.refused)
+            con.execute("INSERT INTO quarantine BY NAME SELECT * FROM refused_rows")
+            con.unregister("refused_rows")
+        for row in batch.keys:
+            con.execute("INSERT INTO idempotency VALUES (?, ?, ?, ?)", list(row))
+        con.execute('UPDATE spool_position SET segment = ?, "offset" = ?', list(batch.end))
+
+    # -- reference ------------------------------------------------------------------------------------------------
+
+    def set_reference(self, name: str, schema: ModelSchema, rows: pa.Table | tuple[datetime, datetime], about: Reference, now: datetime) -> Reference:
+        """Freeze layouts and profile from `rows` (event columns, and label, number where known) or a stored period.
+
+        What was profiled before is rebuilt from the raw rows on the new layouts.
+        """
+        with self._lock:
+            with transaction(self._con):
+                model = self._grow(self._models.get(name), schema, now)
+                self._stage_reference(model, rows)
+                about = self._describe(about, now)
+                model, layouts = self._freeze(model, about)
+                self._profiler.rebuild(model, layouts, self.settings(name).segments)
+            self._models[name], self._layouts[name] = model, layouts
+            self._reference_cache.pop(name, None)
+            return about
+
+    def make_provisional(self, now: datetime) -> list[str]:
+        """Give each model without a reference one from its own first events, once there are enough; their names."""
+        made = []
+        for name, model in self.models().items():
+            if self._layouts.get(name):
+                continue
+            with self.cursor() as cursor:
+                count, first = cursor.execute(f"SELECT count(*), min(ts) FROM {model.events}").fetchall()[0]
+                if count < PROVISIONAL_ROWS:
+                    continue
+                last = cursor.execute(
+                    f"SELECT max(ts) FROM (SELECT ts FROM {model.events} ORDER BY ts LIMIT {PROVISIONAL_CAP})"
+                ).fetchall()[0][0]
+            about = Reference("provisional", "first events")
+            self.set_reference(name, model.schema, (first, last + timedelta(microseconds=1)), about, now)
+            made.append(name)
+        return made
+
+    def _stage_reference(self, model: Model, rows: pa.Table | tuple[datetime, datetime]) -> None:
+        con = self._con
+        if isinstance(rows, tuple):
+            con.execute(
+                f"CREATE OR REPLACE TEMP TABLE reference_input AS SELECT e.*, l.label, l.number FROM {model.events} e "
+                f"LEFT JOIN (SELECT * FROM {model.labels} WHERE joined) l ON l.event_id = e.event_id WHERE e.ts >= ? AND e.ts < ?",
+                list(rows),
+            )
+        else:
+            con.register("reference_table", rows)
+            con.execute("CREATE OR REPLACE TEMP TABLE reference_input AS SELECT * FROM reference_table")
+            con.unregister("reference_table")
+
+    def _describe(self, about: Reference, now: datetime) -> Reference:
+        rows, first, last, labelled = self._con.execute(
+            "SELECT count(*), min(ts), max(ts), count(label) FROM reference_input"
+        ).fetchall()[0]
+        if not rows:
+            raise StorageError("the reference has no rows; give a file with rows or a period that has events")
+        return replace(about, rows=rows, first=first, last=last, labelled=labelled, set_at=now)
+
+    def _freeze(self, model: Model, about: Reference) -> tuple[Model, dict[str, Layout]]:
+        con = self._con
+        task = reference.task_of(con, model, "reference_input", self.settings(model.name).task)
+        model = replace(model, task=task)
+        con.execute("UPDATE models SET task = ? WHERE id = ?", [task, model.id])
+        layouts = reference.freeze_layouts(con, model, "reference_input")
+        reference.save(con, model, "reference_input", layouts, about)
+        con.execute("DROP TABLE reference_input")
+        return model, layouts
+
+    def about_reference(self, name: str) -> Reference:
+        """Where the model's reference comes from."""
+        with self.cursor() as cursor:
+            return reference.read_about(cursor, self.model(name))
+
+    def reference_profiles(self, name: str) -> dict[str, Profile]:
+        """The reference profile of each column that has one."""
+        if name not in self._reference_cache:
+            with self.cursor() as cursor:
+                self._reference_cache[name] = reference.read_profiles(cursor, self.model(name), self.layouts(name))
+        return self._reference_cache[name]
+
+    # -- profiles -------------------------------------------------------------------------------------------------
+
+    def profiles(
+        self,
+        name: str,
+        start: datetime,
+        end: datetime,
+        step: timedelta | None = None,
+        version: str | None = None,
+        segment: str = "",
+        columns: Sequence[str] | None = None,
+    ) -> dict[str, list[Profile]]:
+        """Stored profiles by column key, one for each step."""
+        layouts: Mapping[str, Layout] = self.layouts(name)
+        if columns is not None:
+            layouts = {c: layouts[c] for c in columns if c in layouts}
+        with self.cursor() as cursor:
+            return reading.read_profiles(cursor, self.model(name), layouts, start, end, step, version, segment)
+
+    def rebuild(self, names: Sequence[str] | None = None) -> dict[str, int]:
+        """Recompute all profiles from raw rows; rows read, by model."""
+        result = {}
+        for name in names or sorted(self._models):
+            model = self.model(name)
+            with self.writing():
+                result[name] = self._profiler.rebuild(model, self._layouts.get(name, {}), self.settings(name).segments)
+        return result
+
+    def maintain(self) -> None:
+        """Compact profiles when many small loads have come, and write the file's log back."""
+        with self._lock:
+            parts = self._con.execute("SELECT count(*) FROM profile_moments").fetchall()[0][0] if self._parts else 0
+            if self._parts > 300 and parts:
+                with transaction(self._con):
+                    compact(self._con)
+                self._parts = 0
+            self._con.execute("CHECKPOINT")
+
+    def query(self, sql: str, params: Any = None) -> list[tuple[Any, ...]]:
+        """The rows of one fixed statement, on a cursor of its own."""
+        with self.cursor() as cursor:
+            return cursor.execute(sql, params).fetchall()
+
+    def _read_models(self) -> dict[str, Model]:
+        found = self._con.execute("SELECT id, name, task, prediction FROM models ORDER BY id").fetchall()
+        models = {}
+        for number, name, task, prediction in found:
+            rows = self._con.execute("SELECT name, field, kind FROM features WHERE model = ? ORDER BY position", [number]).fetchall()
+            schema = ModelSchema.from_dict({"model": name, "prediction": prediction, "features": rows})
+            models[name] = Model(number, name, task, schema)
+        return models
