@@ -1,13 +1,13 @@
 """The four sockets: what a file in statistics/, sources/, engines/ or channels/ has to offer."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 import pyarrow as pa
 
-from monitor.alert import Alert
 from monitor.event import Refusal
 from monitor.finding import Measurement
 from monitor.layout import Layout
@@ -92,9 +92,9 @@ class Request:
 
 
 class Channel(Protocol):
-    """channels/NAME.py: an alert to the request that tells somebody."""
+    """channels/NAME.py: an alert's message to the request that tells somebody."""
 
     TYPE: str
 
-    def render(self, settings: Any, alert: Alert, message_id: str, at: float) -> Request:
+    def render(self, url: str, secret: str, body: Mapping[str, Any], message_id: str, at: datetime) -> Request:
         """The signed request for one state change; `message_id` is the same on every try."""

@@ -9,7 +9,9 @@
     ├── TooLarge          413    more bytes or rows than the limit
     ├── UnsupportedMedia  415    a Content-Type or file ending without a source
     ├── InvalidRequest    422    a parameter or value that makes no sense
+    ├── Unauthorized      401    no key, or a wrong one
     ├── Overloaded        503    try again later; says when
+    │   └── TooMany       429    too many at once
     ├── StorageError             the data directory or database cannot be used
     └── Unreachable              no server answers where one was expected
 
@@ -52,6 +54,12 @@ class PayloadError(DriftdeckError):
     status = 400
 
 
+class Unauthorized(DriftdeckError):
+    """The request has no key, or a wrong one."""
+
+    status = 401
+
+
 class NotFound(DriftdeckError):
     """The thing asked for does not exist."""
 
@@ -91,6 +99,12 @@ class Overloaded(DriftdeckError):
     def __init__(self, sentence: str, retry_after: int = 2) -> None:
         super().__init__(sentence)
         self.retry_after = retry_after
+
+
+class TooMany(Overloaded):
+    """Too many requests at once."""
+
+    status = 429
 
 
 class StorageError(DriftdeckError):

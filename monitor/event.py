@@ -206,6 +206,8 @@ def _prediction(value: Any) -> float | str | dict[str, float] | None:
             raise Refused(f"`prediction` is {number}; expected a finite number, a class, or class: probability")
         return number
     text = label_text(value)
+    if text in ("NaN", "Infinity", "-Infinity"):
+        raise Refused(f"`prediction` is {text}; expected a finite number, a class, or class: probability")
     if text is None:
         raise Refused(f"`prediction` is {_kind(value)}; expected a number, a class, or class: probability")
     return text

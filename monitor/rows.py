@@ -4,7 +4,7 @@ import math
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
@@ -93,6 +93,23 @@ def from_table(
         )
     shaped = pa.table(columns).select(arrow_schema(schema).names).cast(arrow_schema(schema))
     return Shaped(shaped.filter(bad.good()), schema, bad.refusals(schema.model))
+
+
+def reference_from_table(table: pa.Table, schema: ModelSchema, now: datetime) -> Shaped:
+    """Reference rows as columns, with `label` (text, null where unknown). Times may be any, or absent.
+
+    Raises PayloadError when a row cannot be used: a reference is a whole, it is not taken in parts.
+    """
+    if "ts" not in table.column_names:
+        table = table.append_column("ts", pa.array([now] * table.num_rows, pa.timestamp("us", "UTC")))
+    labels = table["label"].to_pylist() if "label" in table.column_names else [None] * table.num_rows
+    anytime = TimeBounds(now - datetime(1970, 1, 1, tzinfo=UTC), timedelta(days=1))
+    shaped = from_table(table.drop_columns([c for c in ("event_id",) if c in table.column_names]), schema, now, anytime)
+    if shaped.refusals:
+        first = shaped.refusals[0]
+        raise PayloadError(f"{len(shaped.refusals)} rows of the reference are unusable; line {first.line}: {first.reason}")
+    texts = pa.array([label_text(v) for v in labels], pa.string())
+    return Shaped(shaped.table.append_column("label", texts), shaped.schema, [])
 
 
 def labels_from_table(table: pa.Table, model: str, now: datetime, bounds: TimeBounds, first_line: int = 1) -> tuple[pa.Table, list[Refusal]]:

@@ -86,30 +86,56 @@ class AlertBook:
         model_id: int,
         model: str,
         until: datetime,
-        findings: Sequence[Finding],
+        findings: Sequence[Finding] | None,
         alerts: Sequence[Alert],
         transitions: Sequence[Transition],
         messages: Sequence[Message],
     ) -> None:
-        """One evaluated window: findings, alert changes and the notifications they cause, all or nothing."""
+        """One evaluated moment: findings, alert changes and the notifications they cause, all or nothing.
+
+        `findings` None leaves the stored ones: while history is replayed only the last moment's are kept.
+        """
         with self.store.writing() as con:
             con.execute("DELETE FROM evaluated WHERE model = ?", [model_id])
             con.execute("INSERT INTO evaluated VALUES (?, ?)", [model_id, until])
-            con.execute("DELETE FROM findings WHERE model = ?", [model])
-            rows = [["|".join(f.key), dump(f)] for f in findings]
-            con.execute(
-                'INSERT INTO findings SELECT $model, k, $at, b FROM (SELECT unnest($keys) AS k, unnest($bodies) AS b)',
-                {"model": model, "at": until, "keys": [r[0] for r in rows], "bodies": [r[1] for r in rows]},
-            )
+            if findings is not None:
+                con.execute("DELETE FROM findings WHERE model = ?", [model])
+                con.execute(
+                    "INSERT INTO findings SELECT $model, k, $now, b FROM (SELECT unnest($keys) AS k, unnest($bodies) AS b)",
+                    {
+                        "model": model,
+                        "now": until,
+                        "keys": ["|".join(f.key) for f in findings],
+                        "bodies": [dump(f) for f in findings],
+                    },
+                )
             for alert in alerts:
                 self._put(con, alert)
             for t in transitions:
                 con.execute("INSERT INTO transitions VALUES (?, ?, ?)", [t.alert_id, t.at, dump(_transition(t))])
             for m in messages:
+                # the same transition evaluated again makes the same id: it is not told twice
                 con.execute(
-                    "INSERT INTO outbox VALUES (?, ?, ?, ?, 'waiting', 0, ?, ?, NULL, NULL)",
-                    [m.id, m.alert_id, m.channel, json.dumps(m.body), m.created, m.created],
+                    "INSERT INTO outbox SELECT $id, $alert, $channel, $body, 'waiting', 0, $now, $now, NULL, NULL "
+                    "WHERE NOT EXISTS (SELECT 1 FROM outbox WHERE id = $id AND channel = $channel)",
+                    {"id": m.id, "alert": m.alert_id, "channel": m.channel, "body": json.dumps(m.body), "now": m.created},
                 )
+
+    def rewind(self, model_id: int, model: str, to: datetime) -> None:
+        """Forget what was concluded after `to`, so that it can be evaluated again with rows that came late.
+
+        An alert that somebody was told of, or has acknowledged, is not forgotten: a finished one stays as it is, an
+        open one goes on. Its silence and acknowledgement stay with it.
+        """
+        with self.store.writing() as con:
+            con.execute("DELETE FROM evaluated WHERE model = ?", [model_id])
+            con.execute("INSERT INTO evaluated VALUES (?, ?)", [model_id, to])
+            con.execute(
+                "DELETE FROM alerts WHERE model = $model AND since >= $since AND json_extract_string(body, '$.acknowledged_by') IS NULL "
+                "AND id NOT IN (SELECT alert FROM outbox)",
+                {"model": model, "since": to},
+            )
+            con.execute("DELETE FROM transitions WHERE alert NOT IN (SELECT id FROM alerts)")
 
     def change(self, alert_id: str, by: str, now: datetime, **changes: Any) -> Alert:
         """Acknowledge or silence: the alert with `changes`, noted among its transitions."""

@@ -23,6 +23,7 @@ BASE = (
     ("tags", "VARCHAR"),
 )
 TYPES = {"numeric": "DOUBLE", "categorical": "VARCHAR"}
+LABEL_NUMBER = "CASE label WHEN 'true' THEN 1.0 WHEN 'false' THEN 0.0 ELSE TRY_CAST(label AS DOUBLE) END"
 ARROW = {"VARCHAR": pa.string(), "DOUBLE": pa.float64(), "SMALLINT": pa.int16(), "TIMESTAMP": pa.timestamp("us")}
 
 

@@ -57,6 +57,8 @@ class Loaded:
     events: int = 0
     duplicates: int = 0
     labels: int = 0
+    rows: int = 0  # received with it: stored, duplicate and refused
+    earliest: dict[str, datetime] = field(default_factory=dict)  # by model, of the rows whose profiles changed
 
 
 class Store:
@@ -159,6 +161,7 @@ class Store:
         with self._lock:
             models, waiting = dict(self._models), set(self._labels_waiting)
             total, duplicates, labels = 0, 0, 0
+            earliest: dict[str, datetime] = {}
             with transaction(self._con):
                 for name, schema in batch.schemas.items():
                     models[name] = self._grow(models.get(name), schema, now)
@@ -169,6 +172,7 @@ class Store:
                     total, duplicates = total + fresh, duplicates + staged - fresh
                     self._count(name, "events", now, stored=fresh, duplicate=staged - fresh)
                     if fresh:
+                        self._note_earliest(earliest, name, "fresh")
                         self._profiler.add_loaded(model, "fresh", self._layouts.get(name, {}), self.settings(name).segments)
                 for name, table in batch.labels.items():
                     models.setdefault(name, self._grow(models.get(name), ModelSchema(name), now))
@@ -176,13 +180,19 @@ class Store:
                     self._count(name, "labels", now, stored=table.num_rows)
                     waiting.add(name)
                 for name in waiting & (batch.lines.keys() | batch.tables.keys() | batch.labels.keys()):
-                    self._profiler.join_labels(models[name], self.settings(name).segments)
+                    if self._profiler.join_labels(models[name], self.settings(name).segments):
+                        self._note_earliest(earliest, name, "matched")
                     if not self._has_waiting(models[name]):
                         waiting.discard(name)
                 self._ledger(batch)
             self._models, self._labels_waiting = models, waiting
             self._parts += 1
-            return Loaded(total, duplicates, labels)
+            return Loaded(total, duplicates, labels, sum(a[3] for a in batch.accounting), earliest)
+
+    def _note_earliest(self, earliest: dict[str, datetime], name: str, rows: str) -> None:
+        (first,) = self._con.execute(f"SELECT min(ts) FROM {rows}").fetchall()[0]
+        if first is not None:
+            earliest[name] = min(first, earliest.get(name, first))
 
     def _grow(self, model: Model | None, schema: ModelSchema, now: datetime) -> Model:
         con = self._con
@@ -198,8 +208,7 @@ class Store:
         con = self._con
         con.register("label_rows", table)
         con.execute(
-            f"INSERT INTO {model.labels} SELECT event_id, label, CASE label WHEN 'true' THEN 1.0 WHEN 'false' THEN 0.0 "
-            "ELSE TRY_CAST(label AS DOUBLE) END, ts, false FROM label_rows "
+            f"INSERT INTO {model.labels} SELECT event_id, label, {events.LABEL_NUMBER}, ts, false FROM label_rows "
             f"WHERE (event_id, label, ts) NOT IN (SELECT (event_id, label, ts) FROM {model.labels})"
         )
         con.unregister("label_rows")
@@ -272,7 +281,7 @@ class Store:
             )
         else:
             con.register("reference_table", rows)
-            con.execute("CREATE OR REPLACE TEMP TABLE reference_input AS SELECT * FROM reference_table")
+            con.execute(f"CREATE OR REPLACE TEMP TABLE reference_input AS SELECT *, {events.LABEL_NUMBER} AS number FROM reference_table")
             con.unregister("reference_table")
 
     def _describe(self, about: Reference, now: datetime) -> Reference:
@@ -332,6 +341,26 @@ class Store:
             with self.writing():
                 result[name] = self._profiler.rebuild(model, self._layouts.get(name, {}), self.settings(name).segments)
         return result
+
+    def span(self, name: str) -> tuple[datetime | None, datetime | None, int, int]:
+        """First and last event time, number of events and of joined labels."""
+        model = self.model(name)
+        (first, last, n), = self.query(f"SELECT min(ts), max(ts), count(*) FROM {model.events}")
+        ((labels,),) = self.query(f"SELECT count(*) FROM {model.labels} WHERE joined")
+        return first, last, n, labels
+
+    def forget(self, now: datetime, raw_days: int | None, profile_days: int | None) -> None:
+        """Delete raw rows and profiles that are past their retention."""
+        with self.writing() as con:
+            if raw_days is not None:
+                for model in self._models.values():
+                    con.execute(f"DELETE FROM {model.labels} WHERE event_id IN (SELECT event_id FROM {model.events} WHERE ts < ?)", [now - timedelta(days=raw_days)])
+                    con.execute(f"DELETE FROM {model.events} WHERE ts < ?", [now - timedelta(days=raw_days)])
+            if profile_days is not None:
+                for table in ("profile_bins", "profile_moments"):
+                    con.execute(f"DELETE FROM {table} WHERE bucket < ?", [now - timedelta(days=profile_days)])
+            con.execute("DELETE FROM idempotency WHERE noted_at < ?", [now - timedelta(days=7)])
+            con.execute("DELETE FROM quarantine WHERE noted_at < ?", [now - timedelta(days=30)])
 
     def maintain(self) -> None:
         """Compact profiles when many small loads have come, and write the file's log back."""

@@ -1,0 +1,110 @@
+"""POST /v1/events and /v1/labels."""
+
+import asyncio
+from concurrent.futures import Future
+from datetime import timedelta
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query, Request
+from starlette.responses import Response
+
+from monitor.api.encoding import read_body
+from monitor.api.encoding import answer as respond
+from monitor.collector import JSON_TYPES, Answer
+from monitor.deck import Deck
+from monitor.errors import InvalidRequest
+from monitor.event import TimeBounds
+
+router = APIRouter(prefix="/v1", tags=["ingest"])
+
+TYPES = (
+    "application/x-ndjson",
+    "application/json",
+    "application/vnd.apache.arrow.stream",
+    "application/vnd.apache.parquet",
+    "text/csv",
+)
+EVENT = {
+    "event_id": "0198f0a2-6f5b-7c1e-9d57-2f6f6f2a7b10",
+    "model": "churn",
+    "version": "v8",
+    "ts": "2026-11-22T09:30:00Z",
+    "features": {"age": 41, "country": "TW", "premium": True},
+    "prediction": 0.83,
+    "latency_ms": 12.5,
+    "status": 200,
+    "tags": {"region": "east"},
+}
+LABEL = {"event_id": EVENT["event_id"], "model": "churn", "label": 1, "ts": "2026-11-23T09:30:00Z"}
+ANSWER = {"accepted": 499, "refused": 1, "refusals": [{"line": 17, "event_id": "a-17", "reason": "`ts` is missing"}]}
+
+
+def _docs(example: dict[str, Any]) -> dict[str, Any]:
+    content: dict[str, Any] = {t: {"schema": {"type": "string", "format": "binary"}} for t in TYPES}
+    content["application/json"] = {"schema": {"type": "array", "items": {"type": "object"}}, "example": [example]}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {"description": "Durable: on disk before the answer.", "content": {"application/json": {"example": ANSWER}}},
+    400: {"description": "The body as a whole cannot be read."},
+    409: {"description": "The Idempotency-Key was used for another body."},
+    413: {"description": "More bytes or rows than the limits allow."},
+    415: {"description": "No source reads this Content-Type."},
+    422: {"description": "A parameter makes no sense."},
+    503: {"description": "The spool or the disk is full, or the server is stopping; Retry-After says when to send again."},
+}
+
+
+@router.post("/events", openapi_extra=_docs(EVENT), responses=RESPONSES, summary="Log predictions")
+async def post_events(
+    request: Request,
+    idempotency_key: Annotated[str | None, Header(max_length=200)] = None,
+    model: Annotated[str | None, Query(max_length=200, description="model of rows that do not name one")] = None,
+    max_age: Annotated[float | None, Query(gt=0, le=36500, description="accept rows up to this many days old")] = None,
+) -> Response:
+    """Take events as NDJSON, a JSON array, an Arrow stream, Parquet or CSV; good rows are kept, bad ones answered."""
+    deck: Deck = request.app.state.deck
+    body = await read_body(request, int(deck.config.limits.max_body_mb * (1 << 20)))
+    kind = _media_type(request)
+    options: dict[str, Any] = {}
+    if max_age is not None:
+        options["bounds"] = TimeBounds(timedelta(days=max_age), deck.bounds.max_ahead)
+    if kind in JSON_TYPES:
+        return await _acknowledge(request, deck.collector.events(body, kind, idempotency_key, model, options))
+    # columns are checked at C speed, but by the ten thousand: not on the event loop
+    return await _acknowledge(request, await asyncio.to_thread(deck.collector.events, body, kind, idempotency_key, model, options))
+
+
+@router.post("/labels", openapi_extra=_docs(LABEL), responses=RESPONSES, summary="Log true outcomes")
+async def post_labels(
+    request: Request,
+    idempotency_key: Annotated[str | None, Header(max_length=200)] = None,
+    model: Annotated[str | None, Query(max_length=200)] = None,
+) -> Response:
+    """Take labels in the same formats; a label may come before its event, and a later one replaces an earlier one."""
+    deck: Deck = request.app.state.deck
+    body = await read_body(request, int(deck.config.limits.max_body_mb * (1 << 20)))
+    return await _acknowledge(
+        request, await asyncio.to_thread(deck.collector.labels, body, _media_type(request), idempotency_key, model)
+    )
+
+
+async def _acknowledge(request: Request, answer: Answer) -> Response:
+    await _durable(answer.durable)
+    return respond(request, answer.body(), "refusals")
+
+
+async def _durable(done: "Future[None]") -> None:
+    if not done.done():
+        await asyncio.wrap_future(done)
+    else:
+        done.result()
+
+
+def _media_type(request: Request) -> str:
+    encoding = request.headers.get("content-encoding", "identity")
+    if encoding != "identity":
+        raise InvalidRequest(f"Content-Encoding {encoding[:40]!r} is not supported; send the body as it is")
+    return request.headers.get("content-type", "").split(";")[0].strip().lower()
+

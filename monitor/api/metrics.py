@@ -1,0 +1,58 @@
+"""/metrics: the server's own state and the newest findings, in Prometheus' text format."""
+
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST as CONTENT_TYPE
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from monitor.deck import Deck
+
+__all__ = ["CONTENT_TYPE", "render"]
+
+
+def render(deck: Deck) -> bytes:
+    """All metrics as text."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Deck(deck))  # type: ignore[arg-type]
+    return generate_latest(registry)
+
+
+class _Deck:
+    def __init__(self, deck: Deck) -> None:
+        self.deck = deck
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._rows()
+        yield from self._findings()
+        waiting = GaugeMetricFamily("driftdeck_notifications_waiting", "Notifications not delivered yet")
+        waiting.add_metric([], self.deck.store.alerts.waiting())
+        yield waiting
+        spool = GaugeMetricFamily("driftdeck_spool_bytes", "Bytes acknowledged and not loaded yet")
+        spool.add_metric([], self.deck.spool.pending_bytes(self.deck.store.position))
+        yield spool
+
+    def _rows(self) -> Iterator[Metric]:
+        rows = CounterMetricFamily("driftdeck_rows", "Rows by model, kind and outcome", labels=["model", "kind", "outcome"])
+        found = self.deck.store.query(
+            "SELECT model, kind, sum(received), sum(stored), sum(duplicate), sum(refused) FROM accounting GROUP BY ALL ORDER BY ALL"
+        )
+        for model, kind, *counts in found:
+            for outcome, count in zip(("received", "stored", "duplicate", "refused"), counts, strict=True):
+                rows.add_metric([model, kind, outcome], float(count))
+        yield rows
+
+    def _findings(self) -> Iterator[Metric]:
+        labels = ["model", "rule", "column", "statistic", "segment"]
+        value = GaugeMetricFamily("driftdeck_finding_value", "Newest measured value of a rule on a column", labels=labels)
+        breach = GaugeMetricFamily("driftdeck_finding_breach", "1 when the newest finding is a breach", labels=labels)
+        firing = GaugeMetricFamily("driftdeck_alerts_firing", "Firing alerts", labels=["model"])
+        for name in sorted(self.deck.store.models()):
+            for f in self.deck.store.alerts.latest_findings(name):
+                key = [name, f.rule, f.column or "", f.statistic, f.segment]
+                if f.value is not None:
+                    value.add_metric(key, f.value)
+                breach.add_metric(key, float(f.verdict == "breach"))
+            opened = self.deck.store.alerts.open_alerts(name).values()
+            firing.add_metric([name], sum(a.state == "firing" for a in opened))
+        yield from (value, breach, firing)

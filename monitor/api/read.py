@@ -1,0 +1,116 @@
+"""GET: models, figures, findings, alerts."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Query, Request
+from starlette.responses import Response
+
+from monitor.api.encoding import answer
+from monitor.deck import Deck
+from monitor.views import drift as drift_views
+from monitor.views import overview as overview_views
+from monitor.views import service as service_views
+from monitor.views.alerts import alert_rows
+from monitor.views.span import Span, span_of
+
+router = APIRouter(prefix="/v1", tags=["read"])
+
+HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
+Time = Annotated[str | None, Query(max_length=40, description="RFC 3339, e.g. 2026-11-22T09:30:00Z")]
+Step = Annotated[str | None, Query(max_length=20, description="e.g. 15m, 1h, 1d; chosen by the span when left out")]
+Version = Annotated[str | None, Query(max_length=200, description="one version; all when left out")]
+Segment = Annotated[str, Query(max_length=500, description="FEATURE=VALUE of a configured segment; empty for all rows")]
+
+
+class Scope:
+    """The parameters that every figure takes."""
+
+    def __init__(
+        self,
+        request: Request,
+        from_: Annotated[str | None, Query(alias="from", max_length=40, description="default: 7 days before `to`")] = None,
+        to: Time = None,
+        step: Step = None,
+        version: Version = None,
+        segment: Segment = "",
+    ) -> None:
+        self.deck: Deck = request.app.state.deck
+        self.now = datetime.now(UTC)
+        self.version, self.segment = version, segment
+        self._given = (from_, to, step)
+
+    def span(self, finest: timedelta, points: int = 170) -> Span:
+        """The span asked for. Raises InvalidRequest."""
+        return span_of(*self._given, self.now, finest, points)
+
+
+InScope = Annotated[Scope, Depends()]
+
+
+@router.get("/models", summary="Every model")
+def get_models(request: Request) -> Response:
+    """Name, versions, counts, reference, open alerts and verdict of every model."""
+    deck: Deck = request.app.state.deck
+    now = datetime.now(UTC)
+    return answer(request, {"now": now, "models": overview_views.models(deck.store, now)}, "models")
+
+
+@router.get("/models/{model}/overview", summary="Is the model OK")
+def get_overview(request: Request, model: str, scope: InScope) -> Response:
+    """One verdict with its reasons, and the figures of the dashboard's first page."""
+    deck = scope.deck
+    pending = max(0, deck.collector.accepted - deck.loop.loaded_rows)
+    span = scope.span(MINUTE)
+    body = overview_views.overview(deck.store, deck.config, model, span, scope.version, scope.segment, scope.now, pending)
+    return answer(request, body, "reasons")
+
+
+@router.get("/models/{model}/service", summary="Traffic, latency, errors")
+def get_service(request: Request, model: str, scope: InScope, by: Literal["time", "version"] = "time") -> Response:
+    """Predictions, latency quantiles (within 1 %) and error rate with interval, on a full time grid."""
+    span = scope.span(MINUTE)
+    body: dict[str, Any] = service_views.service(scope.deck.store, scope.deck.config, model, span, scope.version, scope.segment)
+    if by == "version":
+        body["rows"] = service_views.by_version(scope.deck.store, model, span, scope.segment)
+    return answer(request, body, "rows")
+
+
+@router.get("/models/{model}/drift", summary="Drift of every column")
+def get_drift(request: Request, model: str, scope: InScope, statistic: Annotated[str, Query(max_length=40)] = "psi") -> Response:
+    """Drift against the reference for each column and step, the most harmful first."""
+    span = scope.span(HOUR, points=60)
+    body = drift_views.drift(scope.deck.store, scope.deck.config, model, span, statistic, scope.version, scope.segment)
+    return answer(request, body, "columns")
+
+
+@router.get("/models/{model}/columns/{column:path}", summary="One column in detail")
+def get_column(request: Request, model: str, column: str, scope: InScope) -> Response:
+    """Shares of every bin, reference and current, each statistic with its interval, and values never seen before."""
+    span = scope.span(HOUR)
+    body = drift_views.column(scope.deck.store, scope.deck.config, model, column, span, scope.version, scope.segment)
+    return answer(request, body, "bins")
+
+
+@router.get("/models/{model}/findings", summary="The newest findings")
+def get_findings(request: Request, model: str) -> Response:
+    """The newest finding of every rule and column, with its verdict and interval."""
+    deck: Deck = request.app.state.deck
+    deck.store.model(model)
+    found = deck.store.alerts.latest_findings(model)
+    return answer(request, {"now": datetime.now(UTC), "findings": found}, "findings")
+
+
+@router.get("/alerts", summary="Alerts")
+def get_alerts(
+    request: Request,
+    model: Annotated[str | None, Query(max_length=200)] = None,
+    state: Literal["open", "pending", "firing", "resolved", "all"] = "open",
+    limit: Annotated[int, Query(ge=1, le=10_000)] = 100,
+) -> Response:
+    """Alerts with their transitions and deliveries, the firing first."""
+    deck: Deck = request.app.state.deck
+    if model is not None:
+        deck.store.model(model)
+    alerts = alert_rows(deck.store.alerts, deck.store.alerts.listing(model, state, limit))
+    return answer(request, {"now": datetime.now(UTC), "alerts": alerts}, "alerts")

@@ -1,0 +1,279 @@
+"""driftdeck.toml to a typed Config; all mistakes are reported at once, each with its key and the known values."""
+
+import base64
+import os
+import re
+import tomllib
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
+
+from monitor.errors import ConfigError
+from monitor.plugins import load
+
+_UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+def duration(value: Any) -> timedelta:
+    """"90s", "15m", "24h", "7d" or "2w" (or a timedelta) as a timedelta. Raises ValueError.
+
+    >>> duration("36h").total_seconds()
+    129600.0
+    """
+    if isinstance(value, timedelta):
+        return value
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|m|min|h|d|w)\s*", value) if isinstance(value, str) else None
+    if not found:
+        raise ValueError(f"{value!r} is not a duration; write it like 90s, 15m, 24h, 7d")
+    return timedelta(seconds=float(found[1]) * _UNITS[found[2]])
+
+
+Duration = Annotated[timedelta, BeforeValidator(duration)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ReferenceConfig(_Section):
+    """[models.NAME.reference]: a file (path from the configuration's folder) or a stored period."""
+
+    file: Path | None = None
+    timestamp: str = "ts"
+    prediction: str = "prediction"
+    label: str | None = None
+    start: datetime | None = Field(None, alias="from")
+    end: datetime | None = Field(None, alias="to")
+
+    @model_validator(mode="after")
+    def _one_of(self) -> "ReferenceConfig":
+        if (self.file is None) == (self.start is None or self.end is None):
+            raise ValueError("give either `file`, or both `from` and `to`")
+        return self
+
+
+class ModelConfig(_Section):
+    """[models.NAME]: what cannot be seen from the events."""
+
+    task: Literal["auto", "binary", "classification", "regression"] = "auto"
+    reference: ReferenceConfig | None = None
+    segments: tuple[str, ...] = ()
+    importance: dict[str, float] = {}
+
+    @field_validator("importance")
+    @classmethod
+    def _positive(cls, value: dict[str, float]) -> dict[str, float]:
+        bad = [name for name, share in value.items() if not 0 <= share < float("inf")]
+        if bad:
+            raise ValueError(f"the importance of {bad[0]!r} must be 0 or more")
+        return value
+
+
+class RuleConfig(_Section):
+    """[[rules]]: one statistic, over one window, against one limit."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+    statistic: str
+    limit: float
+    warn: float | None = None
+    model: str = "*"
+    columns: tuple[str, ...] | Literal["*"] = "*"
+    window: Duration = timedelta(days=1)
+    minimum: Annotated[int, Field(ge=0)] | None = None
+    compare: Literal["value", "increase"] | None = None
+    direction: Literal["above", "below"] = "above"
+    severity: Literal["critical", "warning"] = "warning"
+    hold: Duration = timedelta(0)
+    clear: Duration = timedelta(0)
+    quantile: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    segment: str = ""
+    version: str | None = None
+
+    @field_validator("statistic")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        known = load("statistics")
+        if value not in known:
+            raise ValueError(f"{value!r} is unknown; known: {', '.join(known)}")
+        return value
+
+    @field_validator("window")
+    @classmethod
+    def _long_enough(cls, value: timedelta) -> timedelta:
+        if not timedelta(minutes=1) <= value <= timedelta(days=366):
+            raise ValueError("a window has 1 minute to 366 days")
+        return value
+
+
+class ChannelConfig(_Section):
+    """[[channels]]: where alerts are sent. The secret may be given by environment: secret_env."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+    type: str = "webhook"
+    url: Annotated[str, Field(pattern=r"^https?://")]
+    secret: str | None = None
+    secret_env: str | None = None
+    severities: tuple[Literal["critical", "warning"], ...] = ("critical", "warning")
+    models: tuple[str, ...] | Literal["*"] = "*"
+
+    @field_validator("type")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        known = [module.TYPE for module in load("channels").values()]
+        if value not in known:
+            raise ValueError(f"{value!r} is unknown; known: {', '.join(known)}")
+        return value
+
+    @model_validator(mode="after")
+    def _has_secret(self) -> "ChannelConfig":
+        try:
+            base64.b64decode(self.key.removeprefix("whsec_"), validate=True)
+        except ValueError:
+            raise ValueError("the secret must be whsec_ and base64 of 24 to 64 random bytes") from None
+        return self
+
+    @property
+    def key(self) -> str:
+        """The signing secret, from the file or the environment. Raises ValueError when there is none."""
+        found = self.secret or (os.environ.get(self.secret_env) if self.secret_env else None)
+        if not found:
+            where = f"the environment variable {self.secret_env} is not set" if self.secret_env else "give `secret` or `secret_env`"
+            raise ValueError(f"no signing secret: {where}")
+        return found
+
+
+class Limits(_Section):
+    """[limits]: what one request and one server may take."""
+
+    max_age_days: Annotated[float, Field(gt=0, le=36500)] = 400
+    max_ahead_minutes: Annotated[float, Field(ge=0, le=1440)] = 10
+    max_body_mb: Annotated[float, Field(gt=0, le=1024)] = 5
+    max_rows: Annotated[int, Field(gt=0, le=1_000_000)] = 10_000
+    max_models: Annotated[int, Field(gt=0)] = 1000
+    max_spool_mb: Annotated[int, Field(ge=64)] = 1024
+    memory: Annotated[str, Field(pattern=r"^\d+(MB|GB)$")] = "1GB"
+
+
+class Retention(_Section):
+    """[retention]: how long rows and profiles are kept; none means for ever."""
+
+    raw_days: Annotated[int, Field(ge=1)] | None = None
+    profile_days: Annotated[int, Field(ge=1)] | None = None
+
+
+DEFAULT_RULES = (
+    RuleConfig(name="drift", statistic="psi", limit=0.2, warn=0.1, hold=timedelta(0)),
+    RuleConfig(name="missing-values", statistic="missing_rate", limit=0.05, warn=0.02),
+    RuleConfig(name="new-values", statistic="new_category_share", limit=0.01),
+    RuleConfig(name="service-errors", statistic="error_rate", limit=0.02, window=timedelta(hours=1), severity="critical"),
+    RuleConfig(name="prediction-errors", statistic="wrong_share", limit=0.05, warn=0.02, severity="critical", window=timedelta(days=7)),
+)
+
+
+class Config(_Section):
+    """The whole of driftdeck.toml; everything has a default."""
+
+    models: dict[str, ModelConfig] = {}
+    rules: tuple[RuleConfig, ...] = ()
+    default_rules: bool = True
+    channels: tuple[ChannelConfig, ...] = ()
+    limits: Limits = Limits()
+    retention: Retention = Retention()
+    notify_within: Duration = timedelta(hours=24)
+    folder: Path = Path()
+
+    @model_validator(mode="after")
+    def _unique(self) -> "Config":
+        for what, names in (("rules", [r.name for r in self.rules]), ("channels", [c.name for c in self.channels])):
+            twice = sorted({name for name in names if names.count(name) > 1})
+            if twice:
+                raise ValueError(f"{what}: the name {twice[0]!r} is used twice")
+        return self
+
+    @property
+    def all_rules(self) -> tuple[RuleConfig, ...]:
+        """The rules in force: the defaults, replaced by own ones of the same name."""
+        own = {rule.name: rule for rule in self.rules}
+        defaults = [r for r in DEFAULT_RULES if r.name not in own] if self.default_rules else []
+        return (*defaults, *own.values())
+
+    def model(self, name: str) -> ModelConfig:
+        """The section of a model; the defaults when it has none."""
+        return self.models.get(name) or ModelConfig()
+
+
+def read_config(path: Path | None) -> Config:
+    """The configuration in `path`, or the defaults when None. Raises ConfigError with every mistake."""
+    if path is None:
+        return Config()
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(str(path), ["there is no such file; leave out --config to use the defaults"]) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(str(path), [f"not TOML: {error}"]) from None
+    except OSError as error:
+        raise ConfigError(str(path), [f"cannot be read: {error.strerror}"]) from None
+    if "folder" in data:
+        raise ConfigError(str(path), [_unknown("folder", Config)])
+    try:
+        return Config(**{**data, "folder": path.resolve().parent})
+    except ValidationError as error:
+        raise ConfigError(str(path), [_sentence(e, data) for e in error.errors()]) from None
+
+
+def _sentence(error: ErrorDetails, data: dict[str, Any]) -> str:
+    location = [part for part in error["loc"] if not (isinstance(part, str) and part.startswith(("literal[", "tuple[", "constrained")))]
+    key = _key(location)
+    if error["type"] == "extra_forbidden":
+        return _unknown(key, _section(location[:-1]))
+    if error["type"] == "missing":
+        return f"{key} is missing; it is required"
+    message = error["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    if error["type"] in ("value_error",):
+        return f"{key}: {message}" if key else message
+    return f"{key} = {_shown(error['input'])} is wrong; expected {message}"
+
+
+def _unknown(key: str, section: type[BaseModel] | None) -> str:
+    known = [f.alias or name for name, f in section.model_fields.items() if name != "folder"] if section else []
+    return f"{key} is unknown; known: {', '.join(known)}"
+
+
+def _section(location: list[Any]) -> type[BaseModel] | None:
+    match [part for part in location if isinstance(part, str)]:
+        case []:
+            return Config
+        case ["models", _]:
+            return ModelConfig
+        case ["models", _, "reference"]:
+            return ReferenceConfig
+        case ["rules"]:
+            return RuleConfig
+        case ["channels"]:
+            return ChannelConfig
+        case ["limits"]:
+            return Limits
+        case ["retention"]:
+            return Retention
+    return None
+
+
+def _key(location: list[Any]) -> str:
+    text = ""
+    for part in location:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+    return text
+
+
+def _shown(value: Any) -> str:
+    text = f'"{value}"' if isinstance(value, str) else str(value)
+    return text[:80]
+
+
+def utc(at: datetime) -> datetime:
+    """A configured time as aware UTC; without an offset it is UTC."""
+    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)

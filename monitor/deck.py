@@ -1,0 +1,144 @@
+"""The parts of one server put together over one data directory."""
+
+import json
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+
+from monitor.collector import Collector
+from monitor.config import Config, read_config, utc
+from monitor.errors import StorageError
+from monitor.event import TimeBounds
+from monitor.loader import load, schemas_after
+from monitor.loop import Loop
+from monitor.plugins import load as plugins
+from monitor.rows import reference_from_table
+from monitor.schema import ModelSchema
+from monitor.spool import Spool
+from monitor.store import Store
+from monitor.store.reference import Reference
+from monitor.store.store import ModelSettings
+
+
+class Deck:
+    """Spool, store, collector and loop of one data directory; opening it takes ownership of the database file."""
+
+    def __init__(self, folder: Path, config: Config | None = None) -> None:
+        self.folder, self.config = folder, config or Config()
+        prepare(folder)
+        self.store = Store(folder, self._settings, self.config.limits.memory)
+        try:
+            limits = self.config.limits
+            self.spool = Spool(folder / "spool", limits.max_spool_mb << 20)
+            self.bounds = TimeBounds(timedelta(days=limits.max_age_days), timedelta(minutes=limits.max_ahead_minutes))
+            self.collector = Collector(
+                self.spool,
+                schemas_after(self.store, self.spool),
+                bounds=self.bounds,
+                max_rows=limits.max_rows,
+                max_models=limits.max_models,
+                known_key=self._known_key,
+            )
+            self.loop = Loop(self.config, self.spool, self.store)
+        except BaseException:
+            self.store.close()
+            raise
+
+    def start(self, background: bool = True) -> None:
+        """Replay what a crash left in the spool, apply configured references, then run the loop."""
+        while load(self.spool, self.store, datetime.now(UTC)) is not None:
+            pass
+        self._apply_references()
+        if background:
+            self.loop.start()
+
+    def close(self) -> None:
+        """Load what was acknowledged and let go of the data directory."""
+        self.loop.stop()
+        self.spool.close()
+        self.store.close()
+
+    def set_reference_table(self, model: str, table: pa.Table, source: str, now: datetime) -> Reference:
+        """A reference from rows in a table with the columns that ingest takes, and `label` where it is known."""
+        schema = self.collector.schemas.get(model) or ModelSchema(model)
+        shaped = reference_from_table(table, schema, now)
+        about = self.store.set_reference(model, shaped.schema, shaped.table, Reference("set", source), now)
+        self.collector.schemas[model] = shaped.schema
+        return about
+
+    def set_reference_period(self, model: str, start: datetime, end: datetime, now: datetime) -> Reference:
+        """A reference from the stored events of a period."""
+        schema = self.store.model(model).schema
+        return self.store.set_reference(model, schema, (start, end), Reference("set", "period"), now)
+
+    def _apply_references(self) -> None:
+        for name, section in self.config.models.items():
+            wanted = section.reference
+            if wanted is None or (name in self.store.models() and self.store.about_reference(name).status == "set"):
+                continue
+            now = datetime.now(UTC)
+            if wanted.file is not None:
+                path = self.config.folder / wanted.file
+                mapping = {wanted.timestamp: "ts", wanted.prediction: "prediction"}
+                mapping |= {wanted.label: "label"} if wanted.label else {}
+                self.set_reference_table(name, read_table(path, mapping), "file", now)
+            elif wanted.start is not None and wanted.end is not None and name in self.store.models():
+                self.set_reference_period(name, utc(wanted.start), utc(wanted.end), now)
+
+    def _settings(self, name: str) -> ModelSettings:
+        section = self.config.model(name)
+        return ModelSettings(section.task, section.segments)
+
+    def _known_key(self, key: str) -> tuple[str, str] | None:
+        rows = self.store.query('SELECT body_hash, answer FROM idempotency WHERE "key" = ? LIMIT 1', [key])
+        return (rows[0][0], rows[0][1]) if rows else None
+
+
+def read_table(path: Path, mapping: dict[str, str]) -> pa.Table:
+    """All rows of a file whose columns are renamed by `mapping`. Raises DriftdeckError in one sentence."""
+    sources = plugins("sources")
+    source = next((s for s in sources.values() if path.suffix.lower() in s.SUFFIXES), None)
+    if source is None:
+        known = " ".join(sorted(x for s in sources.values() for x in s.SUFFIXES))
+        raise StorageError(f"{path.name}: the ending {path.suffix or '(none)'} is not known; known: {known}")
+    if not path.is_file():
+        raise StorageError(f"{path} does not exist")
+    chunks = list(source.read_file(path, 100_000))
+    if not chunks:
+        raise StorageError(f"{path.name} has no rows")
+    table = pa.concat_tables([c.table for c in chunks], promote_options="permissive")
+    return table.rename_columns([mapping.get(c, c) for c in table.column_names])
+
+
+def open_deck(folder: Path, config: Path | None = None) -> Deck:
+    """The deck of a data directory with the configuration of a file. Raises DriftdeckError."""
+    return Deck(folder, read_config(config))
+
+
+def prepare(folder: Path) -> None:
+    """The data directory, made if needed, for its owner only. Raises StorageError when it cannot be used."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        probe = folder / ".writable"
+        probe.write_text("")
+        probe.unlink()
+    except OSError as error:
+        raise StorageError(f"the data directory {folder} cannot be used: {error.strerror}; check its owner and mode, or choose another with --data") from None
+
+
+def announce(folder: Path, url: str) -> None:
+    """Leave the server's address beside the data, so that other verbs find it."""
+    (folder / "server.json").write_text(json.dumps({"url": url, "pid": os.getpid()}))
+
+
+def announced(folder: Path) -> str | None:
+    """The address of the server that owns the data directory; None when none does."""
+    try:
+        found = json.loads((folder / "server.json").read_text())
+        os.kill(found["pid"], 0)
+        return str(found["url"])
+    except (OSError, ValueError, KeyError):
+        return None
+

@@ -1,0 +1,139 @@
+"""What is watched, over which window, against which limit: profiles to findings. Pure."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from monitor.config import RuleConfig
+from monitor.finding import Finding, Measurement, Verdict
+from monitor.layout import Layout
+from monitor.plugins import load
+from monitor.profile import Profile
+
+SERVICE_COLUMNS = frozenset({"latency_ms", "status"})
+
+
+@dataclass(frozen=True)
+class Window:
+    """The span a rule looks at."""
+
+    start: datetime
+    end: datetime
+
+
+def window_of(rule: RuleConfig, now: datetime) -> Window:
+    """The newest closed window: whole minutes for service columns, whole hours for the others."""
+    service = set(load("statistics")[rule.statistic].COLUMNS) & SERVICE_COLUMNS
+    end = now.replace(second=0, microsecond=0) if service else now.replace(minute=0, second=0, microsecond=0)
+    return Window(end - rule.window, end)
+
+
+def columns_of(rule: RuleConfig, layouts: Mapping[str, Layout], names: Mapping[str, str]) -> list[str]:
+    """The column keys a rule is about; `names` gives each key its own name."""
+    statistic = load("statistics")[rule.statistic]
+    if statistic.COLUMNS:
+        return [c for c in statistic.COLUMNS if c in layouts]
+    fitting = [c for c, layout in layouts.items() if c in names and layout.kind in statistic.KINDS]
+    if rule.columns == "*":
+        return fitting
+    return [c for c in fitting if names[c] in rule.columns]
+
+
+def evaluate(
+    rule: RuleConfig,
+    model: str,
+    column: str | None,
+    reference: Profile | None,
+    current: Profile,
+    window: Window,
+) -> Finding:
+    """One rule on one column: the measured value, its interval, and the verdict. Never raises on data."""
+    statistic = load("statistics")[rule.statistic]
+    options = {"q": rule.quantile}
+    measured: Measurement = statistic.measure(reference, current, **options)
+    compare = rule.compare or statistic.COMPARE
+    minimum = statistic.MINIMUM if rule.minimum is None else rule.minimum
+    finding: dict[str, Any] = {
+        "model": model,
+        "rule": rule.name,
+        "statistic": rule.statistic,
+        "column": column,
+        "value": measured.value,
+        "low": measured.low,
+        "high": None if measured.high == math.inf else measured.high,
+        "unit": statistic.UNIT,
+        "limit": rule.limit,
+        "warn": rule.warn,
+        "compare": compare,
+        "direction": rule.direction,
+        "reference_value": measured.reference_value,
+        "n": measured.n,
+        "n_reference": measured.n_reference,
+        "minimum": minimum,
+        "window_start": window.start,
+        "window_end": window.end,
+        "severity": rule.severity,
+        "version": rule.version or "",
+        "segment": rule.segment,
+    }
+    if compare == "increase":
+        measured = _increase(statistic, measured, reference, options)
+    verdict = _verdict(rule, statistic, measured, current, reference, minimum, compare)
+    return Finding(verdict=verdict, **finding)
+
+
+def evaluate_all(
+    rules: Iterable[RuleConfig],
+    model: str,
+    current: Mapping[timedelta, Mapping[str, Profile]],
+    reference: Mapping[str, Profile],
+    names: Mapping[str, str],
+    now: datetime,
+) -> list[Finding]:
+    """Every rule on every column it is about; `current` has the profiles of each window length."""
+    findings = []
+    for rule in rules:
+        profiles = current[rule.window]
+        layouts = {column: profile.layout for column, profile in profiles.items()}
+        for column in columns_of(rule, layouts, names):
+            name = names.get(column)
+            findings.append(evaluate(rule, model, name, reference.get(column), profiles[column], window_of(rule, now)))
+    return findings
+
+
+def _increase(statistic: Any, measured: Measurement, reference: Profile | None, options: dict[str, Any]) -> Measurement:
+    """The measurement as a difference to the reference; intervals by squaring and adding (Newcombe 1998)."""
+    if reference is None or measured.value is None or measured.reference_value is None:
+        return Measurement(None, None, None, measured.n, measured.n_reference)
+    base = statistic.measure(None, reference, **options)
+    difference = measured.value - base.value
+    low = difference - math.hypot(measured.value - measured.low, base.high - base.value)
+    high = difference + math.hypot(measured.high - measured.value, base.value - base.low)
+    return Measurement(difference, low, high, measured.n, measured.n_reference)
+
+
+def _verdict(
+    rule: RuleConfig,
+    statistic: Any,
+    measured: Measurement,
+    current: Profile,
+    reference: Profile | None,
+    minimum: int,
+    compare: str,
+) -> Verdict:
+    if current.rows == 0 and rule.statistic != "volume":
+        return "no_data"
+    if (statistic.NEEDS_REFERENCE or compare == "increase") and (reference is None or reference.rows == 0):
+        return "learning"
+    if measured.value is None or measured.low is None or measured.high is None or measured.n < minimum:
+        return "insufficient"
+    # the bound, not the point value, has to be beyond the limit
+    if rule.direction == "above":
+        beyond, near = measured.low > rule.limit, rule.warn is not None and measured.low > rule.warn
+        near = near or measured.value > rule.limit
+    else:
+        beyond, near = measured.high < rule.limit, rule.warn is not None and measured.high < rule.warn
+        near = near or measured.value < rule.limit
+    return "breach" if beyond else "warn" if near else "ok"

@@ -1,0 +1,59 @@
+"""How a verb reaches the data: a running server's address, or the data directory itself when no server holds it."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from monitor.deck import announced, open_deck
+from monitor.errors import DriftdeckError, Unreachable
+
+TIMEOUT = httpx.Timeout(600.0, connect=5.0)
+
+
+class Session:
+    """Requests to a deck; every failure is a DriftdeckError of one sentence."""
+
+    def __init__(self, client: httpx.Client, where: str) -> None:
+        self.client, self.where = client, where
+
+    def request(self, method: str, path: str, **options: Any) -> dict[str, Any]:
+        """The JSON answer. Raises DriftdeckError with the server's own sentence."""
+        try:
+            response = self.client.request(method, path, **options)
+        except httpx.HTTPError as error:
+            raise Unreachable(f"no driftdeck server answers at {self.where} ({error}); start one with `driftdeck up`") from None
+        try:
+            body = response.json()
+        except ValueError:
+            body = {"error": f"HTTP {response.status_code} without JSON: is {self.where} a driftdeck server?"}
+        if response.status_code >= 400:
+            failed = DriftdeckError(body.get("error", f"HTTP {response.status_code}"))
+            failed.status = response.status_code
+            raise failed
+        return dict(body)
+
+
+@contextmanager
+def connect(url: str | None, data: Path, config: Path | None) -> Iterator[Session]:
+    """A session with the server at `url`, else with the one that owns `data`, else with `data` opened by this process."""
+    url = url or announced(data)
+    if url:
+        key = os.environ.get("DRIFTDECK_KEY")
+        headers = {"authorization": f"Bearer {key}"} if key else {}
+        with httpx.Client(base_url=url, headers=headers, timeout=TIMEOUT, trust_env=False) as client:
+            yield Session(client, url)
+        return
+    from starlette.testclient import TestClient
+
+    from monitor.api import create_app
+
+    # the same routes in this process: no second way to read or write the data
+    deck = open_deck(data, config)
+    with TestClient(create_app(deck, background=False), base_url="http://localhost") as local:
+        session = Session(local, str(data))
+        yield session
+        deck.loop.tick()

@@ -1,0 +1,223 @@
+"""What changed in the incoming data: every column over time, and one column in detail."""
+
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+
+from monitor.config import Config, RuleConfig
+from monitor.errors import InvalidRequest
+from monitor.finding import Finding
+from monitor.loop import column_names
+from monitor.plugins import load
+from monitor.profile import Profile
+from monitor.rules import Window, evaluate
+from monitor.statistics.psi import contributions
+from monitor.store import Store
+from monitor.views.span import Span
+
+SEVERE = 2.5  # times the limit
+DRIFT_STATISTICS = ("psi", "ks")
+MAX_BARS = 24
+
+
+def drift(
+    store: Store, config: Config, name: str, span: Span, statistic: str, version: str | None, segment: str
+) -> dict[str, Any]:
+    """Each column's drift in every step and over the newest window, the most harmful first."""
+    if statistic not in DRIFT_STATISTICS:
+        raise InvalidRequest(f"`statistic` {statistic!r} is unknown; known: {', '.join(DRIFT_STATISTICS)}")
+    rule = rule_for(config, name, statistic)
+    names = column_names(store.model(name))
+    reference = store.reference_profiles(name)
+    layouts = store.layouts(name)
+    wanted = [c for c in names if c in layouts]
+    steps = store.profiles(name, *span.naive, span.step, version, segment, wanted)
+    newest = _newest(store, name, span, rule.window, version, segment, wanted)
+    columns = []
+    for key in wanted:
+        window = Window(span.end - rule.window, span.end)
+        finding = evaluate(rule, name, names[key], reference.get(key), newest[key], window)
+        findings = [evaluate(rule, name, names[key], reference.get(key), p, window) for p in steps[key]]
+        columns.append(
+            {
+                "column": names[key],
+                "kind": "prediction" if key == "prediction" else layouts[key].kind,
+                "importance": importance(config, name, names[key]),
+                "status": finding.verdict,
+                **_summary(finding, reference.get(key), newest[key]),
+                "values": [f.value for f in findings],
+                "levels": [_level(f, rule) for f in findings],
+            }
+        )
+    columns.sort(key=_harm, reverse=True)
+    return {
+        "model": name,
+        "statistic": statistic,
+        "limit": rule.limit,
+        "warn": rule.warn,
+        "window_s": rule.window.total_seconds(),
+        "step_s": span.step.total_seconds(),
+        "from": span.start,
+        "to": span.end,
+        "steps": span.steps,
+        "columns": columns,
+    }
+
+
+def column(store: Store, config: Config, name: str, column: str, span: Span, version: str | None, segment: str) -> dict[str, Any]:
+    """One column: reference and current share of every bin, every statistic, and values never seen before."""
+    key = store.column_key(name, column)
+    layouts = store.layouts(name)
+    reference = store.reference_profiles(name).get(key)
+    if key not in layouts:
+        return {"column": column, "kind": None, "status": "learning", "bins": [], "statistics": [], "new_values": [], "from": span.start, "to": span.end}
+    current = store.profiles(name, *span.naive, None, version, segment, [key])[key][0]
+    window = Window(span.start, span.end)
+    findings = [
+        evaluate(rule_for(config, name, statistic), name, column, reference, current, window)
+        for statistic in ("psi", "ks", "missing_rate", "new_category_share")
+        if current.layout.kind in load("statistics")[statistic].KINDS
+    ]
+    return {
+        "column": column,
+        "kind": "prediction" if key == "prediction" else current.layout.kind,
+        "status": findings[0].verdict if findings else "learning",
+        "bins": bins(reference, current),
+        "reference": _counts(reference),
+        "current": _counts(current),
+        "statistics": findings,
+        "new_values": _new_values(store, name, key, current),
+        "from": span.start,
+        "to": span.end,
+    }
+
+
+def rule_for(config: Config, name: str, statistic: str) -> RuleConfig:
+    """The configured rule on a statistic, or the statistic as it would be without one: never a breach."""
+    for rule in config.all_rules:
+        if rule.statistic == statistic and rule.model in ("*", name) and not rule.segment:
+            return rule
+    return RuleConfig(name=statistic.replace("_", "-"), statistic=statistic, limit=math.inf)
+
+
+def importance(config: Config, name: str, column: str) -> float | None:
+    """A feature's share of the configured importance; None when none is configured."""
+    given = config.model(name).importance
+    total = sum(given.values())
+    return given.get(column, 0.0) / total if total else None
+
+
+def bins(reference: Profile | None, current: Profile) -> list[dict[str, Any]]:
+    """Shares of reference and current in each bin, and what the bin adds to PSI; neighbours are merged beyond 24 bars."""
+    layout = current.layout
+    r = reference.counts if reference is not None else np.zeros(layout.size)
+    c = current.counts
+    labels = layout.labels()
+    if layout.kind == "categorical":
+        order = [i for i in range(layout.size) if i < MAX_BARS or i >= layout.size - 2]
+        extra = [i for i in range(layout.size) if i not in order]
+        r_, c_ = r.astype(float).copy(), c.astype(float).copy()
+        r_[layout.size - 2] += r[extra].sum()
+        c_[layout.size - 2] += c[extra].sum()
+        groups = [(labels[i], r_[i], c_[i]) for i in order]
+    else:
+        groups = _merged(labels, r, c)
+    rs, cs = np.array([g[1] for g in groups], float), np.array([g[2] for g in groups], float)
+    comparable = np.array([g[0] != "new" or layout.kind != "categorical" for g in groups])
+    parts = np.zeros(len(groups))
+    if rs.sum() and cs.sum():
+        parts[comparable] = contributions(rs[comparable], cs[comparable])
+    rows: list[dict[str, Any]] = []
+    for (label, ref, cur), part, ok in zip(groups, parts, comparable, strict=True):
+        if layout.kind == "categorical" and label in ("other", "new") and ref == 0 and cur == 0:
+            continue
+        rows.append({"label": label, "reference": _ratio(ref, rs.sum()), "current": _ratio(cur, cs.sum()), "contribution": float(part) if ok else None})
+    for what in ("missing", "invalid"):
+        ref_n = getattr(reference, what) if reference is not None else 0
+        cur_n = getattr(current, what)
+        if ref_n or cur_n:
+            rows.append({"label": what, "reference": _ratio(ref_n, reference.rows if reference else 0), "current": _ratio(cur_n, current.rows), "contribution": None})
+    return rows
+
+
+def _merged(labels: list[str], r: np.ndarray, c: np.ndarray) -> list[tuple[str, float, float]]:
+    used = np.flatnonzero((r > 0) | (c > 0))
+    if used.size == 0:
+        return []
+    first, last = (0, r.size - 1) if r.size <= MAX_BARS else (int(used[0]), int(used[-1]))
+    width = -(-(last - first + 1) // MAX_BARS)
+    groups = []
+    for start in range(first, last + 1, width):
+        stop = min(start + width, last + 1)
+        groups.append((labels[stop - 1], float(r[start:stop].sum()), float(c[start:stop].sum())))
+    return groups
+
+
+def _newest(
+    store: Store, name: str, span: Span, window: timedelta, version: str | None, segment: str, columns: list[str]
+) -> Mapping[str, Profile]:
+    end = span.end.replace(tzinfo=None)
+    read = store.profiles(name, end - window, end, None, version, segment, columns)
+    return {key: profiles[0] for key, profiles in read.items()}
+
+
+def _summary(finding: Finding, reference: Profile | None, current: Profile) -> dict[str, Any]:
+    new = current.layout.new_bin
+    measured = load("statistics")[finding.statistic].measure(reference, current)
+    noise = 1 / finding.n + 1 / finding.n_reference if finding.n and finding.n_reference else None
+    freedom = max(1, current.layout.size - 1) if current.layout.kind != "unit" else 19
+    return {
+        "value": finding.value,
+        "raw": measured.raw,
+        "low": finding.low,
+        "high": finding.high,
+        "limit": finding.limit,
+        "n": finding.n,
+        "n_reference": finding.n_reference,
+        "minimum": finding.minimum,
+        "missing": _ratio(current.missing + current.invalid, current.rows),
+        "missing_reference": _ratio(reference.missing + reference.invalid, reference.rows) if reference else None,
+        "new_share": _ratio(current.counts[new], current.n) if new is not None else None,
+        "mean": current.mean,
+        "mean_reference": reference.mean if reference else None,
+        # what noise alone stays below with 95 %: a smaller drift cannot be told from none
+        "detectable": None if noise is None else float(2.8 * noise * np.sqrt(2 * freedom)),
+    }
+
+
+def _level(finding: Finding, rule: RuleConfig) -> str:
+    if finding.verdict == "breach" and finding.value is not None and finding.value > SEVERE * rule.limit:
+        return "severe"
+    return finding.verdict
+
+
+def _harm(row: dict[str, Any]) -> tuple[float, float]:
+    value = min(row["value"] or 0.0, 1.0)
+    return (value * (row["importance"] if row["importance"] is not None else 1.0), value)
+
+
+def _counts(profile: Profile | None) -> dict[str, Any] | None:
+    if profile is None:
+        return None
+    return {"n": profile.n, "rows": profile.rows, "missing": profile.missing, "invalid": profile.invalid, "mean": profile.mean}
+
+
+def _new_values(store: Store, name: str, key: str, current: Profile) -> list[dict[str, Any]]:
+    found = store.query(
+        'SELECT "value", min(first_seen), sum(n)::BIGINT FROM new_values WHERE model = ? AND "column" = ? GROUP BY 1 ORDER BY 3 DESC, 1 LIMIT 20',
+        [store.model(name).id, key],
+    )
+    return [{"value": v, "first_seen": _aware(at), "n": n, "share": _ratio(n, current.n)} for v, at, n in found]
+
+
+def _aware(at: datetime) -> datetime:
+    return at.replace(tzinfo=UTC)
+
+
+def _ratio(part: float, whole: float) -> float | None:
+    return float(part / whole) if whole else None
+
+

@@ -1,0 +1,180 @@
+"""Is the model OK right now: one page of figures, each with its limit."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from monitor.alert import Alert
+from monitor.config import Config
+from monitor.finding import Finding
+from monitor.plugins import load
+from monitor.profile import merge
+from monitor.store import Store
+from monitor.store.alerts import aware
+from monitor.store.profiling import quality_column
+from monitor.verdict import ModelVerdict, decide
+from monitor.views.drift import importance, rule_for
+from monitor.views.service import WEEK, error_share, limits
+from monitor.views.span import Span
+
+STALE = timedelta(hours=24)
+
+
+def models(store: Store, now: datetime) -> list[dict[str, Any]]:
+    """One line for each model."""
+    rows = []
+    for name, model in sorted(store.models().items()):
+        first, last, events, labels = store.span(name)
+        about = store.about_reference(name)
+        opened = store.alerts.open_alerts(name)
+        verdict = decide(store.alerts.latest_findings(name), opened)
+        versions = store.query(f"SELECT version FROM {model.events} GROUP BY 1 ORDER BY min(ts)")
+        rows.append(
+            {
+                "model": name,
+                "task": model.task,
+                "prediction": model.schema.prediction,
+                "versions": [v for (v,) in versions],
+                "first_event": aware(first),
+                "last_event": aware(last),
+                "events": events,
+                "labels": labels,
+                "features": len(model.schema.features),
+                "reference": {
+                    "status": about.status,
+                    "source": about.source,
+                    "from": aware(about.first),
+                    "to": aware(about.last),
+                    "rows": about.rows,
+                    "set_at": aware(about.set_at),
+                },
+                "open_alerts": sum(a.state == "firing" for a in opened.values()),
+                "status": verdict.status if events else "no_data",
+            }
+        )
+    return rows
+
+
+def overview(store: Store, config: Config, name: str, span: Span, version: str | None, segment: str, now: datetime, pending: int) -> dict[str, Any]:
+    """The verdict with its reasons, and the six figures of the first page."""
+    opened = store.alerts.open_alerts(name)
+    findings = store.alerts.latest_findings(name)
+    verdict = decide(findings, opened)
+    start, end = span.naive
+    current = {c: p[0] for c, p in store.profiles(name, start, end, None, version, segment, ("latency_ms", "status")).items()}
+    week = {c: p[0] for c, p in store.profiles(name, start - WEEK, end - WEEK, None, version, segment, ("latency_ms", "status")).items()}
+    by_statistic = {f.statistic: f.verdict for f in findings if not f.segment}
+    bounds = limits(config, name)
+    freshness = _freshness(store, name, now, pending)
+    return {
+        "model": name,
+        "now": now,
+        "from": span.start,
+        "to": span.end,
+        "status": verdict.status,
+        "since": verdict.since,
+        "reasons": [reason(f, opened) for f in verdict.reasons[:50]],
+        "groups": {**verdict.groups, "ingestion": freshness["status"]},
+        "predictions": {"n": current["status"].rows, "previous_week": week["status"].rows or None},
+        "latency_p95": {
+            "value": current["latency_ms"].quantile(0.95),
+            "previous_week": week["latency_ms"].quantile(0.95),
+            "limit": bounds["latency_p95"],
+            "status": by_statistic.get("latency_quantile", "ok" if current["latency_ms"].n else "no_data"),
+        },
+        "error_rate": {
+            "value": error_share(current["status"])[1],
+            "previous_week": error_share(week["status"])[1],
+            "limit": bounds["error_rate"],
+            "status": by_statistic.get("error_rate", "no_data"),
+        },
+        "prediction_error": _prediction_error(store, config, name, span, version, segment, findings),
+        "drifted": _drifted(store, config, name, span, findings, verdict),
+        "freshness": freshness,
+    }
+
+
+def reason(finding: Finding, opened: dict[Any, Alert]) -> dict[str, Any]:
+    """A finding as plain data, with the start of its alert."""
+    alert = opened.get(finding.key)
+    return {**finding_data(finding), "since": alert.since if alert else None}
+
+
+def finding_data(f: Finding) -> dict[str, Any]:
+    """A finding as plain data, its sentence included."""
+    names = ("model", "version", "segment", "rule", "statistic", "column", "verdict", "value", "low", "high", "unit")
+    names += ("limit", "warn", "compare", "direction", "reference_value", "n", "n_reference", "minimum", "severity")
+    return {**{n: getattr(f, n) for n in names}, "from": f.window_start, "to": f.window_end, "text": f.text}
+
+
+def _prediction_error(
+    store: Store, config: Config, name: str, span: Span, version: str | None, segment: str, findings: list[Finding]
+) -> dict[str, Any] | None:
+    column = quality_column(store.model(name))
+    if column is None:
+        return None
+    statistic = "wrong_share" if column.column == "wrong" else "mean_absolute_error"
+    profiles = store.profiles(name, *span.naive, span.step, version, segment, (column.column, "status"))
+    steps = profiles[column.column]
+    total = merge(steps, column.layout)
+    rule = rule_for(config, name, statistic)
+    measured = load("statistics")[statistic].measure(store.reference_profiles(name).get(column.column), total)
+    labelled = [t for t, p in zip(span.steps, steps, strict=False) if p.rows]
+    predictions = sum(p.rows for p in profiles["status"])
+    judged = [f.verdict for f in findings if f.statistic == statistic]
+    return {
+        "statistic": statistic,
+        "value": measured.value,
+        "low": measured.low,
+        "high": measured.high,
+        "n": measured.n,
+        "reference": measured.reference_value,
+        "limit": rule.limit,
+        "status": judged[0] if judged else "no_data",
+        "labels_until": min(labelled[-1] + span.step, span.end) if labelled else None,
+        "coverage": total.rows / predictions if predictions else None,
+        "series": [{"t": t, "value": p.mean, "n": p.n} for t, p in zip(span.steps, steps, strict=False)],
+    }
+
+
+def _drifted(
+    store: Store, config: Config, name: str, span: Span, findings: list[Finding], verdict: ModelVerdict
+) -> dict[str, Any]:
+    found = [f for f in findings if f.statistic == "psi" and not f.segment]
+    bad = [f for f in found if f.verdict == "breach"]
+    shares = [importance(config, name, f.column or "") for f in bad]
+    rule = rule_for(config, name, "psi")
+    alerts = [a for a in store.alerts.listing(name, "all", 10_000) if a.finding.statistic == "psi" and a.fired_at]
+    episodes = [(a.since, a.resolved_at or span.end) for a in alerts]
+    return {
+        "n": len(bad),
+        "of": len(found),
+        "columns": [f.column for f in bad],
+        "importance": sum(s or 0.0 for s in shares) if shares and shares[0] is not None else None,
+        "status": verdict.groups["data"],
+        "limit": rule.limit,
+        "series": [{"t": t, "n": sum(a <= t < b for a, b in episodes)} for t in span.steps],
+    }
+
+
+def _freshness(store: Store, name: str, now: datetime, pending: int) -> dict[str, Any]:
+    ((received, stored, duplicate, refused),) = store.query(
+        "SELECT coalesce(sum(received), 0)::BIGINT, coalesce(sum(stored), 0)::BIGINT, coalesce(sum(duplicate), 0)::BIGINT, "
+        "coalesce(sum(refused), 0)::BIGINT FROM accounting WHERE model = ? AND kind = 'events'",
+        [name],
+    )
+    _, last, _, _ = store.span(name)
+    last_event = last.replace(tzinfo=UTC) if last else None
+    age = (now - last_event).total_seconds() if last_event else None
+    lost = received - stored - duplicate - refused
+    status = "no_data" if age is None or age > STALE.total_seconds() else "warn" if lost else "ok"
+    return {
+        "last_event": last_event,
+        "age_s": age,
+        "received": received,
+        "stored": stored,
+        "duplicate": duplicate,
+        "refused": refused,
+        "pending": pending,
+        "lost": lost,
+        "status": status,
+    }
