@@ -101,7 +101,8 @@ def server(
     import uvicorn
 
     from monitor.api import create_app
-    from monitor.deck import announce, open_deck
+    from monitor.address import announce
+    from monitor.deck import open_deck
     from monitor.supervisor import check_port
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
@@ -226,7 +227,7 @@ def reference_set(
     as_json: AsJson = False,
 ) -> None:
     """Set the reference of a model, from a file or from a stored period; what is stored is profiled again."""
-    from monitor.collector import to_ipc
+    from monitor.ipc import to_ipc
     from monitor.ingest import ARROW, Mapping, reference_table
     from monitor.session import connect
 

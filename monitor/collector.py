@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from monitor import __version__
 from monitor.errors import Conflict, NotFound, TooLarge, UnsupportedMedia
 from monitor.event import MAX_NAME, RAW_SAMPLE, Event, Refusal, Refused, TimeBounds, decode, parse_event
+from monitor.ipc import to_ipc
 from monitor.label import Label, parse_label
 from monitor.plugins import load
 from monitor.rows import Shaped, from_events, from_table, labels_from_table
@@ -334,14 +335,6 @@ def by_model(table: pa.Table, model: str | None, first_line: int) -> Iterable[tu
     if len(names) == 1 and table["model"].null_count == 0:
         return [(str(names[0]), table.drop_columns(["model"]), first_line)]
     return [(str(n), table.filter(pc.equal(table["model"], n)).drop_columns(["model"]), first_line) for n in names]
-
-
-def to_ipc(table: pa.Table) -> bytes:
-    """An Arrow IPC stream."""
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table)
-    return sink.getvalue().to_pybytes()
 
 
 def _refused_frame(kind: str, refusals: Sequence[Refusal]) -> tuple[dict[str, Any], bytes]:

@@ -1,7 +1,5 @@
 """The parts of one server put together over one data directory."""
 
-import json
-import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -126,19 +124,3 @@ def prepare(folder: Path) -> None:
         probe.unlink()
     except OSError as error:
         raise StorageError(f"the data directory {folder} cannot be used: {error.strerror}; check its owner and mode, or choose another with --data") from None
-
-
-def announce(folder: Path, url: str) -> None:
-    """Leave the server's address beside the data, so that other verbs find it."""
-    (folder / "server.json").write_text(json.dumps({"url": url, "pid": os.getpid()}))
-
-
-def announced(folder: Path) -> str | None:
-    """The address of the server that owns the data directory; None when none does."""
-    try:
-        found = json.loads((folder / "server.json").read_text())
-        os.kill(found["pid"], 0)
-        return str(found["url"])
-    except (OSError, ValueError, KeyError):
-        return None
-

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from monitor.collector import to_ipc
+from monitor.ipc import to_ipc
 from monitor.contracts import Chunk
 from monitor.errors import DriftdeckError, PayloadError, StorageError, TooLarge
 from monitor.plugins import load

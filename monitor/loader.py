@@ -12,6 +12,7 @@ import duckdb
 import pyarrow as pa
 
 from monitor.event import Event, Refusal, Refused, TimeBounds, decode, parse_event
+from monitor.ipc import from_ipc
 from monitor.rows import from_events
 from monitor.schema import ModelSchema
 from monitor.spool import Frame, Position, Spool
@@ -71,10 +72,10 @@ def _batch(frames: Sequence[Frame], store: Store, folder: Path) -> Batch:
                     file.write(frame.payload)
                 _account(batch, header["model"], "events", at, header["rows"])
             case "events":
-                batch.tables.setdefault(header["model"], []).append(_from_ipc(frame.payload))
+                batch.tables.setdefault(header["model"], []).append(from_ipc(frame.payload))
                 _account(batch, header["model"], "events", at, header["rows"])
             case "labels":
-                labels.setdefault(header["model"], []).append(_from_ipc(frame.payload))
+                labels.setdefault(header["model"], []).append(from_ipc(frame.payload))
                 _account(batch, header["model"], "labels", at, header["rows"])
             case "refused":
                 refused.append(_quarantine(json.loads(frame.payload), header["of"], at))
@@ -123,11 +124,6 @@ def _account(batch: Batch, model: str, kind: str, at: datetime, rows: int, refus
 
 def _hour(at: datetime) -> datetime:
     return at.replace(minute=0, second=0, microsecond=0)
-
-
-def _from_ipc(payload: bytes) -> pa.Table:
-    with pa.ipc.open_stream(pa.py_buffer(payload)) as reader:
-        return reader.read_all()
 
 
 def _quarantine(rows: Sequence[Sequence[object]], kind: str, at: datetime) -> pa.Table:

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from monitor.deck import announced, open_deck
+from monitor.address import announced
 from monitor.errors import DriftdeckError, Unreachable
 
 TIMEOUT = httpx.Timeout(600.0, connect=5.0)
@@ -50,6 +50,7 @@ def connect(url: str | None, data: Path, config: Path | None) -> Iterator[Sessio
     from starlette.testclient import TestClient
 
     from monitor.api import create_app
+    from monitor.deck import open_deck
 
     # the same routes in this process: no second way to read or write the data
     deck = open_deck(data, config)

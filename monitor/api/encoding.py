@@ -12,7 +12,7 @@ import pyarrow as pa
 from starlette.requests import Request
 from starlette.responses import Response
 
-from monitor.collector import to_ipc
+from monitor.ipc import to_ipc
 from monitor.errors import InvalidRequest, TooLarge, TooMany
 from monitor.finding import Finding
 from monitor.views.overview import finding_data

@@ -2,7 +2,7 @@
 
 import math
 
-from scipy.stats import beta
+from scipy.special import betaincinv
 
 from monitor.finding import Measurement
 
@@ -16,8 +16,8 @@ def clopper_pearson(x: int, n: int, confidence: float = 0.95) -> tuple[float, fl
     if n == 0:
         return 0.0, 1.0
     tail = (1 - confidence) / 2
-    low = 0.0 if x <= 0 else float(beta.ppf(tail, x, n - x + 1))
-    high = 1.0 if x >= n else float(beta.ppf(1 - tail, x + 1, n - x))
+    low = 0.0 if x <= 0 else float(betaincinv(x, n - x + 1, tail))
+    high = 1.0 if x >= n else float(betaincinv(x + 1, n - x, 1 - tail))
     return low, high
 
 

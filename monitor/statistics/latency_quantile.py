@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from scipy.stats import binom
+from scipy.special import bdtr, bdtrik
 
 from monitor.finding import Measurement
 from monitor.layout import LOG_ACCURACY
@@ -37,7 +37,13 @@ def measure(reference: Profile | None, current: Profile, q: float = 0.95, **_: A
     base = reference.quantile(q) if reference is not None else None
     if value is None:
         return Measurement(None, None, None, n, reference.n if reference else 0, None, base)
-    low_rank, high_rank = int(binom.ppf(0.025, n, q)), int(binom.ppf(0.975, n, q)) + 1
+    low_rank, high_rank = _binomial_quantile(0.025, n, q), _binomial_quantile(0.975, n, q) + 1
     low = (current.quantile(low_rank / n) or 0.0) * (1 - LOG_ACCURACY) if low_rank >= 1 else 0.0
     high = (current.quantile(high_rank / n) or 0.0) * (1 + LOG_ACCURACY) if high_rank <= n else math.inf
     return Measurement(value, low, high, n, reference.n if reference else 0, value, base)
+
+
+def _binomial_quantile(tail: float, n: int, q: float) -> int:
+    """The smallest k with P(Binomial(n, q) <= k) >= tail."""
+    k = math.ceil(bdtrik(tail, n, q))
+    return k - 1 if k > 0 and bdtr(k - 1, n, q) >= tail else k

@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from scipy.stats import t
+from scipy.special import stdtrit
 
 from monitor.finding import Measurement
 from monitor.profile import Profile
@@ -36,5 +36,5 @@ def measure(reference: Profile | None, current: Profile, **_: Any) -> Measuremen
     n, mean, variance = current.n, current.mean, current.variance
     if n == 0 or mean is None:
         return Measurement(None, None, None, n, n_reference, None, base)
-    spread = float(t.ppf(0.975, n - 1)) * math.sqrt((variance or 0.0) / n) if n > 1 else math.inf
+    spread = float(stdtrit(n - 1, 0.975)) * math.sqrt((variance or 0.0) / n) if n > 1 else math.inf
     return Measurement(mean, max(0.0, mean - spread), mean + spread, n, n_reference, mean, base)

@@ -3,7 +3,7 @@
 from typing import Any
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from monitor.finding import Measurement
 from monitor.profile import Profile, paired_counts
@@ -50,7 +50,7 @@ def measure(reference: Profile | None, current: Profile, **_: Any) -> Measuremen
     noise = 1 / m + 1 / n
     freedom = max(0, r.size - 1)
     value = max(0.0, raw - freedom * noise)
-    spread = float(norm.ppf(0.975)) * np.sqrt(_variance(r, c) + 2 * freedom * noise**2)
+    spread = float(ndtri(0.975)) * np.sqrt(_variance(r, c) + 2 * freedom * noise**2)
     return Measurement(
         value, max(0.0, raw - freedom * noise - spread), value + spread, current.n, reference.n, raw
     )

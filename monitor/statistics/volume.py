@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from scipy.stats import chi2
+from scipy.special import chdtri
 
 from monitor.finding import Measurement
 from monitor.profile import Profile
@@ -25,8 +25,8 @@ def garwood(x: int) -> tuple[float, float]:
     >>> tuple(round(v, 3) for v in garwood(10))
     (4.795, 18.39)
     """
-    low = 0.0 if x == 0 else float(chi2.ppf(0.025, 2 * x)) / 2
-    return low, float(chi2.ppf(0.975, 2 * x + 2)) / 2
+    low = 0.0 if x == 0 else float(chdtri(2 * x, 0.975)) / 2
+    return low, float(chdtri(2 * x + 2, 0.025)) / 2
 
 
 def measure(reference: Profile | None, current: Profile, **_: Any) -> Measurement:
