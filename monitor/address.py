@@ -18,4 +18,3 @@ def announced(folder: Path) -> str | None:
         return str(found["url"])
     except (OSError, ValueError, KeyError):
         return None
-

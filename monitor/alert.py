@@ -65,7 +65,10 @@ class Hold:
 
 
 def advance(
-    open_alerts: Mapping[Key, Alert], findings: Iterable[Finding], now: datetime, holds: Mapping[str, Hold] | None = None
+    open_alerts: Mapping[Key, Alert],
+    findings: Iterable[Finding],
+    now: datetime,
+    holds: Mapping[str, Hold] | None = None,
 ) -> tuple[list[Alert], list[Transition]]:
     """The alerts that changed and their transitions, given one round of findings.
 

@@ -24,18 +24,31 @@ config_app = typer.Typer(no_args_is_help=True, help="The configuration file.")
 app.add_typer(reference_app, name="reference")
 app.add_typer(config_app, name="config")
 
-Data = Annotated[Path, typer.Option("--data", envvar="DRIFTDECK_DATA", help="Directory of database, spool and quarantine.")]
-ConfigFile = Annotated[Path | None, typer.Option("--config", envvar="DRIFTDECK_CONFIG", help="Default: ./driftdeck.toml if there.")]
-Url = Annotated[str | None, typer.Option("--url", envvar="DRIFTDECK_URL", help="A running server. Default: the one that owns --data.")]
+Data = Annotated[
+    Path, typer.Option("--data", envvar="DRIFTDECK_DATA", help="Directory of database, spool and quarantine.")
+]
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", envvar="DRIFTDECK_CONFIG", help="Default: ./driftdeck.toml if there.")
+]
+Url = Annotated[
+    str | None,
+    typer.Option("--url", envvar="DRIFTDECK_URL", help="A running server. Default: the one that owns --data."),
+]
 Host = Annotated[str, typer.Option("--host", help="Address to listen on.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print data as JSON.")]
 Model = Annotated[str | None, typer.Option("--model", help="Model of the rows.")]
 Timestamp = Annotated[str | None, typer.Option("--timestamp", help="Column with the time (default: ts).")]
-Prediction = Annotated[str | None, typer.Option("--prediction", help="Column with the prediction (default: prediction).")]
+Prediction = Annotated[
+    str | None, typer.Option("--prediction", help="Column with the prediction (default: prediction).")
+]
 Label = Annotated[str | None, typer.Option("--label", help="Column with the true outcome.")]
-Id = Annotated[str | None, typer.Option("--id", help="Column with the event's id (default: event_id, else made from the line).")]
+Id = Annotated[
+    str | None, typer.Option("--id", help="Column with the event's id (default: event_id, else made from the line).")
+]
 Latency = Annotated[str | None, typer.Option("--latency", help="Column with the latency in ms (default: latency_ms).")]
-Features = Annotated[str | None, typer.Option("--features", help="Feature columns, comma separated (default: all others).")]
+Features = Annotated[
+    str | None, typer.Option("--features", help="Feature columns, comma separated (default: all others).")
+]
 
 HERE = Path("driftdeck-data")
 SERVER_PORT, UI_PORT = 8700, 8501
@@ -82,10 +95,16 @@ def up(
     """Start the server and the dashboard, and keep both running."""
     from monitor.supervisor import supervise
 
-    typer.echo(f"server     http://{host}:{port}  (docs at /docs)\ndashboard  http://{host}:{ui_port}\nCtrl-C stops both")
+    typer.echo(
+        f"server     http://{host}:{port}  (docs at /docs)\ndashboard  http://{host}:{ui_port}\nCtrl-C stops both"
+    )
     server_command = ["server", "--data", str(data), "--host", host, "--port", str(port)]
     server_command += ["--config", str(config)] if config else []
-    sys.exit(supervise(server_command, ["ui", "--url", f"http://{_reach(host)}:{port}", "--host", host, "--port", str(ui_port)]))
+    sys.exit(
+        supervise(
+            server_command, ["ui", "--url", f"http://{_reach(host)}:{port}", "--host", host, "--port", str(ui_port)]
+        )
+    )
 
 
 @app.command()
@@ -109,7 +128,9 @@ def server(
     logging.getLogger("httpx").setLevel(logging.WARNING)
     key = os.environ.get("DRIFTDECK_KEY")
     if host not in LOOPBACK and not key:
-        raise DriftdeckError(f"{host} can be reached by others: set DRIFTDECK_KEY to a secret that requests must bear, or use --host 127.0.0.1")
+        raise DriftdeckError(
+            f"{host} can be reached by others: set DRIFTDECK_KEY to a secret that requests must bear, or use --host 127.0.0.1"
+        )
     check_port(host, port)
     deck = open_deck(data, _config(config))
     app_ = create_app(deck, on_start=lambda: announce(data, f"http://{_reach(host)}:{port}"), key=key)
@@ -134,11 +155,15 @@ def ui(
 
 @app.command()
 def demo(
-    data: Annotated[Path, typer.Option("--data", help="Directory of the demo's own data; emptied first.")] = Path("demo-data"),
+    data: Annotated[Path, typer.Option("--data", help="Directory of the demo's own data; emptied first.")] = Path(
+        "demo-data"
+    ),
     host: Host = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", help="Port of the server.")] = SERVER_PORT,
     ui_port: Annotated[int, typer.Option("--ui-port", help="Port of the dashboard.")] = UI_PORT,
-    seconds: Annotated[float | None, typer.Option("--seconds", help="Stop after this long once all is up; default: at Ctrl-C.")] = None,
+    seconds: Annotated[
+        float | None, typer.Option("--seconds", help="Stop after this long once all is up; default: at Ctrl-C.")
+    ] = None,
     rate: Annotated[float, typer.Option("--rate", help="Live requests a second.")] = 3.0,
 ) -> None:
     """The whole job on real data: New York flights of 2013, a trained model, its service, drift and alerts."""
@@ -147,7 +172,9 @@ def demo(
     try:
         from monitor.demo import story
     except ImportError as error:
-        raise DriftdeckError(f"the demo needs its packages ({error.name} is missing): pip install 'driftdeck[server,demo]'") from None
+        raise DriftdeckError(
+            f"the demo needs its packages ({error.name} is missing): pip install 'driftdeck[server,demo]'"
+        ) from None
     story.run(data, host, port, ui_port, requests_per_second=rate, seconds=seconds, console=Console())
 
 
@@ -163,7 +190,9 @@ def ingest(
     latency: Latency = None,
     features: Features = None,
     max_age: Annotated[float | None, typer.Option("--max-age", help="Accept rows up to this many days old.")] = None,
-    allow_refused: Annotated[bool, typer.Option("--allow-refused", help="Exit with 0 even when rows were refused.")] = False,
+    allow_refused: Annotated[
+        bool, typer.Option("--allow-refused", help="Exit with 0 even when rows were refused.")
+    ] = False,
     url: Url = None,
     data: Data = HERE,
     config: ConfigFile = None,
@@ -178,7 +207,9 @@ def ingest(
     found = files_of(files)
     counts = Counts()
     with connect(url, data, _config(config)) as session:
-        _with_progress(found, lambda path, step: send_events(session, path, model, version, mapping, max_age, counts, step))
+        _with_progress(
+            found, lambda path, step: send_events(session, path, model, version, mapping, max_age, counts, step)
+        )
         session.request("POST", "/v1/flush")
     _report(counts, as_json, allow_refused, "events")
 
@@ -187,10 +218,14 @@ def ingest(
 def labels(
     files: Annotated[list[Path], typer.Argument(help="Files with the columns event_id, label and ts.")],
     model: Model = None,
-    timestamp: Annotated[str | None, typer.Option("--timestamp", help="Column with the time the label became known (default: ts).")] = None,
+    timestamp: Annotated[
+        str | None, typer.Option("--timestamp", help="Column with the time the label became known (default: ts).")
+    ] = None,
     label: Label = None,
     id_: Id = None,
-    allow_refused: Annotated[bool, typer.Option("--allow-refused", help="Exit with 0 even when rows were refused.")] = False,
+    allow_refused: Annotated[
+        bool, typer.Option("--allow-refused", help="Exit with 0 even when rows were refused.")
+    ] = False,
     url: Url = None,
     data: Data = HERE,
     config: ConfigFile = None,
@@ -212,14 +247,18 @@ def labels(
 @reference_app.command("set")
 def reference_set(
     model: Annotated[str, typer.Argument(help="The model.")],
-    file: Annotated[Path | None, typer.Argument(help="The rows it was trained on: CSV, JSONL, Parquet or Arrow.")] = None,
+    file: Annotated[
+        Path | None, typer.Argument(help="The rows it was trained on: CSV, JSONL, Parquet or Arrow.")
+    ] = None,
     timestamp: Timestamp = None,
     prediction: Prediction = None,
     label: Label = None,
     id_: Id = None,
     latency: Latency = None,
     features: Features = None,
-    start: Annotated[str | None, typer.Option("--from", help="Take stored events from this time instead of a file.")] = None,
+    start: Annotated[
+        str | None, typer.Option("--from", help="Take stored events from this time instead of a file.")
+    ] = None,
     end: Annotated[str | None, typer.Option("--to", help="… to this time.")] = None,
     url: Url = None,
     data: Data = HERE,
@@ -243,7 +282,11 @@ def reference_set(
             body, kind = to_ipc(table), {"content-type": ARROW}
             answer = session.request("PUT", path, content=body, headers=kind, params={"source": "file"})
     about = answer["reference"]
-    _say(answer, as_json, f"{model}: reference of {about['rows']:,} rows, {about['labelled']:,} with labels ({answer['task']})")
+    _say(
+        answer,
+        as_json,
+        f"{model}: reference of {about['rows']:,} rows, {about['labelled']:,} with labels ({answer['task']})",
+    )
 
 
 @app.command()
@@ -276,7 +319,11 @@ def rebuild(
 
     with connect(url, data, _config(config)) as session:
         answer = session.request("POST", "/v1/rebuild", params={"model": model} if model else {})
-    _say(answer, as_json, "\n".join(f"{name}: {rows:,} rows read" for name, rows in answer["rows"].items()) or "no models")
+    _say(
+        answer,
+        as_json,
+        "\n".join(f"{name}: {rows:,} rows read" for name, rows in answer["rows"].items()) or "no models",
+    )
 
 
 @app.command()
@@ -295,7 +342,8 @@ def status(url: Url = None, data: Data = HERE, config: ConfigFile = None, as_jso
 
 @config_app.command("check")
 def config_check(
-    file: Annotated[Path | None, typer.Argument(help="Default: --config, or ./driftdeck.toml.")] = None, config: ConfigFile = None
+    file: Annotated[Path | None, typer.Argument(help="Default: --config, or ./driftdeck.toml.")] = None,
+    config: ConfigFile = None,
 ) -> None:
     """Read the configuration and list every mistake."""
     from monitor.config import read_config
@@ -303,7 +351,9 @@ def config_check(
     path = _config(file or config)
     found = read_config(path)
     where = path or "no file: the defaults"
-    typer.echo(f"{where}: {len(found.models)} models, {len(found.all_rules)} rules, {len(found.channels)} channels; no mistakes")
+    typer.echo(
+        f"{where}: {len(found.models)} models, {len(found.all_rules)} rules, {len(found.channels)} channels; no mistakes"
+    )
 
 
 def _config(given: Path | None) -> Path | None:
@@ -315,7 +365,13 @@ def _with_progress(files: list[Path], send: Callable[[Path, Callable[[int], None
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=Console(stderr=True)) as progress:
         for path in files:
             task = progress.add_task(path.name, total=max(1, path.stat().st_size))
@@ -325,7 +381,12 @@ def _with_progress(files: list[Path], send: Callable[[Path, Callable[[int], None
 
 def _report(counts: Any, as_json: bool, allow_refused: bool, what: str) -> None:
     if as_json:
-        body = {"accepted": counts.accepted, "refused": counts.refused, "labels": counts.labels, "refusals": counts.refusals[:100]}
+        body = {
+            "accepted": counts.accepted,
+            "refused": counts.refused,
+            "labels": counts.labels,
+            "refusals": counts.refusals[:100],
+        }
         typer.echo(json.dumps(body, ensure_ascii=False))
     else:
         extra = f", {counts.labels:,} labels" if counts.labels else ""
@@ -349,10 +410,20 @@ def _print_status(answer: dict[str, Any]) -> None:
     counts = answer["accounting"]
     console = Console()
     console.print(f"driftdeck {answer['version']}, ready: {answer['ready']}")
-    console.print("rows: " + ", ".join(f"{counts[k]:,} {k}" for k in ("received", "stored", "duplicate", "refused", "pending")))
+    console.print(
+        "rows: " + ", ".join(f"{counts[k]:,} {k}" for k in ("received", "stored", "duplicate", "refused", "pending"))
+    )
     table = Table("model", "status", "alerts", "events", "labels", "last event", "reference", box=None)
     for m in answer["models"]:
-        table.add_row(m["model"], m["status"], str(m["open_alerts"]), f"{m['events']:,}", f"{m['labels']:,}", m["last_event"] or "-", m["reference"]["status"])
+        table.add_row(
+            m["model"],
+            m["status"],
+            str(m["open_alerts"]),
+            f"{m['events']:,}",
+            f"{m['labels']:,}",
+            m["last_event"] or "-",
+            m["reference"]["status"],
+        )
     if answer["models"]:
         console.print(table)
     else:

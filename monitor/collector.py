@@ -38,7 +38,9 @@ class Answer:
 
     def body(self) -> dict[str, Any]:
         """The JSON answer: counts, and the first refusals with their reasons."""
-        shown = [{"line": r.line, "event_id": r.event_id, "reason": r.reason} for r in self.refusals[:MAX_REFUSALS_SHOWN]]
+        shown = [
+            {"line": r.line, "event_id": r.event_id, "reason": r.reason} for r in self.refusals[:MAX_REFUSALS_SHOWN]
+        ]
         return {"accepted": self.accepted, "refused": self.refused, "refusals": shown}
 
 
@@ -75,7 +77,14 @@ class Collector:
         self._lock = threading.Lock()
         self._last: ModelSchema | None = None
 
-    def events(self, body: bytes, media_type: str, key: str | None = None, model: str | None = None, options: dict[str, Any] | None = None) -> Answer:
+    def events(
+        self,
+        body: bytes,
+        media_type: str,
+        key: str | None = None,
+        model: str | None = None,
+        options: dict[str, Any] | None = None,
+    ) -> Answer:
         """Take a body of events of any supported Content-Type. `model` names that of a table without a model column."""
         return self._once(key, body, lambda: self._events(body, media_type, model, options or {}))
 
@@ -151,7 +160,9 @@ class Collector:
             taken.shaped(schema, from_table(part, schema, now, bounds, first, options.get("features")))
         return taken
 
-    def _event_lines(self, lines: Iterable[tuple[int, bytes]], now: datetime, bounds: TimeBounds, model: str | None) -> "_Taken":
+    def _event_lines(
+        self, lines: Iterable[tuple[int, bytes]], now: datetime, bounds: TimeBounds, model: str | None
+    ) -> "_Taken":
         parts: dict[str, _Part] = {}
         taken = _Taken("events")
         earliest, latest = bounds.around(now)
@@ -180,7 +191,9 @@ class Collector:
             return None
         return schema if schema is not None and schema.plain else None
 
-    def _thorough(self, number: int, line: bytes, now: datetime, bounds: TimeBounds, model: str | None, taken: "_Taken") -> Event | None:
+    def _thorough(
+        self, number: int, line: bytes, now: datetime, bounds: TimeBounds, model: str | None, taken: "_Taken"
+    ) -> Event | None:
         raw: Any = None
         try:
             raw = decode(line)

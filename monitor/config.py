@@ -18,7 +18,7 @@ _UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
 def duration(value: Any) -> timedelta:
-    """"90s", "15m", "24h", "7d" or "2w" (or a timedelta) as a timedelta. Raises ValueError.
+    """ "90s", "15m", "24h", "7d" or "2w" (or a timedelta) as a timedelta. Raises ValueError.
 
     >>> duration("36h").total_seconds()
     129600.0
@@ -140,7 +140,11 @@ class ChannelConfig(_Section):
         """The signing secret, from the file or the environment. Raises ValueError when there is none."""
         found = self.secret or (os.environ.get(self.secret_env) if self.secret_env else None)
         if not found:
-            where = f"the environment variable {self.secret_env} is not set" if self.secret_env else "give `secret` or `secret_env`"
+            where = (
+                f"the environment variable {self.secret_env} is not set"
+                if self.secret_env
+                else "give `secret` or `secret_env`"
+            )
             raise ValueError(f"no signing secret: {where}")
         return found
 
@@ -168,8 +172,17 @@ DEFAULT_RULES = (
     RuleConfig(name="drift", statistic="psi", limit=0.2, warn=0.1, hold=timedelta(0)),
     RuleConfig(name="missing-values", statistic="missing_rate", limit=0.05, warn=0.02),
     RuleConfig(name="new-values", statistic="new_category_share", limit=0.01),
-    RuleConfig(name="service-errors", statistic="error_rate", limit=0.02, window=timedelta(hours=1), severity="critical"),
-    RuleConfig(name="prediction-errors", statistic="wrong_share", limit=0.05, warn=0.02, severity="critical", window=timedelta(days=7)),
+    RuleConfig(
+        name="service-errors", statistic="error_rate", limit=0.02, window=timedelta(hours=1), severity="critical"
+    ),
+    RuleConfig(
+        name="prediction-errors",
+        statistic="wrong_share",
+        limit=0.05,
+        warn=0.02,
+        severity="critical",
+        window=timedelta(days=7),
+    ),
 )
 
 
@@ -226,7 +239,11 @@ def read_config(path: Path | None) -> Config:
 
 
 def _sentence(error: ErrorDetails, data: dict[str, Any]) -> str:
-    location = [part for part in error["loc"] if not (isinstance(part, str) and part.startswith(("literal[", "tuple[", "constrained")))]
+    location = [
+        part
+        for part in error["loc"]
+        if not (isinstance(part, str) and part.startswith(("literal[", "tuple[", "constrained")))
+    ]
     key = _key(location)
     if error["type"] == "extra_forbidden":
         return _unknown(key, _section(location[:-1]))

@@ -123,4 +123,6 @@ def prepare(folder: Path) -> None:
         probe.write_text("")
         probe.unlink()
     except OSError as error:
-        raise StorageError(f"the data directory {folder} cannot be used: {error.strerror}; check its owner and mode, or choose another with --data") from None
+        raise StorageError(
+            f"the data directory {folder} cannot be used: {error.strerror}; check its owner and mode, or choose another with --data"
+        ) from None

@@ -70,7 +70,9 @@ class Finding:
         if self.verdict == "insufficient":
             return f"{what} needs {self.minimum} rows to judge, has {self.n}"
         value = show(self.value, self.unit)
-        interval = f" (95 % {show(self.low, self.unit)} to {show(self.high, self.unit)})" if self.low is not None else ""
+        interval = (
+            f" (95 % {show(self.low, self.unit)} to {show(self.high, self.unit)})" if self.low is not None else ""
+        )
         limit = "" if self.limit is None else f", limit {show(self.limit, self.unit)}"
         if self.compare == "increase":
             base = f", reference {show(self.reference_value, self.unit)}" if self.reference_value is not None else ""

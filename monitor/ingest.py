@@ -39,7 +39,13 @@ class Mapping:
 
     def renames(self) -> dict[str, str]:
         """File column to event column."""
-        pairs = ((self.timestamp, "ts"), (self.prediction, "prediction"), (self.label, "label"), (self.id, "event_id"), (self.latency, "latency_ms"))
+        pairs = (
+            (self.timestamp, "ts"),
+            (self.prediction, "prediction"),
+            (self.label, "label"),
+            (self.id, "event_id"),
+            (self.latency, "latency_ms"),
+        )
         return {name: own for name, own in pairs if name}
 
 
@@ -84,7 +90,14 @@ def source_of(path: Path) -> Any:
 
 
 def send_events(
-    session: Session, path: Path, model: str | None, version: str | None, mapping: Mapping, max_age: float | None, counts: Counts, progress: Callable[[int], None]
+    session: Session,
+    path: Path,
+    model: str | None,
+    version: str | None,
+    mapping: Mapping,
+    max_age: float | None,
+    counts: Counts,
+    progress: Callable[[int], None],
 ) -> None:
     """All rows of one file, in batches; what the server refuses is counted, the rest goes on."""
     source = source_of(path)
@@ -112,12 +125,21 @@ def send_events(
             labels = table.select([c for c in ("event_id", "label", "ts") if c in table.column_names])
             labels = labels.filter(pc.is_valid(labels["label"]))
             if labels.num_rows:
-                answer = _post(session, "/v1/labels", to_ipc(labels), ARROW, {"model": model}, f"{digest}-{chunk.first_line}-labels")
+                answer = _post(
+                    session,
+                    "/v1/labels",
+                    to_ipc(labels),
+                    ARROW,
+                    {"model": model},
+                    f"{digest}-{chunk.first_line}-labels",
+                )
                 counts.labels += answer["accepted"]
         progress(chunk.bytes_read)
 
 
-def send_labels(session: Session, path: Path, model: str | None, mapping: Mapping, counts: Counts, progress: Callable[[int], None]) -> None:
+def send_labels(
+    session: Session, path: Path, model: str | None, mapping: Mapping, counts: Counts, progress: Callable[[int], None]
+) -> None:
     """All labels of one file: columns event_id, label, ts (or as mapped)."""
     digest = _digest(path, model, None, mapping) + "-l"
     params = {"model": model} if model else {}
@@ -134,7 +156,9 @@ def reference_table(path: Path, mapping: Mapping) -> pa.Table:
     chunks = list(source_of(path).read_file(path, 100_000))
     unreadable = [r for chunk in chunks for r in chunk.refusals]
     if unreadable:
-        raise PayloadError(f"{path.name} line {unreadable[0].line}: {unreadable[0].reason}; a reference is taken whole or not at all")
+        raise PayloadError(
+            f"{path.name} line {unreadable[0].line}: {unreadable[0].reason}; a reference is taken whole or not at all"
+        )
     if not chunks:
         raise PayloadError(f"{path.name} has no rows")
     table = pa.concat_tables([c.table for c in chunks], promote_options="permissive")
@@ -200,7 +224,9 @@ def _from_line(answer: dict[str, Any], first: int) -> dict[str, Any]:
 
 def _count_unreadable(counts: Counts, chunk: Chunk, path: Path) -> None:
     counts.refused += len(chunk.refusals)
-    counts.refusals += [{"file": path.name, "line": r.line, "event_id": r.event_id, "reason": r.reason} for r in chunk.refusals]
+    counts.refusals += [
+        {"file": path.name, "line": r.line, "event_id": r.event_id, "reason": r.reason} for r in chunk.refusals
+    ]
 
 
 def _digest(path: Path, *how: Any) -> str:

@@ -109,7 +109,9 @@ def _thoroughly(frames: Sequence[Frame], store: Store, folder: Path, now: dateti
 def _parse(lines: Iterable[bytes]) -> tuple[list[tuple[int, Event]], list[Refusal]]:
     events, refusals = [], []
     epoch = datetime(2000, 1, 1, tzinfo=UTC)
-    bounds = TimeBounds(max_age=datetime.now(UTC) - epoch, max_ahead=datetime(9999, 1, 1, tzinfo=UTC) - datetime.now(UTC))
+    bounds = TimeBounds(
+        max_age=datetime.now(UTC) - epoch, max_ahead=datetime(9999, 1, 1, tzinfo=UTC) - datetime.now(UTC)
+    )
     for number, line in enumerate(lines, 1):
         try:
             events.append((number, parse_event(decode(line), datetime.now(UTC), bounds)))

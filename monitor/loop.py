@@ -1,28 +1,33 @@
 """The loop: measure what is new, decide what it means, tell people."""
 
 import logging
+import math
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import duckdb
 import httpx
 
-from monitor.alert import Hold, advance
+from monitor.alert import Alert, Hold, Transition, advance
 from monitor.config import Config, RuleConfig
 from monitor.finding import Finding
 from monitor.loader import load, release
 from monitor.notify import deliver, messages_for
-from monitor.profile import Profile
-from monitor.rules import columns_of, evaluate_all, window_of
+from monitor.profile import Profile, sliding
+from monitor.rules import Window, columns_of, evaluate_all, window_of
 from monitor.spool import Spool
 from monitor.store import Store
+from monitor.store.alerts import Message
 from monitor.store.events import Model
 
 log = logging.getLogger("driftdeck.loop")
 
 SETTLE = timedelta(seconds=8)  # after a bulk load, before its history is evaluated: the rest of it is still coming
+MOST_STEPS = 3000  # of one read
+CHUNK = 60  # moments of history that are saved together
 LATE = timedelta(hours=3)  # rows older than this make history be evaluated again
 MAINTAIN_EVERY_S = 60.0
 FORGET_EVERY_S = 3600.0
@@ -31,7 +36,9 @@ FORGET_EVERY_S = 3600.0
 class Loop:
     """Moves rows, findings, alerts and notifications forward; each step is safe to run twice."""
 
-    def __init__(self, config: Config, spool: Spool, store: Store, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(
+        self, config: Config, spool: Spool, store: Store, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
         self.config, self.spool, self.store, self.clock = config, spool, store, clock
         self.book = store.alerts
         self.client = httpx.Client(trust_env=False)
@@ -45,7 +52,11 @@ class Loop:
         self._stop = threading.Event()
         self._threads = [
             threading.Thread(target=self._run, args=(step, pause), name=f"driftdeck-{name}", daemon=True)
-            for name, step, pause in (("load", self._load_step, 0.2), ("evaluate", self.evaluate_due, 1.0), ("notify", self.notify_due, 1.0))
+            for name, step, pause in (
+                ("load", self._load_step, 0.2),
+                ("evaluate", self.evaluate_due, 1.0),
+                ("notify", self.notify_due, 1.0),
+            )
         ]
 
     def start(self) -> None:
@@ -131,40 +142,66 @@ class Loop:
             until = _midnight(late)
             self.book.rewind(model.id, model.name, until)
         moments = moments_between(until or _midnight(first.replace(tzinfo=UTC)), now)
-        for i, at in enumerate(moments):
+        for i in range(0, len(moments), CHUNK):
             if self._stop.is_set() or model.name in self._dirty:
                 break  # more of the past has come: begin again from there
-            self._evaluate_at(model, at, keep=i == len(moments) - 1, now=now)
+            self._evaluate_moments(model, moments[i : i + CHUNK], now)
         return len(moments)
 
-    def _evaluate_at(self, model: Model, at: datetime, keep: bool, now: datetime) -> None:
-        findings = self.findings_at(model, at)
-        rules = {rule.name: Hold(rule.hold, rule.clear) for rule in self.config.all_rules}
-        opened = {key: alert for key, alert in self.book.open_alerts(model.name).items() if alert.since <= at}
-        alerts, transitions = advance(opened, findings, at, rules)
-        messages = messages_for(alerts, transitions, self.config.channels, now, self.config.notify_within)
-        if keep or alerts:
-            self.book.save(model.id, model.name, at, findings if keep else None, alerts, transitions, messages)
+    def _evaluate_moments(self, model: Model, moments: Sequence[datetime], now: datetime) -> None:
+        """Evaluate moments in order and save what they changed, in one transaction."""
+        holds = {rule.name: Hold(rule.hold, rule.clear) for rule in self.config.all_rules}
+        opened = self.book.open_alerts(model.name)
+        changed: dict[str, Alert] = {}
+        transitions: list[Transition] = []
+        messages: list[Message] = []
+        findings: list[Finding] = []
+        for at, findings in zip(moments, self.findings_at(model, moments), strict=True):
+            alerts, steps = advance({k: a for k, a in opened.items() if a.since <= at}, findings, at, holds)
+            transitions += steps
+            messages += messages_for(alerts, steps, self.config.channels, now, self.config.notify_within)
+            for alert in alerts:
+                changed[alert.id] = opened[alert.key] = alert
+                if alert.state == "resolved":
+                    del opened[alert.key]
+        self.book.save(model.id, model.name, moments[-1], findings, list(changed.values()), transitions, messages)
 
-    def findings_at(self, model: Model, at: datetime) -> list[Finding]:
-        """Every rule on every column of a model, over the windows that close at `at`."""
-        rules = [r for r in self.config.all_rules if r.model in ("*", model.name)]
+    def findings_at(self, model: Model, moments: Sequence[datetime]) -> list[list[Finding]]:
+        """Every rule on every column of a model, over the windows that close at each of the moments."""
         names = column_names(model)
         layouts = self.store.layouts(model.name)
         reference = self.store.reference_profiles(model.name)
-        findings: list[Finding] = []
-        groups: dict[tuple[str, str | None], list[RuleConfig]] = {}
-        for rule in rules:
-            groups.setdefault((rule.segment, rule.version), []).append(rule)
-        for (segment, version), members in groups.items():
-            current: dict[timedelta, dict[str, Profile]] = {}
-            for rule in members:
-                wanted = columns_of(rule, layouts, names)
-                window = window_of(rule, at)
-                read = self.store.profiles(model.name, window.start, window.end, None, version, segment, wanted)
-                current.setdefault(rule.window, {}).update({c: p[0] for c, p in read.items()})
-            findings += evaluate_all(members, model.name, current, reference, names, at)
+        groups: dict[tuple[str, str | None, tuple[Window, ...]], list[RuleConfig]] = {}
+        for rule in self.config.all_rules:
+            if rule.model in ("*", model.name):
+                windows = tuple(window_of(rule, at) for at in moments)
+                groups.setdefault((rule.segment, rule.version, windows), []).append(rule)
+        findings: list[list[Finding]] = [[] for _ in moments]
+        for (segment, version, windows), rules in groups.items():
+            columns = sorted({c for rule in rules for c in columns_of(rule, layouts, names)})
+            read = self._window_profiles(model.name, windows, columns, segment, version)
+            for i, window in enumerate(windows):
+                current = {column: profiles[i] for column, profiles in read.items()}
+                findings[i] += evaluate_all(rules, model.name, current, reference, names, window)
         return findings
+
+    def _window_profiles(
+        self, name: str, windows: Sequence[Window], columns: Sequence[str], segment: str, version: str | None
+    ) -> dict[str, list[Profile]]:
+        """The profiles of each window by column, from one read: its steps are added up and subtracted."""
+        length = windows[0].end - windows[0].start
+        gaps = [b.end - a.end for a, b in pairwise(windows)]
+        minute = timedelta(minutes=1)
+        step = math.gcd(*(gap // minute for gap in (length, *gaps))) * minute
+        start, end = windows[0].start, windows[-1].end
+        if (end - start) // step > MOST_STEPS:
+            middle = len(windows) // 2
+            first = self._window_profiles(name, windows[:middle], columns, segment, version)
+            last = self._window_profiles(name, windows[middle:], columns, segment, version)
+            return {column: first[column] + last[column] for column in first}
+        read = self.store.profiles(name, start, end, step, version, segment, columns)
+        ends = [(window.end - start) // step for window in windows]
+        return {column: sliding(profiles, length // step, ends) for column, profiles in read.items()}
 
     # -- notify ---------------------------------------------------------------------------------------------------
 
@@ -213,5 +250,3 @@ def column_names(model: Model) -> Mapping[str, str]:
 
 def _midnight(at: datetime) -> datetime:
     return at.replace(hour=0, minute=0, second=0, microsecond=0)
-
-

@@ -24,7 +24,11 @@ TOLD = {"firing", "resolved"}
 
 
 def messages_for(
-    alerts: Iterable[Alert], transitions: Sequence[Transition], channels: Sequence[ChannelConfig], now: datetime, within: timedelta
+    alerts: Iterable[Alert],
+    transitions: Sequence[Transition],
+    channels: Sequence[ChannelConfig],
+    now: datetime,
+    within: timedelta,
 ) -> list[Message]:
     """The notifications that transitions cause. What happened longer than `within` ago is history, not news."""
     by_id = {alert.id: alert for alert in alerts}
@@ -83,11 +87,20 @@ def deliver(book: AlertBook, channels: Sequence[ChannelConfig], client: httpx.Cl
     return len(due)
 
 
-def _send(message: Message, channel: ChannelConfig, client: httpx.Client, now: datetime) -> tuple[str, str, datetime, timedelta | None]:
+def _send(
+    message: Message, channel: ChannelConfig, client: httpx.Client, now: datetime
+) -> tuple[str, str, datetime, timedelta | None]:
     module = next(m for m in load("channels").values() if channel.type == m.TYPE)
     request = module.render(channel.url, channel.key, message.body, message.id, now)
     try:
-        with client.stream("POST", request.url, content=request.body, headers=request.headers, timeout=TIMEOUT_S, follow_redirects=False) as answer:
+        with client.stream(
+            "POST",
+            request.url,
+            content=request.body,
+            headers=request.headers,
+            timeout=TIMEOUT_S,
+            follow_redirects=False,
+        ) as answer:
             status, retry_after = answer.status_code, answer.headers.get("retry-after")
     except httpx.HTTPError as error:
         return _again(message, f"{type(error).__name__}: {str(error)[:120]}", now, None)
@@ -95,14 +108,20 @@ def _send(message: Message, channel: ChannelConfig, client: httpx.Client, now: d
         return "delivered", f"HTTP {status}", now, None
     if status == 410:
         return "failed", "HTTP 410: the receiver is gone and wants no more", now, None
-    return _again(message, f"HTTP {status}", now, _seconds(retry_after, now) if status in (429, 502, 503, 504) else None)
+    return _again(
+        message, f"HTTP {status}", now, _seconds(retry_after, now) if status in (429, 502, 503, 504) else None
+    )
 
 
-def _again(message: Message, detail: str, now: datetime, asked: timedelta | None) -> tuple[str, str, datetime, timedelta | None]:
+def _again(
+    message: Message, detail: str, now: datetime, asked: timedelta | None
+) -> tuple[str, str, datetime, timedelta | None]:
     if message.tries >= len(RETRIES):
         return "failed", f"{detail}; given up after {message.tries + 1} tries", now, None
     wait = RETRIES[message.tries] * random.uniform(1.0, 1.2)  # noqa: S311 (spreads load, keeps no secret)
-    log.warning("webhook %s: %s, try %d, next in %.0f s", message.channel, detail, message.tries + 1, wait.total_seconds())
+    log.warning(
+        "webhook %s: %s, try %d, next in %.0f s", message.channel, detail, message.tries + 1, wait.total_seconds()
+    )
     return "waiting", detail, now, max(wait, asked or timedelta(0))
 
 
@@ -112,7 +131,9 @@ def _seconds(header: str | None, now: datetime) -> timedelta | None:
     if header.isdigit():
         return timedelta(seconds=min(int(header), 86400))
     try:
-        return min(max(email.utils.parsedate_to_datetime(header).astimezone(UTC) - now, timedelta(0)), timedelta(days=1))
+        return min(
+            max(email.utils.parsedate_to_datetime(header).astimezone(UTC) - now, timedelta(0)), timedelta(days=1)
+        )
     except ValueError:
         return None
 

@@ -1,13 +1,13 @@
 """What is known of one column in one slice of time: counts in bins, and sums. Merging is adding."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from monitor.errors import LayoutMismatch
-from monitor.layout import Layout
+from monitor.layout import LOG_BASE, Layout
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,8 +64,6 @@ class Profile:
         upper = self.layout.upper_bounds()
         if self.layout.kind == "log":
             # the mid-point that is off by the same factor on both sides of the bin
-            from monitor.layout import LOG_BASE
-
             return 0.0 if i == 0 else float(2 * upper[i] / (1 + LOG_BASE))
         return float(min(upper[i], self.max)) if not math.isnan(self.max) else float(upper[i])
 
@@ -96,6 +94,33 @@ def merge(profiles: Iterable[Profile], layout: Layout) -> Profile:
     for profile in profiles:
         total = total + profile
     return total
+
+
+def sliding(profiles: Sequence[Profile], width: int, ends: Sequence[int]) -> list[Profile]:
+    """The merged profile of the `width` neighbours before each index in `ends`, by differences of running sums.
+
+    Counts are exact, sums equal to 1e-9 relative; `min` and `max` cannot be subtracted and are NaN.
+    """
+    zero = np.zeros((1, profiles[0].layout.size), dtype=np.int64)
+    counts = np.concatenate([zero, np.cumsum([p.counts for p in profiles], axis=0)])
+    sums = np.array([(p.rows, p.missing, p.invalid, p.sum, p.sum_sq) for p in profiles], dtype=float)
+    sums = np.concatenate([np.zeros((1, 5)), np.cumsum(sums, axis=0)])
+    merged = []
+    for end in ends:
+        start = max(0, end - width)
+        m = sums[end] - sums[start]
+        merged.append(
+            Profile(
+                profiles[0].layout,
+                counts[end] - counts[start],
+                int(m[0]),
+                int(m[1]),
+                int(m[2]),
+                float(m[3]),
+                float(m[4]),
+            )
+        )
+    return merged
 
 
 def of_counts(*counts: int, layout: Layout | None = None, missing: int = 0, invalid: int = 0) -> Profile:

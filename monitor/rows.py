@@ -59,7 +59,12 @@ def from_events(events: Sequence[tuple[int, Event]], schema: ModelSchema) -> Sha
 
 
 def from_table(
-    table: pa.Table, schema: ModelSchema, now: datetime, bounds: TimeBounds, first_line: int = 1, feature_names: Sequence[str] | None = None
+    table: pa.Table,
+    schema: ModelSchema,
+    now: datetime,
+    bounds: TimeBounds,
+    first_line: int = 1,
+    feature_names: Sequence[str] | None = None,
 ) -> Shaped:
     """A foreign table of one model as columns, checked column by column; bad rows are refused, good ones beside them kept.
 
@@ -67,7 +72,9 @@ def from_table(
     (a leading "features." is dropped), or those in `feature_names`.
     """
     if "ts" not in table.column_names:
-        raise PayloadError(f"there is no column ts; found: {', '.join(table.column_names[:20])}; map one with --timestamp")
+        raise PayloadError(
+            f"there is no column ts; found: {', '.join(table.column_names[:20])}; map one with --timestamp"
+        )
     features = _feature_columns(table, feature_names)
     schema = schema.extended(
         {name: kind for name, column in features.items() if (kind := kind_of(table[column])) is not None},
@@ -107,12 +114,16 @@ def reference_from_table(table: pa.Table, schema: ModelSchema, now: datetime) ->
     shaped = from_table(table.drop_columns([c for c in ("event_id",) if c in table.column_names]), schema, now, anytime)
     if shaped.refusals:
         first = shaped.refusals[0]
-        raise PayloadError(f"{len(shaped.refusals)} rows of the reference are unusable; line {first.line}: {first.reason}")
+        raise PayloadError(
+            f"{len(shaped.refusals)} rows of the reference are unusable; line {first.line}: {first.reason}"
+        )
     texts = pa.array([label_text(v) for v in labels], pa.string())
     return Shaped(shaped.table.append_column("label", texts), shaped.schema, [])
 
 
-def labels_from_table(table: pa.Table, model: str, now: datetime, bounds: TimeBounds, first_line: int = 1) -> tuple[pa.Table, list[Refusal]]:
+def labels_from_table(
+    table: pa.Table, model: str, now: datetime, bounds: TimeBounds, first_line: int = 1
+) -> tuple[pa.Table, list[Refusal]]:
     """Labels (event_id, label, ts) of one model from a foreign table; ts defaults to now."""
     for needed in ("event_id", "label"):
         if needed not in table.column_names:
@@ -173,7 +184,9 @@ class _Bad:
         found = []
         for i, reason in sorted(self.reasons.items()):
             row = self.table.slice(i, 1).to_pylist()[0]
-            found.append(Refusal(self.first_line + i, _short_id(row.get("event_id")), reason, str(row)[:RAW_SAMPLE], model))
+            found.append(
+                Refusal(self.first_line + i, _short_id(row.get("event_id")), reason, str(row)[:RAW_SAMPLE], model)
+            )
         return found
 
 
@@ -210,7 +223,10 @@ def _predictions(table: pa.Table, schema: ModelSchema, bad: _Bad) -> dict[str, p
     elif schema.prediction == "number":
         number = _feature(column, "numeric")
         wrong = pc.and_(pc.is_valid(column), pc.invert(pc.fill_null(pc.is_finite(number), False)))
-        bad.mark(wrong, lambda i: f"`prediction` is {str(column[i].as_py())[:40]!r}; this model's predictions are finite numbers")
+        bad.mark(
+            wrong,
+            lambda i: f"`prediction` is {str(column[i].as_py())[:40]!r}; this model's predictions are finite numbers",
+        )
         number = pc.if_else(pc.is_finite(number), number, None)
     elif column.null_count < n:
         bad.mark(pc.is_valid(column), lambda i: "`prediction` must be an object of class: probability; send JSON")
@@ -224,7 +240,9 @@ def _ids(table: pa.Table, bad: _Bad, made: bool = True) -> pa.Array:
     ids = table["event_id"].combine_chunks()
     if not pa.types.is_string(ids.type):
         ids = pa.array([label_text(v) for v in ids.to_pylist()], pa.string())
-    bad.mark(pc.greater(pc.binary_length(ids), MAX_ID_BYTES), lambda i: f"`event_id` has more than {MAX_ID_BYTES} bytes")
+    bad.mark(
+        pc.greater(pc.binary_length(ids), MAX_ID_BYTES), lambda i: f"`event_id` has more than {MAX_ID_BYTES} bytes"
+    )
     bad.mark(pc.equal(ids, ""), lambda i: "`event_id` is empty")
     if ids.null_count and made:
         ids = pa.array([v if v is not None else str(uuid.uuid4()) for v in ids.to_pylist()], pa.string())
@@ -241,7 +259,9 @@ def _times(column: pa.ChunkedArray, bad: _Bad, now: datetime, bounds: TimeBounds
         bad.mark(pc.is_null(ts), lambda i: "`ts` is missing")
     else:
         ts = pa.array([_time_or_none(v) for v in values.to_pylist()], pa.timestamp("us"))
-        bad.mark(pc.is_null(ts), lambda i: f"`ts` {str(values[i].as_py())[:40]!r} is not a time, e.g. 2026-11-22T09:30:00Z")
+        bad.mark(
+            pc.is_null(ts), lambda i: f"`ts` {str(values[i].as_py())[:40]!r} is not a time, e.g. 2026-11-22T09:30:00Z"
+        )
     earliest, latest = (t.replace(tzinfo=None) for t in bounds.around(now))
     outside = pc.or_(pc.less(ts, pa.scalar(earliest, ts.type)), pc.greater(ts, pa.scalar(latest, ts.type)))
     bad.mark(outside, lambda i: bounds.reason(ts[i].as_py().replace(tzinfo=UTC), now) or "`ts` is out of range")
@@ -276,7 +296,9 @@ def _numbers(table: pa.Table, name: str, bad: _Bad, low: float, high: float) -> 
     values = _feature(column, "numeric")
     fits = pc.and_(pc.greater_equal(values, low), pc.less_equal(values, high))
     wrong = pc.and_(pc.is_valid(column), pc.invert(pc.fill_null(fits, False)))
-    bad.mark(wrong, lambda i: f"`{name}` is {str(column[i].as_py())[:20]!r}; expected a number from {low:g} to {high:g}")
+    bad.mark(
+        wrong, lambda i: f"`{name}` is {str(column[i].as_py())[:20]!r}; expected a number from {low:g} to {high:g}"
+    )
     return values
 
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from monitor.config import RuleConfig
@@ -87,20 +87,18 @@ def evaluate(
 def evaluate_all(
     rules: Iterable[RuleConfig],
     model: str,
-    current: Mapping[timedelta, Mapping[str, Profile]],
+    current: Mapping[str, Profile],
     reference: Mapping[str, Profile],
     names: Mapping[str, str],
-    now: datetime,
+    window: Window,
 ) -> list[Finding]:
-    """Every rule on every column it is about; `current` has the profiles of each window length."""
-    findings = []
-    for rule in rules:
-        profiles = current[rule.window]
-        layouts = {column: profile.layout for column, profile in profiles.items()}
-        for column in columns_of(rule, layouts, names):
-            name = names.get(column)
-            findings.append(evaluate(rule, model, name, reference.get(column), profiles[column], window_of(rule, now)))
-    return findings
+    """Every rule on every column it is about; `current` has the profiles of the window by column key."""
+    layouts = {column: profile.layout for column, profile in current.items()}
+    return [
+        evaluate(rule, model, names.get(column), reference.get(column), current[column], window)
+        for rule in rules
+        for column in columns_of(rule, layouts, names)
+    ]
 
 
 def _increase(statistic: Any, measured: Measurement, reference: Profile | None, options: dict[str, Any]) -> Measurement:

@@ -45,7 +45,10 @@ class ModelSchema:
     @cached_property
     def decoder(self) -> msgspec.json.Decoder[Any]:
         """Decodes a line that fits this schema at C speed and fails on every other line."""
-        kinds = {"numeric": float | None, "categorical": Annotated[str, msgspec.Meta(max_length=MAX_TEXT)] | bool | None}
+        kinds = {
+            "numeric": float | None,
+            "categorical": Annotated[str, msgspec.Meta(max_length=MAX_TEXT)] | bool | None,
+        }
         features = msgspec.defstruct(
             "Features",
             [(f.field, kinds[f.kind], None) for f in self.features],

@@ -25,7 +25,9 @@ class Session:
         try:
             response = self.client.request(method, path, **options)
         except httpx.HTTPError as error:
-            raise Unreachable(f"no driftdeck server answers at {self.where} ({error}); start one with `driftdeck up`") from None
+            raise Unreachable(
+                f"no driftdeck server answers at {self.where} ({error}); start one with `driftdeck up`"
+            ) from None
         try:
             body = response.json()
         except ValueError:

@@ -81,7 +81,9 @@ class Spool:
                 _write(self._file, head, payload)
             except OSError as error:
                 os.ftruncate(self._file, self._offset)
-                raise Overloaded(f"the spool cannot be written ({error.strerror}); free disk space, then send again", 30) from None
+                raise Overloaded(
+                    f"the spool cannot be written ({error.strerror}); free disk space, then send again", 30
+                ) from None
             self._offset += size
             self._unread += size
             self._waiting.append((Position(self._segment, self._offset), done))

@@ -29,7 +29,17 @@ def run_dashboard(url: str, host: str, port: int) -> int:
     """Run Streamlit on the pages of app/ until it ends; its exit code."""
     root = pages_root()
     environment = {**os.environ, "DRIFTDECK_URL": url, "PYTHONPATH": str(root)}
-    command = [sys.executable, "-m", "streamlit", "run", str(root / "app" / "main.py"), "--server.port", str(port), "--server.address", host]
+    command = [
+        sys.executable,
+        "-m",
+        "streamlit",
+        "run",
+        str(root / "app" / "main.py"),
+        "--server.port",
+        str(port),
+        "--server.address",
+        host,
+    ]
     process = subprocess.Popen([*command, "--server.headless", "true"], cwd=root, env=environment)
     return _wait(process)
 

@@ -38,11 +38,18 @@ def decide(findings: Iterable[Finding], open_alerts: Mapping[Key, Alert]) -> Mod
     be judged is it `insufficient`, `learning` or `no_data` as a whole.
     """
     findings = list(findings)
-    groups = {group: _overall([f for f in findings if GROUPS.get(f.statistic) == group]) for group in ("service", "data", "quality")}
+    groups = {
+        group: _overall([f for f in findings if GROUPS.get(f.statistic) == group])
+        for group in ("service", "data", "quality")
+    }
     status = _overall(findings)
     reasons = [f for f in findings if f.verdict in ("breach", "warn")] if status in ("breach", "warn") else []
     reasons.sort(key=lambda f: (RANK[f.verdict], SEVERITY[f.severity], f.value or 0.0), reverse=True)
-    since = min((a.since for a in open_alerts.values() if a.state == "firing"), default=None) if status == "breach" else None
+    since = (
+        min((a.since for a in open_alerts.values() if a.state == "firing"), default=None)
+        if status == "breach"
+        else None
+    )
     return ModelVerdict(status, since, tuple(reasons), groups)
 
 

@@ -85,7 +85,9 @@ async def put_reference(
 
 
 @router.post("/v1/models/{model}/evaluate", tags=["admin"], summary="Evaluate history again")
-async def post_evaluate(request: Request, model: str, from_: Annotated[str, Query(alias="from", max_length=40)]) -> Response:
+async def post_evaluate(
+    request: Request, model: str, from_: Annotated[str, Query(alias="from", max_length=40)]
+) -> Response:
     """Apply the rules again to every closed window since `from`; returns how many moments were evaluated."""
     deck: Deck = request.app.state.deck
     start, _ = _times(from_, None, datetime.now(UTC))
@@ -119,7 +121,9 @@ def acknowledge(request: Request, alert: str, body: Acknowledge) -> Response:
 def silence(request: Request, alert: str, body: Silence) -> Response:
     """The alert; while silenced it is evaluated as before, but nobody is notified."""
     now = datetime.now(UTC)
-    return _changed(request, alert, body.by, now, silenced_until=now + timedelta(hours=body.hours) if body.hours else None)
+    return _changed(
+        request, alert, body.by, now, silenced_until=now + timedelta(hours=body.hours) if body.hours else None
+    )
 
 
 def not_ready(deck: Deck) -> str | None:

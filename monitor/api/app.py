@@ -70,7 +70,9 @@ class RequireKey:
         if scope["type"] == "http" and scope["path"] not in self.OPEN:
             given = next((v for k, v in scope["headers"] if k == b"authorization"), b"")
             if not hmac.compare_digest(given, self.expected):
-                refused = error("send the key as `Authorization: Bearer KEY` (DRIFTDECK_KEY)", 401, {"www-authenticate": "Bearer"})
+                refused = error(
+                    "send the key as `Authorization: Bearer KEY` (DRIFTDECK_KEY)", 401, {"www-authenticate": "Bearer"}
+                )
                 await refused(scope, receive, send)
                 return
         await self.app(scope, receive, send)

@@ -49,13 +49,20 @@ def answer(request: Request, body: Mapping[str, Any], rows: str, status: int = 2
         listed = data[rows] if isinstance(data.get(rows), list) else [data]
         table = pa.Table.from_pylist([_flat(row) for row in listed])
         rest = {k: v for k, v in data.items() if k != rows}
-        return Response(to_ipc(table.replace_schema_metadata({"driftdeck": msgspec.json.encode(rest)})), status, media_type=ARROW)
+        return Response(
+            to_ipc(table.replace_schema_metadata({"driftdeck": msgspec.json.encode(rest)})), status, media_type=ARROW
+        )
     return Response(msgspec.json.encode(data), status, media_type="application/json")
 
 
 def error(sentence: str, status: int, headers: Mapping[str, str] | None = None) -> Response:
     """An error answer: one sentence."""
-    return Response(msgspec.json.encode({"error": sentence.encode("utf-8", "replace").decode()}), status, headers, "application/json")
+    return Response(
+        msgspec.json.encode({"error": sentence.encode("utf-8", "replace").decode()}),
+        status,
+        headers,
+        "application/json",
+    )
 
 
 async def read_body(request: Request, most: int) -> bytes:
@@ -93,4 +100,9 @@ _in_flight = _InFlight()
 def _flat(row: Any) -> dict[str, Any]:
     if not isinstance(row, Mapping):
         return {"value": row}
-    return {k: msgspec.json.encode(v).decode() if isinstance(v, dict) or (isinstance(v, list) and v and isinstance(v[0], dict)) else v for k, v in row.items()}
+    return {
+        k: msgspec.json.encode(v).decode()
+        if isinstance(v, dict) or (isinstance(v, list) and v and isinstance(v[0], dict))
+        else v
+        for k, v in row.items()
+    }

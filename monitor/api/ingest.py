@@ -52,7 +52,9 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
     413: {"description": "More bytes or rows than the limits allow."},
     415: {"description": "No source reads this Content-Type."},
     422: {"description": "A parameter makes no sense."},
-    503: {"description": "The spool or the disk is full, or the server is stopping; Retry-After says when to send again."},
+    503: {
+        "description": "The spool or the disk is full, or the server is stopping; Retry-After says when to send again."
+    },
 }
 
 
@@ -73,7 +75,9 @@ async def post_events(
     if kind in JSON_TYPES:
         return await _acknowledge(request, deck.collector.events(body, kind, idempotency_key, model, options))
     # columns are checked at C speed, but by the ten thousand: not on the event loop
-    return await _acknowledge(request, await asyncio.to_thread(deck.collector.events, body, kind, idempotency_key, model, options))
+    return await _acknowledge(
+        request, await asyncio.to_thread(deck.collector.events, body, kind, idempotency_key, model, options)
+    )
 
 
 @router.post("/labels", openapi_extra=_docs(LABEL), responses=RESPONSES, summary="Log true outcomes")
@@ -107,4 +111,3 @@ def _media_type(request: Request) -> str:
     if encoding != "identity":
         raise InvalidRequest(f"Content-Encoding {encoding[:40]!r} is not supported; send the body as it is")
     return request.headers.get("content-type", "").split(";")[0].strip().lower()
-

@@ -33,7 +33,9 @@ class _Deck:
         yield spool
 
     def _rows(self) -> Iterator[Metric]:
-        rows = CounterMetricFamily("driftdeck_rows", "Rows by model, kind and outcome", labels=["model", "kind", "outcome"])
+        rows = CounterMetricFamily(
+            "driftdeck_rows", "Rows by model, kind and outcome", labels=["model", "kind", "outcome"]
+        )
         found = self.deck.store.query(
             "SELECT model, kind, sum(received), sum(stored), sum(duplicate), sum(refused) FROM accounting GROUP BY ALL ORDER BY ALL"
         )
@@ -44,7 +46,9 @@ class _Deck:
 
     def _findings(self) -> Iterator[Metric]:
         labels = ["model", "rule", "column", "statistic", "segment"]
-        value = GaugeMetricFamily("driftdeck_finding_value", "Newest measured value of a rule on a column", labels=labels)
+        value = GaugeMetricFamily(
+            "driftdeck_finding_value", "Newest measured value of a rule on a column", labels=labels
+        )
         breach = GaugeMetricFamily("driftdeck_finding_breach", "1 when the newest finding is a breach", labels=labels)
         firing = GaugeMetricFamily("driftdeck_alerts_firing", "Firing alerts", labels=["model"])
         for name in sorted(self.deck.store.models()):

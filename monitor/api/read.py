@@ -29,7 +29,9 @@ class Scope:
     def __init__(
         self,
         request: Request,
-        from_: Annotated[str | None, Query(alias="from", max_length=40, description="default: 7 days before `to`")] = None,
+        from_: Annotated[
+            str | None, Query(alias="from", max_length=40, description="default: 7 days before `to`")
+        ] = None,
         to: Time = None,
         step: Step = None,
         version: Version = None,
@@ -62,7 +64,9 @@ def get_overview(request: Request, model: str, scope: InScope) -> Response:
     deck = scope.deck
     pending = max(0, deck.collector.accepted - deck.loop.loaded_rows)
     span = scope.span(MINUTE)
-    body = overview_views.overview(deck.store, deck.config, model, span, scope.version, scope.segment, scope.now, pending)
+    body = overview_views.overview(
+        deck.store, deck.config, model, span, scope.version, scope.segment, scope.now, pending
+    )
     return answer(request, body, "reasons")
 
 
@@ -70,14 +74,18 @@ def get_overview(request: Request, model: str, scope: InScope) -> Response:
 def get_service(request: Request, model: str, scope: InScope, by: Literal["time", "version"] = "time") -> Response:
     """Predictions, latency quantiles (within 1 %) and error rate with interval, on a full time grid."""
     span = scope.span(MINUTE)
-    body: dict[str, Any] = service_views.service(scope.deck.store, scope.deck.config, model, span, scope.version, scope.segment)
+    body: dict[str, Any] = service_views.service(
+        scope.deck.store, scope.deck.config, model, span, scope.version, scope.segment
+    )
     if by == "version":
         body["rows"] = service_views.by_version(scope.deck.store, model, span, scope.segment)
     return answer(request, body, "rows")
 
 
 @router.get("/models/{model}/drift", summary="Drift of every column")
-def get_drift(request: Request, model: str, scope: InScope, statistic: Annotated[str, Query(max_length=40)] = "psi") -> Response:
+def get_drift(
+    request: Request, model: str, scope: InScope, statistic: Annotated[str, Query(max_length=40)] = "psi"
+) -> Response:
     """Drift against the reference for each column and step, the most harmful first."""
     span = scope.span(HOUR, points=60)
     body = drift_views.drift(scope.deck.store, scope.deck.config, model, span, statistic, scope.version, scope.segment)

@@ -23,7 +23,13 @@ MOMENTS = pa.schema(
     ]
 )
 NEW_VALUES = pa.schema(
-    [("version", pa.string()), ("column", pa.string()), ("value", pa.string()), ("n", pa.int64()), ("first_seen", pa.timestamp("us"))]
+    [
+        ("version", pa.string()),
+        ("column", pa.string()),
+        ("value", pa.string()),
+        ("n", pa.int64()),
+        ("first_seen", pa.timestamp("us")),
+    ]
 )
 
 
@@ -51,7 +57,9 @@ def profile(
             con.unregister(name)
 
 
-def _profile(con: duckdb.DuckDBPyConnection, rows: str, columns: Sequence[Measured]) -> tuple[pa.Table, pa.Table, pa.Table]:
+def _profile(
+    con: duckdb.DuckDBPyConnection, rows: str, columns: Sequence[Measured]
+) -> tuple[pa.Table, pa.Table, pa.Table]:
     bins: list[pa.Table] = []
     moments: list[pa.Table] = []
     new_values: list[pa.Table] = []
@@ -93,7 +101,7 @@ def _numeric(con: duckdb.DuckDBPyConnection, rows: str, bucket: str, columns: Se
     )
     # the map lists every edge in order, then infinity if something is above the last: its position is the bin
     bins = " UNION ALL ".join(
-        f"SELECT version, {_text(c.column)} AS \"column\", bucket, {_text(c.layout.id)} AS layout, "
+        f'SELECT version, {_text(c.column)} AS "column", bucket, {_text(c.layout.id)} AS layout, '
         f"unnest(generate_series(0, len(map_keys(h{i})) - 1))::INTEGER AS bin, unnest(map_values(h{i}))::BIGINT AS n "
         f"FROM profile_wide WHERE h{i} IS NOT NULL"
         for i, c in enumerate(columns)
@@ -116,8 +124,10 @@ def _computed(con: duckdb.DuckDBPyConnection, rows: str, bucket: str, columns: S
             f"WITH r AS (SELECT version, date_trunc('{bucket}', ts) AS bucket, CASE WHEN {usable} THEN {x} END AS x0, {x} AS v0 FROM {rows}) "
             f"SELECT version, bucket, {_bin(c.layout.kind)} AS bin, count(*) AS rows, {_moments(0, c)} FROM r GROUP BY ALL"
         )
-        key = f"version, {_text(c.column)} AS \"column\", bucket, {_text(c.layout.id)} AS layout"
-        bins.append(_arrow(con, f"SELECT {key}, bin::INTEGER AS bin, rows::BIGINT AS n FROM profile_wide WHERE bin IS NOT NULL"))
+        key = f'version, {_text(c.column)} AS "column", bucket, {_text(c.layout.id)} AS layout'
+        bins.append(
+            _arrow(con, f"SELECT {key}, bin::INTEGER AS bin, rows::BIGINT AS n FROM profile_wide WHERE bin IS NOT NULL")
+        )
         moments.append(
             _arrow(
                 con,
@@ -154,7 +164,7 @@ def _categorical(con: duckdb.DuckDBPyConnection, rows: str, bucket: str, columns
     )
     con.register("profile_names", names)
     con.execute(
-        f"CREATE OR REPLACE TEMP TABLE profile_wide AS SELECT g.*, k.bin, m.\"column\", m.layout, m.new_bin FROM ({counted}) g "
+        f'CREATE OR REPLACE TEMP TABLE profile_wide AS SELECT g.*, k.bin, m."column", m.layout, m.new_bin FROM ({counted}) g '
         "JOIN profile_names m USING (c) LEFT JOIN profile_known k ON k.c = g.c AND k.value = g.value"
     )
     key = 'version, "column", bucket, layout'
@@ -194,7 +204,11 @@ def _bin(kind: str) -> str:
 
 
 def _moments(i: int, column: Measured) -> str:
-    extremes = f"min(x{i}::DOUBLE) AS min{i}, max(x{i}::DOUBLE) AS max{i}" if column.extremes else f"NULL::DOUBLE AS min{i}, NULL::DOUBLE AS max{i}"
+    extremes = (
+        f"min(x{i}::DOUBLE) AS min{i}, max(x{i}::DOUBLE) AS max{i}"
+        if column.extremes
+        else f"NULL::DOUBLE AS min{i}, NULL::DOUBLE AS max{i}"
+    )
     return (
         f"count(*) - count(v{i}) AS missing{i}, count(v{i}) - count(x{i}) AS invalid{i}, "
         f"sum(x{i}::DOUBLE) AS sum{i}, sum(x{i}::DOUBLE * x{i}::DOUBLE) AS sq{i}, {extremes}"
@@ -203,7 +217,7 @@ def _moments(i: int, column: Measured) -> str:
 
 def _moment_rows(i: int, c: Measured) -> str:
     return (
-        f"SELECT version, {_text(c.column)} AS \"column\", bucket, {_text(c.layout.id)} AS layout, rows::BIGINT AS rows, "
+        f'SELECT version, {_text(c.column)} AS "column", bucket, {_text(c.layout.id)} AS layout, rows::BIGINT AS rows, '
         f"missing{i}::BIGINT AS missing, invalid{i}::BIGINT AS invalid, coalesce(sum{i}, 0.0) AS sum, coalesce(sq{i}, 0.0) AS sum_sq, "
         f"min{i}::DOUBLE AS min, max{i}::DOUBLE AS max FROM profile_wide"
     )

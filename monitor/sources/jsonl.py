@@ -89,7 +89,9 @@ def _split_leniently(body: bytes) -> list[tuple[int, bytes]]:
     try:
         items = decode(body)
     except Refused as reason:
-        raise PayloadError(f"the body is {reason}; send a JSON array of events, or NDJSON as application/x-ndjson") from None
+        raise PayloadError(
+            f"the body is {reason}; send a JSON array of events, or NDJSON as application/x-ndjson"
+        ) from None
     if isinstance(items, dict):
         return [(1, body)]
     if not isinstance(items, list):

@@ -48,6 +48,4 @@ def measure(reference: Profile | None, current: Profile, **_: Any) -> Measuremen
     d = ks(r, c)
     # each side misses its band with probability 2.5 %
     band = math.sqrt(math.log(2 / 0.025) / 2) * (1 / math.sqrt(r.sum()) + 1 / math.sqrt(c.sum()))
-    return Measurement(
-        d, max(0.0, d - band), min(1.0, d + slack(r, c) + band), current.n, reference.n, d
-    )
+    return Measurement(d, max(0.0, d - band), min(1.0, d + slack(r, c) + band), current.n, reference.n, d)

@@ -51,9 +51,7 @@ def measure(reference: Profile | None, current: Profile, **_: Any) -> Measuremen
     freedom = max(0, r.size - 1)
     value = max(0.0, raw - freedom * noise)
     spread = float(ndtri(0.975)) * np.sqrt(_variance(r, c) + 2 * freedom * noise**2)
-    return Measurement(
-        value, max(0.0, raw - freedom * noise - spread), value + spread, current.n, reference.n, raw
-    )
+    return Measurement(value, max(0.0, raw - freedom * noise - spread), value + spread, current.n, reference.n, raw)
 
 
 def contributions(reference: np.ndarray, current: np.ndarray) -> np.ndarray:

@@ -63,7 +63,8 @@ class AlertBook:
     def transitions(self, alert_ids: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
         """The state changes of alerts, oldest first, by alert."""
         rows = self.store.query(
-            "SELECT alert, body FROM transitions WHERE alert IN (SELECT unnest($ids)) ORDER BY noted_at, rowid", {"ids": list(alert_ids)}
+            "SELECT alert, body FROM transitions WHERE alert IN (SELECT unnest($ids)) ORDER BY noted_at, rowid",
+            {"ids": list(alert_ids)},
         )
         return _grouped([(alert, json.loads(body)) for alert, body in rows])
 
@@ -79,46 +80,56 @@ class AlertBook:
 
     def latest_findings(self, model: str) -> list[Finding]:
         """The newest finding of every rule and column."""
-        return [finding_from(json.loads(body)) for (body,) in self.store.query("SELECT body FROM findings WHERE model = ?", [model])]
+        return [
+            finding_from(json.loads(body))
+            for (body,) in self.store.query("SELECT body FROM findings WHERE model = ?", [model])
+        ]
 
     def save(
         self,
         model_id: int,
         model: str,
         until: datetime,
-        findings: Sequence[Finding] | None,
+        findings: Sequence[Finding],
         alerts: Sequence[Alert],
         transitions: Sequence[Transition],
         messages: Sequence[Message],
     ) -> None:
-        """One evaluated moment: findings, alert changes and the notifications they cause, all or nothing.
-
-        `findings` None leaves the stored ones: while history is replayed only the last moment's are kept.
-        """
+        """What evaluation up to `until` came to: the newest findings, alert changes, notifications; all or nothing."""
         with self.store.writing() as con:
             con.execute("DELETE FROM evaluated WHERE model = ?", [model_id])
             con.execute("INSERT INTO evaluated VALUES (?, ?)", [model_id, until])
-            if findings is not None:
-                con.execute("DELETE FROM findings WHERE model = ?", [model])
-                con.execute(
-                    "INSERT INTO findings SELECT $model, k, $now, b FROM (SELECT unnest($keys) AS k, unnest($bodies) AS b)",
-                    {
-                        "model": model,
-                        "now": until,
-                        "keys": ["|".join(f.key) for f in findings],
-                        "bodies": [dump(f) for f in findings],
-                    },
-                )
-            for alert in alerts:
-                self._put(con, alert)
-            for t in transitions:
-                con.execute("INSERT INTO transitions VALUES (?, ?, ?)", [t.alert_id, t.at, dump(_transition(t))])
+            con.execute("DELETE FROM findings WHERE model = ?", [model])
+            con.execute(
+                "INSERT INTO findings SELECT $model, k, $now, b FROM (SELECT unnest($keys) AS k, unnest($bodies) AS b)",
+                {
+                    "model": model,
+                    "now": until,
+                    "keys": ["|".join(f.key) for f in findings],
+                    "bodies": [dump(f) for f in findings],
+                },
+            )
+            self._put(con, alerts)
+            con.execute(
+                "INSERT INTO transitions SELECT unnest($ids), unnest($times), unnest($bodies)",
+                {
+                    "ids": [t.alert_id for t in transitions],
+                    "times": [t.at for t in transitions],
+                    "bodies": [dump(_transition(t)) for t in transitions],
+                },
+            )
             for m in messages:
                 # the same transition evaluated again makes the same id: it is not told twice
                 con.execute(
                     "INSERT INTO outbox SELECT $id, $alert, $channel, $body, 'waiting', 0, $now, $now, NULL, NULL "
                     "WHERE NOT EXISTS (SELECT 1 FROM outbox WHERE id = $id AND channel = $channel)",
-                    {"id": m.id, "alert": m.alert_id, "channel": m.channel, "body": json.dumps(m.body), "now": m.created},
+                    {
+                        "id": m.id,
+                        "alert": m.alert_id,
+                        "channel": m.channel,
+                        "body": json.dumps(m.body),
+                        "now": m.created,
+                    },
                 )
 
     def rewind(self, model_id: int, model: str, to: datetime) -> None:
@@ -142,7 +153,7 @@ class AlertBook:
         alert = replace(self.get(alert_id), **changes)
         note = {"at": now, "from": alert.state, "to": alert.state, "by": by, "value": None, "change": sorted(changes)}
         with self.store.writing() as con:
-            self._put(con, alert)
+            self._put(con, [alert])
             con.execute("INSERT INTO transitions VALUES (?, ?, ?)", [alert_id, now, dump(note)])
         return alert
 
@@ -160,18 +171,32 @@ class AlertBook:
         with self.store.writing() as con:
             con.execute(
                 "UPDATE outbox SET status = ?, tries = tries + 1, detail = ?, next_try = ?, done = ? WHERE id = ? AND channel = ?",
-                [status, detail, now + (wait or timedelta(0)), None if status == "waiting" else now, message.id, message.channel],
+                [
+                    status,
+                    detail,
+                    now + (wait or timedelta(0)),
+                    None if status == "waiting" else now,
+                    message.id,
+                    message.channel,
+                ],
             )
 
     def waiting(self) -> int:
         """How many notifications are not delivered yet."""
         return int(self.store.query("SELECT count(*) FROM outbox WHERE status = 'waiting'")[0][0])
 
-    def _put(self, con: Any, alert: Alert) -> None:
-        con.execute("DELETE FROM alerts WHERE id = ?", [alert.id])
+    def _put(self, con: Any, alerts: Sequence[Alert]) -> None:
+        con.execute("DELETE FROM alerts WHERE id IN (SELECT unnest($ids))", {"ids": [a.id for a in alerts]})
         con.execute(
-            "INSERT INTO alerts VALUES (?, ?, ?, ?, ?, ?)",
-            [alert.id, alert.finding.model, alert.state, alert.since, alert.last_seen, dump(alert)],
+            "INSERT INTO alerts SELECT unnest($ids), unnest($models), unnest($states), unnest($since), unnest($seen), unnest($bodies)",
+            {
+                "ids": [a.id for a in alerts],
+                "models": [a.finding.model for a in alerts],
+                "states": [a.state for a in alerts],
+                "since": [a.since for a in alerts],
+                "seen": [a.last_seen for a in alerts],
+                "bodies": [dump(a) for a in alerts],
+            },
         )
 
 

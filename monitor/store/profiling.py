@@ -41,7 +41,11 @@ def quality_column(model: Model) -> Measured | None:
 def judge(model: Model) -> str:
     """SQL for `wrong` and `absolute_error` of rows with label, number, prediction and predicted_class."""
     if model.schema.prediction == "number":
-        same = f"(prediction >= {THRESHOLD}) = (number >= {THRESHOLD})" if model.task == "binary" else "prediction = number"
+        same = (
+            f"(prediction >= {THRESHOLD}) = (number >= {THRESHOLD})"
+            if model.task == "binary"
+            else "prediction = number"
+        )
         known = "prediction IS NOT NULL AND number IS NOT NULL"
     else:
         same, known = "predicted_class = label", "predicted_class IS NOT NULL"
@@ -100,7 +104,9 @@ class Profiler:
             f"m.* EXCLUDE (event_id, label, number, label_ts) FROM {labels} l JOIN matched m ON l.event_id = m.event_id WHERE l.joined"
         )
         con.execute(f"DELETE FROM {labels} WHERE NOT joined AND event_id IN (SELECT event_id FROM matched)")
-        con.execute("DELETE FROM matched WHERE event_id IN (SELECT e.event_id FROM earlier e WHERE e.label_ts > matched.label_ts)")
+        con.execute(
+            "DELETE FROM matched WHERE event_id IN (SELECT e.event_id FROM earlier e WHERE e.label_ts > matched.label_ts)"
+        )
         con.execute("DELETE FROM earlier WHERE event_id NOT IN (SELECT event_id FROM matched)")
         con.execute(f"DELETE FROM {labels} WHERE joined AND event_id IN (SELECT event_id FROM earlier)")
         con.execute(f"INSERT INTO {labels} SELECT event_id, label, number, label_ts, true FROM matched")
@@ -145,7 +151,7 @@ class Profiler:
             field = quote(feature.field)
             self.con.execute(
                 f"INSERT INTO segments SELECT $model, $name, $name || '=' || v, v FROM (SELECT {field} AS v, count(*) AS n "
-                f"FROM {quote(rows)} WHERE {field} IS NOT NULL AND {field} NOT IN (SELECT \"value\" FROM segments WHERE model = $model AND feature = $name) "
+                f'FROM {quote(rows)} WHERE {field} IS NOT NULL AND {field} NOT IN (SELECT "value" FROM segments WHERE model = $model AND feature = $name) '
                 f"GROUP BY 1 ORDER BY n DESC, v) LIMIT greatest(0, {MAX_SEGMENTS} - (SELECT count(*) FROM segments WHERE model = $model AND feature = $name))",
                 {"model": model.id, "name": name},
             )
@@ -166,7 +172,8 @@ class Profiler:
         con, at = self.con, {"model": model.id, "segment": segment}
         with _registered(con, profiled.bins) as bins:
             con.execute(
-                f'INSERT INTO profile_bins SELECT $model, $segment, version, "column", bucket, layout, bin, n * {sign} FROM {bins}', at
+                f'INSERT INTO profile_bins SELECT $model, $segment, version, "column", bucket, layout, bin, n * {sign} FROM {bins}',
+                at,
             )
         with _registered(con, profiled.moments) as moments:
             con.execute(
@@ -176,7 +183,10 @@ class Profiler:
             )
         if new_values and profiled.new_values.num_rows:
             with _registered(con, profiled.new_values) as values:
-                con.execute(f'INSERT INTO new_values SELECT $model, version, "column", "value", n, first_seen FROM {values}', {"model": model.id})
+                con.execute(
+                    f'INSERT INTO new_values SELECT $model, version, "column", "value", n, first_seen FROM {values}',
+                    {"model": model.id},
+                )
 
 
 class _registered:

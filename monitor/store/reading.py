@@ -45,7 +45,8 @@ def read_profiles(
     }
     which = "((epoch_us(bucket) - epoch_us($start::TIMESTAMP)) // $width)::INTEGER AS step"
     bins = con.sql(
-        f'SELECT "column", layout, {which}, bin, sum(n)::BIGINT AS n FROM profile_bins WHERE {where} GROUP BY ALL', params=params
+        f'SELECT "column", layout, {which}, bin, sum(n)::BIGINT AS n FROM profile_bins WHERE {where} GROUP BY ALL',
+        params=params,
     ).to_arrow_table()
     moments = con.sql(
         f'SELECT "column", layout, {which}, sum("rows")::BIGINT AS "rows", sum(missing)::BIGINT AS missing, '
@@ -74,7 +75,9 @@ def profiles_from(
             part = by_moment[column]
             sums[part["step"]] = np.column_stack([part[name].astype(float) for name in MOMENTS])
         result[column] = [
-            Profile(layout, counts[i], int(m[0]), int(m[1]), int(m[2]), float(m[3]), float(m[4]), float(m[5]), float(m[6]))
+            Profile(
+                layout, counts[i], int(m[0]), int(m[1]), int(m[2]), float(m[3]), float(m[4]), float(m[5]), float(m[6])
+            )
             for i, m in enumerate(sums)
         ]
     return result

@@ -66,7 +66,10 @@ def save(
     for table in ("reference", "reference_bins", "reference_moments", "model_layouts"):
         con.execute(f"DELETE FROM {table} WHERE model = ?", [model.id])
     for column, layout in layouts.items():
-        con.execute("INSERT INTO layouts SELECT $id, $text WHERE $id NOT IN (SELECT id FROM layouts)", {"id": layout.id, "text": layout.to_json()})
+        con.execute(
+            "INSERT INTO layouts SELECT $id, $text WHERE $id NOT IN (SELECT id FROM layouts)",
+            {"id": layout.id, "text": layout.to_json()},
+        )
         con.execute("INSERT INTO model_layouts VALUES (?, ?, ?)", [model.id, column, layout.id])
     con.execute(
         f"CREATE OR REPLACE TEMP TABLE reference_rows AS SELECT * EXCLUDE (ts), {ONE_BUCKET} AS ts, {judge(model)} FROM {quote(rows)}"
@@ -92,7 +95,8 @@ def read_about(con: duckdb.DuckDBPyConnection, model: Model) -> Reference:
 def read_layouts(con: duckdb.DuckDBPyConnection, model: Model) -> dict[str, Layout]:
     """The frozen layout of every column of a model."""
     found = con.execute(
-        'SELECT m."column", l.definition FROM model_layouts m JOIN layouts l ON l.id = m.layout WHERE m.model = ?', [model.id]
+        'SELECT m."column", l.definition FROM model_layouts m JOIN layouts l ON l.id = m.layout WHERE m.model = ?',
+        [model.id],
     ).fetchall()
     return {column: Layout.from_json(text) for column, text in found}
 

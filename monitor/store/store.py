@@ -46,7 +46,9 @@ class Batch:
     tables: dict[str, list[pa.Table]] = field(default_factory=dict)
     labels: dict[str, pa.Table] = field(default_factory=dict)
     refused: pa.Table | None = None
-    accounting: list[tuple[str, str, datetime, int, int]] = field(default_factory=list)  # model, kind, hour, received, refused
+    accounting: list[tuple[str, str, datetime, int, int]] = field(
+        default_factory=list
+    )  # model, kind, hour, received, refused
     keys: list[tuple[str, str, str, datetime]] = field(default_factory=list)  # key, body hash, answer, at
 
 
@@ -64,7 +66,12 @@ class Loaded:
 class Store:
     """One data directory's database."""
 
-    def __init__(self, folder: Path, settings: Callable[[str], ModelSettings] = lambda _: ModelSettings(), memory_limit: str = "1GB") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        settings: Callable[[str], ModelSettings] = lambda _: ModelSettings(),
+        memory_limit: str = "1GB",
+    ) -> None:
         self.path = folder / "driftdeck.duckdb"
         self.settings = settings
         self._memory_limit = memory_limit
@@ -173,7 +180,9 @@ class Store:
                     self._count(name, "events", now, stored=fresh, duplicate=staged - fresh)
                     if fresh:
                         self._note_earliest(earliest, name, "fresh")
-                        self._profiler.add_loaded(model, "fresh", self._layouts.get(name, {}), self.settings(name).segments)
+                        self._profiler.add_loaded(
+                            model, "fresh", self._layouts.get(name, {}), self.settings(name).segments
+                        )
                 for name, table in batch.labels.items():
                     models.setdefault(name, self._grow(models.get(name), ModelSchema(name), now))
                     labels += self._insert_labels(models[name], table)
@@ -217,10 +226,20 @@ class Store:
     def _has_waiting(self, model: Model) -> bool:
         return bool(self._con.execute(f"SELECT count(*) FROM {model.labels} WHERE NOT joined").fetchall()[0][0])
 
-    def _count(self, model: str, kind: str, now: datetime, received: int = 0, stored: int = 0, duplicate: int = 0, refused: int = 0) -> None:
+    def _count(
+        self,
+        model: str,
+        kind: str,
+        now: datetime,
+        received: int = 0,
+        stored: int = 0,
+        duplicate: int = 0,
+        refused: int = 0,
+    ) -> None:
         hour = now.replace(minute=0, second=0, microsecond=0)
         self._con.execute(
-            "INSERT INTO accounting VALUES (?, ?, ?, ?, ?, ?, ?)", [model, kind, hour, received, stored, duplicate, refused]
+            "INSERT INTO accounting VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [model, kind, hour, received, stored, duplicate, refused],
         )
 
     def _ledger(self, batch: Batch) -> None:
@@ -237,7 +256,14 @@ class Store:
 
     # -- reference ------------------------------------------------------------------------------------------------
 
-    def set_reference(self, name: str, schema: ModelSchema, rows: pa.Table | tuple[datetime, datetime], about: Reference, now: datetime) -> Reference:
+    def set_reference(
+        self,
+        name: str,
+        schema: ModelSchema,
+        rows: pa.Table | tuple[datetime, datetime],
+        about: Reference,
+        now: datetime,
+    ) -> Reference:
         """Freeze layouts and profile from `rows` (event columns, and label, number where known) or a stored period.
 
         What was profiled before is rebuilt from the raw rows on the new layouts.
@@ -281,7 +307,9 @@ class Store:
             )
         else:
             con.register("reference_table", rows)
-            con.execute(f"CREATE OR REPLACE TEMP TABLE reference_input AS SELECT *, {events.LABEL_NUMBER} AS number FROM reference_table")
+            con.execute(
+                f"CREATE OR REPLACE TEMP TABLE reference_input AS SELECT *, {events.LABEL_NUMBER} AS number FROM reference_table"
+            )
             con.unregister("reference_table")
 
     def _describe(self, about: Reference, now: datetime) -> Reference:
@@ -345,7 +373,7 @@ class Store:
     def span(self, name: str) -> tuple[datetime | None, datetime | None, int, int]:
         """First and last event time, number of events and of joined labels."""
         model = self.model(name)
-        (first, last, n), = self.query(f"SELECT min(ts), max(ts), count(*) FROM {model.events}")
+        ((first, last, n),) = self.query(f"SELECT min(ts), max(ts), count(*) FROM {model.events}")
         ((labels,),) = self.query(f"SELECT count(*) FROM {model.labels} WHERE joined")
         return first, last, n, labels
 
@@ -354,7 +382,10 @@ class Store:
         with self.writing() as con:
             if raw_days is not None:
                 for model in self._models.values():
-                    con.execute(f"DELETE FROM {model.labels} WHERE event_id IN (SELECT event_id FROM {model.events} WHERE ts < ?)", [now - timedelta(days=raw_days)])
+                    con.execute(
+                        f"DELETE FROM {model.labels} WHERE event_id IN (SELECT event_id FROM {model.events} WHERE ts < ?)",
+                        [now - timedelta(days=raw_days)],
+                    )
                     con.execute(f"DELETE FROM {model.events} WHERE ts < ?", [now - timedelta(days=raw_days)])
             if profile_days is not None:
                 for table in ("profile_bins", "profile_moments"):
@@ -381,7 +412,9 @@ class Store:
         found = self._con.execute("SELECT id, name, task, prediction FROM models ORDER BY id").fetchall()
         models = {}
         for number, name, task, prediction in found:
-            rows = self._con.execute("SELECT name, field, kind FROM features WHERE model = ? ORDER BY position", [number]).fetchall()
+            rows = self._con.execute(
+                "SELECT name, field, kind FROM features WHERE model = ? ORDER BY position", [number]
+            ).fetchall()
             schema = ModelSchema.from_dict({"model": name, "prediction": prediction, "features": rows})
             models[name] = Model(number, name, task, schema)
         return models

@@ -67,13 +67,24 @@ def drift(
     }
 
 
-def column(store: Store, config: Config, name: str, column: str, span: Span, version: str | None, segment: str) -> dict[str, Any]:
+def column(
+    store: Store, config: Config, name: str, column: str, span: Span, version: str | None, segment: str
+) -> dict[str, Any]:
     """One column: reference and current share of every bin, every statistic, and values never seen before."""
     key = store.column_key(name, column)
     layouts = store.layouts(name)
     reference = store.reference_profiles(name).get(key)
     if key not in layouts:
-        return {"column": column, "kind": None, "status": "learning", "bins": [], "statistics": [], "new_values": [], "from": span.start, "to": span.end}
+        return {
+            "column": column,
+            "kind": None,
+            "status": "learning",
+            "bins": [],
+            "statistics": [],
+            "new_values": [],
+            "from": span.start,
+            "to": span.end,
+        }
     current = store.profiles(name, *span.naive, None, version, segment, [key])[key][0]
     window = Window(span.start, span.end)
     findings = [
@@ -134,12 +145,26 @@ def bins(reference: Profile | None, current: Profile) -> list[dict[str, Any]]:
     for (label, ref, cur), part, ok in zip(groups, parts, comparable, strict=True):
         if layout.kind == "categorical" and label in ("other", "new") and ref == 0 and cur == 0:
             continue
-        rows.append({"label": label, "reference": _ratio(ref, rs.sum()), "current": _ratio(cur, cs.sum()), "contribution": float(part) if ok else None})
+        rows.append(
+            {
+                "label": label,
+                "reference": _ratio(ref, rs.sum()),
+                "current": _ratio(cur, cs.sum()),
+                "contribution": float(part) if ok else None,
+            }
+        )
     for what in ("missing", "invalid"):
         ref_n = getattr(reference, what) if reference is not None else 0
         cur_n = getattr(current, what)
         if ref_n or cur_n:
-            rows.append({"label": what, "reference": _ratio(ref_n, reference.rows if reference else 0), "current": _ratio(cur_n, current.rows), "contribution": None})
+            rows.append(
+                {
+                    "label": what,
+                    "reference": _ratio(ref_n, reference.rows if reference else 0),
+                    "current": _ratio(cur_n, current.rows),
+                    "contribution": None,
+                }
+            )
     return rows
 
 
@@ -202,7 +227,13 @@ def _harm(row: dict[str, Any]) -> tuple[float, float]:
 def _counts(profile: Profile | None) -> dict[str, Any] | None:
     if profile is None:
         return None
-    return {"n": profile.n, "rows": profile.rows, "missing": profile.missing, "invalid": profile.invalid, "mean": profile.mean}
+    return {
+        "n": profile.n,
+        "rows": profile.rows,
+        "missing": profile.missing,
+        "invalid": profile.invalid,
+        "mean": profile.mean,
+    }
 
 
 def _new_values(store: Store, name: str, key: str, current: Profile) -> list[dict[str, Any]]:
@@ -219,5 +250,3 @@ def _aware(at: datetime) -> datetime:
 
 def _ratio(part: float, whole: float) -> float | None:
     return float(part / whole) if whole else None
-
-

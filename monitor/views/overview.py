@@ -54,14 +54,23 @@ def models(store: Store, now: datetime) -> list[dict[str, Any]]:
     return rows
 
 
-def overview(store: Store, config: Config, name: str, span: Span, version: str | None, segment: str, now: datetime, pending: int) -> dict[str, Any]:
+def overview(
+    store: Store, config: Config, name: str, span: Span, version: str | None, segment: str, now: datetime, pending: int
+) -> dict[str, Any]:
     """The verdict with its reasons, and the six figures of the first page."""
     opened = store.alerts.open_alerts(name)
     findings = store.alerts.latest_findings(name)
     verdict = decide(findings, opened)
     start, end = span.naive
-    current = {c: p[0] for c, p in store.profiles(name, start, end, None, version, segment, ("latency_ms", "status")).items()}
-    week = {c: p[0] for c, p in store.profiles(name, start - WEEK, end - WEEK, None, version, segment, ("latency_ms", "status")).items()}
+    current = {
+        c: p[0] for c, p in store.profiles(name, start, end, None, version, segment, ("latency_ms", "status")).items()
+    }
+    week = {
+        c: p[0]
+        for c, p in store.profiles(
+            name, start - WEEK, end - WEEK, None, version, segment, ("latency_ms", "status")
+        ).items()
+    }
     by_statistic = {f.statistic: f.verdict for f in findings if not f.segment}
     bounds = limits(config, name)
     freshness = _freshness(store, name, now, pending)

@@ -22,7 +22,9 @@ def service(store: Store, config: Config, name: str, span: Span, version: str | 
     columns = ("latency_ms", "status")
     now = store.profiles(name, start, end, span.step, version, segment, columns)
     before = store.profiles(name, start - WEEK, end - WEEK, span.step, version, segment, ("status",))
-    rows = [{"t": t, **_figures(lat, st)} for t, lat, st in zip(span.steps, now["latency_ms"], now["status"], strict=False)]
+    rows = [
+        {"t": t, **_figures(lat, st)} for t, lat, st in zip(span.steps, now["latency_ms"], now["status"], strict=False)
+    ]
     return {
         "model": name,
         "from": span.start,

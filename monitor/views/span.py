@@ -31,7 +31,9 @@ class Span:
         return self.start.replace(tzinfo=None), self.end.replace(tzinfo=None)
 
 
-def span_of(start: str | None, end: str | None, step: str | None, now: datetime, finest: timedelta, points: int = 170) -> Span:
+def span_of(
+    start: str | None, end: str | None, step: str | None, now: datetime, finest: timedelta, points: int = 170
+) -> Span:
     """The span that the parameters ask for, on whole steps. Raises InvalidRequest, naming the parameter.
 
     Without `step` the smallest usual one that needs at most `points`; never finer than what is stored (`finest`).
@@ -43,7 +45,9 @@ def span_of(start: str | None, end: str | None, step: str | None, now: datetime,
     width = _step(step) if step else next((s for s in STEPS if s >= finest and (last - first) / s <= points), STEPS[-1])
     width = max(width, finest)
     if (last - first) / width > MAX_STEPS:
-        raise InvalidRequest(f"`step` {step} gives more than {MAX_STEPS} points; ask for a longer step or a shorter span")
+        raise InvalidRequest(
+            f"`step` {step} gives more than {MAX_STEPS} points; ask for a longer step or a shorter span"
+        )
     return Span(_floor(first, width), _floor(last, width) + width if _floor(last, width) < last else last, width)
 
 
