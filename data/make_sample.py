@@ -1,0 +1,110 @@
+"""Makes the data sample beside this file: four summer weeks of real flights, thinned with a seed.
+
+    python data/make_sample.py                     # the dates that are checked in
+    python data/make_sample.py --until today       # the same flights, moved so that the last day is the newest Sunday
+
+Everything but `latency_ms` (measured while it runs) is the same each time.
+Needs `pip install 'driftdeck[server,demo]'`.
+"""
+
+import argparse
+import json
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pandas as pd
+
+from monitor.demo import flights, history, settings
+from monitor.demo.delay_model import MODEL_NAME, DelayModel, train
+
+SEED = 2013
+EVENTS = 2_500
+REFERENCE_ROWS = 5_000
+FIRST_DAY_2013, LAST_DAY_2013 = date(2013, 6, 3), date(2013, 6, 30)  # Monday to Sunday
+UNTIL = date(2026, 11, 15)  # the server takes events up to 400 days old: until 2027-11-24 with these dates
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The sample before it is written."""
+
+    reference: pd.DataFrame
+    events: pd.DataFrame
+    labels: pd.DataFrame
+    model: DelayModel
+
+
+def weeks_until(until: date) -> int:
+    """By how many whole weeks the flights move so that their last Sunday is the newest one not after `until`."""
+    return (until - LAST_DAY_2013).days // 7
+
+
+def make(found: flights.Flights, model: DelayModel) -> Sample:
+    """Draw the events, their labels, and a reference from all flights and the model trained on them."""
+    shift = timedelta(weeks=found.weeks)
+    first, end = (pd.Timestamp(day, tz=UTC) + shift for day in (FIRST_DAY_2013, LAST_DAY_2013 + timedelta(days=1)))
+    weeks = found.current[found.current["ts"].between(first, end, inclusive="left")]
+    kept = history.predict_day_by_day(weeks, model).sample(EVENTS, random_state=SEED).sort_index()
+    truth = weeks.loc[kept.index]
+    truth = truth[truth["label"].notna()]
+    labels = truth[["event_id", "label", "label_ts"]].rename(columns={"label_ts": "ts"}).assign(model=MODEL_NAME)
+    reference = history.reference_rows(found.reference, model)
+    reference = reference.sample(REFERENCE_ROWS, random_state=SEED).sort_index()
+    return Sample(reference, kept, labels[["event_id", "model", "label", "ts"]], model)
+
+
+def write(sample: Sample, folder: Path) -> list[Path]:
+    """Write events.jsonl, labels.csv, reference.parquet and driftdeck.toml."""
+    paths = [folder / name for name in ("events.jsonl", "labels.csv", "reference.parquet", "driftdeck.toml")]
+    events, labels, reference, config = paths
+    events.write_text("".join(f"{json.dumps(event)}\n" for event in wire_events(sample)))
+    written = sample.labels.assign(
+        label=sample.labels["label"].map({True: "true", False: "false"}), ts=sample.labels["ts"].map(rfc_3339)
+    )
+    written.to_csv(labels, index=False, lineterminator="\n")
+    sample.reference.to_parquet(reference, index=False, compression="zstd")
+    config.write_text(settings.model_settings(sample.model.importance))
+    return paths
+
+
+def wire_events(sample: Sample) -> list[dict[str, object]]:
+    """The events as POST /v1/events takes them."""
+    return [
+        {
+            "event_id": row["event_id"],
+            "model": MODEL_NAME,
+            "version": sample.model.version,
+            "ts": rfc_3339(row["ts"]),
+            "features": flights.features_of(row),
+            "prediction": row["prediction"],
+            "latency_ms": row["latency_ms"],
+        }
+        for _, row in sample.events.iterrows()
+    ]
+
+
+def rfc_3339(moment: datetime) -> str:
+    """UTC to the second, with a Z."""
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _day(text: str) -> date:
+    return datetime.now(UTC).date() if text == "today" else date.fromisoformat(text)
+
+
+def main() -> None:
+    """Write the sample into the folder of this script, or another one."""
+    parser = argparse.ArgumentParser(description="Make the data sample: real flights of 2013, dates moved.")
+    parser.add_argument(
+        "--until", type=_day, default=UNTIL, help='last day, YYYY-MM-DD or "today" (default %(default)s)'
+    )
+    parser.add_argument("--folder", type=Path, default=Path(__file__).parent, help="where to write (default: here)")
+    options = parser.parse_args()
+    found = flights.load(flights.LAST_DAY_2013 + timedelta(weeks=weeks_until(options.until)))
+    for path in write(make(found, train(found.reference)), options.folder):
+        print(f"{path.name}: {path.stat().st_size:,} bytes")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,15 @@
+"""The client for the service being watched: standard library only, never blocks it, never raises into it.
+
+    from monitor.client import Client
+
+    with Client("http://127.0.0.1:8700", model="flight-delay", version="2013-03") as client:
+        event_id = client.log({"origin": "JFK", "distance": 1089}, prediction=0.21, latency_ms=4.2)
+        client.label(event_id, True)
+
+`monitor.client.asgi` and `monitor.client.wsgi` hold a middleware that does the same for a whole web service.
+"""
+
+from .client import Client
+from .event_id import new_event_id
+
+__all__ = ["Client", "new_event_id"]

@@ -1,0 +1,84 @@
+"""ASGI middleware (FastAPI, Starlette, Litestar, ...): logs each prediction with its real latency and status.
+
+app.add_middleware(DriftdeckMiddleware, client=client)          # FastAPI, Starlette
+app = DriftdeckMiddleware(app, client)                          # any ASGI application
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from typing import Any
+
+from .client import Client
+from .exchange import EVENT_ID_HEADER, MAX_BODY_BYTES, Exchange, Extract, Watch, extract_prediction
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+ASGIApp = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
+
+_CLIENT_CLOSED_REQUEST = 499  # nginx's number for a caller who left before the answer
+
+
+class DriftdeckMiddleware:
+    """Passes everything through, adds the header X-Driftdeck-Event-Id, logs the prediction that `extract` finds.
+
+    `extract(request_json, response_json)` returns features and prediction (and tags), or None for "no prediction".
+    Bodies above `max_body` bytes, compressed ones, and ones that are not JSON are given to it as None: put this
+    middleware inside one that compresses. Latency is from the request's arrival to the last byte of the answer.
+    An exception is logged as status 500 and raised again.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        client: Client,
+        extract: Extract = extract_prediction,
+        *,
+        paths: Sequence[str] = ("/predict",),
+        model: str | None = None,
+        version: str | None = None,
+        max_body: int = MAX_BODY_BYTES,
+    ) -> None:
+        self.app = app
+        self._watch = Watch(client, extract, paths, model, version, max_body)
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not self._watch.wants(scope["method"], scope["path"]):
+            await self.app(scope, receive, send)
+            return
+        exchange = Exchange(self._watch)
+        try:
+            await self.app(scope, _copying(receive, exchange), _measuring(send, exchange))
+        except asyncio.CancelledError as error:
+            exchange.fail(error, _CLIENT_CLOSED_REQUEST)
+            raise
+        except Exception as error:
+            exchange.fail(error)
+            raise
+        exchange.finish()
+
+
+def _copying(receive: Receive, exchange: Exchange) -> Receive:
+    async def receive_and_copy() -> Message:
+        message = await receive()
+        if message["type"] == "http.request":
+            exchange.request.add(message.get("body", b""))
+        return message
+
+    return receive_and_copy
+
+
+def _measuring(send: Send, exchange: Exchange) -> Send:
+    header = (EVENT_ID_HEADER.lower().encode(), exchange.event_id.encode())
+
+    async def send_and_measure(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            exchange.status = message["status"]
+            message = {**message, "headers": [*message.get("headers", ()), header]}
+        await send(message)
+        if message["type"] == "http.response.body":
+            exchange.response.add(message.get("body", b""))
+            if not message.get("more_body", False):
+                exchange.end_of_answer()  # not when the application returns: background tasks are not latency
+
+    return send_and_measure

