@@ -68,6 +68,8 @@ class Finding:
         if self.verdict == "learning":
             return f"{what} has no reference to compare with yet"
         if self.verdict == "insufficient":
+            if self.n >= self.minimum:
+                return f"{what} cannot be judged yet: the model has not run for half of the window"
             return f"{what} needs {self.minimum} rows to judge, has {self.n}"
         value = show(self.value, self.unit)
         interval = (

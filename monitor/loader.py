@@ -137,8 +137,8 @@ def _quarantine(rows: Sequence[Sequence[object]], kind: str, at: datetime) -> pa
 def release(spool: Spool, store: Store) -> None:
     """Let go of segments whose rows are in the checkpointed file."""
     position: Position = store.position
-    store.maintain()
-    spool.release(position)
+    if store.maintain():
+        spool.release(position)
     staging = store.path.parent / "staging"
     if staging.exists():
         for leftover in staging.iterdir():

@@ -5,6 +5,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
@@ -26,6 +27,7 @@ from monitor.store.events import Model
 log = logging.getLogger("driftdeck.loop")
 
 SETTLE = timedelta(seconds=8)  # after a bulk load, before its history is evaluated: the rest of it is still coming
+JUDGED = ("ok", "warn", "breach")
 MOST_STEPS = 3000  # of one read
 CHUNK = 60  # moments of history that are saved together
 LATE = timedelta(hours=3)  # rows older than this make history be evaluated again
@@ -133,15 +135,15 @@ class Loop:
         return self._evaluate_model(model, self.clock())
 
     def _evaluate_model(self, model: Model, now: datetime) -> int:
-        first, _, n, _ = self.store.span(model.name)
-        if not n or first is None:
+        first = self.store.first_event(model.name)
+        if first is None:
             return 0
         late = self._dirty.pop(model.name, None)
         until = self.book.evaluated_until(model.id)
         if until is not None and late is not None and late < until - LATE:
             until = _midnight(late)
             self.book.rewind(model.id, model.name, until)
-        moments = moments_between(until or _midnight(first.replace(tzinfo=UTC)), now)
+        moments = moments_between(until or _midnight(first), now)
         for i in range(0, len(moments), CHUNK):
             if self._stop.is_set() or model.name in self._dirty:
                 break  # more of the past has come: begin again from there
@@ -176,13 +178,18 @@ class Loop:
             if rule.model in ("*", model.name):
                 windows = tuple(window_of(rule, at) for at in moments)
                 groups.setdefault((rule.segment, rule.version, windows), []).append(rule)
+        first = self.store.first_event(model.name)
         findings: list[list[Finding]] = [[] for _ in moments]
         for (segment, version, windows), rules in groups.items():
             columns = sorted({c for rule in rules for c in columns_of(rule, layouts, names)})
             read = self._window_profiles(model.name, windows, columns, segment, version)
             for i, window in enumerate(windows):
                 current = {column: profiles[i] for column, profiles in read.items()}
-                findings[i] += evaluate_all(rules, model.name, current, reference, names, window)
+                found = evaluate_all(rules, model.name, current, reference, names, window)
+                if first is not None and first > window.start + (window.end - window.start) / 2:
+                    # one day's rows are no month: what a window means is known when half of it has been
+                    found = [replace(f, verdict="insufficient") if f.verdict in JUDGED else f for f in found]
+                findings[i] += found
         return findings
 
     def _window_profiles(

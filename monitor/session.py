@@ -4,12 +4,15 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
 from monitor.address import announced
-from monitor.errors import DriftdeckError, Unreachable
+from monitor.errors import DriftdeckError, StorageError, Unreachable
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 TIMEOUT = httpx.Timeout(600.0, connect=5.0)
 
@@ -49,14 +52,35 @@ def connect(url: str | None, data: Path, config: Path | None) -> Iterator[Sessio
         with httpx.Client(base_url=url, headers=headers, timeout=TIMEOUT, trust_env=False) as client:
             yield Session(client, url)
         return
-    from starlette.testclient import TestClient
-
     from monitor.api import create_app
     from monitor.deck import open_deck
 
-    # the same routes in this process: no second way to read or write the data
+    # the same routes, served to this process alone: no second way to read or write the data
     deck = open_deck(data, config)
-    with TestClient(create_app(deck, background=False), base_url="http://localhost") as local:
-        session = Session(local, str(data))
-        yield session
+    with serving(create_app(deck, background=False)) as address, httpx.Client(base_url=address, timeout=TIMEOUT, trust_env=False) as local:
+        yield Session(local, str(data))
         deck.loop.tick()
+
+
+@contextmanager
+def serving(app: "FastAPI") -> Iterator[str]:
+    """Serve an application on a free loopback port from a thread of this process; its address."""
+    import socket
+    import threading
+
+    import uvicorn
+
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error", access_log=False))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="driftdeck-local", daemon=True)
+    thread.start()
+    try:
+        while not server.started and thread.is_alive():
+            thread.join(0.01)
+        if not thread.is_alive():
+            raise StorageError("the data directory could not be opened; see the log above")
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(60)
+        listener.close()

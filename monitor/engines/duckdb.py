@@ -192,6 +192,11 @@ def _categorical(con: duckdb.DuckDBPyConnection, rows: str, bucket: str, columns
 
 
 def _bin(kind: str) -> str:
+    # least() and greatest() ignore NULL: what has no value must be told apart first
+    return f"CASE WHEN x0 IS NOT NULL THEN {_bin_of_value(kind)} END"
+
+
+def _bin_of_value(kind: str) -> str:
     match kind:
         case "log":
             step = f"ceil(ln(x0 / {LOG_LOW!r}::DOUBLE) / {math.log(LOG_BASE)!r}::DOUBLE)"

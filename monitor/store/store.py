@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -370,6 +370,13 @@ class Store:
                 result[name] = self._profiler.rebuild(model, self._layouts.get(name, {}), self.settings(name).segments)
         return result
 
+    def first_event(self, name: str) -> datetime | None:
+        """The bucket of the model's first event, aware UTC; None without events."""
+        ((first,),) = self.query(
+            "SELECT min(bucket) FROM profile_moments WHERE model = ? AND segment = '' AND \"column\" = 'status'", [self.model(name).id]
+        )
+        return first.replace(tzinfo=UTC) if first else None
+
     def span(self, name: str) -> tuple[datetime | None, datetime | None, int, int]:
         """First and last event time, number of events and of joined labels."""
         model = self.model(name)
@@ -393,15 +400,19 @@ class Store:
             con.execute("DELETE FROM idempotency WHERE noted_at < ?", [now - timedelta(days=7)])
             con.execute("DELETE FROM quarantine WHERE noted_at < ?", [now - timedelta(days=30)])
 
-    def maintain(self) -> None:
-        """Compact profiles when many small loads have come, and write the file's log back."""
+    def maintain(self) -> bool:
+        """Compact profiles when many small loads have come, and write the file's log back; False when that must wait."""
         with self._lock:
             parts = self._con.execute("SELECT count(*) FROM profile_moments").fetchall()[0][0] if self._parts else 0
             if self._parts > 300 and parts:
                 with transaction(self._con):
                     compact(self._con)
                 self._parts = 0
-            self._con.execute("CHECKPOINT")
+            try:
+                self._con.execute("CHECKPOINT")
+            except duckdb.TransactionException:
+                return False  # a reader is in the way; the next round will do
+            return True
 
     def query(self, sql: str, params: Any = None) -> list[tuple[Any, ...]]:
         """The rows of one fixed statement, on a cursor of its own."""

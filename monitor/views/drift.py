@@ -12,7 +12,7 @@ from monitor.errors import InvalidRequest
 from monitor.finding import Finding
 from monitor.loop import column_names
 from monitor.plugins import load
-from monitor.profile import Profile
+from monitor.profile import Profile, sliding
 from monitor.rules import Window, evaluate
 from monitor.statistics.psi import contributions
 from monitor.store import Store
@@ -34,7 +34,7 @@ def drift(
     reference = store.reference_profiles(name)
     layouts = store.layouts(name)
     wanted = [c for c in names if c in layouts]
-    steps = store.profiles(name, *span.naive, span.step, version, segment, wanted)
+    steps = _trailing(store, name, span, rule.window, version, segment, wanted)
     newest = _newest(store, name, span, rule.window, version, segment, wanted)
     columns = []
     for key in wanted:
@@ -179,6 +179,17 @@ def _merged(labels: list[str], r: np.ndarray, c: np.ndarray) -> list[tuple[str, 
         stop = min(start + width, last + 1)
         groups.append((labels[stop - 1], float(r[start:stop].sum()), float(c[start:stop].sum())))
     return groups
+
+
+def _trailing(
+    store: Store, name: str, span: Span, window: timedelta, version: str | None, segment: str, columns: list[str]
+) -> dict[str, list[Profile]]:
+    """For each step the profile of the rule's window that ends with it: what the rule would have judged then."""
+    before = -(-max(window, span.step) // span.step)
+    start, end = span.naive
+    read = store.profiles(name, start - (before - 1) * span.step, end, span.step, version, segment, columns)
+    ends = [i + before for i in range(len(span.steps))]
+    return {column: sliding(profiles, before, ends) for column, profiles in read.items()}
 
 
 def _newest(

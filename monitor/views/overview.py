@@ -139,7 +139,7 @@ def _prediction_error(
         "reference": measured.reference_value,
         "limit": rule.limit,
         "status": judged[0] if judged else "no_data",
-        "labels_until": min(labelled[-1] + span.step, span.end) if labelled else None,
+        "labels_until": min(labelled[-1] + span.step, span.until) if labelled else None,
         "coverage": total.rows / predictions if predictions else None,
         "series": [{"t": t, "value": p.mean, "n": p.n} for t, p in zip(span.steps, steps, strict=False)],
     }

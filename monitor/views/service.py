@@ -104,5 +104,5 @@ def _versions(store: Store, name: str, span: Span, segment: str) -> list[dict[st
         seen = np.flatnonzero([p.rows for p in found["status"]])
         if seen.size:
             first, last = span.steps[int(seen[0])], span.steps[int(seen[-1])] + span.step
-            rows.append({"version": version, **figures, "first_event": first, "last_event": min(last, span.end)})
+            rows.append({"version": version, **figures, "first_event": first, "last_event": min(last, span.until)})
     return rows

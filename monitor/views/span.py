@@ -13,11 +13,12 @@ DEFAULT = timedelta(days=7)
 
 @dataclass(frozen=True)
 class Span:
-    """From `start` to `end` (aware UTC), in steps."""
+    """From `start` to `end` (aware UTC), in whole steps; `until` is the end that was asked for."""
 
     start: datetime
     end: datetime
     step: timedelta
+    until: datetime
 
     @property
     def steps(self) -> list[datetime]:
@@ -48,7 +49,7 @@ def span_of(
         raise InvalidRequest(
             f"`step` {step} gives more than {MAX_STEPS} points; ask for a longer step or a shorter span"
         )
-    return Span(_floor(first, width), _floor(last, width) + width if _floor(last, width) < last else last, width)
+    return Span(_floor(first, width), _floor(last, width) + width if _floor(last, width) < last else last, width, last)
 
 
 def _floor(at: datetime, width: timedelta) -> datetime:
