@@ -1,0 +1,22 @@
+"""Data in, plotly figure out. Nothing here knows Streamlit, so every chart can be tested and exported by itself."""
+
+from app.charts.alerts import timeline
+from app.charts.drift import LEVEL_NAMES, bin_name, comparison, heatmap
+from app.charts.look import DARK, LIGHT, Look, Palette, sparkline
+from app.charts.service import errors, latency, traffic
+
+__all__ = [
+    "DARK",
+    "LEVEL_NAMES",
+    "LIGHT",
+    "Look",
+    "Palette",
+    "bin_name",
+    "comparison",
+    "errors",
+    "heatmap",
+    "latency",
+    "sparkline",
+    "timeline",
+    "traffic",
+]

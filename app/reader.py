@@ -1,0 +1,260 @@
+"""The only file that talks to the server, and the only one that caches what it said.
+
+Every function returns the contract's JSON as a dict in which all documented fields exist and NaN is None. When the
+server does not answer, the last good answer to the same question is returned and `link()` says so; if there is none,
+`Unreachable` is raised.
+"""
+
+import math
+import os
+import threading
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import httpx
+import streamlit as st
+
+from app import shapes, text
+
+Json = dict[str, Any]
+RANGES = {"6h": 6, "24h": 24, "3d": 72, "7d": 168, "14d": 336, "30d": 720, "90d": 2160, "1y": 8760}
+TTL_S = 5
+REST_S = 2.0  # after a failure, further questions fail at once for this long instead of each waiting for its timeout
+_KEPT = 300
+
+
+class ReadError(Exception):
+    """The server gave no usable answer; the text is one sentence for the viewer."""
+
+    def __init__(self, key: str, **values: object) -> None:
+        super().__init__(text.say("en", key, **values))
+        self.key, self.values = key, values
+
+    def sentence(self) -> str:
+        """The reason as markdown in the viewer's language."""
+        return text.t(self.key, **self.values)
+
+
+class Unreachable(ReadError):
+    """No connection, no answer in time, or an answer that is not ours; trying again may help."""
+
+
+class NotFound(ReadError):
+    """The server answered, and has nothing under this name."""
+
+
+class Refused(ReadError):
+    """The server understood and said no (4xx); its sentence is passed on."""
+
+
+@dataclass(frozen=True)
+class Link:
+    """How the connection is: `error` is None when the last question was answered."""
+
+    error: ReadError | None
+    last_good: datetime | None
+
+
+class _Memory:
+    """The last good answers and the state of the connection, shared by all sessions of this process."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.clear()
+
+    def clear(self) -> None:
+        with self.lock:
+            self.answers: OrderedDict[tuple[str, ...], Json] = OrderedDict()
+            self.error: Unreachable | None = None
+            self.failed_at = -math.inf
+            self.last_good: datetime | None = None
+
+    def good(self) -> None:
+        with self.lock:
+            self.error, self.last_good = None, datetime.now(UTC)
+
+    def bad(self, error: Unreachable) -> None:
+        with self.lock:
+            self.error, self.failed_at = error, time.monotonic()
+
+    def resting(self) -> Unreachable | None:
+        with self.lock:
+            return self.error if time.monotonic() - self.failed_at < REST_S else None
+
+    def keep(self, question: tuple[str, ...], answer: Json) -> None:
+        with self.lock:
+            self.answers[question] = answer
+            self.answers.move_to_end(question)
+            while len(self.answers) > _KEPT:
+                self.answers.popitem(last=False)
+
+
+Answered = TypeVar("Answered", bound=ReadError)
+_memory = _Memory()
+transport: httpx.BaseTransport | None = None  # tests put a fake one here
+
+
+def server_url() -> str:
+    """Where the server is, without a trailing slash."""
+    return os.environ.get("DRIFTDECK_URL", "http://127.0.0.1:8700").rstrip("/")
+
+
+def has_key() -> bool:
+    """Whether questions are sent with a key."""
+    return bool(os.environ.get("DRIFTDECK_KEY"))
+
+
+def link() -> Link:
+    """The state of the connection after the last question anyone asked."""
+    return Link(_memory.error, _memory.last_good)
+
+
+def forget_failure() -> None:
+    """Ask again at once instead of waiting for the pause after a failure."""
+    with _memory.lock:
+        _memory.failed_at = -math.inf
+
+
+def forget() -> None:
+    """Drop everything remembered, so that the next question goes to the server."""
+    st.cache_data.clear()
+    _memory.clear()
+
+
+def models() -> Json:
+    """{"now", "models": [...]} with every model the server knows."""
+    answer = _ask("/v1/models")
+    answer["models"] = [shapes.filled(shapes.MODEL, one) for one in answer.get("models") or []]
+    return answer
+
+
+def overview(model: str, version: str, span: str) -> Json:
+    """The verdict and the six numbers of the overview."""
+    return shapes.filled(shapes.OVERVIEW, _ask(_path(model, "overview"), version, span))
+
+
+def service(model: str, version: str, span: str, step: str = "") -> Json:
+    """Latency, errors and traffic over the range and per version, one row per `step` ("" = the server's choice)."""
+    wanted = {"step": step} if step else {}
+    return shapes.filled(shapes.SERVICE, _ask(_path(model, "service"), version, span, **wanted))
+
+
+def drift(model: str, version: str, span: str) -> Json:
+    """The drift matrix, most harmful column first."""
+    answer = shapes.filled(shapes.DRIFT, _ask(_path(model, "drift"), version, span))
+    answer["columns"] = [shapes.filled(shapes.DRIFT_COLUMN, one) for one in answer["columns"]]
+    return answer
+
+
+def column(model: str, name: str, version: str, span: str) -> Json:
+    """One feature: reference against current, bin by bin."""
+    return shapes.filled(shapes.COLUMN, _ask(_path(model, "columns", name), version, span))
+
+
+def findings(model: str) -> list[Json]:
+    """The newest evaluation of every rule."""
+    return list(_ask(_path(model, "findings")).get("findings") or [])
+
+
+def alerts(model: str, state: str, limit: int = 100) -> Json:
+    """{"now", "alerts": [...]} of this model in this state."""
+    answer = _ask("/v1/alerts", model=model, state=state, limit=str(limit))
+    answer["alerts"] = [shapes.filled(shapes.ALERT, one) for one in answer.get("alerts") or []]
+    return answer
+
+
+def acknowledge(alert_id: object, by: str) -> None:
+    """Tell the server that somebody has this alert in hand."""
+    _tell(f"/v1/alerts/{quote(str(alert_id), safe='')}/acknowledge", {"by": by})
+
+
+def silence(alert_id: object, hours: float, by: str) -> None:
+    """Hold notifications of this alert back for so many hours; 0 ends a silence."""
+    _tell(f"/v1/alerts/{quote(str(alert_id), safe='')}/silence", {"hours": hours, "by": by})
+
+
+def window(span: str, now: datetime) -> dict[str, str]:
+    """The query parameters of a time range that ends now; whole minutes."""
+    start = (now - timedelta(hours=RANGES[span])).replace(second=0, microsecond=0)
+    return {"from": start.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")}
+
+
+def _path(model: str, *rest: str) -> str:
+    return "/v1/models/" + "/".join(quote(part, safe="") for part in (model, *rest))
+
+
+def _ask(path: str, version: str = "", span: str = "", **params: str) -> Json:
+    """The answer, at most 2 x TTL_S old; the last good one if the server is silent now."""
+    question = (server_url(), path, version, span, *(f"{k}={v}" for k, v in sorted(params.items())))
+    try:
+        answer = _cached(server_url(), path, version, span, tuple(sorted(params.items())))
+    except Unreachable:
+        kept = _memory.answers.get(question)
+        if kept is None:
+            raise
+        return dict(kept)
+    _memory.keep(question, answer)
+    return dict(answer)
+
+
+@st.cache_data(ttl=TTL_S, refresh_mode="background", show_spinner=False, max_entries=500)
+def _cached(url: str, path: str, version: str, span: str, params: tuple[tuple[str, str], ...]) -> Json:
+    query = dict(params) | (window(span, datetime.now(UTC)) if span else {}) | ({"version": version} if version else {})
+    return _send("GET", url + path, query)
+
+
+def _tell(path: str, body: Json) -> None:
+    _send("POST", server_url() + path, {}, body)
+    _cached.clear()
+
+
+def _send(method: str, url: str, query: dict[str, str], body: Json | None = None) -> Json:
+    """One request; raises ReadError with the reason in every other case than a JSON object with status 2xx."""
+    if resting := _memory.resting():
+        raise resting
+    key = os.environ.get("DRIFTDECK_KEY")
+    headers = {"Accept": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
+    try:
+        with httpx.Client(transport=transport, timeout=httpx.Timeout(8.0, connect=1.5), trust_env=False) as client:
+            response = client.request(method, url, params=query, json=body, headers=headers)
+            answer = response.json() if response.content else {}
+    except (httpx.HTTPError, ValueError) as error:
+        raise _failed(Unreachable("error.unreachable", url=server_url())) from error
+    if response.status_code >= 500:
+        raise _failed(_of(Unreachable, response, answer))
+    _memory.good()
+    if response.status_code in (401, 403):
+        raise Refused("error.key", url=server_url(), status=response.status_code)
+    if response.status_code == 404:
+        raise NotFound("error.not_found", detail=_detail(answer))
+    if response.status_code >= 400 or not isinstance(answer, dict):
+        raise _of(Refused, response, answer)
+    cleaned: Json = _clean(answer)
+    return cleaned
+
+
+def _failed(error: Unreachable) -> Unreachable:
+    _memory.bad(error)
+    return error
+
+
+def _of(kind: type[Answered], response: httpx.Response, answer: object) -> Answered:
+    return kind("error.refused", url=server_url(), status=response.status_code, detail=_detail(answer))
+
+
+def _detail(answer: object) -> str:
+    said = answer.get("error") if isinstance(answer, dict) else None
+    return str(said or "?")[:300]
+
+
+def _clean(value: Any) -> Any:
+    """The same JSON with NaN and infinities as None, so that nobody downstream ever prints "nan"."""
+    if isinstance(value, dict):
+        return {key: _clean(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_clean(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

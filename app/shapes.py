@@ -1,0 +1,77 @@
+"""The fields of the server's answers that the pages use, each with the value it has when the server leaves it out."""
+
+from copy import deepcopy
+from typing import Any
+
+Json = dict[str, Any]
+
+MODEL: Json = {
+    "model": "", "task": "unknown", "versions": [], "first_event": None, "last_event": None, "events": 0, "labels": 0,
+    "features": 0, "reference": {"status": "none", "source": None}, "open_alerts": 0, "status": "no_data",
+}  # fmt: skip
+
+_TILE: Json = {"value": None, "previous_week": None, "limit": None, "status": "no_data"}
+
+OVERVIEW: Json = {
+    "model": "", "now": None, "status": "no_data", "since": None, "reasons": [],
+    "groups": {},
+    "predictions": {"n": None, "previous_week": None},
+    "latency_p95": _TILE,
+    "error_rate": _TILE,
+    "prediction_error": _TILE | {
+        "statistic": None, "low": None, "high": None, "n": 0, "reference": None, "labels_until": None, "coverage": None,
+        "series": [],
+    },
+    "drifted": {"n": None, "of": None, "importance": None, "status": "no_data", "limit": None, "series": []},
+    "freshness": {
+        "last_event": None, "age_s": None, "lag_s": None, "received": None, "stored": None, "duplicate": None,
+        "refused": None, "pending": None, "lost": None, "status": "no_data",
+    },
+}  # fmt: skip
+
+SERVICE: Json = {
+    "model": "", "from": None, "to": None, "step_s": 3600,
+    "limits": {"latency_p95": None, "error_rate": None},
+    "totals": {
+        "n": 0, "p50": None, "p95": None, "p99": None, "errors": 0,
+        "error_rate": None, "error_low": None, "error_high": None,
+    },
+    "rows": [], "previous_week": [], "versions": [],
+}  # fmt: skip
+
+DRIFT: Json = {
+    "model": "", "statistic": "psi", "limit": None, "warn": None, "window_s": 86_400, "step_s": 21_600,
+    "from": None, "to": None, "steps": [], "columns": [],
+}  # fmt: skip
+
+DRIFT_COLUMN: Json = {
+    "column": "", "kind": "numeric", "importance": None, "status": "no_data", "value": None, "raw": None, "low": None,
+    "high": None, "n": 0, "n_reference": 0, "missing": None, "missing_reference": None, "new_share": None,
+    "mean": None, "mean_reference": None, "detectable": None, "values": [], "levels": [],
+}  # fmt: skip
+
+_SIDE: Json = {"n": 0, "missing": None, "invalid": None, "mean": None}
+
+COLUMN: Json = {
+    "column": "", "kind": "numeric", "status": "no_data", "bins": [], "reference": _SIDE, "current": _SIDE,
+    "statistics": [], "new_values": [], "from": None, "to": None,
+}  # fmt: skip
+
+ALERT: Json = {
+    "id": "", "model": "", "version": "", "segment": "", "rule": "", "statistic": "", "column": None,
+    "severity": "warning", "state": "firing", "since": None, "fired_at": None, "resolved_at": None, "last_seen": None,
+    "count": 0, "value": None, "peak": None, "limit": None, "unit": None, "text": "", "acknowledged_by": None,
+    "acknowledged_at": None, "silenced_until": None, "finding": {}, "transitions": [], "deliveries": [],
+}  # fmt: skip
+
+
+def filled(shape: Json, answer: Json) -> Json:
+    """The answer with every field of the shape, also one level down; fields the shape does not know are kept."""
+    complete = deepcopy(shape) | answer
+    for name, inner in shape.items():
+        if isinstance(inner, dict):
+            given = answer.get(name)
+            complete[name] = deepcopy(inner) | given if isinstance(given, dict) else deepcopy(inner)
+        elif isinstance(inner, list) and not isinstance(complete[name], list):
+            complete[name] = []
+    return complete

@@ -1,0 +1,403 @@
+"""A stand-in for the server: the documented answers with seeded, plausible numbers.
+
+As a program: python tests/app/fake_server.py --port 8790 [--empty]
+"""
+
+import argparse
+import json
+import math
+import random
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+Json = dict[str, Any]
+FEATURES = {
+    # name: (kind, importance, final psi, day the drift began)
+    "dep_delay": ("numeric", 0.31, 0.54, 4.5),
+    "carrier": ("categorical", 0.12, 0.62, 5.5),
+    "temp": ("numeric", 0.11, 0.29, 5.0),
+    "visib": ("numeric", 0.09, 0.15, 6.0),
+    "wind_speed": ("numeric", 0.08, 0.04, 99),
+    "distance": ("numeric", 0.07, 0.02, 99),
+    "hour": ("numeric", 0.06, 0.03, 99),
+    "origin": ("categorical", 0.05, 0.02, 99),
+    "humid": ("numeric", 0.04, 0.05, 99),
+    "precip": ("numeric", 0.03, 0.01, 99),
+    "pressure_*hPa*_$x$": ("numeric", 0.02, 0.02, 99),
+    "rare:material/home:": ("categorical", 0.01, None, 99),
+}
+EDGES = ["≤ -6", "-6 – -4", "-4 – -3", "-3 – -1", "-1 – 2", "2 – 7", "7 – 14", "14 – 28", "28 – 60", "> 60"]
+
+
+def stamp(moment: datetime) -> str:
+    """RFC 3339 in UTC."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+class World:
+    """All answers of a server with two models; `empty` has none. Acknowledging and silencing are remembered."""
+
+    def __init__(self, now: datetime | None = None, empty: bool = False) -> None:
+        self.now = (now or datetime.now(UTC)).replace(microsecond=0)
+        self.empty = empty
+        self.alert_list = [] if empty else self._alerts()
+
+    def answer(self, method: str, target: str, body: Json | None = None) -> tuple[int, Json]:
+        """Status and JSON for one request."""
+        url = urlsplit(target)
+        query = {name: values[-1] for name, values in parse_qs(url.query).items()}
+        parts = [unquote(part) for part in url.path.strip("/").split("/")]
+        if method == "POST" and parts[:2] == ["v1", "alerts"] and len(parts) == 4:
+            return self._act(parts[2], parts[3], body or {})
+        if parts == ["healthz"]:
+            return 200, {"status": "ok"}
+        if parts == ["v1", "models"]:
+            return 200, self.models()
+        if parts == ["v1", "alerts"]:
+            return 200, self.alerts(query)
+        if parts[:2] == ["v1", "models"] and len(parts) >= 4:
+            if parts[2] not in [one["model"] for one in self.models()["models"]]:
+                return 404, {"error": f'there is no model "{parts[2]}"; GET /v1/models lists them'}
+            return self._model(parts[2], parts[3], parts[4:], query)
+        return 404, {"error": f"there is nothing at {url.path}"}
+
+    def _model(self, model: str, what: str, rest: list[str], query: Json) -> tuple[int, Json]:
+        hours = (
+            max((self.now - datetime.fromisoformat(query["from"])).total_seconds() / 3600, 1)
+            if "from" in query
+            else 168
+        )
+        if what == "columns":
+            if not rest or (rest[0] not in FEATURES and rest[0] != "prediction"):
+                return 404, {"error": f"the model {model} has no column {rest}"}
+            return 200, self.column(rest[0])
+        if what == "service":
+            return 200, self.service(model, hours, {"1h": 3600, "6h": 21_600, "1d": 86_400}.get(query.get("step", "")))
+        makers = {"overview": self.overview, "drift": self.drift}
+        if what == "findings":
+            return 200, {"now": stamp(self.now), "findings": self.findings(model)}
+        return (
+            (200, makers[what](model, hours)) if what in makers else (404, {"error": f"there is nothing called {what}"})
+        )
+
+    def models(self) -> Json:
+        """Two models: one in trouble, one too young to judge."""
+        if self.empty:
+            return {"now": stamp(self.now), "models": []}
+        return {
+            "now": stamp(self.now),
+            "models": [
+                {
+                    "model": "flight-delay", "task": "binary", "versions": ["v1", "v2"],
+                    "first_event": stamp(self.now - timedelta(days=240)),
+                    "last_event": stamp(self.now - timedelta(seconds=4)),
+                    "events": 1_204_331, "labels": 1_180_020, "features": len(FEATURES),
+                    "reference": {"status": "set", "source": "period", "from": None, "to": None, "rows": 80_789,
+                    "set_at": None},
+                    "open_alerts": 4, "status": "breach",
+                },
+                {
+                    "model": "young_*model*", "task": "regression", "versions": ["v1"],
+                    "first_event": stamp(self.now - timedelta(hours=3)),
+                    "last_event": stamp(self.now - timedelta(hours=2)),
+                    "events": 37, "labels": 0, "features": 3, "reference": {"status": "none", "source": None},
+                    "open_alerts": 0, "status": "insufficient",
+                },
+            ],
+        }  # fmt: skip
+
+    def overview(self, model: str, hours: float) -> Json:
+        """The verdict; the young model has too little of everything."""
+        service = self.service(model, hours)
+        young = model != "flight-delay"
+        status = "insufficient" if young else "ok"
+        days = [self.now - timedelta(days=7 - i * 0.25) for i in range(28)]
+        return {
+            "model": model, "now": stamp(self.now), "status": "insufficient" if young else "breach",
+            "since": None if young else stamp(self.now - timedelta(hours=46)),
+            "reasons": [] if young else [one for one in self.findings(model) if one["verdict"] == "breach"],
+            "groups": dict.fromkeys(("service", "data", "quality", "ingestion"), "insufficient") if young
+            else {"service": "ok", "data": "breach", "quality": "breach", "ingestion": "ok"},
+            "predictions": {"n": service["totals"]["n"],
+            "previous_week": None if young else int(service["totals"]["n"] / 1.031)},
+            "latency_p95": {"value": None if young else 35.1, "previous_week": None if young else 33.0, "limit": 60,
+                            "status": status},
+            "error_rate": {"value": None if young else 0.0067, "previous_week": None if young else 0.0069,
+            "limit": 0.02,
+                           "status": status},
+            "prediction_error": {
+                "statistic": "wrong_share", "value": None if young else 0.248, "low": 0.236, "high": 0.261,
+                "n": 0 if young else 4100, "reference": None if young else 0.19, "limit": 0.05,
+                "status": "no_data" if young else "breach",
+                "labels_until": None if young else stamp(self.now - timedelta(days=2)),
+                "coverage": None if young else 0.97,
+                "series": [] if young else [{"t": stamp(d), "value": 0.19 + 0.008 * math.sin(i) + max(0,
+                i - 17) * 0.006, "n": 900}
+                                            for i, d in enumerate(days)],
+            },
+            "drifted": {
+                "n": None if young else 3, "of": None if young else 12, "importance": None if young else 0.54,
+                "limit": 0.2,
+                "status": "insufficient" if young else "breach",
+                "series": [] if young else [{"t": stamp(d), "n": max(0, min(3, i - 18))} for i, d in enumerate(days)],
+            },
+            "freshness": {
+                "last_event": stamp(self.now - (timedelta(hours=2) if young else timedelta(seconds=4))),
+                "age_s": 7200.0 if young else 4.0, "lag_s": 0.8, "received": 1_204_400, "stored": 1_204_331,
+                "duplicate": 41,
+                "refused": 28, "pending": 0, "lost": 0, "status": "breach" if young else "ok",
+            },
+        }  # fmt: skip
+
+    def service(self, model: str, hours: float, step_s: int | None = None) -> Json:
+        """Day and night, one incident two days ago, a few hours without any event."""
+        natural = ((7, 300), (25, 900), (73, 1800), (169, 3600), (340, 7200), (1e9, 86_400))
+        step = step_s or next(seconds for most, seconds in natural if hours <= most)
+        count = int(hours * 3600 / step)
+        rng = random.Random(f"{model}{step}")
+        begin = self.now - timedelta(seconds=count * step)
+        rows = [self._bucket(begin + timedelta(seconds=i * step), step, rng, model) for i in range(count)]
+        n, errors = sum(r["n"] for r in rows), sum(r["errors"] for r in rows)
+        before = [{"t": r["t"], "n": int(r["n"] * rng.uniform(0.85, 1.05))} for r in rows]
+        low, high = wilson(errors, n)
+        total = {"n": n, "p50": 19.2, "p95": 35.1, "p99": 46.0, "errors": errors,
+        "error_rate": errors / n if n else None,
+                 "error_low": low, "error_high": high}  # fmt: skip
+        ends = {"first_event": stamp(begin), "last_event": stamp(self.now - timedelta(seconds=4))}
+        shares = (("v1", 0.9), ("v2", 0.1)) if model == "flight-delay" else (("v1", 1.0),)
+        return {
+            "model": model, "from": stamp(begin), "to": stamp(self.now), "step_s": step,
+            "limits": {"latency_p95": 60, "error_rate": 0.02}, "totals": total, "rows": rows, "previous_week": before,
+            "versions": [{"version": v, **total, "n": int(n * share), **ends} for v, share in shares],
+        }  # fmt: skip
+
+    def _bucket(self, at: datetime, step: int, rng: random.Random, model: str) -> Json:
+        age_h = (self.now - at).total_seconds() / 3600
+        wave = 1 + 0.75 * math.sin(2 * math.pi * (at.hour + at.minute / 60 - 9) / 24)
+        n = int(565 * step / 3600 * (wave if step < 86_400 else 1) * rng.uniform(0.9, 1.1))
+        if model != "flight-delay":
+            n = 37 if 2 <= age_h < 2 + step / 3600 else 0
+        if 100 < age_h < 104 or not n:
+            return {"t": stamp(at), "n": 0, "p50": None, "p95": None, "p99": None, "errors": 0, "error_rate": None,
+                    "error_low": None, "error_high": None}  # fmt: skip
+        slow = 2.9 if 30 < age_h < 34 else 1
+        p50 = rng.uniform(17, 20) * (1 + (slow - 1) * 0.8)
+        errors = sum(rng.random() < (0.06 if slow > 1 else 0.0045) for _ in range(min(n, 5000)))
+        low, high = wilson(errors, n)
+        return {"t": stamp(at), "n": n, "p50": p50, "p95": p50 * 1.8 * rng.uniform(0.93, 1.08),
+        "p99": p50 * 2.4 * rng.uniform(0.9, 1.2),
+                "errors": errors, "error_rate": errors / n, "error_low": low, "error_high": high}  # fmt: skip
+
+    def drift(self, model: str, hours: float) -> Json:
+        """Three drifted features, one on watch, one without enough data."""
+        steps = [stamp(self.now - timedelta(hours=6 * (28 - i))) for i in range(28)]
+        shape = {"model": model, "statistic": "psi", "limit": 0.2, "warn": 0.1, "window_s": 86_400, "step_s": 21_600,
+                 "from": steps[0], "to": stamp(self.now), "steps": steps}  # fmt: skip
+        return shape | {"columns": [] if model != "flight-delay" else [self._drifting(name) for name in FEATURES]}
+
+    def _drifting(self, name: str) -> Json:
+        kind, importance, final, begins = FEATURES[name]
+        rng = random.Random(name)
+        values: list[float | None] = [None] * 28
+        if final is not None:
+            values = [
+                round(
+                    rng.uniform(0.004, 0.03)
+                    + max(0.0, min(1.0, (i / 4 - begins + 1) / 1.2)) * final * rng.uniform(0.9, 1.02),
+                    4,
+                )
+                for i in range(28)
+            ]
+            values[5] = None if name == "temp" else values[5]
+        return {
+            "column": name, "kind": kind, "importance": importance, "status": level(final), "value": final,
+            "raw": None if final is None else final + 0.01, "low": None if final is None else final * 0.85,
+            "high": None if final is None else final * 1.18, "n": 37 if final is None else 13_560,
+            "n_reference": 80_789,
+            "missing": 0.131 if name == "temp" else 0.01, "missing_reference": 0.01,
+            "new_share": 0.086 if name == "carrier" else 0.0, "mean": 21.6 if kind == "numeric" else None,
+            "mean_reference": 12.7 if kind == "numeric" else None, "detectable": 0.03, "values": values,
+            "levels": [level(v) for v in values],
+        }  # fmt: skip
+
+    def column(self, name: str) -> Json:
+        """Reference deciles against a shifted current distribution."""
+        kind, _, final, _ = FEATURES.get(name, ("numeric", 0, 0.03, 0))
+        labels = EDGES if kind == "numeric" else ["UA", "B6", "EV", "DL", "AA", "other", "new"]
+        tilt = math.sqrt(final or 0.0) * 1.3
+        reference = [1 / len(labels)] * len(labels)
+        weights = [math.exp(tilt * (i / (len(labels) - 1) - 0.5) * 2) for i in range(len(labels))]
+        current = [w / sum(weights) for w in weights]
+        if kind == "categorical":
+            reference = [r * len(labels) / (len(labels) - 1) for r in reference[:-1]] + [0.0]
+            current[-1] = 0.086 if name == "carrier" else 0.0
+        bins = [
+            {
+                "label": label,
+                "reference": r,
+                "current": c,
+                "contribution": None if label == "new" else (c - r) * math.log(c / r),
+            }
+            for label, r, c in zip(labels, reference, current, strict=True)
+        ] + [
+            {"label": "missing", "reference": 0.01, "current": 0.131 if name == "temp" else 0.01, "contribution": None}
+        ]
+        side = {"n": 80_789, "missing": 0.01, "invalid": 0.0, "mean": 12.7}
+        return {
+            "column": name, "kind": kind, "status": level(final), "bins": bins, "reference": side,
+            "current": side | {"n": 37 if final is None else 13_560, "missing": 0.131 if name == "temp" else 0.01,
+            "mean": 21.6},
+            "statistics": [{"statistic": "psi", "value": final, "low": None, "high": None, "unit": "nats", "limit": 0.2,
+                            "verdict": level(final), "minimum": 200}],
+            "new_values": [{"value": "H<b>A</b>", "first_seen": stamp(self.now - timedelta(hours=80)), "n": 1166,
+            "share": 0.086}]
+            if name == "carrier" else [],
+            "from": stamp(self.now - timedelta(days=1)), "to": stamp(self.now),
+        }  # fmt: skip
+
+    def findings(self, model: str) -> list[Json]:
+        """What every rule said last."""
+        young = model != "flight-delay"
+        shape = {
+            "model": model, "version": "", "segment": "", "rule": "psi-features", "statistic": "psi", "column": None,
+            "verdict": "ok", "value": 0.02, "low": 0.01, "high": 0.03, "unit": "nats", "limit": 0.2, "warn": 0.1,
+            "compare": "value", "direction": "above", "reference_value": None, "n": 37 if young else 13_560,
+            "n_reference": 80_789, "minimum": 200, "from": stamp(self.now - timedelta(days=1)), "to": stamp(self.now),
+            "since": stamp(self.now - timedelta(hours=46)), "severity": "warning", "text": "",
+        }  # fmt: skip
+        rates = {
+            "rule": "errors",
+            "statistic": "error_rate",
+            "unit": "share",
+            "limit": 0.02,
+            "warn": None,
+            "value": 0.0067,
+        }
+        if young:
+            return [
+                shape | {"verdict": "insufficient", "value": None, "column": "x"},
+                shape | rates | {"verdict": "insufficient"},
+            ]
+        wrong = {"rule": "quality", "statistic": "wrong_share", "unit": "share", "compare": "increase", "limit": 0.05,
+                 "value": 0.248, "reference_value": 0.19, "verdict": "breach", "severity": "critical"}  # fmt: skip
+        drifted = [
+            shape
+            | {
+                "column": name,
+                "value": final,
+                "verdict": "breach" if (final or 0) > 0.2 else "warn" if (final or 0) > 0.1 else "ok",
+            }
+            for name, (_, _, final, _) in FEATURES.items()
+        ]
+        return [shape | wrong, *drifted, shape | rates]
+
+    def alerts(self, query: Json) -> Json:
+        """Alerts of one model in one state."""
+        state = query.get("state", "open")
+        chosen = [
+            one for one in self.alert_list
+            if query.get("model") in (None, "", one["model"])
+            and (state == "all" or one["state"] == state or (state == "open" and one["state"] != "resolved"))
+        ]  # fmt: skip
+        return {"now": stamp(self.now), "alerts": chosen[: int(query.get("limit", 100))]}
+
+    def _alerts(self) -> list[Json]:
+        def ago(hours: float) -> str:
+            return stamp(self.now - timedelta(hours=hours))
+
+        found = {(f["statistic"], f["column"]): f for f in self.findings("flight-delay")}
+        rows: list[tuple[Any, ...]] = [
+            # id, statistic, column, severity, state, since, resolved, value, limit, unit, by, silenced hours
+            ("a1", "wrong_share", None, "critical", "firing", 46, None, 0.248, 0.05, "share", None, None),
+            ("a2", "psi", "dep_delay", "warning", "firing", 88, None, 0.54, 0.2, "nats", "Mei-Ling", None),
+            ("a3", "psi", "carrier", "warning", "firing", 80, None, 0.62, 0.2, "nats", None, 6),
+            ("a4", "missing_rate", "temp", "warning", "firing", 57, None, 0.131, 0.05, "share", None, None),
+            ("a5", "psi", "visib", "warning", "pending", 5, None, 0.21, 0.2, "nats", None, None),
+            ("a6", "latency_p95", None, "critical", "resolved", 34, 30, 101.0, 60, "ms", "Ravi", None),
+            ("a7", "error_rate", None, "critical", "resolved", 33, 30, 0.07, 0.02, "share", None, None),
+            ("a8", "error_rate", None, "critical", "resolved", 120, 117, 0.034, 0.02, "share", None, None),
+        ]
+        return [
+            {
+                "id": a, "model": "flight-delay", "version": "v1" if a == "a6" else "", "segment": "",
+                "rule": stat, "statistic": stat,
+                "column": col, "severity": severity, "state": state, "since": ago(since), "fired_at": ago(since - 0.2),
+                "resolved_at": ago(done) if done else None, "last_seen": ago(done or 0), "count": int(since / 2) + 1,
+                "value": value, "peak": value * 1.1, "limit": limit, "unit": unit, "text": f"{stat} {value}",
+                "acknowledged_by": by, "acknowledged_at": ago(since - 1) if by else None,
+                "silenced_until": ago(-quiet) if quiet else None, "finding": found.get((stat, col), {}),
+                "transitions": [{"at": ago(since), "from": None, "to": "pending", "value": limit * 1.05, "by": None},
+                                {"at": ago(since - 0.2), "from": "pending", "to": "firing", "value": value, "by": None}]
+                + ([{"at": ago(done), "from": "firing", "to": "resolved", "value": limit * 0.5,
+                "by": None}] if done else []),
+                "deliveries": [{"channel": "ops-webhook", "status": "delivered", "tries": 1,
+                "at": ago(since - 0.2), "detail": "200"},
+                               {"channel": "team-chat", "status": "failed", "tries": 5, "at": ago(since - 0.2),
+                               "detail": "503"}],
+            }
+            for a, stat, col, severity, state, since, done, value, limit, unit, by, quiet in rows
+        ]  # fmt: skip
+
+    def _act(self, alert_id: str, verb: str, body: Json) -> tuple[int, Json]:
+        alert = next((one for one in self.alert_list if one["id"] == alert_id), None)
+        if alert is None:
+            return 404, {"error": f"there is no alert {alert_id}"}
+        if verb == "acknowledge":
+            alert.update(acknowledged_by=body["by"], acknowledged_at=stamp(self.now))
+        else:
+            alert["silenced_until"] = stamp(self.now + timedelta(hours=body["hours"])) if body["hours"] else None
+        return 200, alert
+
+
+def level(value: float | None) -> str:
+    """The level of a PSI."""
+    if value is None:
+        return "insufficient"
+    return "severe" if value > 0.5 else "breach" if value > 0.2 else "warn" if value > 0.1 else "ok"
+
+
+def wilson(errors: int, n: int) -> tuple[float | None, float | None]:
+    """95 % interval of a share."""
+    if not n:
+        return None, None
+    z, p = 1.96, errors / n
+    middle, half = (p + z * z / (2 * n)), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    return max((middle - half) / (1 + z * z / n), 0.0), (middle + half) / (1 + z * z / n)
+
+
+def serve(port: int, empty: bool) -> None:
+    """Answer until interrupted; time goes on."""
+    kept = World(empty=empty)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self._reply("GET", None)
+
+        def do_POST(self) -> None:
+            length = int(self.headers.get("Content-Length") or 0)
+            self._reply("POST", json.loads(self.rfile.read(length) or b"{}"))
+
+        def _reply(self, method: str, body: Json | None) -> None:
+            kept.now = datetime.now(UTC).replace(microsecond=0)
+            status, answer = kept.answer(method, self.path, body)
+            data = json.dumps(answer).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    ThreadingHTTPServer(("127.0.0.1", port), Handler).serve_forever()
+
+
+if __name__ == "__main__":
+    arguments = argparse.ArgumentParser()
+    arguments.add_argument("--port", type=int, default=8790)
+    arguments.add_argument("--empty", action="store_true")
+    chosen = arguments.parse_args()
+    serve(chosen.port, chosen.empty)

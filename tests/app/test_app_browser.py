@@ -1,0 +1,115 @@
+"""The dashboard as a person meets it: its own process, a real browser, nothing from anywhere else."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sync_api = pytest.importorskip("playwright.sync_api")
+pytestmark = pytest.mark.browser
+ROOT = Path(__file__).parents[2]
+CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+# on a deep link the client first asks whether the app lives under that path
+KNOWN_NOISE = ("404 (Not Found)", "Infinite extent for field")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for(url: str) -> None:
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        try:
+            with urllib.request.urlopen(url, timeout=1):
+                return
+        except OSError:
+            time.sleep(0.1)
+    raise TimeoutError(url)
+
+
+@pytest.fixture(scope="module")
+def dashboard() -> Iterator[str]:
+    """The address of a freshly started dashboard over a fake server."""
+    if not Path(CHROMIUM).exists():
+        pytest.skip(f"no browser at {CHROMIUM}")
+    server, app = free_port(), free_port()
+    environment = os.environ | {"DRIFTDECK_URL": f"http://127.0.0.1:{server}"}
+    fake = [sys.executable, str(Path(__file__).parent / "fake_server.py"), "--port", str(server)]
+    streamlit = [sys.executable, "-m", "streamlit", "run", "app/main.py", "--server.port", str(app)]
+    started = [
+        subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        for command in (fake, [*streamlit, "--server.address", "127.0.0.1"])
+    ]
+    try:
+        wait_for(f"http://127.0.0.1:{server}/healthz")
+        wait_for(f"http://127.0.0.1:{app}/_stcore/health")
+        yield f"http://127.0.0.1:{app}"
+    finally:
+        for process in started:
+            process.send_signal(signal.SIGTERM)
+        for process in started:
+            process.wait(10)
+
+
+@pytest.fixture(scope="module")
+def page(dashboard: str) -> Iterator[Any]:
+    """A tab whose requests elsewhere and complaints are collected in `page.elsewhere` and `page.complaints`."""
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        tab = browser.new_page(locale="en-GB", timezone_id="Asia/Taipei", viewport={"width": 1440, "height": 900})
+        tab.set_default_timeout(20_000)
+        tab.elsewhere, tab.complaints = [], []
+        ours = (dashboard, dashboard.replace("http", "ws", 1), "data:", "blob:")
+        tab.on("request", lambda one: tab.elsewhere.append(one.url) if not one.url.startswith(ours) else None)
+        tab.on("console", lambda one: tab.complaints.append(one.text) if one.type in ("error", "warning") else None)
+        tab.on("pageerror", lambda one: tab.complaints.append(str(one)))
+        yield tab
+        browser.close()
+
+
+def test_deep_link_into_a_fresh_process_draws_the_page(page: Any, dashboard: str) -> None:
+    page.goto(f"{dashboard}/drift?range=24h&feature=carrier")
+    page.get_by_text("carrier · reference and now").wait_for()
+    page.locator(".main-svg").first.wait_for()
+    assert page.locator("h1").inner_text() == "What changed in the incoming data?"
+    assert page.get_by_text("H<b>A</b>").count()
+
+
+def test_choices_are_in_the_url_and_survive_reload_and_the_back_button(page: Any, dashboard: str) -> None:
+    page.goto(dashboard)
+    page.get_by_text("Open alerts").wait_for()
+    page.get_by_text("24h", exact=True).click()
+    page.wait_for_url("**range=24h**")
+    page.get_by_role("link", name="Service").click()
+    page.get_by_role("heading", name="Is it up and fast?").wait_for()
+    assert "range=24h" in page.url
+    page.go_back()
+    page.get_by_role("heading", name="Is the model OK right now?").wait_for()
+    page.reload()
+    page.get_by_text("Open alerts").wait_for()
+    assert "range=24h" in page.url
+
+
+def test_acknowledging_shows_who_and_leaves_the_page_intact(page: Any, dashboard: str) -> None:
+    page.goto(dashboard)
+    page.get_by_role("button", name="Acknowledge").first.click()
+    page.get_by_text("acknowledged by dashboard").wait_for()
+    page.get_by_text("Acknowledged as dashboard.").wait_for()
+    tint = page.evaluate("getComputedStyle(document.querySelector('.stApp')).backgroundColor")
+    assert tint == "rgb(244, 246, 248)"
+
+
+def test_nothing_was_asked_of_anyone_else_and_nothing_complained(page: Any) -> None:
+    assert page.elsewhere == []
+    assert [one for one in page.complaints if not any(noise in one for noise in KNOWN_NOISE)] == []

@@ -1,0 +1,184 @@
+"""Every page, in both languages, with a server that answers, one that knows nothing, and none at all."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from app import reader
+from app.sentences import SENTENCES
+from app.text import plain, say
+from tests.app.conftest import SILENT, transport_of
+from tests.app.fake_server import World
+
+PAGES = ("overview", "service", "drift", "alerts", "setup")
+LANGUAGES = ("en", "zh")
+Open = Callable[..., AppTest]
+
+
+def shown(app: AppTest) -> str:
+    """All text on the page."""
+    return "\n".join(str(getattr(one, "value", "")) for one in [*app.title, *app.markdown, *app.warning, *app.error])
+
+
+def healthy(app: AppTest) -> bool:
+    """No exception, and no card that says a page could not be drawn."""
+    return not app.exception and not app.error
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("page", PAGES)
+def test_page_asks_its_question_and_draws(page: str, language: str, world: World, open_page: Open) -> None:
+    app = open_page(page, lang=language)
+    assert healthy(app), app.error
+    assert app.title[0].value == say(language, f"{page}.title")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("page", PAGES)
+def test_no_model_yet_shows_how_to_send_data(
+    page: str, language: str, open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader, "transport", transport_of(World(empty=True)))
+    app = open_page(page, lang=language)
+    assert healthy(app)
+    assert say(language, "setup.waiting") in shown(app)
+    assert any("/v1/events" in block.value for block in app.code)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("page", PAGES)
+def test_silent_server_is_a_banner_without_a_stack_trace(page: str, language: str, open_page: Open) -> None:
+    app = open_page(page, lang=language)
+    assert healthy(app)
+    assert say(language, "down.title") in shown(app)
+    assert say(language, "down.never") in shown(app)
+
+
+def test_server_that_falls_silent_leaves_the_last_good_data_with_its_time(
+    world: World, open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = open_page("overview")
+    before = [tile.value for tile in app.metric]
+    monkeypatch.setattr(reader, "transport", SILENT)
+    reader._cached.clear()
+    app.run()
+    assert healthy(app)
+    assert [tile.value for tile in app.metric] == before
+    assert SENTENCES["down.title"][0] in shown(app)
+    assert "ago, at" in shown(app)
+
+
+def test_page_comes_back_when_the_server_does(open_page: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = open_page("overview")
+    assert not app.metric
+    monkeypatch.setattr(reader, "transport", transport_of(World(datetime.now(UTC))))
+    reader.forget_failure()
+    app.run()
+    assert len(app.metric) == 6
+    assert SENTENCES["down.title"][0] not in shown(app)
+
+
+def test_overview_puts_every_number_beside_its_limit(world: World, open_page: Open) -> None:
+    tiles = {
+        tile.label.split("] ")[1]: (tile.value, tile.proto.delta_description) for tile in open_page("overview").metric
+    }
+    assert tiles["p95 latency"] == ("35 ms", "limit 60 ms")
+    assert tiles["Error rate"] == ("0.67%", "limit 2%")
+    assert tiles["Wrong predictions"] == ("24.8%", "limit 24%")
+    assert tiles["Drifted features"] == ("3 / 12", "limit 0.20")
+    assert tiles["Data freshness"][0] == "4 s"
+
+
+def test_verdict_names_the_findings(world: World, open_page: Open) -> None:
+    text = shown(open_page("overview"))
+    assert f"**{plain('Share of wrong predictions is over its limit; dep_delay, carrier and temp drifted.')}**" in text
+
+
+def test_too_little_data_says_how_much_is_needed(world: World, open_page: Open) -> None:
+    app = open_page("overview", model="young_*model*")
+    assert healthy(app)
+    assert "needs 200, has 37" in [tile.delta for tile in app.metric]
+    assert "No open alerts" in shown(app)
+
+
+def test_unknown_model_in_the_url_falls_back_and_says_so(world: World, open_page: Open) -> None:
+    app = open_page("overview", model="<b>:material/home:")
+    assert healthy(app)
+    assert f"**{plain('<b>:material/home:')}**" in app.warning[0].value
+    assert app.session_state["model"] == "flight-delay"
+
+
+def test_deep_link_sets_every_filter(world: World, open_page: Open) -> None:
+    app = open_page("drift", model="flight-delay", version="v2", range="24h", lang="zh", feature="temp", live="false")
+    state = app.session_state
+    assert (state["model"], state["version"], state["range"], state["lang"]) == ("flight-delay", "v2", "24h", "zh")
+    assert (state["feature"], state["live"]) == ("temp", False)
+
+
+def test_unknown_filters_in_the_url_fall_back(world: World, open_page: Open) -> None:
+    app = open_page("drift", version="v9", range="5 minutes", lang="xx", feature="nothing")
+    assert healthy(app)
+    assert app.session_state["version"] == "all"
+    assert app.session_state["range"] == "7d"
+    assert app.session_state["lang"] == "en"
+    assert app.session_state["feature"] == "dep_delay"
+
+
+def test_names_with_markup_are_shown_as_they_are(world: World, open_page: Open) -> None:
+    app = open_page("drift", feature="rare:material/home:")
+    titles = [one.value for one in app.markdown if "reference and now" in one.value]
+    assert titles and ":material/home" not in titles[0]
+    assert plain("rare:material/home:") in titles[0]
+
+
+def test_drift_says_in_words_what_the_chart_shows(world: World, open_page: Open) -> None:
+    text = shown(open_page("drift", feature="temp"))
+    assert "3 of 12 features drifted" in text
+    assert "It is missing in 13.1% of events, 1% in the reference." in text
+
+
+def test_acknowledging_reaches_the_server_and_the_card(world: World, open_page: Open) -> None:
+    app = open_page("alerts")
+    app.text_input(key="your_name").set_value("Mei").run()
+    app.button(key="ack_list_a1").click().run()
+    assert healthy(app)
+    assert next(one for one in world.alert_list if one["id"] == "a1")["acknowledged_by"] == "Mei"
+    assert not any(button.key == "ack_list_a1" for button in app.button)
+    assert "acknowledged by Mei" in shown(app)
+
+
+def test_ending_a_silence_reaches_the_server(world: World, open_page: Open) -> None:
+    app = open_page("overview")
+    app.button(key="unsil_overview_a3").click().run()
+    assert healthy(app)
+    assert next(one for one in world.alert_list if one["id"] == "a3")["silenced_until"] is None
+
+
+def test_action_on_a_vanished_alert_is_a_message(world: World, open_page: Open) -> None:
+    app = open_page("alerts")
+    world.alert_list = [one for one in world.alert_list if one["id"] != "a1"]
+    app.button(key="ack_list_a1").click().run()
+    assert healthy(app)
+    assert any("a1" in toast.value for toast in app.toast)
+
+
+def test_state_filter_is_kept_in_the_url(world: World, open_page: Open) -> None:
+    app = open_page("alerts", state="resolved")
+    assert app.session_state["state"] == "resolved"
+    assert "resolved" in shown(app) and "Acknowledge" not in [button.label for button in app.button]
+
+
+def test_fault_in_a_page_shows_a_number_and_logs_the_reason(
+    world: World, open_page: Open, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: object) -> dict[str, object]:
+        raise ZeroDivisionError("secret detail")
+
+    monkeypatch.setattr(reader, "drift", broken)
+    app = open_page("drift")
+    assert not app.exception
+    assert "secret" not in shown(app)
+    number = app.error[0].value.split("**")[1]
+    assert number in caplog.text and "secret detail" in caplog.text

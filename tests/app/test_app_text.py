@@ -1,0 +1,216 @@
+"""Sentences: complete in both languages, the same places in both, and none outside the table."""
+
+import ast
+import re
+import string
+from pathlib import Path
+
+import pytest
+
+from app import figures, text
+from app.sentences import SENTENCES
+from app.sentences.pages import PAGES
+from app.sentences.words import WORDS
+
+APP = Path(__file__).parents[2] / "app"
+FILES = sorted(APP.rglob("*.py"))
+SAYING = {"t", "raw", "say", "known"}
+SAME_IN_BOTH = {"chart.band", "drift.csv", "stat.psi"}
+# what Streamlit shows to people, and the arguments that are shown
+DISPLAY = {
+    "badge", "button", "caption", "checkbox", "code", "download_button", "error", "expander", "header", "info",
+    "markdown",
+    "menu_button", "metric", "page_link", "popover", "segmented_control", "selectbox", "subheader", "success", "text",
+    "text_input", "title", "toast", "toggle", "warning", "write", "card", "tile", "NumberColumn", "TextColumn",
+    "ProgressColumn", "AreaChartColumn",
+}  # fmt: skip
+SHOWN_ARGUMENTS = {"label", "help", "placeholder", "body", "value", "delta", "note", "tip", "caption", "title", "alt"}
+SHOWN_POSITIONS = {"card": (1, 2), "tile": (0, 1), "page_link": ()}  # of all others, the first
+NOT_A_SENTENCE = re.compile(r"p\d\d|[^A-Za-z]*")  # percentile names, marks
+
+
+def places(sentence: str) -> set[str]:
+    return {name for _, name, _, _ in string.Formatter().parse(sentence) if name}
+
+
+@pytest.mark.parametrize("key", SENTENCES)
+def test_sentence_exists_in_both_languages_with_the_same_places(key: str) -> None:
+    english, chinese = SENTENCES[key]
+    assert english.strip() and chinese.strip()
+    assert places(english) == places(chinese)
+    assert english != chinese or key in SAME_IN_BOTH
+    assert key in SAME_IN_BOTH or re.search(r"[\u4e00-\u9fff；、。（]", chinese), "not translated"
+
+
+def test_no_key_is_defined_twice() -> None:
+    assert not WORDS.keys() & PAGES.keys()
+    for table in ("words", "pages"):
+        keys = re.findall(r'^    "([a-z_.0-9]+)": \(', (APP / "sentences" / f"{table}.py").read_text(), re.MULTILINE)
+        assert len(keys) == len(set(keys))
+
+
+def test_every_key_that_code_says_is_in_the_table_and_every_key_is_said() -> None:
+    exact: set[str] = set()
+    patterns: list[str] = []
+    for path in FILES:
+        if path.parent.name == "sentences":
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                exact.add(node.value)
+            if isinstance(node, ast.JoinedStr):
+                patterns.append(
+                    "".join(re.escape(p.value) if isinstance(p, ast.Constant) else r"[a-z_0-9]+" for p in node.values)
+                )
+            if isinstance(node, ast.BinOp) and isinstance(node.left, ast.Constant) and isinstance(node.left.value, str):
+                patterns.append(re.escape(node.left.value) + r"[a-z_0-9]+")
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") in SAYING and node.args:
+                first = node.args[1] if getattr(node.func, "id", "") == "say" else node.args[0]
+                if isinstance(first, ast.Constant) and getattr(node.func, "id", "") != "known":
+                    assert first.value in SENTENCES, f"{path.name}: {first.value}"
+    unsaid = [key for key in SENTENCES if key not in exact and not any(re.fullmatch(p, key) for p in patterns)]
+    assert not unsaid
+
+
+def _literals(node: ast.expr) -> list[str]:
+    """The letters a viewer would read in an argument; markup, calls and filled-in values aside."""
+    if isinstance(node, ast.Constant):
+        return [node.value] if isinstance(node.value, str) else []
+    if isinstance(node, ast.JoinedStr):
+        return [part.value for part in node.values if isinstance(part, ast.Constant)]
+    if isinstance(node, ast.BinOp):
+        return _literals(node.left) + _literals(node.right)
+    if isinstance(node, ast.IfExp):
+        return _literals(node.body) + _literals(node.orelse)
+    return []
+
+
+def _spoken(literal: str) -> str:
+    """A literal without Streamlit's markup (icons, colours, entities)."""
+    return re.sub(r":material/\w+:|:\w+(-badge)?\[|:small\[|&\w+;|\\.", "", literal)
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if p.parent.name != "sentences"], ids=lambda p: p.stem)
+def test_no_sentence_is_written_in_code(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if not isinstance(node, ast.Call):
+            continue
+        name = getattr(node.func, "attr", "")
+        owner = getattr(getattr(node.func, "value", None), "id", getattr(getattr(node.func, "value", None), "attr", ""))
+        if name not in DISPLAY or (owner == "cards" and name not in SHOWN_POSITIONS):
+            continue
+        positions = SHOWN_POSITIONS.get(name, (0,))
+        arguments = [one for i, one in enumerate(node.args) if i in positions]
+        arguments += [k.value for k in node.keywords if k.arg in SHOWN_ARGUMENTS]
+        for literal in (one for argument in arguments for one in _literals(argument)):
+            assert NOT_A_SENTENCE.fullmatch(_spoken(literal)), f"{path.name}:{node.lineno} shows {literal!r}"
+
+
+@pytest.mark.parametrize(
+    ("name", "never"),
+    [
+        ("a_*b*_$x$", r"(?<!\\)[*_$]"),
+        (":material/home: :red[x] :smile:", r":(?=[a-z])"),
+        ("<img src=x> [a](http://b)", r"(?<!\\)[<\[]|://"),
+        ("two\n\n# lines", r"\n|(?<!\\)#"),
+        ("www.example.org me@example.org", r"www\.|@e"),
+    ],
+)
+def test_names_cannot_act_as_markup(name: str, never: str) -> None:
+    assert not re.search(never, text.plain(name))
+
+
+def test_values_of_a_sentence_are_escaped_but_not_the_sentence() -> None:
+    assert text.t("drift.worst", name="*x*", statistic="PSI", value="0.54", limit="0.20") == (
+        r"Most harm comes from **\*x\***: PSI 0.54, limit 0.20."
+    )
+
+
+def test_clock_times_are_not_touched_by_escaping() -> None:
+    assert text.plain("20 Nov 11:40") == "20 Nov 11:40"
+
+
+BREACH = {"statistic": "psi", "column": "temp", "verdict": "breach"}
+
+
+@pytest.mark.parametrize(
+    ("finding", "english", "chinese"),
+    [
+        (BREACH, "temp drifted", "temp 漂移"),
+        (BREACH | {"column": "prediction"}, "the predictions drifted", "預測分布漂移"),
+        (BREACH | {"verdict": "warn"}, "temp is moving", "temp 開始變動"),
+        ({"statistic": "latency_p95", "column": "latency_ms", "verdict": "breach"}, "p95 latency is over its limit",
+         "p95 延遲超過上限"),
+        ({"statistic": "volume", "verdict": "breach", "direction": "below"}, "traffic is under its limit",
+         "流量低於下限"),
+        ({"statistic": "missing_rate", "column": "age", "verdict": "breach"}, "age: too many missing values",
+         "age 缺值過多"),
+        ({"statistic": "made_up", "column": "age", "verdict": "breach"}, "made up of age is over its limit",
+         "age 的made up超過上限"),
+        (BREACH | {"verdict": "insufficient", "n": 37, "minimum": 200},
+         "PSI of temp cannot be judged: needs 200 events, has 37", "無法判斷temp 的PSI：需要 200 筆，目前 37 筆"),
+        (BREACH | {"verdict": "no_data"}, "no data for PSI of temp", "temp 的PSI沒有資料"),
+    ],
+)  # fmt: skip
+def test_finding_is_a_sentence_in_both_languages(finding: dict, english: str, chinese: str, monkeypatch) -> None:
+    monkeypatch.setattr(text, "_viewer", [lambda: "en"])
+    assert text.finding(finding) == english
+    monkeypatch.setattr(text, "_viewer", [lambda: "zh"])
+    assert text.finding(finding) == chinese
+
+
+def test_summary_gathers_drifted_features_and_counts_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text, "_viewer", [lambda: "en"])
+    rate = {"statistic": "error_rate", "verdict": "breach"}
+    late = {"statistic": "latency_p95", "verdict": "breach"}
+    drifted = [BREACH | {"column": name} for name in ("a", "b", "c", "d")]
+    assert text.summary(drifted[:2]) == "a and b drifted."
+    assert text.summary([rate, *drifted]) == "Error rate is over its limit; a, b and 2 more features drifted."
+    assert (
+        text.summary([late, rate, *drifted])
+        == "p95 latency is over its limit; error rate is over its limit; and 1 more."
+    )
+
+
+@pytest.mark.parametrize(
+    ("seconds", "english"),
+    [(None, "—"), (0.8, "0.8 s"), (4, "4 s"), (89, "89 s"), (90, "1.5 min"), (3600, "1 h"), (86_400, "24 h"),
+    (165_600, "46 h"),
+     (300_000, "3 days")],
+)  # fmt: skip
+def test_duration(seconds: float | None, english: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text, "_viewer", [lambda: "en"])
+    assert figures.duration(seconds) == english
+
+
+@pytest.mark.parametrize(
+    ("shown", "expected"),
+    [
+        (figures.percent(0.0067), "0.67%"), (figures.percent(0.02), "2%"), (figures.percent(0.1316), "13.2%"),
+        (figures.percent(0), "0%"), (figures.percent(None), "—"), (figures.compact(95_123), "95k"),
+        (figures.compact(1_240_000), "1.2M"), (figures.compact(37), "37"), (figures.milliseconds(35.12), "35 ms"),
+        (figures.milliseconds(3.14), "3.1 ms"), (figures.milliseconds(12_500), "12.5 s"), (figures.score(0.2), "0.20"),
+        (figures.number(12.7), "12.7"), (figures.number(0.5412), "0.541"), (figures.number(1234.5), "1,234"),
+        (figures.measured(0.05, "missing_rate", None), "5%"), (figures.measured(60, "latency_p95", "ms"), "60 ms"),
+        (figures.measured(0.54, "psi", "nats"), "0.54"), (figures.measured(None, "psi", "nats"), "—"),
+    ],
+)  # fmt: skip
+def test_number(shown: str, expected: str) -> None:
+    assert shown == expected
+
+
+def test_limit_on_an_increase_is_shown_as_the_value_it_allows() -> None:
+    found = {"statistic": "wrong_share", "unit": "share", "limit": 0.05, "compare": "increase", "reference_value": 0.19}
+    assert figures.limit_of(found) == "24%"
+    assert figures.limit_of(found | {"reference_value": None}) == "+5%"
+    assert figures.limit_of(found | {"compare": "value"}) == "5%"
+
+
+def test_times_are_on_the_viewers_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text, "_viewer", [lambda: "en"])
+    taipei = figures.zone("Asia/Taipei")
+    assert figures.at("2020-11-20T17:40:00Z", taipei) == "21 Nov 2020 01:40"
+    monkeypatch.setattr(text, "_viewer", [lambda: "zh"])
+    assert figures.at("2020-11-20T17:40:00Z", taipei) == "2020/11/21 01:40"
+    assert figures.at(None, taipei) == figures.at("not a time", taipei) == "—"
+    assert str(figures.zone("Not/AZone")) == str(figures.zone(None)) == "UTC"
