@@ -155,9 +155,12 @@ class Collector:
         chunk = source_for(media_type).read_bytes(body)
         taken = _Taken("events", chunk.table.num_rows + len(chunk.refusals), list(chunk.refusals))
         for name, part, first in by_model(chunk.table, model, chunk.first_line):
-            self._check_new_model(name, taken.schemas)
             schema = self.schemas.get(name) or ModelSchema(name)
-            taken.shaped(schema, from_table(part, schema, now, bounds, first, options.get("features")))
+            try:
+                self._check_new_model(name, taken)
+                taken.shaped(schema, from_table(part, schema, now, bounds, first))
+            except Refused as reason:
+                taken.refusals += [Refusal(first + i, None, str(reason), model=name) for i in range(part.num_rows)]
         return taken
 
     def _event_lines(
@@ -200,7 +203,7 @@ class Collector:
             if model is not None and isinstance(raw, dict):
                 raw.setdefault("model", model)
             event = parse_event(raw, now, bounds)
-            self._check_new_model(event.model, taken.schemas)
+            self._check_new_model(event.model, taken)
             return event
         except Refused as reason:
             taken.refusals.append(refusal(number, raw, str(reason), line))
@@ -220,10 +223,15 @@ class Collector:
                 return
             taken.shaped(schema, from_events(part.parsed, grown))
 
-    def _check_new_model(self, name: str, coming: dict[str, ModelSchema]) -> None:
-        known = len(self.schemas.keys() | coming.keys())
-        if name not in self.schemas and name not in coming and known >= self.max_models:
+    def _check_new_model(self, name: str, taken: "_Taken") -> None:
+        if name in self.schemas or name in taken.new_models:
+            return
+        if len(name) > MAX_NAME:
+            raise Refused(f"model name {name[:40]!r} has more than {MAX_NAME} characters")
+        known = len(self.schemas) + len(taken.new_models)
+        if known >= self.max_models:
             raise Refused(f"there are {known} models already; raise limits.max_models to add {name[:40]!r}")
+        taken.new_models.add(name)
 
     # -- labels ---------------------------------------------------------------------------------------------------
 
@@ -234,10 +242,20 @@ class Collector:
         chunk = source_for(media_type).read_bytes(body)
         taken = _Taken("labels", chunk.table.num_rows + len(chunk.refusals), list(chunk.refusals))
         for name, part, first in by_model(chunk.table, model, chunk.first_line):
+            try:
+                self._check_new_model(name, taken)
+            except Refused as reason:
+                taken.refusals += [Refusal(first + i, None, str(reason), model=name) for i in range(part.num_rows)]
+                continue
+            self._announce(name, taken)
             table, refused = labels_from_table(part, name, now, self.bounds, first)
             taken.refusals += refused
             taken.labels(name, table)
         return taken
+
+    def _announce(self, name: str, taken: "_Taken") -> None:
+        if name not in self.schemas:
+            taken.schemas[name] = ModelSchema(name)
 
     def _label_lines(self, lines: Iterable[tuple[int, bytes]], now: datetime, model: str | None) -> "_Taken":
         taken = _Taken("labels")
@@ -250,10 +268,12 @@ class Collector:
                 if model is not None and isinstance(raw, dict):
                     raw.setdefault("model", model)
                 label = parse_label(raw, now, self.bounds)
+                self._check_new_model(label.model, taken)
                 found.setdefault(label.model, []).append(label)
             except Refused as reason:
                 taken.refusals.append(refusal(number, raw, str(reason), line))
         for name, labels in found.items():
+            self._announce(name, taken)
             table = pa.table(
                 {
                     "event_id": [x.event_id for x in labels],
@@ -275,6 +295,7 @@ class _Taken:
     accepted: int = 0
     frames: list[tuple[dict[str, Any], bytes]] = field(default_factory=list)
     schemas: dict[str, ModelSchema] = field(default_factory=dict)
+    new_models: set[str] = field(default_factory=set)
 
     def shaped(self, before: ModelSchema, shaped: Shaped) -> None:
         """Add rows in columns, and their schema if it grew."""

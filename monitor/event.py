@@ -131,7 +131,7 @@ def time_of(raw: Mapping[str, Any], now: datetime, bounds: TimeBounds) -> dateti
 def parse_time(text: str) -> datetime:
     """RFC 3339 text with offset as aware UTC. Raises Refused."""
     try:
-        ts = datetime.fromisoformat(text)
+        ts = datetime.fromisoformat(text.upper())  # RFC 3339 allows t and z
         if ts.tzinfo is not None:
             return ts.astimezone(UTC)
     except (ValueError, OverflowError):

@@ -100,7 +100,7 @@ def _thoroughly(frames: Sequence[Frame], store: Store, folder: Path, now: dateti
             row = [[model, refusal.line, refusal.event_id, refusal.reason, refusal.raw]]
             late = _quarantine(row, "events", now)
             batch.refused = late if batch.refused is None else pa.concat_tables([batch.refused, late])
-            batch.accounting.append((model, "events", _hour(now), 0, 1))
+            _account(batch, model, "events", now, 0, refused=1)
         path.unlink()
     batch.lines = {}
     return batch
@@ -121,7 +121,8 @@ def _parse(lines: Iterable[bytes]) -> tuple[list[tuple[int, Event]], list[Refusa
 
 
 def _account(batch: Batch, model: str, kind: str, at: datetime, rows: int, refused: int = 0) -> None:
-    batch.accounting.append((model, kind, _hour(at), rows, refused))
+    came, no = batch.accounting.get((model, kind, _hour(at)), (0, 0))
+    batch.accounting[model, kind, _hour(at)] = (came + rows, no + refused)
 
 
 def _hour(at: datetime) -> datetime:

@@ -1,7 +1,7 @@
 """What was acknowledged: append-only, checksummed, synced segments that the loader reads and that outlive a crash.
 
-A segment is a file `NNNNNNNN.spool` of frames. A frame is one line of JSON (the header: kind, rows, bytes, crc and what
-the writer adds) and `bytes` bytes of payload. A position is (segment, offset): everything before it has been read.
+A segment is a file `NNNNNNNN.spool` of frames. A frame is one line (a checksum, then the header as JSON: bytes, crc and
+what the writer adds) and `bytes` bytes of payload, whose checksum is `crc`. A position is (segment, offset): everything before it has been read.
 """
 
 import json
@@ -72,7 +72,8 @@ class Spool:
 
     def append(self, header: dict[str, Any], payload: bytes) -> "Future[None]":
         """Write one frame; the future is done when it is on disk. Raises Overloaded when the spool or the disk is full."""
-        head = json.dumps({**header, "bytes": len(payload), "crc": zlib.crc32(payload)}).encode() + b"\n"
+        about = json.dumps({**header, "bytes": len(payload), "crc": zlib.crc32(payload)}).encode()
+        head = b"%08x %s\n" % (zlib.crc32(about), about)
         size = len(head) + len(payload)
         done: Future[None] = Future()
         with self._lock:
@@ -234,12 +235,11 @@ class _Close(Future[None]):
 
 
 def _header(line: bytes) -> dict[str, Any] | None:
-    try:
-        header = json.loads(line)
-    except ValueError:
+    checksum, _, about = line.rstrip(b"\n").partition(b" ")
+    if not line.endswith(b"\n") or checksum != b"%08x" % zlib.crc32(about):
         return None
-    whole = isinstance(header, dict) and isinstance(header.get("bytes"), int) and isinstance(header.get("crc"), int)
-    return header if whole and line.endswith(b"\n") else None
+    header: dict[str, Any] = json.loads(about)
+    return header
 
 
 def _write(fd: int, *parts: bytes) -> None:

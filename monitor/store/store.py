@@ -46,9 +46,7 @@ class Batch:
     tables: dict[str, list[pa.Table]] = field(default_factory=dict)
     labels: dict[str, pa.Table] = field(default_factory=dict)
     refused: pa.Table | None = None
-    accounting: list[tuple[str, str, datetime, int, int]] = field(
-        default_factory=list
-    )  # model, kind, hour, received, refused
+    accounting: dict[tuple[str, str, datetime], tuple[int, int]] = field(default_factory=dict)  # came, refused
     keys: list[tuple[str, str, str, datetime]] = field(default_factory=list)  # key, body hash, answer, at
 
 
@@ -61,6 +59,13 @@ class Loaded:
     labels: int = 0
     rows: int = 0  # received with it: stored, duplicate and refused
     earliest: dict[str, datetime] = field(default_factory=dict)  # by model, of the rows whose profiles changed
+
+
+def _insert(con: duckdb.DuckDBPyConnection, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Rows of plain values in one statement: one for each row costs as much as loading hundreds of events."""
+    if rows:
+        columns = [list(column) for column in zip(*rows, strict=True)]
+        con.execute(f"INSERT INTO {table} SELECT {', '.join(['unnest(?)'] * len(columns))}", columns)
 
 
 class Store:
@@ -169,6 +174,7 @@ class Store:
             models, waiting = dict(self._models), set(self._labels_waiting)
             total, duplicates, labels = 0, 0, 0
             earliest: dict[str, datetime] = {}
+            outcome: dict[tuple[str, str], tuple[int, int]] = {}
             with transaction(self._con):
                 for name, schema in batch.schemas.items():
                     models[name] = self._grow(models.get(name), schema, now)
@@ -177,7 +183,7 @@ class Store:
                     staged = events.stage(self._con, model, batch.lines.get(name), batch.tables.get(name, []))
                     fresh = events.keep_new(self._con, model)
                     total, duplicates = total + fresh, duplicates + staged - fresh
-                    self._count(name, "events", now, stored=fresh, duplicate=staged - fresh)
+                    outcome[name, "events"] = (fresh, staged - fresh)
                     if fresh:
                         self._note_earliest(earliest, name, "fresh")
                         self._profiler.add_loaded(
@@ -186,17 +192,17 @@ class Store:
                 for name, table in batch.labels.items():
                     models.setdefault(name, self._grow(models.get(name), ModelSchema(name), now))
                     labels += self._insert_labels(models[name], table)
-                    self._count(name, "labels", now, stored=table.num_rows)
+                    outcome[name, "labels"] = (table.num_rows, 0)
                     waiting.add(name)
                 for name in waiting & (batch.lines.keys() | batch.tables.keys() | batch.labels.keys()):
                     if self._profiler.join_labels(models[name], self.settings(name).segments):
                         self._note_earliest(earliest, name, "matched")
                     if not self._has_waiting(models[name]):
                         waiting.discard(name)
-                self._ledger(batch)
+                self._ledger(batch, outcome, now)
             self._models, self._labels_waiting = models, waiting
             self._parts += 1
-            return Loaded(total, duplicates, labels, sum(a[3] for a in batch.accounting), earliest)
+            return Loaded(total, duplicates, labels, sum(came for came, _ in batch.accounting.values()), earliest)
 
     def _note_earliest(self, earliest: dict[str, datetime], name: str, rows: str) -> None:
         (first,) = self._con.execute(f"SELECT min(ts) FROM {rows}").fetchall()[0]
@@ -226,32 +232,18 @@ class Store:
     def _has_waiting(self, model: Model) -> bool:
         return bool(self._con.execute(f"SELECT count(*) FROM {model.labels} WHERE NOT joined").fetchall()[0][0])
 
-    def _count(
-        self,
-        model: str,
-        kind: str,
-        now: datetime,
-        received: int = 0,
-        stored: int = 0,
-        duplicate: int = 0,
-        refused: int = 0,
-    ) -> None:
-        hour = now.replace(minute=0, second=0, microsecond=0)
-        self._con.execute(
-            "INSERT INTO accounting VALUES (?, ?, ?, ?, ?, ?, ?)",
-            [model, kind, hour, received, stored, duplicate, refused],
-        )
-
-    def _ledger(self, batch: Batch) -> None:
+    def _ledger(self, batch: Batch, outcome: Mapping[tuple[str, str], tuple[int, int]], now: datetime) -> None:
+        """Account for the batch: what came (by hour of receipt), what became of it, the keys, and the position."""
         con = self._con
-        for model, kind, hour, received, refused in batch.accounting:
-            self._count(model, kind, hour, received=received, refused=refused)
+        hour = now.replace(minute=0, second=0, microsecond=0)
+        rows = [(m, k, h, came, 0, 0, refused) for (m, k, h), (came, refused) in batch.accounting.items()]
+        rows += [(m, k, hour, 0, kept, again, 0) for (m, k), (kept, again) in outcome.items()]
+        _insert(con, "accounting", rows)
+        _insert(con, "idempotency", batch.keys)
         if batch.refused is not None and batch.refused.num_rows:
             con.register("refused_rows", batch.refused)
             con.execute("INSERT INTO quarantine BY NAME SELECT * FROM refused_rows")
             con.unregister("refused_rows")
-        for row in batch.keys:
-            con.execute("INSERT INTO idempotency VALUES (?, ?, ?, ?)", list(row))
         con.execute('UPDATE spool_position SET segment = ?, "offset" = ?', list(batch.end))
 
     # -- reference ------------------------------------------------------------------------------------------------

@@ -1,0 +1,114 @@
+"""The spool: what was synced is read back whole, what is torn is reported, nothing grows for ever."""
+
+import os
+import random
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from monitor.errors import Overloaded
+from monitor.spool import Position, Spool
+
+START = Position(0, 0)
+
+
+def payloads(spool: Spool, start: Position = START) -> list[bytes]:
+    return [frame.payload for frame in spool.frames(start)]
+
+
+def test_frames_come_back_in_order_after_they_are_synced(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    for i in range(100):
+        spool.append({"kind": "x", "i": i}, b"p%d\nq" % i).result(10)
+    assert payloads(spool) == [b"p%d\nq" % i for i in range(100)]
+    assert [f.header["i"] for f in spool.frames(START)] == list(range(100))
+    spool.close()
+
+
+def test_reading_goes_on_after_a_position(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    for i in range(10):
+        spool.append({}, bytes([i])).result(10)
+    fourth = list(spool.frames(START))[3]
+    assert payloads(spool, fourth.end) == [bytes([i]) for i in range(4, 10)]
+    spool.close()
+
+
+def test_a_new_process_reads_what_the_last_one_left(tmp_path: Path) -> None:
+    first = Spool(tmp_path)
+    first.append({}, b"a").result(10)
+    first.close()
+    second = Spool(tmp_path)
+    second.append({}, b"b").result(10)
+    assert payloads(second) == [b"a", b"b"]
+    second.close()
+
+
+def test_many_threads_lose_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("monitor.spool.SEGMENT_BYTES", 5000)  # so that segments change under the syncs
+    spool = Spool(tmp_path)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda i: spool.append({}, b"%05d" % i * 20).result(30), range(800)))
+    assert len(spool.segments()) > 5
+    assert sorted(payloads(spool)) == [b"%05d" % i * 20 for i in range(800)]
+    spool.close()
+
+
+def test_released_segments_are_deleted_and_the_rest_stays(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    spool.append({}, b"a").result(10)
+    spool.roll()
+    spool.append({}, b"b").result(10)
+    position = list(spool.frames(START))[0].end
+    spool.release(position)
+    assert payloads(spool) == [b"a", b"b"]  # the position is inside the first segment
+    spool.release(list(spool.frames(START))[1].end)
+    assert payloads(spool) == [b"b"]
+    spool.close()
+
+
+def test_a_full_spool_says_when_to_come_again(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, capacity=1000)
+    spool.append({}, b"x" * 800)
+    with pytest.raises(Overloaded, match="spool is full") as refused:
+        spool.append({}, b"x" * 800)
+    assert refused.value.retry_after > 0
+    spool.close()
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_torn_and_flipped_bytes_lose_no_frame_before_them_and_are_reported(tmp_path: Path, seed: int) -> None:
+    rng = random.Random(seed)
+    spool = Spool(tmp_path)
+    sizes = [rng.randrange(0, 300) for _ in range(20)]
+    for i, size in enumerate(sizes):
+        spool.append({"i": i}, rng.randbytes(size)).result(10)
+    ends = [frame.end.offset for frame in spool.frames(START)]
+    segment = spool.synced.segment
+    spool.close()
+    path = tmp_path / f"{segment:08d}.spool"
+    data = bytearray(path.read_bytes())
+    at = rng.randrange(len(data))
+    if seed % 2:
+        del data[at:]
+    else:
+        data[at] ^= 1 << rng.randrange(8)
+    path.write_bytes(data)
+    again = Spool(tmp_path)
+    again.append({"i": 99}, b"later").result(10)
+    read = [frame.header["i"] for frame in again.frames(START)]
+    whole = [i for i, end in enumerate(ends) if end <= at]
+    assert read[-1] == 99
+    assert read[: len(whole)] == whole
+    if len(read) - 1 < len(sizes) and not (seed % 2 and at in [0, *ends]):
+        assert again.damage
+        assert again.damage[0].segment == segment
+    again.close()
+
+
+def test_files_are_for_the_owner_only(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    mode = os.stat(tmp_path / f"{spool.synced.segment:08d}.spool").st_mode & 0o777
+    assert mode == 0o600
+    spool.close()
