@@ -1,6 +1,7 @@
 """Profiles into the store: which columns are measured, over which segments; labels joined; rebuild from raw rows."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 
 import duckdb
 import pyarrow as pa
@@ -203,24 +204,23 @@ class _registered:
         self.con.unregister("profiled_rows")
 
 
-def compact(con: duckdb.DuckDBPyConnection) -> None:
-    """Add up the parts that many small loads left behind; what is read stays the same."""
-    bins = 'model, segment, version, "column", bucket, layout'
+def compact(con: duckdb.DuckDBPyConnection, since: datetime) -> None:
+    """Add up the parts that many small loads left in the buckets from `since` on; what is read stays the same."""
+    keys = 'model, segment, version, "column", bucket, layout'
+    additive = 'sum("rows")::BIGINT AS "rows", sum(missing)::BIGINT, sum(invalid)::BIGINT, sum("sum"), sum(sum_sq), min("min"), max("max")'
+    for table, columns, left in (
+        ("profile_bins", f"{keys}, bin, sum(n)::BIGINT AS n", "sum(n) <> 0"),
+        ("profile_moments", f"{keys}, {additive}", 'sum("rows") <> 0'),
+    ):
+        con.execute(
+            f"CREATE OR REPLACE TEMP TABLE summed AS SELECT {columns} FROM {table} WHERE bucket >= ? GROUP BY ALL HAVING {left}", [since]
+        )
+        con.execute(f"DELETE FROM {table} WHERE bucket >= ?", [since])
+        con.execute(f'INSERT INTO {table} SELECT * FROM summed ORDER BY bucket, model, segment, "column"')
     con.execute(
-        f"CREATE OR REPLACE TEMP TABLE summed AS SELECT {bins}, bin, sum(n)::BIGINT AS n FROM profile_bins GROUP BY ALL HAVING sum(n) <> 0"
-    )
-    con.execute("DELETE FROM profile_bins")
-    con.execute('INSERT INTO profile_bins SELECT * FROM summed ORDER BY bucket, model, segment, "column"')
-    con.execute(
-        f'CREATE OR REPLACE TEMP TABLE summed AS SELECT {bins}, sum("rows")::BIGINT, sum(missing)::BIGINT, sum(invalid)::BIGINT, '
-        'sum("sum"), sum(sum_sq), min("min"), max("max") FROM profile_moments GROUP BY ALL HAVING sum("rows") <> 0'
-    )
-    con.execute("DELETE FROM profile_moments")
-    con.execute('INSERT INTO profile_moments SELECT * FROM summed ORDER BY bucket, model, segment, "column"')
-    con.execute("DROP TABLE summed")
-    con.execute(
-        'CREATE OR REPLACE TEMP TABLE summed AS SELECT model, version, "column", "value", sum(n)::BIGINT AS n, min(first_seen) AS first_seen '
-        'FROM new_values GROUP BY ALL QUALIFY row_number() OVER (PARTITION BY model, "column" ORDER BY n DESC, "value") <= 1000'
+        'CREATE OR REPLACE TEMP TABLE summed AS SELECT * FROM (SELECT model, version, "column", "value", sum(n)::BIGINT AS n, '
+        "min(first_seen) AS first_seen FROM new_values GROUP BY ALL) "
+        f'QUALIFY row_number() OVER (PARTITION BY model, "column" ORDER BY n DESC, "value") <= {engine.MAX_NEW_VALUES}'
     )
     con.execute("DELETE FROM new_values")
     con.execute("INSERT INTO new_values SELECT * FROM summed")

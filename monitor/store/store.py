@@ -25,7 +25,7 @@ from monitor.store.reference import Reference
 
 PROVISIONAL_ROWS = 1000
 PROVISIONAL_CAP = 20_000
-COMPACT_PARTS = 400_000
+COMPACT_AFTER = 300  # loads
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,8 @@ class Store:
         self._profiler = Profiler(self._con)
         self._models = self._read_models()
         self._layouts = {name: reference.read_layouts(self._con, m) for name, m in self._models.items()}
-        self._parts = 0
+        self._parts = 0  # loads since profiles were compacted, and the earliest bucket they touched
+        self._touched: datetime | None = None
         self._reference_cache: dict[str, dict[str, Profile]] = {}
         self._labels_waiting = set(self._models)
 
@@ -202,6 +203,7 @@ class Store:
                 self._ledger(batch, outcome, now)
             self._models, self._labels_waiting = models, waiting
             self._parts += 1
+            self._touched = min([*earliest.values(), *([self._touched] if self._touched else [])], default=None)
             return Loaded(total, duplicates, labels, sum(came for came, _ in batch.accounting.values()), earliest)
 
     def _note_earliest(self, earliest: dict[str, datetime], name: str, rows: str) -> None:
@@ -395,11 +397,10 @@ class Store:
     def maintain(self) -> bool:
         """Compact profiles when many small loads have come, and write the file's log back; False when that must wait."""
         with self._lock:
-            parts = self._con.execute("SELECT count(*) FROM profile_moments").fetchall()[0][0] if self._parts else 0
-            if self._parts > 300 and parts:
+            if self._parts > COMPACT_AFTER and self._touched is not None:
                 with transaction(self._con):
-                    compact(self._con)
-                self._parts = 0
+                    compact(self._con, self._touched.replace(minute=0, second=0, microsecond=0))
+                self._parts, self._touched = 0, None
             try:
                 self._con.execute("CHECKPOINT")
             except duckdb.TransactionException:

@@ -1,0 +1,341 @@
+"""Spool to store: exactly once, profiles equal to a rebuild after any mix, crashes survived."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import httpx
+import numpy as np
+import pytest
+from events import NDJSON, NOW, event, lines
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from monitor.config import Config, ModelConfig
+from monitor.deck import Deck
+from monitor.errors import StorageError
+from monitor.profile import Profile
+from monitor.store.database import transaction
+
+NIGHTLY = bool(os.environ.get("DRIFTDECK_NIGHTLY"))
+
+
+def snapshot(deck: Deck, model: str = "m") -> dict[tuple[str, str, int], Profile]:
+    """Every stored profile of a model by segment, column and hour."""
+    start = NOW.replace(tzinfo=None) - timedelta(days=10)
+    found = {}
+    segments = [s for (s,) in deck.store.query("SELECT DISTINCT segment FROM profile_moments")] or [""]
+    for segment in segments:
+        read = deck.store.profiles(model, start, start + timedelta(days=11), timedelta(hours=1), None, segment)
+        found.update({(segment, c, i): p for c, profiles in read.items() for i, p in enumerate(profiles) if p.rows})
+    return found
+
+
+def assert_equal(a: dict[Any, Profile], b: dict[Any, Profile]) -> None:
+    assert a.keys() == b.keys()
+    for key, p in a.items():
+        q = b[key]
+        assert (p.counts == q.counts).all(), key
+        assert (p.rows, p.missing, p.invalid) == (q.rows, q.missing, q.invalid), key
+        np.testing.assert_allclose([p.sum, p.sum_sq], [q.sum, q.sum_sq], rtol=1e-9, atol=1e-9, err_msg=str(key))
+        np.testing.assert_equal([p.min, p.max], [q.min, q.max])
+
+
+def send(deck: Deck, *events: dict[str, Any], key: str | None = None) -> None:
+    deck.collector.events(lines(*events), NDJSON, key).durable.result(10)
+
+
+def label(deck: Deck, *labels: dict[str, Any]) -> None:
+    deck.collector.labels(lines(*labels), NDJSON).durable.result(10)
+
+
+class Mix(RuleBasedStateMachine):
+    """Any mix of new, late, repeated and refused events, labels before and after, corrected; references set at any time."""
+
+    @initialize()
+    def begin(self) -> None:
+        import tempfile
+
+        self.folder = tempfile.TemporaryDirectory()
+        config = Config(models={"m": ModelConfig(segments=("country",))})
+        self.deck = Deck(Path(self.folder.name), config)
+        self.deck.start(background=False)
+        self.sent: set[str] = set()
+        self.clock = 0
+
+    @rule(first=st.integers(0, 60), n=st.integers(1, 20), kind=st.sampled_from(["plain", "odd", "missing", "string", "bad"]))
+    def events(self, first: int, n: int, kind: str) -> None:
+        changes: dict[str, Any] = {
+            "plain": {},
+            "odd": {"features": {"age": "x", "country": "d", "new": 1.5}, "latency_ms": None},
+            "missing": {"features": {}, "prediction": None},
+            "string": {"features": {"age": float("nan"), "country": None, "premium": True}, "status": 503},
+            "bad": {"ts": "1999-01-01T00:00:00Z"},
+        }[kind]
+        # the content belongs to the id: the first one stored for an id counts
+        fresh = [i for i in range(first, first + n) if kind == "plain" or f"e{i}" not in self.sent]
+        if fresh:
+            send(self.deck, *(event(i, **changes) for i in fresh))
+            if kind != "bad":
+                self.sent |= {f"e{i}" for i in fresh}
+
+    @rule(first=st.integers(0, 60), n=st.integers(1, 20), value=st.sampled_from([0, 1, True, "1", "x"]), back=st.booleans())
+    def labels(self, first: int, n: int, value: Any, back: bool) -> None:
+        self.clock += 1
+        ts = NOW + timedelta(seconds=-self.clock if back else self.clock)
+        label(self.deck, *({"event_id": f"e{i}", "model": "m", "label": value, "ts": ts.isoformat()} for i in range(first, first + n)))
+
+    @rule()
+    def load(self) -> None:
+        self.deck.loop.load_all()
+
+    @rule()
+    def set_reference(self) -> None:
+        self.deck.loop.load_all()
+        if "m" in self.deck.store.models() and self.deck.store.span("m")[2]:
+            naive = NOW.replace(tzinfo=None)
+            self.deck.set_reference_period("m", naive - timedelta(days=9), naive + timedelta(days=1), NOW)
+
+    @rule()
+    def compact(self) -> None:
+        self.deck.store._parts = 10_000
+        self.deck.store.maintain()
+
+    @invariant()
+    def rebuilt_profiles_are_equal(self) -> None:
+        if not hasattr(self, "deck") or "m" not in self.deck.store.models():
+            return
+        before = snapshot(self.deck)
+        self.deck.store.rebuild()
+        assert_equal(before, snapshot(self.deck))
+
+    @invariant()
+    def everything_is_accounted_for(self) -> None:
+        if not hasattr(self, "deck"):
+            return
+        rows = self.deck.store.query("SELECT sum(received), sum(stored), sum(duplicate), sum(refused) FROM accounting WHERE kind = 'events'")
+        received, stored, duplicate, refused = (int(v or 0) for v in rows[0])
+        assert received == stored + duplicate + refused
+        if "m" in self.deck.store.models():
+            assert self.deck.store.span("m")[2] == stored
+
+    def teardown(self) -> None:
+        if hasattr(self, "deck"):
+            self.deck.close()
+            self.folder.cleanup()
+
+
+TestMix = Mix.TestCase
+TestMix.settings = settings(
+    max_examples=400 if NIGHTLY else 20,
+    stateful_step_count=15,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
+
+
+def test_labels_before_after_and_corrected(deck: Deck) -> None:
+    label(deck, {"event_id": "e0", "model": "m", "label": 1, "ts": NOW.isoformat()})
+    send(deck, *(event(i, prediction=0.9) for i in range(4)))
+    deck.loop.load_all()
+    deck.set_reference_period("m", datetime(2020, 1, 1), datetime(2099, 1, 1), NOW)
+    label(deck, *({"event_id": f"e{i}", "model": "m", "label": 0, "ts": NOW.isoformat()} for i in (1, 2)))
+    deck.loop.load_all()
+
+    def wrong() -> tuple[int, int]:
+        found = [p for (_, c, _), p in snapshot(deck).items() if c == "wrong"]
+        return sum(p.rows for p in found), sum(int(p.counts[1]) for p in found)
+
+    assert wrong() == (3, 2)
+    later, earlier = (NOW + timedelta(minutes=5)).isoformat(), (NOW - timedelta(minutes=5)).isoformat()
+    label(deck, {"event_id": "e1", "model": "m", "label": 1, "ts": later}, {"event_id": "e2", "model": "m", "label": 1, "ts": earlier})
+    deck.loop.load_all()
+    assert wrong() == (3, 1)  # e1 was corrected, the old label of e2 came too late to count
+    label(deck, {"event_id": "e1", "model": "m", "label": 1, "ts": later})
+    deck.loop.load_all()
+    assert wrong() == (3, 1)
+
+
+def test_a_restart_goes_on_where_the_spool_was(tmp_path: Path) -> None:
+    deck = Deck(tmp_path)
+    send(deck, *(event(i) for i in range(5)))  # acknowledged, not loaded
+    deck.spool.close()
+    deck.store.close()
+    again = Deck(tmp_path)
+    again.start(background=False)
+    assert again.store.span("m")[2] == 5
+    send(again, event(5, features={"age": 1.0, "country": "a", "premium": True}))
+    again.loop.load_all()
+    assert again.store.span("m")[2] == 6
+    again.close()
+
+
+def test_rows_missing_from_the_database_are_replayed_from_the_spool(tmp_path: Path) -> None:
+    deck = Deck(tmp_path)
+    deck.start(background=False)
+    send(deck, *(event(i) for i in range(50)))
+    deck.loop.load_all()
+    deck.store._con.execute("CHECKPOINT")
+    send(deck, *(event(i) for i in range(50, 80)))
+    deck.loop.load_all()
+    assert deck.store.span("m")[2] == 80
+    database = (tmp_path / "driftdeck.duckdb").read_bytes()  # as it is without its write-ahead log
+    deck.spool.close()
+    deck.store._con.close()
+    (tmp_path / "driftdeck.duckdb").write_bytes(database)
+    (tmp_path / "driftdeck.duckdb.wal").unlink(missing_ok=True)
+    again = Deck(tmp_path)
+    again.start(background=False)
+    assert again.store.span("m")[2] == 80
+    again.close()
+
+
+def test_a_failed_load_changes_nothing_and_can_be_repeated(deck: Deck, monkeypatch: pytest.MonkeyPatch) -> None:
+    send(deck, *(event(i) for i in range(5)))
+    ledger = deck.store._ledger
+    monkeypatch.setattr(deck.store, "_ledger", lambda *_: (_ for _ in ()).throw(duckdb.IOException("disk full")))
+    with pytest.raises(duckdb.IOException):
+        deck.loop.load_all()
+    assert deck.store.models() == {}
+    monkeypatch.setattr(deck.store, "_ledger", ledger)
+    deck.loop.load_all()
+    assert deck.store.span("m")[2] == 5
+
+
+def test_a_transaction_with_an_exception_rolls_back() -> None:
+    con = duckdb.connect()
+    con.execute("CREATE TABLE t(x INTEGER)")
+    with pytest.raises(ZeroDivisionError), transaction(con):
+        con.execute("INSERT INTO t VALUES (1)")
+        1 / 0  # noqa: B018
+    assert con.execute("SELECT count(*) FROM t").fetchall() == [(0,)]
+
+
+def test_a_model_without_reference_gets_a_provisional_one(deck: Deck) -> None:
+    for start in range(0, 1500, 300):
+        send(deck, *(event(i) for i in range(start, start + 300)))
+        deck.loop.load_all()
+    about = deck.store.about_reference("m")
+    assert about.status == "provisional"
+    assert about.rows >= 1000
+    assert deck.store.model("m").task == "binary"
+    total = sum(p.rows for (_, c, _), p in snapshot(deck).items() if c == "prediction")
+    assert total == 1500  # what came before the reference was profiled afterwards
+
+
+def test_the_engine_is_closed_to_files_and_settings(deck: Deck) -> None:
+    for statement in ("SELECT * FROM read_csv('/etc/passwd')", "COPY (SELECT 1) TO '/tmp/x.csv'", "ATTACH '/tmp/y.duckdb'", "SET threads = 1", "INSTALL httpfs"):
+        with pytest.raises(duckdb.Error):
+            deck.store.query(statement)
+
+
+# -- opening ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_database_held_by_another_process_is_named_with_its_pid(tmp_path: Path) -> None:
+    code = f"import duckdb, time; c = duckdb.connect(r'{tmp_path / 'driftdeck.duckdb'}'); print('up', flush=True); time.sleep(60)"
+    holder = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    try:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        with pytest.raises(StorageError, match=f"held by another process \\(PID {holder.pid}\\)"):
+            Deck(tmp_path)
+    finally:
+        holder.kill()
+        holder.communicate()
+
+
+def test_an_old_newer_or_foreign_database_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "driftdeck.duckdb"
+    Deck(tmp_path).close()
+    for version, word in ((0, "older"), (99, "newer")):
+        with duckdb.connect(str(path)) as con:
+            con.execute("UPDATE meta SET schema_version = ?", [version])
+        with pytest.raises(StorageError, match=f"schema version {version}, {word}"):
+            Deck(tmp_path)
+    path.unlink()
+    with duckdb.connect(str(path)) as con:
+        con.execute("CREATE TABLE theirs(x INTEGER)")
+    with pytest.raises(StorageError, match="not one of driftdeck's"):
+        Deck(tmp_path)
+    path.write_bytes(b"something else entirely" * 1000)
+    with pytest.raises(StorageError, match="not a DuckDB database"):
+        Deck(tmp_path)
+
+
+def test_a_directory_that_cannot_be_used_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="cannot be used"):
+        Deck(tmp_path / "file" / "data")
+
+
+# -- kill -9 ----------------------------------------------------------------------------------------------------------
+
+
+def test_killed_servers_lose_and_double_nothing(tmp_path: Path) -> None:
+    """The whole service under load, killed at random moments; the client retries with the same key."""
+    cycles = 200 if NIGHTLY else 4
+    rng = np.random.default_rng(17)
+    acknowledged: list[str] = []
+    number, waiting = 0, None
+    for cycle in range(cycles):
+        process, url = start_server(tmp_path)
+        deadline = time.monotonic() + float(rng.uniform(0.3, 1.2))
+        try:
+            with httpx.Client(base_url=url, trust_env=False) as client:
+                while time.monotonic() < deadline:
+                    if waiting is None:
+                        ids = range(number, number + 50)
+                        number += 50
+                        waiting = (f"batch-{ids.start}", lines(*(event(i, ts=datetime.now(UTC).isoformat()) for i in ids)), ids)
+                    key, body, ids = waiting
+                    answer = client.post("/v1/events", content=body, headers={"content-type": NDJSON, "idempotency-key": key})
+                    assert answer.status_code == 200, answer.text
+                    acknowledged += [f"e{i}" for i in ids]
+                    waiting = None
+                    if cycle % 2:
+                        process.send_signal(signal.SIGKILL)
+        except httpx.HTTPError:
+            pass
+        finally:
+            process.kill()
+            process.wait()
+    deck = Deck(tmp_path)
+    deck.start(background=False)
+    stored = [i for (i,) in deck.store.query(f"SELECT event_id FROM {deck.store.model('m').events}")]
+    assert len(stored) == len(set(stored))
+    assert set(acknowledged) <= set(stored)
+    before = snapshot(deck)
+    deck.store.rebuild()
+    assert_equal(before, snapshot(deck))
+    deck.close()
+
+
+def start_server(folder: Path) -> tuple["subprocess.Popen[bytes]", str]:
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "monitor.cli", "server", "--data", str(folder), "--port", str(port)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    url = f"http://127.0.0.1:{port}"
+    for _ in range(600):
+        try:
+            if httpx.get(f"{url}/readyz", trust_env=False).status_code == 200:
+                return process, url
+        except httpx.HTTPError:
+            time.sleep(0.05)
+        assert process.poll() is None, "the server ended"
+    raise AssertionError("the server did not become ready")
+
+
+def test_the_answers_of_json_are_json(deck: Deck) -> None:
+    assert json.loads(json.dumps(deck.collector.events(lines(event(0)), NDJSON).body())) == {"accepted": 1, "refused": 0, "refusals": []}
