@@ -10,6 +10,11 @@ def announce(folder: Path, url: str) -> None:
     (folder / "server.json").write_text(json.dumps({"url": url, "pid": os.getpid()}))
 
 
+def withdraw(folder: Path) -> None:
+    """Take the address away: nobody owns the data any more."""
+    (folder / "server.json").unlink(missing_ok=True)
+
+
 def announced(folder: Path) -> str | None:
     """The address of the server that owns the data directory; None when none does."""
     try:

@@ -120,7 +120,7 @@ def server(
     import uvicorn
 
     from monitor.api import create_app
-    from monitor.address import announce
+    from monitor.address import announce, withdraw
     from monitor.deck import open_deck
     from monitor.supervisor import check_port
 
@@ -133,11 +133,12 @@ def server(
         )
     check_port(host, port)
     deck = open_deck(data, _config(config))
-    app_ = create_app(deck, on_start=lambda: announce(data, f"http://{_reach(host)}:{port}"), key=key)
-    try:
-        uvicorn.run(app_, host=host, port=port, log_level="warning", access_log=False, timeout_graceful_shutdown=10)
-    finally:
-        (data / "server.json").unlink(missing_ok=True)
+    app_ = create_app(
+        deck, on_start=lambda: announce(data, f"http://{_reach(host)}:{port}"), on_stop=lambda: withdraw(data), key=key
+    )
+    uvicorn.run(
+        app_, host=host, port=port, log_level="warning", access_log=False, timeout_graceful_shutdown=10
+    )
 
 
 @app.command()

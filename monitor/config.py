@@ -129,8 +129,9 @@ class ChannelConfig(_Section):
 
     @model_validator(mode="after")
     def _has_secret(self) -> "ChannelConfig":
+        key = self.key
         try:
-            base64.b64decode(self.key.removeprefix("whsec_"), validate=True)
+            base64.b64decode(key.removeprefix("whsec_"), validate=True)
         except ValueError:
             raise ValueError("the secret must be whsec_ and base64 of 24 to 64 random bytes") from None
         return self

@@ -91,7 +91,7 @@ class Finding:
 TITLES = {
     "psi": "drift (PSI)",
     "ks": "drift (KS)",
-    "missing_rate": "missing values",
+    "missing_rate": "missing-value rate",
     "new_category_share": "share of values never seen before",
     "error_rate": "service error rate",
     "wrong_share": "share of wrong predictions",

@@ -29,7 +29,10 @@ send `Accept: application/vnd.apache.arrow.stream`."""
 
 
 def create_app(
-    deck: Deck, on_start: Callable[[], None] = lambda: None, background: bool = True, key: str | None = None
+    deck: Deck,
+    on_start: Callable[[], None] = lambda: None,
+    on_stop: Callable[[], None] = lambda: None,
+    background: bool = True, key: str | None = None
 ) -> FastAPI:
     """The application over one deck; the deck starts and stops with it. With a `key`, every request must bear it."""
 
@@ -40,6 +43,7 @@ def create_app(
         try:
             yield
         finally:
+            on_stop()
             deck.close()
 
     app = FastAPI(title="driftdeck", version=__version__, description=ABOUT, lifespan=lifespan, redoc_url=None)

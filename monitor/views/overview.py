@@ -148,7 +148,7 @@ def _prediction_error(
 def _drifted(
     store: Store, config: Config, name: str, span: Span, findings: list[Finding], verdict: ModelVerdict
 ) -> dict[str, Any]:
-    found = [f for f in findings if f.statistic == "psi" and not f.segment]
+    found = [f for f in findings if f.statistic == "psi" and not f.segment and f.column != "prediction"]
     bad = [f for f in found if f.verdict == "breach"]
     shares = [importance(config, name, f.column or "") for f in bad]
     rule = rule_for(config, name, "psi")
