@@ -58,7 +58,8 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 def main() -> None:
     """Run a verb; every expected failure is one sentence on standard error and an exit code."""
     try:
-        app(standalone_mode=False)
+        code = app(standalone_mode=False)  # a verb that ends with typer.Exit gives its code back
+        sys.exit(code if isinstance(code, int) else 0)
     except DriftdeckError as error:
         _fail(str(error), error.exit_code)
     except typer.Exit as stop:

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from monitor.ipc import to_ipc
 from monitor.contracts import Chunk
-from monitor.errors import DriftdeckError, PayloadError, StorageError, TooLarge
+from monitor.errors import DriftdeckError, PayloadError, StorageError, TooLarge, Unreachable
 from monitor.plugins import load
 from monitor.session import Session
 
@@ -198,7 +198,7 @@ def _post(session: Session, path: str, body: bytes, kind: str, params: dict[str,
         except DriftdeckError as error:
             if error.status == 413:
                 raise TooLarge(f"{error}; a batch of this file is larger than the server takes") from None
-            if error.status not in (429, 503) or attempt == 29:
+            if isinstance(error, Unreachable) or error.status not in (429, 503) or attempt == 29:
                 raise
             time.sleep(min(10, 1 + attempt))
     raise AssertionError("unreachable")

@@ -89,7 +89,9 @@ def _batch(frames: Sequence[Frame], store: Store, folder: Path) -> Batch:
 
 
 def _thoroughly(frames: Sequence[Frame], store: Store, folder: Path, now: datetime) -> Batch:
-    batch = _batch(frames, store, folder)
+    again = folder / "again"
+    again.mkdir()
+    batch = _batch(frames, store, again)
     for model, path in batch.lines.items():
         schema = batch.schemas.get(model) or store.model(model).schema
         events, refusals = _parse(path.read_bytes().splitlines())

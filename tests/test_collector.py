@@ -76,6 +76,15 @@ def test_the_same_events_are_stored_from_every_format(deck: Deck, name: str) -> 
     assert rows == expected
 
 
+def test_json_over_several_lines_is_loaded_whole(deck: Deck) -> None:
+    take(deck, json.dumps(event(0)).encode(), JSON)
+    take(deck, json.dumps(event(1), indent=2).encode(), JSON)
+    take(deck, json.dumps([event(i) for i in range(2, 5)], indent=2).replace("\n", "\r\n").encode(), JSON)
+    assert len(stored(deck)) == 5
+    counts = deck.store.query("SELECT sum(received), sum(stored), sum(duplicate), sum(refused) FROM accounting")[0]
+    assert counts == (5, 5, 0, 0)
+
+
 def test_one_object_is_an_array_of_one(deck: Deck) -> None:
     assert take(deck, json.dumps(event(1)).encode(), JSON).accepted == 1
 
@@ -252,6 +261,8 @@ def test_lines_that_the_engine_reads_more_strictly_are_loaded_all_the_same(deck:
     assert take(deck, odd + twice + lines(event(1))).accepted == 3
     assert dict(stored(deck, "event_id, prediction"))["twice"] == 0.75
     assert len(stored(deck)) == 4
+    counts = deck.store.query("SELECT sum(received), sum(stored), sum(duplicate), sum(refused) FROM accounting")[0]
+    assert counts == (4, 4, 0, 0)
 
 
 def test_error_text_without_a_status_counts_as_a_failure(deck: Deck) -> None:

@@ -155,6 +155,7 @@ def test_labels_before_after_and_corrected(deck: Deck) -> None:
         return sum(p.rows for p in found), sum(int(p.counts[1]) for p in found)
 
     assert wrong() == (3, 2)
+    assert deck.store.query("SELECT prediction FROM models") == [("number",)]
     later, earlier = (NOW + timedelta(minutes=5)).isoformat(), (NOW - timedelta(minutes=5)).isoformat()
     label(deck, {"event_id": "e1", "model": "m", "label": 1, "ts": later}, {"event_id": "e2", "model": "m", "label": 1, "ts": earlier})
     deck.loop.load_all()

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyarrow import csv
 
 from monitor.contracts import Chunk
@@ -14,6 +15,7 @@ from monitor.event import Refusal
 
 MEDIA_TYPES = ("text/csv",)
 SUFFIXES = (".csv",)
+BOOLEANS = pa.array(["true", "false"])
 NULLS = ["", "NA", "NULL", "null", "None", "nan", "NaN"]
 
 
@@ -56,7 +58,7 @@ def _read(file: IO[bytes], name: str, rows: int, size: int) -> Iterator[Chunk]:
         )
         line = 2
         for batch in reader:
-            table = pa.Table.from_batches([batch])
+            table = _with_booleans(pa.Table.from_batches([batch]))
             for start in range(0, table.num_rows, rows):
                 part = table.slice(start, rows)
                 yield Chunk(part, line, tuple(refused), size * part.num_rows // max(1, table.num_rows))
@@ -64,3 +66,12 @@ def _read(file: IO[bytes], name: str, rows: int, size: int) -> Iterator[Chunk]:
                 refused.clear()
     except (pa.ArrowInvalid, UnicodeDecodeError) as error:
         raise PayloadError(f"{name} is not CSV: {(str(error).splitlines() or [''])[0][:160]}") from None
+
+
+def _with_booleans(table: pa.Table) -> pa.Table:
+    """Columns of True and False, however they are written, as booleans: the same values as in JSON."""
+    for i, name in enumerate(table.column_names):
+        column = table[name]
+        if column.null_count < len(column) and pc.all(pc.is_in(pc.utf8_lower(column.drop_null()), BOOLEANS)).as_py():
+            table = table.set_column(i, name, pc.equal(pc.utf8_lower(column), "true"))
+    return table

@@ -13,6 +13,7 @@ from monitor.errors import PayloadError
 from monitor.event import Refusal, Refused, decode
 
 MEDIA_TYPES = ("application/x-ndjson", "application/jsonl", "application/json")
+ONE_LINE = bytes.maketrans(b"\r\n", b"  ")  # in JSON a line break can only be white space: inside a text it is escaped
 SUFFIXES = (".jsonl", ".ndjson", ".json")
 
 
@@ -23,8 +24,8 @@ def split_array(body: bytes) -> list[tuple[int, bytes]]:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _split_leniently(body)
     if isinstance(items, dict):
-        return [(1, body)]
-    return [(i, bytes(item)) for i, item in enumerate(items, 1)]
+        return [(1, body.translate(ONE_LINE))]
+    return [(i, bytes(item).translate(ONE_LINE)) for i, item in enumerate(items, 1)]
 
 
 def read_bytes(body: bytes) -> Chunk:
@@ -93,7 +94,7 @@ def _split_leniently(body: bytes) -> list[tuple[int, bytes]]:
             f"the body is {reason}; send a JSON array of events, or NDJSON as application/x-ndjson"
         ) from None
     if isinstance(items, dict):
-        return [(1, body)]
+        return [(1, body.translate(ONE_LINE))]
     if not isinstance(items, list):
         raise PayloadError("the body is JSON, but neither an array nor an object")
     return [(i, json.dumps(item).encode()) for i, item in enumerate(items, 1)]

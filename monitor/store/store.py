@@ -191,7 +191,8 @@ class Store:
                             model, "fresh", self._layouts.get(name, {}), self.settings(name).segments
                         )
                 for name, table in batch.labels.items():
-                    models.setdefault(name, self._grow(models.get(name), ModelSchema(name), now))
+                    if name not in models:
+                        models[name] = self._grow(None, ModelSchema(name), now)
                     labels += self._insert_labels(models[name], table)
                     outcome[name, "labels"] = (table.num_rows, 0)
                     waiting.add(name)
