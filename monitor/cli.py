@@ -10,7 +10,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from monitor import __version__
-from monitor.errors import DriftdeckError
+from monitor.errors import DriftdeckError, InvalidRequest
 
 app = typer.Typer(
     name="driftdeck",
@@ -90,12 +90,16 @@ def up(
     data: Data = HERE,
     config: ConfigFile = None,
     host: Host = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", help="Port of the server.")] = SERVER_PORT,
-    ui_port: Annotated[int, typer.Option("--ui-port", help="Port of the dashboard.")] = UI_PORT,
+    port: Annotated[int, typer.Option("--port", help="Port of the server.", min=1, max=65535)] = SERVER_PORT,
+    ui_port: Annotated[int, typer.Option("--ui-port", help="Port of the dashboard.", min=1, max=65535)] = UI_PORT,
 ) -> None:
     """Start the server and the dashboard, and keep both running."""
-    from monitor.supervisor import supervise
+    from monitor.config import read_config
+    from monitor.supervisor import check_port, supervise
 
+    read_config(_config(config))
+    check_port(host, port)
+    check_port(host, ui_port, "--ui-port")
     typer.echo(
         f"server     http://{host}:{port}  (docs at /docs)\ndashboard  http://{host}:{ui_port}\nCtrl-C stops both"
     )
@@ -113,7 +117,7 @@ def server(
     data: Data = HERE,
     config: ConfigFile = None,
     host: Host = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", help="Port of the server.")] = SERVER_PORT,
+    port: Annotated[int, typer.Option("--port", help="Port of the server.", min=1, max=65535)] = SERVER_PORT,
 ) -> None:
     """Collect, measure and alert: the one process that owns the data."""
     import logging
@@ -129,7 +133,7 @@ def server(
     logging.getLogger("httpx").setLevel(logging.WARNING)
     key = os.environ.get("DRIFTDECK_KEY")
     if host not in LOOPBACK and not key:
-        raise DriftdeckError(
+        raise InvalidRequest(
             f"{host} can be reached by others: set DRIFTDECK_KEY to a secret that requests must bear, or use --host 127.0.0.1"
         )
     check_port(host, port)
@@ -146,7 +150,7 @@ def server(
 def ui(
     url: Url = None,
     host: Host = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", help="Port of the dashboard.")] = UI_PORT,
+    port: Annotated[int, typer.Option("--port", help="Port of the dashboard.", min=1, max=65535)] = UI_PORT,
 ) -> None:
     """The dashboard; it holds no data and asks the server at --url."""
     from monitor.supervisor import check_port, run_dashboard
@@ -161,8 +165,8 @@ def demo(
         "demo-data"
     ),
     host: Host = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", help="Port of the server.")] = SERVER_PORT,
-    ui_port: Annotated[int, typer.Option("--ui-port", help="Port of the dashboard.")] = UI_PORT,
+    port: Annotated[int, typer.Option("--port", help="Port of the server.", min=1, max=65535)] = SERVER_PORT,
+    ui_port: Annotated[int, typer.Option("--ui-port", help="Port of the dashboard.", min=1, max=65535)] = UI_PORT,
     seconds: Annotated[
         float | None, typer.Option("--seconds", help="Stop after this long once all is up; default: at Ctrl-C.")
     ] = None,
@@ -303,7 +307,7 @@ def evaluate(
     """Evaluate history again, for example after a rule changed; what was told is not told twice."""
     from monitor.session import connect
 
-    with connect(url, data, _config(config)) as session:
+    with connect(url, data, _config(config), existing=True) as session:
         answer = session.request("POST", f"/v1/models/{_quoted(model)}/evaluate", params={"from": start})
     _say(answer, as_json, f"{model}: {answer['moments']:,} moments evaluated")
 
@@ -319,7 +323,7 @@ def rebuild(
     """Recompute all profiles from the raw rows; they come out equal."""
     from monitor.session import connect
 
-    with connect(url, data, _config(config)) as session:
+    with connect(url, data, _config(config), existing=True) as session:
         answer = session.request("POST", "/v1/rebuild", params={"model": model} if model else {})
     _say(
         answer,
@@ -333,7 +337,7 @@ def status(url: Url = None, data: Data = HERE, config: ConfigFile = None, as_jso
     """What is stored, how each model is doing, and what waits."""
     from monitor.session import connect
 
-    with connect(url, data, _config(config)) as session:
+    with connect(url, data, _config(config), existing=True) as session:
         answer = session.request("GET", "/v1/status")
         answer["models"] = session.request("GET", "/v1/models")["models"]
     if as_json:

@@ -92,6 +92,10 @@ class Collector:
         """Take a body of labels of any supported Content-Type."""
         return self._once(key, body, lambda: self._labels(body, media_type, model))
 
+    def refuse(self, kind: str, refusals: Sequence[Refusal]) -> Answer:
+        """Keep records that a source could not read: counted and in the quarantine, like those refused here."""
+        return self._once(None, b"", lambda: _Taken(kind, len(refusals), list(refusals)))
+
     # -- each body once -------------------------------------------------------------------------------------------
 
     def _once(self, key: str | None, body: bytes, take: Callable[[], "_Taken"]) -> Answer:

@@ -251,6 +251,7 @@ def _sentence(error: ErrorDetails, data: dict[str, Any]) -> str:
     if error["type"] == "missing":
         return f"{key} is missing; it is required"
     message = error["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    message = message.replace("String should match pattern", "text that matches")
     if error["type"] in ("value_error",):
         return f"{key}: {message}" if key else message
     return f"{key} = {_shown(error['input'])} is wrong; expected {message}"

@@ -72,9 +72,13 @@ def files_of(paths: Sequence[Path]) -> list[Path]:
         if path.is_dir():
             found += sorted(p for p in path.rglob("*") if p.is_file() and _source(p) is not None)
         elif path.is_file():
+            source_of(path)
             found.append(path)
         else:
             raise StorageError(f"{path} does not exist")
+    for path in found:
+        if not path.stat().st_size:
+            raise PayloadError(f"{path.name} is empty")
     if not found:
         raise StorageError("there are no files of a known format in " + ", ".join(map(str, paths)))
     return found
@@ -101,8 +105,6 @@ def send_events(
 ) -> None:
     """All rows of one file, in batches; what the server refuses is counted, the rest goes on."""
     source = source_of(path)
-    if not path.stat().st_size:
-        raise PayloadError(f"{path.name} is empty")
     params = {k: v for k, v in {"model": model, "max_age": max_age}.items() if v is not None}
     digest = _digest(path, model, version, mapping)
     if path.suffix.lower() in load("sources")["jsonl"].SUFFIXES and not mapping.given:
@@ -115,7 +117,7 @@ def send_events(
     if model is None:
         raise DriftdeckError("give the model these rows are of: --model NAME")
     for chunk in source.read_file(path, ROWS):
-        _count_unreadable(counts, chunk, path)
+        _report_unreadable(session, counts, chunk, path, "events", model)
         table = _renamed(chunk.table, mapping, digest, chunk.first_line, version)
         events = table.drop_columns([c for c in ("label",) if c in table.column_names])
         for first, part in _slices(events, chunk.first_line):
@@ -144,7 +146,7 @@ def send_labels(
     digest = _digest(path, model, None, mapping) + "-l"
     params = {"model": model} if model else {}
     for chunk in source_of(path).read_file(path, ROWS):
-        _count_unreadable(counts, chunk, path)
+        _report_unreadable(session, counts, chunk, path, "labels", model)
         table = chunk.table.rename_columns([mapping.renames().get(c, c) for c in chunk.table.column_names])
         answer = _post(session, "/v1/labels", to_ipc(table), ARROW, params, f"{digest}-{chunk.first_line}")
         counts.add(answer, path.name)
@@ -153,6 +155,7 @@ def send_labels(
 
 def reference_table(path: Path, mapping: Mapping) -> pa.Table:
     """All rows of a reference file with their columns named as events' are. Raises DriftdeckError."""
+    (path,) = files_of([path])
     chunks = list(source_of(path).read_file(path, 100_000))
     unreadable = [r for chunk in chunks for r in chunk.refusals]
     if unreadable:
@@ -222,11 +225,14 @@ def _from_line(answer: dict[str, Any], first: int) -> dict[str, Any]:
     return {**answer, "refusals": [{**r, "line": r["line"] + first - 1} for r in answer["refusals"]]}
 
 
-def _count_unreadable(counts: Counts, chunk: Chunk, path: Path) -> None:
-    counts.refused += len(chunk.refusals)
-    counts.refusals += [
-        {"file": path.name, "line": r.line, "event_id": r.event_id, "reason": r.reason} for r in chunk.refusals
-    ]
+def _report_unreadable(session: Session, counts: Counts, chunk: Chunk, path: Path, kind: str, model: str | None) -> None:
+    """Tell the server of rows that could not even be read, so that they are counted and kept with the others."""
+    if chunk.refusals:
+        rows = [{"line": r.line, "reason": r.reason, "raw": r.raw} for r in chunk.refusals]
+        params = {"kind": kind, "model": model or ""}
+        session.request("POST", "/v1/refused", json=rows, params=params)
+        counts.refused += len(rows)
+        counts.refusals += [{"file": path.name, "line": r.line, "event_id": None, "reason": r.reason} for r in chunk.refusals]
 
 
 def _digest(path: Path, *how: Any) -> str:

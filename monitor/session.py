@@ -43,8 +43,11 @@ class Session:
 
 
 @contextmanager
-def connect(url: str | None, data: Path, config: Path | None) -> Iterator[Session]:
-    """A session with the server at `url`, else with the one that owns `data`, else with `data` opened by this process."""
+def connect(url: str | None, data: Path, config: Path | None, existing: bool = False) -> Iterator[Session]:
+    """A session with the server at `url`, else with the one that owns `data`, else with `data` opened by this process.
+
+    With `existing` a directory without data is an error; otherwise it is made.
+    """
     url = url or announced(data)
     if url:
         key = os.environ.get("DRIFTDECK_KEY")
@@ -52,6 +55,8 @@ def connect(url: str | None, data: Path, config: Path | None) -> Iterator[Sessio
         with httpx.Client(base_url=url, headers=headers, timeout=TIMEOUT, trust_env=False) as client:
             yield Session(client, url)
         return
+    if existing and not (data / "driftdeck.duckdb").exists() and not data.is_file():
+        raise StorageError(f"there is no data in {data} yet; start `driftdeck up`, or name another directory with --data")
     from monitor.api import create_app
     from monitor.deck import open_deck
 

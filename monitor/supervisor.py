@@ -13,7 +13,7 @@ from monitor.errors import StorageError
 GRACE_S = 15.0
 
 
-def check_port(host: str, port: int) -> None:
+def check_port(host: str, port: int, option: str = "--port") -> None:
     """Raises StorageError, in one sentence, when nothing can listen there."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
@@ -22,7 +22,7 @@ def check_port(host: str, port: int) -> None:
             probe.bind((host, port))
         except OSError as error:
             why = "is in use by another program" if error.errno == 98 else f"cannot be used: {error.strerror}"
-            raise StorageError(f"port {port} on {host} {why}; choose another with --port") from None
+            raise StorageError(f"port {port} on {host} {why}; choose another with {option}") from None
 
 
 def run_dashboard(url: str, host: str, port: int) -> int:

@@ -99,11 +99,16 @@ def test_one_bad_row_in_the_middle_is_named_and_the_exit_code_says_so(tmp_path: 
         (["ingest", "empty-folder", "--model", "m"], 3, "no files of a known format"),
         (["reference", "set", "m"], 1, "give a file, or both --from and --to"),
         (["reference", "set", "m", "--from", "2026-01-01", "--to", "2026-02-01"], 1, "there is no model 'm'"),
-        (["evaluate", "m", "--from", "2026-01-01"], 1, "there is no model 'm'"),
+        (["evaluate", "m", "--from", "2026-01-01"], 3, "there is no data"),
         (["config", "check", "wrong.toml"], 2, "wrong.toml has 2 mistakes"),
-        (["status", "--config", "wrong.toml"], 2, "rules[0].limit is missing"),
-        (["server", "--host", "0.0.0.0"], 1, "set DRIFTDECK_KEY"),
-        (["status", "--data", "rows.csv/x"], 3, "cannot be used"),
+        (["ingest", "rows.csv", "--model", "m", "--config", "wrong.toml"], 2, "rules[0].limit is missing"),
+        (["server", "--host", "0.0.0.0"], 2, "set DRIFTDECK_KEY"),
+        (["ingest", "rows.csv", "--model", "m", "--data", "rows.csv/x"], 3, "cannot be used"),
+        (["status"], 3, "there is no data in driftdeck-data yet"),
+        (["reference", "set", "m", "nope.csv"], 3, "nope.csv does not exist"),
+        (["labels", "empty.csv"], 1, "empty.csv is empty"),
+        (["server", "--port", "80000"], 2, "65535"),
+        (["up", "--config", "wrong.toml"], 2, "wrong.toml has 2 mistakes"),
         (["frobnicate"], 2, "No such command"),
         (["status", "--nope"], 2, "No such option"),
     ],
@@ -123,10 +128,21 @@ def test_a_mistake_is_one_sentence_and_an_exit_code(tmp_path: Path, arguments: l
 def test_a_port_in_use_is_named(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        for verb in ("server", "ui"):
+        for verb in ("server", "ui", "up"):
             done = run(verb, "--port", port, cwd=tmp_path)
             assert done.returncode == 3
             assert f"port {port} on 127.0.0.1 is in use by another program; choose another with --port" in done.stderr
+
+
+def test_rows_that_cannot_be_read_are_accounted_for_with_their_line(tmp_path: Path) -> None:
+    rows = ["event_id,ts,prediction,age", "a,2026-11-20T00:00:00Z,0.5,3", "b,short", "c,1999-01-01T00:00:00Z,0.5,3", "d,bad,0.5,x", "e,f"]
+    (tmp_path / "f.csv").write_text("\n".join(rows))
+    done = run("ingest", "f.csv", "--model", "m", cwd=tmp_path)
+    assert "1 events accepted, 4 refused" in done.stdout
+    for line in (3, 4, 5, 6):
+        assert f"f.csv line {line}: " in done.stderr
+    counts = json.loads(run("status", "--json", cwd=tmp_path).stdout)["accounting"]
+    assert (counts["received"], counts["stored"], counts["refused"]) == (5, 1, 4)
 
 
 def test_a_directory_held_by_a_process_without_server_is_named(tmp_path: Path) -> None:

@@ -33,7 +33,9 @@ SECTIONS = (
 EXAMPLES = {"segments", "importance", "warn", "minimum", "compare", "version", "raw_days", "profile_days", "label"}
 MOST_BYTES = 2_000_000
 # in parts, so that this file does not name such a path itself
-MACHINE_PATHS = re.compile("|".join((r"(?<![\w.}])/" + r"work/\w", "/" + r"home/\w", "/" + r"Users/\w", "/" + r"root/")))
+MACHINE_PATHS = re.compile(
+    "|".join((r"(?<![\w.}])/" + r"work/\w", "/" + r"home/\w", "/" + r"Users/\w", "/" + r"root/"))
+)
 
 
 @cache

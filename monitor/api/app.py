@@ -62,9 +62,9 @@ def create_app(
 
 
 class RequireKey:
-    """Lets requests pass that bear the key (Authorization: Bearer KEY); health is open to all."""
+    """Lets requests pass that bear the key (Authorization: Bearer KEY); health and the description are open to all."""
 
-    OPEN = ("/healthz", "/readyz")
+    OPEN = ("/healthz", "/readyz", "/docs", "/openapi.json")
 
     def __init__(self, app: ASGIApp, key: str) -> None:
         self.app, self.expected = app, f"Bearer {key}".encode()

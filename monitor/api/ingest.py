@@ -3,9 +3,10 @@
 import asyncio
 from concurrent.futures import Future
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Query, Request
+from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from monitor.api.encoding import read_body
@@ -13,7 +14,7 @@ from monitor.api.encoding import answer as respond
 from monitor.collector import JSON_TYPES, Answer
 from monitor.deck import Deck
 from monitor.errors import InvalidRequest
-from monitor.event import TimeBounds
+from monitor.event import MAX_NAME, RAW_SAMPLE, Refusal, TimeBounds
 
 router = APIRouter(prefix="/v1", tags=["ingest"])
 
@@ -92,6 +93,27 @@ async def post_labels(
     return await _acknowledge(
         request, await asyncio.to_thread(deck.collector.labels, body, _media_type(request), idempotency_key, model)
     )
+
+
+class Unreadable(BaseModel):
+    """One record of a file that its reader could not make sense of."""
+
+    line: Annotated[int, Field(ge=0)] = 0
+    reason: Annotated[str, Field(max_length=500)]
+    raw: Annotated[str, Field(max_length=RAW_SAMPLE)] = ""
+
+
+@router.post("/refused", responses={200: RESPONSES[200]}, summary="Account for records that could not be read")
+async def post_refused(
+    request: Request,
+    rows: list[Unreadable],
+    kind: Literal["events", "labels"] = "events",
+    model: Annotated[str, Query(max_length=MAX_NAME)] = "",
+) -> Response:
+    """Count records that a file's reader could not make sense of, and keep them in the quarantine with the reason."""
+    deck: Deck = request.app.state.deck
+    refusals = [Refusal(r.line, None, r.reason, r.raw, model) for r in rows]
+    return await _acknowledge(request, deck.collector.refuse(kind, refusals))
 
 
 async def _acknowledge(request: Request, answer: Answer) -> Response:

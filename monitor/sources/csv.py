@@ -56,14 +56,22 @@ def _read(file: IO[bytes], name: str, rows: int, size: int) -> Iterator[Chunk]:
                 column_types=dict.fromkeys(names, pa.string()), null_values=NULLS, strings_can_be_null=True
             ),
         )
-        line = 2
+        line, told = 2, 0
         for batch in reader:
             table = _with_booleans(pa.Table.from_batches([batch]))
-            for start in range(0, table.num_rows, rows):
-                part = table.slice(start, rows)
-                yield Chunk(part, line, tuple(refused), size * part.num_rows // max(1, table.num_rows))
-                line += part.num_rows + len(refused)
-                refused.clear()
+            bad = sorted(r.line for r in refused)
+            start = 0
+            while start < table.num_rows:
+                # a part ends where a bad row stood, so that every row's line is its line in the file
+                while line in bad:
+                    line += 1
+                gap = next((b for b in bad if b > line), line + rows)
+                part = table.slice(start, min(rows, gap - line))
+                yield Chunk(part, line, tuple(refused[told:]), size * part.num_rows // table.num_rows)
+                told = len(refused)
+                start, line = start + part.num_rows, line + part.num_rows
+        if told < len(refused):
+            yield Chunk(pa.table({n: pa.array([], pa.string()) for n in names}), line, tuple(refused[told:]))
     except (pa.ArrowInvalid, UnicodeDecodeError) as error:
         raise PayloadError(f"{name} is not CSV: {(str(error).splitlines() or [''])[0][:160]}") from None
 
