@@ -137,10 +137,10 @@ def _quarantine(rows: Sequence[Sequence[object]], kind: str, at: datetime) -> pa
     return pa.table([pa.array(c, f.type) for c, f in zip(columns, QUARANTINE, strict=True)], schema=QUARANTINE)
 
 
-def release(spool: Spool, store: Store) -> None:
+def release(spool: Spool, store: Store, now: datetime) -> None:
     """Let go of segments whose rows are in the checkpointed file."""
     position: Position = store.position
-    if store.maintain():
+    if store.maintain(now):
         spool.release(position)
     staging = store.path.parent / "staging"
     if staging.exists():

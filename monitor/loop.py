@@ -31,6 +31,7 @@ JUDGED = ("ok", "warn", "breach")
 MOST_STEPS = 3000  # of one read
 CHUNK = 60  # moments of history that are saved together
 LATE = timedelta(hours=3)  # rows older than this make history be evaluated again
+LONGEST_PAUSE_S = 2.0
 MAINTAIN_EVERY_S = 60.0
 FORGET_EVERY_S = 3600.0
 
@@ -102,7 +103,7 @@ class Loop:
         if now - getattr(self, "_maintained", 0.0) > MAINTAIN_EVERY_S:
             self._maintained = now
             with self._lock:
-                release(self.spool, self.store)
+                release(self.spool, self.store, self.clock())
         if now - getattr(self, "_forgot", 0.0) > FORGET_EVERY_S:
             self._forgot = now
             self.store.forget(self.clock(), self.config.retention.raw_days, self.config.retention.profile_days)
@@ -219,7 +220,9 @@ class Loop:
     # -- threads --------------------------------------------------------------------------------------------------
 
     def _run(self, step: Callable[[], None], pause: float) -> None:
-        while not self._stop.wait(pause):
+        wait = pause
+        while not self._stop.wait(wait):
+            begun = time.monotonic()
             try:
                 step()
                 self.problem = None
@@ -231,6 +234,8 @@ class Loop:
                 self.problem = f"{step.__name__.strip('_')}: {(str(error).splitlines() or [type(error).__name__])[0]}"
                 log.exception("the %s step failed; it is tried again", step.__name__)
                 self._stop.wait(2.0)
+            # a step has a fixed cost: under thin traffic it runs less often, so that it takes a fifth of a core at most
+            wait = min(max(pause, 4 * (time.monotonic() - begun)), LONGEST_PAUSE_S)
 
 
 def moments_between(until: datetime, now: datetime) -> list[datetime]:

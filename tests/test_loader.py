@@ -107,7 +107,7 @@ class Mix(RuleBasedStateMachine):
     @rule()
     def compact(self) -> None:
         self.deck.store._parts = 10_000
-        self.deck.store.maintain()
+        self.deck.store.maintain(NOW)
 
     @invariant()
     def rebuilt_profiles_are_equal(self) -> None:

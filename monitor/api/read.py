@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from monitor.api.encoding import answer
 from monitor.deck import Deck
+from monitor.store.store import MINUTES_KEPT
 from monitor.views import drift as drift_views
 from monitor.views import overview as overview_views
 from monitor.views import service as service_views
@@ -44,7 +45,10 @@ class Scope:
 
     def span(self, finest: timedelta, points: int = 170) -> Span:
         """The span asked for. Raises InvalidRequest."""
-        return span_of(*self._given, self.now, finest, points)
+        span = span_of(*self._given, self.now, finest, points)
+        if finest < HOUR and span.start < self.now - MINUTES_KEPT:
+            return span_of(*self._given, self.now, HOUR, points)  # what is older is kept by the hour
+        return span
 
 
 InScope = Annotated[Scope, Depends()]

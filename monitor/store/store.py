@@ -20,11 +20,12 @@ from monitor.store import events, reading, reference
 from monitor.store.alerts import AlertBook
 from monitor.store.database import open_database, transaction
 from monitor.store.events import Model
-from monitor.store.profiling import SERVICE, Profiler, compact, quality_column
+from monitor.store.profiling import SERVICE, Profiler, compact, quality_column, roll_up
 from monitor.store.reference import Reference
 
 PROVISIONAL_ROWS = 1000
 PROVISIONAL_CAP = 20_000
+MINUTES_KEPT = timedelta(hours=48)
 COMPACT_AFTER = 300  # loads
 
 
@@ -395,9 +396,14 @@ class Store:
             con.execute("DELETE FROM idempotency WHERE noted_at < ?", [now - timedelta(days=7)])
             con.execute("DELETE FROM quarantine WHERE noted_at < ?", [now - timedelta(days=30)])
 
-    def maintain(self) -> bool:
-        """Compact profiles when many small loads have come, and write the file's log back; False when that must wait."""
+    def maintain(self, now: datetime) -> bool:
+        """Compact profiles when many small loads have come, roll old minutes up, and write the file's log back.
+
+        False when the last must wait for a reader.
+        """
         with self._lock:
+            with transaction(self._con):
+                roll_up(self._con, (now - MINUTES_KEPT).replace(minute=0, second=0, microsecond=0, tzinfo=None))
             if self._parts > COMPACT_AFTER and self._touched is not None:
                 with transaction(self._con):
                     compact(self._con, self._touched.replace(minute=0, second=0, microsecond=0))
