@@ -84,8 +84,7 @@ def advance(
         if after is None or after == before:
             continue
         alerts.append(after)
-        for state in _path(before, after):
-            transitions.append(Transition(after.id, now, *state, finding))
+        transitions += [Transition(after.id, now, *state, finding) for state in _path(before, after)]
     return alerts, transitions
 
 

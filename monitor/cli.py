@@ -124,8 +124,8 @@ def server(
 
     import uvicorn
 
-    from monitor.api import create_app
     from monitor.address import announce, withdraw
+    from monitor.api import create_app
     from monitor.deck import open_deck
     from monitor.supervisor import check_port
 
@@ -141,9 +141,7 @@ def server(
     app_ = create_app(
         deck, on_start=lambda: announce(data, f"http://{_reach(host)}:{port}"), on_stop=lambda: withdraw(data), key=key
     )
-    uvicorn.run(
-        app_, host=host, port=port, log_level="warning", access_log=False, timeout_graceful_shutdown=10
-    )
+    uvicorn.run(app_, host=host, port=port, log_level="warning", access_log=False, timeout_graceful_shutdown=10)
 
 
 @app.command()
@@ -272,8 +270,8 @@ def reference_set(
     as_json: AsJson = False,
 ) -> None:
     """Set the reference of a model, from a file or from a stored period; what is stored is profiled again."""
-    from monitor.ipc import to_ipc
     from monitor.ingest import ARROW, Mapping, reference_table
+    from monitor.ipc import to_ipc
     from monitor.session import connect
 
     if (file is None) == (start is None or end is None):

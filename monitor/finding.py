@@ -1,5 +1,6 @@
 """One statistic on one column and window, held against its limit: the object that every sentence is made from."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -111,7 +112,7 @@ def show(value: float | None, unit: str) -> str:
     return number if unit in ("nats", "", "distance") else f"{number} {unit}"
 
 
-def worst(verdicts: list[Verdict]) -> Verdict:
+def worst(verdicts: Sequence[Verdict]) -> Verdict:
     """The most serious of several verdicts; no_data when there are none."""
     return max(verdicts, key=RANK.__getitem__, default="no_data")
 

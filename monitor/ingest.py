@@ -10,9 +10,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from monitor.ipc import to_ipc
 from monitor.contracts import Chunk
 from monitor.errors import DriftdeckError, PayloadError, StorageError, TooLarge, Unreachable
+from monitor.ipc import to_ipc
 from monitor.plugins import load
 from monitor.session import Session
 
@@ -225,14 +225,18 @@ def _from_line(answer: dict[str, Any], first: int) -> dict[str, Any]:
     return {**answer, "refusals": [{**r, "line": r["line"] + first - 1} for r in answer["refusals"]]}
 
 
-def _report_unreadable(session: Session, counts: Counts, chunk: Chunk, path: Path, kind: str, model: str | None) -> None:
+def _report_unreadable(
+    session: Session, counts: Counts, chunk: Chunk, path: Path, kind: str, model: str | None
+) -> None:
     """Tell the server of rows that could not even be read, so that they are counted and kept with the others."""
     if chunk.refusals:
         rows = [{"line": r.line, "reason": r.reason, "raw": r.raw} for r in chunk.refusals]
         params = {"kind": kind, "model": model or ""}
         session.request("POST", "/v1/refused", json=rows, params=params)
         counts.refused += len(rows)
-        counts.refusals += [{"file": path.name, "line": r.line, "event_id": None, "reason": r.reason} for r in chunk.refusals]
+        counts.refusals += [
+            {"file": path.name, "line": r.line, "event_id": None, "reason": r.reason} for r in chunk.refusals
+        ]
 
 
 def _digest(path: Path, *how: Any) -> str:

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import tempfile
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -145,5 +144,5 @@ def release(spool: Spool, store: Store, now: datetime) -> None:
     staging = store.path.parent / "staging"
     if staging.exists():
         for leftover in staging.iterdir():
-            if leftover.is_dir() and not os.listdir(leftover):
+            if leftover.is_dir() and not any(leftover.iterdir()):
                 leftover.rmdir()

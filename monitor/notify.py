@@ -35,7 +35,7 @@ def messages_for(
     messages = []
     for t in transitions:
         alert = by_id[t.alert_id]
-        news = t.after in TOLD and t.before != "pending" or t.after == "firing"
+        news = (t.after in TOLD and t.before != "pending") or t.after == "firing"
         if not news or now - t.at > within or alert.silenced(now):
             continue
         for channel in channels:

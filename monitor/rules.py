@@ -106,9 +106,10 @@ def _increase(statistic: Any, measured: Measurement, reference: Profile | None, 
     if reference is None or measured.value is None or measured.reference_value is None:
         return Measurement(None, None, None, measured.n, measured.n_reference)
     base = statistic.measure(None, reference, **options)
+    low, high = measured.low or 0.0, math.inf if measured.high is None else measured.high
     difference = measured.value - base.value
-    low = difference - math.hypot(measured.value - measured.low, base.high - base.value)
-    high = difference + math.hypot(measured.high - measured.value, base.value - base.low)
+    low = difference - math.hypot(measured.value - low, base.high - base.value)
+    high = difference + math.hypot(high - measured.value, base.value - base.low)
     return Measurement(difference, low, high, measured.n, measured.n_reference)
 
 

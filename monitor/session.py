@@ -56,13 +56,18 @@ def connect(url: str | None, data: Path, config: Path | None, existing: bool = F
             yield Session(client, url)
         return
     if existing and not (data / "driftdeck.duckdb").exists() and not data.is_file():
-        raise StorageError(f"there is no data in {data} yet; start `driftdeck up`, or name another directory with --data")
+        raise StorageError(
+            f"there is no data in {data} yet; start `driftdeck up`, or name another directory with --data"
+        )
     from monitor.api import create_app
     from monitor.deck import open_deck
 
     # the same routes, served to this process alone: no second way to read or write the data
     deck = open_deck(data, config)
-    with serving(create_app(deck, background=False)) as address, httpx.Client(base_url=address, timeout=TIMEOUT, trust_env=False) as local:
+    with (
+        serving(create_app(deck, background=False)) as address,
+        httpx.Client(base_url=address, timeout=TIMEOUT, trust_env=False) as local,
+    ):
         yield Session(local, str(data))
         deck.loop.tick()
 

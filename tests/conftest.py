@@ -10,10 +10,12 @@ from typing import Any
 import httpx
 import pytest
 from events import NDJSON
+
 from monitor.api import create_app
 from monitor.config import Config
 from monitor.deck import Deck
 from monitor.session import serving
+
 
 @pytest.fixture
 def deck(tmp_path: Path) -> Iterator[Deck]:

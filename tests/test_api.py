@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ def filled(served: Served) -> Served:
     """A model with a reference, a day of events, labels, and an evaluated round."""
     rows = [event(i, ts=(NOW - timedelta(minutes=i % 1400)).isoformat()) for i in range(1500)]
     csv = "age,country,premium,prediction,label\n" + "".join(
-        f"{r['features']['age']},{r['features']['country']},{r['features']['premium']},{r['prediction']},{int(r['prediction'] > 0.5)}\n" for r in rows
+        f"{r['features']['age']},{r['features']['country']},{r['features']['premium']},{r['prediction']},{int(r['prediction'] > 0.5)}\n"
+        for r in rows
     )
     answer = served.client.put("/v1/models/m/reference", content=csv, headers={"content-type": "text/csv"})
     assert answer.status_code == 200, answer.text
@@ -33,7 +35,10 @@ def filled(served: Served) -> Served:
         row["features"]["age"] += 20  # everybody is twenty years older than in the reference
         row["status"] = 503 if i % 10 == 0 else 200
     assert served.post("/v1/events", lines(*rows)).json() == {"accepted": 1500, "refused": 0, "refusals": []}
-    labels = [{"event_id": r["event_id"], "model": "m", "label": int(r["prediction"] > 0.4), "ts": NOW.isoformat()} for r in rows]
+    labels = [
+        {"event_id": r["event_id"], "model": "m", "label": int(r["prediction"] > 0.4), "ts": NOW.isoformat()}
+        for r in rows
+    ]
     assert served.post("/v1/labels", lines(*labels)).json()["accepted"] == 1500
     served.deck.loop.tick()
     return served
@@ -41,7 +46,13 @@ def filled(served: Served) -> Served:
 
 def test_models_and_overview_say_what_came_and_how_it_is(filled: Served) -> None:
     (model,) = filled.get("/v1/models")["models"]
-    assert (model["model"], model["task"], model["versions"], model["events"], model["labels"]) == ("m", "binary", ["v1"], 1500, 1500)
+    assert (model["model"], model["task"], model["versions"], model["events"], model["labels"]) == (
+        "m",
+        "binary",
+        ["v1"],
+        1500,
+        1500,
+    )
     assert model["reference"]["status"] == "set"
     overview = filled.get("/v1/models/m/overview")
     assert overview["status"] == "breach"
@@ -52,7 +63,13 @@ def test_models_and_overview_say_what_came_and_how_it_is(filled: Served) -> None
     assert overview["prediction_error"]["value"] == pytest.approx(0.1, abs=0.03)
     assert overview["prediction_error"]["reference"] == 0
     fresh = overview["freshness"]
-    assert (fresh["received"], fresh["stored"], fresh["refused"], fresh["pending"], fresh["lost"]) == (1500, 1500, 0, 0, 0)
+    assert (fresh["received"], fresh["stored"], fresh["refused"], fresh["pending"], fresh["lost"]) == (
+        1500,
+        1500,
+        0,
+        0,
+        0,
+    )
 
 
 def test_service_figures_are_those_of_the_rows(filled: Served) -> None:
@@ -68,7 +85,7 @@ def test_service_figures_are_those_of_the_rows(filled: Served) -> None:
         assert totals[name] == pytest.approx(float(np.quantile(exact, q, method="inverted_cdf")), rel=0.01)
     assert sum(r["n"] for r in service["rows"]) == 1500
     times = [datetime.fromisoformat(r["t"]) for r in service["rows"]]
-    assert {b - a for a, b in zip(times, times[1:], strict=False)} == {timedelta(hours=1)}
+    assert {b - a for a, b in pairwise(times)} == {timedelta(hours=1)}
     (version,) = service["versions"]
     assert (version["version"], version["n"]) == ("v1", 1500)
 
@@ -114,14 +131,26 @@ def test_alerts_can_be_listed_acknowledged_and_silenced(filled: Served) -> None:
     assert filled.client.post(f"{path}/silence", json={"hours": -1}).status_code == 422
 
 
-@pytest.mark.parametrize("path", ["/v1/models", "/v1/models/m/service", "/v1/models/m/drift", "/v1/models/m/columns/age", "/v1/models/m/findings", "/v1/alerts"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/models",
+        "/v1/models/m/service",
+        "/v1/models/m/drift",
+        "/v1/models/m/columns/age",
+        "/v1/models/m/findings",
+        "/v1/alerts",
+    ],
+)
 def test_every_list_is_there_as_arrow_too(filled: Served, path: str) -> None:
     answer = filled.client.get(path, headers={"accept": ARROW})
     assert answer.headers["content-type"] == ARROW
     with pa.ipc.open_stream(answer.content) as reader:
         table = reader.read_all()
     body = filled.get(path)
-    assert table.num_rows == max(len(v) for k, v in body.items() if isinstance(v, list) and k not in ("previous_week", "steps"))
+    assert table.num_rows == max(
+        len(v) for k, v in body.items() if isinstance(v, list) and k not in ("previous_week", "steps")
+    )
     assert json.loads(table.schema.metadata[b"driftdeck"])
 
 
@@ -180,10 +209,34 @@ def test_version_and_segment_narrow_the_figures(tmp_path: Path) -> None:
     [
         ("POST", "/v1/events", {"content": b"{}", "headers": {"content-type": "application/xml"}}, 415, "use one of"),
         ("POST", "/v1/events", {"content": b"{nope", "headers": {"content-type": "application/json"}}, 400, "not JSON"),
-        ("POST", "/v1/events", {"content": b"x" * 6_000_000, "headers": {"content-type": NDJSON}}, 413, "more than 5 MB"),
-        ("POST", "/v1/events", {"content": iter([b"x" * 3_000_000] * 2), "headers": {"content-type": NDJSON}}, 413, "more than 5 MB"),
-        ("POST", "/v1/events", {"content": b"{}\n" * 10_001, "headers": {"content-type": NDJSON}}, 413, "at most 10000"),
-        ("POST", "/v1/events", {"content": b"\x1f\x8b", "headers": {"content-type": NDJSON, "content-encoding": "gzip"}}, 422, "gzip"),
+        (
+            "POST",
+            "/v1/events",
+            {"content": b"x" * 6_000_000, "headers": {"content-type": NDJSON}},
+            413,
+            "more than 5 MB",
+        ),
+        (
+            "POST",
+            "/v1/events",
+            {"content": iter([b"x" * 3_000_000] * 2), "headers": {"content-type": NDJSON}},
+            413,
+            "more than 5 MB",
+        ),
+        (
+            "POST",
+            "/v1/events",
+            {"content": b"{}\n" * 10_001, "headers": {"content-type": NDJSON}},
+            413,
+            "at most 10000",
+        ),
+        (
+            "POST",
+            "/v1/events",
+            {"content": b"\x1f\x8b", "headers": {"content-type": NDJSON, "content-encoding": "gzip"}},
+            422,
+            "gzip",
+        ),
         ("POST", "/v1/events?max_age=-1", {"content": b"", "headers": {"content-type": NDJSON}}, 422, "max_age"),
         ("GET", "/v1/models/nope/service", {}, 404, "there is no model 'nope'; known: m"),
         ("GET", "/v1/models/m/columns/nope", {}, 404, "has no column 'nope'; known: age"),
@@ -202,7 +255,9 @@ def test_version_and_segment_narrow_the_figures(tmp_path: Path) -> None:
         ("DELETE", "/v1/events", {}, 405, "Method Not Allowed"),
     ],
 )
-def test_a_mistake_is_a_status_and_one_sentence(served: Served, method: str, path: str, options: dict[str, Any], status: int, words: str) -> None:
+def test_a_mistake_is_a_status_and_one_sentence(
+    served: Served, method: str, path: str, options: dict[str, Any], status: int, words: str
+) -> None:
     served.post("/v1/events", lines(event(0)))
     served.deck.loop.load_all()
     answer = served.client.request(method, path, **options)
@@ -235,7 +290,10 @@ def test_too_many_bodies_at_once_are_429(served: Served, monkeypatch: pytest.Mon
 
 def test_with_a_key_every_request_must_bear_it(tmp_path: Path) -> None:
     deck = Deck(tmp_path)
-    with serving(create_app(deck, background=False, key="s3cret")) as url, httpx.Client(base_url=url, trust_env=False) as client:
+    with (
+        serving(create_app(deck, background=False, key="s3cret")) as url,
+        httpx.Client(base_url=url, trust_env=False) as client,
+    ):
         assert client.get("/healthz").status_code == 200
         for headers in ({}, {"authorization": "Bearer wrong"}, {"authorization": "s3cret"}):
             answer = client.get("/v1/models", headers=headers)
@@ -254,9 +312,24 @@ def test_limits_can_be_set(tmp_path: Path) -> None:
 
 def test_the_description_lists_every_route_with_examples(served: Served) -> None:
     spec = served.get("/openapi.json")
-    assert set(spec["paths"]) >= {"/v1/events", "/v1/labels", "/v1/models", "/v1/models/{model}/drift", "/v1/alerts", "/healthz", "/readyz", "/metrics"}
+    assert set(spec["paths"]) >= {
+        "/v1/events",
+        "/v1/labels",
+        "/v1/models",
+        "/v1/models/{model}/drift",
+        "/v1/alerts",
+        "/healthz",
+        "/readyz",
+        "/metrics",
+    }
     body = spec["paths"]["/v1/events"]["post"]["requestBody"]["content"]
-    assert set(body) == {"application/x-ndjson", "application/json", ARROW, "application/vnd.apache.parquet", "text/csv"}
+    assert set(body) == {
+        "application/x-ndjson",
+        "application/json",
+        ARROW,
+        "application/vnd.apache.parquet",
+        "text/csv",
+    }
     for path, methods in spec["paths"].items():
         for method, operation in methods.items():
             assert operation.get("summary"), (method, path)

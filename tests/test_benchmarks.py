@@ -83,7 +83,7 @@ def test_only_names_what_is_measured() -> None:
 
 def test_start_is_measured_and_reported(tmp_path: Path) -> None:
     figures = start.measure(tmp_path, pairs=1, servers=1)
-    facts = report.about(datetime.now(UTC))
+    facts = report.about(datetime.now(UTC), report.commit())
     report.write_json(tmp_path / "found.json", {"start": figures}, facts)
     found = json.loads((tmp_path / "found.json").read_text())
     assert {f["name"] for f in found["figures"]["start"]} == {f.name for f in figures}

@@ -20,18 +20,40 @@ def run(*arguments: str, cwd: Path, **environment: str) -> "subprocess.Completed
     """The command in a folder of its own, with a clean environment."""
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("DRIFTDECK_")}
     command = [sys.executable, "-m", "monitor.cli", *arguments]
-    return subprocess.run(command, cwd=cwd, env={**inherited, **environment, "COLUMNS": "160"}, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(
+        command,
+        cwd=cwd,
+        env={**inherited, **environment, "COLUMNS": "160"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
 
 
 def test_help_lists_every_verb_and_version_is_printed(tmp_path: Path) -> None:
     text = run("--help", cwd=tmp_path).stdout
-    for verb in ("up", "server", "ui", "demo", "ingest", "labels", "reference", "evaluate", "rebuild", "status", "config"):
+    for verb in (
+        "up",
+        "server",
+        "ui",
+        "demo",
+        "ingest",
+        "labels",
+        "reference",
+        "evaluate",
+        "rebuild",
+        "status",
+        "config",
+    ):
         assert f" {verb} " in text
     assert run("--version", cwd=tmp_path).stdout.strip() == f"driftdeck {__version__}"
 
 
 def test_a_directory_without_a_server_is_opened_by_the_verb_itself(tmp_path: Path) -> None:
-    reference = run("reference", "set", "flight-delay", str(DATA / "reference.parquet"), "--label", "label", cwd=tmp_path)
+    reference = run(
+        "reference", "set", "flight-delay", str(DATA / "reference.parquet"), "--label", "label", cwd=tmp_path
+    )
     assert reference.returncode == 0, reference.stderr
     assert "flight-delay: reference of 5,000 rows" in reference.stdout
     first = run("ingest", str(DATA / "events.jsonl"), "--json", cwd=tmp_path)
@@ -64,16 +86,34 @@ def test_verbs_find_the_server_that_owns_the_directory(tmp_path: Path) -> None:
 
 
 def test_columns_of_any_file_are_mapped(tmp_path: Path) -> None:
-    rows = ["when,score,took,outcome,age,note", *(f"2026-11-20T10:{i:02d}:00Z,0.{i},1{i},{i % 2},{20 + i},n" for i in range(9))]
+    rows = [
+        "when,score,took,outcome,age,note",
+        *(f"2026-11-20T10:{i:02d}:00Z,0.{i},1{i},{i % 2},{20 + i},n" for i in range(9)),
+    ]
     (tmp_path / "log.csv").write_text("\n".join(rows))
-    options = ["--model", "m", "--timestamp", "when", "--prediction", "score", "--latency", "took", "--label", "outcome", "--features", "age"]
+    options = [
+        "--model",
+        "m",
+        "--timestamp",
+        "when",
+        "--prediction",
+        "score",
+        "--latency",
+        "took",
+        "--label",
+        "outcome",
+        "--features",
+        "age",
+    ]
     done = run("ingest", "log.csv", *options, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "9 events accepted, 9 labels, 0 refused" in done.stdout
     (model,) = json.loads(run("status", "--json", cwd=tmp_path).stdout)["models"]
     assert (model["events"], model["labels"], model["features"]) == (9, 9, 1)
     assert "9 events accepted" in run("ingest", "log.csv", *options, cwd=tmp_path).stdout
-    assert json.loads(run("status", "--json", cwd=tmp_path).stdout)["models"][0]["events"] == 9  # the file again added nothing
+    assert (
+        json.loads(run("status", "--json", cwd=tmp_path).stdout)["models"][0]["events"] == 9
+    )  # the file again added nothing
 
 
 def test_one_bad_row_in_the_middle_is_named_and_the_exit_code_says_so(tmp_path: Path) -> None:
@@ -95,7 +135,11 @@ def test_one_bad_row_in_the_middle_is_named_and_the_exit_code_says_so(tmp_path: 
         (["ingest", "rows.xlsx", "--model", "m"], 3, "ending .xlsx is not known; known:"),
         (["ingest", "rows.csv"], 1, "--model NAME"),
         (["ingest", "rows.csv", "--model", "m", "--timestamp", "when"], 1, "no column 'when'; found: ts, x"),
-        (["ingest", "rows.csv", "--model", "m", "--url", "http://127.0.0.1:1"], 4, "no driftdeck server answers at http://127.0.0.1:1"),
+        (
+            ["ingest", "rows.csv", "--model", "m", "--url", "http://127.0.0.1:1"],
+            4,
+            "no driftdeck server answers at http://127.0.0.1:1",
+        ),
         (["ingest", "empty-folder", "--model", "m"], 3, "no files of a known format"),
         (["reference", "set", "m"], 1, "give a file, or both --from and --to"),
         (["reference", "set", "m", "--from", "2026-01-01", "--to", "2026-02-01"], 1, "there is no model 'm'"),
@@ -113,7 +157,9 @@ def test_one_bad_row_in_the_middle_is_named_and_the_exit_code_says_so(tmp_path: 
         (["status", "--nope"], 2, "No such option"),
     ],
 )
-def test_a_mistake_is_one_sentence_and_an_exit_code(tmp_path: Path, arguments: list[str], code: int, words: str) -> None:
+def test_a_mistake_is_one_sentence_and_an_exit_code(
+    tmp_path: Path, arguments: list[str], code: int, words: str
+) -> None:
     (tmp_path / "empty.csv").write_text("")
     (tmp_path / "rows.csv").write_text("ts,x\n2026-11-20T10:00:00Z,1\n")
     (tmp_path / "rows.xlsx").write_text("x")
@@ -135,7 +181,14 @@ def test_a_port_in_use_is_named(tmp_path: Path) -> None:
 
 
 def test_rows_that_cannot_be_read_are_accounted_for_with_their_line(tmp_path: Path) -> None:
-    rows = ["event_id,ts,prediction,age", "a,2026-11-20T00:00:00Z,0.5,3", "b,short", "c,1999-01-01T00:00:00Z,0.5,3", "d,bad,0.5,x", "e,f"]
+    rows = [
+        "event_id,ts,prediction,age",
+        "a,2026-11-20T00:00:00Z,0.5,3",
+        "b,short",
+        "c,1999-01-01T00:00:00Z,0.5,3",
+        "d,bad,0.5,x",
+        "e,f",
+    ]
     (tmp_path / "f.csv").write_text("\n".join(rows))
     done = run("ingest", "f.csv", "--model", "m", cwd=tmp_path)
     assert "1 events accepted, 4 refused" in done.stdout

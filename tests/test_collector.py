@@ -17,7 +17,12 @@ from monitor.deck import Deck
 from monitor.errors import Conflict, DriftdeckError, PayloadError, TooLarge, UnsupportedMedia
 from monitor.ipc import to_ipc
 
-ARROW, PARQUET, CSV, JSON = "application/vnd.apache.arrow.stream", "application/vnd.apache.parquet", "text/csv", "application/json"
+ARROW, PARQUET, CSV, JSON = (
+    "application/vnd.apache.arrow.stream",
+    "application/vnd.apache.parquet",
+    "text/csv",
+    "application/json",
+)
 
 
 def stored(deck: Deck, columns: str = "event_id", model: str = "m") -> list[tuple[Any, ...]]:
@@ -34,7 +39,9 @@ def take(deck: Deck, body: bytes, kind: str = NDJSON, **options: Any) -> Answer:
 
 def table(n: int = 20) -> pa.Table:
     events = [event(i) for i in range(n)]
-    flat = [{**{k: v for k, v in e.items() if k not in ("features", "ts")}, **e["features"], "ts": e["ts"]} for e in events]
+    flat = [
+        {**{k: v for k, v in e.items() if k not in ("features", "ts")}, **e["features"], "ts": e["ts"]} for e in events
+    ]
     return pa.Table.from_pylist(flat)
 
 
@@ -70,7 +77,19 @@ def test_the_same_events_are_stored_from_every_format(deck: Deck, name: str) -> 
 
         ts = int(datetime.fromisoformat(e["ts"]).timestamp() * 1e6)
         f = e["features"]
-        expected.append((e["event_id"], ts, "v1", e["prediction"], e["latency_ms"], 200, f["age"], f["country"], str(f["premium"]).lower()))
+        expected.append(
+            (
+                e["event_id"],
+                ts,
+                "v1",
+                e["prediction"],
+                e["latency_ms"],
+                200,
+                f["age"],
+                f["country"],
+                str(f["premium"]).lower(),
+            )
+        )
     order = [deck.store.model("m").schema.by_name[n].field for n in ("age", "country", "premium")]
     assert order == ["f_0001", "f_0002", "f_0003"]
     assert rows == expected
@@ -124,7 +143,12 @@ def test_lines_that_are_no_events_are_named_with_their_number(deck: Deck) -> Non
 
 def test_a_wrong_type_is_an_invalid_value_not_a_lost_event(deck: Deck) -> None:
     take(deck, lines(*(event(i) for i in range(5))))
-    odd = [event(10, features={"age": "41"}), event(11, features={"age": True}), event(12, features={"age": None}), event(13, features={})]
+    odd = [
+        event(10, features={"age": "41"}),
+        event(11, features={"age": True}),
+        event(12, features={"age": None}),
+        event(13, features={}),
+    ]
     body = lines(*odd) + b'{"event_id":"e14","model":"m","ts":"%s","features":{"age":NaN}}\n' % NOW.isoformat().encode()
     assert take(deck, body).refused == 0
     rows = dict(stored(deck, "event_id, isnan(f_0001)"))
@@ -148,7 +172,14 @@ def test_new_features_add_columns(deck: Deck) -> None:
 
 @pytest.mark.parametrize(
     "names",
-    [["Temp", "temp"], ['quote"d', "semi;colon", "drop table events"], ["event_id", "ts", "prediction"], ["名前", "a.b", " "], ["a\nb", "a\\b"], ["at", "select"]],
+    [
+        ["Temp", "temp"],
+        ['quote"d', "semi;colon", "drop table events"],
+        ["event_id", "ts", "prediction"],
+        ["名前", "a.b", " "],
+        ["a\nb", "a\\b"],
+        ["at", "select"],
+    ],
 )
 def test_any_name_is_only_a_name(deck: Deck, names: list[str]) -> None:
     for i in range(3):
@@ -212,7 +243,9 @@ def test_a_key_is_known_after_a_restart(deck: Deck) -> None:
         (b"event_id,model\na,m\n", CSV, PayloadError, "no column ts"),
     ],
 )
-def test_a_body_that_cannot_be_read_is_one_clear_error(deck: Deck, body: bytes, kind: str, error: type[DriftdeckError], words: str) -> None:
+def test_a_body_that_cannot_be_read_is_one_clear_error(
+    deck: Deck, body: bytes, kind: str, error: type[DriftdeckError], words: str
+) -> None:
     with pytest.raises(error, match=words.replace("(", r"\(").replace(")", r"\)")):
         take(deck, body, kind)
 
@@ -257,7 +290,9 @@ def test_lines_that_the_engine_reads_more_strictly_are_loaded_all_the_same(deck:
     take(deck, lines(event(0)))
     stamp = (NOW - timedelta(hours=1)).strftime("%Y-%m-%dt%H:%M:%Sz")  # lower case is RFC 3339 too
     odd = b'{"event_id":"odd","model":"m","version":"v1","ts":"%s","prediction":0.25}\n' % stamp.encode()
-    twice = b'{"event_id":"twice","model":"m","ts":"%s","prediction":0.25,"prediction":0.75}\n' % NOW.isoformat().encode()
+    twice = (
+        b'{"event_id":"twice","model":"m","ts":"%s","prediction":0.25,"prediction":0.75}\n' % NOW.isoformat().encode()
+    )
     assert take(deck, odd + twice + lines(event(1))).accepted == 3
     assert dict(stored(deck, "event_id, prediction"))["twice"] == 0.75
     assert len(stored(deck)) == 4

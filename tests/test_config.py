@@ -102,6 +102,8 @@ def test_the_sample_configuration_is_valid() -> None:
     assert read_config(Path(__file__).parent.parent / "data" / "driftdeck.toml").models
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("15m", 900), ("1.5h", 5400), (" 7 d ", 604800), ("2w", 1209600)])
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90), ("15m", 900), ("1.5h", 5400), (" 7 d ", 604800), ("2w", 1209600)]
+)
 def test_durations(text: str, seconds: float) -> None:
     assert duration(text).total_seconds() == seconds

@@ -17,9 +17,35 @@ from monitor.layout import INTEGER, LOG, UNIT, Layout, categorical_layout, numer
 from monitor.plugins import load
 
 ENGINES = load("engines")
-HOSTILE = [None, 0.0, -0.0, 1.0, -1.0, math.nan, math.inf, -math.inf, 1e300, -1e300, 5e-324, 1e-6, 1e9, 0.29, 0.57, 0.99, 0.995, 2.5]
+HOSTILE = [
+    None,
+    0.0,
+    -0.0,
+    1.0,
+    -1.0,
+    math.nan,
+    math.inf,
+    -math.inf,
+    1e300,
+    -1e300,
+    5e-324,
+    1e-6,
+    1e9,
+    0.29,
+    0.57,
+    0.99,
+    0.995,
+    2.5,
+]
 NUMBERS = st.lists(st.one_of(st.sampled_from(HOSTILE), st.floats()), max_size=40)
-TEXTS = st.lists(st.one_of(st.none(), st.sampled_from(["a", "b", "c", "rare", "", "A", "it's", "NULL", "\x00", "台北"]), st.text(max_size=3)), max_size=40)
+TEXTS = st.lists(
+    st.one_of(
+        st.none(),
+        st.sampled_from(["a", "b", "c", "rare", "", "A", "it's", "NULL", "\x00", "台北"]),
+        st.text(max_size=3),
+    ),
+    max_size=40,
+)
 START = datetime(2026, 3, 1)
 
 
@@ -31,7 +57,9 @@ def engine(request: pytest.FixtureRequest) -> ModuleType:
 def rows(values: list[Any], type_: pa.DataType) -> pa.Table:
     rng = random.Random(len(values))
     times = [START + timedelta(minutes=rng.randrange(0, 180)) for _ in values]
-    return pa.table({"ts": pa.array(times, pa.timestamp("us")), "version": ["v1"] * len(values), "x": pa.array(values, type_)})
+    return pa.table(
+        {"ts": pa.array(times, pa.timestamp("us")), "version": ["v1"] * len(values), "x": pa.array(values, type_)}
+    )
 
 
 def check(engine: ModuleType, values: list[Any], layout: Layout, type_: pa.DataType, bucket: str = "hour") -> None:
@@ -72,7 +100,9 @@ def test_categories_fall_in_the_bins_of_the_definition(values: list[str | None])
 
 
 def test_edges_themselves_belong_to_the_lower_bin(engine: ModuleType) -> None:
-    check(engine, [1.0, 2.0, 3.0, math.nextafter(2.0, 3), math.nextafter(2.0, 1)], numeric_layout([1, 2, 3]), pa.float64())
+    check(
+        engine, [1.0, 2.0, 3.0, math.nextafter(2.0, 3), math.nextafter(2.0, 1)], numeric_layout([1, 2, 3]), pa.float64()
+    )
 
 
 def test_status_codes_are_bins_of_their_own(engine: ModuleType) -> None:

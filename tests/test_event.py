@@ -13,7 +13,13 @@ from monitor.label import parse_label
 from monitor.schema import ModelSchema, split_prediction
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
-GOOD: dict[str, Any] = {"event_id": "a", "model": "m", "ts": "2026-11-22T09:30:00Z", "features": {"x": 1.5}, "prediction": 0.5}
+GOOD: dict[str, Any] = {
+    "event_id": "a",
+    "model": "m",
+    "ts": "2026-11-22T09:30:00Z",
+    "features": {"x": 1.5},
+    "prediction": 0.5,
+}
 
 
 def parse(**changes: Any) -> Any:
@@ -76,16 +82,30 @@ def test_a_line_that_is_not_json_is_refused(line: bytes, words: str) -> None:
         decode(line)
 
 
-@given(st.recursive(st.none() | st.booleans() | st.floats() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)))
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.floats() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)
+    )
+)
 def test_any_json_value_is_an_event_or_refused(value: Any) -> None:
-    for raw in (value, {**GOOD, "features": value}, {**GOOD, "prediction": value}, {**GOOD, "ts": value}, {**GOOD, "tags": value}):
+    for raw in (
+        value,
+        {**GOOD, "features": value},
+        {**GOOD, "prediction": value},
+        {**GOOD, "ts": value},
+        {**GOOD, "tags": value},
+    ):
         try:
             parse_event(raw, NOW, TimeBounds())
         except Refused as reason:
             assert str(reason)
 
 
-@given(st.recursive(st.none() | st.booleans() | st.floats() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)))
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.floats() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)
+    )
+)
 def test_any_json_value_is_a_label_or_refused(value: Any) -> None:
     try:
         parse_label({"event_id": "a", "model": "m", "label": value}, NOW, TimeBounds())
@@ -94,7 +114,15 @@ def test_any_json_value_is_a_label_or_refused(value: Any) -> None:
 
 
 def test_labels_have_one_text_for_one_value() -> None:
-    assert [label_text(v) for v in (1, 1.0, True, "1", 0.5, float("nan"), [])] == ["1", "1", "true", "1", "0.5", None, None]
+    assert [label_text(v) for v in (1, 1.0, True, "1", 0.5, float("nan"), [])] == [
+        "1",
+        "1",
+        "true",
+        "1",
+        "0.5",
+        None,
+        None,
+    ]
 
 
 def test_time_bounds_can_be_set() -> None:
@@ -110,12 +138,24 @@ def test_a_schema_grows_by_what_events_bring_and_stays_itself_otherwise() -> Non
     assert {f.name: f.kind for f in schema.features} == {"x": "numeric", "c": "categorical", "b": "categorical"}
     assert schema.prediction == "number"
     assert schema.grown([parse(features={"x": 2.5})]) is schema
-    assert [f.field for f in schema.grown([parse(features={"n": 1})]).features] == ["f_0001", "f_0002", "f_0003", "f_0004"]
+    assert [f.field for f in schema.grown([parse(features={"n": 1})]).features] == [
+        "f_0001",
+        "f_0002",
+        "f_0003",
+        "f_0004",
+    ]
 
 
 def test_the_fast_decoder_takes_only_what_the_thorough_path_takes() -> None:
     schema = ModelSchema("m").grown([parse(features={"x": 1, "c": "a"})])
-    for changes in ({}, {"features": {"x": None}}, {"features": {}}, {"features": {"x": "1"}}, {"status": 99.5}, {"latency_ms": -1}):
+    for changes in (
+        {},
+        {"features": {"x": None}},
+        {"features": {}},
+        {"features": {"x": "1"}},
+        {"status": 99.5},
+        {"latency_ms": -1},
+    ):
         line = json.dumps({**GOOD, **changes}).encode()
         try:
             schema.decoder.decode(line)

@@ -71,7 +71,11 @@ class Mix(RuleBasedStateMachine):
         self.sent: set[str] = set()
         self.clock = 0
 
-    @rule(first=st.integers(0, 60), n=st.integers(1, 20), kind=st.sampled_from(["plain", "odd", "missing", "string", "bad"]))
+    @rule(
+        first=st.integers(0, 60),
+        n=st.integers(1, 20),
+        kind=st.sampled_from(["plain", "odd", "missing", "string", "bad"]),
+    )
     def events(self, first: int, n: int, kind: str) -> None:
         changes: dict[str, Any] = {
             "plain": {},
@@ -87,11 +91,22 @@ class Mix(RuleBasedStateMachine):
             if kind != "bad":
                 self.sent |= {f"e{i}" for i in fresh}
 
-    @rule(first=st.integers(0, 60), n=st.integers(1, 20), value=st.sampled_from([0, 1, True, "1", "x"]), back=st.booleans())
+    @rule(
+        first=st.integers(0, 60),
+        n=st.integers(1, 20),
+        value=st.sampled_from([0, 1, True, "1", "x"]),
+        back=st.booleans(),
+    )
     def labels(self, first: int, n: int, value: Any, back: bool) -> None:
         self.clock += 1
         ts = NOW + timedelta(seconds=-self.clock if back else self.clock)
-        label(self.deck, *({"event_id": f"e{i}", "model": "m", "label": value, "ts": ts.isoformat()} for i in range(first, first + n)))
+        label(
+            self.deck,
+            *(
+                {"event_id": f"e{i}", "model": "m", "label": value, "ts": ts.isoformat()}
+                for i in range(first, first + n)
+            ),
+        )
 
     @rule()
     def load(self) -> None:
@@ -121,7 +136,9 @@ class Mix(RuleBasedStateMachine):
     def everything_is_accounted_for(self) -> None:
         if not hasattr(self, "deck"):
             return
-        rows = self.deck.store.query("SELECT sum(received), sum(stored), sum(duplicate), sum(refused) FROM accounting WHERE kind = 'events'")
+        rows = self.deck.store.query(
+            "SELECT sum(received), sum(stored), sum(duplicate), sum(refused) FROM accounting WHERE kind = 'events'"
+        )
         received, stored, duplicate, refused = (int(v or 0) for v in rows[0])
         assert received == stored + duplicate + refused
         if "m" in self.deck.store.models():
@@ -157,7 +174,11 @@ def test_labels_before_after_and_corrected(deck: Deck) -> None:
     assert wrong() == (3, 2)
     assert deck.store.query("SELECT prediction FROM models") == [("number",)]
     later, earlier = (NOW + timedelta(minutes=5)).isoformat(), (NOW - timedelta(minutes=5)).isoformat()
-    label(deck, {"event_id": "e1", "model": "m", "label": 1, "ts": later}, {"event_id": "e2", "model": "m", "label": 1, "ts": earlier})
+    label(
+        deck,
+        {"event_id": "e1", "model": "m", "label": 1, "ts": later},
+        {"event_id": "e2", "model": "m", "label": 1, "ts": earlier},
+    )
     deck.loop.load_all()
     assert wrong() == (3, 1)  # e1 was corrected, the old label of e2 came too late to count
     label(deck, {"event_id": "e1", "model": "m", "label": 1, "ts": later})
@@ -233,7 +254,13 @@ def test_a_model_without_reference_gets_a_provisional_one(deck: Deck) -> None:
 
 
 def test_the_engine_is_closed_to_files_and_settings(deck: Deck) -> None:
-    for statement in ("SELECT * FROM read_csv('/etc/passwd')", "COPY (SELECT 1) TO '/tmp/x.csv'", "ATTACH '/tmp/y.duckdb'", "SET threads = 1", "INSTALL httpfs"):
+    for statement in (
+        "SELECT * FROM read_csv('/etc/passwd')",
+        "COPY (SELECT 1) TO '/tmp/x.csv'",
+        "ATTACH '/tmp/y.duckdb'",
+        "SET threads = 1",
+        "INSTALL httpfs",
+    ):
         with pytest.raises(duckdb.Error):
             deck.store.query(statement)
 
@@ -296,9 +323,15 @@ def test_killed_servers_lose_and_double_nothing(tmp_path: Path) -> None:
                     if waiting is None:
                         ids = range(number, number + 50)
                         number += 50
-                        waiting = (f"batch-{ids.start}", lines(*(event(i, ts=datetime.now(UTC).isoformat()) for i in ids)), ids)
+                        waiting = (
+                            f"batch-{ids.start}",
+                            lines(*(event(i, ts=datetime.now(UTC).isoformat()) for i in ids)),
+                            ids,
+                        )
                     key, body, ids = waiting
-                    answer = client.post("/v1/events", content=body, headers={"content-type": NDJSON, "idempotency-key": key})
+                    answer = client.post(
+                        "/v1/events", content=body, headers={"content-type": NDJSON, "idempotency-key": key}
+                    )
                     assert answer.status_code == 200, answer.text
                     acknowledged += [f"e{i}" for i in ids]
                     waiting = None
@@ -339,4 +372,8 @@ def start_server(folder: Path) -> tuple["subprocess.Popen[bytes]", str]:
 
 
 def test_the_answers_of_json_are_json(deck: Deck) -> None:
-    assert json.loads(json.dumps(deck.collector.events(lines(event(0)), NDJSON).body())) == {"accepted": 1, "refused": 0, "refusals": []}
+    assert json.loads(json.dumps(deck.collector.events(lines(event(0)), NDJSON).body())) == {
+        "accepted": 1,
+        "refused": 0,
+        "refusals": [],
+    }

@@ -10,13 +10,13 @@ from typing import Any
 import httpx
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
+from test_rules import T0, finding
 
 from monitor.alert import Transition, advance
 from monitor.config import ChannelConfig
 from monitor.deck import Deck
 from monitor.notify import RETRIES, deliver, messages_for
 from monitor.plugins import load
-from test_rules import T0, finding
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
@@ -64,7 +64,9 @@ def queue(deck: Deck, channel: ChannelConfig, *verdicts: Any, now: datetime = T0
     for i, verdict in enumerate(verdicts):
         at = now + timedelta(minutes=i)
         alerts, transitions = advance(deck.store.alerts.open_alerts("m"), [finding(verdict)], at)
-        deck.store.alerts.save(1, "m", at, [], alerts, transitions, messages_for(alerts, transitions, [channel], at, timedelta(days=1)))
+        deck.store.alerts.save(
+            1, "m", at, [], alerts, transitions, messages_for(alerts, transitions, [channel], at, timedelta(days=1))
+        )
 
 
 @pytest.fixture
@@ -73,7 +75,9 @@ def client() -> Iterator[httpx.Client]:
         yield found
 
 
-def test_a_firing_and_a_resolved_message_arrive_signed_and_in_order(deck: Deck, receiver: Receiver, client: httpx.Client) -> None:
+def test_a_firing_and_a_resolved_message_arrive_signed_and_in_order(
+    deck: Deck, receiver: Receiver, client: httpx.Client
+) -> None:
     channel = ChannelConfig(name="c", url=receiver.url, secret=SECRET)
     queue(deck, channel, "breach", "ok")
     now = datetime.now(UTC)
@@ -89,7 +93,9 @@ def test_a_firing_and_a_resolved_message_arrive_signed_and_in_order(deck: Deck, 
         Webhook(SECRET).verify(body.replace(b"firing", b"FIRING"), headers)
 
 
-def test_a_failed_try_is_repeated_later_with_the_same_id_and_holds_back_what_follows(deck: Deck, receiver: Receiver, client: httpx.Client) -> None:
+def test_a_failed_try_is_repeated_later_with_the_same_id_and_holds_back_what_follows(
+    deck: Deck, receiver: Receiver, client: httpx.Client
+) -> None:
     channel = ChannelConfig(name="c", url=receiver.url, secret=SECRET)
     queue(deck, channel, "breach", "ok")
     receiver.answers = [(500, {}), (302, {"location": "http://127.0.0.1:1/"}), (429, {"retry-after": "3600"})]
@@ -116,7 +122,9 @@ def test_retry_after_is_honoured(deck: Deck, receiver: Receiver, client: httpx.C
 
 
 @pytest.mark.parametrize(("answers", "tries"), [([(410, {})], 1), ([(500, {})] * 99, len(RETRIES) + 1)])
-def test_it_gives_up_when_told_or_after_three_days(deck: Deck, receiver: Receiver, client: httpx.Client, answers: list[Any], tries: int) -> None:
+def test_it_gives_up_when_told_or_after_three_days(
+    deck: Deck, receiver: Receiver, client: httpx.Client, answers: list[Any], tries: int
+) -> None:
     channel = ChannelConfig(name="c", url=receiver.url, secret=SECRET)
     queue(deck, channel, "breach")
     receiver.answers = list(answers)
@@ -165,7 +173,12 @@ def test_a_round_evaluated_again_is_not_told_again(deck: Deck) -> None:
 
 def test_channels_choose_by_severity_and_model() -> None:
     (alert,), transitions = advance({}, [finding("breach")], T0)
-    for changes, told in (({}, 1), ({"severities": ("critical",)}, 0), ({"models": ("other",)}, 0), ({"models": ("m",)}, 1)):
+    for changes, told in (
+        ({}, 1),
+        ({"severities": ("critical",)}, 0),
+        ({"models": ("other",)}, 0),
+        ({"models": ("m",)}, 1),
+    ):
         channel = ChannelConfig(name="c", url="http://x/", secret=SECRET, **changes)
         assert len(messages_for([alert], transitions, [channel], T0, timedelta(days=1))) == told
 

@@ -39,7 +39,9 @@ def measure(values: list[float | None], layout: Layout) -> Profile:
 
 
 def same(a: Profile, b: Profile) -> bool:
-    close = all(math.isclose(x, y, rel_tol=1e-9, abs_tol=1e-9) or x == y for x, y in [(a.sum, b.sum), (a.sum_sq, b.sum_sq)])
+    close = all(
+        math.isclose(x, y, rel_tol=1e-9, abs_tol=1e-9) or x == y for x, y in [(a.sum, b.sum), (a.sum_sq, b.sum_sq)]
+    )
     extremes = all(x == y or (math.isnan(x) and math.isnan(y)) for x, y in [(a.min, b.min), (a.max, b.max)])
     whole = (a.rows, a.missing, a.invalid) == (b.rows, b.missing, b.invalid)
     return bool((a.counts == b.counts).all()) and whole and close and extremes
@@ -52,7 +54,9 @@ def test_rows_are_missing_invalid_and_counted(values: list[float | None], layout
 
 
 @given(st.lists(VALUES, max_size=30), st.integers(0, 30), st.integers(0, 30), st.sampled_from(LAYOUTS))
-def test_merging_any_split_in_any_order_is_the_whole(values: list[float | None], i: int, j: int, layout: Layout) -> None:
+def test_merging_any_split_in_any_order_is_the_whole(
+    values: list[float | None], i: int, j: int, layout: Layout
+) -> None:
     # magnitudes beyond 1e6 make sums differ by rounding more than 1e-9 of what is left after cancelling
     values = [v if v is None or not math.isfinite(v) or abs(v) < 1e6 else math.copysign(1e6, v) for v in values]
     i, j = sorted((min(i, len(values)), min(j, len(values))))

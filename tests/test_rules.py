@@ -1,6 +1,7 @@
 """Rules and alerts: what makes a breach, and how an alert lives."""
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,9 @@ def verdict(r: RuleConfig, reference: Profile | None, current: Profile) -> Verdi
 )
 def test_a_breach_needs_the_bound_beyond_the_limit_and_enough_rows(good: int, bad: int, expected: Verdict) -> None:
     if (good, bad) == (970, 30):
-        assert evaluate(rule("error_rate", 0.02), "m", None, None, status(970, 30), WINDOW).low == pytest.approx(0.0203, abs=1e-4)
+        assert evaluate(rule("error_rate", 0.02), "m", None, None, status(970, 30), WINDOW).low == pytest.approx(
+            0.0203, abs=1e-4
+        )
         expected = "breach"
     assert verdict(rule("error_rate", 0.02), None, status(good, bad)) == expected
 
@@ -145,7 +148,11 @@ def test_no_data_neither_opens_nor_ends_an_alert(silent: Verdict) -> None:
     assert next(iter(opened.values())).count == 1
 
 
-@given(st.lists(st.sampled_from(["ok", "warn", "breach", "no_data", "insufficient", "learning"]), max_size=25), st.integers(0, 3), st.integers(0, 3))
+@given(
+    st.lists(st.sampled_from(["ok", "warn", "breach", "no_data", "insufficient", "learning"]), max_size=25),
+    st.integers(0, 3),
+    st.integers(0, 3),
+)
 def test_a_round_done_twice_is_done_once(verdicts: list[Verdict], fire: int, clear: int) -> None:
     hold = Hold(timedelta(hours=fire), timedelta(hours=clear))
     path, opened = play(verdicts, hold)
@@ -153,8 +160,13 @@ def test_a_round_done_twice_is_done_once(verdicts: list[Verdict], fire: int, cle
     assert path == again
     assert {a.id for a in opened.values()} == {a.id for a in opened_again.values()}
     states = [p.split("@")[0] for p in path]
-    for before, after in zip(states, states[1:], strict=False):
-        assert (before, after) in {("pending", "firing"), ("pending", "resolved"), ("firing", "resolved"), ("resolved", "pending")}
+    for before, after in pairwise(states):
+        assert (before, after) in {
+            ("pending", "firing"),
+            ("pending", "resolved"),
+            ("firing", "resolved"),
+            ("resolved", "pending"),
+        }
 
 
 def test_the_peak_is_kept() -> None:
@@ -173,7 +185,9 @@ def test_a_model_is_as_bad_as_its_worst_judged_finding_and_never_ok_without_one(
     assert decide([], {}).status == "no_data"
     assert decide([finding("insufficient"), finding("no_data")], {}).status == "no_data"
     assert decide([finding("insufficient"), finding("ok")], {}).status == "ok"
-    worst = decide([finding("ok"), finding("warn"), finding("breach", column="a"), finding("breach", 0.9, column="b")], {})
+    worst = decide(
+        [finding("ok"), finding("warn"), finding("breach", column="a"), finding("breach", 0.9, column="b")], {}
+    )
     assert worst.status == "breach"
     assert [f.column for f in worst.reasons][:2] == ["b", "a"]
 

@@ -16,7 +16,13 @@ from monitor.plugins import load
 
 SOURCES = load("sources")
 RECORDS: list[dict[str, Any]] = [
-    {"event_id": f"e{i}", "ts": f"2026-11-{i + 1:02d}T10:00:00Z", "x": i / 2, "c": ["a", "b,c", 'quo"te', "行"][i % 4], "b": i % 2 == 0}
+    {
+        "event_id": f"e{i}",
+        "ts": f"2026-11-{i + 1:02d}T10:00:00Z",
+        "x": i / 2,
+        "c": ["a", "b,c", 'quo"te', "行"][i % 4],
+        "b": i % 2 == 0,
+    }
     for i in range(25)
 ]
 

@@ -1,6 +1,5 @@
 """The spool: what was synced is read back whole, what is torn is reported, nothing grows for ever."""
 
-import os
 import random
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -60,7 +59,7 @@ def test_released_segments_are_deleted_and_the_rest_stays(tmp_path: Path) -> Non
     spool.append({}, b"a").result(10)
     spool.roll()
     spool.append({}, b"b").result(10)
-    position = list(spool.frames(START))[0].end
+    position = next(iter(spool.frames(START))).end
     spool.release(position)
     assert payloads(spool) == [b"a", b"b"]  # the position is inside the first segment
     spool.release(list(spool.frames(START))[1].end)
@@ -109,6 +108,6 @@ def test_torn_and_flipped_bytes_lose_no_frame_before_them_and_are_reported(tmp_p
 
 def test_files_are_for_the_owner_only(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
-    mode = os.stat(tmp_path / f"{spool.synced.segment:08d}.spool").st_mode & 0o777
+    mode = (tmp_path / f"{spool.synced.segment:08d}.spool").stat().st_mode & 0o777
     assert mode == 0o600
     spool.close()

@@ -156,7 +156,10 @@ def test_a_single_extreme_value_moves_psi_by_less_than_a_hundredth() -> None:
     counts = current.counts.copy()
     counts[layout.index(1e9)] += 1
     changed = Profile(layout, counts, 501)
-    assert abs(STATISTICS["psi"].measure(reference, changed).raw - STATISTICS["psi"].measure(reference, current).raw) < 0.01
+    assert (
+        abs(STATISTICS["psi"].measure(reference, changed).raw - STATISTICS["psi"].measure(reference, current).raw)
+        < 0.01
+    )
 
 
 @given(st.permutations(range(8)))
@@ -174,7 +177,9 @@ def test_psi_known_values() -> None:
     assert float(np.sum((q - p) * np.log(q / p))) == pytest.approx(0.069315, abs=1e-6)  # the formula without smoothing
     assert psi(r, c) == pytest.approx(0.067081, abs=1e-6)  # with half counts
     assert contributions(r, c).sum() == pytest.approx(psi(r, c), rel=1e-12)
-    assert STATISTICS["psi"].measure(of_counts(30, 40, 30), of_counts(20, 40, 40)).value == pytest.approx(0.067081 - 0.04, abs=1e-6)
+    assert STATISTICS["psi"].measure(of_counts(30, 40, 30), of_counts(20, 40, 40)).value == pytest.approx(
+        0.067081 - 0.04, abs=1e-6
+    )
 
 
 def test_ks_known_values() -> None:
@@ -246,5 +251,7 @@ def test_latency_interval_covers_the_true_quantile() -> None:
 
 def test_new_values_are_counted_of_all_values() -> None:
     layout = categorical_layout(["a", "b"], top=1)
-    found = STATISTICS["new_category_share"].measure(of_counts(50, 50, 0, layout=layout), of_counts(80, 12, 8, layout=layout))
+    found = STATISTICS["new_category_share"].measure(
+        of_counts(50, 50, 0, layout=layout), of_counts(80, 12, 8, layout=layout)
+    )
     assert found.value == 0.08

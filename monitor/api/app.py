@@ -5,7 +5,7 @@ import json
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import duckdb
 from fastapi import FastAPI, Request
@@ -32,7 +32,8 @@ def create_app(
     deck: Deck,
     on_start: Callable[[], None] = lambda: None,
     on_stop: Callable[[], None] = lambda: None,
-    background: bool = True, key: str | None = None
+    background: bool = True,
+    key: str | None = None,
 ) -> FastAPI:
     """The application over one deck; the deck starts and stops with it. With a `key`, every request must bear it."""
 
@@ -83,20 +84,20 @@ class RequireKey:
 
 
 async def _known(request: Request, problem: Exception) -> Response:
-    assert isinstance(problem, DriftdeckError)
+    problem = cast(DriftdeckError, problem)
     headers = {"retry-after": str(problem.retry_after)} if isinstance(problem, Overloaded) else None
     return error(str(problem), problem.status, headers)
 
 
 async def _invalid(request: Request, problem: Exception) -> Response:
-    assert isinstance(problem, RequestValidationError)
+    problem = cast(RequestValidationError, problem)
     first = problem.errors()[0]
     where = ".".join(str(part) for part in first["loc"][1:]) or str(first["loc"][0])
     return error(f"`{where}`: {first['msg']}", 422)
 
 
 async def _http(request: Request, problem: Exception) -> Response:
-    assert isinstance(problem, HTTPException)
+    problem = cast(HTTPException, problem)
     if problem.status_code == 404:
         return error(f"there is no {request.url.path[:100]}; GET /docs lists the addresses", 404)
     return error(str(problem.detail), problem.status_code, dict(problem.headers or {}))

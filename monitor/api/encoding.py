@@ -12,9 +12,9 @@ import pyarrow as pa
 from starlette.requests import Request
 from starlette.responses import Response
 
-from monitor.ipc import to_ipc
 from monitor.errors import InvalidRequest, TooLarge, TooMany
 from monitor.finding import Finding
+from monitor.ipc import to_ipc
 from monitor.views.overview import finding_data
 
 IN_FLIGHT = 1 << 30  # a reference file fits; ingest bodies are far smaller

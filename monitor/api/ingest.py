@@ -9,8 +9,8 @@ from fastapi import APIRouter, Header, Query, Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from monitor.api.encoding import read_body
 from monitor.api.encoding import answer as respond
+from monitor.api.encoding import read_body
 from monitor.collector import JSON_TYPES, Answer
 from monitor.deck import Deck
 from monitor.errors import InvalidRequest

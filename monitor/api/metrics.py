@@ -14,7 +14,7 @@ __all__ = ["CONTENT_TYPE", "render"]
 def render(deck: Deck) -> bytes:
     """All metrics as text."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Deck(deck))  # type: ignore[arg-type]
+    registry.register(_Deck(deck))
     return generate_latest(registry)
 
 

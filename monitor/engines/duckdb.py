@@ -84,7 +84,7 @@ def _batches(columns: Sequence[Measured]) -> Iterable[tuple[str, str, Sequence[M
     # numeric and categorical histograms go in separate statements: together they took 2.2 GB at 10 M rows, apart 0.4
     groups: dict[tuple[str, str], list[Measured]] = {}
     for column in columns:
-        kind = column.layout.kind if column.layout.kind in ("numeric", "categorical") else "computed"
+        kind: str = column.layout.kind if column.layout.kind in ("numeric", "categorical") else "computed"
         groups.setdefault((kind, column.bucket), []).append(column)
     for (kind, bucket), members in groups.items():
         for i in range(0, len(members), BATCH_OF_COLUMNS):
@@ -107,7 +107,10 @@ def _numeric(con: duckdb.DuckDBPyConnection, rows: str, bucket: str, columns: Se
     )
     # unpacked here and not by UNION ALL of unnest: planning that costs 25 ms a load, however few its rows
     bins = [_bins_of_lists(wide, c, wide[f"h{i}"]) for i, c in enumerate(columns)]
-    moments = [_keyed(wide, c, {name: wide[f"{name}{i}"] for name in PARTS} | {"rows": wide["rows"]}) for i, c in enumerate(columns)]
+    moments = [
+        _keyed(wide, c, {name: wide[f"{name}{i}"] for name in PARTS} | {"rows": wide["rows"]})
+        for i, c in enumerate(columns)
+    ]
     return [pa.concat_tables(bins), pa.concat_tables(moments)]
 
 
@@ -139,7 +142,15 @@ def _computed(con: duckdb.DuckDBPyConnection, rows: str, bucket: str, columns: S
         binned = part.filter(pc.is_valid(part["bin"]))
         bins.append(_keyed(binned, c, {"bin": binned["bin"], "n": binned["rows"]}))
         totals = part.group_by(["version", "bucket"]).aggregate(
-            [("rows", "sum"), ("missing0", "sum"), ("invalid0", "sum"), ("sum0", "sum"), ("sum_sq0", "sum"), ("min0", "min"), ("max0", "max")]
+            [
+                ("rows", "sum"),
+                ("missing0", "sum"),
+                ("invalid0", "sum"),
+                ("sum0", "sum"),
+                ("sum_sq0", "sum"),
+                ("min0", "min"),
+                ("max0", "max"),
+            ]
         )
         names = {name: f"{name}0_{name if name in ('min', 'max') else 'sum'}" for name in PARTS} | {"rows": "rows_sum"}
         moments.append(_keyed(totals, c, {name: totals[column] for name, column in names.items()}))
@@ -161,7 +172,7 @@ def _categorical(con: duckdb.DuckDBPyConnection, rows: str, bucket: str, columns
         known, bin_of = _known(c.layout)
         found = pc.index_in(part["value"], known).to_numpy()
         new = np.isnan(found) if found.dtype.kind == "f" else np.zeros(len(found), bool)
-        which = np.where(new, c.layout.new_bin, bin_of[np.nan_to_num(found).astype(np.int64)])
+        which = np.where(new, c.layout.new_bin or 0, bin_of[np.nan_to_num(found).astype(np.int64)])
         missing = pc.is_null(part["value"]).to_numpy()
         part = part.append_column("bin", pa.array(which.astype(np.int32)))
         part = part.append_column("absent", pa.array(np.where(missing, part["n"].to_numpy(), 0)))
@@ -171,10 +182,18 @@ def _categorical(con: duckdb.DuckDBPyConnection, rows: str, bucket: str, columns
         zero, none = np.zeros(totals.num_rows), pa.nulls(totals.num_rows, pa.float64())
         sums = {"invalid": zero, "sum": zero, "sum_sq": zero, "min": none, "max": none}
         moments.append(_keyed(totals, c, {"rows": totals["n_sum"], "missing": totals["absent_sum"], **sums}))
-        unseen = part.filter(pa.array(new & ~missing)).group_by(["version", "value"]).aggregate([("n", "sum"), ("first_seen", "min")])
+        unseen = (
+            part.filter(pa.array(new & ~missing))
+            .group_by(["version", "value"])
+            .aggregate([("n", "sum"), ("first_seen", "min")])
+        )
         unseen = unseen.sort_by([("n_sum", "descending"), ("value", "ascending")]).slice(0, MAX_NEW_VALUES)
         unseen = unseen.rename_columns([name.removesuffix("_sum").removesuffix("_min") for name in unseen.column_names])
-        new_values.append(unseen.append_column("column", pa.repeat(c.column, unseen.num_rows)).select(NEW_VALUES.names).cast(NEW_VALUES))
+        new_values.append(
+            unseen.append_column("column", pa.repeat(c.column, unseen.num_rows))
+            .select(NEW_VALUES.names)
+            .cast(NEW_VALUES)
+        )
     return [pa.concat_tables(bins), pa.concat_tables(moments), pa.concat_tables(new_values)]
 
 
@@ -196,7 +215,11 @@ def _keyed(groups: pa.Table, column: Measured, values: Mapping[str, object]) -> 
     }
     data = {**keys, **values}
     if schema is MOMENTS:
-        data |= {name: pc.fill_null(pa.chunked_array([data[name]]) if isinstance(data[name], pa.Array) else data[name], 0.0) for name in ("sum", "sum_sq") if not isinstance(data[name], np.ndarray)}
+        data |= {
+            name: pc.fill_null(pa.chunked_array([data[name]]) if isinstance(data[name], pa.Array) else data[name], 0.0)
+            for name in ("sum", "sum_sq")
+            if not isinstance(data[name], np.ndarray)
+        }
     return pa.table([data[name] for name in schema.names], names=schema.names).cast(schema)
 
 

@@ -1,9 +1,9 @@
 """Population stability index."""
 
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
-from scipy.special import ndtri
 
 from monitor.finding import Measurement
 from monitor.profile import Profile, paired_counts
@@ -18,6 +18,8 @@ COLUMNS: tuple[str, ...] = ()
 NEEDS_REFERENCE = True
 MINIMUM = 200
 COMPARE = "value"
+
+Z95 = NormalDist().inv_cdf(0.975)
 
 
 def psi(reference: np.ndarray, current: np.ndarray) -> float:
@@ -50,7 +52,7 @@ def measure(reference: Profile | None, current: Profile, **_: Any) -> Measuremen
     noise = 1 / m + 1 / n
     freedom = max(0, r.size - 1)
     value = max(0.0, raw - freedom * noise)
-    spread = float(ndtri(0.975)) * np.sqrt(_variance(r, c) + 2 * freedom * noise**2)
+    spread = Z95 * np.sqrt(_variance(r, c) + 2 * freedom * noise**2)
     return Measurement(value, max(0.0, raw - freedom * noise - spread), value + spread, current.n, reference.n, raw)
 
 

@@ -15,24 +15,46 @@ TABLES = """
 CREATE TABLE meta(schema_version INTEGER, created TIMESTAMP);
 CREATE TABLE spool_position(segment BIGINT, "offset" BIGINT);
 CREATE TABLE idempotency("key" VARCHAR, body_hash VARCHAR, answer VARCHAR, noted_at TIMESTAMP);
-CREATE TABLE accounting(model VARCHAR, kind VARCHAR, hour TIMESTAMP, received BIGINT, stored BIGINT, duplicate BIGINT, refused BIGINT);
-CREATE TABLE quarantine(noted_at TIMESTAMP, kind VARCHAR, model VARCHAR, line BIGINT, event_id VARCHAR, reason VARCHAR, raw VARCHAR);
+CREATE TABLE accounting(
+    model VARCHAR, kind VARCHAR, hour TIMESTAMP, received BIGINT, stored BIGINT, duplicate BIGINT,
+    refused BIGINT
+);
+CREATE TABLE quarantine(
+    noted_at TIMESTAMP, kind VARCHAR, model VARCHAR, line BIGINT, event_id VARCHAR, reason VARCHAR, raw VARCHAR
+);
 CREATE TABLE models(id INTEGER, name VARCHAR, task VARCHAR, prediction VARCHAR, created TIMESTAMP);
 CREATE TABLE features(model INTEGER, position INTEGER, name VARCHAR, field VARCHAR, kind VARCHAR);
 CREATE TABLE layouts(id VARCHAR, definition VARCHAR);
 CREATE TABLE model_layouts(model INTEGER, "column" VARCHAR, layout VARCHAR);
-CREATE TABLE reference(model INTEGER, status VARCHAR, source VARCHAR, first_ts TIMESTAMP, last_ts TIMESTAMP, "rows" BIGINT, labelled BIGINT, set_at TIMESTAMP);
+CREATE TABLE reference(
+    model INTEGER, status VARCHAR, source VARCHAR, first_ts TIMESTAMP, last_ts TIMESTAMP, "rows" BIGINT,
+    labelled BIGINT, set_at TIMESTAMP
+);
 CREATE TABLE reference_bins(model INTEGER, "column" VARCHAR, layout VARCHAR, bin INTEGER, n BIGINT);
-CREATE TABLE reference_moments(model INTEGER, "column" VARCHAR, layout VARCHAR, "rows" BIGINT, missing BIGINT, invalid BIGINT, "sum" DOUBLE, sum_sq DOUBLE, "min" DOUBLE, "max" DOUBLE);
-CREATE TABLE profile_bins(model INTEGER, segment VARCHAR, version VARCHAR, "column" VARCHAR, bucket TIMESTAMP, layout VARCHAR, bin INTEGER, n BIGINT);
-CREATE TABLE profile_moments(model INTEGER, segment VARCHAR, version VARCHAR, "column" VARCHAR, bucket TIMESTAMP, layout VARCHAR, "rows" BIGINT, missing BIGINT, invalid BIGINT, "sum" DOUBLE, sum_sq DOUBLE, "min" DOUBLE, "max" DOUBLE);
+CREATE TABLE reference_moments(
+    model INTEGER, "column" VARCHAR, layout VARCHAR, "rows" BIGINT, missing BIGINT, invalid BIGINT,
+    "sum" DOUBLE, sum_sq DOUBLE, "min" DOUBLE, "max" DOUBLE
+);
+CREATE TABLE profile_bins(
+    model INTEGER, segment VARCHAR, version VARCHAR, "column" VARCHAR, bucket TIMESTAMP, layout VARCHAR,
+    bin INTEGER, n BIGINT
+);
+CREATE TABLE profile_moments(
+    model INTEGER, segment VARCHAR, version VARCHAR, "column" VARCHAR, bucket TIMESTAMP, layout VARCHAR,
+    "rows" BIGINT, missing BIGINT, invalid BIGINT, "sum" DOUBLE, sum_sq DOUBLE, "min" DOUBLE, "max" DOUBLE
+);
 CREATE TABLE segments(model INTEGER, feature VARCHAR, segment VARCHAR, "value" VARCHAR);
-CREATE TABLE new_values(model INTEGER, version VARCHAR, "column" VARCHAR, "value" VARCHAR, n BIGINT, first_seen TIMESTAMP);
+CREATE TABLE new_values(
+    model INTEGER, version VARCHAR, "column" VARCHAR, "value" VARCHAR, n BIGINT, first_seen TIMESTAMP
+);
 CREATE TABLE evaluated(model INTEGER, until TIMESTAMP);
 CREATE TABLE findings(model VARCHAR, "key" VARCHAR, noted_at TIMESTAMP, body VARCHAR);
 CREATE TABLE alerts(id VARCHAR, model VARCHAR, state VARCHAR, since TIMESTAMP, last_seen TIMESTAMP, body VARCHAR);
 CREATE TABLE transitions(alert VARCHAR, noted_at TIMESTAMP, body VARCHAR);
-CREATE TABLE outbox(id VARCHAR, alert VARCHAR, channel VARCHAR, body VARCHAR, status VARCHAR, tries INTEGER, created TIMESTAMP, next_try TIMESTAMP, done TIMESTAMP, detail VARCHAR);
+CREATE TABLE outbox(
+    id VARCHAR, alert VARCHAR, channel VARCHAR, body VARCHAR, status VARCHAR, tries INTEGER, created TIMESTAMP,
+    next_try TIMESTAMP, done TIMESTAMP, detail VARCHAR
+);
 """
 
 
@@ -75,7 +97,7 @@ def _lock_engine(con: duckdb.DuckDBPyConnection, folder: Path, memory_limit: str
         "SET TimeZone = 'UTC'",
         f"SET memory_limit = '{memory_limit}'",
         f"SET threads = {int(threads)}",
-        f"SET temp_directory = '{literal}/tmp'",
+        f"SET temp_directory = '{literal}/tmp'",  # noqa: S108 (inside the data directory)
         "SET preserve_insertion_order = true",
         "SET autoinstall_known_extensions = false",
         "SET autoload_known_extensions = false",
@@ -91,8 +113,8 @@ def _check_schema(con: duckdb.DuckDBPyConnection, path: Path) -> None:
     tables = {row[0] for row in con.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
     if not tables:
         with transaction(con):
-            for statement in TABLES.strip().split("\n"):
-                con.execute(statement)
+            for statement in TABLES.split(";\n"):
+                con.execute(statement)  # one at a time
             con.execute("INSERT INTO meta VALUES (?, now()::TIMESTAMP)", [SCHEMA_VERSION])
             con.execute("INSERT INTO spool_position VALUES (0, 0)")
         return

@@ -15,9 +15,7 @@ from monitor.store.events import Model
 SERVICE = (Measured("latency_ms", "latency_ms", LOG, "minute"), Measured("status", "status", INTEGER, "minute"))
 WRONG = Measured("wrong", "wrong", ZERO_ONE, extremes=False)
 ABSOLUTE_ERROR = Measured("absolute_error", "absolute_error", LOG, extremes=False)
-ADDITIVE = (
-    'sum("rows")::BIGINT AS "rows", sum(missing)::BIGINT, sum(invalid)::BIGINT, sum("sum"), sum(sum_sq), min("min"), max("max")'
-)
+ADDITIVE = 'sum("rows")::BIGINT AS "rows", sum(missing)::BIGINT, sum(invalid)::BIGINT, sum("sum"), sum(sum_sq), min("min"), max("max")'
 MAX_SEGMENTS = 50
 THRESHOLD = 0.5
 
@@ -211,13 +209,20 @@ def roll_up(con: duckdb.DuckDBPyConnection, before: datetime) -> int:
     """Add the minutes of service columns older than `before` up to hours; the number of rows that became fewer."""
     service = "\"column\" IN ('latency_ms', 'status') AND bucket < $before"
     ((fine,),) = con.execute(
-        f"SELECT count(*) FROM profile_moments WHERE {service} AND bucket <> date_trunc('hour', bucket)", {"before": before}
+        f"SELECT count(*) FROM profile_moments WHERE {service} AND bucket <> date_trunc('hour', bucket)",
+        {"before": before},
     ).fetchall()
     if not fine:
         return 0
     keys = "model, segment, version, \"column\", date_trunc('hour', bucket) AS bucket, layout"
-    for table, columns in (("profile_bins", f"{keys}, bin, sum(n)::BIGINT AS n"), ("profile_moments", f"{keys}, {ADDITIVE}")):
-        con.execute(f"CREATE OR REPLACE TEMP TABLE summed AS SELECT {columns} FROM {table} WHERE {service} GROUP BY ALL", {"before": before})
+    for table, columns in (
+        ("profile_bins", f"{keys}, bin, sum(n)::BIGINT AS n"),
+        ("profile_moments", f"{keys}, {ADDITIVE}"),
+    ):
+        con.execute(
+            f"CREATE OR REPLACE TEMP TABLE summed AS SELECT {columns} FROM {table} WHERE {service} GROUP BY ALL",
+            {"before": before},
+        )
         con.execute(f"DELETE FROM {table} WHERE {service}", {"before": before})
         con.execute(f'INSERT INTO {table} SELECT * FROM summed ORDER BY bucket, model, segment, "column"')
     con.execute("DROP TABLE summed")
@@ -232,7 +237,8 @@ def compact(con: duckdb.DuckDBPyConnection, since: datetime) -> None:
         ("profile_moments", f"{keys}, {ADDITIVE}", 'sum("rows") <> 0'),
     ):
         con.execute(
-            f"CREATE OR REPLACE TEMP TABLE summed AS SELECT {columns} FROM {table} WHERE bucket >= ? GROUP BY ALL HAVING {left}", [since]
+            f"CREATE OR REPLACE TEMP TABLE summed AS SELECT {columns} FROM {table} WHERE bucket >= ? GROUP BY ALL HAVING {left}",
+            [since],
         )
         con.execute(f"DELETE FROM {table} WHERE bucket >= ?", [since])
         con.execute(f'INSERT INTO {table} SELECT * FROM summed ORDER BY bucket, model, segment, "column"')

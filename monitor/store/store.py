@@ -369,7 +369,8 @@ class Store:
     def first_event(self, name: str) -> datetime | None:
         """The bucket of the model's first event, aware UTC; None without events."""
         ((first,),) = self.query(
-            "SELECT min(bucket) FROM profile_moments WHERE model = ? AND segment = '' AND \"column\" = 'status'", [self.model(name).id]
+            "SELECT min(bucket) FROM profile_moments WHERE model = ? AND segment = '' AND \"column\" = 'status'",
+            [self.model(name).id],
         )
         return first.replace(tzinfo=UTC) if first else None
 

@@ -111,8 +111,8 @@ def reason(finding: Finding, opened: dict[Any, Alert]) -> dict[str, Any]:
 def finding_data(f: Finding) -> dict[str, Any]:
     """A finding as plain data, its sentence included."""
     names = ("model", "version", "segment", "rule", "statistic", "column", "verdict", "value", "low", "high", "unit")
-    names += ("limit", "warn", "compare", "direction", "reference_value", "n", "n_reference", "minimum", "severity")
-    return {**{n: getattr(f, n) for n in names}, "from": f.window_start, "to": f.window_end, "text": f.text}
+    more = ("limit", "warn", "compare", "direction", "reference_value", "n", "n_reference", "minimum", "severity")
+    return {**{n: getattr(f, n) for n in (*names, *more)}, "from": f.window_start, "to": f.window_end, "text": f.text}
 
 
 def _prediction_error(
