@@ -150,9 +150,9 @@ def drift(model: str, version: str, span: str) -> Json:
     return answer
 
 
-def column(model: str, name: str, version: str, span: str) -> Json:
-    """One feature: reference against current, bin by bin."""
-    return shapes.filled(shapes.COLUMN, _ask(_path(model, "columns", name), version, span))
+def column(model: str, name: str, version: str) -> Json:
+    """One feature over the drift rule's window (not the range: so its figures are those of the verdict)."""
+    return shapes.filled(shapes.COLUMN, _ask(_path(model, "columns", name), version))
 
 
 def findings(model: str) -> list[Json]:

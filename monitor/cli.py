@@ -50,6 +50,8 @@ Features = Annotated[
     str | None, typer.Option("--features", help="Feature columns, comma separated (default: all others).")
 ]
 
+MaxAge = Annotated[float | None, typer.Option("--max-age", help="Accept rows up to this many days old.")]
+
 HERE = Path("driftdeck-data")
 SERVER_PORT, UI_PORT = 8700, 8501
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -193,7 +195,7 @@ def ingest(
     id_: Id = None,
     latency: Latency = None,
     features: Features = None,
-    max_age: Annotated[float | None, typer.Option("--max-age", help="Accept rows up to this many days old.")] = None,
+    max_age: MaxAge = None,
     allow_refused: Annotated[
         bool, typer.Option("--allow-refused", help="Exit with 0 even when rows were refused.")
     ] = False,
@@ -227,6 +229,7 @@ def labels(
     ] = None,
     label: Label = None,
     id_: Id = None,
+    max_age: MaxAge = None,
     allow_refused: Annotated[
         bool, typer.Option("--allow-refused", help="Exit with 0 even when rows were refused.")
     ] = False,
@@ -243,7 +246,7 @@ def labels(
     found = files_of(files)
     counts = Counts()
     with connect(url, data, _config(config)) as session:
-        _with_progress(found, lambda path, step: send_labels(session, path, model, mapping, counts, step))
+        _with_progress(found, lambda path, step: send_labels(session, path, model, mapping, max_age, counts, step))
         session.request("POST", "/v1/flush")
     _report(counts, as_json, allow_refused, "labels")
 
@@ -384,6 +387,8 @@ def _with_progress(files: list[Path], send: Callable[[Path, Callable[[int], None
 
 
 def _report(counts: Any, as_json: bool, allow_refused: bool, what: str) -> None:
+    if not counts.accepted and not counts.refused:
+        raise DriftdeckError(f"the files have no rows: no {what} were sent")
     if as_json:
         body = {
             "accepted": counts.accepted,

@@ -83,14 +83,21 @@ class Collector:
         media_type: str,
         key: str | None = None,
         model: str | None = None,
-        options: dict[str, Any] | None = None,
+        bounds: TimeBounds | None = None,
     ) -> Answer:
         """Take a body of events of any supported Content-Type. `model` names that of a table without a model column."""
-        return self._once(key, body, lambda: self._events(body, media_type, model, options or {}))
+        return self._once(key, body, lambda: self._events(body, media_type, model, bounds or self.bounds))
 
-    def labels(self, body: bytes, media_type: str, key: str | None = None, model: str | None = None) -> Answer:
+    def labels(
+        self,
+        body: bytes,
+        media_type: str,
+        key: str | None = None,
+        model: str | None = None,
+        bounds: TimeBounds | None = None,
+    ) -> Answer:
         """Take a body of labels of any supported Content-Type."""
-        return self._once(key, body, lambda: self._labels(body, media_type, model))
+        return self._once(key, body, lambda: self._labels(body, media_type, model, bounds or self.bounds))
 
     def refuse(self, kind: str, refusals: Sequence[Refusal]) -> Answer:
         """Keep records that a source could not read: counted and in the quarantine, like those refused here."""
@@ -151,9 +158,8 @@ class Collector:
 
     # -- events ---------------------------------------------------------------------------------------------------
 
-    def _events(self, body: bytes, media_type: str, model: str | None, options: dict[str, Any]) -> "_Taken":
+    def _events(self, body: bytes, media_type: str, model: str | None, bounds: TimeBounds) -> "_Taken":
         now = self.clock()
-        bounds = options.get("bounds", self.bounds)
         if media_type in JSON_TYPES:
             return self._event_lines(split_lines(body, media_type), now, bounds, model)
         chunk = source_for(media_type).read_bytes(body)
@@ -239,10 +245,10 @@ class Collector:
 
     # -- labels ---------------------------------------------------------------------------------------------------
 
-    def _labels(self, body: bytes, media_type: str, model: str | None) -> "_Taken":
+    def _labels(self, body: bytes, media_type: str, model: str | None, bounds: TimeBounds) -> "_Taken":
         now = self.clock()
         if media_type in JSON_TYPES:
-            return self._label_lines(split_lines(body, media_type), now, model)
+            return self._label_lines(split_lines(body, media_type), now, bounds, model)
         chunk = source_for(media_type).read_bytes(body)
         taken = _Taken("labels", chunk.table.num_rows + len(chunk.refusals), list(chunk.refusals))
         for name, part, first in by_model(chunk.table, model, chunk.first_line):
@@ -252,7 +258,7 @@ class Collector:
                 taken.refusals += [Refusal(first + i, None, str(reason), model=name) for i in range(part.num_rows)]
                 continue
             self._announce(name, taken)
-            table, refused = labels_from_table(part, name, now, self.bounds, first)
+            table, refused = labels_from_table(part, name, now, bounds, first)
             taken.refusals += refused
             taken.labels(name, table)
         return taken
@@ -261,7 +267,9 @@ class Collector:
         if name not in self.schemas:
             taken.schemas[name] = ModelSchema(name)
 
-    def _label_lines(self, lines: Iterable[tuple[int, bytes]], now: datetime, model: str | None) -> "_Taken":
+    def _label_lines(
+        self, lines: Iterable[tuple[int, bytes]], now: datetime, bounds: TimeBounds, model: str | None
+    ) -> "_Taken":
         taken = _Taken("labels")
         found: dict[str, list[Label]] = {}
         for number, line in lines:
@@ -271,7 +279,7 @@ class Collector:
                 raw = decode(line)
                 if model is not None and isinstance(raw, dict):
                     raw.setdefault("model", model)
-                label = parse_label(raw, now, self.bounds)
+                label = parse_label(raw, now, bounds)
                 self._check_new_model(label.model, taken)
                 found.setdefault(label.model, []).append(label)
             except Refused as reason:

@@ -44,7 +44,7 @@ class TimeBounds:
         if ts < earliest:
             return (
                 f"ts {ts:%Y-%m-%dT%H:%M:%SZ} is older than {self.max_age.days} days; "
-                "raise limits.max_age_days or use `driftdeck ingest --max-age`"
+                "raise limits.max_age_days or use --max-age"
             )
         if ts > latest:
             return f"ts {ts:%Y-%m-%dT%H:%M:%SZ} is in the future; the server's clock says {now:%Y-%m-%dT%H:%M:%SZ}"

@@ -140,11 +140,17 @@ def send_events(
 
 
 def send_labels(
-    session: Session, path: Path, model: str | None, mapping: Mapping, counts: Counts, progress: Callable[[int], None]
+    session: Session,
+    path: Path,
+    model: str | None,
+    mapping: Mapping,
+    max_age: float | None,
+    counts: Counts,
+    progress: Callable[[int], None],
 ) -> None:
     """All labels of one file: columns event_id, label, ts (or as mapped)."""
     digest = _digest(path, model, None, mapping) + "-l"
-    params = {"model": model} if model else {}
+    params = {k: v for k, v in {"model": model, "max_age": max_age}.items() if v is not None}
     for chunk in source_of(path).read_file(path, ROWS):
         _report_unreadable(session, counts, chunk, path, "labels", model)
         table = chunk.table.rename_columns([mapping.renames().get(c, c) for c in chunk.table.column_names])

@@ -64,18 +64,17 @@ def from_table(
     now: datetime,
     bounds: TimeBounds,
     first_line: int = 1,
-    feature_names: Sequence[str] | None = None,
 ) -> Shaped:
     """A foreign table of one model as columns, checked column by column; bad rows are refused, good ones beside them kept.
 
     Known columns are event_id, version, ts, prediction, latency_ms, status and error; every other one is a feature
-    (a leading "features." is dropped), or those in `feature_names`.
+    (a leading "features." is dropped).
     """
     if "ts" not in table.column_names:
         raise PayloadError(
             f"there is no column ts; found: {', '.join(table.column_names[:20])}; map one with --timestamp"
         )
-    features = _feature_columns(table, feature_names)
+    features = _feature_columns(table)
     schema = schema.extended(
         {name: kind for name, column in features.items() if (kind := kind_of(table[column])) is not None},
         _prediction_kind(table),
@@ -190,12 +189,7 @@ class _Bad:
         return found
 
 
-def _feature_columns(table: pa.Table, wanted: Sequence[str] | None) -> dict[str, str]:
-    if wanted is not None:
-        missing = [name for name in wanted if name not in table.column_names]
-        if missing:
-            raise PayloadError(f"there is no column {missing[0]!r}; found: {', '.join(table.column_names[:20])}")
-        return {name: name for name in wanted}
+def _feature_columns(table: pa.Table) -> dict[str, str]:
     names = {}
     for column in table.column_names:
         if column not in OWN:

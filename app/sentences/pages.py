@@ -26,7 +26,7 @@ PAGES: dict[str, tuple[str, str]] = {
         "Last event {age} ago ({at}): everything below describes the past.",
         "最後一筆事件在 {age}前（{at}）：以下都是過去的狀況。",
     ),
-    "and": (" and ", " 與 "),
+    "and": (" and ", "與"),
     "comma": (", ", "、"),
     "tile.predictions": ("Predictions", "預測數"),
     "tile.latency": ("p95 latency", "p95 延遲"),

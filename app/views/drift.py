@@ -30,7 +30,7 @@ def page(choice: filters.Choice) -> None:
             picked = table_card(seen)
         with right:
             one = next(column for column in columns if column["column"] == picked)
-            detail = reader.column(choice.model, picked, choice.version, choice.span)
+            detail = reader.column(choice.model, picked, choice.version)
             compare_card(seen, one, detail)
             words_card(choice, seen, one, detail)
 

@@ -70,14 +70,12 @@ async def post_events(
     deck: Deck = request.app.state.deck
     body = await read_body(request, int(deck.config.limits.max_body_mb * (1 << 20)))
     kind = _media_type(request)
-    options: dict[str, Any] = {}
-    if max_age is not None:
-        options["bounds"] = TimeBounds(timedelta(days=max_age), deck.bounds.max_ahead)
+    bounds = _bounds(deck, max_age)
     if kind in JSON_TYPES:
-        return await _acknowledge(request, deck.collector.events(body, kind, idempotency_key, model, options))
+        return await _acknowledge(request, deck.collector.events(body, kind, idempotency_key, model, bounds))
     # columns are checked at C speed, but by the ten thousand: not on the event loop
     return await _acknowledge(
-        request, await asyncio.to_thread(deck.collector.events, body, kind, idempotency_key, model, options)
+        request, await asyncio.to_thread(deck.collector.events, body, kind, idempotency_key, model, bounds)
     )
 
 
@@ -86,12 +84,16 @@ async def post_labels(
     request: Request,
     idempotency_key: Annotated[str | None, Header(max_length=200)] = None,
     model: Annotated[str | None, Query(max_length=200)] = None,
+    max_age: Annotated[
+        float | None, Query(gt=0, le=36500, description="accept labels up to this many days old")
+    ] = None,
 ) -> Response:
     """Take labels in the same formats; a label may come before its event, and a later one replaces an earlier one."""
     deck: Deck = request.app.state.deck
     body = await read_body(request, int(deck.config.limits.max_body_mb * (1 << 20)))
+    kind, bounds = _media_type(request), _bounds(deck, max_age)
     return await _acknowledge(
-        request, await asyncio.to_thread(deck.collector.labels, body, _media_type(request), idempotency_key, model)
+        request, await asyncio.to_thread(deck.collector.labels, body, kind, idempotency_key, model, bounds)
     )
 
 
@@ -126,6 +128,10 @@ async def _durable(done: "Future[None]") -> None:
         await asyncio.wrap_future(done)
     else:
         done.result()
+
+
+def _bounds(deck: Deck, max_age: float | None) -> TimeBounds | None:
+    return None if max_age is None else TimeBounds(timedelta(days=max_age), deck.bounds.max_ahead)
 
 
 def _media_type(request: Request) -> str:

@@ -13,7 +13,7 @@ from monitor.views import drift as drift_views
 from monitor.views import overview as overview_views
 from monitor.views import service as service_views
 from monitor.views.alerts import alert_rows
-from monitor.views.span import Span, span_of
+from monitor.views.span import Span, parse_time, span_of
 
 router = APIRouter(prefix="/v1", tags=["read"])
 
@@ -49,6 +49,14 @@ class Scope:
         if finest < HOUR and span.start < self.now - MINUTES_KEPT:
             return span_of(*self._given, self.now, HOUR, points)  # what is older is kept by the hour
         return span
+
+    def window(self, length: timedelta) -> Span:
+        """The span asked for; without `from` the `length` before its end. Raises InvalidRequest."""
+        start, end, step = self._given
+        if start is None:
+            last = parse_time(end, "to") if end else self.now
+            start = (last - length).isoformat()
+        return span_of(start, end, step, self.now, HOUR)
 
 
 InScope = Annotated[Scope, Depends()]
@@ -98,8 +106,11 @@ def get_drift(
 
 @router.get("/models/{model}/columns/{column:path}", summary="One column in detail")
 def get_column(request: Request, model: str, column: str, scope: InScope) -> Response:
-    """Shares of every bin, reference and current, each statistic with its interval, and values never seen before."""
-    span = scope.span(HOUR)
+    """Shares of every bin, reference and current, each statistic with its interval, and values never seen before.
+
+    Without `from` over the window of the drift rule, so that the figures are those of the verdict.
+    """
+    span = scope.window(drift_views.rule_for(scope.deck.config, model, "psi").window)
     body = drift_views.column(scope.deck.store, scope.deck.config, model, column, span, scope.version, scope.segment)
     return answer(request, body, "bins")
 

@@ -1,1 +1,6 @@
 """The demo: a year of real flights, a real model, a real service, and one alert that arrives at a real webhook."""
+
+import os
+
+# scikit-learn's threads wait for each other at every small prediction: one is faster than two, and far steadier
+os.environ.setdefault("OMP_NUM_THREADS", "1")

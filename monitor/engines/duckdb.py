@@ -117,7 +117,7 @@ def _numeric(con: duckdb.DuckDBPyConnection, rows: str, bucket: str, columns: Se
 def _bins_of_lists(wide: pa.Table, column: Measured, lists: pa.ChunkedArray) -> pa.Table:
     """Long rows (bin, n) from one list of counts for each group."""
     counts = lists.combine_chunks()
-    lengths = pc.fill_null(pc.list_value_length(counts), 0).to_numpy(zero_copy_only=False)
+    lengths = np.nan_to_num(pc.list_value_length(counts).to_numpy(zero_copy_only=False)).astype(np.int64)
     groups = np.repeat(np.arange(len(counts)), lengths)
     starts = np.repeat(np.cumsum(lengths) - lengths, lengths)
     n = counts.flatten().to_numpy(zero_copy_only=False).astype(np.int64)
@@ -214,12 +214,6 @@ def _keyed(groups: pa.Table, column: Measured, values: Mapping[str, object]) -> 
         "layout": pa.repeat(column.layout.id, groups.num_rows),
     }
     data = {**keys, **values}
-    if schema is MOMENTS:
-        data |= {
-            name: pc.fill_null(pa.chunked_array([data[name]]) if isinstance(data[name], pa.Array) else data[name], 0.0)
-            for name in ("sum", "sum_sq")
-            if not isinstance(data[name], np.ndarray)
-        }
     return pa.table([data[name] for name in schema.names], names=schema.names).cast(schema)
 
 
@@ -248,7 +242,7 @@ def _moments(i: int, column: Measured) -> str:
     )
     return (
         f"count(*) - count(v{i}) AS missing{i}, count(v{i}) - count(x{i}) AS invalid{i}, "
-        f"sum(x{i}::DOUBLE) AS sum{i}, sum(x{i}::DOUBLE * x{i}::DOUBLE) AS sum_sq{i}, {extremes}"
+        f"coalesce(sum(x{i}::DOUBLE), 0.0) AS sum{i}, coalesce(sum(x{i}::DOUBLE * x{i}::DOUBLE), 0.0) AS sum_sq{i}, {extremes}"
     )
 
 

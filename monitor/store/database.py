@@ -97,6 +97,8 @@ def _lock_engine(con: duckdb.DuckDBPyConnection, folder: Path, memory_limit: str
         "SET TimeZone = 'UTC'",
         f"SET memory_limit = '{memory_limit}'",
         f"SET threads = {int(threads)}",
+        # the loop checkpoints every minute; inside a COMMIT it would be the slowest part of a load
+        "SET checkpoint_threshold = '128MB'",
         f"SET temp_directory = '{literal}/tmp'",  # noqa: S108 (inside the data directory)
         "SET preserve_insertion_order = true",
         "SET autoinstall_known_extensions = false",

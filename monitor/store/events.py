@@ -104,15 +104,20 @@ def keep_new(con: duckdb.DuckDBPyConnection, model: Model) -> int:
     An id is looked up among the events between the first and the last time of the load: cheap at any table size,
     because events lie roughly in time order. A row repeated with a time outside that range is not recognised.
     """
-    once = "incoming"
-    if con.execute("SELECT count(DISTINCT event_id) < count(*) FROM incoming").fetchall()[0][0]:
-        once = "(SELECT DISTINCT ON (event_id) * FROM incoming ORDER BY event_id, ts)"
     first, last = con.execute("SELECT min(ts), max(ts) FROM incoming").fetchall()[0]
-    con.execute(
-        f"CREATE OR REPLACE TEMP TABLE fresh AS SELECT i.* FROM {once} i ANTI JOIN "
-        f"(SELECT event_id FROM {model.events} WHERE ts BETWEEN $first AND $last) e ON i.event_id = e.event_id",
-        {"first": first, "last": last},
-    )
+    span = {"first": first, "last": last}
+    known = f"(SELECT event_id FROM {model.events} WHERE ts BETWEEN $first AND $last) e ON i.event_id = e.event_id"
+    ((repeated, stored),) = con.execute(
+        "SELECT (SELECT count(DISTINCT event_id) < count(*) FROM incoming), "
+        f"(SELECT count(*) > 0 FROM incoming i SEMI JOIN {known})",
+        span,
+    ).fetchall()
+    con.execute("DROP TABLE IF EXISTS fresh")
+    if not repeated and not stored:  # the usual case needs no copy
+        con.execute("ALTER TABLE incoming RENAME TO fresh")
+    else:
+        once = "(SELECT DISTINCT ON (event_id) * FROM incoming ORDER BY event_id, ts)"
+        con.execute(f"CREATE TEMP TABLE fresh AS SELECT i.* FROM {once} i ANTI JOIN {known}", span)
     con.execute(f"INSERT INTO {model.events} BY NAME SELECT * FROM fresh")
     return _count(con, "fresh")
 

@@ -375,11 +375,21 @@ class Store:
         return first.replace(tzinfo=UTC) if first else None
 
     def span(self, name: str) -> tuple[datetime | None, datetime | None, int, int]:
-        """First and last event time, number of events and of joined labels."""
+        """First (its minute or hour) and last event time, number of events and of labels that found theirs."""
         model = self.model(name)
-        ((first, last, n),) = self.query(f"SELECT min(ts), max(ts), count(*) FROM {model.events}")
-        ((labels,),) = self.query(f"SELECT count(*) FROM {model.labels} WHERE joined")
-        return first, last, n, labels
+        quality = quality_column(model)
+        ((first, newest, n, labels),) = self.query(
+            'SELECT min(bucket) FILTER ("column" = $status), max(bucket) FILTER ("column" = $status), '
+            'coalesce(sum("rows") FILTER ("column" = $status), 0)::BIGINT, coalesce(sum("rows") FILTER ("column" = $quality), 0)::BIGINT '
+            "FROM profile_moments WHERE model = $model AND segment = '' AND \"column\" IN ($status, $quality)",
+            {"model": model.id, "status": "status", "quality": quality.column if quality else "status"},
+        )
+        if quality is None:
+            ((labels,),) = self.query(f"SELECT count(*) FROM {model.labels} WHERE joined")
+        if newest is None:
+            return None, None, 0, labels
+        ((last,),) = self.query(f"SELECT max(ts) FROM {model.events} WHERE ts >= ?", [newest])
+        return first, last or newest, n, labels
 
     def forget(self, now: datetime, raw_days: int | None, profile_days: int | None) -> None:
         """Delete raw rows and profiles that are past their retention."""

@@ -13,7 +13,7 @@ from monitor.store.alerts import aware
 from monitor.store.profiling import quality_column
 from monitor.verdict import ModelVerdict, decide
 from monitor.views.drift import importance, rule_for
-from monitor.views.service import WEEK, error_share, limits
+from monitor.views.service import WEEK, error_share, limits, versions
 from monitor.views.span import Span
 
 STALE = timedelta(hours=24)
@@ -27,13 +27,12 @@ def models(store: Store, now: datetime) -> list[dict[str, Any]]:
         about = store.about_reference(name)
         opened = store.alerts.open_alerts(name)
         verdict = decide(store.alerts.latest_findings(name), opened)
-        versions = store.query(f"SELECT version FROM {model.events} GROUP BY 1 ORDER BY min(ts)")
         rows.append(
             {
                 "model": name,
                 "task": model.task,
                 "prediction": model.schema.prediction,
-                "versions": [v for (v,) in versions],
+                "versions": versions(store, name),
                 "first_event": aware(first),
                 "last_event": aware(last),
                 "events": events,

@@ -32,7 +32,7 @@ def answering(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[httpx.Reque
 
 def test_names_are_quoted_and_the_range_becomes_from(answering: Callable[..., list[httpx.Request]]) -> None:
     asked = answering(json={})
-    reader.column("a/b", "x y?", "v1", "24h")
+    reader.column("a/b", "x y?", "v1")
     assert asked[0].url.raw_path.startswith(b"/v1/models/a%2Fb/columns/x%20y%3F?")
     assert asked[0].url.params["version"] == "v1"
     hours = (datetime.now(UTC) - datetime.fromisoformat(asked[0].url.params["from"])).total_seconds() / 3600

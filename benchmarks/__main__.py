@@ -1,0 +1,61 @@
+"""Run the benchmarks: `python -m benchmarks [--only NAME …] [--quick] [--json FILE]`."""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from benchmarks import drift, ingest, pages, report, start
+from benchmarks.figure import Figure
+from benchmarks.process import keep_bytecode
+
+Measure = Callable[[Path], list[Figure]]
+
+
+def chosen(given: argparse.Namespace) -> dict[str, Measure]:
+    """The measurements that were asked for, at the size that was asked for."""
+    quick = given.quick
+    every: dict[str, Measure] = {
+        "ingest": lambda folder: ingest.measure(folder, ingest.QUICK if quick else ingest.DEFAULT),
+        "drift": lambda folder: drift.measure(folder, drift.QUICK if quick else drift.DEFAULT, given.evidently_python),
+        "pages": lambda folder: pages.measure(folder, pages.QUICK if quick else pages.DEFAULT),
+        "start": lambda folder: start.measure(folder, pairs=3 if quick else 10, servers=1 if quick else 3),
+    }
+    return {name: every[name] for name in given.only or every}
+
+
+def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line, parsed."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Speed, side by side with baselines.")
+    parser.add_argument("--only", nargs="+", choices=["ingest", "drift", "pages", "start"], help="these only")
+    parser.add_argument("--quick", action="store_true", help="small sizes, about a minute: does it run?")
+    parser.add_argument("--json", type=Path, help="write every sample to this file")
+    parser.add_argument("--markdown", type=Path, help="write the table to this file")
+    parser.add_argument("--evidently-python", default=sys.executable, help="a Python that has evidently")
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Measure, print the table, write the JSON."""
+    given = arguments(argv)
+    began, commit = datetime.now(UTC), report.commit()
+    found: dict[str, list[Figure]] = {}
+    with tempfile.TemporaryDirectory(prefix="driftdeck-bench-") as folder:
+        keep_bytecode(Path(folder) / "bytecode")
+        for name, measure in chosen(given).items():
+            print(f"measuring {name} …", file=sys.stderr, flush=True)
+            place = Path(folder) / name
+            place.mkdir()
+            found[name] = measure(place)
+    facts = report.about(began, commit)
+    if given.json:
+        report.write_json(given.json, found, facts)
+    if given.markdown:
+        given.markdown.write_text(report.markdown(found) + "\n")
+    report.show(found, facts)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+"""Ingest over HTTP into a real server, beside DuckDB's own read_json of the same lines."""
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from benchmarks.figure import Figure
+from benchmarks.process import CLIENT_CORE, SERVER_CORE, Server, python, run, server
+
+BATCH = 500
+GOAL_ROWS_PER_CPU_S = 100_000
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is sent: rows as fast as possible, rows at a fixed rate, single events; and how many pairs are taken."""
+
+    rows: int
+    paced: int
+    single: int
+    reference: int
+    pairs: int
+
+
+QUICK = Size(rows=50_000, paced=25_000, single=2_000, reference=20_000, pairs=1)
+DEFAULT = Size(rows=300_000, paced=250_000, single=10_000, reference=100_000, pairs=5)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One server's life."""
+
+    rows_per_cpu_s: float
+    rows_per_s: float
+    single_per_cpu_s: float
+    paced_rate: float
+    p50_ms: float
+    p99_ms: float
+    rss_mib: float
+
+
+def measure(folder: Path, size: Size) -> list[Figure]:
+    """Rows per server CPU second, ack latency and single events, against read_json."""
+    lines, alone, reference = folder / "events.ndjson", folder / "alone.ndjson", folder / "reference.parquet"
+    total = size.rows + size.paced + size.single
+    now = datetime.now(UTC).isoformat()
+    run(python("benchmarks.rows", lines, "--rows", total, "--seed", 3, "--drifted", "--hours", 1, "--end", now))
+    run(python("benchmarks.rows", reference, "--rows", size.reference, "--seed", 1))
+    _head(lines, alone, size.rows)
+    ours: list[Sample] = []
+    theirs: list[float] = []
+    for i in range(size.pairs):
+        ours.append(_ours(folder / f"ingest{i}", lines, reference, size))
+        theirs.append(size.rows / run(python("benchmarks.sides.read_json", alone), SERVER_CORE).said["cpu_s"])
+    rate = ours[0].paced_rate
+    return [
+        Figure(
+            f"HTTP ingest, NDJSON batches of {BATCH}",
+            "rows / server CPU s",
+            [s.rows_per_cpu_s for s in ours],
+            goal=GOAL_ROWS_PER_CPU_S,
+            bound="least",
+            note="fdatasync before the answer, validated, until the profile can be queried",
+        ),
+        Figure(
+            "the same against read_json alone",
+            "rows / CPU s",
+            [s.rows_per_cpu_s for s in ours],
+            "DuckDB read_json into a table, without imports",
+            theirs,
+            goal=0.4,
+            of="ratio",
+            bound="least",
+        ),
+        Figure("HTTP ingest, wall clock", "rows / s", [s.rows_per_s for s in ours], note="server on one core"),
+        Figure(f"ack p50 at {rate:.0f} rows/s", "ms", [s.p50_ms for s in ours], goal=10),
+        Figure(f"ack p99 at {rate:.0f} rows/s", "ms", [s.p99_ms for s in ours], goal=60),
+        Figure(
+            "single events, 16 connections",
+            "events / server CPU s",
+            [s.single_per_cpu_s for s in ours],
+            goal=4000,
+            bound="least",
+            note="durable, until the profile can be queried",
+        ),
+        Figure("server peak RSS", "MiB", [s.rss_mib for s in ours]),
+    ]
+
+
+def _ours(data: Path, lines: Path, reference: Path, size: Size) -> Sample:
+    data.mkdir()
+    with server(data) as deck:
+        deck.request("PUT", "/v1/models/m/reference", reference.read_bytes(), "application/vnd.apache.parquet")
+        deck.quiet()
+        _, cpu, wall = _send(deck, lines, 0, size.rows, BATCH, connections=4)
+        rate = min(GOAL_ROWS_PER_CPU_S / 2, size.rows / wall / 2)
+        paced, *_ = _send(deck, lines, size.rows, size.paced, BATCH, connections=8, rate=rate / BATCH)
+        _, single_cpu, _ = _send(deck, lines, size.rows + size.paced, size.single, 1, connections=16)
+        stored = deck.drained()["stored"]
+        if stored != size.rows + size.paced + size.single:
+            raise RuntimeError(f"the server stored {stored} rows of {size}")
+        if not deck.request("GET", "/v1/models/m/drift")["columns"]:
+            raise RuntimeError("the server has no profile of what it stored")
+        rss = deck.peak_rss_mib()
+    return Sample(
+        size.rows / cpu, size.rows / wall, size.single / single_cpu, rate, paced["p50_ms"], paced["p99_ms"], rss
+    )
+
+
+def _send(
+    deck: Server, lines: Path, first: int, rows: int, batch: int, connections: int, rate: float = 0.0
+) -> tuple[dict[str, Any], float, float]:
+    """What the client saw, and the server's CPU seconds and wall seconds until all of it was stored and profiled."""
+    options: dict[str, object] = {"first": first, "rows": rows, "batch": batch, "connections": connections}
+    arguments = [str(x) for k, v in {**options, "rate": rate}.items() for x in (f"--{k}", v)]
+    command = python("benchmarks.sides.client", lines, "--port", deck.port, *arguments)
+    before = deck.cpu_s()
+    said = run(command, CLIENT_CORE).said
+    sent = time.perf_counter()
+    deck.drained()
+    wall = said["wall_s"] + time.perf_counter() - sent
+    if said["bad"]:
+        raise RuntimeError(f"{said['bad']} requests were not accepted")
+    return said, deck.cpu_s() - before, wall
+
+
+def _head(source: Path, target: Path, rows: int) -> None:
+    with source.open("rb") as lines, target.open("wb") as file:
+        for _ in range(rows):
+            file.write(next(lines))

@@ -1,0 +1,41 @@
+"""Fill a data directory with events over the last days through collector and loader, in big Arrow batches."""
+
+import argparse
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from benchmarks.rows import chunks
+from monitor.config import Config, Limits
+from monitor.deck import Deck
+from monitor.ingest import ARROW
+from monitor.ipc import to_ipc
+
+
+def main() -> None:
+    """`python -m benchmarks.sides.fill FOLDER --rows N --days D`; print the bytes of the database file."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--rows", type=int, required=True)
+    parser.add_argument("--reference", type=int, required=True)
+    parser.add_argument("--days", type=float, required=True)
+    given = parser.parse_args()
+    now = datetime.now(UTC)
+    deck = Deck(given.folder, Config(limits=Limits(max_rows=1_000_000, max_spool_mb=4096, memory="2GB")))
+    deck.start(background=False)
+    for table in chunks(given.reference, 1, now, timedelta(days=7), drifted=False):
+        deck.set_reference_table("m", table, "generated", now)
+    for table in chunks(given.rows, 2, now, timedelta(days=given.days), drifted=True):
+        answer = deck.collector.events(to_ipc(table), ARROW, model="m")
+        answer.durable.result()
+        deck.loop.load_all()
+        deck.spool.roll()
+        deck.spool.release(deck.store.position)
+    deck.loop.evaluate_due(timedelta(0))
+    deck.store.maintain()
+    deck.close()
+    print(json.dumps({"bytes": (given.folder / "driftdeck.duckdb").stat().st_size}))
+
+
+if __name__ == "__main__":
+    main()
