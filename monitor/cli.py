@@ -68,6 +68,8 @@ def main() -> None:
         sys.exit(stop.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
+    except OSError as error:
+        _fail(f"{error.filename or 'input or output'}: {error.strerror or error}", 3)
     except Exception as error:
         show, code = getattr(error, "show", None), getattr(error, "exit_code", 1)
         if show is not None:  # a wrong option: typer says which, and what is known
@@ -298,19 +300,23 @@ def reference_set(
 
 @app.command()
 def evaluate(
-    model: Annotated[str, typer.Argument(help="The model.")],
-    start: Annotated[str, typer.Option("--from", help="Apply the rules again to every window since this time.")],
+    model: Annotated[str | None, typer.Argument(help="One model; all when left out.")] = None,
+    start: Annotated[
+        str | None, typer.Option("--from", help="Apply the rules again to every window since this time.")
+    ] = None,
     url: Url = None,
     data: Data = HERE,
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Evaluate history again, for example after a rule changed; what was told is not told twice."""
+    """Evaluate now, or history again, for example after a rule changed; what was told is not told twice."""
     from monitor.session import connect
 
+    params = {k: v for k, v in {"model": model, "from": start}.items() if v}
     with connect(url, data, _config(config), existing=True) as session:
-        answer = session.request("POST", f"/v1/models/{_quoted(model)}/evaluate", params={"from": start})
-    _say(answer, as_json, f"{model}: {answer['moments']:,} moments evaluated")
+        answer = session.request("POST", "/v1/evaluate", params=params)
+    lines = [f"{name}: {moments:,} moments evaluated" for name, moments in answer["moments"].items()]
+    _say(answer, as_json, "\n".join(lines) or "no models")
 
 
 @app.command()

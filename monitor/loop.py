@@ -129,10 +129,11 @@ class Loop:
                 log.exception("model %s could not be evaluated", name)
         self.last_tick = now
 
-    def evaluate_from(self, name: str, start: datetime) -> int:
-        """Evaluate a model's history again from `start`; the number of moments."""
+    def evaluate(self, name: str, start: datetime | None = None) -> int:
+        """Evaluate a model now, or its history again from `start`; the number of moments."""
         model = self.store.model(name)
-        self.book.rewind(model.id, name, start)
+        if start is not None:
+            self.book.rewind(model.id, name, start)
         return self._evaluate_model(model, self.clock())
 
     def _evaluate_model(self, model: Model, now: datetime) -> int:

@@ -1,6 +1,7 @@
 """The HTTP API: what is sent comes back as figures; every mistake is a status and one sentence."""
 
 import json
+import os
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -11,6 +12,8 @@ import pyarrow as pa
 import pytest
 from conftest import Served
 from events import NDJSON, NOW, event, lines
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from monitor.api import create_app
 from monitor.config import Config, Limits, RuleConfig
@@ -172,8 +175,8 @@ def test_history_is_evaluated_again_when_a_rule_asks_and_rebuild_changes_nothing
     assert filled.client.post("/v1/rebuild").json() == {"rows": {"m": 1500}}
     after = filled.get("/v1/models/m/drift")["columns"]
     assert [(c["column"], c["value"]) for c in before] == [(c["column"], c["value"]) for c in after]
-    answer = filled.client.post("/v1/models/m/evaluate", params={"from": (NOW - timedelta(days=3)).isoformat()})
-    assert answer.json()["moments"] > 0
+    answer = filled.client.post("/v1/evaluate", params={"model": "m", "from": (NOW - timedelta(days=3)).isoformat()})
+    assert answer.json()["moments"]["m"] > 0
 
 
 def test_a_period_can_become_the_reference(filled: Served) -> None:
@@ -360,3 +363,73 @@ def test_rules_of_the_configuration_are_applied(tmp_path: Path) -> None:
         (finding,) = client.get("/v1/models/m/findings").json()["findings"]
         assert (finding["rule"], finding["statistic"], finding["verdict"]) == ("slow", "latency_quantile", "breach")
         assert client.get("/v1/models/m/overview").json()["latency_p95"]["limit"] == 1.0
+
+
+ODD = st.one_of(
+    st.text(max_size=30),
+    st.sampled_from(
+        [
+            "",
+            "0001-01-01T00:00:00+14:00",
+            "9999-12-31T23:59:59Z",
+            "2026-11-22",
+            "1970-01-01",
+            "-1",
+            "1e9",
+            "NaN",
+            "\x00",
+            "1w",
+            "1m",
+            "0.5s",
+        ]
+    ),
+    st.datetimes().map(datetime.isoformat),
+)
+READS = [
+    "/v1/models/m/overview",
+    "/v1/models/m/service",
+    "/v1/models/m/drift",
+    "/v1/models/m/columns/age",
+    "/v1/models/m/findings",
+    "/v1/alerts",
+    "/v1/models",
+]
+
+
+def test_no_parameter_and_no_body_makes_the_server_fail(filled: Served) -> None:
+    names = st.sampled_from(
+        ["from", "to", "step", "version", "segment", "statistic", "by", "model", "state", "limit", "max_age"]
+    )
+
+    @settings(max_examples=400 if os.environ.get("DRIFTDECK_NIGHTLY") else 60, deadline=None)
+    @given(st.sampled_from(READS), st.dictionaries(names, ODD, max_size=3))
+    def reads(path: str, params: dict[str, str]) -> None:
+        params = {k: v.encode("utf-8", "replace").decode() for k, v in params.items()}
+        answer = filled.client.get(path, params=params)
+        assert answer.status_code < 500, (path, params, answer.text)
+        assert answer.status_code == 200 or answer.json()["error"]
+
+    kinds = st.sampled_from(
+        [NDJSON, "application/json", ARROW, "application/vnd.apache.parquet", "text/csv", "text/plain"]
+    )
+    value = st.recursive(
+        st.none() | st.booleans() | st.floats() | st.text(max_size=8),
+        lambda x: st.lists(x, max_size=3) | st.dictionaries(st.text(max_size=8), x, max_size=3),
+    )
+    near = st.fixed_dictionaries({}, optional=dict.fromkeys(event(0), value)).map(
+        lambda changes: json.dumps(event(1) | changes).encode()
+    )
+    body = st.one_of(st.binary(max_size=200), near, value.map(lambda v: json.dumps(v).encode()))
+
+    @settings(max_examples=400 if os.environ.get("DRIFTDECK_NIGHTLY") else 60, deadline=None)
+    @given(st.sampled_from(["/v1/events", "/v1/labels"]), kinds, st.lists(body, max_size=3))
+    def writes(path: str, kind: str, bodies: list[bytes]) -> None:
+        answer = filled.post(path, b"\n".join(bodies), kind)
+        assert answer.status_code < 500, (path, kind, bodies, answer.text)
+        filled.deck.loop.load_all()
+        counts = filled.get("/v1/status")["accounting"]
+        assert counts["received"] == counts["stored"] + counts["duplicate"] + counts["refused"]
+        assert counts["pending"] == 0
+
+    reads()
+    writes()

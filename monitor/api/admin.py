@@ -84,15 +84,18 @@ async def put_reference(
     return answer(request, {"model": model, "reference": about, "task": deck.store.model(model).task}, "reference")
 
 
-@router.post("/v1/models/{model}/evaluate", tags=["admin"], summary="Evaluate history again")
+@router.post("/v1/evaluate", tags=["admin"], summary="Evaluate now, or history again")
 async def post_evaluate(
-    request: Request, model: str, from_: Annotated[str, Query(alias="from", max_length=40)]
+    request: Request,
+    model: Annotated[str | None, Query(max_length=200, description="one model; all when left out")] = None,
+    from_: Annotated[str | None, Query(alias="from", max_length=40, description="again from this time on")] = None,
 ) -> Response:
-    """Apply the rules again to every closed window since `from`; returns how many moments were evaluated."""
+    """Apply the rules to every closed window not evaluated yet, or again to all since `from`; moments by model."""
     deck: Deck = request.app.state.deck
-    start, _ = _times(from_, None, datetime.now(UTC))
-    moments = await asyncio.to_thread(deck.loop.evaluate_from, model, start)
-    return answer(request, {"model": model, "moments": moments}, "moments")
+    names = [deck.store.model(model).name] if model else sorted(deck.store.models())
+    start = parse_time(from_, "from") if from_ else None
+    moments = {name: await asyncio.to_thread(deck.loop.evaluate, name, start) for name in names}
+    return answer(request, {"moments": moments}, "moments")
 
 
 @router.post("/v1/rebuild", tags=["admin"], summary="Recompute profiles from raw rows")

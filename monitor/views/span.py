@@ -9,6 +9,7 @@ from monitor.errors import InvalidRequest
 STEPS = [timedelta(minutes=m) for m in (1, 5, 15, 30, 60, 120, 360, 720, 1440, 10080)]
 MAX_STEPS = 2000
 DEFAULT = timedelta(days=7)
+EARLIEST, LATEST = datetime(1971, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ def span_of(
     Without `step` the smallest usual one that needs at most `points`; never finer than what is stored (`finest`).
     """
     last = parse_time(end, "to") if end else now
-    first = parse_time(start, "from") if start else last - DEFAULT
+    first = max(parse_time(start, "from") if start else last - DEFAULT, EARLIEST)
     if first >= last:
         raise InvalidRequest(f"`from` ({first:%Y-%m-%dT%H:%M:%SZ}) must be before `to` ({last:%Y-%m-%dT%H:%M:%SZ})")
     width = _step(step) if step else next((s for s in STEPS if s >= finest and (last - first) / s <= points), STEPS[-1])
@@ -60,10 +61,13 @@ def _floor(at: datetime, width: timedelta) -> datetime:
 def parse_time(text: str, name: str) -> datetime:
     """A time parameter as aware UTC; without an offset it is UTC. Raises InvalidRequest, naming the parameter."""
     try:
-        at = datetime.fromisoformat(text.replace(" ", "+"))
-    except ValueError:
+        at = datetime.fromisoformat(text.replace(" ", "+").upper())
+        at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    except (ValueError, OverflowError):
         raise InvalidRequest(f"`{name}` {text[:40]!r} is not a time, e.g. 2026-11-22T09:30:00Z") from None
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    if not EARLIEST <= at <= LATEST:
+        raise InvalidRequest(f"`{name}` {text[:40]!r} is out of range: {EARLIEST.year} to {LATEST.year}")
+    return at
 
 
 def _step(text: str) -> timedelta:
