@@ -117,6 +117,21 @@ def test_new_values_are_named(filled: Served) -> None:
     assert next(b for b in column["bins"] if b["label"] == "new")["current"] == pytest.approx(200 / 1700)
 
 
+def test_a_feature_that_the_reference_lacks_is_learning_not_missing(filled: Served) -> None:
+    filled.post("/v1/events", lines(event(9, event_id="x", features={"income": 3})))
+    filled.deck.loop.tick()
+    columns = {c["column"]: c for c in filled.get("/v1/models/m/drift")["columns"]}
+    assert columns["income"]["status"] == "learning"
+    assert filled.get("/v1/models/m/columns/income")["status"] == "learning"
+
+
+def test_a_reference_without_rows_is_refused(filled: Served) -> None:
+    answer = filled.client.put("/v1/models/m/reference", params={"from": "2001-01-01", "to": "2001-01-02"})
+    assert answer.status_code == 422
+    assert "has no rows" in answer.json()["error"]
+    assert filled.get("/v1/models/m/drift")["columns"][0]["column"] == "age"
+
+
 def test_alerts_can_be_listed_acknowledged_and_silenced(filled: Served) -> None:
     alerts = filled.get("/v1/alerts", model="m")["alerts"]
     alert = next(a for a in alerts if a["column"] == "age" and a["rule"] == "drift")

@@ -1,17 +1,19 @@
 """The reference of a model: frozen layouts and the profile of the rows it was trained on."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import duckdb
+import pyarrow as pa
 
 from monitor.contracts import Measured, Profiled
 from monitor.engines import duckdb as engine
+from monitor.errors import InvalidRequest
 from monitor.layout import NUMERIC_BINS, UNIT, Layout, categorical_layout, numeric_layout
 from monitor.profile import Profile
 from monitor.sql import quote
-from monitor.store.events import Model
+from monitor.store.events import LABEL_NUMBER, Model
 from monitor.store.profiling import SERVICE, data_columns, judge, prediction_field, quality_column
 from monitor.store.reading import profiles_from
 
@@ -29,6 +31,44 @@ class Reference:
     rows: int = 0
     labelled: int = 0
     set_at: datetime | None = None
+
+
+def stage(con: duckdb.DuckDBPyConnection, model: Model, rows: pa.Table | tuple[datetime, datetime]) -> None:
+    """The temporary table `reference_input`: given rows, or the stored events of a period with their labels."""
+    if isinstance(rows, tuple):
+        con.execute(
+            f"CREATE OR REPLACE TEMP TABLE reference_input AS SELECT e.*, l.label, l.number FROM {model.events} e "
+            f"LEFT JOIN (SELECT * FROM {model.labels} WHERE joined) l ON l.event_id = e.event_id WHERE e.ts >= ? AND e.ts < ?",
+            list(rows),
+        )
+        return
+    con.register("reference_table", rows)
+    con.execute(
+        f"CREATE OR REPLACE TEMP TABLE reference_input AS SELECT *, {LABEL_NUMBER} AS number FROM reference_table"
+    )
+    con.unregister("reference_table")
+
+
+def describe(con: duckdb.DuckDBPyConnection, about: Reference, now: datetime) -> Reference:
+    """`about` with the span and counts of the staged rows. Raises InvalidRequest when there are none."""
+    ((rows, first, last, labelled),) = con.execute(
+        "SELECT count(*), min(ts), max(ts), count(label) FROM reference_input"
+    ).fetchall()
+    if not rows:
+        raise InvalidRequest("the reference has no rows; give a file with rows or a period that has events")
+    return replace(about, rows=rows, first=first, last=last, labelled=labelled, set_at=now)
+
+
+def freeze(
+    con: duckdb.DuckDBPyConnection, model: Model, about: Reference, task: str
+) -> tuple[Model, dict[str, Layout]]:
+    """Make the staged rows the model's reference; the model with its task, and the layouts from now on."""
+    model = replace(model, task=task_of(con, model, "reference_input", task))
+    con.execute("UPDATE models SET task = ? WHERE id = ?", [model.task, model.id])
+    layouts = freeze_layouts(con, model, "reference_input")
+    save(con, model, "reference_input", layouts, about)
+    con.execute("DROP TABLE reference_input")
+    return model, layouts
 
 
 def task_of(con: duckdb.DuckDBPyConnection, model: Model, rows: str, wanted: str = "auto") -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from monitor.errors import NotFound, StorageError
+from monitor.errors import NotFound
 from monitor.layout import Layout
 from monitor.profile import Profile
 from monitor.schema import ModelSchema
@@ -267,9 +267,9 @@ class Store:
         with self._lock:
             with transaction(self._con):
                 model = self._grow(self._models.get(name), schema, now)
-                self._stage_reference(model, rows)
-                about = self._describe(about, now)
-                model, layouts = self._freeze(model, about)
+                reference.stage(self._con, model, rows)
+                about = reference.describe(self._con, about, now)
+                model, layouts = reference.freeze(self._con, model, about, self.settings(name).task)
                 self._profiler.rebuild(model, layouts, self.settings(name).segments)
             self._models[name], self._layouts[name] = model, layouts
             self._reference_cache.pop(name, None)
@@ -292,39 +292,6 @@ class Store:
             self.set_reference(name, model.schema, (first, last + timedelta(microseconds=1)), about, now)
             made.append(name)
         return made
-
-    def _stage_reference(self, model: Model, rows: pa.Table | tuple[datetime, datetime]) -> None:
-        con = self._con
-        if isinstance(rows, tuple):
-            con.execute(
-                f"CREATE OR REPLACE TEMP TABLE reference_input AS SELECT e.*, l.label, l.number FROM {model.events} e "
-                f"LEFT JOIN (SELECT * FROM {model.labels} WHERE joined) l ON l.event_id = e.event_id WHERE e.ts >= ? AND e.ts < ?",
-                list(rows),
-            )
-        else:
-            con.register("reference_table", rows)
-            con.execute(
-                f"CREATE OR REPLACE TEMP TABLE reference_input AS SELECT *, {events.LABEL_NUMBER} AS number FROM reference_table"
-            )
-            con.unregister("reference_table")
-
-    def _describe(self, about: Reference, now: datetime) -> Reference:
-        rows, first, last, labelled = self._con.execute(
-            "SELECT count(*), min(ts), max(ts), count(label) FROM reference_input"
-        ).fetchall()[0]
-        if not rows:
-            raise StorageError("the reference has no rows; give a file with rows or a period that has events")
-        return replace(about, rows=rows, first=first, last=last, labelled=labelled, set_at=now)
-
-    def _freeze(self, model: Model, about: Reference) -> tuple[Model, dict[str, Layout]]:
-        con = self._con
-        task = reference.task_of(con, model, "reference_input", self.settings(model.name).task)
-        model = replace(model, task=task)
-        con.execute("UPDATE models SET task = ? WHERE id = ?", [task, model.id])
-        layouts = reference.freeze_layouts(con, model, "reference_input")
-        reference.save(con, model, "reference_input", layouts, about)
-        con.execute("DROP TABLE reference_input")
-        return model, layouts
 
     def about_reference(self, name: str) -> Reference:
         """Where the model's reference comes from."""

@@ -53,6 +53,7 @@ def drift(
             }
         )
     columns.sort(key=_harm, reverse=True)
+    columns += [_unprofiled(names[key], len(span.steps)) for key in names if key not in layouts]
     return {
         "model": name,
         "statistic": statistic,
@@ -221,6 +222,21 @@ def _summary(finding: Finding, reference: Profile | None, current: Profile) -> d
         "mean_reference": reference.mean if reference else None,
         # what noise alone stays below with 95 %: a smaller drift cannot be told from none
         "detectable": None if noise is None else float(2.8 * noise * np.sqrt(2 * freedom)),
+    }
+
+
+def _unprofiled(name: str, steps: int) -> dict[str, Any]:
+    """A feature that the reference does not have: nothing to compare with until the reference is set again."""
+    nothing = ("importance", "value", "raw", "low", "high", "missing", "missing_reference", "new_share", "mean")
+    return {
+        "column": name,
+        "kind": None,
+        "status": "learning",
+        **dict.fromkeys((*nothing, "mean_reference", "detectable", "limit", "minimum")),
+        "n": 0,
+        "n_reference": 0,
+        "values": [None] * steps,
+        "levels": ["learning"] * steps,
     }
 
 

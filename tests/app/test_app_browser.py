@@ -16,7 +16,6 @@ import pytest
 sync_api = pytest.importorskip("playwright.sync_api")
 pytestmark = pytest.mark.browser
 ROOT = Path(__file__).parents[2]
-CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 # on a deep link the client first asks whether the app lives under that path
 KNOWN_NOISE = ("404 (Not Found)", "Infinite extent for field")
 
@@ -39,10 +38,8 @@ def wait_for(url: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def dashboard() -> Iterator[str]:
+def dashboard(chromium: str) -> Iterator[str]:
     """The address of a freshly started dashboard over a fake server."""
-    if not Path(CHROMIUM).exists():
-        pytest.skip(f"no browser at {CHROMIUM}")
     server, app = free_port(), free_port()
     environment = os.environ | {"DRIFTDECK_URL": f"http://127.0.0.1:{server}"}
     fake = [sys.executable, str(Path(__file__).parent / "fake_server.py"), "--port", str(server)]
@@ -63,10 +60,10 @@ def dashboard() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def page(dashboard: str) -> Iterator[Any]:
+def page(chromium: str, dashboard: str) -> Iterator[Any]:
     """A tab whose requests elsewhere and complaints are collected in `page.elsewhere` and `page.complaints`."""
     with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         tab = browser.new_page(locale="en-GB", timezone_id="Asia/Taipei", viewport={"width": 1440, "height": 900})
         tab.set_default_timeout(20_000)
         tab.elsewhere, tab.complaints = [], []
