@@ -64,12 +64,15 @@ class Deck:
         shaped = reference_from_table(table, schema, now)
         about = self.store.set_reference(model, shaped.schema, shaped.table, Reference("set", source), now)
         self.collector.schemas[model] = shaped.schema
+        self.loop.note_reference(model)
         return about
 
     def set_reference_period(self, model: str, start: datetime, end: datetime, now: datetime) -> Reference:
         """A reference from the stored events of a period."""
         schema = self.store.model(model).schema
-        return self.store.set_reference(model, schema, (start, end), Reference("set", "period"), now)
+        about = self.store.set_reference(model, schema, (start, end), Reference("set", "period"), now)
+        self.loop.note_reference(model)
+        return about
 
     def _apply_references(self) -> None:
         for name, section in self.config.models.items():

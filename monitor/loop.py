@@ -49,6 +49,7 @@ class Loop:
         self.last_tick: datetime | None = None
         self.problem: str | None = None
         self.loaded_rows = 0  # of this process's life: accepted and refused rows that reached the store
+        self._maintained = self._forgot = 0.0
         self._dirty: dict[str, datetime] = {}
         self._bulk_at: dict[str, datetime] = {}
         self._lock = threading.Lock()
@@ -100,13 +101,19 @@ class Loop:
     def _load_step(self) -> None:
         self.load_all()
         now = time.monotonic()
-        if now - getattr(self, "_maintained", 0.0) > MAINTAIN_EVERY_S:
+        if now - self._maintained > MAINTAIN_EVERY_S:
             self._maintained = now
             with self._lock:
                 release(self.spool, self.store, self.clock())
-        if now - getattr(self, "_forgot", 0.0) > FORGET_EVERY_S:
+        if now - self._forgot > FORGET_EVERY_S:
             self._forgot = now
             self.store.forget(self.clock(), self.config.retention.raw_days, self.config.retention.profile_days)
+
+    def note_reference(self, model: str) -> None:
+        """A model has another reference: its history means something else and is evaluated again."""
+        first = self.store.first_event(model)
+        if first is not None:
+            self._note_late(model, first)
 
     def _note_late(self, model: str, earliest: datetime) -> None:
         if earliest < self.clock() - LATE:

@@ -202,6 +202,15 @@ def test_a_period_can_become_the_reference(filled: Served) -> None:
     assert filled.get("/v1/models/m/drift")["columns"][0]["status"] == "ok"
 
 
+def test_another_reference_ends_the_alerts_that_the_old_one_raised(filled: Served) -> None:
+    drifted = lambda: [a for a in filled.get("/v1/alerts", state="open")["alerts"] if a["rule"] == "drift"]  # noqa: E731
+    assert [a["column"] for a in drifted()] == ["age"]
+    span = {"from": (NOW - timedelta(days=2)).isoformat(), "to": (NOW + timedelta(hours=1)).isoformat()}
+    assert filled.client.put("/v1/models/m/reference", params=span).status_code == 200
+    filled.deck.loop.tick()
+    assert drifted() == []
+
+
 def test_version_and_segment_narrow_the_figures(tmp_path: Path) -> None:
     from monitor.config import ModelConfig
 
@@ -359,6 +368,18 @@ def test_an_unknown_model_gives_no_stack_trace_and_an_empty_server_no_models(ser
     answer = served.client.get("/v1/models/m/overview")
     assert answer.status_code == 404
     assert "none yet" in answer.json()["error"]
+
+
+@pytest.mark.parametrize("name", ["team/churn", "流失 模型", 'say "hi"', "50% off?", "#1"])
+def test_any_model_and_feature_name_has_an_address(served: Served, name: str) -> None:
+    from urllib.parse import quote
+
+    served.post("/v1/events", lines(*(event(i, model=name, features={name: i}) for i in range(5))))
+    served.deck.loop.tick()
+    path = f"/v1/models/{quote(name, safe='')}"
+    assert served.get("/v1/models")["models"][0]["model"] == name
+    assert served.get(f"{path}/service")["totals"]["n"] == 5
+    assert served.get(f"{path}/columns/{quote(name, safe='')}")["column"] == name
 
 
 def test_a_model_without_anything_to_judge_is_not_ok(served: Served) -> None:

@@ -60,7 +60,7 @@ def status(request: Request) -> Response:
     return answer(request, status_of(request.app.state.deck), "models")
 
 
-@router.put("/v1/models/{model}/reference", tags=["admin"], summary="Set the reference")
+@router.put("/v1/models/{model:path}/reference", tags=["admin"], summary="Set the reference")
 async def put_reference(
     request: Request,
     model: str,

@@ -70,7 +70,7 @@ def get_models(request: Request) -> Response:
     return answer(request, {"now": now, "models": overview_views.models(deck.store, now)}, "models")
 
 
-@router.get("/models/{model}/overview", summary="Is the model OK")
+@router.get("/models/{model:path}/overview", summary="Is the model OK")
 def get_overview(request: Request, model: str, scope: InScope) -> Response:
     """One verdict with its reasons, and the figures of the dashboard's first page."""
     deck = scope.deck
@@ -82,7 +82,7 @@ def get_overview(request: Request, model: str, scope: InScope) -> Response:
     return answer(request, body, "reasons")
 
 
-@router.get("/models/{model}/service", summary="Traffic, latency, errors")
+@router.get("/models/{model:path}/service", summary="Traffic, latency, errors")
 def get_service(request: Request, model: str, scope: InScope, by: Literal["time", "version"] = "time") -> Response:
     """Predictions, latency quantiles (within 1 %) and error rate with interval, on a full time grid."""
     span = scope.span(MINUTE)
@@ -94,7 +94,7 @@ def get_service(request: Request, model: str, scope: InScope, by: Literal["time"
     return answer(request, body, "rows")
 
 
-@router.get("/models/{model}/drift", summary="Drift of every column")
+@router.get("/models/{model:path}/drift", summary="Drift of every column")
 def get_drift(
     request: Request, model: str, scope: InScope, statistic: Annotated[str, Query(max_length=40)] = "psi"
 ) -> Response:
@@ -104,7 +104,7 @@ def get_drift(
     return answer(request, body, "columns")
 
 
-@router.get("/models/{model}/columns/{column:path}", summary="One column in detail")
+@router.get("/models/{model:path}/columns/{column:path}", summary="One column in detail")
 def get_column(request: Request, model: str, column: str, scope: InScope) -> Response:
     """Shares of every bin, reference and current, each statistic with its interval, and values never seen before.
 
@@ -115,7 +115,7 @@ def get_column(request: Request, model: str, column: str, scope: InScope) -> Res
     return answer(request, body, "bins")
 
 
-@router.get("/models/{model}/findings", summary="The newest findings")
+@router.get("/models/{model:path}/findings", summary="The newest findings")
 def get_findings(request: Request, model: str) -> Response:
     """The newest finding of every rule and column, with its verdict and interval."""
     deck: Deck = request.app.state.deck
