@@ -35,7 +35,8 @@ def test_names_are_quoted_and_the_range_becomes_from(answering: Callable[..., li
     reader.column("a/b", "x y?", "v1")
     assert asked[0].url.raw_path.startswith(b"/v1/models/a%2Fb/columns/x%20y%3F?")
     assert asked[0].url.params["version"] == "v1"
-    hours = (datetime.now(UTC) - datetime.fromisoformat(asked[0].url.params["from"])).total_seconds() / 3600
+    reader.drift("a/b", "v1", "24h")
+    hours = (datetime.now(UTC) - datetime.fromisoformat(asked[1].url.params["from"])).total_seconds() / 3600
     assert 24 <= hours < 24.1
 
 
