@@ -42,6 +42,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     given = arguments(argv)
     began, commit = datetime.now(UTC), report.commit()
     found: dict[str, list[Figure]] = {}
+    facts = report.about(began, commit)
     with tempfile.TemporaryDirectory(prefix="driftdeck-bench-") as folder:
         keep_bytecode(Path(folder) / "bytecode")
         for name, measure in chosen(given).items():
@@ -49,12 +50,12 @@ def main(argv: Sequence[str] | None = None) -> None:
             place = Path(folder) / name
             place.mkdir()
             found[name] = measure(place)
-    facts = report.about(began, commit)
+            # shown part by part: what was measured is not lost when a later part fails
+            report.show({name: found[name]}, facts)
     if given.json:
         report.write_json(given.json, found, facts)
     if given.markdown:
         given.markdown.write_text(report.markdown(found) + "\n")
-    report.show(found, facts)
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ def main() -> None:
         deck.spool.roll()
         deck.spool.release(deck.store.position)
     deck.loop.evaluate_due(timedelta(0))
-    deck.store.maintain()
+    deck.store.maintain(now)
     deck.close()
     print(json.dumps({"bytes": (given.folder / "driftdeck.duckdb").stat().st_size}))
 
