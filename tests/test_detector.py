@@ -231,7 +231,9 @@ def test_odd_references_give_a_detector_that_steps(name: str, hours: int) -> Non
 
 def test_reference_that_switches_between_null_and_full_fits() -> None:
     hours = [moved(ODD["all null"] if i % 2 else USUAL[i], i) for i in range(200)]
-    _, signals = run(fit([NUMBERS, WORDS], hours), USUAL)
+    fitted = fit([NUMBERS, WORDS], hours)
+    assert (fitted.missing.overdispersion < 1).all(), "a beta-binomial needs it"
+    _, signals = run(fitted, USUAL)
     assert np.isfinite([s.evidence for s in signals]).all()
 
 
@@ -262,6 +264,23 @@ def test_values_that_vanish_are_paged_as_missing() -> None:
     page = next(s.page for s in signals if s.page)
     assert page.stream is not None
     assert (page.stream.feature, page.stream.contrast, page.direction) == ("x", "missing", "up")
+
+
+@pytest.mark.parametrize(("features_for_a_page", "rule"), [(3, "at once"), (5.9, None)])
+def test_large_effect_pages_only_with_a_quarter_of_the_level_from_one_stream(
+    features_for_a_page: float, rule: str | None
+) -> None:
+    usual = [of(*[[10, 20, 30, 40]] * 6, missing=[i % 3] * 6, index=i) for i in range(200)]
+    half_missing = of(*[[10, 20, 30, 40]] * 6, missing=[100] * 6, index=200)
+    # each missing stream has 1/6 of the streams' 0.8, and the score 8 that one hour can have at most
+    each = 0.8 / 6 * np.exp(8 * LAMBDAS - LAMBDAS**2 / 2).mean() / 2
+    features = [Feature(f"x{j}", "numeric") for j in range(6)]
+    weight = 0.15  # location, scale and skewness of four bins have the rest: 0.4 + 0.25 + 0.1, renormalised
+    level = features_for_a_page * each * weight / (0.4 + 0.25 + 0.1 + weight)
+    fitted = fit(features, usual, Settings(level=level, tails="light"))
+    _, signal = step(fitted, initial(fitted), half_missing)
+    assert signal.evidence < level
+    assert (signal.page.rule if signal.page else None) == rule
 
 
 # the parts, against closed forms and scipy
