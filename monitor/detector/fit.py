@@ -54,7 +54,10 @@ STRICTNESS: dict[TailClass, Strictness] = {"light": Strictness(4.0, 3.0, 0.0), "
 class Settings:
     """What a person may choose. Tolerances are in reference standard deviations, a level and a cooldown in hours.
 
-    With `level` = 2160 a page without drift is expected at most once in 90 days under the fitted null.
+    With `level` = 2160 a page without drift is expected at most once in 90 days under the fitted null. A shift of one
+    stream within `tolerance`, or of all together with a norm within `joint_tolerance`, is not drift. An effect from
+    `large` on (for missing values a share, `large_missing`) may page at once; with heavy tails it must persist for one
+    more hour unless it is `huge`. Pages within `cooldown` of the first are marked as repeated.
     """
 
     tolerance: float = 0.05
