@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 NOUNS = {"errors", "event", "label", "layout", "profile", "finding", "alert", "contracts", "schema", "sql", "ipc"}
-PURE = NOUNS | {"plugins", "statistics", "channels", "config", "rules", "verdict"}
+PURE = NOUNS | {"plugins", "statistics", "channels", "config", "rules", "verdict", "detector"}
 STORAGE = PURE | {"engines", "sources", "rows", "spool", "store"}
 FLOW = STORAGE | {"collector", "loader", "notify"}
 LOOP = FLOW | {"loop", "views", "deck"}
@@ -19,6 +19,7 @@ ALLOWED = {
     "plugins": set(),
     "statistics": NOUNS | {"statistics"},
     "channels": NOUNS,
+    "detector": NOUNS,
     "config": NOUNS | {"plugins"},
     "rules": PURE,
     "verdict": PURE,
@@ -43,7 +44,7 @@ ALLOWED = {
     "cli": TOP,
 }
 CLOCKS = {"now", "utcnow", "today", "time", "monotonic"}
-NO_CLOCK = NOUNS | {"statistics", "channels", "rules", "verdict"} - {"event"}
+NO_CLOCK = NOUNS | {"statistics", "channels", "rules", "verdict", "detector"} - {"event"}
 INPUT_OUTPUT = {"duckdb", "httpx", "socket", "subprocess", "threading", "streamlit", "fastapi", "requests"}
 
 

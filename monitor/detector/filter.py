@@ -1,0 +1,114 @@
+"""The wandering level of every stream: AR(1) seen through sampling noise, filtered with a gain that absorbs jumps."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+AUTOCORRELATIONS = (0.0, 0.4, 0.6, 0.75, 0.85, 0.92, 0.97)
+LEVEL_TO_NOISE = (0.0, 0.03, 0.1, 0.2, 0.4, 0.8, 1.5, 3, 6, 12, 30, 100, 400)
+JUMP = 4.5  # innovations beyond it are taken for a shock of the level, which then decays instead of repeating
+
+
+@dataclass(frozen=True, eq=False)
+class Wander:
+    """The null model of K residual streams: x_t = phi x_(t-1) + shock, var x = tau2, plus a constant within `tolerance`.
+
+    All of shape (K,); `tau2` in squared, `tolerance` in reference standard deviations of one row.
+    """
+
+    phi: np.ndarray
+    tau2: np.ndarray
+    tolerance: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Level:
+    """Where the filter stands, all (K,): estimate of x, its variance, and the estimate that the tolerance alone makes."""
+
+    estimate: np.ndarray
+    variance: np.ndarray
+    response: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Innovation:
+    """What one hour adds to the past, (K,) or (T, K): standardised `z`, and what z a shift of the tolerance would add."""
+
+    z: np.ndarray
+    allowed: np.ndarray
+
+
+def start(wander: Wander) -> Level:
+    """The level before any reading: the stationary law of x."""
+    zero = np.zeros_like(wander.phi)
+    return Level(zero, wander.tau2, zero)
+
+
+def advance(wander: Wander, level: Level, residual: np.ndarray, variance: np.ndarray) -> tuple[Level, Innovation]:
+    """One hour of the scalar Kalman filters of all streams; `residual` and its sampling `variance` are (K,).
+
+    z is standardised by the past alone. When |z| > 4.5 the variance of the level is then raised until it would have
+    been 4.5, so the gain is near 1 and a shock leaves one large z, not a run of them. The tolerance is filtered with the
+    same gains. Source: Kalman (1960); Durbin and Koopman, Time Series Analysis by State Space Methods, 2.2 (2012).
+
+    >>> one = np.ones(1)
+    >>> w = Wander(0.8 * one, 0.04 * one, 0 * one)
+    >>> level, innovation = advance(w, start(w), 0.1 * one, 0.01 * one)
+    >>> innovation.z.round(6).item(), level.estimate.round(6).item(), level.variance.round(6).item()
+    (0.447214, 0.08, 0.008)
+    """
+    phi = wander.phi
+    predicted = phi * level.estimate
+    before = phi * phi * level.variance + wander.tau2 * (1 - phi**2)
+    sd = np.sqrt(before + variance)
+    error = residual - predicted
+    shift = wander.tolerance - phi * level.response
+    innovation = Innovation(error / sd, shift / sd)
+    jumped = np.abs(innovation.z) > JUMP
+    if jumped.any():
+        before = np.where(jumped, np.maximum(before, (error / JUMP) ** 2 - variance), before)
+    gain = before / (before + variance)
+    after = Level(predicted + gain * error, before * (1 - gain), phi * level.response + gain * shift)
+    return after, innovation
+
+
+def advance_all(wander: Wander, level: Level, residuals: np.ndarray, variances: np.ndarray) -> tuple[Level, Innovation]:
+    """`advance` over T hours in order; the innovations are (T, K)."""
+    z, allowed = np.empty_like(residuals), np.empty_like(residuals)
+    for t in range(len(residuals)):
+        level, innovation = advance(wander, level, residuals[t], variances[t])
+        z[t], allowed[t] = innovation.z, innovation.allowed
+    return level, Innovation(z, allowed)
+
+
+def fit_wander(residuals: np.ndarray, variances: np.ndarray, usual: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The likeliest (phi, tau2) of each stream on a grid of 80 points, each (K,), by the Gaussian likelihood.
+
+    `residuals` and sampling `variances` are (T, K); `usual` (K,) is the typical variance, in units of which tau2 is
+    searched. All grid points of all streams are one array, so the cost is T steps on (80, K).
+    """
+    grid = [(p, m) for p in AUTOCORRELATIONS for m in LEVEL_TO_NOISE if m > 0 or p == 0]
+    phi = np.array([p for p, _ in grid])[:, None]
+    tau2 = np.array([m for _, m in grid])[:, None] * usual
+    shock = tau2 * (1 - phi**2)
+    estimate, variance, deviance = np.zeros_like(tau2), tau2.copy(), np.zeros_like(tau2)
+    product = np.ones_like(tau2)
+    for t in range(len(residuals)):
+        before = phi * phi * variance + shock
+        total = before + variances[t]
+        error = residuals[t] - phi * estimate
+        deviance += error * error / total
+        product *= total * 1e3  # near 1 for usual variances; logarithms are only taken of products of 16
+        if t % 16 == 15:
+            deviance += np.log(product)
+            product[:] = 1
+        gain = before / total
+        estimate = phi * estimate + gain * error
+        variance = before - before * gain
+    best = (deviance + np.log(product)).argmin(axis=0)
+    return phi[best, 0], np.take_along_axis(tau2, best[None], axis=0)[0]
+
+
+def baseline_error(phi: np.ndarray, tau2: np.ndarray, usual: np.ndarray, hours: int) -> np.ndarray:
+    """Standard error of the mean of that many hours of x plus noise, (K,): the long-run variance over hours."""
+    return np.sqrt((tau2 * (1 + phi) / (1 - phi) + usual) / hours)

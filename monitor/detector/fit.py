@@ -1,0 +1,224 @@
+"""What a detector knows of a reference: its contrasts, season, wandering, tails, and how strict it has to be."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+
+from monitor.detector.evidence import (
+    MissingNull,
+    Tails,
+    excess_kurtosis,
+    fit_missing,
+    freedom_of,
+    smallest_divisor,
+    tail_score,
+)
+from monitor.detector.filter import (
+    Innovation,
+    Level,
+    Wander,
+    advance_all,
+    baseline_error,
+    fit_wander,
+    start,
+)
+from monitor.detector.joint import Joint, capped, fit_joint
+from monitor.detector.season import Season, regress, regressors, season_for
+from monitor.detector.streams import UNOBSERVED, Feature, Hour, Scores, Stream, Streams, build_streams, score
+from monitor.errors import InvalidRequest
+
+TailClass = Literal["light", "heavy"]
+
+LEAST_HEAVY_KURTOSIS = 0.2
+LARGE_MULTIPLE = 2.0  # a large innovation is at least twice the largest of its contrast on the reference
+
+
+@dataclass(frozen=True)
+class Strictness:
+    """`bound`: the most one hour counts, alone and jointly, as a normal score. `persistence`: the share of its size that
+    a large effect must keep for one more hour before it pages; 0 pages at once."""
+
+    bound: float
+    joint_bound: float
+    persistence: float
+
+
+# light tails need three agreeing hours to a page, heavy ones five
+STRICTNESS: dict[TailClass, Strictness] = {"light": Strictness(4.0, 3.0, 0.0), "heavy": Strictness(2.5, 2.0, 0.9)}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a person may choose. Tolerances are in reference standard deviations, a level and a cooldown in hours.
+
+    With `level` = 2160 a page without drift is expected at most once in 90 days under the fitted null. A shift of one
+    stream within `tolerance`, or of all together with a norm within `joint_tolerance`, is not drift. An effect from
+    `large` on (for missing values a share, `large_missing`) may page at once; with heavy tails it must persist for one
+    more hour unless it is `huge`. Pages within `cooldown` of the first are marked as repeated.
+    """
+
+    tolerance: float = 0.05
+    joint_tolerance: float = 0.06
+    level: float = 2160.0
+    cooldown: int = 24
+    large: float = 0.4
+    large_missing: float = 0.1
+    huge: float = 1.0
+    huge_missing: float = 0.2
+    tails: TailClass | None = None  # None: decided by the reference
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A detector for one model: K streams, F features, C season columns.
+
+    `season` and `coefficients` (C, K) give the usual value of an hour, `wander` and `level` what remains of it and where
+    the reference ended, `tails` its innovations, `largest` (K,) the size from which an innovation is large, `kurtosis`
+    the pooled excess kurtosis that `tail_class` was decided by.
+    """
+
+    settings: Settings
+    streams: Streams
+    missing: MissingNull
+    season: Season
+    coefficients: np.ndarray
+    wander: Wander
+    level: Level
+    kurtosis: float
+    tail_class: TailClass
+    tails: Tails
+    largest: np.ndarray
+    joint: Joint
+
+    @property
+    def strictness(self) -> Strictness:
+        """The constants of the tail class."""
+        return STRICTNESS[self.tail_class]
+
+    @cached_property
+    def large(self) -> np.ndarray:
+        """From which residual on an effect is large, (K,)."""
+        return self._effect(self.settings.large, self.settings.large_missing)
+
+    @cached_property
+    def huge(self) -> np.ndarray:
+        """From which residual on an effect pages at once even with heavy tails, (K,)."""
+        return self._effect(self.settings.huge, self.settings.huge_missing)
+
+    def _effect(self, sd: float, missing: float) -> np.ndarray:
+        out = np.full(len(self.streams.streams), sd)
+        out[self.streams.missing] = missing / self.streams.missing_sd
+        return out
+
+    def residuals(self, scores: Scores, index: np.ndarray) -> np.ndarray:
+        """Scores minus the usual value of their hours, (T, K)."""
+        return scores.values - regressors(self.season, index) @ self.coefficients
+
+
+def fit(features: Sequence[Feature], reference: Sequence[Hour], settings: Settings | None = None) -> Fitted:
+    """The detector of a model from the closed hours of its reference, oldest first; empty hours are left out.
+
+    Two weeks teach the week, four (672 hours) are recommended; below one week no season is fitted. Deterministic.
+    Raises InvalidRequest when no hour has rows.
+    """
+    settings = settings or Settings()
+    hours = [h for h in reference if not h.is_empty]
+    if not features or not hours:
+        raise InvalidRequest("a detector needs at least one feature and one hour of reference with rows")
+    index = np.array([h.index for h in hours])
+    streams = build_streams(features, hours)
+    scores = score(streams, hours)
+    season = season_for(len(hours))
+    columns = regressors(season, index)
+    coefficients = regress(columns, scores.values, _usual(scores.variances, axis=1))
+    residuals = scores.values - columns @ coefficients
+    wander, errors = _wander(residuals, scores.variances, settings.tolerance)
+    level, innovation = advance_all(wander, start(wander), residuals, scores.variances)
+    z = innovation.z
+    kurtosis, tail_class = _tail_class(streams.streams, z)
+    tail_class = settings.tails or tail_class
+    strictness = STRICTNESS[tail_class]
+    tails = _tails(innovation, columns.shape[1], strictness.bound)
+    scaled = z / tails.scale
+    binned = streams.binned
+    gains = (innovation.allowed / (wander.tolerance * tails.scale))[:, binned]
+    joint_scores = capped(z[:, binned], _only(tails, binned))
+    return Fitted(
+        settings=settings,
+        streams=streams,
+        missing=fit_missing(scores.missing, scores.rows),
+        season=season,
+        coefficients=coefficients,
+        wander=wander,
+        level=Level(level.estimate, level.variance, np.zeros_like(level.response)),
+        kurtosis=kurtosis,
+        tail_class=tail_class,
+        tails=tails,
+        largest=LARGE_MULTIPLE * _largest_of_contrast(streams.streams, scaled),
+        joint=fit_joint(joint_scores, gains, errors[binned], settings.joint_tolerance, strictness.joint_bound),
+    )
+
+
+def _usual(variances: np.ndarray, axis: int) -> np.ndarray:
+    """Mean variance along an axis, over what was observed."""
+    seen = variances < UNOBSERVED
+    mean = np.where(seen, variances, 0).sum(axis=axis) / np.maximum(seen.sum(axis=axis), 1)
+    return np.where(seen.any(axis=axis), mean, UNOBSERVED)
+
+
+def _wander(residuals: np.ndarray, variances: np.ndarray, tolerance: float) -> tuple[Wander, np.ndarray]:
+    """The null of the residuals, and the standard error of their baseline (K,): two of them are tolerated at least."""
+    usual = _usual(variances, axis=0)
+    phi, tau2 = fit_wander(residuals, variances, usual)
+    errors = baseline_error(phi, tau2, usual, len(residuals))
+    return Wander(phi, tau2, np.maximum(tolerance, 2 * errors)), errors
+
+
+def _tail_class(streams: Sequence[Stream], z: np.ndarray) -> tuple[float, TailClass]:
+    """Excess kurtosis of the location innovations, pooled over features, and whether it makes the tails heavy.
+
+    Without an ordered feature: of the largest category of each. 3.5 standard errors under a normal law are needed.
+    """
+    first = [k for k, s in enumerate(streams) if s.contrast == "location"]
+    if not first:
+        first = [k for k, s in enumerate(streams) if s.contrast == "category" and (k == 0 or _begins(streams, k))]
+    power = np.sqrt((z[:, first] ** 2).mean(axis=0))
+    moving = power > 0
+    standard = z[:, first][:, moving] / power[moving]
+    if not standard.size:
+        return 0.0, "light"
+    kurtosis = float((standard**4).mean()) - 3
+    limit = max(LEAST_HEAVY_KURTOSIS, 3.5 * float(np.sqrt(24 / standard.size)))
+    return kurtosis, "heavy" if kurtosis > limit else "light"
+
+
+def _begins(streams: Sequence[Stream], k: int) -> bool:
+    return streams[k - 1].contrast == "missing"
+
+
+def _tails(innovation: Innovation, columns: int, bound: float) -> Tails:
+    z = innovation.z
+    hours, streams = z.shape
+    scale = np.maximum(1.0, np.sqrt((z * z).mean(axis=0) * hours / max(1, hours - columns)))
+    scaled = z / scale
+    kurtosis = np.maximum(excess_kurtosis(scaled), 0)
+    pooled = np.median(np.sort(kurtosis)[-max(3, streams // 4) :])  # one stream alone may have been lucky
+    freedom = freedom_of(np.maximum(kurtosis, pooled))
+    sides = [tail_score((sign * z - innovation.allowed) / scale, freedom) for sign in (1, -1)]
+    return Tails(scale, freedom, smallest_divisor(np.stack(sides, axis=1), bound))
+
+
+def _only(tails: Tails, chosen: np.ndarray) -> Tails:
+    return Tails(tails.scale[chosen], tails.freedom[chosen], tails.divisor[chosen])
+
+
+def _largest_of_contrast(streams: Sequence[Stream], scaled: np.ndarray) -> np.ndarray:
+    """The largest |z| of all streams of the same contrast, (K,)."""
+    contrast = np.array([s.contrast for s in streams])
+    out = np.empty(len(streams))
+    for name in np.unique(contrast):
+        out[contrast == name] = np.abs(scaled[:, contrast == name]).max()
+    return out

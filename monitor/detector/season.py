@@ -1,0 +1,52 @@
+"""The usual course of a day and a week, as regressors of an hour index."""
+
+from typing import Literal
+
+import numpy as np
+
+Season = Literal["none", "daily", "weekly"]
+
+DAY, WEEK = 24, 168
+LEAST_DAILY, LEAST_WEEKLY = WEEK, 2 * WEEK  # hours of reference; with less a harmonic would learn the noise
+RIDGE = 1e-3
+
+
+def season_for(hours: int) -> Season:
+    """What a reference of that many hours can teach: nothing below one week, only the day below two."""
+    if hours >= LEAST_WEEKLY:
+        return "weekly"
+    return "daily" if hours >= LEAST_DAILY else "none"
+
+
+def regressors(season: Season, index: np.ndarray) -> np.ndarray:
+    """Columns for hours since a Monday 00:00, shape (hours, columns): 1, 9 or 19 of them.
+
+    Intercept; daily harmonics 1..4; weekly harmonics 1..3; weekend times daily harmonics 1..2, centred over a week.
+    """
+    t = np.asarray(index, dtype=float)
+    columns = [np.ones_like(t)]
+    if season != "none":
+        columns += _harmonics(t, DAY, 4)
+    if season == "weekly":
+        weekend = ((t // DAY) % 7 >= 5).astype(float) - 2 / 7
+        columns += _harmonics(t, WEEK, 3)
+        columns += [weekend * c for c in _harmonics(t, DAY, 2)]
+    return np.stack(columns, axis=1)
+
+
+def _harmonics(t: np.ndarray, period: int, number: int) -> list[np.ndarray]:
+    angles = [2 * np.pi * k * t / period for k in range(1, number + 1)]
+    return [f(a) for a in angles for f in (np.cos, np.sin)]
+
+
+def regress(columns: np.ndarray, values: np.ndarray, variances: np.ndarray) -> np.ndarray:
+    """Ridge coefficients of `values` (T, K) on `columns` (T, C), shape (C, K); `variances` (T,) of a usual stream.
+
+    (X'WX + 0.001 T I)^-1 X'WY, intercept unpenalised, weights ~ sqrt(rows): between equal and inverse variance, as
+    the wandering of the level does not shrink with rows.
+    """
+    w = 1 / np.sqrt(variances)
+    weighted = columns * (w / w.mean())[:, None]
+    penalty = np.eye(columns.shape[1]) * RIDGE * len(columns)
+    penalty[0, 0] = 0
+    return np.linalg.solve(weighted.T @ columns + penalty, weighted.T @ values)

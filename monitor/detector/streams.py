@@ -1,0 +1,231 @@
+"""What the detector watches: contrasts of the bin counts of one hour, each with mean 0 and variance 1 in the reference."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+from scipy.special import ndtri
+
+from monitor.layout import Kind
+from monitor.profile import Profile
+
+Contrast = Literal["location", "scale", "skewness", "kurtosis", "category", "missing"]
+
+ORDERED: tuple[Contrast, ...] = ("location", "scale", "skewness", "kurtosis")
+ORDERED_SHARES = (0.4, 0.25, 0.1, 0.1)
+CATEGORY_SHARE = 0.85
+MISSING_SHARE = 0.15
+MOST_CATEGORIES = 8
+EXPECTED_ROWS = 5  # a category with fewer rows in a usual hour is pooled with the other rare ones
+UNOBSERVED = 1e6  # sampling variance of a contrast without values: the filter learns nothing from it
+MONDAY = datetime(1970, 1, 5, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Feature:
+    """The name of a column and the kind of its layout; every kind but categorical is ordered."""
+
+    name: str
+    kind: Kind
+
+
+@dataclass(frozen=True, eq=False)
+class Hour:
+    """The counts of one closed hour of one model.
+
+    `index` counts hours from Monday 1970-01-05 00:00 UTC, so that index mod 168 is the hour of the week. `counts` has
+    one array of shape (bins,) for each feature, `missing` the rows without a usable value, shape (features,).
+    """
+
+    index: int
+    counts: tuple[np.ndarray, ...]
+    missing: np.ndarray
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no row at all came in this hour."""
+        return not self.missing.any() and not any(c.any() for c in self.counts)
+
+
+@dataclass(frozen=True)
+class Stream:
+    """One contrast of one feature. `bins` are the bins of a category contrast (several: rare ones pooled), else empty."""
+
+    feature: str
+    contrast: Contrast
+    bins: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Streams:
+    """All contrasts of a model: for each feature those of its bins, then its missing share; K in all.
+
+    `weights[j]` has shape (contrasts, bins) of feature j; `missing_share` (features,) is the reference share of missing
+    values; `shares` (K,) splits the budget of false pages, and sums to 1.
+    """
+
+    streams: tuple[Stream, ...]
+    weights: tuple[np.ndarray, ...]
+    missing_share: np.ndarray
+    shares: np.ndarray
+
+    @cached_property
+    def missing(self) -> np.ndarray:
+        """Indices of the missing streams, one for each feature in order, shape (features,)."""
+        return np.flatnonzero([s.contrast == "missing" for s in self.streams])
+
+    @cached_property
+    def binned(self) -> np.ndarray:
+        """Indices of the streams made of bins, shape (J,)."""
+        return np.flatnonzero([s.contrast != "missing" for s in self.streams])
+
+    @cached_property
+    def missing_sd(self) -> np.ndarray:
+        """Standard deviation of the missing indicator of one row, shape (features,)."""
+        return np.sqrt(self.missing_share * (1 - self.missing_share))
+
+    @cached_property
+    def feature_of_binned(self) -> np.ndarray:
+        """The feature index of each stream made of bins, shape (J,)."""
+        return np.repeat(np.arange(len(self.weights)), [len(w) for w in self.weights])
+
+    @cached_property
+    def matrix(self) -> np.ndarray:
+        """Block diagonal, so that all features' counts side by side times it are all contrasts, (all bins, J)."""
+        out = np.zeros((sum(w.shape[1] for w in self.weights), len(self.binned)))
+        row = column = 0
+        for w in self.weights:
+            out[row : row + w.shape[1], column : column + len(w)] = w.T
+            row, column = row + w.shape[1], column + len(w)
+        return out
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """Contrasts of T hours: `values` and their sampling `variances` (T, K); `missing` and all `rows` (T, features).
+
+    A value is in reference standard deviations of one row, so its sampling variance is 1 / rows.
+    """
+
+    values: np.ndarray
+    variances: np.ndarray
+    missing: np.ndarray
+    rows: np.ndarray
+
+
+def hour_index(start: datetime) -> int:
+    """The index of the hour that begins at an aware time.
+
+    >>> hour_index(datetime(2024, 1, 1, 5, tzinfo=UTC)) % 168  # a Monday
+    5
+    """
+    return (start - MONDAY) // timedelta(hours=1)
+
+
+def hour_of(start: datetime, profiles: Iterable[Profile]) -> Hour:
+    """One hour from the profiles of all features, in their order; an invalid value counts as missing."""
+    parts = list(profiles)
+    missing = np.array([p.missing + p.invalid for p in parts], dtype=float)
+    return Hour(hour_index(start), tuple(p.counts for p in parts), missing)
+
+
+def build_streams(features: Sequence[Feature], reference: Sequence[Hour]) -> Streams:
+    """The contrasts that the reference supports; a constant or all-null feature keeps its missing share only."""
+    streams: list[Stream] = []
+    weights, missing_share, shares = [], [], []
+    for j, feature in enumerate(features):
+        counts = np.sum([h.counts[j] for h in reference], axis=0).astype(float)
+        missing = sum(float(h.missing[j]) for h in reference)
+        if feature.kind == "categorical":
+            usual = float(np.median([h.counts[j].sum() + h.missing[j] for h in reference]))
+            w, groups = category_contrasts(counts, EXPECTED_ROWS / max(usual, 1))
+            own = [Stream(feature.name, "category", group) for group in groups]
+            parts = [CATEGORY_SHARE / len(w)] * len(w) if len(w) else []
+        else:
+            w = neyman_contrasts(counts)
+            own = [Stream(feature.name, contrast) for contrast in ORDERED[: len(w)]]
+            parts = list(ORDERED_SHARES[: len(w)])
+        streams += [*own, Stream(feature.name, "missing")]
+        weights.append(w)
+        missing_share.append((missing + 0.5) / (counts.sum() + missing + 1))
+        share = np.array([*parts, MISSING_SHARE])
+        shares.append(share / (share.sum() * len(features)))
+    return Streams(tuple(streams), tuple(weights), np.array(missing_share), np.concatenate(shares))
+
+
+def neyman_contrasts(counts: np.ndarray, degree: int = len(ORDERED)) -> np.ndarray:
+    """Orthonormal polynomials in the normal scores of ordered bins: weights of shape (contrasts, bins).
+
+    Bin b has the score E[z | z in the normal quantiles of b]; Gram-Schmidt under the shares p of `counts` makes
+    sum(p w) = 0, sum(p w^2) = 1 and all products 0. First location, then scale, skewness, kurtosis; fewer when fewer
+    bins are filled, none when at most one is.
+    Source: Neyman, Smooth test for goodness of fit (1937); Rayner and Best, Smooth Tests of Goodness of Fit (1989).
+
+    >>> (np.round(neyman_contrasts(np.array([25, 50, 25])), 4) + 0.0).tolist()
+    [[-1.4142, 0.0, 1.4142], [1.0, -1.0, 1.0]]
+    """
+    if not counts.any():
+        return np.zeros((0, len(counts)))
+    p = counts / counts.sum()
+    score = _normal_scores(p)
+    found = [np.ones_like(p)]
+    for power in range(1, degree + 1):
+        w = score**power
+        for earlier in found:
+            w = w - (p * w * earlier).sum() * earlier
+        norm = np.sqrt((p * w * w).sum())
+        if norm < 1e-6:
+            break
+        found.append(w / norm)
+    return np.array(found[1:]).reshape(-1, len(counts))
+
+
+def _normal_scores(p: np.ndarray) -> np.ndarray:
+    edges = np.clip(np.concatenate([[0.0], np.cumsum(p)]), 1e-9, 1 - 1e-9)
+    density = np.exp(-(ndtri(edges) ** 2) / 2) / np.sqrt(2 * np.pi)
+    density[0] = density[-1] = 0
+    return np.where(p > 0, -np.diff(density) / np.maximum(p, 1e-12), 0)
+
+
+def category_contrasts(counts: np.ndarray, least_share: float) -> tuple[np.ndarray, list[tuple[int, ...]]]:
+    """Standardised indicators of the largest categories and of the pooled rest: (contrasts, bins), and their bins.
+
+    w = (1[b in group] - p) / sqrt(p (1 - p)). At most 8 categories of at least `least_share` have their own; of two
+    filled bins only one, the other is its mirror image. Groups that hold nothing or everything are left out.
+
+    >>> w, groups = category_contrasts(np.array([80, 20]), 0.01)
+    >>> w.round(9).tolist(), groups
+    ([[0.5, -2.0]], [(0,)])
+    """
+    weights, kept = [], []
+    p = counts / max(counts.sum(), 1)
+    order = [int(b) for b in np.argsort(-p)]
+    own = max(1, min(MOST_CATEGORIES, int((p >= least_share).sum())))
+    groups = [(b,) for b in order[:own]] + ([tuple(order[own:])] if len(p) > own else [])
+    for group in groups[:1] if np.count_nonzero(p) == 2 else groups:
+        indicator = np.zeros(len(p))
+        indicator[list(group)] = 1
+        share = (p * indicator).sum()
+        if 0 < share < 1:
+            weights.append((indicator - share) / np.sqrt(share * (1 - share)))
+            kept.append(group)
+    return np.array(weights).reshape(-1, len(counts)), kept
+
+
+def score(streams: Streams, hours: Sequence[Hour]) -> Scores:
+    """The contrasts of each hour; one without values is 0 with the variance UNOBSERVED."""
+    missing = np.array([h.missing for h in hours], dtype=float)
+    filled = np.array([[c.sum() for c in h.counts] for h in hours], dtype=float)
+    rows = filled + missing
+    n = filled[:, streams.feature_of_binned]
+    values = np.empty((len(hours), len(streams.streams)))
+    variances = np.empty_like(values)
+    counts = np.array([np.concatenate(h.counts) for h in hours], dtype=float)
+    values[:, streams.binned] = counts @ streams.matrix / np.maximum(n, 1)
+    variances[:, streams.binned] = np.where(n > 0, 1 / np.maximum(n, 1), UNOBSERVED)
+    values[:, streams.missing] = (missing / np.maximum(rows, 1) - streams.missing_share) / streams.missing_sd
+    variances[:, streams.missing] = np.where(rows > 0, 1 / np.maximum(rows, 1), UNOBSERVED)
+    return Scores(values, variances, missing, rows)

@@ -1,0 +1,135 @@
+"""Synthetic traffic for the page detector: hourly counts of 12 numeric and 8 categorical features, from a seed.
+
+Four segments of traffic mix differently over day and week and wander (AR(1), phi .8), so all features move together a
+little; each feature wanders by itself too, and so does its share of missing values. Given the mix of an hour the counts
+are one multinomial draw. Shocks of the wandering are normal, or t with 3 degrees of freedom: rare large ones that decay.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from scipy.special import ndtr, ndtri
+
+from monitor.detector import Feature, Hour
+
+BINS, NUMERIC, SEGMENTS = 20, 12, 4
+CATEGORIES = (3, 4, 5, 8, 10, 20, 30, 50)
+MISSING = (0.0005, 0.002, 0.01, 0.03, 0.08)
+FEATURES = [Feature(f"x{j}", "numeric" if j < NUMERIC else "categorical") for j in range(NUMERIC + len(CATEGORIES))]
+
+Shocks = Literal["normal", "t3"]
+
+
+@dataclass(frozen=True)
+class Change:
+    """What happens from the hour `at`: `mean` moves by `size` sd, `segment` moves a share of traffic to the last one,
+    `category` moves a share from first to last, `burst` makes a share missing for six hours."""
+
+    kind: Literal["mean", "segment", "category", "burst"]
+    at: int
+    size: float
+    feature: int = 0
+
+
+class World:
+    """One model's traffic; `hours` draws the next ones, and every draw moves the generator on."""
+
+    def __init__(self, seed: int, rows: float = 1000, shocks: Shocks = "normal") -> None:
+        self.rng = rng = np.random.default_rng(seed)
+        self.rows, self.shocks, self.at = rows, shocks, 0
+        self.usual_mix = np.log(np.array([0.4, 0.3, 0.2, 0.1]))
+        self.means = rng.normal(0, 0.4, (NUMERIC, SEGMENTS))
+        self.means -= (self.means * np.exp(self.usual_mix)).sum(1, keepdims=True)
+        self.sd = np.sqrt(1 + ((self.means**2) * np.exp(self.usual_mix)).sum(1))
+        self.categories = [self._categories(k) for k in CATEGORIES]
+        self.missing = rng.choice(MISSING, len(FEATURES))
+        self.daily = rng.normal(0, 0.35, (2, SEGMENTS))
+        self.weekly = rng.normal(0, 0.25, (2, SEGMENTS))
+        self.own_daily = rng.normal(0, 0.08, (NUMERIC, 2))
+        self.phase = rng.uniform(0, 6.28)
+
+    def _categories(self, k: int) -> np.ndarray:
+        shares = 1 / np.arange(1, k + 1)
+        p = np.stack([shares * np.exp(self.rng.normal(0, 0.4, k)) for _ in range(SEGMENTS)])
+        return p / p.sum(1, keepdims=True)
+
+    def _wander(self, hours: int, sd: float, columns: int = 1) -> np.ndarray:
+        phi = 0.8
+        if self.shocks == "t3":
+            shock = self.rng.standard_t(3, (hours, columns)) / np.sqrt(3) * sd * np.sqrt(1 - phi**2)
+            first = np.zeros(columns)
+        else:
+            shock = self.rng.normal(size=(hours, columns)) * sd * np.sqrt(1 - phi**2)
+            first = self.rng.normal(size=columns) * sd
+        x = np.empty((hours, columns))
+        x[0] = first
+        for t in range(1, hours):
+            x[t] = phi * x[t - 1] + shock[t]
+        return x
+
+    def hours(self, number: int, change: Change | None = None) -> list[Hour]:
+        """The next hours, oldest first."""
+        t = np.arange(self.at, self.at + number)
+        self.at += number
+        day, week = 2 * np.pi * t / 24, 2 * np.pi * t / 168
+        rng, kind = self.rng, change.kind if change else ""
+        size = change.size * (t >= change.at) if change else np.zeros(number)
+        volume = self.rows * (1 + 0.6 * np.sin(day + self.phase)) * np.where((t // 24) % 7 >= 5, 0.7, 1)
+        rows = rng.poisson(volume * np.exp(rng.normal(0, 0.1, number)))
+        mix = self.usual_mix + np.outer(np.cos(day), self.daily[0]) + np.outer(np.sin(day), self.daily[1])
+        mix = mix + np.outer(np.cos(week), self.weekly[0]) + np.outer(np.sin(week), self.weekly[1])
+        mix = np.exp(mix + self._wander(number, 0.12, SEGMENTS))
+        mix /= mix.sum(1, keepdims=True)
+        if kind == "segment":
+            mix = mix * (1 - size[:, None])
+            mix[:, -1] += size
+        counts = []
+        for j, usual in enumerate(self.missing):
+            missing = 1 / (1 + np.exp(-(np.log(usual / (1 - usual)) + self._wander(number, 0.1)[:, 0])))
+            own = change is not None and change.feature == j
+            if kind == "burst" and own and change is not None:
+                missing = np.where((t >= change.at) & (t < change.at + 6), change.size, missing)
+            moved = size * (own and kind in ("mean", "category"))
+            p = self._numeric(j, day, mix, moved) if j < NUMERIC else self._categorical(j - NUMERIC, mix, moved)
+            p = np.clip(p, 0, None)
+            p /= p.sum(1, keepdims=True)
+            counts.append(rng.multinomial(rows, np.hstack([p * (1 - missing[:, None]), missing[:, None]])))
+        return [
+            Hour(int(h), tuple(c[i, :-1] for c in counts), np.array([c[i, -1] for c in counts]))
+            for i, h in enumerate(t)
+        ]
+
+    def _numeric(self, j: int, day: np.ndarray, mix: np.ndarray, moved: np.ndarray) -> np.ndarray:
+        shift = self.own_daily[j, 0] * np.cos(day) + self.own_daily[j, 1] * np.sin(day)
+        shift = shift + self._wander(len(day), 0.03)[:, 0] + moved * self.sd[j]
+        edges = ndtri(np.arange(1, BINS) / BINS) * self.sd[j]
+        p = np.zeros((len(day), BINS))
+        for g in range(SEGMENTS):
+            below = ndtr(edges[None, :] - (self.means[j, g] + shift)[:, None])
+            p += mix[:, g : g + 1] * np.diff(below, axis=1, prepend=0, append=1)
+        return p
+
+    def _categorical(self, k: int, mix: np.ndarray, moved: np.ndarray) -> np.ndarray:
+        p = mix @ self.categories[k]
+        taken = np.minimum(moved, p[:, 0])
+        p[:, 0] -= taken
+        p[:, -1] += taken
+        return p
+
+
+def drawn(case: dict[str, Any]) -> tuple[list[Hour], list[Hour]]:
+    """Reference and watched hours of a recorded case."""
+    world = World(case["seed"], case["rows"], case["shocks"])
+    change = Change(**case["change"]) if case["change"] else None
+    return world.hours(case["reference_hours"]), world.hours(case["hours"], change)
+
+
+def digest(hours: list[Hour]) -> str:
+    """16 hex digits of all counts: equal when the same seed still draws the same traffic."""
+    sha = hashlib.sha256()
+    for hour in hours:
+        for array in (*hour.counts, hour.missing):
+            sha.update(np.asarray(array, dtype="<i8").tobytes())
+    return sha.hexdigest()[:16]

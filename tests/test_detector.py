@@ -1,0 +1,379 @@
+"""The page detector: recorded evidence, closed forms, and hours that hold nothing useful.
+
+`detector_expected.json` holds eight cases: the seed and the change that `detector_world` draws them from, a digest of the
+counts drawn, and per watched hour the evidence G of an independent implementation, written in batches over all hours
+instead of hour by hour. It is not made from the code under test; a change of the algorithm needs new values from
+a second implementation of it.
+"""
+
+import json
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from detector_world import FEATURES, World, digest, drawn
+from scipy import stats
+
+from monitor.detector import (
+    Feature,
+    Fitted,
+    Hour,
+    Settings,
+    Signal,
+    State,
+    fit,
+    from_plain,
+    hour_index,
+    hour_of,
+    initial,
+    step,
+    to_plain,
+)
+from monitor.detector.evidence import LAMBDAS, MissingNull, accumulate, missing_score, tail_score
+from monitor.detector.filter import Wander, advance, advance_all, start
+from monitor.detector.season import regressors, season_for
+from monitor.detector.streams import category_contrasts, neyman_contrasts, score
+from monitor.errors import InvalidRequest
+from monitor.layout import numeric_layout
+from monitor.profile import of_counts
+
+CASES = json.loads((Path(__file__).parent / "detector_expected.json").read_text(encoding="utf-8"))
+BY_NAME = {case["name"]: case for case in CASES}
+
+
+@cache
+def prepared(name: str) -> tuple[Fitted, list[Hour], list[Hour]]:
+    reference, watched = drawn(BY_NAME[name])
+    return fit(FEATURES, reference), reference, watched
+
+
+def run(fitted: Fitted, hours: list[Hour], state: State | None = None) -> tuple[State, list[Signal]]:
+    state = state or initial(fitted)
+    signals = []
+    for hour in hours:
+        state, signal = step(fitted, state, hour)
+        signals.append(signal)
+    return state, signals
+
+
+def begun(fitted: Fitted, signals: list[Signal]) -> list[list[Any]]:
+    """The pages that begin an episode, as the recorded file writes them."""
+    streams = fitted.streams.streams
+    return [
+        [s.index, s.page.stream and streams.index(s.page.stream), s.page.direction, s.page.rule]
+        for s in signals
+        if s.page and not s.page.repeated
+    ]
+
+
+def same(a: Any, b: Any) -> bool:
+    return json.dumps(to_plain(a)) == json.dumps(to_plain(b))
+
+
+def of(*counts: list[int], missing: list[int] | None = None, index: int = 0) -> Hour:
+    return Hour(index, tuple(np.array(c) for c in counts), np.array(missing or [0] * len(counts)))
+
+
+# recorded evidence
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_evidence_and_pages_equal_the_recorded_ones(name: str) -> None:
+    case = BY_NAME[name]
+    fitted, reference, watched = prepared(name)
+    assert digest(reference + watched) == case["digest"], (
+        "the generator draws other traffic here; nothing can be compared"
+    )
+    assert fitted.tail_class == case["tail_class"]
+    _, signals = run(fitted, watched)
+    np.testing.assert_allclose([s.evidence for s in signals], case["evidence"], rtol=1e-9)
+    assert begun(fitted, signals) == case["pages"]
+
+
+def test_recorded_cases_hold_every_rule_both_tail_classes_and_silence() -> None:
+    pages = [page for case in CASES for page in case["pages"]]
+    assert {rule for *_, rule in pages} == {"accumulated", "at once", "persisted"}
+    assert None in [stream for _, stream, *_ in pages], "a joint shift"
+    assert {case["tail_class"] for case in CASES} == {"light", "heavy"}
+    assert [case["name"] for case in CASES if not case["change"] and case["pages"]] == []
+
+
+# hour by hour
+
+
+def test_state_restored_from_json_in_the_middle_changes_nothing() -> None:
+    fitted, _, watched = prepared("mean_with_fat_tails")
+    through, signals = run(fitted, watched)
+    # hour 693 pages because of a suspect of hour 692, so the state between them holds one
+    cut = next(i for i, h in enumerate(watched) if h.index == 693)
+    half, first = run(fitted, watched[:cut])
+    assert half.suspect is not None
+    again = from_plain(Fitted, json.loads(json.dumps(to_plain(fitted), allow_nan=False)))
+    restored = from_plain(State, json.loads(json.dumps(to_plain(half), allow_nan=False)))
+    ended, second = run(again, watched[cut:], restored)
+    assert [s.evidence for s in first + second] == [s.evidence for s in signals]
+    assert [s.page for s in first + second] == [s.page for s in signals]
+    assert same(ended, through)
+    assert same(again, fitted)
+
+
+def test_scores_and_filter_of_one_hour_equal_those_of_a_batch() -> None:
+    fitted, _, watched = prepared("quiet")
+    batch = score(fitted.streams, watched)
+    single = [score(fitted.streams, [h]) for h in watched]
+    np.testing.assert_allclose(np.vstack([s.values for s in single]), batch.values, rtol=1e-12, atol=1e-14)
+    residuals = fitted.residuals(batch, np.array([h.index for h in watched]))
+    level, _ = advance_all(fitted.wander, fitted.level, residuals, batch.variances)
+    state, _ = run(fitted, watched)
+    np.testing.assert_allclose(state.level.estimate, level.estimate, rtol=1e-9, atol=1e-14)
+
+
+def test_empty_hour_changes_no_state_and_repeats_the_evidence() -> None:
+    fitted, _, watched = prepared("quiet")
+    state, signals = run(fitted, watched[:5])
+    empty = Hour(watched[5].index, tuple(np.zeros_like(c) for c in watched[5].counts), np.zeros(len(FEATURES)))
+    after, signal = step(fitted, state, empty)
+    assert after is state
+    assert signal.page is None
+    assert signal.evidence == signals[-1].evidence
+    assert np.isnan(signal.residuals).all()
+
+
+def test_step_leaves_its_arguments_as_they_were() -> None:
+    fitted, _, watched = prepared("missing_burst")
+    state, _ = run(fitted, watched[:20])
+    before = json.dumps(to_plain(state))
+    first = [step(fitted, state, h)[1].evidence for h in watched[20:60]]
+    assert json.dumps(to_plain(state)) == before
+    assert [step(fitted, state, h)[1].evidence for h in watched[20:60]] == first
+
+
+def test_fit_is_deterministic_and_leaves_empty_hours_out() -> None:
+    fitted, reference, _ = prepared("two_weeks_of_reference")
+    gap = Hour(0, tuple(np.zeros_like(c) for c in reference[0].counts), np.zeros(len(FEATURES)))
+    assert same(fit(FEATURES, [*reference[:50], gap, *reference[50:]]), fitted)
+
+
+def test_page_takes_the_evidence_back_and_the_same_episode_is_marked() -> None:
+    fitted, _, watched = prepared("mean_of_one_feature")
+    quick = fit(FEATURES, prepared("mean_of_one_feature")[1], Settings(level=20.0))
+    state = initial(quick)
+    pages = []
+    for hour in watched:
+        state, signal = step(quick, state, hour)
+        if signal.page:
+            assert not state.evidence.any()
+            assert not state.joint_evidence.any()
+            pages.append((signal.index, signal.page.repeated))
+    starts = [index for index, repeated in pages if not repeated]
+    assert any(repeated for _, repeated in pages)
+    assert min(np.diff(starts)) >= quick.settings.cooldown
+    assert fitted.settings.level == 2160
+
+
+def test_parts_of_the_evidence_add_up() -> None:
+    fitted, _, watched = prepared("small_shift_of_all")
+    for signal in run(fitted, watched[:40])[1]:
+        assert signal.by_stream.sum() + signal.joint == pytest.approx(signal.evidence)
+    assert fitted.streams.shares.sum() == pytest.approx(1)
+
+
+def test_forced_tail_class_needs_more_hours() -> None:
+    fitted, reference, watched = prepared("mean_of_one_feature")
+    heavy = fit(FEATURES, reference, Settings(tails="heavy"))
+    first = [begun(f, run(f, watched)[1])[0][0] for f in (fitted, heavy)]
+    assert first[0] < first[1]
+
+
+# hours and references that hold nothing useful
+
+NUMBERS, WORDS = Feature("x", "numeric"), Feature("w", "categorical")
+USUAL = [
+    of([10, 20, 30, 40], [50 + i % 7, 30, 15, 5 - i % 5, 0], missing=[i % 3, 0], index=i)  # the last word bin is "new"
+    for i in range(200)
+]
+ODD = {
+    "all null": of([0, 0, 0, 0], [0, 0, 0, 0, 0], missing=[100, 100]),
+    "one feature null": of([0, 0, 0, 0], [50, 30, 15, 5, 0], missing=[100, 0]),
+    "constant": of([0, 0, 100, 0], [100, 0, 0, 0, 0]),
+    "one row": of([0, 1, 0, 0], [0, 1, 0, 0, 0]),
+    "one feature never sent": of([0, 0, 0, 0], [50, 30, 15, 5, 0]),
+    "new category only": of([10, 20, 30, 40], [0, 0, 0, 0, 100]),
+    "very many rows": of([10**9, 0, 0, 0], [0, 10**9, 0, 0, 0]),
+}
+
+
+def moved(hour: Hour, index: int) -> Hour:
+    return Hour(index, hour.counts, hour.missing)
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_hours_give_finite_evidence_and_a_usable_state(name: str) -> None:
+    fitted = fit([NUMBERS, WORDS], USUAL)
+    state, signals = run(fitted, [moved(ODD[name], 200 + i) for i in range(60)])
+    state, more = run(fitted, [moved(h, 260 + h.index) for h in USUAL], state)
+    assert np.isfinite([s.evidence for s in signals + more]).all()
+    json.dumps(to_plain(state), allow_nan=False)
+
+
+@pytest.mark.parametrize("hours", [1, 2, 30, 200])
+@pytest.mark.parametrize("name", ODD)
+def test_odd_references_give_a_detector_that_steps(name: str, hours: int) -> None:
+    fitted = fit([NUMBERS, WORDS], [moved(ODD[name], i) for i in range(hours)])
+    json.dumps(to_plain(fitted), allow_nan=False)
+    assert same(from_plain(Fitted, json.loads(json.dumps(to_plain(fitted)))), fitted)
+    _, signals = run(fitted, [moved(h, hours + h.index) for h in [*ODD.values(), *USUAL[:30]]])
+    assert np.isfinite([s.evidence for s in signals]).all()
+
+
+def test_reference_that_switches_between_null_and_full_fits() -> None:
+    hours = [moved(ODD["all null"] if i % 2 else USUAL[i], i) for i in range(200)]
+    fitted = fit([NUMBERS, WORDS], hours)
+    assert (fitted.missing.overdispersion < 1).all(), "a beta-binomial needs it"
+    _, signals = run(fitted, USUAL)
+    assert np.isfinite([s.evidence for s in signals]).all()
+
+
+def test_reference_without_rows_is_refused() -> None:
+    with pytest.raises(InvalidRequest, match="at least one feature and one hour"):
+        fit([NUMBERS], [of([0, 0, 0])])
+    with pytest.raises(InvalidRequest):
+        fit([], [])
+
+
+def test_constant_and_all_null_features_keep_their_missing_share_only() -> None:
+    fitted = fit([NUMBERS, WORDS], [moved(ODD["constant"], i) for i in range(200)])
+    assert [s.contrast for s in fitted.streams.streams] == ["missing", "missing"]
+    assert fitted.streams.shares.tolist() == [0.5, 0.5]
+
+
+def test_new_category_only_is_paged_as_a_loss_of_the_others() -> None:
+    fitted = fit([NUMBERS, WORDS], USUAL)
+    _, signals = run(fitted, [moved(ODD["new category only"], 200 + i) for i in range(3)])
+    page = next(s.page for s in signals if s.page)
+    assert page.stream is not None
+    assert (page.stream.feature, page.stream.contrast) == ("w", "category")
+
+
+def test_values_that_vanish_are_paged_as_missing() -> None:
+    fitted = fit([NUMBERS, WORDS], USUAL)
+    _, signals = run(fitted, [moved(ODD["one feature null"], 200 + i) for i in range(3)])
+    page = next(s.page for s in signals if s.page)
+    assert page.stream is not None
+    assert (page.stream.feature, page.stream.contrast, page.direction) == ("x", "missing", "up")
+
+
+@pytest.mark.parametrize(("features_for_a_page", "rule"), [(3, "at once"), (5.9, None)])
+def test_large_effect_pages_only_with_a_quarter_of_the_level_from_one_stream(
+    features_for_a_page: float, rule: str | None
+) -> None:
+    usual = [of(*[[10, 20, 30, 40]] * 6, missing=[i % 3] * 6, index=i) for i in range(200)]
+    half_missing = of(*[[10, 20, 30, 40]] * 6, missing=[100] * 6, index=200)
+    # each missing stream has 1/6 of the streams' 0.8, and the score 8 that one hour can have at most
+    each = 0.8 / 6 * np.exp(8 * LAMBDAS - LAMBDAS**2 / 2).mean() / 2
+    features = [Feature(f"x{j}", "numeric") for j in range(6)]
+    weight = 0.15  # location, scale and skewness of four bins have the rest: 0.4 + 0.25 + 0.1, renormalised
+    level = features_for_a_page * each * weight / (0.4 + 0.25 + 0.1 + weight)
+    fitted = fit(features, usual, Settings(level=level, tails="light"))
+    _, signal = step(fitted, initial(fitted), half_missing)
+    assert signal.evidence < level
+    assert (signal.page.rule if signal.page else None) == rule
+
+
+# the parts, against closed forms and scipy
+
+
+def test_shiryaev_roberts_equals_the_sum_over_start_points() -> None:
+    scores = (0.0, 1.0, 2.0, 3.0)
+    evidence = np.zeros(len(LAMBDAS))
+    for a in scores:
+        evidence = accumulate(evidence, np.array(a))
+    products = [
+        sum(np.exp(sum(size * a - size**2 / 2 for a in scores[begin:])) for begin in range(4)) for size in LAMBDAS
+    ]
+    np.testing.assert_allclose(evidence, products, rtol=1e-12)
+    assert evidence[1:4].round(6).tolist() == [39.429881, 211.395925, 916.053887]
+
+
+def test_kalman_filter_equals_the_closed_form() -> None:
+    one = np.ones(1)
+    wander = Wander(0.8 * one, 0.04 * one, 0 * one)
+    level = start(wander)
+    found = []
+    for reading in (0.1, 0.3):
+        level, now = advance(wander, level, reading * one, 0.01 * one)
+        found.append([round(float(v[0]), 6) for v in (now.z, level.estimate, level.variance)])
+    assert found == [[0.447214, 0.08, 0.008], [1.37358, 0.220054, 0.006612]]
+
+
+def test_jump_is_absorbed_at_once_and_leaves_no_run() -> None:
+    one = np.ones(1)
+    wander = Wander(0.8 * one, 0.001 * one, 0 * one)
+    decay = np.array([0.5 * 0.8**i for i in range(6)])[:, None]
+    _, innovation = advance_all(wander, start(wander), decay, np.full((6, 1), 0.001))
+    assert abs(innovation.z[0, 0]) > 10
+    assert np.abs(innovation.z[1:]).max() < 1
+
+
+def test_beta_binomial_score_is_close_to_the_exact_one_and_never_above_it() -> None:
+    null = MissingNull(np.array([0.02]), np.array([1 / 101]))  # a = 2, b = 98
+    assert stats.betabinom.sf(6, 100, 2, 98) == pytest.approx(0.03347831, abs=1e-8)
+    for x in range(5, 40):
+        exact = stats.norm.isf(stats.betabinom.sf(x - 1, 100, 2, 98))
+        bound = missing_score(null, np.array([x]), np.array([100]))[0]
+        assert exact - 0.15 < bound <= exact + 1e-9, x
+
+
+def test_tail_score_has_the_tail_probability_of_the_t() -> None:
+    z = np.array([-4.0, -1.0, 0.0, 0.5, 3.0])
+    t = stats.t(5)
+    expected = np.sign(z) * stats.norm.isf(t.sf(np.abs(z) * np.sqrt(5 / 3)))
+    np.testing.assert_allclose(tail_score(z, np.full(5, 5.0)), expected, rtol=1e-9, atol=1e-12)
+
+
+def test_location_contrast_of_three_bins_equals_the_closed_form() -> None:
+    w = neyman_contrasts(np.array([30, 40, 30]))
+    np.testing.assert_allclose(w[0], np.array([-1, 0, 1]) / np.sqrt(0.6), atol=1e-12)
+    assert w[0] @ [0.2, 0.4, 0.4] == pytest.approx(0.258199, abs=1e-6)
+
+
+@pytest.mark.parametrize("counts", [[5, 0, 7, 1, 30, 2], [1, 1], [3] * 20, [0, 0, 10, 1]])
+def test_contrasts_have_mean_zero_and_variance_one_in_the_reference(counts: list[int]) -> None:
+    p = np.array(counts) / sum(counts)
+    w = neyman_contrasts(np.array(counts))
+    assert len(w) == min(4, np.count_nonzero(p) - 1)
+    np.testing.assert_allclose(w @ p, 0, atol=1e-9)
+    np.testing.assert_allclose((w * p) @ w.T, np.eye(len(w)), atol=1e-9)
+    categories, _ = category_contrasts(np.array(counts), 0.05)
+    np.testing.assert_allclose(categories @ p, 0, atol=1e-9)
+    np.testing.assert_allclose((categories**2) @ p, 1, atol=1e-9)
+
+
+def test_two_filled_categories_have_one_contrast() -> None:
+    assert len(category_contrasts(np.array([80, 20, 0, 0]), 0.01)[0]) == 1
+
+
+def test_short_references_teach_no_season() -> None:
+    seasons = [season_for(hours) for hours in (1, 167, 168, 335, 336)]
+    assert seasons == ["none", "none", "daily", "daily", "weekly"]
+    assert [regressors(s, np.arange(5)).shape for s in ("none", "daily", "weekly")] == [(5, 1), (5, 9), (5, 19)]
+
+
+def test_hour_of_profiles_counts_invalid_values_as_missing() -> None:
+    begin = datetime(2026, 11, 23, 1, tzinfo=UTC)  # a Monday
+    profile = of_counts(1, 2, layout=numeric_layout([0.0]), missing=3, invalid=4)
+    hour = hour_of(begin, [profile])
+    assert hour.index == hour_index(begin)
+    assert hour.index % 168 == 1
+    assert hour.missing.tolist() == [7]
+    assert hour.counts[0].tolist() == [1, 2]
+
+
+def test_traffic_without_change_stays_far_below_a_page() -> None:
+    world = World(11, rows=300)
+    fitted = fit(FEATURES, world.hours(336))
+    _, signals = run(fitted, world.hours(168))
+    assert max(s.evidence for s in signals) < 168
