@@ -92,6 +92,7 @@ class Finding:
 TITLES = {
     "psi": "drift (PSI)",
     "ks": "drift (KS)",
+    "jensen_shannon": "drift (Jensen-Shannon)",
     "missing_rate": "missing-value rate",
     "new_category_share": "share of values never seen before",
     "error_rate": "service error rate",

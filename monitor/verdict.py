@@ -13,6 +13,7 @@ GROUPS = {
     "volume": "service",
     "psi": "data",
     "ks": "data",
+    "jensen_shannon": "data",
     "missing_rate": "data",
     "new_category_share": "data",
     "wrong_share": "quality",

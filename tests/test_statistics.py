@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from scipy.spatial import distance
 
 from monitor.finding import Measurement
 from monitor.layout import INTEGER, LOG, UNIT, ZERO_ONE, Layout, categorical_layout, numeric_layout
@@ -18,7 +19,7 @@ from monitor.statistics.ks import ks
 from monitor.statistics.psi import contributions, psi
 
 STATISTICS = load("statistics")
-DISTANCES = ("psi", "ks")
+DISTANCES = ("psi", "ks", "jensen_shannon")
 LAYOUTS = {
     "numeric": numeric_layout(stats.norm.ppf(np.arange(1, 20) / 20)),
     "categorical": categorical_layout(list("abcdefgh")),
@@ -255,3 +256,115 @@ def test_new_values_are_counted_of_all_values() -> None:
         of_counts(50, 50, 0, layout=layout), of_counts(80, 12, 8, layout=layout)
     )
     assert found.value == 0.08
+
+
+# -- drift statistics from bins: intervals, invariance ------------------------------------------------------------
+
+EQUAL = np.full(20, 0.05)
+FROM_BINS = tuple(name for name in DISTANCES if name not in ("psi", "ks"))
+CONTINGENCY = ("chi_squared", "g_test", "cramers_v")  # what they estimate depends on the sample sizes
+
+
+def normal_profile(counts: np.ndarray) -> Profile:
+    """A profile with these counts in the bins of a normal column, and the sums of values in the middle of the bins."""
+    layout = LAYOUTS["numeric"]
+    edges = np.array(layout.edges)
+    x = np.concatenate([edges[:1], (edges[:-1] + edges[1:]) / 2, edges[-1:]])
+    return Profile(
+        layout, counts, int(counts.sum()), sum=float(counts @ x), sum_sq=float(counts @ x**2), min=-3.0, max=3.0
+    )
+
+
+def truth_of(name: str, p: np.ndarray, q: np.ndarray, m: int, n: int) -> float:
+    """What the statistic estimates when shares are p and q."""
+    if name in CONTINGENCY:
+        plain = getattr(STATISTICS[name], name)(p * m, q * n)
+        return plain if name == "cramers_v" else plain + p.size - 1  # the mean of a non-central chi-square
+    whole = [normal_profile(np.round(share * 10**9).astype(np.int64)) for share in (p, q)]
+    return abs(STATISTICS[name].measure(*whole).raw)
+
+
+@pytest.mark.parametrize("size", [(20_000, 1000), (1000, 1000), (2000, 300)], ids=str)
+@pytest.mark.parametrize(
+    "q", [EQUAL, np.linspace(0.9, 1.1, 20) / 20, np.linspace(0.6, 1.4, 20) / 20], ids=["0", "s", "l"]
+)
+@pytest.mark.parametrize("name", FROM_BINS)
+def test_the_interval_covers_the_true_value(name: str, q: np.ndarray, size: tuple[int, int]) -> None:
+    m, n = size
+    truth = truth_of(name, EQUAL, q, m, n)
+    rng = np.random.default_rng(5)
+    inside = 0
+    for _ in range(300):
+        r, c = rng.multinomial(m, EQUAL), rng.multinomial(n, q)
+        found = STATISTICS[name].measure(normal_profile(r), normal_profile(c))
+        inside += found.low - 1e-9 <= truth <= found.high + 1e-9
+    assert inside >= 0.93 * 300
+
+
+@pytest.mark.parametrize("name", [name for name in FROM_BINS if name not in ("chi_squared", "g_test")])
+def test_without_drift_the_value_is_a_third_of_the_plain_one_and_with_much_drift_nearly_all(name: str) -> None:
+    rng = np.random.default_rng(3)
+    pairs = [(rng.multinomial(5000, EQUAL), rng.multinomial(1000, EQUAL)) for _ in range(100)]
+    found = [STATISTICS[name].measure(normal_profile(r), normal_profile(c)) for r, c in pairs]
+    most = 0.7 if name == "neyman" else 0.45  # one component has no more noise than itself
+    assert np.mean([f.value for f in found]) < most * np.mean([abs(f.raw) for f in found])
+    far = STATISTICS[name].measure(
+        normal_profile(pairs[0][0]), normal_profile(rng.multinomial(1000, np.arange(20) / 190))
+    )
+    assert far.value == pytest.approx(abs(far.raw), rel=0.05)
+
+
+@pytest.mark.parametrize("name", FROM_BINS)
+def test_a_single_extreme_value_changes_little(name: str) -> None:
+    layout = LAYOUTS["numeric"]
+    reference, current = sample(layout, 2000, 1), sample(layout, 500, 2)
+    counts = current.counts.copy()
+    counts[layout.index(1e9)] += 1
+    before = STATISTICS[name].measure(reference, current)
+    after = STATISTICS[name].measure(reference, Profile(layout, counts, 501, sum=current.sum + 1e9, sum_sq=1e18))
+    assert abs(after.raw - before.raw) < (0.6 if name in ("chi_squared", "g_test") else 0.01)
+
+
+@pytest.mark.parametrize("name", [name for name in FROM_BINS if name not in ("wasserstein", "neyman")])
+def test_neither_the_order_of_bins_nor_of_the_samples_matters(name: str) -> None:
+    plain = getattr(STATISTICS[name], name)
+    r, c = np.array([10, 11, 12, 13, 14, 15, 16, 17, 0]), np.array([9, 0, 14, 3, 3, 20, 11, 2, 5])
+    order = np.random.default_rng(1).permutation(9)
+    assert plain(r[order], c[order]) == pytest.approx(plain(r, c), rel=1e-12)
+    assert plain(c, r) == pytest.approx(plain(r, c), rel=1e-12)
+    if name in ("chi_squared", "g_test"):
+        assert plain(2 * r, 2 * c) == pytest.approx(2 * plain(r, c), rel=1e-12)
+    else:
+        assert plain(2 * r, 2 * c) == pytest.approx(plain(r, c), rel=1e-12)
+
+
+@pytest.mark.parametrize("name", FROM_BINS)
+def test_one_value_only_or_nothing_in_common_is_a_measurement(name: str) -> None:
+    layout = LAYOUTS["numeric"]
+    first, last = np.zeros(20, dtype=np.int64), np.zeros(20, dtype=np.int64)
+    first[3], last[17] = 500, 400
+    for r, c in ((first, first), (first, last), (last, first)):
+        found = STATISTICS[name].measure(Profile(layout, r, int(r.sum())), Profile(layout, c, int(c.sum())))
+        assert found.value is None or math.isfinite(found.value)
+        assert found.value is None or found.low <= found.value <= found.high
+
+
+# what other people's tests expect (two samples of 88 rows in 6 categories; a lost and a new category)
+SIX_A, SIX_B = np.array([16, 18, 16, 14, 12, 12]), np.array([16, 16, 16, 16, 16, 8])
+
+
+def lost_and_new() -> tuple[np.ndarray, np.ndarray]:
+    legacy = np.random.RandomState(1)
+    a, b = legacy.choice(list("abcd"), 10_000), legacy.choice(list("abce"), 1000)
+    return tuple(np.array([np.sum(x == value) for value in "abcde"]) for x in (a, b))
+
+
+def test_jensen_shannon_known_values() -> None:
+    js = STATISTICS["jensen_shannon"].jensen_shannon
+    assert js(np.array([1, 3]), np.array([0, 4])) ** 2 == pytest.approx(0.13792538, abs=1e-8)  # oracle 37
+    assert js(np.array([1, 1, 0]), np.array([1, 0, 1])) ** 2 == pytest.approx(0.5, abs=1e-12)  # oracle 39
+    assert js(*lost_and_new()) == pytest.approx(0.503817, abs=1e-6)  # oracle 33
+    r, c = np.array([30, 40, 30]), np.array([20, 40, 40])
+    assert js(r, c) == pytest.approx(distance.jensenshannon(r, c, base=2), rel=1e-12)
+    assert js(r, c) * math.sqrt(math.log(2)) == pytest.approx(0.092831, abs=1e-6)  # in nats
+    assert js(np.array([5, 0]), np.array([0, 7])) == 1
