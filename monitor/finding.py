@@ -93,6 +93,7 @@ TITLES = {
     "psi": "drift (PSI)",
     "ks": "drift (KS)",
     "jensen_shannon": "drift (Jensen-Shannon)",
+    "hellinger": "drift (Hellinger)",
     "missing_rate": "missing-value rate",
     "new_category_share": "share of values never seen before",
     "error_rate": "service error rate",

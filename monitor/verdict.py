@@ -14,6 +14,7 @@ GROUPS = {
     "psi": "data",
     "ks": "data",
     "jensen_shannon": "data",
+    "hellinger": "data",
     "missing_rate": "data",
     "new_category_share": "data",
     "wrong_share": "quality",

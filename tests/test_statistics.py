@@ -19,7 +19,7 @@ from monitor.statistics.ks import ks
 from monitor.statistics.psi import contributions, psi
 
 STATISTICS = load("statistics")
-DISTANCES = ("psi", "ks", "jensen_shannon")
+DISTANCES = ("psi", "ks", "jensen_shannon", "hellinger")
 LAYOUTS = {
     "numeric": numeric_layout(stats.norm.ppf(np.arange(1, 20) / 20)),
     "categorical": categorical_layout(list("abcdefgh")),
@@ -368,3 +368,10 @@ def test_jensen_shannon_known_values() -> None:
     assert js(r, c) == pytest.approx(distance.jensenshannon(r, c, base=2), rel=1e-12)
     assert js(r, c) * math.sqrt(math.log(2)) == pytest.approx(0.092831, abs=1e-6)  # in nats
     assert js(np.array([5, 0]), np.array([0, 7])) == 1
+
+
+def test_hellinger_known_values() -> None:
+    hellinger = STATISTICS["hellinger"].hellinger
+    assert hellinger(SIX_A, SIX_B) == pytest.approx(0.0681277, abs=1e-7)  # oracle 3
+    assert hellinger(*lost_and_new()) == pytest.approx(0.503244, abs=1e-6)  # oracle 33
+    assert hellinger(np.array([5, 0]), np.array([0, 7])) == pytest.approx(1)
