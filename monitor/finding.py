@@ -94,6 +94,7 @@ TITLES = {
     "ks": "drift (KS)",
     "jensen_shannon": "drift (Jensen-Shannon)",
     "hellinger": "drift (Hellinger)",
+    "total_variation": "drift (total variation)",
     "missing_rate": "missing-value rate",
     "new_category_share": "share of values never seen before",
     "error_rate": "service error rate",

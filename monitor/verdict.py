@@ -15,6 +15,7 @@ GROUPS = {
     "ks": "data",
     "jensen_shannon": "data",
     "hellinger": "data",
+    "total_variation": "data",
     "missing_rate": "data",
     "new_category_share": "data",
     "wrong_share": "quality",

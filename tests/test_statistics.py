@@ -19,7 +19,7 @@ from monitor.statistics.ks import ks
 from monitor.statistics.psi import contributions, psi
 
 STATISTICS = load("statistics")
-DISTANCES = ("psi", "ks", "jensen_shannon", "hellinger")
+DISTANCES = ("psi", "ks", "jensen_shannon", "hellinger", "total_variation")
 LAYOUTS = {
     "numeric": numeric_layout(stats.norm.ppf(np.arange(1, 20) / 20)),
     "categorical": categorical_layout(list("abcdefgh")),
@@ -375,3 +375,10 @@ def test_hellinger_known_values() -> None:
     assert hellinger(SIX_A, SIX_B) == pytest.approx(0.0681277, abs=1e-7)  # oracle 3
     assert hellinger(*lost_and_new()) == pytest.approx(0.503244, abs=1e-6)  # oracle 33
     assert hellinger(np.array([5, 0]), np.array([0, 7])) == pytest.approx(1)
+
+
+def test_total_variation_known_values() -> None:
+    total_variation = STATISTICS["total_variation"].total_variation
+    assert total_variation(np.array([30, 40, 30]), np.array([20, 40, 40])) == pytest.approx(0.1, abs=1e-12)
+    assert total_variation(SIX_A, SIX_B) == pytest.approx(6 / 88, abs=1e-12)
+    assert total_variation(np.array([5, 0]), np.array([0, 7])) == 1
