@@ -95,6 +95,7 @@ TITLES = {
     "jensen_shannon": "drift (Jensen-Shannon)",
     "hellinger": "drift (Hellinger)",
     "total_variation": "drift (total variation)",
+    "l_infinity": "drift (L-infinity)",
     "missing_rate": "missing-value rate",
     "new_category_share": "share of values never seen before",
     "error_rate": "service error rate",

@@ -16,6 +16,7 @@ GROUPS = {
     "jensen_shannon": "data",
     "hellinger": "data",
     "total_variation": "data",
+    "l_infinity": "data",
     "missing_rate": "data",
     "new_category_share": "data",
     "wrong_share": "quality",

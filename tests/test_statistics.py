@@ -19,7 +19,7 @@ from monitor.statistics.ks import ks
 from monitor.statistics.psi import contributions, psi
 
 STATISTICS = load("statistics")
-DISTANCES = ("psi", "ks", "jensen_shannon", "hellinger", "total_variation")
+DISTANCES = ("psi", "ks", "jensen_shannon", "hellinger", "total_variation", "l_infinity")
 LAYOUTS = {
     "numeric": numeric_layout(stats.norm.ppf(np.arange(1, 20) / 20)),
     "categorical": categorical_layout(list("abcdefgh")),
@@ -302,7 +302,7 @@ def test_the_interval_covers_the_true_value(name: str, q: np.ndarray, size: tupl
 
 
 @pytest.mark.parametrize("name", [name for name in FROM_BINS if name not in ("chi_squared", "g_test")])
-def test_without_drift_the_value_is_a_third_of_the_plain_one_and_with_much_drift_nearly_all(name: str) -> None:
+def test_without_drift_the_value_is_less_than_half_of_the_plain_one_and_with_much_drift_nearly_all(name: str) -> None:
     rng = np.random.default_rng(3)
     pairs = [(rng.multinomial(5000, EQUAL), rng.multinomial(1000, EQUAL)) for _ in range(100)]
     found = [STATISTICS[name].measure(normal_profile(r), normal_profile(c)) for r, c in pairs]
@@ -311,7 +311,8 @@ def test_without_drift_the_value_is_a_third_of_the_plain_one_and_with_much_drift
     far = STATISTICS[name].measure(
         normal_profile(pairs[0][0]), normal_profile(rng.multinomial(1000, np.arange(20) / 190))
     )
-    assert far.value == pytest.approx(abs(far.raw), rel=0.05)
+    # of several bins that moved about as much, noise chooses the largest
+    assert far.value == pytest.approx(abs(far.raw), rel=0.15 if name == "l_infinity" else 0.05)
 
 
 @pytest.mark.parametrize("name", FROM_BINS)
@@ -382,3 +383,9 @@ def test_total_variation_known_values() -> None:
     assert total_variation(np.array([30, 40, 30]), np.array([20, 40, 40])) == pytest.approx(0.1, abs=1e-12)
     assert total_variation(SIX_A, SIX_B) == pytest.approx(6 / 88, abs=1e-12)
     assert total_variation(np.array([5, 0]), np.array([0, 7])) == 1
+
+
+def test_l_infinity_known_values() -> None:
+    l_infinity = STATISTICS["l_infinity"].l_infinity
+    assert l_infinity(np.array([2, 2, 2, 0]), np.array([2, 2, 2, 1])) == pytest.approx(1 / 7, abs=1e-12)  # oracle 29
+    assert l_infinity(np.array([1, 9]), np.array([3, 7])) == pytest.approx(0.2, abs=1e-12)  # oracle 41

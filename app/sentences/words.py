@@ -131,6 +131,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "stat.jensen_shannon": ("Jensen-Shannon distance", "Jensen-Shannon 距離"),
     "stat.hellinger": ("Hellinger distance", "Hellinger 距離"),
     "stat.total_variation": ("total variation distance", "總變差距離"),
+    "stat.l_infinity": ("L-infinity distance", "L∞ 距離"),
     "stat.wasserstein": ("Wasserstein distance", "Wasserstein 距離"),
     "stat.chi_squared": ("chi-squared", "卡方"),
     "stat.latency_p95": ("p95 latency", "p95 延遲"),
