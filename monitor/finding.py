@@ -96,6 +96,7 @@ TITLES = {
     "hellinger": "drift (Hellinger)",
     "total_variation": "drift (total variation)",
     "l_infinity": "drift (L-infinity)",
+    "chi_squared": "drift (chi-squared)",
     "missing_rate": "missing-value rate",
     "new_category_share": "share of values never seen before",
     "error_rate": "service error rate",

@@ -17,6 +17,7 @@ GROUPS = {
     "hellinger": "data",
     "total_variation": "data",
     "l_infinity": "data",
+    "chi_squared": "data",
     "missing_rate": "data",
     "new_category_share": "data",
     "wrong_share": "quality",

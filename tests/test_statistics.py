@@ -2,6 +2,7 @@
 
 import math
 import random
+from collections.abc import Callable
 from types import ModuleType
 
 import numpy as np
@@ -19,7 +20,7 @@ from monitor.statistics.ks import ks
 from monitor.statistics.psi import contributions, psi
 
 STATISTICS = load("statistics")
-DISTANCES = ("psi", "ks", "jensen_shannon", "hellinger", "total_variation", "l_infinity")
+DISTANCES = ("psi", "ks", "jensen_shannon", "hellinger", "total_variation", "l_infinity", "chi_squared")
 LAYOUTS = {
     "numeric": numeric_layout(stats.norm.ppf(np.arange(1, 20) / 20)),
     "categorical": categorical_layout(list("abcdefgh")),
@@ -389,3 +390,44 @@ def test_l_infinity_known_values() -> None:
     l_infinity = STATISTICS["l_infinity"].l_infinity
     assert l_infinity(np.array([2, 2, 2, 0]), np.array([2, 2, 2, 1])) == pytest.approx(1 / 7, abs=1e-12)  # oracle 29
     assert l_infinity(np.array([1, 9]), np.array([3, 7])) == pytest.approx(0.2, abs=1e-12)  # oracle 41
+
+
+def two_samples_p_is_uniform(p_value: Callable[[np.ndarray, np.ndarray], float]) -> None:
+    rng = np.random.default_rng(2)
+    small = sum(p_value(rng.multinomial(800, EQUAL), rng.multinomial(800, EQUAL)) < 0.05 for _ in range(400))
+    assert stats.binomtest(small, 400, 0.05).pvalue > 1e-4
+
+
+def test_chi_squared_known_values() -> None:
+    module = STATISTICS["chi_squared"]
+    tables = [
+        ([1, 1, 1, 2, 3, 4, 0], [3, 1, 2, 0, 4, 2, 1]),
+        ([30, 40, 30], [20, 40, 40]),
+        ([4, 2, 0], [1, 1, 4]),
+    ]
+    for table in tables:
+        r, c = map(np.array, table)
+        expected = stats.chi2_contingency(np.array([r, c]), correction=False)
+        assert module.chi_squared(r, c) == pytest.approx(expected.statistic, rel=1e-12)
+        assert module.chi_squared_p(r, c) == pytest.approx(expected.pvalue, rel=1e-9)
+    r, c = np.array([4, 2, 0]), np.array([1, 1, 4])  # oracle 25: a category unseen, and others lost
+    assert module.chi_squared(r, c) == pytest.approx(6.133333, abs=1e-6)
+    assert module.chi_squared_p(r, c) == pytest.approx(0.04657615, abs=1e-8)
+    r, c = np.array([2, 1, 5, 1, 1]), np.array([0, 1, 1, 2, 1])  # oracle 23: values 0 to 4 of ten and of five rows
+    assert module.chi_squared(r, c) == pytest.approx(3.75, abs=1e-9)
+    assert module.chi_squared_p(r, c) == pytest.approx(0.440896, abs=1e-6)
+
+
+def test_chi_squared_takes_neither_sample_as_exact() -> None:
+    two_samples_p_is_uniform(STATISTICS["chi_squared"].chi_squared_p)
+
+
+def test_rare_bins_are_put_together_until_each_expects_five() -> None:
+    from monitor.statistics._bins import pool
+
+    r, c = pool(np.array([100.0, 80, 3, 2, 1, 0]), np.array([90.0, 90, 1, 3, 0, 1]))
+    assert (r.tolist(), c.tolist()) == ([100, 80, 6], [90, 90, 5])
+    r, c = pool(np.array([100.0, 80, 1]), np.array([90.0, 90, 1]))
+    assert (r.tolist(), c.tolist()) == ([100, 81], [90, 91])
+    assert pool(np.array([1.0, 2]), np.array([2.0, 1]))[0].size == 1
+    assert STATISTICS["chi_squared"].measure(of_counts(1, 2), of_counts(2, 1)).value is None

@@ -19,7 +19,7 @@ from monitor.store import Store
 from monitor.views.span import Span
 
 SEVERE = 2.5  # times the limit
-DRIFT_STATISTICS = ("psi", "ks", "jensen_shannon", "hellinger", "total_variation", "l_infinity")
+DRIFT_STATISTICS = ("psi", "ks", "jensen_shannon", "hellinger", "total_variation", "l_infinity", "chi_squared")
 MAX_BARS = 24
 
 
