@@ -97,6 +97,7 @@ TITLES = {
     "total_variation": "drift (total variation)",
     "l_infinity": "drift (L-infinity)",
     "chi_squared": "drift (chi-squared)",
+    "g_test": "drift (G-test)",
     "missing_rate": "missing-value rate",
     "new_category_share": "share of values never seen before",
     "error_rate": "service error rate",

@@ -18,6 +18,7 @@ GROUPS = {
     "total_variation": "data",
     "l_infinity": "data",
     "chi_squared": "data",
+    "g_test": "data",
     "missing_rate": "data",
     "new_category_share": "data",
     "wrong_share": "quality",

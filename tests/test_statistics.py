@@ -20,7 +20,7 @@ from monitor.statistics.ks import ks
 from monitor.statistics.psi import contributions, psi
 
 STATISTICS = load("statistics")
-DISTANCES = ("psi", "ks", "jensen_shannon", "hellinger", "total_variation", "l_infinity", "chi_squared")
+DISTANCES = ("psi", "ks", "jensen_shannon", "hellinger", "total_variation", "l_infinity", "chi_squared", "g_test")
 LAYOUTS = {
     "numeric": numeric_layout(stats.norm.ppf(np.arange(1, 20) / 20)),
     "categorical": categorical_layout(list("abcdefgh")),
@@ -431,3 +431,13 @@ def test_rare_bins_are_put_together_until_each_expects_five() -> None:
     assert (r.tolist(), c.tolist()) == ([100, 81], [90, 91])
     assert pool(np.array([1.0, 2]), np.array([2.0, 1]))[0].size == 1
     assert STATISTICS["chi_squared"].measure(of_counts(1, 2), of_counts(2, 1)).value is None
+
+
+def test_g_test_known_values() -> None:
+    module = STATISTICS["g_test"]
+    for r, c in (([30, 40, 30], [20, 40, 40]), ([4, 2, 0], [1, 1, 4]), ([300, 5, 9], [10, 2, 7])):
+        expected = stats.chi2_contingency(np.array([r, c]), correction=False, lambda_="log-likelihood")
+        assert module.g_test(np.array(r), np.array(c)) == pytest.approx(expected.statistic, rel=1e-12)
+        assert module.g_test_p(np.array(r), np.array(c)) == pytest.approx(expected.pvalue, rel=1e-9)
+    assert module.g_test(np.array([9, 1, 0]), np.array([9, 1, 0])) == pytest.approx(0, abs=1e-12)
+    two_samples_p_is_uniform(module.g_test_p)

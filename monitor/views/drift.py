@@ -19,7 +19,16 @@ from monitor.store import Store
 from monitor.views.span import Span
 
 SEVERE = 2.5  # times the limit
-DRIFT_STATISTICS = ("psi", "ks", "jensen_shannon", "hellinger", "total_variation", "l_infinity", "chi_squared")
+DRIFT_STATISTICS = (
+    "psi",
+    "ks",
+    "jensen_shannon",
+    "hellinger",
+    "total_variation",
+    "l_infinity",
+    "chi_squared",
+    "g_test",
+)
 MAX_BARS = 24
 
 
