@@ -98,6 +98,7 @@ TITLES = {
     "l_infinity": "drift (L-infinity)",
     "chi_squared": "drift (chi-squared)",
     "g_test": "drift (G-test)",
+    "cramers_v": "drift (Cramér's V)",
     "missing_rate": "missing-value rate",
     "new_category_share": "share of values never seen before",
     "error_rate": "service error rate",

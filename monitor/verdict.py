@@ -19,6 +19,7 @@ GROUPS = {
     "l_infinity": "data",
     "chi_squared": "data",
     "g_test": "data",
+    "cramers_v": "data",
     "missing_rate": "data",
     "new_category_share": "data",
     "wrong_share": "quality",

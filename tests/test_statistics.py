@@ -20,7 +20,17 @@ from monitor.statistics.ks import ks
 from monitor.statistics.psi import contributions, psi
 
 STATISTICS = load("statistics")
-DISTANCES = ("psi", "ks", "jensen_shannon", "hellinger", "total_variation", "l_infinity", "chi_squared", "g_test")
+DISTANCES = (
+    "psi",
+    "ks",
+    "jensen_shannon",
+    "hellinger",
+    "total_variation",
+    "l_infinity",
+    "chi_squared",
+    "g_test",
+    "cramers_v",
+)
 LAYOUTS = {
     "numeric": numeric_layout(stats.norm.ppf(np.arange(1, 20) / 20)),
     "categorical": categorical_layout(list("abcdefgh")),
@@ -441,3 +451,21 @@ def test_g_test_known_values() -> None:
         assert module.g_test_p(np.array(r), np.array(c)) == pytest.approx(expected.pvalue, rel=1e-9)
     assert module.g_test(np.array([9, 1, 0]), np.array([9, 1, 0])) == pytest.approx(0, abs=1e-12)
     two_samples_p_is_uniform(module.g_test_p)
+
+
+def test_cramers_v_known_values() -> None:
+    module = STATISTICS["cramers_v"]
+    for r, c in (([30, 40, 30], [20, 40, 40]), ([4, 2, 0], [1, 1, 4]), ([300, 5, 9], [10, 2, 7])):
+        expected = stats.contingency.association(np.array([r, c]), method="cramer", correction=False)
+        assert module.cramers_v(np.array(r), np.array(c)) == pytest.approx(expected, rel=1e-12)
+    # oracle 43: nothing shared, all shared, and a missing share
+    pairs = [([1000, 0], [0, 1000], 1), ([1000, 0], [1000, 0], 0), ([200, 800, 100], [400, 600, 0], 0.30)]
+    for r, c, expected in pairs:
+        assert module.cramers_v_corrected(np.array(r), np.array(c)) == pytest.approx(expected, abs=1e-2)
+
+
+def test_cramers_v_is_zero_half_of_the_time_without_drift() -> None:
+    rng = np.random.default_rng(4)
+    corrected = STATISTICS["cramers_v"].cramers_v_corrected
+    zero = sum(corrected(rng.multinomial(900, EQUAL), rng.multinomial(900, EQUAL)) == 0 for _ in range(400))
+    assert 160 <= zero <= 270

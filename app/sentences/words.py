@@ -135,6 +135,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "stat.wasserstein": ("Wasserstein distance", "Wasserstein 距離"),
     "stat.chi_squared": ("chi-squared", "卡方"),
     "stat.g_test": ("G statistic", "G 統計量"),
+    "stat.cramers_v": ("Cramér's V", "Cramér V 係數"),
     "stat.latency_p95": ("p95 latency", "p95 延遲"),
     "stat.latency_p99": ("p99 latency", "p99 延遲"),
     "stat.error_rate": ("error rate", "錯誤率"),

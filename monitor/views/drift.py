@@ -28,6 +28,7 @@ DRIFT_STATISTICS = (
     "l_infinity",
     "chi_squared",
     "g_test",
+    "cramers_v",
 )
 MAX_BARS = 24
 
