@@ -99,6 +99,7 @@ TITLES = {
     "chi_squared": "drift (chi-squared)",
     "g_test": "drift (G-test)",
     "cramers_v": "drift (Cramér's V)",
+    "wasserstein": "drift (Wasserstein)",
     "missing_rate": "missing-value rate",
     "new_category_share": "share of values never seen before",
     "error_rate": "service error rate",

@@ -20,6 +20,7 @@ GROUPS = {
     "chi_squared": "data",
     "g_test": "data",
     "cramers_v": "data",
+    "wasserstein": "data",
     "missing_rate": "data",
     "new_category_share": "data",
     "wrong_share": "quality",

@@ -30,6 +30,7 @@ DISTANCES = (
     "chi_squared",
     "g_test",
     "cramers_v",
+    "wasserstein",
 )
 LAYOUTS = {
     "numeric": numeric_layout(stats.norm.ppf(np.arange(1, 20) / 20)),
@@ -469,3 +470,39 @@ def test_cramers_v_is_zero_half_of_the_time_without_drift() -> None:
     corrected = STATISTICS["cramers_v"].cramers_v_corrected
     zero = sum(corrected(rng.multinomial(900, EQUAL), rng.multinomial(900, EQUAL)) == 0 for _ in range(400))
     assert 160 <= zero <= 270
+
+
+def test_wasserstein_known_values() -> None:
+    wasserstein = STATISTICS["wasserstein"].wasserstein
+    r, c, x = np.array([30, 40, 30]), np.array([20, 40, 40]), np.array([1, 2, 3])
+    assert wasserstein(r, c, x) == pytest.approx(0.2, abs=1e-12)
+    assert wasserstein(r, c, x) / math.sqrt(0.6) == pytest.approx(0.258199, abs=1e-6)
+    a, b = np.arange(1.0, 9), np.arange(2.5, 10)
+    x = np.union1d(a, b)
+    assert wasserstein(np.isin(x, a).astype(int), np.isin(x, b).astype(int), x) == pytest.approx(1.5, abs=1e-12)
+    rng = np.random.default_rng(6)
+    x, r, c = np.sort(rng.normal(size=30)), rng.integers(0, 50, 30), rng.integers(0, 50, 30)
+    assert wasserstein(r, c, x) == pytest.approx(stats.wasserstein_distance(x, x, r, c), rel=1e-9)
+
+
+def test_wasserstein_from_bins_is_scipys_on_values_clipped_at_the_outer_edges() -> None:
+    legacy = np.random.RandomState(1)
+    a, b = legacy.normal(0, 1, 10_000), legacy.normal(1, 1, 1000)  # oracle 31
+    assert stats.wasserstein_distance(a, b) == pytest.approx(1.011445, abs=1e-6)
+    edges = np.quantile(a, np.arange(1, 20) / 20, method="inverted_cdf")
+    layout = numeric_layout(edges)
+    of = lambda x: Profile(  # noqa: E731
+        layout, np.bincount(np.searchsorted(edges, x), minlength=20), x.size, sum=x.sum(), sum_sq=(x**2).sum()
+    )
+    found = STATISTICS["wasserstein"].measure(of(a), of(b))
+    clipped = stats.wasserstein_distance(a.clip(edges[0], edges[-1]), b.clip(edges[0], edges[-1])) / a.std(ddof=1)
+    assert found.raw == pytest.approx(clipped, rel=0.02)
+    assert found.low <= clipped <= found.high
+    assert 0.75 < found.value < 1.011445
+
+
+def test_wasserstein_without_a_spread_or_a_second_edge_is_none() -> None:
+    constant = Profile(LAYOUTS["numeric"], np.bincount([5], [500], 20).astype(np.int64), 500, sum=500.0, sum_sq=500.0)
+    assert STATISTICS["wasserstein"].measure(constant, constant).value is None
+    two = Profile(ZERO_ONE, np.array([300, 200]), 500, sum=200.0, sum_sq=200.0)
+    assert STATISTICS["wasserstein"].measure(two, two).value is None

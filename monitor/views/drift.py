@@ -29,6 +29,7 @@ DRIFT_STATISTICS = (
     "chi_squared",
     "g_test",
     "cramers_v",
+    "wasserstein",
 )
 MAX_BARS = 24
 
