@@ -100,6 +100,7 @@ TITLES = {
     "g_test": "drift (G-test)",
     "cramers_v": "drift (Cramér's V)",
     "wasserstein": "drift (Wasserstein)",
+    "neyman": "drift (location)",
     "missing_rate": "missing-value rate",
     "new_category_share": "share of values never seen before",
     "error_rate": "service error rate",

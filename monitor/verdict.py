@@ -21,6 +21,7 @@ GROUPS = {
     "g_test": "data",
     "cramers_v": "data",
     "wasserstein": "data",
+    "neyman": "data",
     "missing_rate": "data",
     "new_category_share": "data",
     "wrong_share": "quality",

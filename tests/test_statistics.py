@@ -31,6 +31,7 @@ DISTANCES = (
     "g_test",
     "cramers_v",
     "wasserstein",
+    "neyman",
 )
 LAYOUTS = {
     "numeric": numeric_layout(stats.norm.ppf(np.arange(1, 20) / 20)),
@@ -506,3 +507,46 @@ def test_wasserstein_without_a_spread_or_a_second_edge_is_none() -> None:
     assert STATISTICS["wasserstein"].measure(constant, constant).value is None
     two = Profile(ZERO_ONE, np.array([300, 200]), 500, sum=200.0, sum_sq=200.0)
     assert STATISTICS["wasserstein"].measure(two, two).value is None
+
+
+def test_neyman_known_values() -> None:
+    module = STATISTICS["neyman"]
+    r, c = np.array([30, 40, 30]), np.array([20, 40, 40])
+    s = module.location(r, c)
+    assert s == pytest.approx(0.258199, abs=1e-6)
+    assert s * math.sqrt(100) == pytest.approx(2.581989, abs=1e-6)  # z, were the reference exact
+    assert module.location(r, c[::-1]) == pytest.approx(-s, rel=1e-12)
+
+
+def test_neyman_weights_are_orthonormal_under_the_reference() -> None:
+    r = np.array([3, 50, 0, 20, 7, 90, 11])
+    w, p = STATISTICS["neyman"].weights(r), r / r.sum()
+    assert w @ p == pytest.approx(np.zeros(4), abs=1e-10)
+    assert (w * p) @ w.T == pytest.approx(np.eye(4), abs=1e-10)
+
+
+def test_neyman_components_together_are_the_chi_squared_of_an_exact_reference() -> None:
+    r, c = np.array([20, 30, 25, 15, 10]), np.array([18, 24, 30, 10, 18])
+    parts = [STATISTICS["neyman"].component(r, c, k) for k in (1, 2, 3, 4)]
+    expected = stats.chisquare(c, r / r.sum() * c.sum()).statistic / c.sum()
+    assert sum(s**2 for s in parts) == pytest.approx(expected, rel=1e-9)
+
+
+def test_neyman_components_tell_location_from_scale() -> None:
+    module, layout = STATISTICS["neyman"], LAYOUTS["numeric"]
+    cdf = lambda loc, sd: np.diff([0, *stats.norm.cdf(layout.edges, loc, sd), 1])  # noqa: E731
+    p = cdf(0, 1)
+    names = (module.location, module.scale, module.skewness, module.kurtosis)
+    moved, wider = ([f(p * 1e6, q * 1e6) for f in names] for q in (cdf(0.2, 1), cdf(0, 1.2)))
+    assert moved[0] == pytest.approx(0.2, rel=0.05)
+    assert np.abs(moved[1:]).max() < 0.03
+    assert abs(wider[0]) < 1e-9
+    assert wider[1] > 0.15
+
+
+def test_neyman_keeps_the_sign_in_raw() -> None:
+    layout = LAYOUTS["numeric"]
+    reference = sample(layout, 5000, 1)
+    up, down = (STATISTICS["neyman"].measure(reference, sample(layout, 2000, 2, shift)) for shift in (0.3, -0.3))
+    assert up.raw > 0.2 and up.value > 0.2
+    assert down.raw < -0.2 and down.value > 0.2

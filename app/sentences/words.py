@@ -133,6 +133,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "stat.total_variation": ("total variation distance", "總變差距離"),
     "stat.l_infinity": ("L-infinity distance", "L∞ 距離"),
     "stat.wasserstein": ("Wasserstein distance", "Wasserstein 距離"),
+    "stat.neyman": ("location shift", "位置偏移"),
     "stat.chi_squared": ("chi-squared", "卡方"),
     "stat.g_test": ("G statistic", "G 統計量"),
     "stat.cramers_v": ("Cramér's V", "Cramér V 係數"),

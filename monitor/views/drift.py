@@ -30,6 +30,7 @@ DRIFT_STATISTICS = (
     "g_test",
     "cramers_v",
     "wasserstein",
+    "neyman",
 )
 MAX_BARS = 24
 
