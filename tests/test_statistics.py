@@ -363,6 +363,43 @@ def test_one_value_only_or_nothing_in_common_is_a_measurement(name: str) -> None
         assert found.value is None or found.low <= found.value <= found.high
 
 
+ODD_LAYOUTS = (
+    UNIT,
+    LOG,
+    ZERO_ONE,
+    numeric_layout([0, 0, 0, 1, 2]),
+    numeric_layout([]),
+    numeric_layout([-1e149, 0, 1e149]),
+    categorical_layout(list("abcde"), 3),
+    categorical_layout([]),
+)
+
+
+@pytest.mark.parametrize("name", FROM_BINS)
+@settings(deadline=None, max_examples=60)
+@given(st.sampled_from(ODD_LAYOUTS), st.integers(0, 2**32))
+def test_whatever_the_counts_a_value_is_finite_in_range_and_inside_its_interval(
+    name: str, layout: Layout, seed: int
+) -> None:
+    statistic, rng = STATISTICS[name], np.random.default_rng(seed)
+    if layout.kind not in statistic.KINDS:
+        return
+    sides = []
+    for _ in range(2):
+        counts = np.zeros(layout.size, dtype=np.int64)
+        bins = rng.integers(0, layout.size, rng.choice([0, 1, 3, 50]))
+        np.add.at(counts, bins, rng.integers(1, rng.choice([2, 100, 10_000]), bins.size))
+        n = int(counts.sum())
+        sides.append(Profile(layout, counts, n, sum=n * rng.normal(), sum_sq=3 * n * abs(rng.normal())))
+    found = statistic.measure(*sides)
+    if found.value is None:
+        return
+    assert all(math.isfinite(x) for x in (found.low, found.value, found.high, found.raw))
+    assert statistic.RANGE[0] <= found.low <= found.value + 1e-12
+    assert found.value <= found.high + 1e-12
+    assert found.high <= statistic.RANGE[1]
+
+
 # what other people's tests expect (two samples of 88 rows in 6 categories; a lost and a new category)
 SIX_A, SIX_B = np.array([16, 18, 16, 14, 12, 12]), np.array([16, 16, 16, 16, 16, 8])
 
