@@ -124,7 +124,12 @@ def sentence_case(sentence: str) -> str:
     return sentence if sentence[1:2].isdigit() else sentence[:1].upper() + sentence[1:]
 
 
-DISTANCES = frozenset({"psi", "ks", "jensen_shannon", "wasserstein", "chi_squared"})
+DISTANCES = frozenset(
+    {
+        "psi", "ks", "jensen_shannon", "hellinger", "total_variation", "l_infinity", "chi_squared", "g_test", "cramers_v",
+        "wasserstein", "neyman",
+    }
+)  # fmt: skip
 # columns that are the statistic itself: "p95 latency of latency_ms" says nothing more than "p95 latency"
 _OWN_COLUMNS = frozenset({"latency_ms", "status", "prediction", "residual", "wrong", "absolute_error"})
 

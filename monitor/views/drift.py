@@ -19,7 +19,19 @@ from monitor.store import Store
 from monitor.views.span import Span
 
 SEVERE = 2.5  # times the limit
-DRIFT_STATISTICS = ("psi", "ks")
+DRIFT_STATISTICS = (
+    "psi",
+    "ks",
+    "jensen_shannon",
+    "hellinger",
+    "total_variation",
+    "l_infinity",
+    "chi_squared",
+    "g_test",
+    "cramers_v",
+    "wasserstein",
+    "neyman",
+)
 MAX_BARS = 24
 
 
@@ -33,7 +45,8 @@ def drift(
     names = column_names(store.model(name))
     reference = store.reference_profiles(name)
     layouts = store.layouts(name)
-    wanted = [c for c in names if c in layouts]
+    kinds = load("statistics")[statistic].KINDS  # categories have no order: no KS, Wasserstein or location
+    wanted = [c for c in names if c in layouts and layouts[c].kind in kinds]
     steps = _trailing(store, name, span, rule.window, version, segment, wanted)
     newest = _newest(store, name, span, rule.window, version, segment, wanted)
     columns = []
@@ -204,7 +217,8 @@ def _newest(
 def _summary(finding: Finding, reference: Profile | None, current: Profile) -> dict[str, Any]:
     new = current.layout.new_bin
     measured = load("statistics")[finding.statistic].measure(reference, current)
-    noise = 1 / finding.n + 1 / finding.n_reference if finding.n and finding.n_reference else None
+    comparable = finding.statistic == "psi" and finding.n and finding.n_reference
+    noise = 1 / finding.n + 1 / finding.n_reference if comparable else None
     freedom = max(1, current.layout.size - 1) if current.layout.kind != "unit" else 19
     return {
         "value": finding.value,
@@ -220,7 +234,7 @@ def _summary(finding: Finding, reference: Profile | None, current: Profile) -> d
         "new_share": _ratio(current.counts[new], current.n) if new is not None else None,
         "mean": current.mean,
         "mean_reference": reference.mean if reference else None,
-        # what noise alone stays below with 95 %: a smaller drift cannot be told from none
+        # what the PSI of noise alone stays below with 95 %: a smaller drift cannot be told from none
         "detectable": None if noise is None else float(2.8 * noise * np.sqrt(2 * freedom)),
     }
 
