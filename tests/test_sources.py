@@ -101,3 +101,9 @@ def test_what_is_not_the_format_is_one_clear_error(source: ModuleType, tmp_path:
 def test_csv_booleans_are_those_of_json() -> None:
     table = SOURCES["csv"].read_bytes(b"a,b,c\nTrue,true,yes\nFalse,,true\n").table
     assert table.to_pylist() == [{"a": True, "b": True, "c": "yes"}, {"a": False, "b": None, "c": "true"}]
+
+
+def test_csv_that_is_not_utf8_is_one_clear_error() -> None:
+    for body in (b"a,b\n1,2\n\xff\n3,4\n", b"a\n\xe4\n", b"a,b\n1,\xf0\x9f"):
+        with pytest.raises(PayloadError, match="not UTF-8 near byte"):
+            SOURCES["csv"].read_bytes(body)

@@ -1,5 +1,6 @@
 """CSV with a header line; every value is read as text, so that one bad value never changes a column's type."""
 
+import codecs
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -39,6 +40,7 @@ def _read(file: IO[bytes], name: str, rows: int, size: int) -> Iterator[Chunk]:
     if not header.strip():
         raise PayloadError(f"{name} is empty; the first line names the columns")
     file.seek(0)
+    _check_utf8(file, name)
     try:
         names = csv.read_csv(BytesIO(header.rstrip(b"\r\n") + b"\n")).column_names
         refused: list[Refusal] = []
@@ -74,6 +76,19 @@ def _read(file: IO[bytes], name: str, rows: int, size: int) -> Iterator[Chunk]:
             yield Chunk(pa.table({n: pa.array([], pa.string()) for n in names}), line, tuple(refused[told:]))
     except (pa.ArrowInvalid, UnicodeDecodeError) as error:
         raise PayloadError(f"{name} is not CSV: {(str(error).splitlines() or [''])[0][:160]}") from None
+
+
+def _check_utf8(file: IO[bytes], name: str) -> None:
+    """Raises PayloadError, naming the byte: the CSV reader cannot report a bad row whose text it cannot decode."""
+    decoder, read = codecs.getincrementaldecoder("utf-8")(), 0
+    try:
+        while part := file.read(1 << 20):
+            decoder.decode(part)
+            read += len(part)
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError as error:
+        raise PayloadError(f"{name} is not UTF-8 near byte {read + error.start}; save it as UTF-8") from None
+    file.seek(0)
 
 
 def _with_booleans(table: pa.Table) -> pa.Table:
