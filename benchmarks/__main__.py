@@ -42,7 +42,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     given = arguments(argv)
     began, commit = datetime.now(UTC), report.commit()
     found: dict[str, list[Figure]] = {}
-    facts = report.about(began, commit)
     with tempfile.TemporaryDirectory(prefix="driftdeck-bench-") as folder:
         keep_bytecode(Path(folder) / "bytecode")
         for name, measure in chosen(given).items():
@@ -51,9 +50,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             place.mkdir()
             found[name] = measure(place)
             # shown part by part: what was measured is not lost when a later part fails
-            report.show({name: found[name]}, facts)
+            report.show({name: found[name]}, report.about(began, commit))
     if given.json:
-        report.write_json(given.json, found, facts)
+        report.write_json(given.json, found, report.about(began, commit))
     if given.markdown:
         given.markdown.write_text(report.markdown(found) + "\n")
 

@@ -7,7 +7,6 @@ from functools import lru_cache
 import duckdb
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from monitor.contracts import Measured, Profiled
 from monitor.layout import INTEGER_BINS, LARGEST, LOG_BASE, LOG_BINS, LOG_LOW, UNIT_BINS, Layout
@@ -98,7 +97,8 @@ def _numeric(con: duckdb.DuckDBPyConnection, rows: str, bucket: str, columns: Se
     )
     # the map lists every edge in order, then infinity if something is above the last: the position is the bin
     wanted = ", ".join(
-        f"map_values(histogram(x{i}, {_list(c.layout.edges)})) AS h{i}, {_moments(i, c)}" for i, c in enumerate(columns)
+        f"coalesce(map_values(histogram(x{i}, {_list(c.layout.edges)})), []) AS h{i}, {_moments(i, c)}"
+        for i, c in enumerate(columns)
     )
     wide = _arrow(
         con,
@@ -117,13 +117,13 @@ def _numeric(con: duckdb.DuckDBPyConnection, rows: str, bucket: str, columns: Se
 def _bins_of_lists(wide: pa.Table, column: Measured, lists: pa.ChunkedArray) -> pa.Table:
     """Long rows (bin, n) from one list of counts for each group."""
     counts = lists.combine_chunks()
-    lengths = np.nan_to_num(pc.list_value_length(counts).to_numpy(zero_copy_only=False)).astype(np.int64)
+    lengths = np.diff(numpy_of(counts.offsets))
     groups = np.repeat(np.arange(len(counts)), lengths)
     starts = np.repeat(np.cumsum(lengths) - lengths, lengths)
-    n = counts.flatten().to_numpy(zero_copy_only=False).astype(np.int64)
+    n = numpy_of(counts.flatten()).astype(np.int64)
     used = n > 0
     bins = (np.arange(len(n)) - starts).astype(np.int32)[used]
-    return _keyed(wide.select(["version", "bucket"]).take(groups[used]), column, {"bin": bins, "n": n[used]})
+    return _keyed(wide.select(["version", "bucket"]).take(arrow_of(groups[used])), column, {"bin": bins, "n": n[used]})
 
 
 def _computed(con: duckdb.DuckDBPyConnection, rows: str, bucket: str, columns: Sequence[Measured]) -> list[pa.Table]:
@@ -135,73 +135,105 @@ def _computed(con: duckdb.DuckDBPyConnection, rows: str, bucket: str, columns: S
             f"SELECT version, bucket, {i} AS c, ({_bin(c.layout.kind)})::INTEGER AS bin, count(*) AS rows, {_moments(0, c)} FROM "
             f"(SELECT version, date_trunc('{bucket}', ts) AS bucket, CASE WHEN {usable} THEN {x} END AS x0, {x} AS v0 FROM {rows}) GROUP BY ALL"
         )
-    long = _arrow(con, " UNION ALL ".join(parts))
-    bins, moments = [], []
-    for i, c in enumerate(columns):
-        part = long.filter(pc.equal(long["c"], i))
-        binned = part.filter(pc.is_valid(part["bin"]))
-        bins.append(_keyed(binned, c, {"bin": binned["bin"], "n": binned["rows"]}))
-        totals = part.group_by(["version", "bucket"]).aggregate(
-            [
-                ("rows", "sum"),
-                ("missing0", "sum"),
-                ("invalid0", "sum"),
-                ("sum0", "sum"),
-                ("sum_sq0", "sum"),
-                ("min0", "min"),
-                ("max0", "max"),
-            ]
-        )
-        names = {name: f"{name}0_{name if name in ('min', 'max') else 'sum'}" for name in PARTS} | {"rows": "rows_sum"}
-        moments.append(_keyed(totals, c, {name: totals[column] for name, column in names.items()}))
-    return [pa.concat_tables(bins), pa.concat_tables(moments)]
+    con.execute(f"CREATE OR REPLACE TEMP TABLE profile_long AS {' UNION ALL '.join(parts)}")
+    bins = _arrow(con, "SELECT version, bucket, c, bin, rows AS n FROM profile_long WHERE bin IS NOT NULL")
+    sums = ", ".join(f"sum({name}0) AS {name}" for name in PARTS[:4])
+    moments = _arrow(
+        con,
+        f"SELECT version, bucket, c, sum(rows) AS rows, {sums}, min(min0) AS min, max(max0) AS max FROM profile_long GROUP BY ALL",
+    )
+    con.execute("DROP TABLE profile_long")
+    return [_named(bins, columns, BINS), _named(moments, columns, MOMENTS)]
 
 
 def _categorical(con: duckdb.DuckDBPyConnection, rows: str, bucket: str, columns: Sequence[Measured]) -> list[pa.Table]:
-    long = _arrow(
-        con,
-        " UNION ALL ".join(
-            f"SELECT version, date_trunc('{bucket}', ts) AS bucket, {i} AS c, {quote(c.field)} AS value, count(*) AS n, "
-            f"min(ts) AS first_seen FROM {rows} GROUP BY ALL"
-            for i, c in enumerate(columns)
-        ),
+    counted = " UNION ALL ".join(
+        f"SELECT version, date_trunc('{bucket}', ts) AS bucket, {i} AS c, {quote(c.field)} AS value, count(*) AS n, "
+        f"min(ts) AS first_seen FROM {rows} GROUP BY ALL"
+        for i, c in enumerate(columns)
     )
-    bins, moments, new_values = [], [], []
-    for i, c in enumerate(columns):
-        part = long.filter(pc.equal(long["c"], i))
-        known, bin_of = _known(c.layout)
-        found = pc.index_in(part["value"], known).to_numpy()
-        new = np.isnan(found) if found.dtype.kind == "f" else np.zeros(len(found), bool)
-        which = np.where(new, c.layout.new_bin or 0, bin_of[np.nan_to_num(found).astype(np.int64)])
-        missing = pc.is_null(part["value"]).to_numpy()
-        part = part.append_column("bin", pa.array(which.astype(np.int32)))
-        part = part.append_column("absent", pa.array(np.where(missing, part["n"].to_numpy(), 0)))
-        counted = part.filter(pa.array(~missing)).group_by(["version", "bucket", "bin"]).aggregate([("n", "sum")])
-        bins.append(_keyed(counted, c, {"bin": counted["bin"], "n": counted["n_sum"]}))
-        totals = part.group_by(["version", "bucket"]).aggregate([("n", "sum"), ("absent", "sum")])
-        zero, none = np.zeros(totals.num_rows), pa.nulls(totals.num_rows, pa.float64())
-        sums = {"invalid": zero, "sum": zero, "sum_sq": zero, "min": none, "max": none}
-        moments.append(_keyed(totals, c, {"rows": totals["n_sum"], "missing": totals["absent_sum"], **sums}))
-        unseen = (
-            part.filter(pa.array(new & ~missing))
-            .group_by(["version", "value"])
-            .aggregate([("n", "sum"), ("first_seen", "min")])
-        )
-        unseen = unseen.sort_by([("n_sum", "descending"), ("value", "ascending")]).slice(0, MAX_NEW_VALUES)
-        unseen = unseen.rename_columns([name.removesuffix("_sum").removesuffix("_min") for name in unseen.column_names])
-        new_values.append(
-            unseen.append_column("column", pa.repeat(c.column, unseen.num_rows))
-            .select(NEW_VALUES.names)
-            .cast(NEW_VALUES)
-        )
-    return [pa.concat_tables(bins), pa.concat_tables(moments), pa.concat_tables(new_values)]
+    con.register("profile_known", _known(tuple(c.layout for c in columns)))
+    con.execute(
+        f"CREATE OR REPLACE TEMP TABLE profile_long AS SELECT g.*, k.bin FROM ({counted}) g "
+        "LEFT JOIN profile_known k ON k.c = g.c AND k.value = g.value"
+    )
+    con.unregister("profile_known")
+    unseen = " ".join(f"WHEN {i} THEN {c.layout.new_bin}" for i, c in enumerate(columns))
+    bins = _arrow(
+        con,
+        f"SELECT version, bucket, c, coalesce(bin, CASE c {unseen} END) AS bin, sum(n) AS n FROM profile_long "
+        "WHERE value IS NOT NULL GROUP BY ALL",
+    )
+    moments = _arrow(
+        con,
+        "SELECT version, bucket, c, sum(n) AS rows, coalesce(sum(n) FILTER (value IS NULL), 0) AS missing, 0 AS invalid, "
+        "0.0 AS sum, 0.0 AS sum_sq, NULL AS min, NULL AS max FROM profile_long GROUP BY ALL",
+    )
+    new_values = _arrow(
+        con,
+        "SELECT version, c, value, sum(n) AS n, min(first_seen) AS first_seen FROM profile_long "
+        f"WHERE bin IS NULL AND value IS NOT NULL GROUP BY ALL ORDER BY n DESC, value LIMIT {MAX_NEW_VALUES}",
+    )
+    con.execute("DROP TABLE profile_long")
+    return [_named(bins, columns, BINS), _named(moments, columns, MOMENTS), _named(new_values, columns, NEW_VALUES)]
 
 
-@lru_cache(maxsize=4096)
-def _known(layout: Layout) -> tuple[pa.Array, np.ndarray]:
-    """The known categories of a layout and the bin of each; one unused entry more, so that it is never empty."""
-    bins = layout.category_bins
-    return pa.array(list(bins), pa.string()), np.array([*bins.values(), 0], dtype=np.int64)
+@lru_cache(maxsize=1024)
+def _known(layouts: tuple[Layout, ...]) -> pa.Table:
+    """Every known category with its bin, by the position `c` of its layout."""
+    rows = [(c, value, bin_) for c, layout in enumerate(layouts) for value, bin_ in layout.category_bins.items()]
+    arrays = [
+        arrow_of(np.array([r[0] for r in rows], np.int32)),
+        texts_of([r[1] for r in rows]),
+        arrow_of(np.array([r[2] for r in rows], np.int32)),
+    ]
+    return pa.table(arrays, names=["c", "value", "bin"])
+
+
+def _named(long: pa.Table, columns: Sequence[Measured], schema: pa.Schema) -> pa.Table:
+    """Long rows whose `c` is a position in `columns`, in the form of `schema`."""
+    which = arrow_of(numpy_of(long["c"]).astype(np.int64))
+    found = {
+        "column": texts_of([c.column for c in columns]).take(which),
+        "layout": texts_of([c.layout.id for c in columns]).take(which),
+    }
+    arrays = [found[name] if name in found else long[name] for name in schema.names]
+    return pa.table(arrays, names=schema.names).cast(schema)
+
+
+# Between numpy and Arrow by their buffers: pyarrow's own conversions first import pandas, 0.9 s of CPU and 100 MB in a
+# process that has no other use for it.
+
+
+def numpy_of(array: pa.Array | pa.ChunkedArray) -> np.ndarray:
+    """The values of a fixed-width column as numpy; what stands at nulls is undefined."""
+    whole = array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
+    if pa.types.is_boolean(whole.type):
+        return numpy_of(whole.cast(pa.uint8())).astype(bool)
+    kind = np.dtype(whole.type.to_pandas_dtype())
+    if not len(whole):
+        return np.empty(0, kind)
+    return np.frombuffer(whole.buffers()[1], kind)[whole.offset : whole.offset + len(whole)]
+
+
+def arrow_of(values: np.ndarray) -> pa.Array:
+    """Whole or floating numbers as an Arrow array."""
+    values = np.ascontiguousarray(values)
+    return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [None, pa.py_buffer(values)])
+
+
+def texts_of(values: Sequence[str]) -> pa.Array:
+    """Texts as an Arrow array."""
+    encoded = [value.encode() for value in values]
+    ends = np.cumsum([0, *map(len, encoded)], dtype=np.int32)
+    return pa.Array.from_buffers(pa.string(), len(encoded), [None, pa.py_buffer(ends), pa.py_buffer(b"".join(encoded))])
+
+
+def repeated(text: str, n: int) -> pa.Array:
+    """The same text n times."""
+    one = text.encode()
+    ends = np.arange(n + 1, dtype=np.int32) * np.int32(len(one))
+    return pa.Array.from_buffers(pa.string(), n, [None, pa.py_buffer(ends), pa.py_buffer(one * n)])
 
 
 def _keyed(groups: pa.Table, column: Measured, values: Mapping[str, object]) -> pa.Table:
@@ -209,11 +241,11 @@ def _keyed(groups: pa.Table, column: Measured, values: Mapping[str, object]) -> 
     schema = BINS if "bin" in values else MOMENTS
     keys = {
         "version": groups["version"],
-        "column": pa.repeat(column.column, groups.num_rows),
+        "column": repeated(column.column, groups.num_rows),
         "bucket": groups["bucket"],
-        "layout": pa.repeat(column.layout.id, groups.num_rows),
+        "layout": repeated(column.layout.id, groups.num_rows),
     }
-    data = {**keys, **values}
+    data = {name: arrow_of(v) if isinstance(v, np.ndarray) else v for name, v in {**keys, **values}.items()}
     return pa.table([data[name] for name in schema.names], names=schema.names).cast(schema)
 
 
