@@ -2,14 +2,13 @@
 
 import json
 import sys
-from collections import defaultdict
 
 import duckdb
 import numpy as np
 
 from benchmarks.columns import CATEGORICAL, NUMERIC
 from monitor.contracts import Measured
-from monitor.engines.duckdb import profile
+from monitor.engines.duckdb import numpy_of, profile
 from monitor.layout import NUMERIC_BINS, Layout, categorical_layout, numeric_layout
 from monitor.statistics.psi import psi
 
@@ -43,11 +42,14 @@ def layouts_of(con: duckdb.DuckDBPyConnection) -> dict[str, Layout]:
 
 def counts(con: duckdb.DuckDBPyConnection, rows: str, columns: list[Measured]) -> dict[str, np.ndarray]:
     """The counts of every bin of every column, all hours and versions added up."""
-    bins = profile(rows, columns, con).bins.select(["column", "bin", "n"]).to_pydict()
-    total: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(0))
-    total.update({c.column: np.zeros(c.layout.size) for c in columns})
-    for name, bin_, n in zip(bins["column"], bins["bin"], bins["n"], strict=True):
-        total[name][bin_] += n
+    bins = profile(rows, columns, con).bins
+    names = bins["column"].combine_chunks().dictionary_encode()
+    which, bin_, n = numpy_of(names.indices), numpy_of(bins["bin"]), numpy_of(bins["n"])
+    position = {name: i for i, name in enumerate(names.dictionary.to_pylist())}
+    total = {}
+    for column in columns:
+        mine = which == position.get(column.column, -1)
+        total[column.column] = np.bincount(bin_[mine], n[mine], column.layout.size)
     return total
 
 
