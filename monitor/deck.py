@@ -1,5 +1,6 @@
 """The parts of one server put together over one data directory."""
 
+import logging
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from monitor.spool import Spool
 from monitor.store import Store
 from monitor.store.reference import Reference
 from monitor.store.store import ModelSettings
+
+log = logging.getLogger("driftdeck.deck")
 
 
 class Deck:
@@ -48,6 +51,13 @@ class Deck:
         """Replay what a crash left in the spool, apply configured references, then run the loop."""
         while load(self.spool, self.store, datetime.now(UTC)) is not None:
             pass
+        for damage in self.spool.damage:
+            log.error(
+                "the spool is damaged: segment %d, %d bytes from byte %d cannot be read",
+                damage.segment,
+                damage.bytes,
+                damage.offset,
+            )
         self._apply_references()
         if background:
             self.loop.start()

@@ -53,6 +53,7 @@ class Loop:
         self._dirty: dict[str, datetime] = {}
         self._bulk_at: dict[str, datetime] = {}
         self._lock = threading.Lock()
+        self._evaluating = threading.Lock()
         self._stop = threading.Event()
         self._threads = [
             threading.Thread(target=self._run, args=(step, pause), name=f"driftdeck-{name}", daemon=True)
@@ -101,7 +102,8 @@ class Loop:
     def _load_step(self) -> None:
         self.load_all()
         now = time.monotonic()
-        if now - self._maintained > MAINTAIN_EVERY_S:
+        # under heavy load segments that are loaded already would fill the spool within a minute
+        if now - self._maintained > MAINTAIN_EVERY_S or self.spool.half_full:
             self._maintained = now
             with self._lock:
                 release(self.spool, self.store, self.clock())
@@ -144,6 +146,10 @@ class Loop:
         return self._evaluate_model(model, self.clock())
 
     def _evaluate_model(self, model: Model, now: datetime) -> int:
+        with self._evaluating:
+            return self._evaluate_alone(model, now)
+
+    def _evaluate_alone(self, model: Model, now: datetime) -> int:
         first = self.store.first_event(model.name)
         if first is None:
             return 0
@@ -172,6 +178,14 @@ class Loop:
             transitions += steps
             messages += messages_for(alerts, steps, self.config.channels, now, self.config.notify_within)
             for alert in alerts:
+                earlier = opened.get(alert.key)
+                if earlier is not None and earlier.id != alert.id:
+                    # history evaluated again found an earlier beginning: the alert that was told ends in its favour
+                    over = replace(earlier, state="resolved", resolved_at=now)
+                    ended = [Transition(over.id, now, earlier.state, "resolved", over.finding)]
+                    changed[over.id] = over
+                    transitions += ended
+                    messages += messages_for([over], ended, self.config.channels, now, self.config.notify_within)
                 changed[alert.id] = opened[alert.key] = alert
                 if alert.state == "resolved":
                     del opened[alert.key]

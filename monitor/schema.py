@@ -130,9 +130,9 @@ def prediction_kind(value: float | str | dict[str, float]) -> PredictionKind:
 
 
 def split_prediction(
-    value: float | str | dict[str, float] | None, kind: PredictionKind, positive: str | None = None
+    value: float | str | dict[str, float] | None, kind: PredictionKind
 ) -> tuple[float | None, str | None]:
-    """(number, class) as stored. Probabilities give that of the positive class (of two; else the highest) and the class.
+    """(number, class) as stored. Of two classes the number is the probability of the last by name, else the highest.
 
     Raises Refused when the value is of another kind than the model's earlier predictions.
     """
@@ -143,7 +143,7 @@ def split_prediction(
             raise Refused(f"`prediction` is an object; this model's predictions are of kind {kind}")
         best = max(sorted(value), key=value.__getitem__)
         if len(value) == 2:
-            return value[positive if positive in value else max(value)], best
+            return value[max(value)], best
         return value[best], best
     if kind == "class":
         return None, label_text(value)

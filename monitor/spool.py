@@ -64,7 +64,7 @@ class Spool:
         self._segment = (segments[-1] if segments else 0) + 1
         self._file = self._open(self._segment)
         self._offset = 0
-        self._unread = sum(self._path(s).stat().st_size for s in segments)
+        self._held = sum(self._path(s).stat().st_size for s in segments)
         self._unchecked = CHECK_FREE_EVERY
         self.synced = Position(self._segment, 0)
         self._syncer = threading.Thread(target=self._sync_loop, name="spool-sync", daemon=True)
@@ -86,7 +86,7 @@ class Spool:
                     f"the spool cannot be written ({error.strerror}); free disk space, then send again", 30
                 ) from None
             self._offset += size
-            self._unread += size
+            self._held += size
             self._waiting.append((Position(self._segment, self._offset), done))
             if self._offset >= SEGMENT_BYTES:
                 self._roll()
@@ -113,7 +113,12 @@ class Spool:
                 size = self._path(segment).stat().st_size
                 self._path(segment).unlink()
                 with self._lock:
-                    self._unread -= size
+                    self._held -= size
+
+    @property
+    def half_full(self) -> bool:
+        """True when finished segments, loaded or not, fill half of the capacity: time to release some."""
+        return self._held - self._offset > self.capacity / 2
 
     def roll(self) -> None:
         """Begin a new segment, so that the current one can be released once it is loaded."""
@@ -164,7 +169,7 @@ class Spool:
     def _check_room(self, size: int) -> None:
         if self._closed:
             raise Overloaded("the server is stopping; send again in a moment", 5)
-        if self._unread + size > self.capacity:
+        if self._held + size > self.capacity:
             raise Overloaded("the loader is behind and the spool is full; send again later", 5)
         self._unchecked += size
         if self._unchecked >= CHECK_FREE_EVERY:

@@ -171,6 +171,35 @@ def test_a_round_evaluated_again_is_not_told_again(deck: Deck) -> None:
     assert deck.store.alerts.waiting() == 1
 
 
+def test_an_alert_that_was_told_ends_when_history_finds_an_earlier_beginning(
+    deck: Deck, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from monitor.schema import ModelSchema
+    from monitor.store.events import Model
+
+    channel = ChannelConfig(name="c", url="http://x/", secret=SECRET)
+    loop = deck.loop
+    loop.config = deck.config.model_copy(update={"channels": (channel,)})
+    model = Model(1, "m", "unknown", ModelSchema("m"))
+    found: dict[datetime, Any] = {}
+    monkeypatch.setattr(loop, "findings_at", lambda _, moments: [[found[at]] for at in moments])
+    hours = [T0 + timedelta(hours=i) for i in range(5)]
+    found |= dict(zip(hours, [finding(v) for v in ("ok", "ok", "breach", "breach", "breach")], strict=True))
+    loop._evaluate_moments(model, hours, hours[-1])
+    (told,) = deck.store.alerts.open_alerts("m").values()
+    deck.store.alerts.rewind(1, "m", hours[0])
+    found[hours[1]] = finding("breach")  # rows that came late
+    loop._evaluate_moments(model, hours, hours[-1])
+    (now_open,) = deck.store.alerts.open_alerts("m").values()
+    assert now_open.since == hours[1]
+    assert deck.store.alerts.get(told.id).state == "resolved"
+    bodies = [
+        json.loads(b)["type"]
+        for (b,) in deck.store.query("SELECT body FROM outbox WHERE alert = ? ORDER BY rowid", [told.id])
+    ]
+    assert bodies == ["alert.firing", "alert.resolved"]
+
+
 def test_channels_choose_by_severity_and_model() -> None:
     (alert,), transitions = advance({}, [finding("breach")], T0)
     for changes, told in (

@@ -70,6 +70,9 @@ def test_released_segments_are_deleted_and_the_rest_stays(tmp_path: Path) -> Non
 def test_a_full_spool_says_when_to_come_again(tmp_path: Path) -> None:
     spool = Spool(tmp_path, capacity=1000)
     spool.append({}, b"x" * 800)
+    assert not spool.half_full  # the segment being written cannot be released
+    spool.roll()
+    assert spool.half_full
     with pytest.raises(Overloaded, match="spool is full") as refused:
         spool.append({}, b"x" * 800)
     assert refused.value.retry_after > 0

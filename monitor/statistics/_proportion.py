@@ -1,6 +1,4 @@
-"""Intervals for one share and for the difference of two."""
-
-import math
+"""One share and its interval."""
 
 from scipy.special import betaincinv
 
@@ -19,18 +17,6 @@ def clopper_pearson(x: int, n: int, confidence: float = 0.95) -> tuple[float, fl
     low = 0.0 if x <= 0 else float(betaincinv(x, n - x + 1, tail))
     high = 1.0 if x >= n else float(betaincinv(x + 1, n - x, 1 - tail))
     return low, high
-
-
-def newcombe(x: int, n: int, x_reference: int, n_reference: int) -> tuple[float, float]:
-    """95 % interval of the difference of two shares, by squaring and adding (Newcombe 1998, method 10)."""
-    share, base = x / n, x_reference / n_reference
-    low, high = clopper_pearson(x, n)
-    base_low, base_high = clopper_pearson(x_reference, n_reference)
-    difference = share - base
-    return (
-        difference - math.hypot(share - low, base_high - base),
-        difference + math.hypot(high - share, base - base_low),
-    )
 
 
 def share(x: int, n: int, x_reference: int = 0, n_reference: int = 0) -> Measurement:
