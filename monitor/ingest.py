@@ -107,9 +107,10 @@ def send_events(
     source = source_of(path)
     params = {k: v for k, v in {"model": model, "max_age": max_age}.items() if v is not None}
     digest = _digest(path, model, version, mapping)
+    age = _age(max_age)
     if path.suffix.lower() in load("sources")["jsonl"].SUFFIXES and not mapping.given:
         for first, body in _line_batches(path):
-            key = f"{digest}-{first}"
+            key = f"{digest}-{first}{age}"
             answer = _post(session, "/v1/events", body, "application/x-ndjson", params, key)
             counts.add(_from_line(answer, first), path.name)
             progress(len(body))
@@ -121,21 +122,16 @@ def send_events(
         table = _renamed(chunk.table, mapping, digest, chunk.first_line, version)
         events = table.drop_columns([c for c in ("label",) if c in table.column_names])
         for first, part in _slices(events, chunk.first_line):
-            answer = _post(session, "/v1/events", to_ipc(part), ARROW, params, f"{digest}-{first}")
+            answer = _post(session, "/v1/events", to_ipc(part), ARROW, params, f"{digest}-{first}{age}")
             counts.add(_from_line(answer, first), path.name)
         if "label" in table.column_names:
             labels = table.select([c for c in ("event_id", "label", "ts") if c in table.column_names])
             labels = labels.filter(pc.is_valid(labels["label"]))
             if labels.num_rows:
-                answer = _post(
-                    session,
-                    "/v1/labels",
-                    to_ipc(labels),
-                    ARROW,
-                    {"model": model},
-                    f"{digest}-{chunk.first_line}-labels",
-                )
+                key = f"{digest}-{chunk.first_line}{age}-labels"
+                answer = _post(session, "/v1/labels", to_ipc(labels), ARROW, params, key)
                 counts.labels += answer["accepted"]
+                counts.add({**_from_line(answer, chunk.first_line), "accepted": 0}, path.name)
         progress(chunk.bytes_read)
 
 
@@ -149,12 +145,12 @@ def send_labels(
     progress: Callable[[int], None],
 ) -> None:
     """All labels of one file: columns event_id, label, ts (or as mapped)."""
-    digest = _digest(path, model, None, mapping) + "-l"
+    digest, age = _digest(path, model, None, mapping) + "-l", _age(max_age)
     params = {k: v for k, v in {"model": model, "max_age": max_age}.items() if v is not None}
     for chunk in source_of(path).read_file(path, ROWS):
         _report_unreadable(session, counts, chunk, path, "labels", model)
         table = chunk.table.rename_columns([mapping.renames().get(c, c) for c in chunk.table.column_names])
-        answer = _post(session, "/v1/labels", to_ipc(table), ARROW, params, f"{digest}-{chunk.first_line}")
+        answer = _post(session, "/v1/labels", to_ipc(table), ARROW, params, f"{digest}-{chunk.first_line}{age}")
         counts.add(answer, path.name)
         progress(chunk.bytes_read)
 
@@ -211,6 +207,11 @@ def _post(session: Session, path: str, body: bytes, kind: str, params: dict[str,
                 raise
             time.sleep(min(10, 1 + attempt))
     raise AssertionError("unreachable")
+
+
+def _age(max_age: float | None) -> str:
+    """What a key needs of --max-age: rows that were refused for their age are judged anew with another one."""
+    return "" if max_age is None else f"-{max_age:g}"
 
 
 def _line_batches(path: Path) -> Iterator[tuple[int, bytes]]:

@@ -116,6 +116,20 @@ def test_columns_of_any_file_are_mapped(tmp_path: Path) -> None:
     )  # the file again added nothing
 
 
+def test_old_rows_and_their_labels_are_taken_with_max_age_after_a_refusal(tmp_path: Path) -> None:
+    rows = ["ts,prediction,label,x", *(f"2013-05-0{i + 1}T00:00:00Z,0.5,{i % 2},{i}" for i in range(6))]
+    (tmp_path / "old.csv").write_text("\n".join(rows))
+    options = ["old.csv", "--model", "m", "--label", "label"]
+    refused = run("ingest", *options, cwd=tmp_path)
+    assert refused.returncode == 5
+    assert "0 events accepted, 12 refused" in refused.stdout  # six events and their six labels
+    taken = run("ingest", *options, "--max-age", "9000", cwd=tmp_path)
+    assert taken.returncode == 0, taken.stderr
+    assert "6 events accepted, 6 labels, 0 refused" in taken.stdout
+    (model,) = json.loads(run("status", "--json", cwd=tmp_path).stdout)["models"]
+    assert (model["events"], model["labels"]) == (6, 6)
+
+
 def test_one_bad_row_in_the_middle_is_named_and_the_exit_code_says_so(tmp_path: Path) -> None:
     rows = ["ts,prediction,x", *(f"2026-11-20T10:{i:02d}:00Z,0.5,{i}" for i in range(9))]
     rows[5] = "soon,0.5,4"
