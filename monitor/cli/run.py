@@ -1,0 +1,112 @@
+"""Verbs that run something: server, dashboard, both, the demo."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from monitor.cli.options import HERE, LOOPBACK, SERVER_PORT, UI_PORT, ConfigFile, Data, Host, Url, app, config_file
+from monitor.errors import DriftdeckError, InvalidRequest
+
+
+@app.command()
+def up(
+    data: Data = HERE,
+    config: ConfigFile = None,
+    host: Host = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", help="Port of the server.", min=1, max=65535)] = SERVER_PORT,
+    ui_port: Annotated[int, typer.Option("--ui-port", help="Port of the dashboard.", min=1, max=65535)] = UI_PORT,
+) -> None:
+    """Start the server and the dashboard, and keep both running."""
+    from monitor.config import read_config
+    from monitor.supervisor import check_port, supervise
+
+    read_config(config_file(config))
+    check_port(host, port)
+    check_port(host, ui_port, "--ui-port")
+    typer.echo(
+        f"server     http://{host}:{port}  (docs at /docs)\ndashboard  http://{host}:{ui_port}\nCtrl-C stops both"
+    )
+    server_command = ["server", "--data", str(data), "--host", host, "--port", str(port)]
+    server_command += ["--config", str(config)] if config else []
+    sys.exit(
+        supervise(
+            server_command, ["ui", "--url", f"http://{_reach(host)}:{port}", "--host", host, "--port", str(ui_port)]
+        )
+    )
+
+
+@app.command()
+def server(
+    data: Data = HERE,
+    config: ConfigFile = None,
+    host: Host = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", help="Port of the server.", min=1, max=65535)] = SERVER_PORT,
+) -> None:
+    """Collect, measure and alert: the one process that owns the data."""
+    import logging
+
+    import uvicorn
+
+    from monitor.address import announce, withdraw
+    from monitor.api import create_app
+    from monitor.deck import open_deck
+    from monitor.supervisor import check_port
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    key = os.environ.get("DRIFTDECK_KEY")
+    if host not in LOOPBACK and not key:
+        raise InvalidRequest(
+            f"{host} can be reached by others: set DRIFTDECK_KEY to a secret that requests must bear, or use --host 127.0.0.1"
+        )
+    check_port(host, port)
+    deck = open_deck(data, config_file(config))
+    app_ = create_app(
+        deck, on_start=lambda: announce(data, f"http://{_reach(host)}:{port}"), on_stop=lambda: withdraw(data), key=key
+    )
+    uvicorn.run(app_, host=host, port=port, log_level="warning", access_log=False, timeout_graceful_shutdown=10)
+
+
+@app.command()
+def ui(
+    url: Url = None,
+    host: Host = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", help="Port of the dashboard.", min=1, max=65535)] = UI_PORT,
+) -> None:
+    """The dashboard; it holds no data and asks the server at --url."""
+    from monitor.supervisor import check_port, run_dashboard
+
+    check_port(host, port)
+    sys.exit(run_dashboard(url or f"http://127.0.0.1:{SERVER_PORT}", host, port))
+
+
+@app.command()
+def demo(
+    data: Annotated[Path, typer.Option("--data", help="Directory of the demo's own data; emptied first.")] = Path(
+        "demo-data"
+    ),
+    host: Host = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", help="Port of the server.", min=1, max=65535)] = SERVER_PORT,
+    ui_port: Annotated[int, typer.Option("--ui-port", help="Port of the dashboard.", min=1, max=65535)] = UI_PORT,
+    seconds: Annotated[
+        float | None, typer.Option("--seconds", help="Stop after this long once all is up; default: at Ctrl-C.")
+    ] = None,
+    rate: Annotated[float, typer.Option("--rate", help="Live requests a second.")] = 3.0,
+) -> None:
+    """The whole job on real data: New York flights of 2013, a trained model, its service, drift and alerts."""
+    from rich.console import Console
+
+    try:
+        from monitor.demo import story
+    except ImportError as error:
+        raise DriftdeckError(
+            f"the demo needs its packages ({error.name} is missing): pip install 'driftdeck[server,demo]'"
+        ) from None
+    story.run(data, host, port, ui_port, requests_per_second=rate, seconds=seconds, console=Console())
+
+
+def _reach(host: str) -> str:
+    return "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104 (compared, not bound)
