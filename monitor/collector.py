@@ -365,7 +365,7 @@ def whole_body(schema: ModelSchema, body: bytes, earliest: datetime, latest: dat
     lines = body.split(b"\n")
     if not lines[-1]:
         lines.pop()
-    if len(lines) != n or not all([line[:1] == b"{" and line[-1:] == b"}" for line in lines]):
+    if not n or len(lines) != n or not all(line[:1] == b"{" and line[-1:] == b"}" for line in lines):
         return 0
     plain = body.isascii() and b"\\u" not in body
     if not plain and not all(event.event_id.isascii() for event in events):  # an id's length counts in bytes
