@@ -4,7 +4,6 @@ A segment is a file `NNNNNNNN.spool` of frames. A frame is one line (a checksum,
 what the writer adds) and `bytes` bytes of payload, whose checksum is `crc`. A position is (segment, offset): everything before it has been read.
 """
 
-import json
 import os
 import shutil
 import threading
@@ -22,6 +21,7 @@ from monitor.errors import Overloaded, StorageError
 SEGMENT_BYTES = 32 << 20
 FREE_FLOOR = 64 << 20
 CHECK_FREE_EVERY = 16 << 20
+READ_AHEAD = 1 << 20
 
 
 class Position(NamedTuple):
@@ -243,7 +243,7 @@ class Spool:
     def _read(self, segment: int, offset: int, stop: int | None) -> Iterator[Frame]:
         path = self._path(segment)
         size = path.stat().st_size if stop is None else stop
-        with path.open("rb") as file:
+        with path.open("rb", buffering=READ_AHEAD) as file:
             file.seek(offset)
             while offset < size:
                 line = file.readline(1 << 20)
@@ -264,5 +264,5 @@ def _header(line: bytes) -> dict[str, Any] | None:
     checksum, _, about = line.rstrip(b"\n").partition(b" ")
     if not line.endswith(b"\n") or checksum != b"%08x" % zlib.crc32(about):
         return None
-    header: dict[str, Any] = json.loads(about)
+    header: dict[str, Any] = msgspec.json.decode(about)
     return header
