@@ -159,7 +159,7 @@ class Limits(_Section):
     max_rows: Annotated[int, Field(gt=0, le=1_000_000)] = 10_000
     max_models: Annotated[int, Field(gt=0)] = 1000
     max_spool_mb: Annotated[int, Field(ge=64)] = 1024
-    memory: Annotated[str, Field(pattern=r"^\d+(MB|GB)$")] = "1GB"
+    memory: Annotated[str, Field(pattern=r"^\d+(MB|GB)$")] = "256MB"
 
 
 class Retention(_Section):
