@@ -9,6 +9,7 @@ from fastapi import APIRouter, Header, Query, Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
+from monitor.api.access import caller_of, own_key
 from monitor.api.encoding import answer as respond
 from monitor.api.encoding import read_body
 from monitor.collector import JSON_TYPES, Answer
@@ -69,13 +70,14 @@ async def post_events(
     """Take events as NDJSON, a JSON array, an Arrow stream, Parquet or CSV; good rows are kept, bad ones answered."""
     deck: Deck = request.app.state.deck
     body = await read_body(request, int(deck.config.limits.max_body_mb * (1 << 20)))
-    kind = _media_type(request)
-    bounds = _bounds(deck, max_age)
+    kind, bounds = _media_type(request), _bounds(deck, max_age)
+    caller = caller_of(request)
+    key = own_key(caller, idempotency_key)
     if kind in JSON_TYPES:
-        return await _acknowledge(request, deck.collector.events(body, kind, idempotency_key, model, bounds))
+        return await _acknowledge(request, deck.collector.events(body, kind, key, model, bounds, caller.models))
     # columns are checked at C speed, but by the ten thousand: not on the event loop
     return await _acknowledge(
-        request, await asyncio.to_thread(deck.collector.events, body, kind, idempotency_key, model, bounds)
+        request, await asyncio.to_thread(deck.collector.events, body, kind, key, model, bounds, caller.models)
     )
 
 
@@ -92,8 +94,10 @@ async def post_labels(
     deck: Deck = request.app.state.deck
     body = await read_body(request, int(deck.config.limits.max_body_mb * (1 << 20)))
     kind, bounds = _media_type(request), _bounds(deck, max_age)
+    caller = caller_of(request)
+    key = own_key(caller, idempotency_key)
     return await _acknowledge(
-        request, await asyncio.to_thread(deck.collector.labels, body, kind, idempotency_key, model, bounds)
+        request, await asyncio.to_thread(deck.collector.labels, body, kind, key, model, bounds, caller.models)
     )
 
 

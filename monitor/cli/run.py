@@ -58,12 +58,14 @@ def server(
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     key = os.environ.get("DRIFTDECK_KEY")
-    if host not in LOOPBACK and not key:
-        raise InvalidRequest(
-            f"{host} can be reached by others: set DRIFTDECK_KEY to a secret that requests must bear, or use --host 127.0.0.1"
-        )
     check_port(host, port)
     deck = open_deck(data, config_file(config))
+    if host not in LOOPBACK and not key and not deck.keys.required:
+        deck.close()
+        raise InvalidRequest(
+            f"{host} can be reached by others: set DRIFTDECK_KEY to a secret that requests must bear, make a key with "
+            "`driftdeck keys create`, or use --host 127.0.0.1"
+        )
     app_ = create_app(
         deck, on_start=lambda: announce(data, f"http://{_reach(host)}:{port}"), on_stop=lambda: withdraw(data), key=key
     )

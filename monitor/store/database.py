@@ -55,6 +55,10 @@ CREATE TABLE outbox(
     id VARCHAR, alert VARCHAR, channel VARCHAR, body VARCHAR, status VARCHAR, tries INTEGER, created TIMESTAMP,
     next_try TIMESTAMP, done TIMESTAMP, detail VARCHAR
 );
+CREATE TABLE api_keys(
+    id VARCHAR, name VARCHAR, digest VARCHAR, scopes VARCHAR[], models VARCHAR[], created TIMESTAMP,
+    expires TIMESTAMP, revoked TIMESTAMP, last_used TIMESTAMP
+);
 """
 
 
