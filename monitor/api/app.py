@@ -16,9 +16,9 @@ from starlette.responses import Response
 from monitor import __version__
 from monitor.api import admin, ingest, keys, read
 from monitor.api.access import Authenticate, authorize
-from monitor.api.encoding import error
+from monitor.api.encoding import error, failure
 from monitor.deck import Deck
-from monitor.errors import DriftdeckError, Overloaded
+from monitor.errors import DriftdeckError
 from monitor.store.keys import KeyBook
 
 log = logging.getLogger("driftdeck.api")
@@ -60,7 +60,8 @@ def create_app(
         dependencies=[Depends(authorize)],
     )
     app.state.deck = deck
-    app.add_middleware(Authenticate, keys=lambda: deck.keys, bootstrap=key)
+    app.add_middleware(ingest.FastLane, deck=deck)
+    app.add_middleware(Authenticate, keys=lambda: deck.keys, bootstrap=key)  # the outermost: it runs first
     app.include_router(ingest.router)
     app.include_router(read.router)
     app.include_router(admin.router)
@@ -84,9 +85,7 @@ async def _keep_uses(keys: KeyBook) -> None:
 
 
 async def _known(request: Request, problem: Exception) -> Response:
-    problem = cast(DriftdeckError, problem)
-    headers = {"retry-after": str(problem.retry_after)} if isinstance(problem, Overloaded) else None
-    return error(str(problem), problem.status, headers)
+    return failure(cast(DriftdeckError, problem))
 
 
 async def _invalid(request: Request, problem: Exception) -> Response:
