@@ -19,6 +19,8 @@ NOUNS = {
     "sql",
     "ipc",
     "access",
+    "section",
+    "limits",
 }
 PURE = NOUNS | {"plugins", "statistics", "channels", "config", "rules", "verdict", "detector"}
 STORAGE = PURE | {"engines", "sources", "rows", "spool", "store"}

@@ -16,6 +16,7 @@ from starlette.responses import Response
 from monitor import __version__
 from monitor.api import admin, ingest, keys, read
 from monitor.api.access import Authenticate, authorize
+from monitor.api.allowance import Allowance
 from monitor.api.encoding import error, failure
 from monitor.deck import Deck
 from monitor.errors import DriftdeckError
@@ -60,6 +61,7 @@ def create_app(
         dependencies=[Depends(authorize)],
     )
     app.state.deck = deck
+    app.state.allowance = Allowance(deck.config.limits)
     app.add_middleware(ingest.FastLane, deck=deck)
     app.add_middleware(Authenticate, keys=lambda: deck.keys, bootstrap=key)  # the outermost: it runs first
     app.include_router(ingest.router)

@@ -108,6 +108,7 @@ async def post_refused(
 ) -> Response:
     """Count records that a file's reader could not make sense of, and keep them in the quarantine with the reason."""
     deck: Deck = request.app.state.deck
+    request.app.state.allowance.check(caller_of(request))
     refusals = [Refusal(r.line, None, r.reason, r.raw, model) for r in rows]
     return await _acknowledge(request, deck.collector.refuse(kind, refusals))
 
@@ -148,6 +149,7 @@ async def _take(
     deck: Deck = request.app.state.deck
     caller = caller_of(request)
     key = own_key(caller, key)
+    request.app.state.allowance.check(caller)
     body = await read_body(request, int(deck.config.limits.max_body_mb * (1 << 20)))
     kind = _media_type(request)
     if kind in JSON_TYPES and (take == deck.collector.events or len(body) < SMALL):
@@ -157,6 +159,7 @@ async def _take(
 
 
 async def _acknowledge(request: Request, answer: Answer) -> Response:
+    request.app.state.allowance.charge(caller_of(request), answer.accepted + answer.refused)
     await durable(answer.durable)
     return respond(request, answer.body(), "refusals")
 

@@ -10,10 +10,10 @@ from starlette.responses import Response
 from monitor.access import Key
 from monitor.api.access import BOOTSTRAP, caller_of
 from monitor.api.encoding import answer
-from monitor.config import duration
 from monitor.deck import Deck
 from monitor.errors import InvalidRequest
 from monitor.event import MAX_NAME
+from monitor.section import duration
 from monitor.store.keys import check_first
 
 router = APIRouter(prefix="/v1/keys", tags=["admin"])

@@ -52,6 +52,7 @@ def server(
 
     from monitor.address import announce, withdraw
     from monitor.api import create_app
+    from monitor.api.connection import server_options
     from monitor.deck import open_deck
     from monitor.supervisor import check_port
 
@@ -69,7 +70,8 @@ def server(
     app_ = create_app(
         deck, on_start=lambda: announce(data, f"http://{_reach(host)}:{port}"), on_stop=lambda: withdraw(data), key=key
     )
-    uvicorn.run(app_, host=host, port=port, log_level="warning", access_log=False, timeout_graceful_shutdown=10)
+    options = server_options(deck.config.limits)
+    uvicorn.run(app_, host=host, port=port, timeout_graceful_shutdown=10, **options)
 
 
 @app.command()
