@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 import numpy as np
 import pyarrow as pa
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from monitor.errors import DriftdeckError, InvalidRequest, Overloaded, TooLarge, TooMany
+from monitor.errors import DriftdeckError, InvalidRequest, Overloaded, PayloadError, TooLarge, TooMany
 from monitor.finding import Finding
 from monitor.ipc import to_ipc
 from monitor.views.overview import finding_data
@@ -89,6 +89,8 @@ async def read_body(request: Request, most: int) -> bytes:
             if size > most:
                 raise TooLarge(sentence)
             parts.append(part)
+    except ClientDisconnect:  # nobody is left to read the answer; but it is no failure of the server
+        raise PayloadError("the connection ended before the whole body had come") from None
     finally:
         _in_flight.bytes -= size
     return b"".join(parts)

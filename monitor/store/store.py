@@ -79,7 +79,7 @@ class Store:
         self,
         folder: Path,
         settings: Callable[[str], ModelSettings] = lambda _: ModelSettings(),
-        memory_limit: str = "1GB",
+        memory_limit: str = "256MB",
     ) -> None:
         self.path = folder / "driftdeck.duckdb"
         self.settings = settings
