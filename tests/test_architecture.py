@@ -96,7 +96,8 @@ def test_client_uses_the_standard_library_only(path: Path) -> None:
     import sys
 
     foreign = {n.split(".")[0] for n in imported(path)} - set(sys.stdlib_module_names) - {"monitor"}
-    assert not foreign
+    # frames travel as Arrow tables where pyarrow is there; test_client_process sees that importing the client loads none
+    assert foreign <= ({"pyarrow"} if path.name == "frame.py" else set())
 
 
 @pytest.mark.parametrize("path", files("monitor"), ids=lambda p: str(p.relative_to(ROOT)))
