@@ -7,11 +7,11 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 NOUNS = {"errors", "event", "label", "layout", "profile", "finding", "alert", "contracts", "schema", "sql", "ipc"}
-PURE = NOUNS | {"plugins", "statistics", "channels", "config", "rules", "verdict", "detector"}
+PURE = NOUNS | {"plugins", "protocols", "statistics", "channels", "config", "rules", "verdict", "detector"}
 STORAGE = PURE | {"engines", "sources", "rows", "spool", "store"}
 FLOW = STORAGE | {"collector", "loader", "notify"}
 LOOP = FLOW | {"loop", "views", "deck"}
-TOP = LOOP | {"api", "session", "address", "ingest", "supervisor", "demo", "client"}
+TOP = LOOP | {"api", "session", "address", "ingest", "supervisor", "demo", "client", "proxy"}
 
 # a module may import what is in its row; a row's modules may import each other unless told otherwise below
 ALLOWED = {
@@ -19,6 +19,7 @@ ALLOWED = {
     "plugins": set(),
     "statistics": NOUNS | {"statistics"},
     "channels": NOUNS,
+    "protocols": NOUNS,
     "detector": NOUNS,
     "config": NOUNS | {"plugins"},
     "rules": PURE,
@@ -41,10 +42,11 @@ ALLOWED = {
     "supervisor": {"errors"},
     "demo": {"errors", "client", "demo"},
     "client": {"client"},
+    "proxy": {"client", "contracts"},
     "cli": TOP,
 }
 CLOCKS = {"now", "utcnow", "today", "time", "monotonic"}
-NO_CLOCK = NOUNS | {"statistics", "channels", "rules", "verdict", "detector"} - {"event"}
+NO_CLOCK = NOUNS | {"statistics", "channels", "protocols", "rules", "verdict", "detector"} - {"event"}
 INPUT_OUTPUT = {"duckdb", "httpx", "socket", "subprocess", "threading", "streamlit", "fastapi", "requests"}
 
 

@@ -1,4 +1,4 @@
-"""A real HTTP server that can be told to be up, slow, refusing, or to lose its answers."""
+"""A real HTTP server that can be told to be up, slow, refusing, or to lose its answers; and a real driftdeck to start later."""
 
 import json
 import subprocess
