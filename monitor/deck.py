@@ -113,7 +113,7 @@ class Deck:
 def read_table(path: Path, mapping: dict[str, str]) -> pa.Table:
     """All rows of a file whose columns are renamed by `mapping`. Raises DriftdeckError in one sentence."""
     sources = plugins("sources")
-    source = next((s for s in sources.values() if path.suffix.lower() in s.SUFFIXES), None)
+    source = next((s for s in sources.values() if path.name.lower().endswith(s.SUFFIXES)), None)
     if source is None:
         known = " ".join(sorted(x for s in sources.values() for x in s.SUFFIXES))
         raise StorageError(f"{path.name}: the ending {path.suffix or '(none)'} is not known; known: {known}")

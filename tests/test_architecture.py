@@ -23,10 +23,10 @@ NOUNS = {
     "limits",
 }
 PURE = NOUNS | {"plugins", "statistics", "channels", "config", "rules", "verdict", "detector"}
-STORAGE = PURE | {"engines", "sources", "rows", "spool", "store"}
+STORAGE = PURE | {"engines", "sources", "rows", "spool", "store", "batches"}
 FLOW = STORAGE | {"collector", "loader", "notify"}
 LOOP = FLOW | {"loop", "views", "deck"}
-TOP = LOOP | {"api", "session", "address", "ingest", "supervisor", "demo", "client"}
+TOP = LOOP | {"api", "session", "address", "ingest", "follow", "supervisor", "demo", "client"}
 
 # a module may import what is in its row; a row's modules may import each other unless told otherwise below
 ALLOWED = {
@@ -52,7 +52,9 @@ ALLOWED = {
     "api": LOOP | {"api"},
     "address": set(),
     "session": {"address", "api", "deck", "errors"},
-    "ingest": NOUNS | {"plugins", "session"},
+    "batches": NOUNS | {"plugins", "sources"},
+    "ingest": NOUNS | {"batches", "session"},
+    "follow": NOUNS | {"batches", "ingest", "session", "sources"},
     "supervisor": {"errors"},
     "demo": {"errors", "client", "demo"},
     "client": {"client"},
