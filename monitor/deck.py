@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from monitor.collector import Collector
 from monitor.config import Config, read_config, utc
+from monitor.drop.watch import Drops
 from monitor.errors import StorageError
 from monitor.event import TimeBounds
 from monitor.loader import load, schemas_after
@@ -44,6 +45,7 @@ class Deck:
                 max_models=limits.max_models,
                 known_key=self._known_key,
             )
+            self.drops = Drops(self.config.drop, self.config.folder, self.collector)
             self.loop = Loop(self.config, self.spool, self.store)
         except BaseException:
             self.store.close()
@@ -63,9 +65,11 @@ class Deck:
         self._apply_references()
         if background:
             self.loop.start()
+            self.drops.start()
 
     def close(self) -> None:
         """Load what was acknowledged and let go of the data directory."""
+        self.drops.stop()
         self.loop.stop()
         self.spool.close()
         self.keys.save_uses()

@@ -25,7 +25,7 @@ NOUNS = {
 PURE = NOUNS | {"plugins", "statistics", "channels", "config", "rules", "verdict", "detector"}
 STORAGE = PURE | {"engines", "sources", "rows", "spool", "store", "batches"}
 FLOW = STORAGE | {"collector", "loader", "notify"}
-LOOP = FLOW | {"loop", "views", "deck"}
+LOOP = FLOW | {"loop", "views", "deck", "drop"}
 TOP = LOOP | {"api", "session", "address", "ingest", "follow", "supervisor", "demo", "client"}
 
 # a module may import what is in its row; a row's modules may import each other unless told otherwise below
@@ -48,6 +48,7 @@ ALLOWED = {
     "notify": STORAGE,
     "loop": FLOW,
     "views": LOOP,
+    "drop": FLOW,
     "deck": LOOP,
     "api": LOOP | {"api"},
     "address": set(),
