@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import drift, ingest, pages, report, start
+from benchmarks import client, drift, ingest, pages, proxy, report, start
 from benchmarks.figure import Figure
 from benchmarks.process import keep_bytecode
 
@@ -22,6 +22,8 @@ def chosen(given: argparse.Namespace) -> dict[str, Measure]:
         "drift": lambda folder: drift.measure(folder, drift.QUICK if quick else drift.DEFAULT, given.evidently_python),
         "pages": lambda folder: pages.measure(folder, pages.QUICK if quick else pages.DEFAULT),
         "start": lambda folder: start.measure(folder, pairs=3 if quick else 10, servers=1 if quick else 3),
+        "client": lambda folder: client.measure(folder, pairs=1 if quick else 5, events=2_000 if quick else 10_000),
+        "proxy": lambda folder: proxy.measure(folder, pairs=1 if quick else 5, requests=500 if quick else 2_000),
     }
     return {name: every[name] for name in given.only or every}
 
@@ -29,7 +31,9 @@ def chosen(given: argparse.Namespace) -> dict[str, Measure]:
 def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line, parsed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Speed, side by side with baselines.")
-    parser.add_argument("--only", nargs="+", choices=["ingest", "drift", "pages", "start"], help="these only")
+    parser.add_argument(
+        "--only", nargs="+", choices=["ingest", "drift", "pages", "start", "client", "proxy"], help="these only"
+    )
     parser.add_argument("--quick", action="store_true", help="small sizes, about a minute: does it run?")
     parser.add_argument("--json", type=Path, help="write every sample to this file")
     parser.add_argument("--markdown", type=Path, help="write the table to this file")

@@ -1,10 +1,10 @@
-"""The four sockets: what a file in statistics/, sources/, engines/ or channels/ has to offer."""
+"""The five sockets: what a file in statistics/, sources/, engines/, channels/ or protocols/ has to offer."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import pyarrow as pa
 
@@ -98,3 +98,42 @@ class Channel(Protocol):
 
     def render(self, url: str, secret: str, body: Mapping[str, Any], message_id: str, at: datetime) -> Request:
         """The signed request for one state change; `message_id` is the same on every try."""
+
+
+class NotUnderstood(ValueError):
+    """A body that is not in the format; the sentence says why. It is forwarded and counted all the same."""
+
+
+class Target(NamedTuple):
+    """Which model a request asks; the version may be open."""
+
+    model: str
+    version: str = ""
+
+
+class Row(NamedTuple):
+    """One prediction in a request and its answer."""
+
+    features: dict[str, Any]
+    prediction: Any
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What to look for where a format leaves it open: the output that is the prediction, the places in plain JSON."""
+
+    output: str | None = None
+    features: str = "features"
+    prediction: str = "prediction"
+
+
+class ServingProtocol(Protocol):
+    """protocols/NAME.py: one format of model servers, from bytes to rows; pure."""
+
+    NAME: str
+
+    def target(self, path: str) -> Target | None:
+        """The model that a request path asks for a prediction; None for health, metadata and all else."""
+
+    def read(self, request: bytes, response: bytes | None, wanted: Wanted) -> list[Row]:
+        """The rows in a request and its answer (None: it failed). Raises NotUnderstood."""

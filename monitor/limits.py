@@ -16,7 +16,7 @@ class Limits(Section):
     max_rows: Annotated[int, Field(gt=0, le=1_000_000)] = 10_000
     max_models: Annotated[int, Field(gt=0)] = 1000
     max_spool_mb: Annotated[int, Field(ge=64)] = 1024
-    memory: Annotated[str, Field(pattern=r"^\d+(MB|GB)$")] = "1GB"
+    memory: Annotated[str, Field(pattern=r"^\d+(MB|GB)$")] = "256MB"
     max_header_kb: Annotated[int, Field(ge=1, le=64)] = 8
     header_seconds: Annotated[float, Field(gt=0, le=3600)] = 10
     body_seconds: Annotated[float, Field(gt=0, le=3600)] = 30

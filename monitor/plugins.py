@@ -1,4 +1,4 @@
-"""The folder listing is the registry: every file of statistics/, sources/, engines/ or channels/ is one entry."""
+"""The folder listing is the registry: every file of statistics/, sources/, engines/, channels/ or protocols/ is one entry."""
 
 import importlib
 import pkgutil

@@ -10,11 +10,14 @@ from typing import Any
 import httpx
 import pytest
 from events import NDJSON
+from fake_collector import collector, real_server, unused_url, wait_for
 
 from monitor.api import create_app
 from monitor.config import Config
 from monitor.deck import Deck
 from monitor.session import serving
+
+__all__ = ["collector", "real_server", "unused_url", "wait_for"]  # fixtures of another file
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import report, rows, start
+from benchmarks import client, proxy, report, rows, start
 from benchmarks.__main__ import arguments, chosen
 from benchmarks.columns import FEATURES
 from benchmarks.figure import Figure, quantile
@@ -78,7 +78,7 @@ def test_failing_process_is_an_error_with_its_words() -> None:
 
 def test_only_names_what_is_measured() -> None:
     assert list(chosen(arguments(["--only", "start", "--quick"]))) == ["start"]
-    assert list(chosen(arguments([]))) == ["ingest", "drift", "pages", "start"]
+    assert list(chosen(arguments([]))) == ["ingest", "drift", "pages", "start", "client", "proxy"]
 
 
 def test_start_is_measured_and_reported(tmp_path: Path) -> None:
@@ -89,6 +89,16 @@ def test_start_is_measured_and_reported(tmp_path: Path) -> None:
     assert {f["name"] for f in found["figures"]["start"]} == {f.name for f in figures}
     assert found["versions"]["duckdb"]
     assert "driftdeck --help" in report.markdown({"start": figures})
+
+
+def test_logging_is_measured_and_loses_nothing(tmp_path: Path) -> None:
+    figures = client.measure(tmp_path, pairs=1, events=50)
+    assert len(figures) == 4 and all(value > 0 for figure in figures for value in figure.ours)
+
+
+def test_proxy_is_measured_and_every_prediction_is_stored(tmp_path: Path) -> None:
+    figures = proxy.measure(tmp_path, pairs=1, requests=20)
+    assert len(figures) == 3
 
 
 def test_driftdeck_counts_what_numpy_counts(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from monitor.api.encoding import answer as respond
 from monitor.api.encoding import failure, read_body
 from monitor.collector import JSON_TYPES, Answer
 from monitor.deck import Deck
-from monitor.errors import DriftdeckError, InvalidRequest
+from monitor.errors import DriftdeckError
 from monitor.event import MAX_NAME, RAW_SAMPLE, Refusal, TimeBounds
 
 router = APIRouter(prefix="/v1", tags=["ingest"])
@@ -189,7 +189,4 @@ def _bounds(deck: Deck, max_age: float | None) -> TimeBounds | None:
 
 
 def _media_type(request: Request) -> str:
-    encoding = request.headers.get("content-encoding", "identity")
-    if encoding != "identity":
-        raise InvalidRequest(f"Content-Encoding {encoding[:40]!r} is not supported; send the body as it is")
     return request.headers.get("content-type", "").split(";")[0].strip().lower()

@@ -47,7 +47,7 @@ Features = Annotated[
 MaxAge = Annotated[float | None, typer.Option("--max-age", help="Accept rows up to this many days old.")]
 
 HERE = Path("driftdeck-data")
-SERVER_PORT, UI_PORT = 8700, 8501
+SERVER_PORT, UI_PORT, PROXY_PORT = 8700, 8501, 8800
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 

@@ -1,4 +1,4 @@
-"""Verbs that run something: server, dashboard, both, the demo."""
+"""Verbs that run something: server, dashboard, both, the proxy, the demo."""
 
 import os
 import sys
@@ -7,7 +7,19 @@ from typing import Annotated
 
 import typer
 
-from monitor.cli.options import HERE, LOOPBACK, SERVER_PORT, UI_PORT, ConfigFile, Data, Host, Url, app, config_file
+from monitor.cli.options import (
+    HERE,
+    LOOPBACK,
+    PROXY_PORT,
+    SERVER_PORT,
+    UI_PORT,
+    ConfigFile,
+    Data,
+    Host,
+    Url,
+    app,
+    config_file,
+)
 from monitor.errors import DriftdeckError, InvalidRequest
 
 
@@ -85,6 +97,70 @@ def ui(
 
     check_port(host, port)
     sys.exit(run_dashboard(url or f"http://127.0.0.1:{SERVER_PORT}", host, port))
+
+
+@app.command()
+def proxy(
+    upstream: Annotated[str, typer.Option("--upstream", help="Address of the model server, http://HOST:PORT.")],
+    protocol: Annotated[str, typer.Option("--protocol", help="Its format: tfserving, torchserve, v2 or json.")],
+    url: Url = None,
+    host: Host = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", help="Port of the proxy.", min=1, max=65535)] = PROXY_PORT,
+    model: Annotated[
+        str | None, typer.Option("--model", help="Log under this name (default: the one in the address).")
+    ] = None,
+    output: Annotated[
+        str | None, typer.Option("--output", help="The output that is the prediction (default: the first that is one).")
+    ] = None,
+    features_at: Annotated[
+        str, typer.Option("--features-at", help="json: where the features are, e.g. data.features.")
+    ] = "features",
+    prediction_at: Annotated[
+        str, typer.Option("--prediction-at", help="json: where the prediction is, e.g. result.score.")
+    ] = "prediction",
+    timeout: Annotated[float, typer.Option("--timeout", help="Seconds to wait for the model server.", min=0.1)] = 60.0,
+    spool: Annotated[
+        Path | None, typer.Option("--spool", help="Folder that keeps what cannot be sent (default: memory).")
+    ] = None,
+) -> None:
+    """Stand before a model server: pass every request on unchanged and log its predictions."""
+    import asyncio
+    import logging
+    import signal
+
+    from monitor.client import Client
+    from monitor.contracts import Wanted
+    from monitor.plugins import load
+    from monitor.proxy import Proxy, serve
+    from monitor.supervisor import check_port
+
+    known = load("protocols")
+    if protocol not in known:
+        raise InvalidRequest(f"--protocol {protocol!r} is unknown; known: {', '.join(known)}")
+    if protocol == "json" and model is None:
+        raise InvalidRequest("--protocol json needs --model: the address does not name one")
+    if not upstream.startswith(("http://", "https://")):
+        raise InvalidRequest(f"--upstream {upstream!r} is not an address like http://127.0.0.1:8501")
+    check_port(host, port)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    try:
+        client = Client(
+            url or f"http://127.0.0.1:{SERVER_PORT}", os.environ.get("DRIFTDECK_KEY"), model=model, spool=spool
+        )
+    except ValueError as error:
+        raise InvalidRequest(f"--url or --spool: {error}") from None
+    wanted = Wanted(output, features_at, prediction_at)
+    between = Proxy(upstream, known[protocol], client, model=model, wanted=wanted, timeout=timeout)
+
+    async def run() -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        typer.echo(f"proxy      http://{_reach(host)}:{port}  ->  {upstream}")
+        await serve(between, host, port, stop)
+
+    asyncio.run(run())
+    client.close()
 
 
 @app.command()

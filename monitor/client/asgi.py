@@ -43,6 +43,9 @@ class DriftdeckMiddleware:
         self._watch = Watch(client, extract, paths, model, version, max_body)
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan(scope, receive, send)
+            return
         if scope["type"] != "http" or not self._watch.wants(scope["method"], scope["path"]):
             await self.app(scope, receive, send)
             return
@@ -56,6 +59,16 @@ class DriftdeckMiddleware:
             exchange.fail(error)
             raise
         exchange.finish()
+
+    async def _lifespan(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        """Flush before the end of the shutdown is told: uvicorn dies of SIGTERM right after it, without atexit."""
+
+        async def flush_and_send(message: Message) -> None:
+            if message["type"].startswith("lifespan.shutdown"):
+                await asyncio.to_thread(self._watch.client.flush)
+            await send(message)
+
+        await self.app(scope, receive, flush_and_send)
 
 
 def _copying(receive: Receive, exchange: Exchange) -> Receive:

@@ -1,25 +1,59 @@
-"""The bounded backlog between the watched service and the sender, and the count of what became of every record."""
+"""The bounded backlog between the watched service and the sender, in memory."""
 
-import threading
 import time
 from collections import deque
 from queue import Empty, SimpleQueue
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
+
+from .batch import MAX_BODY_BYTES, Batch, Gathered
+from .event_id import new_event_id
+from .tally import Tally
+from .wire import encode
 
 
 class Entry(NamedTuple):
-    """One record that waits: `path` says whether it is an event or a label."""
+    """What waits: one event or label, or an Arrow table of `rows` events; `path` says where it is sent."""
 
     path: str
-    record: dict[str, Any]
+    record: dict[str, Any] | bytes
+    rows: int = 1
+
+    @property
+    def weight(self) -> int:
+        """What it takes of `max_queue`: 1 for a record, 1 for every kilobyte of a table."""
+        return 1 if self.rows == 1 else 1 + len(self.record) // 1000
+
+
+class Waiting(Protocol):
+    """What the sender asks of a backlog, in memory or on disk."""
+
+    tally: Tally
+    closed: bool
+
+    def wait_for_batch(self, flush_interval: float) -> bool:
+        """Block until a batch is due: full, old enough, or wanted by a flush. False once there is no more to do."""
+
+    def wait_for_bell(self, seconds: float | None) -> None:
+        """Block until something changed or the time is over."""
+
+    def batches(self) -> list[Batch]:
+        """The oldest records that fit into one request of each kind."""
+
+    def advance(self) -> None:
+        """All that `batches` gave last is settled."""
+
+    def abandon(self, rows: int, error: str) -> None:
+        """The client was closed before these rows had a final answer."""
+
+    def keeps(self, status: int) -> bool:
+        """True if a request with this answer is worth another try later, besides those that always are."""
 
 
 class Backlog:
     """At most `limit` records, those under way included. A record that finds it full is dropped and counted.
 
     New records are dropped, not old ones: what waits stays one unbroken stretch of time, and a batch that is being
-    retried never changes under its Idempotency-Key. At every moment
-    `logged = accepted + refused + dropped + queued`.
+    retried never changes under its Idempotency-Key.
     """
 
     def __init__(self, limit: int, batch: int) -> None:
@@ -29,45 +63,45 @@ class Backlog:
 
     def reset(self) -> None:
         """Empty, all counts zero, with a new lock: a forked child must not wait for a lock its parent held."""
-        self._lock = threading.RLock()  # re-entrant: a signal handler of the service may log as well
+        self.tally = Tally()
         self._bell: SimpleQueue[None] = SimpleQueue()
         self._waiting: deque[Entry] = deque()
+        self._waiting_rows = 0
+        self._held = self._under_way = 0  # weights
         self._waiting_since = 0.0
-        self._under_way = 0
-        self._entered = self._finished = 0
         self.closed = False
         self.hurry = False
-        self.logged = self.sent = self.accepted = self.refused = self.dropped = self.retries = 0
-        self.last_error: str | None = None
+
+    def pending(self) -> bool:
+        """False: nothing outlives the process here."""
+        return False
 
     def put(self, entry: Entry) -> bool:
         """True if the record now waits; False if it was dropped because the queue is full or closed."""
-        with self._lock:
-            self.logged += 1
-            waiting = len(self._waiting)
-            if self.closed or waiting + self._under_way >= self.limit:
-                self.dropped += 1
+        rows = entry.rows
+        tally = self.tally
+        with tally.lock:
+            weight = entry.weight
+            if self.closed or self._held + weight > self.limit:
+                tally.turn_away(rows)
                 return False
+            self._held += weight
+            before = self._waiting_rows
             self._waiting.append(entry)
-            self._entered += 1
-            if waiting == 0:
+            self._waiting_rows = before + rows
+            tally.logged += rows
+            tally.entered += rows
+            if before == 0:
                 self._waiting_since = time.monotonic()
-        if waiting == 0 or waiting + 1 == self.batch:
+        if before == 0 or before < self.batch <= before + rows:
             self._bell.put(None)
         return True
-
-    def refuse_unseen(self, reason: str) -> None:
-        """Count a record that cannot be made into an event at all."""
-        with self._lock:
-            self.logged += 1
-            self.refused += 1
-            self.last_error = reason
 
     def wait_for_batch(self, flush_interval: float) -> bool:
         """Block until a batch is due: full, old enough, or wanted by a flush. False once closed and empty."""
         while True:
-            with self._lock:
-                waiting = len(self._waiting)
+            with self.tally.lock:
+                waiting = self._waiting_rows
                 if waiting == 0:
                     self.hurry = False
                     if self.closed:
@@ -86,71 +120,56 @@ class Backlog:
         except Empty:
             return
 
-    def take(self) -> Entry | None:
-        """The oldest record, from now on under way; None if none waits."""
-        with self._lock:
+    def batches(self) -> list[Batch]:
+        """The oldest records that fit into one request of each kind, from now on under way."""
+        found = Gathered()
+        while found.rows < self.batch and found.size < MAX_BODY_BYTES and (entry := self._take()):
+            record = entry.record
+            try:
+                table = isinstance(record, bytes)
+                found.add(entry.path, record if isinstance(record, bytes) else encode(record), entry.rows, table)
+            except Exception as error:  # whatever a value of the service does, the other records must go on
+                self.tally.settle(refused=1, error=f"a record could not be written as JSON: {error!r}")
+        return found.batches(new_event_id())
+
+    def _take(self) -> Entry | None:
+        with self.tally.lock:
             if not self._waiting:
                 return None
-            self._under_way += 1
             self._waiting_since = time.monotonic()
-            return self._waiting.popleft()
+            entry = self._waiting.popleft()
+            self._waiting_rows -= entry.rows
+            self._under_way += entry.weight
+            return entry
 
-    def settle(self, *, accepted: int = 0, refused: int = 0, dropped: int = 0, error: str | None = None) -> None:
-        """Count what became of records that were under way."""
-        with self._lock:
-            self._under_way -= accepted + refused + dropped
-            self._finished += accepted + refused + dropped
-            self.accepted += accepted
-            self.refused += refused
-            self.dropped += dropped
-            self.last_error = error or self.last_error
+    def advance(self) -> None:
+        """What was taken is settled: its room is free."""
+        with self.tally.lock:
+            self._held -= self._under_way
+            self._under_way = 0
 
-    def answered(self, records: int) -> None:
-        """Count records to which the server gave a final answer."""
-        with self._lock:
-            self.sent += records
+    def abandon(self, rows: int, error: str) -> None:
+        """Drop and count them: memory ends with the process."""
+        self.tally.settle(dropped=rows, error=error)
 
-    def retry(self, error: str) -> None:
-        """Count one failed try of a batch that will be sent again."""
-        with self._lock:
-            self.retries += 1
-            self.last_error = error
-
-    def entered(self) -> int:
-        """How many records have waited here so far."""
-        with self._lock:
-            return self._entered
-
-    def finished(self) -> int:
-        """How many of them, oldest first, have a final outcome."""
-        with self._lock:
-            return self._finished
+    def keeps(self, status: int) -> bool:
+        """False: memory is needed for what comes after."""
+        return False
 
     def ask_to_hurry(self) -> None:
         """Let the sender send what waits now instead of when the batch is due."""
-        with self._lock:
+        with self.tally.lock:
             self.hurry = True
         self._bell.put(None)
 
     def close(self) -> None:
         """Take no more records; what still waits is dropped and counted."""
-        with self._lock:
+        with self.tally.lock:
             self.closed = True
-            self.dropped += len(self._waiting)
-            self._finished += len(self._waiting)
+            self.tally.settle(dropped=self._waiting_rows)
             self._waiting.clear()
+            self._waiting_rows = 0
         self._bell.put(None)
 
-    def counts(self) -> dict[str, Any]:
-        """What became of every record, and the newest error (None if there was none)."""
-        with self._lock:
-            return {
-                "logged": self.logged,
-                "sent": self.sent,
-                "accepted": self.accepted,
-                "refused": self.refused,
-                "dropped": self.dropped,
-                "retries": self.retries,
-                "queued": len(self._waiting) + self._under_way,
-                "last_error": self.last_error,
-            }
+    def leave(self) -> None:
+        """Nothing to let go of."""

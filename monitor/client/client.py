@@ -1,22 +1,26 @@
 """Client: what a watched service calls. Every method returns at once and never raises because of the monitoring."""
 
-import atexit
-import os
-import sys
+from __future__ import annotations
+
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from os import PathLike
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import SplitResult, urlsplit
-from weakref import WeakSet
 
+from . import leaving
 from .backlog import Backlog, Entry
+from .batch import EVENTS, LABELS
 from .event_id import new_event_id
 from .sender import Sender
 
-_open_clients: "WeakSet[Client]" = WeakSet()
+if TYPE_CHECKING:
+    from .spool import DiskBacklog
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class Client:
@@ -25,7 +29,9 @@ class Client:
     At most `max_queue` records wait in memory; when that many wait (the server is down or too slow), new ones are
     dropped, counted in `stats()` and reported once a minute through the logger "driftdeck.client". A batch goes out
     when `batch` records wait or the oldest is `flush_interval` seconds old. `timeout` bounds one request and the flush
-    at exit. Raises ValueError here, and only here, for an address or a setting that cannot work.
+    at exit. With `spool`, a folder, records wait on disk instead, at most `spool_bytes` of them, outlive the process and
+    are sent in order once the server can be reached (see `spool.DiskBacklog`); it needs a POSIX system. Raises
+    ValueError here, and only here, for an address or a setting that cannot work.
     """
 
     def __init__(
@@ -39,6 +45,8 @@ class Client:
         batch: int = 500,
         flush_interval: float = 1.0,
         timeout: float = 5.0,
+        spool: str | PathLike[str] | None = None,
+        spool_bytes: int = 64_000_000,
     ) -> None:
         address = _checked_address(url)
         for name, value in (("max_queue", max_queue), ("batch", batch), ("timeout", timeout)):
@@ -47,11 +55,13 @@ class Client:
         self.model = model
         self.version = version
         self._timeout = timeout
-        self._backlog = Backlog(max_queue, batch)
+        self._backlog = Backlog(max_queue, batch) if spool is None else _on_disk(spool, spool_bytes, batch)
         self._sender = Sender(self._backlog, address, key, flush_interval, timeout)
         self._thread: threading.Thread | None = None
         self._start_lock = threading.Lock()
-        _open_clients.add(self)
+        leaving.remember(self)
+        if self._backlog.pending():
+            self._start()
 
     def log(
         self,
@@ -75,7 +85,7 @@ class Client:
         event_id = event_id or new_event_id()
         try:
             self._put(
-                "/v1/events",
+                EVENTS,
                 {
                     "event_id": event_id,
                     "model": model or self.model,
@@ -90,7 +100,7 @@ class Client:
                 },
             )
         except Exception as problem:  # monitoring must never break the service it watches
-            self._backlog.refuse_unseen(f"the event could not be logged: {problem!r}")
+            self._backlog.tally.refuse_unseen(f"the event could not be logged: {problem!r}")
         return event_id
 
     def label(
@@ -100,39 +110,90 @@ class Client:
         try:
             moment = time.time() if ts is None else ts
             record = {"event_id": event_id, "model": model or self.model, "label": label, "ts": moment}
-            self._put("/v1/labels", record)
+            self._put(LABELS, record)
         except Exception as problem:  # as in log()
-            self._backlog.refuse_unseen(f"the label could not be logged: {problem!r}")
+            self._backlog.tally.refuse_unseen(f"the label could not be logged: {problem!r}")
+
+    def log_frame(
+        self,
+        frame: Any,
+        prediction: str | None = "prediction",
+        *,
+        features: Sequence[str] | None = None,
+        model: str | None = None,
+        version: str | None = None,
+        event_id: str | None = None,
+        ts: str | datetime | None = None,
+        latency_ms: str | float | None = None,
+        status: str | None = None,
+    ) -> list[str]:
+        """Log one prediction for each row of a frame (pandas, polars, Arrow, a dict of columns); the events' ids.
+
+        `prediction`, `event_id`, `ts`, `latency_ms` and `status` name columns; `features` names the feature columns (all
+        others if None). With pyarrow installed the rows travel as Arrow tables and no Python code runs for a single row;
+        without it they are logged one by one. Like log() it never raises: rows that cannot be sent count as refused.
+        """
+        from .frame import Columns, log_columns
+
+        named = Columns(prediction, features, event_id, ts, latency_ms, status)
+        return log_columns(self, frame, named, model or self.model, self.version if version is None else version)
+
+    def watch(
+        self,
+        function: Function | None = None,
+        *,
+        extract: Callable[[dict[str, Any], Any], Mapping[str, Any] | None] | None = None,
+        event_id: str | None = None,
+        model: str | None = None,
+        version: str | None = None,
+    ) -> Any:
+        """Decorator: logs every call of a function, `async` or not, as one prediction with its latency.
+
+        The features are the arguments by name, or, when the only argument is a mapping, what is in it; the prediction
+        is what the function returns. Otherwise `extract(arguments, result)` gives `{"features", "prediction", "tags"}`,
+        or None for "no prediction" (`result` is None when the function failed). `event_id` names the argument that
+        holds the event's id. An exception is logged as status 500 with its text and raised again.
+        """
+        from .watch import watching
+
+        wrap = watching(self, extract, event_id, model, version)
+        return wrap if function is None else wrap(function)
 
     def flush(self, timeout: float | None = None) -> bool:
         """Wait until everything logged so far has a final outcome; False if `timeout` seconds were too short."""
         end = time.monotonic() + (self._timeout if timeout is None else timeout)
-        target = self._backlog.entered()
-        if self._backlog.finished() < target:
+        tally = self._backlog.tally
+        logged = tally.entered - tally.adopted
+        if tally.finished < logged + tally.adopted:
             self._backlog.ask_to_hurry()
-        while self._backlog.finished() < target:
+        while tally.finished < logged + tally.adopted:
             if time.monotonic() >= end:
                 return False
             time.sleep(0.005)
         return True
 
     def close(self, timeout: float | None = None) -> None:
-        """Flush within `timeout` seconds, drop and count what is left, and end the background thread."""
+        """Flush within `timeout` seconds and end the background thread; what is left is dropped and counted.
+
+        With a spool it stays on disk instead, and the next process sends it.
+        """
         self.flush(timeout)
         self._backlog.close()
-        _open_clients.discard(self)
+        leaving.forget(self)
         if self._thread is not None:
             self._thread.join(0.5)
+        if self._thread is None or not self._thread.is_alive():
+            self._backlog.leave()
 
     def stats(self) -> dict[str, Any]:
         """Counts since the start of this process, and the newest error.
 
         `logged = accepted + refused + dropped + queued`. `sent` counts records the server gave a final answer to,
-        `retries` the tries that failed and were repeated.
+        `retries` the tries that failed and were repeated. Records found in the spool count as logged when they are found.
         """
-        return self._backlog.counts()
+        return self._backlog.tally.counts()
 
-    def __enter__(self) -> "Client":
+    def __enter__(self) -> Client:
         return self
 
     def __exit__(
@@ -143,7 +204,10 @@ class Client:
     def _put(self, path: str, record: dict[str, Any]) -> None:
         if record["model"] is None:
             raise ValueError("no model: give it to log() or to Client()")
-        if self._backlog.put(Entry(path, record)) and self._thread is None:
+        self._enter(Entry(path, record))
+
+    def _enter(self, entry: Entry) -> None:
+        if self._backlog.put(entry) and self._thread is None:
             self._start()
 
     def _start(self) -> None:
@@ -151,7 +215,7 @@ class Client:
             return  # another thread is starting it right now
         try:
             if self._thread is None:
-                _flush_at_the_end_of_a_worker_process()
+                leaving.flush_when_a_worker_ends()
                 thread = threading.Thread(target=self._sender.run, name="driftdeck-client", daemon=True)
                 thread.start()
                 self._thread = thread
@@ -181,28 +245,11 @@ def _checked_address(url: str) -> SplitResult:
     return address
 
 
-def _close_all() -> None:
-    """Flush and close every client, all together within the longest time-out of one."""
-    clients = list(_open_clients)
-    end = time.monotonic() + max((client._timeout for client in clients), default=0.0)
-    for client in clients:
-        client.close(max(0.0, end - time.monotonic()))
+def _on_disk(folder: str | PathLike[str], limit: int, batch: int) -> DiskBacklog:
+    from pathlib import Path
 
-
-def _start_all_anew() -> None:
-    for client in list(_open_clients):
-        client._start_anew()
-
-
-def _flush_at_the_end_of_a_worker_process() -> None:
-    """Workers of multiprocessing leave by os._exit, which skips atexit; they have a list of their own."""
-    process = sys.modules.get("multiprocessing.process")
-    if process is not None and process.parent_process() is not None:
-        from multiprocessing.util import Finalize
-
-        Finalize(None, _close_all, exitpriority=0)
-
-
-atexit.register(_close_all)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_start_all_anew)
+    try:
+        from .spool import DiskBacklog
+    except ImportError:
+        raise ValueError("spool = ... needs a POSIX system: its files are guarded by flock") from None
+    return DiskBacklog(Path(folder), limit, batch)

@@ -22,34 +22,34 @@ class Connection:
     def __init__(self, address: SplitResult, key: str | None, timeout: float) -> None:
         self._address = address
         self._timeout = timeout
-        self._headers = {"Content-Type": "application/x-ndjson", "User-Agent": "driftdeck-client"}
+        self._headers = {"User-Agent": "driftdeck-client"}
         if key:
             self._headers["Authorization"] = f"Bearer {key}"
         self._http: http.client.HTTPConnection | None = None
 
-    def post(self, path: str, body: bytes, idempotency_key: str) -> Answer:
+    def post(self, path: str, body: bytes, media_type: str, idempotency_key: str) -> Answer:
         """The server's answer; raises OSError or HTTPException if there was none.
 
         A connection that was kept open may have been closed by the server meanwhile: then it is tried once more on a
         new one, which the Idempotency-Key makes safe.
         """
         kept_open = self._http is not None
+        headers = self._headers | {"Content-Type": media_type, "Idempotency-Key": idempotency_key}
         try:
-            return self._exchange(path, body, idempotency_key)
+            return self._exchange(path, body, headers)
         except (OSError, http.client.HTTPException) as error:
             self.close()
             if not kept_open or isinstance(error, TimeoutError):
                 raise
         try:
-            return self._exchange(path, body, idempotency_key)
+            return self._exchange(path, body, headers)
         except (OSError, http.client.HTTPException):
             self.close()
             raise
 
-    def _exchange(self, path: str, body: bytes, idempotency_key: str) -> Answer:
+    def _exchange(self, path: str, body: bytes, headers: dict[str, str]) -> Answer:
         if self._http is None:
             self._http = self._opened()
-        headers = self._headers | {"Idempotency-Key": idempotency_key}
         self._http.request("POST", self._address.path.rstrip("/") + path, body, headers)
         response = self._http.getresponse()
         answer = Answer(response.status, response.read(), _seconds(response.getheader("Retry-After")))

@@ -3,9 +3,6 @@
 import os
 import time
 
-_VERSION_7 = 0x7 << 76
-_VARIANT_RFC_9562 = 0b10 << 62
-
 
 def new_event_id() -> str:
     """A UUIDv7 as text: 48 bits of milliseconds, 12 bits of the millisecond's fraction, 62 random bits.
@@ -14,7 +11,7 @@ def new_event_id() -> str:
     """
     milliseconds, nanoseconds = divmod(time.time_ns(), 1_000_000)
     fraction = nanoseconds * 4096 // 1_000_000
-    random_bits = int.from_bytes(os.urandom(8), "big") >> 2
-    number = (milliseconds << 80) | _VERSION_7 | (fraction << 64) | _VARIANT_RFC_9562 | random_bits
-    text = f"{number:032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    noise = os.urandom(8)
+    variant = 0b10 << 6 | noise[0] >> 2
+    time_ = f"{milliseconds:012x}"
+    return f"{time_[:8]}-{time_[8:]}-7{fraction:03x}-{variant:02x}{noise[1]:02x}-{noise[2:].hex()}"

@@ -4,13 +4,39 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from typing import Any
 
 MAX_TEXT = 4_096  # characters; the server refuses an event with a longer text, so what is above is cut off
 
+_c_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False).encode
+
 
 def encode(record: Mapping[str, Any]) -> bytes:
     """The record as one NDJSON line; fields that are None are left out, except inside `features`."""
+    return _at_once(record) or _field_by_field(record)
+
+
+def _at_once(record: Mapping[str, Any]) -> bytes | None:
+    """The line by the C encoder alone, a third of the time; None if a value needs a closer look.
+
+    That is what the encoder refuses (NaN, other types) and what the server would: nested values, long texts, odd tags.
+    """
+    if record.get("tags") is not None or record.get("error") is not None:
+        return None
+    fields = {name: value for name, value in record.items() if value is not None}
+    try:
+        fields["ts"] = timestamp(fields["ts"])
+        text = _c_encode(fields)
+    except (TypeError, ValueError, LookupError):
+        return None
+    objects = 1 + ("features" in fields) + isinstance(fields.get("prediction"), dict)
+    if len(text) > MAX_TEXT or "[" in text or text.count("{") != objects:
+        return None
+    return text.encode() + b"\n"
+
+
+def _field_by_field(record: Mapping[str, Any]) -> bytes:
     fields = {name: _FIELDS.get(name, plain)(value) for name, value in record.items() if value is not None}
     return json.dumps(fields, separators=(",", ":"), allow_nan=False).encode() + b"\n"
 
@@ -71,12 +97,18 @@ def _tags(values: Mapping[Any, Any]) -> dict[str, str]:
     return {str(name): _as_text(value) for name, value in values.items()}
 
 
+@lru_cache(maxsize=4)
+def _second(unix: int) -> str:
+    return datetime.fromtimestamp(unix, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
 def timestamp(value: Any) -> str:
     """RFC 3339 text from a datetime (naive means UTC), from Unix seconds, or text as it is."""
     if isinstance(value, str):
         return value
     if not isinstance(value, datetime):
-        value = datetime.fromtimestamp(float(value), UTC)
+        second, fraction = divmod(float(value), 1)
+        return f"{_second(int(second))}.{int(fraction * 1e6):06d}Z"
     if value.tzinfo is None:
         value = value.replace(tzinfo=UTC)
     text: str = value.astimezone(UTC).isoformat(timespec="microseconds")

@@ -62,7 +62,7 @@ CREATE TABLE api_keys(
 """
 
 
-def open_database(path: Path, memory_limit: str = "1GB", threads: int = 2) -> duckdb.DuckDBPyConnection:
+def open_database(path: Path, memory_limit: str = "256MB", threads: int = 2) -> duckdb.DuckDBPyConnection:
     """The database at `path`, created or checked, with the engine closed to files and network outside its folder.
 
     Raises StorageError, in one sentence, when it is held by another process, damaged, or of another schema version.

@@ -43,6 +43,7 @@ class Batch:
     """Everything one load brings, by model; `end` is the spool position after it."""
 
     end: Position
+    bytes: int = 0
     schemas: dict[str, ModelSchema] = field(default_factory=dict)
     lines: dict[str, Path] = field(default_factory=dict)
     tables: dict[str, list[pa.Table]] = field(default_factory=dict)
@@ -60,6 +61,7 @@ class Loaded:
     duplicates: int = 0
     labels: int = 0
     rows: int = 0  # received with it: stored, duplicate and refused
+    more: bool = False  # it was as large as a load may be: there may be more
     earliest: dict[str, datetime] = field(default_factory=dict)  # by model, of the rows whose profiles changed
 
 
@@ -77,7 +79,7 @@ class Store:
         self,
         folder: Path,
         settings: Callable[[str], ModelSettings] = lambda _: ModelSettings(),
-        memory_limit: str = "1GB",
+        memory_limit: str = "256MB",
     ) -> None:
         self.path = folder / "driftdeck.duckdb"
         self.settings = settings
@@ -208,7 +210,8 @@ class Store:
             self._models, self._labels_waiting = models, waiting
             self._parts += 1
             self._touched = min([*earliest.values(), *([self._touched] if self._touched else [])], default=None)
-            return Loaded(total, duplicates, labels, sum(came for came, _ in batch.accounting.values()), earliest)
+            came = sum(rows for rows, _ in batch.accounting.values())
+            return Loaded(total, duplicates, labels, came, earliest=earliest)
 
     def _note_earliest(self, earliest: dict[str, datetime], name: str) -> None:
         (first,) = self._con.execute("SELECT min(ts) FROM matched").fetchall()[0]

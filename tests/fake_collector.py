@@ -1,13 +1,18 @@
-"""A real HTTP server that can be told to be up, slow, refusing, or to lose its answers."""
+"""A real HTTP server that can be told to be up, slow, refusing, or to lose its answers; and a real driftdeck to start later."""
 
 import json
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 
@@ -35,6 +40,19 @@ class Collector:
         by_key = {request.key: request.records for request in self.requests if request.path == path}
         return [record for records in by_key.values() for record in records]
 
+    def of(self, path: str) -> list[dict[str, Any]]:
+        """Every record that came to one path, repeats included, in order."""
+        return [record for request in self.requests if request.path == path for record in request.records]
+
+
+def _records(body: bytes, media_type: str) -> list[dict[str, Any]]:
+    if media_type == "application/x-ndjson":
+        return [json.loads(line) for line in body.splitlines()]
+    import pyarrow as pa
+
+    with pa.ipc.open_stream(pa.py_buffer(body)) as reader:
+        return list(reader.read_all().to_pylist())
+
 
 def _handler(collector: Collector) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
@@ -42,7 +60,7 @@ def _handler(collector: Collector) -> type[BaseHTTPRequestHandler]:
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            records = [json.loads(line) for line in body.splitlines()]
+            records = _records(body, self.headers["Content-Type"])
             request = Received(
                 self.path, self.headers["Idempotency-Key"], self.headers["Authorization"], records, time.monotonic()
             )
@@ -97,3 +115,43 @@ def unused_url() -> str:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return f"http://127.0.0.1:{probe.getsockname()[1]}"
+
+
+def wait(condition: Any, what: str, seconds: float = 60) -> None:
+    """Return when the condition holds; a bound for a hanging test, not an expectation."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            if condition():
+                return
+        except (httpx.HTTPError, OSError):
+            pass
+        time.sleep(0.05)
+    raise AssertionError(f"waited {seconds:.0f} s for {what}")
+
+
+@contextmanager
+def driftdeck_server(folder: Path, url: str) -> Iterator[str]:
+    """A real driftdeck server over a data folder, at the address given."""
+    port = url.rsplit(":", 1)[1]
+    command = [sys.executable, "-m", "monitor.cli", "server", "--data", str(folder), "--port", port]
+    with (folder.parent / f"{folder.name}.log").open("ab") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+        try:
+            wait(lambda: httpx.get(f"{url}/readyz", trust_env=False).status_code == 200, f"{url} to be ready")
+            yield url
+        finally:
+            process.terminate()
+            process.wait(60)
+
+
+@pytest.fixture
+def real_server() -> Any:
+    """`with real_server(folder, url):` runs a real driftdeck server there."""
+    return driftdeck_server
+
+
+@pytest.fixture
+def wait_for() -> Any:
+    """`wait_for(condition, what)`."""
+    return wait

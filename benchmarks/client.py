@@ -1,0 +1,28 @@
+"""What logging costs the service: microseconds in the calling thread, beside one line of the logging module."""
+
+from pathlib import Path
+
+from benchmarks.figure import Figure
+from benchmarks.process import CLIENT_CORE, python, run, server
+
+BASELINE = "logging.Logger.info into memory, the same values"
+
+
+def measure(folder: Path, pairs: int, events: int) -> list[Figure]:
+    """p50 and p99 of `log()` with 20 features while a real server takes the events, in memory and with a spool."""
+    found = []
+    with server(folder / "data") as deck:
+        for i in range(pairs):
+            spool = folder / f"spool{i}"
+            command = python("benchmarks.sides.log_events", "--spool", spool, "--events", events)
+            said = run([*command, "--url", f"http://127.0.0.1:{deck.port}"], CLIENT_CORE).said
+            if said["memory_lost"] or said["spool_lost"]:
+                raise RuntimeError(f"events were lost: {said}")
+            found.append(said)
+    baseline = [said["logger"] for said in found]
+    return [
+        Figure("log(), 20 features, p50", "µs", [s["memory"] for s in found], BASELINE, baseline, goal=20),
+        Figure("log(), 20 features, p99", "µs", [s["memory_p99"] for s in found]),
+        Figure("log() with a spool, 20 features, p50", "µs", [s["spool"] for s in found], BASELINE, baseline, goal=20),
+        Figure("log() with a spool, 20 features, p99", "µs", [s["spool_p99"] for s in found]),
+    ]

@@ -1,0 +1,59 @@
+"""What one logged event costs the thread that logs it: the client in memory and with a spool, beside the logging module."""
+
+import argparse
+import io
+import json
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmarks.figure import quantile
+from monitor.client import Client
+
+FEATURES = {f"feature_{i:02d}": i * 0.37 + 0.123456 for i in range(20)}
+BETWEEN = (
+    0.0002  # seconds between two events: 5,000 a second, as a busy service has them, not a loop that starves its sender
+)
+
+
+def costs(log: Callable[[], object], events: int) -> list[float]:
+    """Microseconds of each call, one after the other with a pause between."""
+    took = []
+    for _ in range(events):
+        began = time.perf_counter()
+        log()
+        took.append((time.perf_counter() - began) * 1e6)
+        time.sleep(BETWEEN)
+    return took
+
+
+def main() -> None:
+    """Log events to the server at --url in each way; print the p50 of the microseconds a call took."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--url", required=True)
+    parser.add_argument("--spool", type=Path, required=True)
+    parser.add_argument("--events", type=int, required=True)
+    given = parser.parse_args()
+    lines = logging.getLogger("bench")
+    lines.setLevel(logging.INFO)
+    lines.propagate = False
+    lines.addHandler(logging.StreamHandler(io.StringIO()))
+    found = {
+        "logger": quantile(costs(lambda: lines.info("features %s prediction %s", FEATURES, 0.83), given.events), 0.5)
+    }
+    for name, spool in (("memory", None), ("spool", given.spool)):
+        with Client(given.url, model="m", spool=spool, timeout=60) as client:
+
+            def log(client: Client = client) -> None:
+                client.log(FEATURES, 0.83, latency_ms=12.5)
+
+            took = costs(log, given.events)
+            found[name], found[f"{name}_p99"] = quantile(took, 0.5), quantile(took, 0.99)
+            client.flush(60)
+            found[f"{name}_lost"] = given.events - client.stats()["accepted"]
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
