@@ -110,7 +110,9 @@ def _send(
         progress(batch.bytes_read)
 
 
-def post(session: Session, batch: Batch, model: str | None = None, max_age: float | None = None) -> dict[str, Any]:
+def post(
+    session: Session, batch: Batch, model: str | None = None, max_age: float | None = None, tries: int = TRIES
+) -> dict[str, Any]:
     """The server's answer to one batch. A server that is busy is asked again when it says."""
     headers = {"idempotency-key": batch.key}
     params: dict[str, Any] = {k: v for k, v in {"model": model, "max_age": max_age}.items() if v is not None}
@@ -121,13 +123,13 @@ def post(session: Session, batch: Batch, model: str | None = None, max_age: floa
         rows = [{"line": r.line, "reason": r.reason[:500], "raw": r.raw} for r in batch.refusals]
         address, params = "/v1/refused", {"kind": batch.kind, "model": model or ""}
         options = {"json": rows, "headers": headers}
-    for attempt in range(TRIES):
+    for attempt in range(tries):
         try:
             return session.request("POST", address, params=params, **options)
         except DriftdeckError as error:
             if error.status == 413:
                 raise TooLarge(f"{error}; a batch of this file is larger than the server takes") from None
-            if isinstance(error, Unreachable) or error.status not in (429, 503) or attempt == TRIES - 1:
+            if isinstance(error, Unreachable) or error.status not in (429, 503) or attempt == tries - 1:
                 raise
             time.sleep(max(error.retry_after if isinstance(error, Overloaded) else 1, min(10, 1 + attempt)))
     raise AssertionError("unreachable")
