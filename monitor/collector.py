@@ -161,6 +161,13 @@ class Collector:
     def _events(self, body: bytes, media_type: str, model: str | None, bounds: TimeBounds) -> "_Taken":
         now = self.clock()
         if media_type in JSON_TYPES:
+            earliest, latest = bounds.around(now)
+            schema = self._last
+            rows = 0 if schema is None else whole_body(schema, body, earliest, latest)
+            if schema is not None and rows:
+                taken = _Taken("events", rows)
+                taken.lines(schema.model, body if body.endswith(b"\n") else body + b"\n", rows)
+                return taken
             return self._event_lines(split_lines(body, media_type), now, bounds, model)
         chunk = source_for(media_type).read_bytes(body)
         taken = _Taken("events", chunk.table.num_rows + len(chunk.refusals), list(chunk.refusals))
@@ -222,9 +229,7 @@ class Collector:
     def _take_part(self, name: str, part: _Part, taken: "_Taken") -> None:
         schema = self.schemas.get(name) or ModelSchema(name)
         if part.raw:
-            header = {"kind": "events", "format": "lines", "model": name, "rows": len(part.raw)}
-            taken.frames.append((header, b"\n".join(part.raw) + b"\n"))
-            taken.accepted += len(part.raw)
+            taken.lines(name, b"\n".join(part.raw) + b"\n", len(part.raw))
         if part.parsed:
             try:
                 grown = schema.grown(event for _, event in part.parsed)
@@ -309,6 +314,11 @@ class _Taken:
     schemas: dict[str, ModelSchema] = field(default_factory=dict)
     new_models: set[str] = field(default_factory=set)
 
+    def lines(self, model: str, payload: bytes, rows: int) -> None:
+        """Add lines that fit the model's schema as they are."""
+        self.frames.append(({"kind": "events", "format": "lines", "model": model, "rows": rows}, payload))
+        self.accepted += rows
+
     def shaped(self, before: ModelSchema, shaped: Shaped) -> None:
         """Add rows in columns, and their schema if it grew."""
         self.refusals += shaped.refusals
@@ -339,6 +349,29 @@ def _fast(schema: ModelSchema, line: bytes) -> Any:
         return schema.decoder.decode(line)
     except (ValueError, RecursionError):
         return None
+
+
+def whole_body(schema: ModelSchema, body: bytes, earliest: datetime, latest: datetime) -> int:
+    """How many events a body of lines holds when every line fits the schema as it is; 0 when any may not.
+
+    One call into C for the whole body: a third of the cost of a call for each line.
+    """
+    try:
+        events = schema.decoder.decode_lines(body)
+    except (ValueError, RecursionError):
+        return 0
+    n = len(events)
+    # the decoder also takes values that share a line or span several; with every line from { to }, none does
+    lines = body.split(b"\n")
+    if not lines[-1]:
+        lines.pop()
+    if not n or len(lines) != n or not all(line[:1] == b"{" and line[-1:] == b"}" for line in lines):
+        return 0
+    plain = body.isascii() and b"\\u" not in body
+    if not plain and not all(event.event_id.isascii() for event in events):  # an id's length counts in bytes
+        return 0
+    times = [event.ts for event in events]
+    return n if earliest <= min(times) and max(times) <= latest else 0
 
 
 def refusal(line: int, raw: Any, reason: str, text: bytes) -> Refusal:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,6 +23,7 @@ NUMERIC_BINS = 20
 LARGEST = 1e150  # beyond it a sum of squares overflows: counted as invalid
 TOP_CATEGORIES = 50
 KNOWN_CATEGORIES = 10_000
+_LOG_EDGES = [0.0, *(LOG_LOW * LOG_BASE**i for i in range(LOG_BINS))]
 
 
 @dataclass(frozen=True)
@@ -86,15 +88,39 @@ class Layout:
             return None
         match self.kind:
             case "numeric":
-                return int(np.searchsorted(self.edges, x, side="left"))
+                return bisect_left(self.edges, x)
             case "log":
-                if x <= 0:
-                    return 0 if x == 0 else None
-                return 1 + min(LOG_BINS, max(0, math.ceil(math.log(x / LOG_LOW) / math.log(LOG_BASE))))
+                return bisect_left(_LOG_EDGES, x) if x >= 0 else None
             case "unit":
                 return 0 if x < 0 else UNIT_BINS + 1 if x > 1 else 1 + min(UNIT_BINS - 1, math.floor(x * UNIT_BINS))
             case _:
                 return min(INTEGER_BINS - 1, max(0, round(x)))
+
+    def bins_of(self, x: np.ndarray) -> np.ndarray:
+        """The bin of each value of an ordered layout, shape (n,), int64; -1 where the value is invalid.
+
+        The same as `index`, value by value. Bounds are compared, never computed with: so every machine agrees.
+        """
+        with np.errstate(invalid="ignore"):
+            usable = np.abs(x) < LARGEST
+            match self.kind:
+                case "numeric":
+                    bins = np.searchsorted(self._edges, x, side="left")
+                case "log":
+                    usable &= x >= 0
+                    bins = np.searchsorted(_LOG_EDGES, x, side="left")
+                case "unit":
+                    inner = 1 + np.minimum(UNIT_BINS - 1, np.floor(np.clip(x, 0, 1) * UNIT_BINS))
+                    bins = np.where(x < 0, 0, np.where(x > 1, UNIT_BINS + 1, inner))
+                case "integer":
+                    bins = np.clip(np.rint(x), 0, INTEGER_BINS - 1)
+                case _:
+                    raise TypeError("categories have no order")
+            return np.where(usable, bins, -1).astype(np.int64, copy=False)
+
+    @cached_property
+    def _edges(self) -> np.ndarray:
+        return np.array(self.edges, dtype=float)
 
     def upper_bounds(self) -> np.ndarray:
         """The upper bound of each bin of an ordered layout, shape (size,); the last may be inf."""
@@ -102,7 +128,7 @@ class Layout:
             case "numeric":
                 return np.array([*self.edges, math.inf])
             case "log":
-                return np.concatenate([[0.0], LOG_LOW * LOG_BASE ** np.arange(LOG_BINS + 1)])
+                return np.array([*_LOG_EDGES, LOG_LOW * LOG_BASE**LOG_BINS])
             case "unit":
                 return np.concatenate([np.arange(UNIT_BINS + 1) / UNIT_BINS, [math.inf]])
             case "integer":

@@ -4,6 +4,7 @@ import json
 import logging
 import tempfile
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -41,24 +42,27 @@ def load(spool: Spool, store: Store, now: datetime, limit_bytes: int = 64 << 20)
     frames = list(spool.frames(store.position, limit_bytes))
     if not frames:
         return None
+    more = sum(len(frame.payload) for frame in frames) >= limit_bytes
     staging = store.path.parent / "staging"
     staging.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=staging) as folder:
         batch = _batch(frames, store, Path(folder))
         try:
-            return store.load(batch, now)
+            loaded = store.load(batch, now)
         except (duckdb.InvalidInputException, duckdb.ConversionException) as error:
             # the engine's JSON reader is stricter than the decoder in corners (a repeated key, a lower-case t):
             # the same lines one by one, so that only the odd ones leave the fast path
             log.warning("loading lines one by one: %s", str(error).splitlines()[0])
-            return store.load(_thoroughly(frames, store, Path(folder), now), now)
+            loaded = store.load(_thoroughly(frames, store, Path(folder), now), now)
+    return replace(loaded, more=more)
 
 
 def _batch(frames: Sequence[Frame], store: Store, folder: Path) -> Batch:
     batch = Batch(end=frames[-1].end)
     refused: list[pa.Table] = []
     labels: dict[str, list[pa.Table]] = {}
-    for i, frame in enumerate(frames):
+    lines: dict[str, list[bytes]] = {}
+    for frame in frames:
         header = frame.header
         at = datetime.fromisoformat(header["at"])
         match header["kind"]:
@@ -66,9 +70,7 @@ def _batch(frames: Sequence[Frame], store: Store, folder: Path) -> Batch:
                 schema = ModelSchema.from_dict(header["schema"])
                 batch.schemas[schema.model] = schema
             case "events" if header["format"] == "lines":
-                path = batch.lines.setdefault(header["model"], folder / f"{i}.jsonl")
-                with path.open("ab") as file:
-                    file.write(frame.payload)
+                lines.setdefault(header["model"], []).append(frame.payload)
                 _account(batch, header["model"], "events", at, header["rows"])
             case "events":
                 batch.tables.setdefault(header["model"], []).append(from_ipc(frame.payload))
@@ -82,6 +84,10 @@ def _batch(frames: Sequence[Frame], store: Store, folder: Path) -> Batch:
                     _account(batch, model, header["of"], at, rows, refused=rows)
             case "key":
                 batch.keys.append((header["key"], header["hash"], header["answer"], at))
+    for i, (model, parts) in enumerate(lines.items()):
+        batch.lines[model] = folder / f"{i}.jsonl"
+        with batch.lines[model].open("wb") as file:
+            file.writelines(parts)
     batch.labels = {model: pa.concat_tables(tables) for model, tables in labels.items()}
     batch.refused = pa.concat_tables(refused) if refused else None
     return batch

@@ -87,10 +87,13 @@ class Loop:
     # -- load -----------------------------------------------------------------------------------------------------
 
     def load_all(self) -> int:
-        """Load everything that is acknowledged; the number of events stored."""
+        """Load everything that is acknowledged by now; the number of events stored."""
         total = 0
         with self._lock:
-            while (loaded := load(self.spool, self.store, self.clock())) is not None:
+            more = True
+            # what comes meanwhile waits for the next round: a load has a fixed cost, whatever it brings
+            while more and (loaded := load(self.spool, self.store, self.clock())) is not None:
+                more = loaded.more
                 total += loaded.events
                 self.loaded_rows += loaded.rows
                 self.last_load = self.clock()

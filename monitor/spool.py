@@ -4,7 +4,6 @@ A segment is a file `NNNNNNNN.spool` of frames. A frame is one line (a checksum,
 what the writer adds) and `bytes` bytes of payload, whose checksum is `crc`. A position is (segment, offset): everything before it has been read.
 """
 
-import json
 import os
 import shutil
 import threading
@@ -15,11 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
+
 from monitor.errors import Overloaded, StorageError
 
 SEGMENT_BYTES = 32 << 20
 FREE_FLOOR = 64 << 20
 CHECK_FREE_EVERY = 16 << 20
+READ_AHEAD = 1 << 20
 
 
 class Position(NamedTuple):
@@ -48,50 +50,62 @@ class Damage:
     at_tail: bool
 
 
+class Group(Future[None]):
+    """Frames that are written and synced together; done when they are on disk.
+
+    A request that comes while others are being synced joins the next group: one write, one sync and one wake-up serve
+    them all.
+    """
+
+    def __init__(self, segment: int) -> None:
+        super().__init__()
+        self.segment = segment
+        self.parts: list[bytes] = []
+        self.bytes = 0
+
+
 class Spool:
-    """The spool of one data directory; one process owns it. Appending and syncing are safe from several threads."""
+    """The spool of one data directory; one process owns it. Appending is safe from several threads."""
 
     def __init__(self, folder: Path, capacity: int = 1 << 30) -> None:
         self.folder = folder
         self.capacity = capacity
         self.damage: list[Damage] = []
         folder.mkdir(parents=True, exist_ok=True)
-        self._lock = threading.Lock()
-        self._wake = threading.Condition(self._lock)
-        self._waiting: list[tuple[Position, Future[None]]] = []
+        self._wake = threading.Condition()
         self._closed = False
         segments = self.segments()
         self._segment = (segments[-1] if segments else 0) + 1
-        self._file = self._open(self._segment)
-        self._offset = 0
+        self._offset = 0  # of the next frame, in the newest segment
         self._held = sum(self._path(s).stat().st_size for s in segments)
         self._unchecked = CHECK_FREE_EVERY
+        self._group = Group(self._segment)
+        self._sealed: list[Group] = []
         self.synced = Position(self._segment, 0)
-        self._syncer = threading.Thread(target=self._sync_loop, name="spool-sync", daemon=True)
-        self._syncer.start()
+        try:
+            self._file = self._open(self._segment)  # from here on the writing thread's alone
+        except OSError as error:
+            raise StorageError(f"cannot write in {folder}: {error.strerror}; check its owner and mode") from None
+        self._writer = threading.Thread(target=self._write_loop, name="spool-write", daemon=True)
+        self._writer.start()
 
     def append(self, header: dict[str, Any], payload: bytes) -> "Future[None]":
-        """Write one frame; the future is done when it is on disk. Raises Overloaded when the spool or the disk is full."""
-        about = json.dumps({**header, "bytes": len(payload), "crc": zlib.crc32(payload)}).encode()
+        """Add one frame; the future is done when it is on disk. Raises Overloaded when the spool or the disk is full."""
+        about = msgspec.json.encode({**header, "bytes": len(payload), "crc": zlib.crc32(payload)})
         head = b"%08x %s\n" % (zlib.crc32(about), about)
         size = len(head) + len(payload)
-        done: Future[None] = Future()
-        with self._lock:
+        with self._wake:
             self._check_room(size)
-            try:
-                _write(self._file, head, payload)
-            except OSError as error:
-                os.ftruncate(self._file, self._offset)
-                raise Overloaded(
-                    f"the spool cannot be written ({error.strerror}); free disk space, then send again", 30
-                ) from None
-            self._offset += size
-            self._held += size
-            self._waiting.append((Position(self._segment, self._offset), done))
             if self._offset >= SEGMENT_BYTES:
                 self._roll()
-            self._wake.notify_all()
-        return done
+            group = self._group
+            group.parts += (head, payload)
+            group.bytes += size
+            self._offset += size
+            self._held += size
+            if len(group.parts) == 2:
+                self._wake.notify()
+        return group
 
     def frames(self, start: Position, limit_bytes: int = 64 << 20) -> Iterator[Frame]:
         """The synced frames after `start`, in order, until about `limit_bytes` were read."""
@@ -112,7 +126,7 @@ class Spool:
             if segment < min(until.segment, self._segment):
                 size = self._path(segment).stat().st_size
                 self._path(segment).unlink()
-                with self._lock:
+                with self._wake:
                     self._held -= size
 
     @property
@@ -122,9 +136,10 @@ class Spool:
 
     def roll(self) -> None:
         """Begin a new segment, so that the current one can be released once it is loaded."""
-        with self._lock:
+        with self._wake:
             if self._offset:
                 self._roll()
+                self._wake.notify()
 
     def pending_bytes(self, position: Position) -> int:
         """Bytes after `position`: what the loader still has to read."""
@@ -140,25 +155,22 @@ class Spool:
         return sorted(int(p.stem) for p in self.folder.glob("*.spool") if p.stem.isdigit())
 
     def close(self) -> None:
-        """Sync what was appended and stop."""
-        with self._lock:
+        """Write and sync what was appended, and stop."""
+        with self._wake:
             if self._closed:
                 return
             self._closed = True
-            self._wake.notify_all()
-        self._syncer.join()
+            self._wake.notify()
+        self._writer.join()
         os.close(self._file)
-        if self._offset == 0:
-            self._path(self._segment).unlink(missing_ok=True)
+        if self.synced.offset == 0:
+            self._path(self.synced.segment).unlink(missing_ok=True)
 
     def _path(self, segment: int) -> Path:
         return self.folder / f"{segment:08d}.spool"
 
     def _open(self, segment: int) -> int:
-        try:
-            fd = os.open(self._path(segment), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_EXCL, 0o600)
-        except OSError as error:
-            raise StorageError(f"cannot write in {self.folder}: {error.strerror}; check its owner and mode") from None
+        fd = os.open(self._path(segment), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_EXCL, 0o600)
         folder = os.open(self.folder, os.O_RDONLY)
         try:
             os.fsync(folder)
@@ -179,42 +191,59 @@ class Spool:
                 raise Overloaded(f"less than {FREE_FLOOR >> 20} MB of disk are free; make room, then send again", 30)
 
     def _roll(self) -> None:
-        # the old descriptor stays open until the sync thread has synced and closed it
-        self._waiting.append((Position(self._segment, self._offset), _Close(self._file)))
+        self._sealed.append(self._group)
         self._segment += 1
-        self._file = self._open(self._segment)
         self._offset = 0
+        self._group = Group(self._segment)
 
-    def _sync_loop(self) -> None:
+    def _write_loop(self) -> None:
         while True:
-            with self._lock:
-                while not self._waiting and not self._closed:
+            with self._wake:
+                while not self._sealed and not self._group.parts and not self._closed:
                     self._wake.wait()
-                if not self._waiting:
+                groups = [*self._sealed, self._group]
+                if self._closed and not any(group.parts for group in groups):
                     return
-                batch, self._waiting = self._waiting, []
-                current = os.dup(self._file)
+                self._sealed, self._group = [], Group(self._segment)
+            for i, group in enumerate(groups):
+                try:
+                    self._write(group)
+                except OSError as problem:
+                    self._fail(groups[i:], problem)
+                    break
+                group.set_result(None)
+
+    def _write(self, group: Group) -> None:
+        if group.segment != self.synced.segment:
+            following = self._open(group.segment)
+            os.close(self._file)
+            self._file, self.synced = following, Position(group.segment, 0)
+        if group.parts:
+            data = memoryview(b"".join(group.parts))
+            while data:
+                data = data[os.write(self._file, data) :]
+            os.fdatasync(self._file)
+            self.synced = Position(group.segment, self.synced.offset + group.bytes)
+
+    def _fail(self, groups: list[Group], problem: OSError) -> None:
+        """Nothing of these groups counts, nor of what was appended meanwhile: the spool goes on after what is synced."""
+        with self._wake:
+            groups = [*groups, *self._sealed, self._group]
+            self._held -= sum(group.bytes for group in groups)
+            self._segment, self._offset = self.synced
             try:
-                for _, done in batch:
-                    if isinstance(done, _Close):
-                        os.fdatasync(done.fd)
-                        os.close(done.fd)
-                os.fdatasync(current)
-                error = None
-            except OSError as problem:
-                error = Overloaded(f"the spool cannot be synced ({problem.strerror}); send again", 10)
-            finally:
-                os.close(current)
-            if error is None:
-                self.synced = max(self.synced, batch[-1][0])
-            for _, done in batch:
-                if not isinstance(done, _Close):
-                    done.set_exception(error) if error else done.set_result(None)
+                os.ftruncate(self._file, self._offset)
+            except OSError:  # what was half written stays, and is reported as damage
+                self._segment, self._offset = self.synced.segment + 1, 0
+            self._sealed, self._group = [], Group(self._segment)
+        sentence = f"the spool cannot be written ({problem.strerror}); free disk space, then send again"
+        for group in groups:
+            group.set_exception(Overloaded(sentence, 30))
 
     def _read(self, segment: int, offset: int, stop: int | None) -> Iterator[Frame]:
         path = self._path(segment)
         size = path.stat().st_size if stop is None else stop
-        with path.open("rb") as file:
+        with path.open("rb", buffering=READ_AHEAD) as file:
             file.seek(offset)
             while offset < size:
                 line = file.readline(1 << 20)
@@ -231,23 +260,9 @@ class Spool:
             self.damage.append(damage)
 
 
-class _Close(Future[None]):
-    """A place in the sync queue where a full segment's descriptor is synced and closed."""
-
-    def __init__(self, fd: int) -> None:
-        super().__init__()
-        self.fd = fd
-
-
 def _header(line: bytes) -> dict[str, Any] | None:
     checksum, _, about = line.rstrip(b"\n").partition(b" ")
     if not line.endswith(b"\n") or checksum != b"%08x" % zlib.crc32(about):
         return None
-    header: dict[str, Any] = json.loads(about)
+    header: dict[str, Any] = msgspec.json.decode(about)
     return header
-
-
-def _write(fd: int, *parts: bytes) -> None:
-    data = memoryview(b"".join(parts))
-    while data:
-        data = data[os.write(fd, data) :]

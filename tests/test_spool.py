@@ -1,6 +1,7 @@
 """The spool: what was synced is read back whole, what is torn is reported, nothing grows for ever."""
 
 import random
+import resource
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -113,4 +114,33 @@ def test_files_are_for_the_owner_only(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
     mode = (tmp_path / f"{spool.synced.segment:08d}.spool").stat().st_mode & 0o777
     assert mode == 0o600
+    spool.close()
+
+
+def test_a_write_that_fails_is_refused_whole_and_the_next_one_succeeds(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    spool.append({"i": 0}, b"a" * 100).result(10)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (spool.synced.offset + 500, hard))  # as if the disk were full
+    try:
+        failed = [spool.append({"i": i}, b"b" * 1000) for i in (1, 2)]
+        for done in failed:
+            with pytest.raises(Overloaded, match="free disk space"):
+                done.result(10)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    spool.append({"i": 3}, b"c").result(10)
+    assert [frame.header["i"] for frame in spool.frames(START)] == [0, 3]
+    assert spool.damage == []
+    spool.close()
+
+
+def test_frames_go_on_in_the_next_segment_when_one_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("monitor.spool.SEGMENT_BYTES", 300)
+    spool = Spool(tmp_path)
+    for i in range(50):
+        spool.append({"i": i}, b"x" * 40)
+    spool.append({"i": 50}, b"").result(10)
+    assert [frame.header["i"] for frame in spool.frames(START)] == list(range(51))
+    assert len(spool.segments()) > 5
     spool.close()

@@ -16,9 +16,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from monitor import __version__
 from monitor.api import admin, ingest, read
-from monitor.api.encoding import error
+from monitor.api.encoding import error, failure
 from monitor.deck import Deck
-from monitor.errors import DriftdeckError, Overloaded
+from monitor.errors import DriftdeckError
 
 log = logging.getLogger("driftdeck.api")
 
@@ -49,6 +49,7 @@ def create_app(
 
     app = FastAPI(title="driftdeck", version=__version__, description=ABOUT, lifespan=lifespan, redoc_url=None)
     app.state.deck = deck
+    app.add_middleware(ingest.FastLane, deck=deck)
     if key:
         app.add_middleware(RequireKey, key=key)
     app.include_router(ingest.router)
@@ -84,9 +85,7 @@ class RequireKey:
 
 
 async def _known(request: Request, problem: Exception) -> Response:
-    problem = cast(DriftdeckError, problem)
-    headers = {"retry-after": str(problem.retry_after)} if isinstance(problem, Overloaded) else None
-    return error(str(problem), problem.status, headers)
+    return failure(cast(DriftdeckError, problem))
 
 
 async def _invalid(request: Request, problem: Exception) -> Response:

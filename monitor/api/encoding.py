@@ -12,7 +12,7 @@ import pyarrow as pa
 from starlette.requests import Request
 from starlette.responses import Response
 
-from monitor.errors import InvalidRequest, TooLarge, TooMany
+from monitor.errors import DriftdeckError, InvalidRequest, Overloaded, TooLarge, TooMany
 from monitor.finding import Finding
 from monitor.ipc import to_ipc
 from monitor.views.overview import finding_data
@@ -63,6 +63,12 @@ def error(sentence: str, status: int, headers: Mapping[str, str] | None = None) 
         headers,
         "application/json",
     )
+
+
+def failure(problem: DriftdeckError) -> Response:
+    """The answer to an expected failure: its sentence, its status, and when to come again."""
+    headers = {"retry-after": str(problem.retry_after)} if isinstance(problem, Overloaded) else None
+    return error(str(problem), problem.status, headers)
 
 
 async def read_body(request: Request, most: int) -> bytes:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from monitor.schema import ModelSchema
 from monitor.sql import quote
@@ -80,46 +81,56 @@ def add_features(con: duckdb.DuckDBPyConnection, model: Model, schema: ModelSche
         con.execute("UPDATE models SET prediction = ? WHERE id = ?", [schema.prediction, model.id])
 
 
-def stage(con: duckdb.DuckDBPyConnection, model: Model, lines: Path | None, tables: Sequence[pa.Table]) -> int:
-    """The temporary table `incoming` with all rows of a load; returns their number.
+def read(
+    con: duckdb.DuckDBPyConnection, schema: ModelSchema, lines: Path | None, tables: Sequence[pa.Table]
+) -> pa.Table:
+    """All rows of a load, in the form of `arrow_schema`: `lines` is a file of raw event lines that fit the schema.
 
-    `lines` is a file of raw event lines that fit the schema, `tables` are in the form of `arrow_schema`.
+    An event with an error and a status that says nothing of it counts as failed: its status becomes 500.
     """
-    columns = columns_of(model.schema)
-    body = ", ".join(f"{quote(name)} {type_}" for name, type_ in columns)
-    con.execute(f"CREATE OR REPLACE TEMP TABLE incoming({body})")
+    form = arrow_schema(schema)
+    parts = [_in_form(table, form) for table in tables]
     if lines is not None:
-        con.execute(f"INSERT INTO incoming BY NAME {_select_lines(model.schema, lines)}")
-    for table in tables:
-        con.register("incoming_arrow", table)
-        con.execute("INSERT INTO incoming BY NAME SELECT * FROM incoming_arrow")
-        con.unregister("incoming_arrow")
-    con.execute("UPDATE incoming SET status = 500 WHERE error IS NOT NULL AND status < 400")
-    return _count(con, "incoming")
+        parts.append(_in_form(con.sql(_select_lines(schema, lines)).to_arrow_table(), form))
+    rows = pa.concat_tables(parts) if parts else form.empty_table()
+    if rows["error"].null_count < rows.num_rows:
+        failed = pc.and_(pc.is_valid(rows["error"]), pc.less(rows["status"], 400))
+        status = pc.if_else(failed, pa.scalar(500, pa.int16()), rows["status"])
+        rows = rows.set_column(form.get_field_index("status"), form.field("status"), status)
+    return rows
 
 
-def keep_new(con: duckdb.DuckDBPyConnection, model: Model) -> int:
-    """The temporary table `fresh`: incoming rows whose id is not stored yet, each once; returns their number.
+def _in_form(table: pa.Table, form: pa.Schema) -> pa.Table:
+    """A table that may lack columns its model got later: they are null."""
+    n = table.num_rows
+    columns = [table[f.name] if f.name in table.column_names else pa.nulls(n, f.type) for f in form]
+    return pa.table(columns, schema=form)
+
+
+def keep_new(con: duckdb.DuckDBPyConnection, model: Model, rows: pa.Table) -> pa.Table:
+    """Store the rows whose id is not stored yet, each once; returns those rows.
 
     An id is looked up among the events between the first and the last time of the load: cheap at any table size,
     because events lie roughly in time order. A row repeated with a time outside that range is not recognised.
     """
-    first, last = con.execute("SELECT min(ts), max(ts) FROM incoming").fetchall()[0]
-    span = {"first": first, "last": last}
-    known = f"(SELECT event_id FROM {model.events} WHERE ts BETWEEN $first AND $last) e ON i.event_id = e.event_id"
-    ((repeated, stored),) = con.execute(
-        "SELECT (SELECT count(DISTINCT event_id) < count(*) FROM incoming), "
-        f"(SELECT count(*) > 0 FROM incoming i SEMI JOIN {known})",
-        span,
-    ).fetchall()
-    con.execute("DROP TABLE IF EXISTS fresh")
-    if not repeated and not stored:  # the usual case needs no copy
-        con.execute("ALTER TABLE incoming RENAME TO fresh")
-    else:
-        once = "(SELECT DISTINCT ON (event_id) * FROM incoming ORDER BY event_id, ts)"
-        con.execute(f"CREATE TEMP TABLE fresh AS SELECT i.* FROM {once} i ANTI JOIN {known}", span)
-    con.execute(f"INSERT INTO {model.events} BY NAME SELECT * FROM fresh")
-    return _count(con, "fresh")
+    span = pc.min_max(rows["ts"]).as_py()
+    con.register("incoming_ids", rows.select(["event_id"]))
+    stored = con.sql(
+        f"SELECT DISTINCT event_id FROM {model.events} SEMI JOIN incoming_ids USING (event_id) WHERE ts BETWEEN $min AND $max",
+        params=span,
+    ).to_arrow_table()["event_id"]
+    ((repeated,),) = con.execute("SELECT count(DISTINCT event_id) < count(*) FROM incoming_ids").fetchall()
+    con.unregister("incoming_ids")
+    if len(stored):
+        rows = rows.filter(pc.invert(pc.is_in(rows["event_id"], value_set=stored.combine_chunks())))
+    if repeated:
+        ids = rows["event_id"].to_pylist()
+        first = {id_: i for i, id_ in reversed(list(enumerate(ids)))}
+        rows = rows.take(pa.array(sorted(first.values()), pa.int64()))
+    con.register("fresh_rows", rows)
+    con.execute(f"INSERT INTO {model.events} BY NAME SELECT * FROM fresh_rows")
+    con.unregister("fresh_rows")
+    return rows
 
 
 def _select_lines(schema: ModelSchema, path: Path) -> str:
@@ -154,7 +165,3 @@ def tags_text(tags: dict[str, str]) -> str | None:
 
 def _text(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
-
-
-def _count(con: duckdb.DuckDBPyConnection, table: str) -> int:
-    return int(con.execute(f"SELECT count(*) FROM {table}").fetchall()[0][0])

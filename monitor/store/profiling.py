@@ -2,12 +2,14 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import TypeAlias
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from monitor.contracts import Measured, Profiled
-from monitor.engines import duckdb as engine
+from monitor.engines import arrow as engine
 from monitor.layout import INTEGER, LOG, ZERO_ONE, Layout
 from monitor.sql import quote
 from monitor.store.events import Model
@@ -55,6 +57,21 @@ def judge(model: Model) -> str:
     return f"{wrong}, abs(number - prediction)::DOUBLE AS absolute_error"
 
 
+Rows: TypeAlias = pa.Table | str  # rows in memory, or the name of a table that the connection knows
+
+
+def profile_rows(
+    con: duckdb.DuckDBPyConnection, rows: Rows, columns: Sequence[Measured], where: tuple[str, str] | None = None
+) -> Profiled:
+    """The profile of rows, of those alone whose field equals a value if `where` names both."""
+    if isinstance(rows, pa.Table):
+        return engine.profile(rows if where is None else rows.filter(pc.equal(rows[where[0]], where[1])), columns)
+    fields = ", ".join(dict.fromkeys(quote(c.field) for c in columns))
+    condition, params = ("true", []) if where is None else (f"{quote(where[0])} = ?", [where[1]])
+    found = con.sql(f"SELECT ts, version, {fields} FROM {quote(rows)} WHERE {condition}", params=params)
+    return engine.profile(found.to_arrow_reader(engine.BATCH_ROWS), columns)
+
+
 class Profiler:
     """Writes profiles of rows in temporary tables, for all rows and for each segment."""
 
@@ -64,24 +81,22 @@ class Profiler:
     def add(
         self,
         model: Model,
-        rows: str,
+        rows: Rows,
         columns: Sequence[Measured],
         segments: Sequence[str],
         sign: int = 1,
         register: bool = True,
     ) -> None:
-        """Profile the temporary table `rows` and add it to the stored profiles; sign -1 takes it back."""
+        """Profile rows and add that to the stored profiles; sign -1 takes it back."""
         if not columns:
             return
         if register:
             self._register_segments(model, rows, segments)
-        self._write(model, "", engine.profile(rows, columns, self.con), sign, new_values=sign > 0)
-        for segment, condition in self._segments(model, segments):
-            view = quote("segment_rows")
-            self.con.execute(f"CREATE OR REPLACE TEMP VIEW {view} AS SELECT * FROM {quote(rows)} WHERE {condition}")
-            self._write(model, segment, engine.profile("segment_rows", columns, self.con), sign)
+        self._write(model, "", profile_rows(self.con, rows, columns), sign, new_values=sign > 0)
+        for segment, where in self._segments(model, segments):
+            self._write(model, segment, profile_rows(self.con, rows, columns, where), sign)
 
-    def add_loaded(self, model: Model, rows: str, layouts: Layouts, segments: Sequence[str]) -> None:
+    def add_loaded(self, model: Model, rows: Rows, layouts: Layouts, segments: Sequence[str]) -> None:
         """Profile newly stored events: service columns always, data columns once their layouts exist."""
         self.add(model, rows, [*SERVICE, *data_columns(model, layouts)], segments)
 
@@ -144,12 +159,15 @@ class Profiler:
         self.add(model, "judged", [column], segments, sign, register=False)
         con.execute("DROP TABLE judged")
 
-    def _register_segments(self, model: Model, rows: str, names: Sequence[str]) -> None:
+    def _register_segments(self, model: Model, rows: Rows, names: Sequence[str]) -> None:
         # the first values seen stay the segments for good, so that a rebuild profiles the same ones
-        for name in names:
-            feature = model.schema.by_name.get(name)
-            if feature is None or feature.kind != "categorical":
-                continue
+        features = [f for f in (model.schema.by_name.get(name) for name in names) if f and f.kind == "categorical"]
+        if features and isinstance(rows, pa.Table):
+            with _registered(self.con, rows.select([f.field for f in features])) as table:
+                self._register_segments(model, table, names)
+            return
+        for feature in features:
+            name = feature.name
             field = quote(feature.field)
             self.con.execute(
                 f"INSERT INTO segments SELECT $model, $name, $name || '=' || v, v FROM (SELECT {field} AS v, count(*) AS n "
@@ -158,14 +176,14 @@ class Profiler:
                 {"model": model.id, "name": name},
             )
 
-    def _segments(self, model: Model, names: Sequence[str]) -> Iterable[tuple[str, str]]:
+    def _segments(self, model: Model, names: Sequence[str]) -> Iterable[tuple[str, tuple[str, str]]]:
         if not names:
             return []
         known = self.con.execute(
             'SELECT feature, segment, "value" FROM segments WHERE model = ? ORDER BY segment', [model.id]
         ).fetchall()
         return [
-            (segment, f"{quote(model.schema.by_name[feature].field)} = '" + value.replace("'", "''") + "'")
+            (segment, (model.schema.by_name[feature].field, value))
             for feature, segment, value in known
             if feature in names
         ]

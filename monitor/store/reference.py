@@ -8,13 +8,12 @@ import duckdb
 import pyarrow as pa
 
 from monitor.contracts import Measured, Profiled
-from monitor.engines import duckdb as engine
 from monitor.errors import InvalidRequest
 from monitor.layout import NUMERIC_BINS, UNIT, Layout, categorical_layout, numeric_layout
 from monitor.profile import Profile
 from monitor.sql import quote
 from monitor.store.events import LABEL_NUMBER, Model
-from monitor.store.profiling import SERVICE, data_columns, judge, prediction_field, quality_column
+from monitor.store.profiling import SERVICE, data_columns, judge, prediction_field, profile_rows, quality_column
 from monitor.store.reading import profiles_from
 
 ONE_BUCKET = "TIMESTAMP '2000-01-01'"
@@ -116,7 +115,7 @@ def save(
     )
     quality = quality_column(model)
     columns: list[Measured] = [*SERVICE, *data_columns(model, layouts), *([quality] if quality else [])]
-    _write(con, model, engine.profile("reference_rows", columns, con))
+    _write(con, model, profile_rows(con, "reference_rows", columns))
     con.execute("DROP TABLE reference_rows")
     con.execute(
         "INSERT INTO reference VALUES (?, ?, ?, ?, ?, ?, ?, ?)",

@@ -10,6 +10,7 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from monitor.errors import NotFound
 from monitor.layout import Layout
@@ -59,6 +60,7 @@ class Loaded:
     duplicates: int = 0
     labels: int = 0
     rows: int = 0  # received with it: stored, duplicate and refused
+    more: bool = False  # it was as large as a load may be: there may be more
     earliest: dict[str, datetime] = field(default_factory=dict)  # by model, of the rows whose profiles changed
 
 
@@ -182,14 +184,15 @@ class Store:
                     models[name] = self._grow(models.get(name), schema, now)
                 for name in batch.lines.keys() | batch.tables.keys():
                     model = models[name]
-                    staged = events.stage(self._con, model, batch.lines.get(name), batch.tables.get(name, []))
-                    fresh = events.keep_new(self._con, model)
-                    total, duplicates = total + fresh, duplicates + staged - fresh
-                    outcome[name, "events"] = (fresh, staged - fresh)
-                    if fresh:
-                        self._note_earliest(earliest, name, "fresh")
+                    rows = events.read(self._con, model.schema, batch.lines.get(name), batch.tables.get(name, []))
+                    fresh = events.keep_new(self._con, model, rows)
+                    kept, again = fresh.num_rows, rows.num_rows - fresh.num_rows
+                    total, duplicates = total + kept, duplicates + again
+                    outcome[name, "events"] = (kept, again)
+                    if kept:
+                        earliest[name] = pc.min(fresh["ts"]).as_py()
                         self._profiler.add_loaded(
-                            model, "fresh", self._layouts.get(name, {}), self.settings(name).segments
+                            model, fresh, self._layouts.get(name, {}), self.settings(name).segments
                         )
                 for name, table in batch.labels.items():
                     if name not in models:
@@ -199,17 +202,18 @@ class Store:
                     waiting.add(name)
                 for name in waiting & (batch.lines.keys() | batch.tables.keys() | batch.labels.keys()):
                     if self._profiler.join_labels(models[name], self.settings(name).segments):
-                        self._note_earliest(earliest, name, "matched")
+                        self._note_earliest(earliest, name)
                     if not self._has_waiting(models[name]):
                         waiting.discard(name)
                 self._ledger(batch, outcome, now)
             self._models, self._labels_waiting = models, waiting
             self._parts += 1
             self._touched = min([*earliest.values(), *([self._touched] if self._touched else [])], default=None)
-            return Loaded(total, duplicates, labels, sum(came for came, _ in batch.accounting.values()), earliest)
+            came = sum(rows for rows, _ in batch.accounting.values())
+            return Loaded(total, duplicates, labels, came, earliest=earliest)
 
-    def _note_earliest(self, earliest: dict[str, datetime], name: str, rows: str) -> None:
-        (first,) = self._con.execute(f"SELECT min(ts) FROM {rows}").fetchall()[0]
+    def _note_earliest(self, earliest: dict[str, datetime], name: str) -> None:
+        (first,) = self._con.execute("SELECT min(ts) FROM matched").fetchall()[0]
         if first is not None:
             earliest[name] = min(first, earliest.get(name, first))
 

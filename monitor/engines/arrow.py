@@ -1,0 +1,298 @@
+"""The embedded engine: Arrow columns put in bins with numpy, a hundred thousand rows at a time."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+
+from monitor.contracts import Measured, Profiled
+
+BATCH_ROWS = 122_880  # a row group of DuckDB; what is held at once stays small however many rows come
+MAX_NEW_VALUES = 1000
+WIDTHS = {"minute": 60_000_000, "hour": 3_600_000_000}
+
+KEYS = [("version", pa.string()), ("column", pa.string()), ("bucket", pa.timestamp("us")), ("layout", pa.string())]
+BINS = pa.schema([*KEYS, ("bin", pa.int32()), ("n", pa.int64())])
+MOMENTS = pa.schema(
+    [
+        *KEYS,
+        *((name, pa.int64()) for name in ("rows", "missing", "invalid")),
+        *((name, pa.float64()) for name in ("sum", "sum_sq", "min", "max")),
+    ]
+)
+NEW_VALUES = pa.schema(
+    [
+        ("version", pa.string()),
+        ("column", pa.string()),
+        ("value", pa.string()),
+        ("n", pa.int64()),
+        ("first_seen", pa.timestamp("us")),
+    ]
+)
+
+
+def profile(rows: pa.Table | pa.RecordBatchReader, columns: Sequence[Measured]) -> Profiled:
+    """Bins, moments and new values of `columns`, by version and time bucket.
+
+    `rows` has `ts` (timestamp[us], UTC), `version` (string) and the measured fields: numbers for ordered layouts,
+    strings for categories.
+    """
+    slices = _Slices()
+    counts = [_Counts(column) for column in columns]
+    for batch in _batches(rows):
+        groups = {width: slices.of(batch, width) for width in {column.bucket for column in columns}}
+        for column, count in zip(columns, counts, strict=True):
+            count.add(batch, groups[column.bucket])
+    return Profiled(_bins(slices, counts), _moments(slices, counts), _new_values(slices, counts))
+
+
+def _batches(rows: pa.Table | pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+    batches = rows.to_batches(max_chunksize=BATCH_ROWS) if isinstance(rows, pa.Table) else rows
+    return (batch for batch in batches if batch.num_rows)
+
+
+@dataclass(frozen=True)
+class _Groups:
+    """The slice of each row of one batch: `of_row` counts from 0, `numbers` says which slice of all that is."""
+
+    of_row: np.ndarray
+    numbers: np.ndarray
+    rows: np.ndarray
+    ts: np.ndarray
+
+
+class _Slices:
+    """The slices seen so far, each a version in a time bucket, numbered as they come."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, int], int] = {}
+
+    def of(self, batch: pa.RecordBatch, width: str) -> _Groups:
+        """The slices of a batch's rows, in buckets of a `minute` or an `hour`."""
+        ts = numpy_of(batch["ts"].cast(pa.timestamp("us")).view(pa.int64()))
+        versions = batch["version"].fill_null("").dictionary_encode()
+        bucket = ts // WIDTHS[width]
+        first, n_versions = int(bucket.min()), len(versions.dictionary)
+        code = (bucket - first) * n_versions + numpy_of(versions.indices)
+        if int(code.max()) < 4 * len(code) + 4096:
+            present = np.flatnonzero(np.bincount(code))
+            of_row = np.searchsorted(present, code) if len(present) > 1 else np.zeros(len(code), np.int64)
+        else:
+            present, of_row = np.unique(code, return_inverse=True)
+        names = versions.dictionary.to_pylist()
+        keys = [(names[c % n_versions], (first + c // n_versions) * WIDTHS[width]) for c in present.tolist()]
+        numbers = np.array([self._known.setdefault(key, len(self._known)) for key in keys], np.int64)
+        return _Groups(of_row, numbers, np.bincount(of_row, minlength=len(keys)), ts)
+
+    def arrays(self) -> tuple[pa.Array, pa.Array]:
+        """Version and bucket of every slice, by number."""
+        buckets = arrow_of(np.array([start for _, start in self._known], np.int64)).view(pa.timestamp("us"))
+        return texts_of([version for version, _ in self._known]), buckets
+
+    @property
+    def versions(self) -> list[str]:
+        """The version of every slice, by number."""
+        return [version for version, _ in self._known]
+
+
+@dataclass
+class _Counts:
+    """What is counted of one column: for each batch bins (slice, bin, n), moments (slice, 7 figures), new values."""
+
+    column: Measured
+    bins: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = field(default_factory=list)
+    moments: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
+    new: dict[tuple[int, str], tuple[int, int]] = field(default_factory=dict)  # (slice, value): (rows, first seen)
+
+    def add(self, batch: pa.RecordBatch, groups: _Groups) -> None:
+        """Count the rows of a batch."""
+        values = batch[self.column.field]
+        if self.column.layout.kind == "categorical":
+            self._add_categories(values, groups)
+        else:
+            self._add_numbers(values, groups)
+
+    def _add_numbers(self, values: pa.Array, groups: _Groups) -> None:
+        layout, n = self.column.layout, len(groups.numbers)
+        x = numpy_of(values if pa.types.is_float64(values.type) else values.cast(pa.float64()))
+        slices, bins = groups.of_row, layout.bins_of(x)
+        missing = np.zeros(n, np.int64)
+        if values.null_count:
+            valid = numpy_of(values.is_valid())
+            missing = np.bincount(slices[~valid], minlength=n)
+            bins = np.where(valid, bins, -1)
+        usable = bins >= 0
+        if not usable.all():
+            x, bins, slices = x[usable], bins[usable], slices[usable]
+        counted = np.bincount(slices, minlength=n)
+        low, high = np.full(n, np.inf), np.full(n, -np.inf)
+        if self.column.extremes and n == 1 and len(x):
+            low[0], high[0] = x.min(), x.max()
+        elif self.column.extremes:
+            np.minimum.at(low, slices, x)
+            np.maximum.at(high, slices, x)
+        # where nothing was counted, or later corrections make them meaningless, there are no extremes
+        low[~np.isfinite(low)], high[~np.isfinite(high)] = np.nan, np.nan
+        sums = np.bincount(slices, weights=x, minlength=n), np.bincount(slices, weights=x * x, minlength=n)
+        invalid = groups.rows - missing - counted
+        self.moments.append((groups.numbers, np.stack([groups.rows, missing, invalid, *sums, low, high])))
+        self._add_bins(slices, bins, groups)
+
+    def _add_categories(self, values: pa.Array, groups: _Groups) -> None:
+        layout, n = self.column.layout, len(groups.numbers)
+        coded = values.cast(pa.string()).dictionary_encode()
+        names = coded.dictionary.to_pylist()
+        codes, slices, ts = numpy_of(coded.indices), groups.of_row, groups.ts
+        missing = np.zeros(n, np.int64)
+        if coded.null_count:
+            valid = numpy_of(coded.is_valid())
+            missing = np.bincount(slices[~valid], minlength=n)
+            codes, slices, ts = codes[valid], slices[valid], ts[valid]
+        nothing = np.zeros(n)
+        none = np.full(n, np.nan)
+        self.moments.append((groups.numbers, np.stack([groups.rows, missing, nothing, nothing, nothing, none, none])))
+        if not names:
+            return
+        new_bin = len(layout.categories) + 1
+        bins = np.array([layout.category_bins.get(name, new_bin) for name in names], np.int64)
+        self._add_bins(slices, bins[codes], groups)
+        unseen = bins[codes] == new_bin
+        if unseen.any():
+            self._add_new(codes[unseen], names, slices[unseen], ts[unseen], groups)
+
+    def _add_bins(self, slices: np.ndarray, bins: np.ndarray, groups: _Groups) -> None:
+        size = self.column.layout.size
+        key = slices * size + bins
+        if len(groups.numbers) * size <= 4 * len(key) + 65_536:
+            n = np.bincount(key)
+            used = np.flatnonzero(n)
+            n = n[used]
+        else:
+            used, n = np.unique(key, return_counts=True)
+        self.bins.append((groups.numbers[used // size], used % size, n))
+
+    def _add_new(
+        self, codes: np.ndarray, names: list[str], slices: np.ndarray, ts: np.ndarray, groups: _Groups
+    ) -> None:
+        key, inverse, n = np.unique(slices * len(names) + codes, return_inverse=True, return_counts=True)
+        first = np.full(len(key), np.iinfo(np.int64).max)
+        np.minimum.at(first, inverse, ts)
+        most = np.argsort(-n, kind="stable")[:MAX_NEW_VALUES].tolist()
+        for i in most:
+            which = int(groups.numbers[key[i] // len(names)]), names[key[i] % len(names)]
+            seen, earliest = self.new.get(which, (0, int(first[i])))
+            self.new[which] = (seen + int(n[i]), min(earliest, int(first[i])))
+
+
+# -- counts to long tables ----------------------------------------------------------------------------------------------
+
+
+def _bins(slices: _Slices, counts: Sequence[_Counts]) -> pa.Table:
+    parts = [_summed_bins(count) for count in counts]
+    which, bins, n = (np.concatenate([p[i] for p in parts]) if parts else np.empty(0, np.int64) for i in range(3))
+    keys = _keys(slices, counts, [len(p[0]) for p in parts], which)
+    return pa.table([*keys, arrow_of(bins.astype(np.int32)), arrow_of(n.astype(np.int64))], schema=BINS)
+
+
+def _summed_bins(count: _Counts) -> tuple[np.ndarray, ...]:
+    """(slice, bin, n), each slice and bin once."""
+    if not count.bins:
+        return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.int64)
+    which, bins, n = (np.concatenate(parts) for parts in zip(*count.bins, strict=True))
+    if len(count.bins) > 1:
+        size = count.column.layout.size
+        key, inverse = np.unique(which * size + bins, return_inverse=True)
+        which, bins, n = key // size, key % size, np.bincount(inverse, weights=n)
+    return which, bins, n
+
+
+def _moments(slices: _Slices, counts: Sequence[_Counts]) -> pa.Table:
+    parts = [_summed_moments(count) for count in counts]
+    which = np.concatenate([w for w, _ in parts]) if parts else np.empty(0, np.int64)
+    figures = np.concatenate([f for _, f in parts], axis=1) if parts else np.empty((7, 0))
+    keys = _keys(slices, counts, [len(w) for w, _ in parts], which)
+    whole = [arrow_of(f.astype(np.int64)) for f in figures[:3]]
+    return pa.table([*keys, *whole, *(arrow_of(f) for f in figures[3:5]), *map(_nullable, figures[5:])], schema=MOMENTS)
+
+
+def _summed_moments(count: _Counts) -> tuple[np.ndarray, np.ndarray]:
+    """(slice, figures of shape (7, slices)), each slice once."""
+    if not count.moments:
+        return np.empty(0, np.int64), np.empty((7, 0))
+    which = np.concatenate([w for w, _ in count.moments])
+    figures = np.concatenate([f for _, f in count.moments], axis=1)
+    if len(count.moments) == 1:
+        return which, figures
+    slices, inverse = np.unique(which, return_inverse=True)
+    total = np.zeros((7, len(slices)))
+    for i in range(5):
+        total[i] = np.bincount(inverse, weights=figures[i], minlength=len(slices))
+    total[5:] = np.nan
+    np.fmin.at(total[5], inverse, figures[5])
+    np.fmax.at(total[6], inverse, figures[6])
+    return slices, total
+
+
+def _new_values(slices: _Slices, counts: Sequence[_Counts]) -> pa.Table:
+    versions, totals = slices.versions, dict[tuple[str, str, str], tuple[int, int]]()
+    for count in counts:
+        for (number, value), (n, first) in count.new.items():
+            key = versions[number], count.column.column, value
+            seen, earliest = totals.get(key, (0, first))
+            totals[key] = (seen + n, min(earliest, first))
+    most = sorted(totals.items(), key=lambda item: (-item[1][0], item[0]))[:MAX_NEW_VALUES]
+    return pa.table(
+        [
+            *(texts_of([key[i] for key, _ in most]) for i in range(3)),
+            arrow_of(np.array([n for _, (n, _) in most], np.int64)),
+            arrow_of(np.array([first for _, (_, first) in most], np.int64)).view(pa.timestamp("us")),
+        ],
+        schema=NEW_VALUES,
+    )
+
+
+def _keys(slices: _Slices, counts: Sequence[_Counts], lengths: Sequence[int], which: np.ndarray) -> list[pa.Array]:
+    """Version, column, bucket and layout of every long row: `lengths` rows of each column, `which` slice each is of."""
+    versions, buckets = slices.arrays()
+    column = arrow_of(np.repeat(np.arange(len(counts)), lengths))
+    number = arrow_of(which.astype(np.int64))
+    names = texts_of([count.column.column for count in counts]).take(column)
+    layouts = texts_of([count.column.layout.id for count in counts]).take(column)
+    return [versions.take(number), names, buckets.take(number), layouts]
+
+
+# -- between numpy and Arrow --------------------------------------------------------------------------------------------
+# By their buffers: pyarrow's own conversions first import pandas, 0.9 s of CPU and 100 MB in a process that has no other
+# use for it.
+
+
+def numpy_of(array: pa.Array | pa.ChunkedArray) -> np.ndarray:
+    """The values of a fixed-width column as numpy; what stands at nulls is undefined."""
+    whole = array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
+    if pa.types.is_boolean(whole.type):
+        return numpy_of(whole.cast(pa.uint8())).astype(bool)
+    kind = np.dtype(whole.type.to_pandas_dtype())
+    if not len(whole):
+        return np.empty(0, kind)
+    return np.frombuffer(whole.buffers()[1], kind)[whole.offset : whole.offset + len(whole)]
+
+
+def arrow_of(values: np.ndarray) -> pa.Array:
+    """Whole or floating numbers as an Arrow array."""
+    values = np.ascontiguousarray(values)
+    return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [None, pa.py_buffer(values)])
+
+
+def texts_of(values: Iterable[str]) -> pa.Array:
+    """Texts as an Arrow array."""
+    encoded = [value.encode() for value in values]
+    ends = np.cumsum([0, *map(len, encoded)], dtype=np.int32)
+    return pa.Array.from_buffers(pa.string(), len(encoded), [None, pa.py_buffer(ends), pa.py_buffer(b"".join(encoded))])
+
+
+def _nullable(values: np.ndarray) -> pa.Array:
+    """Floating numbers as an Arrow array that is null where they are NaN."""
+    valid = np.packbits(~np.isnan(values), bitorder="little")
+    values = np.ascontiguousarray(values)
+    return pa.Array.from_buffers(pa.float64(), len(values), [pa.py_buffer(valid), pa.py_buffer(values)])
