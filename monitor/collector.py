@@ -99,9 +99,9 @@ class Collector:
         """Take a body of labels of any supported Content-Type."""
         return self._once(key, body, lambda: self._labels(body, media_type, model, bounds or self.bounds))
 
-    def refuse(self, kind: str, refusals: Sequence[Refusal]) -> Answer:
+    def refuse(self, kind: str, refusals: Sequence[Refusal], key: str | None = None) -> Answer:
         """Keep records that a source could not read: counted and in the quarantine, like those refused here."""
-        return self._once(None, b"", lambda: _Taken(kind, len(refusals), list(refusals)))
+        return self._once(key, b"", lambda: _Taken(kind, len(refusals), list(refusals)))
 
     # -- each body once -------------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from monitor.collector import Collector
 from monitor.config import Config, read_config, utc
 from monitor.errors import StorageError
 from monitor.event import TimeBounds
+from monitor.halves import Halves
 from monitor.loader import load, schemas_after
 from monitor.loop import Loop
 from monitor.plugins import load as plugins
@@ -43,6 +44,8 @@ class Deck:
                 known_key=self._known_key,
             )
             self.loop = Loop(self.config, self.spool, self.store)
+            wait = timedelta(minutes=limits.half_minutes)
+            self.halves = Halves(folder / "halves", self.collector, wait, limits.max_halves_mb << 20)
         except BaseException:
             self.store.close()
             raise
@@ -59,11 +62,13 @@ class Deck:
                 damage.offset,
             )
         self._apply_references()
+        self.halves.start(background)
         if background:
             self.loop.start()
 
     def close(self) -> None:
         """Load what was acknowledged and let go of the data directory."""
+        self.halves.close()
         self.loop.stop()
         self.spool.close()
         self.store.close()

@@ -10,7 +10,7 @@ NOUNS = {"errors", "event", "label", "layout", "profile", "finding", "alert", "c
 PURE = NOUNS | {"plugins", "protocols", "statistics", "channels", "config", "rules", "verdict", "detector"}
 STORAGE = PURE | {"engines", "sources", "rows", "spool", "store"}
 FLOW = STORAGE | {"collector", "loader", "notify"}
-LOOP = FLOW | {"loop", "views", "deck"}
+LOOP = FLOW | {"halves", "loop", "views", "deck"}
 TOP = LOOP | {"api", "session", "address", "ingest", "supervisor", "demo", "client", "proxy"}
 
 # a module may import what is in its row; a row's modules may import each other unless told otherwise below
@@ -32,6 +32,7 @@ ALLOWED = {
     "collector": STORAGE,
     "loader": STORAGE,
     "notify": STORAGE,
+    "halves": FLOW,
     "loop": FLOW,
     "views": LOOP,
     "deck": LOOP,

@@ -13,7 +13,7 @@ import typer.main
 from pydantic import BaseModel
 
 from monitor import config, errors
-from monitor.api import admin, ingest, read
+from monitor.api import admin, cloudevents, ingest, read
 from monitor.cli import app
 from monitor.plugins import load
 
@@ -68,7 +68,7 @@ def verbs(command: Any, path: str = "driftdeck") -> Iterator[tuple[str, Any]]:
 VERBS = dict(verbs(typer.main.get_command(app)))
 ROUTES = sorted(
     f"{method} {route.path.replace(':path', '')}"
-    for router in (ingest.router, read.router, admin.router)
+    for router in (ingest.router, cloudevents.router, read.router, admin.router)
     for route in router.routes
     for method in route.methods
 )

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from monitor import __version__
-from monitor.api import admin, ingest, read
+from monitor.api import admin, cloudevents, ingest, read
 from monitor.api.encoding import error, failure
 from monitor.deck import Deck
 from monitor.errors import DriftdeckError
@@ -53,6 +53,7 @@ def create_app(
     if key:
         app.add_middleware(RequireKey, key=key)
     app.include_router(ingest.router)
+    app.include_router(cloudevents.router)
     app.include_router(read.router)
     app.include_router(admin.router)
     app.add_exception_handler(DriftdeckError, _known)
