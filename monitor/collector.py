@@ -3,9 +3,9 @@
 import hashlib
 import json
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -84,9 +84,13 @@ class Collector:
         key: str | None = None,
         model: str | None = None,
         bounds: TimeBounds | None = None,
+        allowed: Collection[str] | None = None,
     ) -> Answer:
-        """Take a body of events of any supported Content-Type. `model` names that of a table without a model column."""
-        return self._once(key, body, lambda: self._events(body, media_type, model, bounds or self.bounds))
+        """Take a body of events of any supported Content-Type. `model` names that of a table without a model column.
+
+        Rows of a model that is not `allowed` (None: every model is) are refused.
+        """
+        return self._once(key, body, lambda: self._events(body, media_type, model, bounds or self.bounds, allowed))
 
     def labels(
         self,
@@ -95,9 +99,10 @@ class Collector:
         key: str | None = None,
         model: str | None = None,
         bounds: TimeBounds | None = None,
+        allowed: Collection[str] | None = None,
     ) -> Answer:
-        """Take a body of labels of any supported Content-Type."""
-        return self._once(key, body, lambda: self._labels(body, media_type, model, bounds or self.bounds))
+        """Take a body of labels of any supported Content-Type; those of a model that is not `allowed` are refused."""
+        return self._once(key, body, lambda: self._labels(body, media_type, model, bounds or self.bounds, allowed))
 
     def refuse(self, kind: str, refusals: Sequence[Refusal], key: str | None = None) -> Answer:
         """Keep records that a source could not read: counted and in the quarantine, like those refused here."""
@@ -144,7 +149,7 @@ class Collector:
         at = self.clock().isoformat()
         frames = list(taken.frames)
         if taken.refusals:
-            frames.append(_refused_frame(taken.kind, taken.refusals))
+            frames.append(_refused_frame(taken.kind, taken.noted))
         if key:
             frames.append(({"kind": "key", "key": key, "hash": digest, "answer": json.dumps(answer.body())}, b""))
         durable: Future[None] = Future()
@@ -158,33 +163,40 @@ class Collector:
 
     # -- events ---------------------------------------------------------------------------------------------------
 
-    def _events(self, body: bytes, media_type: str, model: str | None, bounds: TimeBounds) -> "_Taken":
+    def _events(
+        self, body: bytes, media_type: str, model: str | None, bounds: TimeBounds, allowed: Collection[str] | None
+    ) -> "_Taken":
         now = self.clock()
         if media_type in JSON_TYPES:
+            taken = _Taken("events", allowed=allowed)
             earliest, latest = bounds.around(now)
             schema = self._last
-            rows = 0 if schema is None else whole_body(schema, body, earliest, latest)
+            rows = 0 if schema is None or not taken.may(schema.model) else whole_body(schema, body, earliest, latest)
             if schema is not None and rows:
-                taken = _Taken("events", rows)
+                taken.rows = rows
                 taken.lines(schema.model, body if body.endswith(b"\n") else body + b"\n", rows)
                 return taken
-            return self._event_lines(split_lines(body, media_type), now, bounds, model)
+            return self._event_lines(split_lines(body, media_type), now, bounds, model, taken)
         chunk = source_for(media_type).read_bytes(body)
-        taken = _Taken("events", chunk.table.num_rows + len(chunk.refusals), list(chunk.refusals))
+        taken = _Taken("events", chunk.table.num_rows + len(chunk.refusals), list(chunk.refusals), allowed=allowed)
         for name, part, first in by_model(chunk.table, model, chunk.first_line):
             schema = self.schemas.get(name) or ModelSchema(name)
             try:
-                self._check_new_model(name, taken)
+                self._check_model(name, taken)
                 taken.shaped(schema, from_table(part, schema, now, bounds, first))
             except Refused as reason:
                 taken.refusals += [Refusal(first + i, None, str(reason), model=name) for i in range(part.num_rows)]
         return taken
 
     def _event_lines(
-        self, lines: Iterable[tuple[int, bytes]], now: datetime, bounds: TimeBounds, model: str | None
+        self,
+        lines: Iterable[tuple[int, bytes]],
+        now: datetime,
+        bounds: TimeBounds,
+        model: str | None,
+        taken: "_Taken",
     ) -> "_Taken":
         parts: dict[str, _Part] = {}
-        taken = _Taken("events")
         earliest, latest = bounds.around(now)
         schema = self._last
         for number, line in lines:
@@ -193,7 +205,13 @@ class Collector:
             if event is None:
                 schema = self._last = self._schema_of(line)
                 event = None if schema is None else _fast(schema, line)
-            if event is not None and schema is not None and earliest <= event.ts <= latest and event.event_id.isascii():
+            if (
+                event is not None
+                and schema is not None
+                and earliest <= event.ts <= latest
+                and event.event_id.isascii()
+                and taken.may(schema.model)
+            ):
                 parts.setdefault(schema.model, _Part()).raw.append(line)
                 continue
             # the thorough path finds out whether the line is good after all, and says what is wrong
@@ -220,7 +238,7 @@ class Collector:
             if model is not None and isinstance(raw, dict):
                 raw.setdefault("model", model)
             event = parse_event(raw, now, bounds)
-            self._check_new_model(event.model, taken)
+            self._check_model(event.model, taken)
             return event
         except Refused as reason:
             taken.refusals.append(refusal(number, raw, str(reason), line))
@@ -238,7 +256,9 @@ class Collector:
                 return
             taken.shaped(schema, from_events(part.parsed, grown))
 
-    def _check_new_model(self, name: str, taken: "_Taken") -> None:
+    def _check_model(self, name: str, taken: "_Taken") -> None:
+        if not taken.may(name):
+            raise Refused(f"this key may not write the model {name[:MAX_NAME]!r}; send it with a key that is for it")
         if name in self.schemas or name in taken.new_models:
             return
         if len(name) > MAX_NAME:
@@ -250,15 +270,18 @@ class Collector:
 
     # -- labels ---------------------------------------------------------------------------------------------------
 
-    def _labels(self, body: bytes, media_type: str, model: str | None, bounds: TimeBounds) -> "_Taken":
+    def _labels(
+        self, body: bytes, media_type: str, model: str | None, bounds: TimeBounds, allowed: Collection[str] | None
+    ) -> "_Taken":
         now = self.clock()
         if media_type in JSON_TYPES:
-            return self._label_lines(split_lines(body, media_type), now, bounds, model)
+            taken = _Taken("labels", allowed=allowed)
+            return self._label_lines(split_lines(body, media_type), now, bounds, model, taken)
         chunk = source_for(media_type).read_bytes(body)
-        taken = _Taken("labels", chunk.table.num_rows + len(chunk.refusals), list(chunk.refusals))
+        taken = _Taken("labels", chunk.table.num_rows + len(chunk.refusals), list(chunk.refusals), allowed=allowed)
         for name, part, first in by_model(chunk.table, model, chunk.first_line):
             try:
-                self._check_new_model(name, taken)
+                self._check_model(name, taken)
             except Refused as reason:
                 taken.refusals += [Refusal(first + i, None, str(reason), model=name) for i in range(part.num_rows)]
                 continue
@@ -273,9 +296,13 @@ class Collector:
             taken.schemas[name] = ModelSchema(name)
 
     def _label_lines(
-        self, lines: Iterable[tuple[int, bytes]], now: datetime, bounds: TimeBounds, model: str | None
+        self,
+        lines: Iterable[tuple[int, bytes]],
+        now: datetime,
+        bounds: TimeBounds,
+        model: str | None,
+        taken: "_Taken",
     ) -> "_Taken":
-        taken = _Taken("labels")
         found: dict[str, list[Label]] = {}
         for number, line in lines:
             taken.rows += 1
@@ -285,7 +312,7 @@ class Collector:
                 if model is not None and isinstance(raw, dict):
                     raw.setdefault("model", model)
                 label = parse_label(raw, now, bounds)
-                self._check_new_model(label.model, taken)
+                self._check_model(label.model, taken)
                 found.setdefault(label.model, []).append(label)
             except Refused as reason:
                 taken.refusals.append(refusal(number, raw, str(reason), line))
@@ -313,6 +340,16 @@ class _Taken:
     frames: list[tuple[dict[str, Any], bytes]] = field(default_factory=list)
     schemas: dict[str, ModelSchema] = field(default_factory=dict)
     new_models: set[str] = field(default_factory=set)
+    allowed: Collection[str] | None = None
+
+    def may(self, model: str) -> bool:
+        """True when the sender may write this model."""
+        return self.allowed is None or model in self.allowed
+
+    @property
+    def noted(self) -> list[Refusal]:
+        """What was refused; a row of a model that is not the sender's does not count as that model's."""
+        return [r if self.may(r.model) else replace(r, model="") for r in self.refusals]
 
     def lines(self, model: str, payload: bytes, rows: int) -> None:
         """Add lines that fit the model's schema as they are."""

@@ -2,43 +2,21 @@
 
 import base64
 import os
-import re
 import tomllib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
 from monitor.errors import ConfigError
+from monitor.limits import Limits, Retention
 from monitor.plugins import load
-
-_UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 604800}
-
-
-def duration(value: Any) -> timedelta:
-    """ "90s", "15m", "24h", "7d" or "2w" (or a timedelta) as a timedelta. Raises ValueError.
-
-    >>> duration("36h").total_seconds()
-    129600.0
-    """
-    if isinstance(value, timedelta):
-        return value
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|m|min|h|d|w)\s*", value) if isinstance(value, str) else None
-    if not found:
-        raise ValueError(f"{value!r} is not a duration; write it like 90s, 15m, 24h, 7d")
-    return timedelta(seconds=float(found[1]) * _UNITS[found[2]])
+from monitor.section import Duration, Section
 
 
-Duration = Annotated[timedelta, BeforeValidator(duration)]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ReferenceConfig(_Section):
+class ReferenceConfig(Section):
     """[models.NAME.reference]: a file (path from the configuration's folder) or a stored period."""
 
     file: Path | None = None
@@ -55,13 +33,13 @@ class ReferenceConfig(_Section):
         return self
 
 
-class ModelConfig(_Section):
+class ModelConfig(Section):
     """[models.NAME]: what cannot be seen from the events."""
 
     task: Literal["auto", "binary", "classification", "regression"] = "auto"
     reference: ReferenceConfig | None = None
     segments: tuple[str, ...] = ()
-    importance: dict[str, float] = {}
+    importance: dict[str, float] = Field(default_factory=dict)
 
     @field_validator("importance")
     @classmethod
@@ -72,7 +50,7 @@ class ModelConfig(_Section):
         return value
 
 
-class RuleConfig(_Section):
+class RuleConfig(Section):
     """[[rules]]: one statistic, over one window, against one limit."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
@@ -108,7 +86,7 @@ class RuleConfig(_Section):
         return value
 
 
-class ChannelConfig(_Section):
+class ChannelConfig(Section):
     """[[channels]]: where alerts are sent. The secret may be given by environment: secret_env."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
@@ -150,27 +128,6 @@ class ChannelConfig(_Section):
         return found
 
 
-class Limits(_Section):
-    """[limits]: what one request and one server may take."""
-
-    max_age_days: Annotated[float, Field(gt=0, le=36500)] = 400
-    max_ahead_minutes: Annotated[float, Field(ge=0, le=1440)] = 10
-    max_body_mb: Annotated[float, Field(gt=0, le=1024)] = 5
-    max_rows: Annotated[int, Field(gt=0, le=1_000_000)] = 10_000
-    max_models: Annotated[int, Field(gt=0)] = 1000
-    max_spool_mb: Annotated[int, Field(ge=64)] = 1024
-    half_minutes: Annotated[float, Field(gt=0, le=1440)] = 60
-    max_halves_mb: Annotated[int, Field(ge=1)] = 64
-    memory: Annotated[str, Field(pattern=r"^\d+(MB|GB)$")] = "1GB"
-
-
-class Retention(_Section):
-    """[retention]: how long rows and profiles are kept; none means for ever."""
-
-    raw_days: Annotated[int, Field(ge=1)] | None = None
-    profile_days: Annotated[int, Field(ge=1)] | None = None
-
-
 DEFAULT_RULES = (
     RuleConfig(name="drift", statistic="psi", limit=0.2, warn=0.1, hold=timedelta(0)),
     RuleConfig(name="missing-values", statistic="missing_rate", limit=0.05, warn=0.02),
@@ -189,10 +146,10 @@ DEFAULT_RULES = (
 )
 
 
-class Config(_Section):
+class Config(Section):
     """The whole of driftdeck.toml; everything has a default."""
 
-    models: dict[str, ModelConfig] = {}
+    models: dict[str, ModelConfig] = Field(default_factory=dict)
     rules: tuple[RuleConfig, ...] = ()
     default_rules: bool = True
     channels: tuple[ChannelConfig, ...] = ()

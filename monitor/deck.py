@@ -18,6 +18,7 @@ from monitor.rows import reference_from_table
 from monitor.schema import ModelSchema
 from monitor.spool import Spool
 from monitor.store import Store
+from monitor.store.keys import KeyBook
 from monitor.store.reference import Reference
 from monitor.store.store import ModelSettings
 
@@ -32,6 +33,7 @@ class Deck:
         prepare(folder)
         self.store = Store(folder, self._settings, self.config.limits.memory)
         try:
+            self.keys = KeyBook(self.store)
             limits = self.config.limits
             self.spool = Spool(folder / "spool", limits.max_spool_mb << 20)
             self.bounds = TimeBounds(timedelta(days=limits.max_age_days), timedelta(minutes=limits.max_ahead_minutes))
@@ -71,6 +73,7 @@ class Deck:
         self.halves.close()
         self.loop.stop()
         self.spool.close()
+        self.keys.save_uses()
         self.store.close()
 
     def set_reference_table(self, model: str, table: pa.Table, source: str, now: datetime) -> Reference:

@@ -4,6 +4,7 @@
     ├── ConfigError              driftdeck.toml is wrong; all mistakes at once
     ├── LayoutMismatch           two profiles whose bins mean different things
     ├── PayloadError      400    a body that cannot be read at all
+    ├── Forbidden         403    a key without the scope or the model
     ├── NotFound          404    no such model, column or alert
     ├── Conflict          409    same Idempotency-Key, other body
     ├── TooLarge          413    more bytes or rows than the limit
@@ -58,6 +59,12 @@ class Unauthorized(DriftdeckError):
     """The request has no key, or a wrong one."""
 
     status = 401
+
+
+class Forbidden(DriftdeckError):
+    """The key is good, but not for this."""
+
+    status = 403
 
 
 class NotFound(DriftdeckError):

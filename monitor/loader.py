@@ -21,6 +21,8 @@ from monitor.store.store import Batch, Loaded
 
 log = logging.getLogger("driftdeck.loader")
 
+LOAD_BYTES = 32 << 20
+HELD_BYTES = 4 << 20
 QUARANTINE = pa.schema(
     [("noted_at", pa.timestamp("us")), ("kind", pa.string()), ("model", pa.string()), ("line", pa.int64())]
     + [(name, pa.string()) for name in ("event_id", "reason", "raw")]
@@ -37,40 +39,67 @@ def schemas_after(store: Store, spool: Spool) -> dict[str, ModelSchema]:
     return schemas
 
 
-def load(spool: Spool, store: Store, now: datetime, limit_bytes: int = 64 << 20) -> Loaded | None:
+def load(spool: Spool, store: Store, now: datetime, limit_bytes: int = LOAD_BYTES) -> Loaded | None:
     """Move the next frames into the store, with their profiles, in one transaction; None when there are none."""
-    frames = list(spool.frames(store.position, limit_bytes))
-    if not frames:
-        return None
-    more = sum(len(frame.payload) for frame in frames) >= limit_bytes
+    start = store.position
     staging = store.path.parent / "staging"
     staging.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=staging) as folder:
-        batch = _batch(frames, store, Path(folder))
+        batch = _batch(spool.frames(start, limit_bytes), Path(folder))
+        if batch is None:
+            return None
         try:
             loaded = store.load(batch, now)
         except (duckdb.InvalidInputException, duckdb.ConversionException) as error:
             # the engine's JSON reader is stricter than the decoder in corners (a repeated key, a lower-case t):
             # the same lines one by one, so that only the odd ones leave the fast path
             log.warning("loading lines one by one: %s", str(error).splitlines()[0])
-            loaded = store.load(_thoroughly(frames, store, Path(folder), now), now)
-    return replace(loaded, more=more)
+            loaded = store.load(_thoroughly(batch, store, now), now)
+    return replace(loaded, more=batch.bytes >= limit_bytes)
 
 
-def _batch(frames: Sequence[Frame], store: Store, folder: Path) -> Batch:
-    batch = Batch(end=frames[-1].end)
+class _LineFiles:
+    """The raw lines of each model in a file of its own; a few at a time are held in memory."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.paths: dict[str, Path] = {}
+        self._held: dict[str, list[bytes]] = {}
+        self._bytes = 0
+
+    def add(self, model: str, payload: bytes) -> None:
+        """Add lines that end in a line break."""
+        self._held.setdefault(model, []).append(payload)
+        self._bytes += len(payload)
+        if self._bytes >= HELD_BYTES:
+            self.write()
+
+    def write(self) -> None:
+        """Write what is held."""
+        for model, parts in self._held.items():
+            path = self.paths.setdefault(model, self.folder / f"{len(self.paths)}.jsonl")
+            with path.open("ab") as file:
+                file.writelines(parts)
+        self._held, self._bytes = {}, 0
+
+
+def _batch(frames: Iterable[Frame], folder: Path) -> Batch | None:
+    """What some frames bring, their raw lines in files; None when there are none."""
+    batch: Batch | None = None
     refused: list[pa.Table] = []
     labels: dict[str, list[pa.Table]] = {}
-    lines: dict[str, list[bytes]] = {}
+    lines = _LineFiles(folder)
     for frame in frames:
         header = frame.header
         at = datetime.fromisoformat(header["at"])
+        batch = batch or Batch(frame.end)
+        batch.end, batch.bytes = frame.end, batch.bytes + len(frame.payload)
         match header["kind"]:
             case "schema":
                 schema = ModelSchema.from_dict(header["schema"])
                 batch.schemas[schema.model] = schema
             case "events" if header["format"] == "lines":
-                lines.setdefault(header["model"], []).append(frame.payload)
+                lines.add(header["model"], frame.payload)
                 _account(batch, header["model"], "events", at, header["rows"])
             case "events":
                 batch.tables.setdefault(header["model"], []).append(from_ipc(frame.payload))
@@ -84,22 +113,20 @@ def _batch(frames: Sequence[Frame], store: Store, folder: Path) -> Batch:
                     _account(batch, model, header["of"], at, rows, refused=rows)
             case "key":
                 batch.keys.append((header["key"], header["hash"], header["answer"], at))
-    for i, (model, parts) in enumerate(lines.items()):
-        batch.lines[model] = folder / f"{i}.jsonl"
-        with batch.lines[model].open("wb") as file:
-            file.writelines(parts)
+    if batch is None:
+        return None
+    lines.write()
+    batch.lines = lines.paths
     batch.labels = {model: pa.concat_tables(tables) for model, tables in labels.items()}
     batch.refused = pa.concat_tables(refused) if refused else None
     return batch
 
 
-def _thoroughly(frames: Sequence[Frame], store: Store, folder: Path, now: datetime) -> Batch:
-    again = folder / "again"
-    again.mkdir()
-    batch = _batch(frames, store, again)
+def _thoroughly(batch: Batch, store: Store, now: datetime) -> Batch:
+    """The same batch with its lines parsed one by one; what the store cannot take after all goes to the quarantine."""
     for model, path in batch.lines.items():
         schema = batch.schemas.get(model) or store.model(model).schema
-        events, refusals = _parse(path.read_bytes().splitlines())
+        events, refusals = _parse(path.read_bytes().split(b"\n")[:-1])
         shaped = from_events(events, schema)
         batch.tables.setdefault(model, []).append(shaped.table)
         for refusal in [*refusals, *shaped.refusals]:

@@ -1,6 +1,7 @@
 """How a verb reaches the data: a running server's address, or the data directory itself when no server holds it."""
 
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -64,9 +65,12 @@ def connect(url: str | None, data: Path, config: Path | None, existing: bool = F
 
     # the same routes, served to this process alone: no second way to read or write the data
     deck = open_deck(data, config)
+    secret = secrets.token_urlsafe(32)  # who may open the directory may do everything; others on this machine may not
     with (
-        serving(create_app(deck, background=False)) as address,
-        httpx.Client(base_url=address, timeout=TIMEOUT, trust_env=False) as local,
+        serving(create_app(deck, background=False, key=secret)) as address,
+        httpx.Client(
+            base_url=address, headers={"authorization": f"Bearer {secret}"}, timeout=TIMEOUT, trust_env=False
+        ) as local,
     ):
         yield Session(local, str(data))
         deck.loop.tick()

@@ -22,6 +22,7 @@ SEGMENT_BYTES = 32 << 20
 FREE_FLOOR = 64 << 20
 CHECK_FREE_EVERY = 16 << 20
 READ_AHEAD = 1 << 20
+MOST_PARTS = 1000  # of one writev; the system's limit is 1024
 
 
 class Position(NamedTuple):
@@ -219,9 +220,8 @@ class Spool:
             os.close(self._file)
             self._file, self.synced = following, Position(group.segment, 0)
         if group.parts:
-            data = memoryview(b"".join(group.parts))
-            while data:
-                data = data[os.write(self._file, data) :]
+            for i in range(0, len(group.parts), MOST_PARTS):
+                _write_all(self._file, group.parts[i : i + MOST_PARTS])
             os.fdatasync(self._file)
             self.synced = Position(group.segment, self.synced.offset + group.bytes)
 
@@ -266,3 +266,12 @@ def _header(line: bytes) -> dict[str, Any] | None:
         return None
     header: dict[str, Any] = msgspec.json.decode(about)
     return header
+
+
+def _write_all(fd: int, parts: list[bytes]) -> None:
+    """All the parts, one after the other; written in place, so that megabytes need not be joined first."""
+    written, total = os.writev(fd, parts), sum(map(len, parts))
+    if written < total:  # a signal or a full disk: the rest, or the error that says why
+        rest = memoryview(b"".join(parts))[written:]
+        while rest:
+            rest = rest[os.write(fd, rest) :]

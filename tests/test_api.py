@@ -1,7 +1,9 @@
 """The HTTP API: what is sent comes back as figures; every mistake is a status and one sentence."""
 
+import gzip
 import json
 import os
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Any
 import httpx
 import pyarrow as pa
 import pytest
+import zstandard
 from conftest import Served
 from events import NDJSON, NOW, event, lines
 from hypothesis import given, settings
@@ -274,8 +277,36 @@ def test_version_and_segment_narrow_the_figures(tmp_path: Path) -> None:
             "POST",
             "/v1/events",
             {"content": b"\x1f\x8b", "headers": {"content-type": NDJSON, "content-encoding": "gzip"}},
-            422,
-            "gzip",
+            400,
+            "does not match its Content-Encoding",
+        ),
+        (
+            "POST",
+            "/v1/events",
+            {"content": b"{}", "headers": {"content-type": NDJSON, "content-encoding": "br"}},
+            415,
+            "use gzip, zstd, or none",
+        ),
+        *(
+            (
+                "POST",
+                "/v1/events",
+                {"content": body, "headers": {"content-type": NDJSON, "content-encoding": kind}},
+                status,
+                text,
+            )
+            for kind, body, status, text in (
+                ("gzip", gzip.compress(b" " * 50_000_000), 413, "more than 5 MB"),
+                ("zstd", zstandard.compress(b" " * 50_000_000), 413, "more than 5 MB"),
+                (
+                    "zstd",
+                    zstandard.ZstdCompressor(write_content_size=False).compress(b" " * 50_000_000),
+                    413,
+                    "more than 5 MB",
+                ),
+                ("zstd", zstandard.compress(b"{}" * 1000)[:-3], 400, "does not match its Content-Encoding"),
+                ("zstd", b"not zstd at all", 400, "does not match its Content-Encoding"),
+            )
         ),
         ("POST", "/v1/events?max_age=-1", {"content": b"", "headers": {"content-type": NDJSON}}, 422, "max_age"),
         ("GET", "/v1/models/nope/service", {}, 404, "there is no model 'nope'; known: m"),
@@ -304,6 +335,17 @@ def test_a_mistake_is_a_status_and_one_sentence(
     assert answer.status_code == status, answer.text
     assert words in answer.json()["error"]
     assert "Traceback" not in answer.text
+
+
+@pytest.mark.parametrize(("kind", "pack"), [("gzip", gzip.compress), ("zstd", zstandard.compress)])
+def test_a_compressed_body_is_the_same_body(served: Served, kind: str, pack: Callable[[bytes], bytes]) -> None:
+    body = lines(*(event(i) for i in range(100)))
+    headers = {"content-type": NDJSON, "idempotency-key": "k1"}
+    first = served.client.post("/v1/events", content=pack(body), headers={**headers, "content-encoding": kind})
+    again = served.client.post("/v1/events", content=body, headers=headers)
+    assert first.json() == again.json() == {"accepted": 100, "refused": 0, "refusals": []}
+    served.client.post("/v1/flush")
+    assert served.client.get("/v1/status").json()["accounting"]["stored"] == 100
 
 
 def test_another_body_under_the_same_key_is_409(served: Served) -> None:

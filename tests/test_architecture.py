@@ -6,7 +6,22 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-NOUNS = {"errors", "event", "label", "layout", "profile", "finding", "alert", "contracts", "schema", "sql", "ipc"}
+NOUNS = {
+    "errors",
+    "event",
+    "label",
+    "layout",
+    "profile",
+    "finding",
+    "alert",
+    "contracts",
+    "schema",
+    "sql",
+    "ipc",
+    "access",
+    "section",
+    "limits",
+}
 PURE = NOUNS | {"plugins", "protocols", "statistics", "channels", "config", "rules", "verdict", "detector"}
 STORAGE = PURE | {"engines", "sources", "rows", "spool", "store"}
 FLOW = STORAGE | {"collector", "loader", "notify"}

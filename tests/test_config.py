@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from monitor.config import DEFAULT_RULES, Config, duration, read_config
+from monitor.config import DEFAULT_RULES, Config, read_config
 from monitor.errors import ConfigError
+from monitor.section import duration
 
 
 def mistakes(tmp_path: Path, text: str) -> list[str]:

@@ -13,9 +13,10 @@ import typer.main
 from pydantic import BaseModel
 
 from monitor import config, errors
-from monitor.api import admin, cloudevents, ingest, read
+from monitor.api import admin, cloudevents, ingest, keys, read
 from monitor.cli import app
 from monitor.plugins import load
+from monitor.section import duration
 
 ROOT = Path(__file__).parent.parent
 README, TWIN = "README.md", "README.zh-Hant.md"
@@ -31,7 +32,18 @@ SECTIONS = (
     config.Retention,
 )
 # example values in the README's configuration, where the default is "none" or is chosen by the statistic
-EXAMPLES = {"segments", "importance", "warn", "minimum", "compare", "version", "raw_days", "profile_days", "label"}
+EXAMPLES = {
+    "rows_per_second",
+    "segments",
+    "importance",
+    "warn",
+    "minimum",
+    "compare",
+    "version",
+    "raw_days",
+    "profile_days",
+    "label",
+}
 MOST_BYTES = 2_000_000
 # in parts, so that this file does not name such a path itself
 MACHINE_PATHS = re.compile(
@@ -69,7 +81,7 @@ def verbs(command: Any, path: str = "driftdeck") -> Iterator[tuple[str, Any]]:
 VERBS = dict(verbs(typer.main.get_command(app)))
 ROUTES = sorted(
     f"{method} {route.path.replace(':path', '')}"
-    for router in (ingest.router, cloudevents.router, read.router, admin.router)
+    for router in (ingest.router, cloudevents.router, read.router, admin.router, keys.router)
     for route in router.routes
     for method in route.methods
 )
@@ -239,7 +251,7 @@ def test_tracked_files_are_small_and_name_no_machine() -> None:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, str) and re.fullmatch(r"\d+[smhdw]", value):
-        return config.duration(value)
+        return duration(value)
     return tuple(value) if isinstance(value, list) else value
 
 

@@ -353,14 +353,22 @@ def test_killed_servers_lose_and_double_nothing(tmp_path: Path) -> None:
     deck.close()
 
 
-def start_server(folder: Path) -> tuple["subprocess.Popen[bytes]", str]:
+def start_server(
+    folder: Path, *options: str, host: str = "127.0.0.1", log: Any = subprocess.DEVNULL, **environment: str
+) -> tuple["subprocess.Popen[bytes]", str]:
+    """A server as a process of its own, and its address, once it is ready."""
     import socket
 
-    with socket.create_server(("127.0.0.1", 0)) as probe:
+    with socket.create_server((host, 0)) as probe:
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "monitor.cli", "server", "--data", str(folder), "--port", str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    url = f"http://127.0.0.1:{port}"
+    process = subprocess.Popen(
+        [*command, "--host", host, *options],
+        stdout=subprocess.DEVNULL,
+        stderr=log,
+        env={**os.environ, **environment},
+    )
+    url = f"http://{host}:{port}"
     for _ in range(600):
         try:
             if httpx.get(f"{url}/readyz", trust_env=False).status_code == 200:

@@ -1,6 +1,7 @@
 """Health, metrics, status, references, evaluation, and what people do to alerts."""
 
 import asyncio
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
@@ -9,11 +10,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import PlainTextResponse, Response
 
 from monitor import __version__
+from monitor.api.access import caller_of
 from monitor.api.encoding import answer, error, read_body
 from monitor.api.metrics import CONTENT_TYPE, render
 from monitor.collector import source_for
 from monitor.deck import Deck
-from monitor.errors import InvalidRequest
+from monitor.errors import InvalidRequest, NotFound
 from monitor.views.alerts import alert_rows
 from monitor.views.span import parse_time
 
@@ -51,13 +53,15 @@ def readyz(request: Request) -> Response:
 @router.get("/metrics", tags=["health"], summary="Prometheus metrics", response_class=PlainTextResponse)
 def metrics(request: Request) -> Response:
     """The server's own state and the newest findings, for Prometheus."""
-    return Response(render(request.app.state.deck), media_type=CONTENT_TYPE)
+    return Response(render(request.app.state.deck, caller_of(request)), media_type=CONTENT_TYPE)
 
 
 @router.get("/v1/status", tags=["health"], summary="What the server is doing")
 def status(request: Request) -> Response:
     """Version, accounting, loading and evaluation; damage found in the spool."""
-    return answer(request, status_of(request.app.state.deck), "models")
+    deck: Deck = request.app.state.deck
+    own = caller_of(request).models
+    return answer(request, status_of(deck) if own is None else status_for(deck, own), "models")
 
 
 @router.put("/v1/models/{model:path}/reference", tags=["admin"], summary="Set the reference")
@@ -92,7 +96,8 @@ async def post_evaluate(
 ) -> Response:
     """Apply the rules to every closed window not evaluated yet, or again to all since `from`; moments by model."""
     deck: Deck = request.app.state.deck
-    names = [deck.store.model(model).name] if model else sorted(deck.store.models())
+    caller = caller_of(request)
+    names = [deck.store.model(model).name] if model else [m for m in sorted(deck.store.models()) if caller.sees(m)]
     start = parse_time(from_, "from") if from_ else None
     moments = {name: await asyncio.to_thread(deck.loop.evaluate, name, start) for name in names}
     return answer(request, {"moments": moments}, "moments")
@@ -102,7 +107,9 @@ async def post_evaluate(
 async def post_rebuild(request: Request, model: Annotated[str | None, Query(max_length=200)] = None) -> Response:
     """The number of raw rows read, by model."""
     deck: Deck = request.app.state.deck
-    rows = await asyncio.to_thread(deck.store.rebuild, [model] if model else None)
+    caller = caller_of(request)
+    names = [model] if model else [m for m in sorted(deck.store.models()) if caller.sees(m)]
+    rows = await asyncio.to_thread(deck.store.rebuild, names) if names else {}
     return answer(request, {"rows": rows}, "rows")
 
 
@@ -141,10 +148,7 @@ def not_ready(deck: Deck) -> str | None:
 
 def status_of(deck: Deck) -> dict[str, Any]:
     """The server's state as plain data."""
-    ((received, stored, duplicate, refused),) = deck.store.query(
-        "SELECT coalesce(sum(received), 0)::BIGINT, coalesce(sum(stored), 0)::BIGINT, coalesce(sum(duplicate), 0)::BIGINT, "
-        "coalesce(sum(refused), 0)::BIGINT FROM accounting"
-    )
+    received, stored, duplicate, refused = _accounting(deck, None)
     pending = max(0, deck.collector.received - deck.loop.loaded_rows)
     return {
         "version": __version__,
@@ -168,8 +172,34 @@ def status_of(deck: Deck) -> dict[str, Any]:
     }
 
 
+def status_for(deck: Deck, models: Collection[str]) -> dict[str, Any]:
+    """The server's state for a caller of some models: theirs in the ledger, nothing that tells of others."""
+    counts = zip(("received", "stored", "duplicate", "refused"), _accounting(deck, models), strict=True)
+    return {
+        "version": __version__,
+        "now": datetime.now(UTC),
+        "ready": not_ready(deck) or "yes",
+        "accounting": dict(counts),  # of what is loaded
+        "models": sorted(m for m in deck.store.models() if m in models),
+        "last_load": deck.loop.last_load,
+        "last_tick": deck.loop.last_tick,
+    }
+
+
+def _accounting(deck: Deck, models: Collection[str] | None) -> tuple[int, ...]:
+    (counts,) = deck.store.query(
+        "SELECT coalesce(sum(received), 0)::BIGINT, coalesce(sum(stored), 0)::BIGINT, coalesce(sum(duplicate), 0)::BIGINT, "
+        "coalesce(sum(refused), 0)::BIGINT FROM accounting "
+        "WHERE $models IS NULL OR model IN (SELECT unnest($models::VARCHAR[]))",
+        {"models": None if models is None else list(models)},
+    )
+    return counts
+
+
 def _changed(request: Request, alert: str, by: str, now: datetime, **changes: Any) -> Response:
     book = request.app.state.deck.store.alerts
+    if not caller_of(request).sees(book.get(alert).finding.model):
+        raise NotFound(f"there is no alert {alert!r}; GET /v1/alerts lists them")  # as if it did not exist
     changed = book.change(alert, by, now, **changes)
     return answer(request, alert_rows(book, [changed])[0], "transitions")
 

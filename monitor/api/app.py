@@ -1,6 +1,6 @@
 """The server's HTTP application."""
 
-import hmac
+import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator, Callable
@@ -8,17 +8,19 @@ from contextlib import asynccontextmanager
 from typing import Any, cast
 
 import duckdb
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from monitor import __version__
-from monitor.api import admin, cloudevents, ingest, read
+from monitor.api import admin, cloudevents, ingest, keys, read
+from monitor.api.access import Authenticate, authorize
+from monitor.api.allowance import Allowance
 from monitor.api.encoding import error, failure
 from monitor.deck import Deck
 from monitor.errors import DriftdeckError
+from monitor.store.keys import KeyBook
 
 log = logging.getLogger("driftdeck.api")
 
@@ -35,27 +37,38 @@ def create_app(
     background: bool = True,
     key: str | None = None,
 ) -> FastAPI:
-    """The application over one deck; the deck starts and stops with it. With a `key`, every request must bear it."""
+    """The application over one deck; the deck starts and stops with it. `key` is the bootstrap key,
+    which may do everything; with it, or with a stored key, every request must bear one."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         deck.start(background)
         on_start()
+        uses = asyncio.create_task(_keep_uses(deck.keys))
         try:
             yield
         finally:
+            uses.cancel()
             on_stop()
             deck.close()
 
-    app = FastAPI(title="driftdeck", version=__version__, description=ABOUT, lifespan=lifespan, redoc_url=None)
+    app = FastAPI(
+        title="driftdeck",
+        version=__version__,
+        description=ABOUT,
+        lifespan=lifespan,
+        redoc_url=None,
+        dependencies=[Depends(authorize)],
+    )
     app.state.deck = deck
+    app.state.allowance = Allowance(deck.config.limits)
     app.add_middleware(ingest.FastLane, deck=deck)
-    if key:
-        app.add_middleware(RequireKey, key=key)
+    app.add_middleware(Authenticate, keys=lambda: deck.keys, bootstrap=key)  # the outermost: it runs first
     app.include_router(ingest.router)
     app.include_router(cloudevents.router)
     app.include_router(read.router)
     app.include_router(admin.router)
+    app.include_router(keys.router)
     app.add_exception_handler(DriftdeckError, _known)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
@@ -64,25 +77,14 @@ def create_app(
     return app
 
 
-class RequireKey:
-    """Lets requests pass that bear the key (Authorization: Bearer KEY); health and the description are open to all."""
-
-    OPEN = ("/healthz", "/readyz", "/docs", "/openapi.json")
-
-    def __init__(self, app: ASGIApp, key: str) -> None:
-        self.app, self.expected = app, f"Bearer {key}".encode()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer 401 in place of the application when the key is missing or wrong."""
-        if scope["type"] == "http" and scope["path"] not in self.OPEN:
-            given = next((v for k, v in scope["headers"] if k == b"authorization"), b"")
-            if not hmac.compare_digest(given, self.expected):
-                refused = error(
-                    "send the key as `Authorization: Bearer KEY` (DRIFTDECK_KEY)", 401, {"www-authenticate": "Bearer"}
-                )
-                await refused(scope, receive, send)
-                return
-        await self.app(scope, receive, send)
+async def _keep_uses(keys: KeyBook) -> None:
+    """Once a minute write down when keys were last used: never while a request waits for it."""
+    while True:
+        await asyncio.sleep(60)
+        try:
+            await asyncio.to_thread(keys.save_uses)
+        except duckdb.Error as problem:
+            log.warning("the last use of keys was not saved: %s", (str(problem).splitlines() or [""])[0])
 
 
 async def _known(request: Request, problem: Exception) -> Response:

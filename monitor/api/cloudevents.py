@@ -13,6 +13,7 @@ from cloudevents.core.formats.json import JSONFormat
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
+from monitor.api.access import caller_of
 from monitor.api.encoding import answer as respond
 from monitor.api.encoding import read_body
 from monitor.api.ingest import RESPONSES, durable
@@ -49,13 +50,17 @@ DOCS = {
 @router.post("/cloudevents", openapi_extra=DOCS, responses=RESPONSES, summary="Log requests and answers apart")
 async def post_cloudevents(
     request: Request,
-    model: Annotated[str | None, Query(max_length=MAX_NAME, description="model of CloudEvents that name none")] = None,
+    model: Annotated[
+        str | None, Query(max_length=MAX_NAME, description="model of all CloudEvents, whatever they name")
+    ] = None,
 ) -> Response:
     """Take CloudEvents of inference requests and responses (binary, structured or batched), in any order.
 
     A pair with one id becomes one event for each of its rows. The half of a pair waits on disk for the other.
     """
     deck: Deck = request.app.state.deck
+    caller = caller_of(request)
+    request.app.state.allowance.check(caller)
     body = await read_body(request, int(deck.config.limits.max_body_mb * (1 << 20)))
     given = await asyncio.to_thread(_split, request.headers, body)
     accepted, refusals = 0, []
@@ -63,12 +68,15 @@ async def post_cloudevents(
     for line, item in enumerate(given, 1):
         try:
             half = _half(_parsed(item), model, now)
+            if not caller.sees(half.model):
+                raise Refused(f"this key is not for the model {half.model!r}; it is for: {caller.named_models}")
             for written in await asyncio.to_thread(deck.halves.take, half):
                 await durable(written)
             accepted += 1
         except Refused as reason:
             raw = item.body if isinstance(item, HTTPMessage) else json.dumps(item).encode()
             refusals.append(refusal(line, None, str(reason), raw))
+    request.app.state.allowance.charge(caller, len(given))
     if refusals:
         await durable(deck.collector.refuse("events", refusals).durable)
     return respond(request, {"accepted": accepted, "refused": len(refusals), "refusals": _shown(refusals)}, "refusals")
@@ -118,18 +126,18 @@ def _half(event: BaseCloudEvent, model: str | None, now: datetime) -> Half:
     if part is None:
         raise Refused(f"type {kind[:80]!r} is neither an inference request nor a response")
     attributes = {name: str(value) for name, value in event.get_attributes().items()}
-    service = attributes.get("inferenceservicename") or attributes.get("modelid") or model
-    if not service:
+    name = model or attributes.get("inferenceservicename") or attributes.get("modelid")
+    if not name:
         raise Refused("the CloudEvent names no model: set inferenceservicename, or add ?model=NAME to the address")
     id_ = attributes.get("requestid") or event.get_id()
     names = [attributes.get(name, "") for name in ("namespace", "component", "endpoint")]
     data = event.get_data()
     at = event.get_time() or now
     return Half(
-        "\n".join((service, *names, id_)),
+        "\n".join((name, *names, id_)),
         part,
         id_,
-        (model or service)[:MAX_NAME],
+        name[:MAX_NAME],
         attributes.get("endpoint", "")[:MAX_NAME],
         at.replace(tzinfo=UTC) if at.tzinfo is None else at,
         data if isinstance(data, bytes) else data.encode() if isinstance(data, str) else json.dumps(data).encode(),

@@ -12,11 +12,12 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from monitor.api.access import caller_of, own_key
 from monitor.api.encoding import answer as respond
 from monitor.api.encoding import failure, read_body
 from monitor.collector import JSON_TYPES, Answer
 from monitor.deck import Deck
-from monitor.errors import DriftdeckError, InvalidRequest
+from monitor.errors import DriftdeckError
 from monitor.event import MAX_NAME, RAW_SAMPLE, Refusal, TimeBounds
 
 router = APIRouter(prefix="/v1", tags=["ingest"])
@@ -107,6 +108,7 @@ async def post_refused(
 ) -> Response:
     """Count records that a file's reader could not make sense of, and keep them in the quarantine with the reason."""
     deck: Deck = request.app.state.deck
+    request.app.state.allowance.check(caller_of(request))
     refusals = [Refusal(r.line, None, r.reason, r.raw, model) for r in rows]
     return await _acknowledge(request, deck.collector.refuse(kind, refusals))
 
@@ -133,6 +135,7 @@ class FastLane:
             await self.app(scope, receive, send)  # which says what is wrong with it
             return
         try:
+            caller_of(request).require("ingest")  # what `authorize` asks on the way round
             response = await _take(request, take, key, None, None)
         except DriftdeckError as problem:
             response = failure(problem)
@@ -144,15 +147,19 @@ async def _take(
 ) -> Response:
     """Hand a request's body to the collector; the answer once all of it is on disk."""
     deck: Deck = request.app.state.deck
+    caller = caller_of(request)
+    key = own_key(caller, key)
+    request.app.state.allowance.check(caller)
     body = await read_body(request, int(deck.config.limits.max_body_mb * (1 << 20)))
     kind = _media_type(request)
     if kind in JSON_TYPES and (take == deck.collector.events or len(body) < SMALL):
-        return await _acknowledge(request, take(body, kind, key, model, bounds))
+        return await _acknowledge(request, take(body, kind, key, model, bounds, caller.models))
     # columns are checked at C speed, but by the ten thousand: not on the event loop
-    return await _acknowledge(request, await asyncio.to_thread(take, body, kind, key, model, bounds))
+    return await _acknowledge(request, await asyncio.to_thread(take, body, kind, key, model, bounds, caller.models))
 
 
 async def _acknowledge(request: Request, answer: Answer) -> Response:
+    request.app.state.allowance.charge(caller_of(request), answer.accepted + answer.refused)
     await durable(answer.durable)
     return respond(request, answer.body(), "refusals")
 
@@ -177,7 +184,4 @@ def _bounds(deck: Deck, max_age: float | None) -> TimeBounds | None:
 
 
 def _media_type(request: Request) -> str:
-    encoding = request.headers.get("content-encoding", "identity")
-    if encoding != "identity":
-        raise InvalidRequest(f"Content-Encoding {encoding[:40]!r} is not supported; send the body as it is")
     return request.headers.get("content-type", "").split(";")[0].strip().lower()

@@ -6,25 +6,30 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST as CONTENT_TYPE
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from monitor.access import Caller
 from monitor.deck import Deck
 
 __all__ = ["CONTENT_TYPE", "render"]
 
 
-def render(deck: Deck) -> bytes:
-    """All metrics as text."""
+def render(deck: Deck, caller: Caller) -> bytes:
+    """All metrics as text; a caller of some models gets theirs and nothing of the server as a whole."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Deck(deck))
+    registry.register(_Deck(deck, caller))
     return generate_latest(registry)
 
 
 class _Deck:
-    def __init__(self, deck: Deck) -> None:
-        self.deck = deck
+    def __init__(self, deck: Deck, caller: Caller) -> None:
+        self.deck, self.caller = deck, caller
 
     def collect(self) -> Iterator[Metric]:
         yield from self._rows()
         yield from self._findings()
+        if self.caller.models is None:
+            yield from self._server()
+
+    def _server(self) -> Iterator[Metric]:
         waiting = GaugeMetricFamily("driftdeck_notifications_waiting", "Notifications not delivered yet")
         waiting.add_metric([], self.deck.store.alerts.waiting())
         yield waiting
@@ -40,6 +45,8 @@ class _Deck:
             "SELECT model, kind, sum(received), sum(stored), sum(duplicate), sum(refused) FROM accounting GROUP BY ALL ORDER BY ALL"
         )
         for model, kind, *counts in found:
+            if not self.caller.sees(model):
+                continue
             for outcome, count in zip(("received", "stored", "duplicate", "refused"), counts, strict=True):
                 rows.add_metric([model, kind, outcome], float(count))
         yield rows
@@ -51,7 +58,7 @@ class _Deck:
         )
         breach = GaugeMetricFamily("driftdeck_finding_breach", "1 when the newest finding is a breach", labels=labels)
         firing = GaugeMetricFamily("driftdeck_alerts_firing", "Firing alerts", labels=["model"])
-        for name in sorted(self.deck.store.models()):
+        for name in filter(self.caller.sees, sorted(self.deck.store.models())):
             for f in self.deck.store.alerts.latest_findings(name):
                 key = [name, f.rule, f.column or "", f.statistic, f.segment]
                 if f.value is not None:

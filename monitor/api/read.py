@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
+from monitor.api.access import caller_of
 from monitor.api.encoding import answer
 from monitor.deck import Deck
 from monitor.store.store import MINUTES_KEPT
@@ -67,7 +68,9 @@ def get_models(request: Request) -> Response:
     """Name, versions, counts, reference, open alerts and verdict of every model."""
     deck: Deck = request.app.state.deck
     now = datetime.now(UTC)
-    return answer(request, {"now": now, "models": overview_views.models(deck.store, now)}, "models")
+    caller = caller_of(request)
+    rows = [row for row in overview_views.models(deck.store, now) if caller.sees(row["model"])]
+    return answer(request, {"now": now, "models": rows}, "models")
 
 
 @router.get("/models/{model:path}/overview", summary="Is the model OK")
@@ -135,5 +138,6 @@ def get_alerts(
     deck: Deck = request.app.state.deck
     if model is not None:
         deck.store.model(model)
-    alerts = alert_rows(deck.store.alerts, deck.store.alerts.listing(model, state, limit))
+    own = caller_of(request).models if model is None else frozenset({model})
+    alerts = alert_rows(deck.store.alerts, deck.store.alerts.listing(own, state, limit))
     return answer(request, {"now": datetime.now(UTC), "alerts": alerts}, "alerts")

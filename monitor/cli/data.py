@@ -151,9 +151,7 @@ def _print_status(answer: dict[str, Any]) -> None:
     counts = answer["accounting"]
     console = Console()
     console.print(f"driftdeck {answer['version']}, ready: {answer['ready']}")
-    console.print(
-        "rows: " + ", ".join(f"{counts[k]:,} {k}" for k in ("received", "stored", "duplicate", "refused", "pending"))
-    )
+    console.print("rows: " + ", ".join(f"{counts[k]:,} {k}" for k in counts))
     table = Table("model", "status", "alerts", "events", "labels", "last event", "reference", box=None)
     for m in answer["models"]:
         table.add_row(

@@ -64,22 +64,26 @@ def server(
 
     from monitor.address import announce, withdraw
     from monitor.api import create_app
+    from monitor.api.connection import server_options
     from monitor.deck import open_deck
     from monitor.supervisor import check_port
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     key = os.environ.get("DRIFTDECK_KEY")
-    if host not in LOOPBACK and not key:
-        raise InvalidRequest(
-            f"{host} can be reached by others: set DRIFTDECK_KEY to a secret that requests must bear, or use --host 127.0.0.1"
-        )
     check_port(host, port)
     deck = open_deck(data, config_file(config))
+    if host not in LOOPBACK and not key and not deck.keys.required:
+        deck.close()
+        raise InvalidRequest(
+            f"{host} can be reached by others: set DRIFTDECK_KEY to a secret that requests must bear, make a key with "
+            "`driftdeck keys create`, or use --host 127.0.0.1"
+        )
     app_ = create_app(
         deck, on_start=lambda: announce(data, f"http://{_reach(host)}:{port}"), on_stop=lambda: withdraw(data), key=key
     )
-    uvicorn.run(app_, host=host, port=port, log_level="warning", access_log=False, timeout_graceful_shutdown=10)
+    options = server_options(deck.config.limits)
+    uvicorn.run(app_, host=host, port=port, timeout_graceful_shutdown=10, **options)
 
 
 @app.command()

@@ -1,7 +1,7 @@
 """Findings, alerts, their transitions and the outbox, as stored."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -50,13 +50,17 @@ class AlertBook:
             raise NotFound(f"there is no alert {alert_id!r}; GET /v1/alerts lists them")
         return alert_from(json.loads(rows[0][0]))
 
-    def listing(self, model: str | None, state: str, limit: int) -> list[Alert]:
-        """Alerts, the firing first, then the newest; `state` is open, pending, firing, resolved or all."""
+    def listing(self, models: Collection[str] | None, state: str, limit: int) -> list[Alert]:
+        """Alerts of these models, None for all, the firing first, then the newest.
+
+        `state` is open, pending, firing, resolved or all.
+        """
         wanted = {"open": ["pending", "firing"], "all": ["pending", "firing", "resolved"]}.get(state, [state])
         rows = self.store.query(
-            "SELECT body FROM alerts WHERE state IN (SELECT unnest($states)) AND ($model IS NULL OR model = $model) "
+            "SELECT body FROM alerts WHERE state IN (SELECT unnest($states)) "
+            "AND ($models IS NULL OR model IN (SELECT unnest($models::VARCHAR[]))) "
             "ORDER BY state = 'firing' DESC, last_seen DESC, id LIMIT $limit",
-            {"states": wanted, "model": model, "limit": limit},
+            {"states": wanted, "models": None if models is None else list(models), "limit": limit},
         )
         return [alert_from(json.loads(body)) for (body,) in rows]
 

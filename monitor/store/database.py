@@ -55,10 +55,14 @@ CREATE TABLE outbox(
     id VARCHAR, alert VARCHAR, channel VARCHAR, body VARCHAR, status VARCHAR, tries INTEGER, created TIMESTAMP,
     next_try TIMESTAMP, done TIMESTAMP, detail VARCHAR
 );
+CREATE TABLE api_keys(
+    id VARCHAR, name VARCHAR, digest VARCHAR, scopes VARCHAR[], models VARCHAR[], created TIMESTAMP,
+    expires TIMESTAMP, revoked TIMESTAMP, last_used TIMESTAMP
+);
 """
 
 
-def open_database(path: Path, memory_limit: str = "1GB", threads: int = 2) -> duckdb.DuckDBPyConnection:
+def open_database(path: Path, memory_limit: str = "256MB", threads: int = 2) -> duckdb.DuckDBPyConnection:
     """The database at `path`, created or checked, with the engine closed to files and network outside its folder.
 
     Raises StorageError, in one sentence, when it is held by another process, damaged, or of another schema version.

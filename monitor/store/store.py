@@ -43,6 +43,7 @@ class Batch:
     """Everything one load brings, by model; `end` is the spool position after it."""
 
     end: Position
+    bytes: int = 0
     schemas: dict[str, ModelSchema] = field(default_factory=dict)
     lines: dict[str, Path] = field(default_factory=dict)
     tables: dict[str, list[pa.Table]] = field(default_factory=dict)
@@ -78,7 +79,7 @@ class Store:
         self,
         folder: Path,
         settings: Callable[[str], ModelSettings] = lambda _: ModelSettings(),
-        memory_limit: str = "1GB",
+        memory_limit: str = "256MB",
     ) -> None:
         self.path = folder / "driftdeck.duckdb"
         self.settings = settings

@@ -151,7 +151,7 @@ def _drifted(
     bad = [f for f in found if f.verdict == "breach"]
     shares = [importance(config, name, f.column or "") for f in bad]
     rule = rule_for(config, name, "psi")
-    alerts = [a for a in store.alerts.listing(name, "all", 10_000) if a.finding.statistic == "psi" and a.fired_at]
+    alerts = [a for a in store.alerts.listing([name], "all", 10_000) if a.finding.statistic == "psi" and a.fired_at]
     episodes = [(a.since, a.resolved_at or span.end) for a in alerts]
     return {
         "n": len(bad),

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from monitor.config import duration
 from monitor.errors import InvalidRequest
+from monitor.section import duration
 
 STEPS = [timedelta(minutes=m) for m in (1, 5, 15, 30, 60, 120, 360, 720, 1440, 10080)]
 MAX_STEPS = 2000
