@@ -91,7 +91,7 @@ class Halves:
                         self._forget(pair)
         for damage in self._spool.damage:
             log.error("halves that wait are damaged: segment %d, %d bytes cannot be read", damage.segment, damage.bytes)
-        self.look(now)
+        self._look_calmly(now)
         if background:
             self._thread.start()
 
@@ -148,10 +148,13 @@ class Halves:
 
     def _look(self) -> None:
         while not self._stop.wait(min(LOOK_EVERY_S, self.wait.total_seconds() / 4)):
-            try:
-                self.look(self.clock())
-            except DriftdeckError as problem:  # spool or disk full: they wait a little longer
-                log.warning("halves that waited too long could not be settled: %s", problem)
+            self._look_calmly(self.clock())
+
+    def _look_calmly(self, now: datetime) -> None:
+        try:
+            self.look(now)
+        except DriftdeckError as problem:  # spool or disk full: they wait a little longer
+            log.warning("halves that waited too long could not be settled: %s", problem)
 
     def _keep(self, half: Half, came: datetime) -> None:
         self.waiting.setdefault(half.pair, {})[half.part] = half
@@ -201,14 +204,20 @@ class Halves:
 
     def _events(self, request: Half, response: Half, key: str) -> Answer:
         try:
-            rows = read(request.body, response.body)
-        except NotUnderstood as reason:
+            return self._logged(request, response, key)
+        except Overloaded:
+            raise  # later it will do
+        except (NotUnderstood, DriftdeckError) as reason:
             return self._refuse(request, str(reason), key)
+
+    def _logged(self, request: Half, response: Half, key: str) -> Answer:
+        rows = read(request.body, response.body)
         latency = (response.at - request.at).total_seconds() * 1e3
         lines = [_line(request, i, row, latency if 0 <= latency < 1e12 else None) for i, row in enumerate(rows)]
         answer = None
-        for start in range(0, len(lines), MOST_ROWS):
-            body = b"".join(lines[start : start + MOST_ROWS])
+        most = min(MOST_ROWS, self.collector.max_rows)
+        for start in range(0, len(lines), most):
+            body = b"".join(lines[start : start + most])
             answer = self.collector.events(body, "application/x-ndjson", f"{key}-{start}")
         return answer or self._refuse(request, "the request has no rows", key)
 

@@ -147,6 +147,28 @@ def test_event_without_a_model_takes_that_of_the_address(served: Served) -> None
     assert len(events(served.deck, "iris")) == 2
 
 
+def test_key_for_another_model_has_the_half_refused(tmp_path: Path) -> None:
+    deck = Deck(tmp_path / "data", Config())
+    with serving(create_app(deck, background=False, key="boot")) as url:
+        assert post(url, cloud_event("request", V1[0])).status_code == 401
+        about = {"name": "k", "scopes": ["ingest"], "models": ["other"]}
+        made = httpx.post(f"{url}/v1/keys", json=about, headers={"authorization": "Bearer boot"}, trust_env=False)
+        message = to_binary(cloud_event("request", V1[0]), JSONFormat())
+        headers = {**message.headers, "authorization": f"Bearer {made.json()['secret']}"}
+        for path, refused in (("/v1/cloudevents", 1), ("/v1/cloudevents?model=other", 0)):
+            answer = httpx.post(url + path, content=message.body, headers=headers, trust_env=False).json()
+            assert answer["refused"] == refused, answer
+        assert [half.model for halves in deck.halves.waiting.values() for half in halves.values()] == ["other"]
+
+
+def test_pair_of_many_rows_is_stored_whole_within_the_limit_of_rows(tmp_path: Path) -> None:
+    deck = Deck(tmp_path / "data", Config(limits=Limits(max_rows=100)))
+    with serving(create_app(deck, background=False)) as url:
+        post(url, cloud_event("request", {"instances": [[i] for i in range(250)]}))
+        assert post(url, cloud_event("response", {"predictions": list(range(250))})).status_code == 200
+        assert stored(url)["stored"] == 250
+
+
 def test_pair_that_cannot_be_read_is_in_the_quarantine(served: Served) -> None:
     post(url_of(served), cloud_event("request", {"pixels": 1}))
     assert post(url_of(served), cloud_event("response", {"predictions": [1]})).status_code == 200
