@@ -18,6 +18,7 @@ from monitor.errors import Conflict, NotFound, TooLarge, UnsupportedMedia
 from monitor.event import MAX_NAME, RAW_SAMPLE, Event, Refusal, Refused, TimeBounds, decode, parse_event
 from monitor.ipc import to_ipc
 from monitor.label import Label, parse_label
+from monitor.pending import Pending
 from monitor.plugins import load
 from monitor.rows import Shaped, from_events, from_table, labels_from_table
 from monitor.schema import ModelSchema
@@ -71,7 +72,7 @@ class Collector:
         self.bounds = bounds or TimeBounds()
         self.max_rows, self.max_models = max_rows, max_models
         self.clock = clock
-        self.received = self.accepted = self.refused = 0
+        self.pending = Pending()
         self._known_key = known_key
         self._answers: dict[str, tuple[str, Answer]] = {}
         self._lock = threading.Lock()
@@ -128,9 +129,6 @@ class Collector:
                 answer.durable.add_done_callback(lambda done: done.exception() and self._answers.pop(key, None))
                 if len(self._answers) > 10_000:
                     self._answers.pop(next(iter(self._answers)))
-            self.received += answer.accepted + answer.refused
-            self.accepted += answer.accepted
-            self.refused += answer.refused
             return answer
 
     def _stored(self, key: str) -> tuple[str, Answer] | None:
@@ -146,7 +144,8 @@ class Collector:
     def _append(self, taken: "_Taken", key: str | None, digest: str) -> Answer:
         """Write all frames of a request; the last one carries its key, so that a torn request is not taken for done."""
         answer = Answer(taken.accepted, len(taken.refusals), taken.refusals, Future())
-        at = self.clock().isoformat()
+        now = self.clock()
+        at = now.isoformat()
         frames = list(taken.frames)
         if taken.refusals:
             frames.append(_refused_frame(taken.kind, taken.noted))
@@ -157,8 +156,15 @@ class Collector:
         for model, schema in taken.schemas.items():
             self.spool.append({"kind": "schema", "schema": schema.to_dict(), "at": at}, b"")
             self.schemas[model] = schema
-        for header, payload in frames:
-            durable = self.spool.append({**header, "at": at, "v": __version__}, payload)
+        rows = taken.received()
+        self.pending.add(rows, now)
+        try:
+            for header, payload in frames:
+                durable = self.spool.append({**header, "at": at, "v": __version__}, payload)
+        except BaseException:
+            self.pending.settle(rows, now)
+            raise
+        durable.add_done_callback(lambda done: self.pending.settle(rows, now) if done.exception() else None)
         return Answer(answer.accepted, answer.refused, answer.refusals, durable)
 
     # -- events ---------------------------------------------------------------------------------------------------
@@ -350,6 +356,15 @@ class _Taken:
     def noted(self) -> list[Refusal]:
         """What was refused; a row of a model that is not the sender's does not count as that model's."""
         return [r if self.may(r.model) else replace(r, model="") for r in self.refusals]
+
+    def received(self) -> dict[tuple[str, str], int]:
+        """Rows by model and kind, the refused ones among them."""
+        rows: dict[tuple[str, str], int] = {}
+        for header, _ in self.frames:
+            rows[header["model"], self.kind] = rows.get((header["model"], self.kind), 0) + header["rows"]
+        for refused in self.noted:
+            rows[refused.model, self.kind] = rows.get((refused.model, self.kind), 0) + 1
+        return rows
 
     def lines(self, model: str, payload: bytes, rows: int) -> None:
         """Add lines that fit the model's schema as they are."""

@@ -31,7 +31,9 @@ class Deck:
     def __init__(self, folder: Path, config: Config | None = None) -> None:
         self.folder, self.config = folder, config or Config()
         prepare(folder)
-        self.store = Store(folder, self._settings, self.config.limits.memory)
+        self.store = Store(
+            folder, self._settings, self.config.limits.memory, self.config.limits.max_quarantine_mb << 20
+        )
         try:
             self.keys = KeyBook(self.store)
             limits = self.config.limits
@@ -45,7 +47,7 @@ class Deck:
                 max_models=limits.max_models,
                 known_key=self._known_key,
             )
-            self.loop = Loop(self.config, self.spool, self.store)
+            self.loop = Loop(self.config, self.spool, self.store, pending=self.collector.pending)
             wait = timedelta(minutes=limits.half_minutes)
             self.halves = Halves(folder / "halves", self.collector, wait, limits.max_halves_mb << 20)
         except BaseException:

@@ -23,7 +23,7 @@ NOUNS = {
     "limits",
 }
 PURE = NOUNS | {"plugins", "protocols", "statistics", "channels", "config", "rules", "verdict", "detector"}
-STORAGE = PURE | {"engines", "sources", "rows", "spool", "store"}
+STORAGE = PURE | {"engines", "sources", "rows", "spool", "store", "pending"}
 FLOW = STORAGE | {"collector", "loader", "notify"}
 LOOP = FLOW | {"halves", "loop", "views", "deck"}
 TOP = LOOP | {"api", "session", "address", "ingest", "supervisor", "demo", "client", "proxy"}
@@ -43,6 +43,7 @@ ALLOWED = {
     "sources": NOUNS,
     "rows": STORAGE,
     "spool": NOUNS,
+    "pending": set(),
     "store": STORAGE,
     "collector": STORAGE,
     "loader": STORAGE,

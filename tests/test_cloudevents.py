@@ -237,7 +237,7 @@ def test_half_without_a_partner_is_counted_and_kept_with_the_reason(deck: Deck, 
     assert deck.halves.settled == 1 and not deck.halves.waiting
     [(reason, id_)] = deck.store.query("SELECT reason, event_id FROM quarantine")
     assert (reason, id_) == ("no response came for this request within 60 minutes", "a-1")
-    assert deck.collector.refused == 1
+    assert deck.store.query("SELECT sum(refused)::INT FROM accounting") == [(1,)]
 
 
 def test_room_is_bounded_and_says_when_to_come_again(tmp_path: Path) -> None:

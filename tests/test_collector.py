@@ -254,7 +254,7 @@ def test_too_many_rows_are_refused_as_a_whole(deck: Deck) -> None:
     deck.collector.max_rows = 10
     with pytest.raises(TooLarge, match="at most 10"):
         take(deck, lines(*(event(i) for i in range(11))))
-    assert deck.collector.accepted == 0
+    assert deck.collector.pending.rows() == 0
 
 
 def test_too_many_models_are_refused_with_the_limit(deck: Deck) -> None:

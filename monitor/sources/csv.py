@@ -12,7 +12,7 @@ from pyarrow import csv
 
 from monitor.contracts import Chunk
 from monitor.errors import PayloadError
-from monitor.event import Refusal
+from monitor.event import RAW_SAMPLE, Refusal
 
 MEDIA_TYPES = ("text/csv",)
 SUFFIXES = (".csv",)
@@ -47,7 +47,7 @@ def _read(file: IO[bytes], name: str, rows: int, size: int) -> Iterator[Chunk]:
 
         def invalid(row: Any) -> str:
             reason = f"the row has {row.actual_columns} values, the header {row.expected_columns}"
-            refused.append(Refusal(row.number or 0, None, reason, (row.text or "")[:2000]))
+            refused.append(Refusal(row.number or 0, None, reason, (row.text or "")[:RAW_SAMPLE]))
             return "skip"
 
         reader = csv.open_csv(
