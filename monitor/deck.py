@@ -11,6 +11,7 @@ from monitor.config import Config, read_config, utc
 from monitor.drop.watch import Drops
 from monitor.errors import StorageError
 from monitor.event import TimeBounds
+from monitor.halves import Halves
 from monitor.loader import load, schemas_after
 from monitor.loop import Loop
 from monitor.plugins import load as plugins
@@ -49,6 +50,8 @@ class Deck:
             )
             self.drops = Drops(self.config.drop, self.config.folder, self.collector)
             self.loop = Loop(self.config, self.spool, self.store, pending=self.collector.pending)
+            wait = timedelta(minutes=limits.half_minutes)
+            self.halves = Halves(folder / "halves", self.collector, wait, limits.max_halves_mb << 20)
         except BaseException:
             self.store.close()
             raise
@@ -65,6 +68,7 @@ class Deck:
                 damage.offset,
             )
         self._apply_references()
+        self.halves.start(background)
         if background:
             self.loop.start()
             self.drops.start()
@@ -72,6 +76,7 @@ class Deck:
     def close(self) -> None:
         """Load what was acknowledged and let go of the data directory."""
         self.drops.stop()
+        self.halves.close()
         self.loop.stop()
         self.spool.close()
         self.keys.save_uses()

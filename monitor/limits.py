@@ -16,6 +16,8 @@ class Limits(Section):
     max_rows: Annotated[int, Field(gt=0, le=1_000_000)] = 10_000
     max_models: Annotated[int, Field(gt=0)] = 1000
     max_spool_mb: Annotated[int, Field(ge=64)] = 1024
+    half_minutes: Annotated[float, Field(gt=0, le=1440)] = 60
+    max_halves_mb: Annotated[int, Field(ge=1)] = 64
     max_quarantine_mb: Annotated[int, Field(ge=1)] = 64
     memory: Annotated[str, Field(pattern=r"^\d+(MB|GB)$")] = "256MB"
     max_header_kb: Annotated[int, Field(ge=1, le=64)] = 8

@@ -89,7 +89,7 @@ class Proxy:
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """The upstream's answer to one request."""
         assert self._session is not None  # noqa: S101 - open() comes first
-        target = self.protocol.target(request.path) if request.method in ("POST", "PUT") else None
+        target = self.protocol.target(request.raw_path.partition("?")[0]) if request.method in ("POST", "PUT") else None
         watched = _Exchange(target) if target is not None else None
         self.counts["requests"] += 1
         try:
@@ -323,7 +323,7 @@ def _kind(error: BaseException) -> str:
 async def serve(proxy: Proxy, host: str, port: int, stop: asyncio.Event) -> None:
     """Serve until told to stop; requests under way are finished first."""
     await proxy.open()
-    runner = web.ServerRunner(web.Server(proxy.handle, access_log=None), shutdown_timeout=10)
+    runner = web.ServerRunner(web.Server(proxy.handle, access_log=None, auto_decompress=False), shutdown_timeout=10)
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port).start()

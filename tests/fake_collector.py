@@ -1,6 +1,7 @@
 """A real HTTP server that can be told to be up, slow, refusing, or to lose its answers; and a real driftdeck to start later."""
 
 import json
+import signal
 import subprocess
 import sys
 import threading
@@ -131,8 +132,8 @@ def wait(condition: Any, what: str, seconds: float = 60) -> None:
 
 
 @contextmanager
-def driftdeck_server(folder: Path, url: str) -> Iterator[str]:
-    """A real driftdeck server over a data folder, at the address given."""
+def driftdeck_server(folder: Path, url: str, ends_with: int = signal.SIGTERM) -> Iterator[str]:
+    """A real driftdeck server over a data folder, at the address given; the signal ends it."""
     port = url.rsplit(":", 1)[1]
     command = [sys.executable, "-m", "monitor.cli", "server", "--data", str(folder), "--port", port]
     with (folder.parent / f"{folder.name}.log").open("ab") as log:
@@ -141,7 +142,7 @@ def driftdeck_server(folder: Path, url: str) -> Iterator[str]:
             wait(lambda: httpx.get(f"{url}/readyz", trust_env=False).status_code == 200, f"{url} to be ready")
             yield url
         finally:
-            process.terminate()
+            process.send_signal(ends_with)
             process.wait(60)
 
 

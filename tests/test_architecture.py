@@ -25,7 +25,7 @@ NOUNS = {
 PURE = NOUNS | {"plugins", "protocols", "statistics", "channels", "config", "rules", "verdict", "detector"}
 STORAGE = PURE | {"engines", "sources", "rows", "spool", "store", "pending", "batches"}
 FLOW = STORAGE | {"collector", "loader", "notify"}
-LOOP = FLOW | {"loop", "views", "deck", "drop"}
+LOOP = FLOW | {"halves", "loop", "views", "deck", "drop"}
 TOP = LOOP | {"api", "session", "address", "ingest", "follow", "kafka", "supervisor", "demo", "client", "proxy"}
 
 # a module may import what is in its row; a row's modules may import each other unless told otherwise below
@@ -48,6 +48,7 @@ ALLOWED = {
     "collector": STORAGE,
     "loader": STORAGE,
     "notify": STORAGE,
+    "halves": FLOW,
     "loop": FLOW,
     "views": LOOP,
     "drop": FLOW,

@@ -13,7 +13,7 @@ import typer.main
 from pydantic import BaseModel
 
 from monitor import config, errors
-from monitor.api import admin, ingest, keys, read
+from monitor.api import admin, cloudevents, ingest, keys, read
 from monitor.cli import app
 from monitor.plugins import load
 from monitor.section import duration
@@ -21,6 +21,7 @@ from monitor.section import duration
 ROOT = Path(__file__).parent.parent
 README, TWIN = "README.md", "README.zh-Hant.md"
 DOCUMENTS = (README, TWIN)
+WAYS_IN = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs" / "ways-in").glob("*.md"))
 SECTIONS = (
     config.Config,
     config.ModelConfig,
@@ -81,7 +82,7 @@ def verbs(command: Any, path: str = "driftdeck") -> Iterator[tuple[str, Any]]:
 VERBS = dict(verbs(typer.main.get_command(app)))
 ROUTES = sorted(
     f"{method} {route.path.replace(':path', '')}"
-    for router in (ingest.router, read.router, admin.router, keys.router)
+    for router in (ingest.router, cloudevents.router, read.router, admin.router, keys.router)
     for route in router.routes
     for method in route.methods
 )
@@ -206,11 +207,18 @@ def test_twin_has_the_same_code_and_as_many_headings() -> None:
     assert len(rows[0]) == len(rows[1]), "the tables have different numbers of rows"
 
 
-@pytest.mark.parametrize("document", (*DOCUMENTS, "docs/architecture.md", "docs/decisions.md", "CHANGELOG.md"))
+@pytest.mark.parametrize(
+    "document", (*DOCUMENTS, "docs/architecture.md", "docs/decisions.md", "CHANGELOG.md", *WAYS_IN)
+)
 def test_local_links_lead_somewhere(document: str) -> None:
     folder = (ROOT / document).parent
     links = re.findall(r"\]\(((?!https?://|#)[^)\s]+)\)", text(document))
     assert [link for link in links if not (folder / link.split("#")[0]).exists()] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_way_in_is_linked(document: str) -> None:
+    assert [page for page in WAYS_IN if f"]({page})" not in text(document)] == []
 
 
 def test_architecture_page_names_every_room() -> None:

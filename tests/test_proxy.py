@@ -215,13 +215,14 @@ def test_request_in_pieces_and_large_bodies_pass_whole(upstream: Upstream, colle
 
 
 def test_gzip_passes_packed_and_is_read_unpacked(upstream: Upstream, collector: Any, tmp_path: Path) -> None:
-    packed = gzip.compress(json.dumps(ANSWER).encode())
+    asked, packed = (gzip.compress(json.dumps(body).encode()) for body in (V2, ANSWER))
     upstream.answer = (200, [("Content-Encoding", "gzip")], packed)
     with (
         proxy(upstream.url, collector.url, log=tmp_path / "log") as http,
-        http.stream("POST", "/v2/models/m/infer", json=V2) as answer,
+        http.stream("POST", "/v2/models/m/infer", content=asked, headers={"Content-Encoding": "gzip"}) as answer,
     ):
         assert b"".join(answer.iter_raw()) == packed
+    assert upstream.requests[0][3] == asked
     assert [e["prediction"] for e in collector.of("/v1/events")] == [0.1, 0.2]
 
 

@@ -30,6 +30,7 @@ OPEN = frozenset({"/healthz", "/readyz", "/docs", "/docs/oauth2-redirect", "/ope
 ROUTES: dict[str, Needs] = {
     "POST /v1/events": Needs("ingest", "rows"),
     "POST /v1/labels": Needs("ingest", "rows"),
+    "POST /v1/cloudevents": Needs("ingest", "rows"),
     "POST /v1/refused": Needs("ingest", "query"),
     "POST /v1/flush": Needs("ingest", "none"),
     "GET /v1/models": Needs("read", "filter"),

@@ -157,6 +157,7 @@ def status_of(deck: Deck) -> dict[str, Any]:
         "accounting": totals(deck),
         "spool_bytes": deck.spool.pending_bytes(deck.store.position),
         "spool_damage": deck.spool.damage,
+        "halves_waiting": deck.halves.alone(),
         "notifications_waiting": deck.store.alerts.waiting(),
         "models": sorted(deck.store.models()),
         "last_load": deck.loop.last_load,

@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from monitor import __version__
-from monitor.api import accounting, admin, ingest, keys, read
+from monitor.api import accounting, admin, cloudevents, ingest, keys, read
 from monitor.api.access import Authenticate, authorize
 from monitor.api.allowance import Allowance
 from monitor.api.encoding import error, failure
@@ -65,6 +65,7 @@ def create_app(
     app.add_middleware(ingest.FastLane, deck=deck)
     app.add_middleware(Authenticate, keys=lambda: deck.keys, bootstrap=key)  # the outermost: it runs first
     app.include_router(ingest.router)
+    app.include_router(cloudevents.router)
     app.include_router(read.router)
     app.include_router(admin.router)
     app.include_router(accounting.router)

@@ -1,12 +1,17 @@
 """A device without a network: a real ONNX Runtime session, the documented script, a real server that comes up later."""
 
 import os
+import signal
 import struct
 import subprocess
 import sys
 from pathlib import Path
 
 import httpx
+
+from monitor.client import Client
+from monitor.config import Config
+from monitor.deck import Deck
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "docs" / "ways-in" / "edge_onnx.py"
@@ -64,3 +69,35 @@ def test_predictions_of_two_days_without_a_network_arrive_once(tmp_path, unused_
         accounting = httpx.get(f"{unused_url}/v1/status", trust_env=False).json()["accounting"]
         assert accounting["stored"] == 66 and accounting["duplicate"] == accounting["refused"] == 0
     assert list(spool.iterdir()) == []
+
+
+def test_device_and_server_that_are_killed_again_and_again_lose_and_double_nothing(tmp_path, unused_url, real_server):
+    script = (
+        "import sys, time; from monitor.client import Client\n"
+        "client = Client(sys.argv[1], model='m', spool=sys.argv[2], flush_interval=0.02)\n"
+        "while True: print(client.log({'a': 1.5}, 1), flush=True); time.sleep(0.0005)"
+    )
+    logged = []
+
+    def live_for(lines):
+        command = [sys.executable, "-c", script, unused_url, str(tmp_path / "spool")]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            logged.extend(process.stdout.readline().strip() for _ in range(lines))
+            process.kill()
+            logged.extend(line.strip() for line in process.stdout if line.endswith("\n"))
+
+    for lines in (300, 900, 50):
+        with real_server(tmp_path / "data", unused_url, signal.SIGKILL):
+            live_for(lines)
+        live_for(lines)
+    with real_server(tmp_path / "data", unused_url):
+        with Client(unused_url, model="m", spool=tmp_path / "spool", timeout=30) as client:
+            logged.append(client.log({"a": 1.5}, 1))
+            assert client.flush(60)
+        httpx.post(f"{unused_url}/v1/flush", trust_env=False, timeout=30)
+    deck = Deck(tmp_path / "data", Config())
+    stored = [row[0] for row in deck.store.query(f"SELECT event_id FROM {deck.store.model('m').events}")]
+    deck.close()
+    assert len(stored) == len(set(stored))
+    assert set(logged) <= set(stored)
+    assert len(stored) - len(logged) <= 6  # of each life one may have been kept and not yet printed
