@@ -263,6 +263,8 @@ class Collector:
             taken.shaped(schema, from_events(part.parsed, grown))
 
     def _check_model(self, name: str, taken: "_Taken") -> None:
+        if not name:
+            raise Refused("`model` is missing; it is required")
         if not taken.may(name):
             raise Refused(f"this key may not write the model {name[:MAX_NAME]!r}; send it with a key that is for it")
         if name in self.schemas or name in taken.new_models:
@@ -457,15 +459,19 @@ def source_for(media_type: str) -> Any:
 
 
 def by_model(table: pa.Table, model: str | None, first_line: int) -> Iterable[tuple[str, pa.Table, int]]:
-    """(model, rows, line of the first) for each model of a table; all of it when `model` is given."""
+    """(model, rows, line of the first) for each model of a table; all of it when `model` is given. Rows without a model
+    come under "".
+    """
     if model is not None:
         return [(model, table.drop_columns(["model"]) if "model" in table.column_names else table, first_line)]
     if "model" not in table.column_names:
         raise NotFound("the table has no column `model`; add one, or ?model=NAME to the address")
-    names = [n for n in pc.unique(table["model"]).to_pylist() if n]
-    if len(names) == 1 and table["model"].null_count == 0:
-        return [(str(names[0]), table.drop_columns(["model"]), first_line)]
-    return [(str(n), table.filter(pc.equal(table["model"], n)).drop_columns(["model"]), first_line) for n in names]
+    given = pc.fill_null(table["model"].cast(pa.string()), "")
+    table = table.drop_columns(["model"])
+    models = pc.unique(given).to_pylist()
+    if len(models) == 1:
+        return [(models[0], table, first_line)]
+    return [(name, table.filter(pc.equal(given, name)), first_line) for name in models]
 
 
 def _refused_frame(kind: str, refusals: Sequence[Refusal]) -> tuple[dict[str, Any], bytes]:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
-from monitor.contracts import Chunk
+from monitor.contracts import Chunk, check_names
 from monitor.errors import PayloadError
 from monitor.event import RAW_SAMPLE, Refusal
 
@@ -43,6 +43,7 @@ def _read(file: IO[bytes], name: str, rows: int, size: int) -> Iterator[Chunk]:
     _check_utf8(file, name)
     try:
         names = csv.read_csv(BytesIO(header.rstrip(b"\r\n") + b"\n")).column_names
+        check_names(names)
         refused: list[Refusal] = []
 
         def invalid(row: Any) -> str:
