@@ -36,6 +36,7 @@ class Answer:
     refused: int
     refusals: Sequence[Refusal]
     durable: "Future[None]"
+    replayed: bool = False  # the first answer to this Idempotency-Key once more: nothing was added
 
     def body(self) -> dict[str, Any]:
         """The JSON answer: counts, and the first refusals with their reasons."""
@@ -107,7 +108,8 @@ class Collector:
 
     def refuse(self, kind: str, refusals: Sequence[Refusal], key: str | None = None) -> Answer:
         """Keep records that a source could not read: counted and in the quarantine, like those refused here."""
-        return self._once(key, b"", lambda: _Taken(kind, len(refusals), list(refusals)))
+        body = repr([(r.line, r.reason, r.raw, r.model) for r in refusals]).encode() if key else b""
+        return self._once(key, body, lambda: _Taken(kind, len(refusals), list(refusals)))
 
     # -- each body once -------------------------------------------------------------------------------------------
 
@@ -119,7 +121,7 @@ class Collector:
                 if earlier is not None:
                     if earlier[0] != digest:
                         raise Conflict(f"Idempotency-Key {key[:60]!r} was used for another body; send a new key")
-                    return earlier[1]
+                    return replace(earlier[1], replayed=True)
             taken = take()
             if taken.rows > self.max_rows:
                 raise TooLarge(f"{taken.rows} rows in one request; at most {self.max_rows}, send smaller batches")

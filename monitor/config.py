@@ -128,6 +128,34 @@ class ChannelConfig(Section):
         return found
 
 
+class DropConfig(Section):
+    """[[drop]]: a folder of the server's machine whose finished files are read."""
+
+    folder: Path
+    kind: Literal["events", "labels"] = "events"
+    model: str | None = None
+    version: str | None = None
+    format: str = ""
+    timestamp: str | None = None
+    prediction: str | None = None
+    label: str | None = None
+    id: str | None = None
+    latency: str | None = None
+    features: tuple[str, ...] | None = None
+    when_done: Literal["move", "delete"] = "move"
+    max_mb: Annotated[int, Field(ge=1)] = 1024
+    memory_mb: Annotated[int, Field(ge=768)] = 2048
+    seconds: Annotated[int, Field(ge=1)] = 300
+
+    @field_validator("format")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        known = load("sources")
+        if value and value not in known:
+            raise ValueError(f"{value!r} is unknown; known: {', '.join(known)}")
+        return value
+
+
 DEFAULT_RULES = (
     RuleConfig(name="drift", statistic="psi", limit=0.2, warn=0.1, hold=timedelta(0)),
     RuleConfig(name="missing-values", statistic="missing_rate", limit=0.05, warn=0.02),
@@ -153,6 +181,7 @@ class Config(Section):
     rules: tuple[RuleConfig, ...] = ()
     default_rules: bool = True
     channels: tuple[ChannelConfig, ...] = ()
+    drop: tuple[DropConfig, ...] = ()
     limits: Limits = Limits()
     retention: Retention = Retention()
     notify_within: Duration = timedelta(hours=24)
@@ -217,7 +246,9 @@ def _sentence(error: ErrorDetails, data: dict[str, Any]) -> str:
 
 
 def _unknown(key: str, section: type[BaseModel] | None) -> str:
-    known = [f.alias or name for name, f in section.model_fields.items() if name != "folder"] if section else []
+    known = [f.alias or name for name, f in section.model_fields.items()] if section else []
+    if section is Config:
+        known.remove("folder")
     return f"{key} is unknown; known: {', '.join(known)}"
 
 
@@ -233,6 +264,8 @@ def _section(location: list[Any]) -> type[BaseModel] | None:
             return RuleConfig
         case ["channels"]:
             return ChannelConfig
+        case ["drop"]:
+            return DropConfig
         case ["limits"]:
             return Limits
         case ["retention"]:

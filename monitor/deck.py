@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from monitor.collector import Collector
 from monitor.config import Config, read_config, utc
+from monitor.drop.watch import Drops
 from monitor.errors import StorageError
 from monitor.event import TimeBounds
 from monitor.halves import Halves
@@ -47,6 +48,7 @@ class Deck:
                 max_models=limits.max_models,
                 known_key=self._known_key,
             )
+            self.drops = Drops(self.config.drop, self.config.folder, self.collector)
             self.loop = Loop(self.config, self.spool, self.store, pending=self.collector.pending)
             wait = timedelta(minutes=limits.half_minutes)
             self.halves = Halves(folder / "halves", self.collector, wait, limits.max_halves_mb << 20)
@@ -69,9 +71,11 @@ class Deck:
         self.halves.start(background)
         if background:
             self.loop.start()
+            self.drops.start()
 
     def close(self) -> None:
         """Load what was acknowledged and let go of the data directory."""
+        self.drops.stop()
         self.halves.close()
         self.loop.stop()
         self.spool.close()
@@ -120,7 +124,7 @@ class Deck:
 def read_table(path: Path, mapping: dict[str, str]) -> pa.Table:
     """All rows of a file whose columns are renamed by `mapping`. Raises DriftdeckError in one sentence."""
     sources = plugins("sources")
-    source = next((s for s in sources.values() if path.suffix.lower() in s.SUFFIXES), None)
+    source = next((s for s in sources.values() if path.name.lower().endswith(s.SUFFIXES)), None)
     if source is None:
         known = " ".join(sorted(x for s in sources.values() for x in s.SUFFIXES))
         raise StorageError(f"{path.name}: the ending {path.suffix or '(none)'} is not known; known: {known}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from monitor.address import announced
-from monitor.errors import DriftdeckError, StorageError, Unreachable
+from monitor.errors import DriftdeckError, Overloaded, StorageError, Unreachable
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -25,7 +25,7 @@ class Session:
         self.client, self.where = client, where
 
     def request(self, method: str, path: str, **options: Any) -> dict[str, Any]:
-        """The JSON answer. Raises DriftdeckError with the server's own sentence."""
+        """The JSON answer, with "replayed" when the server had it all before. Raises DriftdeckError with its sentence."""
         try:
             response = self.client.request(method, path, **options)
         except httpx.HTTPError as error:
@@ -37,10 +37,12 @@ class Session:
         except ValueError:
             body = {"error": f"HTTP {response.status_code} without JSON: is {self.where} a driftdeck server?"}
         if response.status_code >= 400:
-            failed = DriftdeckError(body.get("error", f"HTTP {response.status_code}"))
+            sentence = body.get("error", f"HTTP {response.status_code}")
+            later = response.headers.get("retry-after", "")
+            failed = Overloaded(sentence, int(later)) if later.isdigit() else DriftdeckError(sentence)
             failed.status = response.status_code
             raise failed
-        return dict(body)
+        return {**body, "replayed": True} if "idempotency-replayed" in response.headers else dict(body)
 
 
 @contextmanager

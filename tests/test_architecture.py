@@ -23,10 +23,10 @@ NOUNS = {
     "limits",
 }
 PURE = NOUNS | {"plugins", "protocols", "statistics", "channels", "config", "rules", "verdict", "detector"}
-STORAGE = PURE | {"engines", "sources", "rows", "spool", "store", "pending"}
+STORAGE = PURE | {"engines", "sources", "rows", "spool", "store", "pending", "batches"}
 FLOW = STORAGE | {"collector", "loader", "notify"}
-LOOP = FLOW | {"halves", "loop", "views", "deck"}
-TOP = LOOP | {"api", "session", "address", "ingest", "supervisor", "demo", "client", "proxy"}
+LOOP = FLOW | {"halves", "loop", "views", "deck", "drop"}
+TOP = LOOP | {"api", "session", "address", "ingest", "follow", "kafka", "supervisor", "demo", "client", "proxy"}
 
 # a module may import what is in its row; a row's modules may import each other unless told otherwise below
 ALLOWED = {
@@ -51,11 +51,15 @@ ALLOWED = {
     "halves": FLOW,
     "loop": FLOW,
     "views": LOOP,
+    "drop": FLOW,
     "deck": LOOP,
     "api": LOOP | {"api"},
     "address": set(),
     "session": {"address", "api", "deck", "errors"},
-    "ingest": NOUNS | {"plugins", "session"},
+    "batches": NOUNS | {"plugins", "sources"},
+    "ingest": NOUNS | {"batches", "session"},
+    "kafka": NOUNS | {"batches", "ingest", "session"},
+    "follow": NOUNS | {"batches", "ingest", "session", "sources"},
     "supervisor": {"errors"},
     "demo": {"errors", "client", "demo"},
     "client": {"client"},

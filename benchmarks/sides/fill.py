@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from benchmarks.rows import chunks
+from monitor.batches import ARROW
 from monitor.config import Config, Limits
 from monitor.deck import Deck
-from monitor.ingest import ARROW
 from monitor.ipc import to_ipc
 
 

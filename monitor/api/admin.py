@@ -162,6 +162,7 @@ def status_of(deck: Deck) -> dict[str, Any]:
         "models": sorted(deck.store.models()),
         "last_load": deck.loop.last_load,
         "last_tick": deck.loop.last_tick,
+        "drop": deck.drops.status(),
     }
 
 

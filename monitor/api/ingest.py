@@ -105,12 +105,14 @@ async def post_refused(
     rows: list[Unreadable],
     kind: Literal["events", "labels"] = "events",
     model: Annotated[str, Query(max_length=MAX_NAME)] = "",
+    idempotency_key: Annotated[str | None, Header(max_length=MAX_KEY)] = None,
 ) -> Response:
     """Count records that a file's reader could not make sense of, and keep them in the quarantine with the reason."""
     deck: Deck = request.app.state.deck
-    request.app.state.allowance.check(caller_of(request))
+    caller = caller_of(request)
+    request.app.state.allowance.check(caller)
     refusals = [Refusal(r.line, None, r.reason, r.raw, model) for r in rows]
-    return await _acknowledge(request, deck.collector.refuse(kind, refusals))
+    return await _acknowledge(request, deck.collector.refuse(kind, refusals, own_key(caller, idempotency_key)))
 
 
 class FastLane:
@@ -161,7 +163,10 @@ async def _take(
 async def _acknowledge(request: Request, answer: Answer) -> Response:
     request.app.state.allowance.charge(caller_of(request), answer.accepted + answer.refused)
     await durable(answer.durable)
-    return respond(request, answer.body(), "refusals")
+    response = respond(request, answer.body(), "refusals")
+    if answer.replayed:
+        response.headers["idempotency-replayed"] = "true"
+    return response
 
 
 async def durable(done: "Future[None]") -> None:

@@ -49,7 +49,8 @@ def reference_set(
     as_json: AsJson = False,
 ) -> None:
     """Set the reference of a model, from a file or from a stored period; what is stored is profiled again."""
-    from monitor.ingest import ARROW, Mapping, reference_table
+    from monitor.batches import ARROW, Mapping, reference_table
+    from monitor.ingest import files_of
     from monitor.ipc import to_ipc
     from monitor.session import connect
 
@@ -61,7 +62,8 @@ def reference_set(
         if file is None:
             answer = session.request("PUT", path, params={"from": start, "to": end})
         else:
-            table = reference_table(file, Mapping(timestamp, prediction, label, id_, latency, None, names))
+            (only,) = files_of([file])
+            table = reference_table(only, Mapping(timestamp, prediction, label, id_, latency, None, names))
             body, kind = to_ipc(table), {"content-type": ARROW}
             answer = session.request("PUT", path, content=body, headers=kind, params={"source": "file"})
     about = answer["reference"]

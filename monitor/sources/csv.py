@@ -1,7 +1,7 @@
 """CSV with a header line; every value is read as text, so that one bad value never changes a column's type."""
 
 import codecs
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import IO, Any
@@ -13,16 +13,17 @@ from pyarrow import csv
 from monitor.contracts import Chunk, check_names
 from monitor.errors import PayloadError
 from monitor.event import RAW_SAMPLE, Refusal
+from monitor.sources._compressed import ENDINGS, MAX_LINE, open_plain
 
 MEDIA_TYPES = ("text/csv",)
-SUFFIXES = (".csv",)
+SUFFIXES = tuple(f".csv{c}" for c in ENDINGS)
 BOOLEANS = pa.array(["true", "false"])
 NULLS = ["", "NA", "NULL", "null", "None", "nan", "NaN"]
 
 
 def read_bytes(body: bytes) -> Chunk:
     """All rows of a body."""
-    chunks = list(_read(BytesIO(body), "the body", 1 << 30, len(body)))
+    chunks = list(_read(lambda: BytesIO(body), "the body", 1 << 30, len(body)))
     if not chunks:
         raise PayloadError("the body is CSV without rows; the first line names the columns, rows follow")
     tables = [c.table for c in chunks]
@@ -31,16 +32,21 @@ def read_bytes(body: bytes) -> Chunk:
 
 def read_file(path: Path, rows: int) -> Iterator[Chunk]:
     """The rows of a file in parts of about `rows`; a row with too few or too many values is refused."""
-    with path.open("rb") as file:
-        yield from _read(file, path.name, rows, path.stat().st_size)
+    yield from _read(lambda: open_plain(path), path.name, rows, path.stat().st_size)
 
 
-def _read(file: IO[bytes], name: str, rows: int, size: int) -> Iterator[Chunk]:
-    header = file.readline()
+def _read(opened: Callable[[], IO[bytes]], name: str, rows: int, size: int) -> Iterator[Chunk]:
+    with opened() as file:
+        header = file.readline(MAX_LINE)
     if not header.strip():
         raise PayloadError(f"{name} is empty; the first line names the columns")
-    file.seek(0)
-    _check_utf8(file, name)
+    with opened() as file:
+        _check_utf8(file, name)
+    with opened() as file:
+        yield from _chunks(file, header, name, rows, size)
+
+
+def _chunks(file: IO[bytes], header: bytes, name: str, rows: int, size: int) -> Iterator[Chunk]:
     try:
         names = csv.read_csv(BytesIO(header.rstrip(b"\r\n") + b"\n")).column_names
         check_names(names)
@@ -89,7 +95,6 @@ def _check_utf8(file: IO[bytes], name: str) -> None:
         decoder.decode(b"", final=True)
     except UnicodeDecodeError as error:
         raise PayloadError(f"{name} is not UTF-8 near byte {read + error.start}; save it as UTF-8") from None
-    file.seek(0)
 
 
 def _with_booleans(table: pa.Table) -> pa.Table:

@@ -11,10 +11,11 @@ import pyarrow as pa
 from monitor.contracts import Chunk
 from monitor.errors import PayloadError
 from monitor.event import RAW_SAMPLE, Refusal, Refused, decode
+from monitor.sources._compressed import ENDINGS, lines_of, open_plain
 
 MEDIA_TYPES = ("application/x-ndjson", "application/jsonl", "application/json")
 ONE_LINE = bytes.maketrans(b"\r\n", b"  ")  # in JSON a line break can only be white space: inside a text it is escaped
-SUFFIXES = (".jsonl", ".ndjson", ".json")
+SUFFIXES = tuple(e + c for c in ENDINGS for e in (".jsonl", ".ndjson", ".json"))
 
 
 def split_array(body: bytes) -> list[tuple[int, bytes]]:
@@ -37,8 +38,8 @@ def read_file(path: Path, rows: int) -> Iterator[Chunk]:
     """The objects of a file as flat tables of about `rows`; lines that are no object are refused."""
     lines: list[tuple[int, bytes]] = []
     size = 0
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
+    with open_plain(path) as file:
+        for number, line, _ in lines_of(file):  # the start of a line that is too long is no JSON: it is refused
             size += len(line)
             if line.strip():
                 lines.append((number, line))
