@@ -18,6 +18,7 @@ from monitor.errors import Conflict, NotFound, TooLarge, UnsupportedMedia
 from monitor.event import MAX_NAME, RAW_SAMPLE, Event, Refusal, Refused, TimeBounds, decode, parse_event
 from monitor.ipc import to_ipc
 from monitor.label import Label, parse_label
+from monitor.pending import Pending
 from monitor.plugins import load
 from monitor.rows import Shaped, from_events, from_table, labels_from_table
 from monitor.schema import ModelSchema
@@ -72,7 +73,7 @@ class Collector:
         self.bounds = bounds or TimeBounds()
         self.max_rows, self.max_models = max_rows, max_models
         self.clock = clock
-        self.received = self.accepted = self.refused = 0
+        self.pending = Pending()
         self._known_key = known_key
         self._answers: dict[str, tuple[str, Answer]] = {}
         self._lock = threading.Lock()
@@ -130,9 +131,6 @@ class Collector:
                 answer.durable.add_done_callback(lambda done: done.exception() and self._answers.pop(key, None))
                 if len(self._answers) > 10_000:
                     self._answers.pop(next(iter(self._answers)))
-            self.received += answer.accepted + answer.refused
-            self.accepted += answer.accepted
-            self.refused += answer.refused
             return answer
 
     def _stored(self, key: str) -> tuple[str, Answer] | None:
@@ -148,7 +146,8 @@ class Collector:
     def _append(self, taken: "_Taken", key: str | None, digest: str) -> Answer:
         """Write all frames of a request; the last one carries its key, so that a torn request is not taken for done."""
         answer = Answer(taken.accepted, len(taken.refusals), taken.refusals, Future())
-        at = self.clock().isoformat()
+        now = self.clock()
+        at = now.isoformat()
         frames = list(taken.frames)
         if taken.refusals:
             frames.append(_refused_frame(taken.kind, taken.noted))
@@ -159,8 +158,15 @@ class Collector:
         for model, schema in taken.schemas.items():
             self.spool.append({"kind": "schema", "schema": schema.to_dict(), "at": at}, b"")
             self.schemas[model] = schema
-        for header, payload in frames:
-            durable = self.spool.append({**header, "at": at, "v": __version__}, payload)
+        rows = taken.received()
+        self.pending.add(rows, now)
+        try:
+            for header, payload in frames:
+                durable = self.spool.append({**header, "at": at, "v": __version__}, payload)
+        except BaseException:
+            self.pending.settle(rows, now)
+            raise
+        durable.add_done_callback(lambda done: self.pending.settle(rows, now) if done.exception() else None)
         return Answer(answer.accepted, answer.refused, answer.refusals, durable)
 
     # -- events ---------------------------------------------------------------------------------------------------
@@ -259,6 +265,8 @@ class Collector:
             taken.shaped(schema, from_events(part.parsed, grown))
 
     def _check_model(self, name: str, taken: "_Taken") -> None:
+        if not name:
+            raise Refused("`model` is missing; it is required")
         if not taken.may(name):
             raise Refused(f"this key may not write the model {name[:MAX_NAME]!r}; send it with a key that is for it")
         if name in self.schemas or name in taken.new_models:
@@ -353,6 +361,15 @@ class _Taken:
         """What was refused; a row of a model that is not the sender's does not count as that model's."""
         return [r if self.may(r.model) else replace(r, model="") for r in self.refusals]
 
+    def received(self) -> dict[tuple[str, str], int]:
+        """Rows by model and kind, the refused ones among them."""
+        rows: dict[tuple[str, str], int] = {}
+        for header, _ in self.frames:
+            rows[header["model"], self.kind] = rows.get((header["model"], self.kind), 0) + header["rows"]
+        for refused in self.noted:
+            rows[refused.model, self.kind] = rows.get((refused.model, self.kind), 0) + 1
+        return rows
+
     def lines(self, model: str, payload: bytes, rows: int) -> None:
         """Add lines that fit the model's schema as they are."""
         self.frames.append(({"kind": "events", "format": "lines", "model": model, "rows": rows}, payload))
@@ -444,15 +461,19 @@ def source_for(media_type: str) -> Any:
 
 
 def by_model(table: pa.Table, model: str | None, first_line: int) -> Iterable[tuple[str, pa.Table, int]]:
-    """(model, rows, line of the first) for each model of a table; all of it when `model` is given."""
+    """(model, rows, line of the first) for each model of a table; all of it when `model` is given. Rows without a model
+    come under "".
+    """
     if model is not None:
         return [(model, table.drop_columns(["model"]) if "model" in table.column_names else table, first_line)]
     if "model" not in table.column_names:
         raise NotFound("the table has no column `model`; add one, or ?model=NAME to the address")
-    names = [n for n in pc.unique(table["model"]).to_pylist() if n]
-    if len(names) == 1 and table["model"].null_count == 0:
-        return [(str(names[0]), table.drop_columns(["model"]), first_line)]
-    return [(str(n), table.filter(pc.equal(table["model"], n)).drop_columns(["model"]), first_line) for n in names]
+    given = pc.fill_null(table["model"].cast(pa.string()), "")
+    table = table.drop_columns(["model"])
+    models = pc.unique(given).to_pylist()
+    if len(models) == 1:
+        return [(models[0], table, first_line)]
+    return [(name, table.filter(pc.equal(given, name)), first_line) for name in models]
 
 
 def _refused_frame(kind: str, refusals: Sequence[Refusal]) -> tuple[dict[str, Any], bytes]:

@@ -1,5 +1,6 @@
 """The five sockets: what a file in statistics/, sources/, engines/, channels/ or protocols/ has to offer."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 
 import pyarrow as pa
 
+from monitor.errors import PayloadError
 from monitor.event import Refusal
 from monitor.finding import Measurement
 from monitor.layout import Layout
@@ -39,6 +41,17 @@ class Chunk:
     first_line: int
     refusals: Sequence[Refusal] = ()
     bytes_read: int = 0
+
+    def __post_init__(self) -> None:
+        """Raises PayloadError when two columns have one name."""
+        check_names(self.table.column_names)
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Raises PayloadError when a name is there more than once."""
+    twice = next((name for name, n in Counter(names).items() if n > 1), None)
+    if twice is not None:
+        raise PayloadError(f"the column {twice[:40]!r} is there more than once; give each column a name of its own")
 
 
 class Source(Protocol):

@@ -31,7 +31,9 @@ class Deck:
     def __init__(self, folder: Path, config: Config | None = None) -> None:
         self.folder, self.config = folder, config or Config()
         prepare(folder)
-        self.store = Store(folder, self._settings, self.config.limits.memory)
+        self.store = Store(
+            folder, self._settings, self.config.limits.memory, self.config.limits.max_quarantine_mb << 20
+        )
         try:
             self.keys = KeyBook(self.store)
             limits = self.config.limits
@@ -46,7 +48,7 @@ class Deck:
                 known_key=self._known_key,
             )
             self.drops = Drops(self.config.drop, self.config.folder, self.collector)
-            self.loop = Loop(self.config, self.spool, self.store)
+            self.loop = Loop(self.config, self.spool, self.store, pending=self.collector.pending)
         except BaseException:
             self.store.close()
             raise

@@ -12,7 +12,7 @@ MAX_ID_BYTES = 128
 MAX_NAME = 200
 MAX_TEXT = 4096
 MAX_FEATURES = 10_000
-RAW_SAMPLE = 2000
+RAW_SAMPLE = 16_000  # characters of a refused record that are kept
 FIELDS = ("event_id", "model", "version", "ts", "features", "prediction", "latency_ms", "status", "error", "tags")
 
 

@@ -16,6 +16,7 @@ class Limits(Section):
     max_rows: Annotated[int, Field(gt=0, le=1_000_000)] = 10_000
     max_models: Annotated[int, Field(gt=0)] = 1000
     max_spool_mb: Annotated[int, Field(ge=64)] = 1024
+    max_quarantine_mb: Annotated[int, Field(ge=1)] = 64
     memory: Annotated[str, Field(pattern=r"^\d+(MB|GB)$")] = "256MB"
     max_header_kb: Annotated[int, Field(ge=1, le=64)] = 8
     header_seconds: Annotated[float, Field(gt=0, le=3600)] = 10

@@ -11,13 +11,14 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from monitor.event import Event, Refusal, Refused, TimeBounds, decode, parse_event
+from monitor.event import RAW_SAMPLE, Event, Refusal, Refused, TimeBounds, decode, parse_event
 from monitor.ipc import from_ipc
 from monitor.rows import from_events
 from monitor.schema import ModelSchema
 from monitor.spool import Frame, Position, Spool
 from monitor.store import Store
-from monitor.store.store import Batch, Loaded
+from monitor.store.batch import Batch, Loaded
+from monitor.store.ledger import general
 
 log = logging.getLogger("driftdeck.loader")
 
@@ -100,17 +101,21 @@ def _batch(frames: Iterable[Frame], folder: Path) -> Batch | None:
                 batch.schemas[schema.model] = schema
             case "events" if header["format"] == "lines":
                 lines.add(header["model"], frame.payload)
-                _account(batch, header["model"], "events", at, header["rows"])
+                batch.account(header["model"], "events", at).received += header["rows"]
             case "events":
                 batch.tables.setdefault(header["model"], []).append(from_ipc(frame.payload))
-                _account(batch, header["model"], "events", at, header["rows"])
+                batch.account(header["model"], "events", at).received += header["rows"]
             case "labels":
                 labels.setdefault(header["model"], []).append(from_ipc(frame.payload))
-                _account(batch, header["model"], "labels", at, header["rows"])
+                batch.account(header["model"], "labels", at).received += header["rows"]
             case "refused":
-                refused.append(_quarantine(json.loads(frame.payload), header["of"], at))
-                for model, rows in header["models"].items():
-                    _account(batch, model, header["of"], at, rows, refused=rows)
+                rows = json.loads(frame.payload)
+                refused.append(_quarantine(rows, header["of"], at))
+                for model, _, _, reason, _ in rows:
+                    account = batch.account(model, header["of"], at)
+                    account.received += 1
+                    account.refused += 1
+                    account.reasons[general(reason)] += 1
             case "key":
                 batch.keys.append((header["key"], header["hash"], header["answer"], at))
     if batch is None:
@@ -134,7 +139,9 @@ def _thoroughly(batch: Batch, store: Store, now: datetime) -> Batch:
             row = [[model, refusal.line, refusal.event_id, refusal.reason, refusal.raw]]
             late = _quarantine(row, "events", now)
             batch.refused = late if batch.refused is None else pa.concat_tables([batch.refused, late])
-            _account(batch, model, "events", now, 0, refused=1)
+            account = batch.account(model, "events", now)
+            account.refused += 1
+            account.reasons[general(refusal.reason)] += 1
         path.unlink()
     batch.lines = {}
     return batch
@@ -150,17 +157,8 @@ def _parse(lines: Iterable[bytes]) -> tuple[list[tuple[int, Event]], list[Refusa
         try:
             events.append((number, parse_event(decode(line), datetime.now(UTC), bounds)))
         except Refused as reason:
-            refusals.append(Refusal(number, None, str(reason), line[:2000].decode("utf-8", "replace")))
+            refusals.append(Refusal(number, None, str(reason), line[:RAW_SAMPLE].decode("utf-8", "replace")))
     return events, refusals
-
-
-def _account(batch: Batch, model: str, kind: str, at: datetime, rows: int, refused: int = 0) -> None:
-    came, no = batch.accounting.get((model, kind, _hour(at)), (0, 0))
-    batch.accounting[model, kind, _hour(at)] = (came + rows, no + refused)
-
-
-def _hour(at: datetime) -> datetime:
-    return at.replace(minute=0, second=0, microsecond=0)
 
 
 def _quarantine(rows: Sequence[Sequence[object]], kind: str, at: datetime) -> pa.Table:

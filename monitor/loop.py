@@ -17,6 +17,7 @@ from monitor.config import Config, RuleConfig
 from monitor.finding import Finding
 from monitor.loader import load, release
 from monitor.notify import deliver, messages_for
+from monitor.pending import Pending
 from monitor.profile import Profile, sliding
 from monitor.rules import Window, columns_of, evaluate_all, window_of
 from monitor.spool import Spool
@@ -40,7 +41,12 @@ class Loop:
     """Moves rows, findings, alerts and notifications forward; each step is safe to run twice."""
 
     def __init__(
-        self, config: Config, spool: Spool, store: Store, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self,
+        config: Config,
+        spool: Spool,
+        store: Store,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        pending: Pending | None = None,
     ) -> None:
         self.config, self.spool, self.store, self.clock = config, spool, store, clock
         self.book = store.alerts
@@ -48,7 +54,7 @@ class Loop:
         self.last_load: datetime | None = None
         self.last_tick: datetime | None = None
         self.problem: str | None = None
-        self.loaded_rows = 0  # of this process's life: accepted and refused rows that reached the store
+        self.pending = pending or Pending()
         self._maintained = self._forgot = 0.0
         self._dirty: dict[str, datetime] = {}
         self._bulk_at: dict[str, datetime] = {}
@@ -95,7 +101,7 @@ class Loop:
             while more and (loaded := load(self.spool, self.store, self.clock())) is not None:
                 more = loaded.more
                 total += loaded.events
-                self.loaded_rows += loaded.rows
+                self.pending.settle(loaded.rows, self.clock())
                 self.last_load = self.clock()
                 for model, earliest in loaded.earliest.items():
                     self._note_late(model, earliest.replace(tzinfo=UTC))

@@ -1,5 +1,6 @@
 """Events as columns: Arrow tables in the form of a model's events table, from parsed events or from a foreign table."""
 
+import json
 import math
 import uuid
 from collections.abc import Callable, Sequence
@@ -16,6 +17,7 @@ from monitor.schema import FeatureKind, ModelSchema, PredictionKind, split_predi
 from monitor.store.events import arrow_schema, tags_text
 
 OWN = ("event_id", "model", "version", "ts", "prediction", "latency_ms", "status", "error", "label", "label_ts")
+LABEL_KEYS = ("event_id", "label", "ts")
 NUMERIC_SHARE = 0.95  # of the texts of a new column that must be numbers for it to become numeric
 
 
@@ -127,7 +129,7 @@ def labels_from_table(
     for needed in ("event_id", "label"):
         if needed not in table.column_names:
             raise PayloadError(f"there is no column {needed}; found: {', '.join(table.column_names[:20])}")
-    bad = _Bad(table, first_line)
+    bad = _Bad(table, first_line, labels=True)
     ids = _ids(table, bad, made=False)
     labels = pa.array([label_text(v) for v in table["label"].to_pylist()], pa.string())
     bad.mark(pc.is_null(labels), lambda i: "`label` is missing or not a number, text or boolean")
@@ -163,8 +165,8 @@ def parse_numbers(texts: pa.ChunkedArray) -> pa.Array:
 class _Bad:
     """Which rows of a table are refused, and why: the first reason counts."""
 
-    def __init__(self, table: pa.Table, first_line: int) -> None:
-        self.table, self.first_line = table, first_line
+    def __init__(self, table: pa.Table, first_line: int, labels: bool = False) -> None:
+        self.table, self.first_line, self.labels = table, first_line, labels
         self.reasons: dict[int, str] = {}
 
     def mark(self, where: pa.Array, reason: Callable[[int], str]) -> None:
@@ -183,10 +185,17 @@ class _Bad:
         found = []
         for i, reason in sorted(self.reasons.items()):
             row = self.table.slice(i, 1).to_pylist()[0]
-            found.append(
-                Refusal(self.first_line + i, _short_id(row.get("event_id")), reason, str(row)[:RAW_SAMPLE], model)
-            )
+            raw = self._raw(row, model)[:RAW_SAMPLE]
+            found.append(Refusal(self.first_line + i, _short_id(row.get("event_id")), reason, raw, model))
         return found
+
+    def _raw(self, row: dict[str, Any], model: str) -> str:
+        """A row as the JSON that could be sent in its place."""
+        keys = LABEL_KEYS if self.labels else OWN
+        record = {"model": model, **{k: v for k, v in row.items() if k in keys and v is not None}}
+        if not self.labels:
+            record["features"] = {k.removeprefix("features."): v for k, v in row.items() if k not in OWN}
+        return json.dumps(record, ensure_ascii=False, default=str)
 
 
 def _feature_columns(table: pa.Table) -> dict[str, str]:

@@ -193,7 +193,14 @@ def test_metrics_findings_and_status(filled: Served) -> None:
     assert 'driftdeck_rows_total{kind="events",model="m",outcome="stored"} 1500.0' in text
     assert 'driftdeck_finding_breach{column="age",model="m",rule="drift",segment="",statistic="psi"} 1.0' in text
     status = filled.get("/v1/status")
-    assert status["accounting"] == {"received": 3000, "stored": 3000, "duplicate": 0, "refused": 0, "pending": 0}
+    assert status["accounting"] == {
+        "received": 3000,
+        "stored": 3000,
+        "duplicate": 0,
+        "refused": 0,
+        "pending": 0,
+        "unchecked": 0,
+    }
     assert filled.get("/healthz") == {"status": "ok"}
     assert filled.get("/readyz")["status"] == "ready"
     findings = filled.get("/v1/models/m/findings")["findings"]

@@ -23,7 +23,7 @@ NOUNS = {
     "limits",
 }
 PURE = NOUNS | {"plugins", "protocols", "statistics", "channels", "config", "rules", "verdict", "detector"}
-STORAGE = PURE | {"engines", "sources", "rows", "spool", "store", "batches"}
+STORAGE = PURE | {"engines", "sources", "rows", "spool", "store", "batches", "pending"}
 FLOW = STORAGE | {"collector", "loader", "notify"}
 LOOP = FLOW | {"loop", "views", "deck", "drop"}
 TOP = LOOP | {"api", "session", "address", "ingest", "follow", "kafka", "supervisor", "demo", "client", "proxy"}
@@ -43,6 +43,7 @@ ALLOWED = {
     "sources": NOUNS,
     "rows": STORAGE,
     "spool": NOUNS,
+    "pending": set(),
     "store": STORAGE,
     "collector": STORAGE,
     "loader": STORAGE,

@@ -254,7 +254,7 @@ def test_too_many_rows_are_refused_as_a_whole(deck: Deck) -> None:
     deck.collector.max_rows = 10
     with pytest.raises(TooLarge, match="at most 10"):
         take(deck, lines(*(event(i) for i in range(11))))
-    assert deck.collector.accepted == 0
+    assert deck.collector.pending.rows() == 0
 
 
 def test_too_many_models_are_refused_with_the_limit(deck: Deck) -> None:
@@ -303,3 +303,17 @@ def test_lines_that_the_engine_reads_more_strictly_are_loaded_all_the_same(deck:
 def test_error_text_without_a_status_counts_as_a_failure(deck: Deck) -> None:
     take(deck, lines(event(0), event(1, error="boom"), event(2, error="late", status=404)))
     assert stored(deck, "event_id, status") == [("e0", 200), ("e1", 500), ("e2", 404)]
+
+
+def test_rows_of_a_table_without_a_model_are_refused_and_counted(deck: Deck) -> None:
+    body = f"model,event_id,ts,x\nm,a,{NOW.isoformat()},1\n,b,{NOW.isoformat()},2\nn,c,{NOW.isoformat()},3\n".encode()
+    answer = deck.collector.events(body, "text/csv")
+    assert (answer.accepted, answer.refused) == (2, 1)
+    assert answer.refusals[0].reason == "`model` is missing; it is required"
+
+
+def test_two_columns_of_one_name_are_one_clear_error(deck: Deck) -> None:
+    with pytest.raises(PayloadError, match="the column 'x' is there more than once"):
+        deck.collector.events(b"ts,x,x\n2026-01-01,1,2\n", "text/csv", model="m")
+    with pytest.raises(PayloadError, match="more than once"):
+        deck.collector.labels(b"event_id,label,label\na,1,2\n", "text/csv", model="m")

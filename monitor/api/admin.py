@@ -16,6 +16,7 @@ from monitor.api.metrics import CONTENT_TYPE, render
 from monitor.collector import source_for
 from monitor.deck import Deck
 from monitor.errors import InvalidRequest, NotFound
+from monitor.views.accounting import totals
 from monitor.views.alerts import alert_rows
 from monitor.views.span import parse_time
 
@@ -148,20 +149,12 @@ def not_ready(deck: Deck) -> str | None:
 
 def status_of(deck: Deck) -> dict[str, Any]:
     """The server's state as plain data."""
-    received, stored, duplicate, refused = _accounting(deck, None)
-    pending = max(0, deck.collector.received - deck.loop.loaded_rows)
     return {
         "version": __version__,
         "now": datetime.now(UTC),
         "data": deck.folder.name,
         "ready": not_ready(deck) or "yes",
-        "accounting": {
-            "received": received + pending,
-            "stored": stored,
-            "duplicate": duplicate,
-            "refused": refused,
-            "pending": pending,
-        },
+        "accounting": totals(deck),
         "spool_bytes": deck.spool.pending_bytes(deck.store.position),
         "spool_damage": deck.spool.damage,
         "notifications_waiting": deck.store.alerts.waiting(),
@@ -174,26 +167,15 @@ def status_of(deck: Deck) -> dict[str, Any]:
 
 def status_for(deck: Deck, models: Collection[str]) -> dict[str, Any]:
     """The server's state for a caller of some models: theirs in the ledger, nothing that tells of others."""
-    counts = zip(("received", "stored", "duplicate", "refused"), _accounting(deck, models), strict=True)
     return {
         "version": __version__,
         "now": datetime.now(UTC),
         "ready": not_ready(deck) or "yes",
-        "accounting": dict(counts),  # of what is loaded
+        "accounting": totals(deck, models),
         "models": sorted(m for m in deck.store.models() if m in models),
         "last_load": deck.loop.last_load,
         "last_tick": deck.loop.last_tick,
     }
-
-
-def _accounting(deck: Deck, models: Collection[str] | None) -> tuple[int, ...]:
-    (counts,) = deck.store.query(
-        "SELECT coalesce(sum(received), 0)::BIGINT, coalesce(sum(stored), 0)::BIGINT, coalesce(sum(duplicate), 0)::BIGINT, "
-        "coalesce(sum(refused), 0)::BIGINT FROM accounting "
-        "WHERE $models IS NULL OR model IN (SELECT unnest($models::VARCHAR[]))",
-        {"models": None if models is None else list(models)},
-    )
-    return counts
 
 
 def _changed(request: Request, alert: str, by: str, now: datetime, **changes: Any) -> Response:

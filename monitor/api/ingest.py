@@ -74,7 +74,7 @@ async def post_events(
 ) -> Response:
     """Take events as NDJSON, a JSON array, an Arrow stream, Parquet or CSV; good rows are kept, bad ones answered."""
     deck: Deck = request.app.state.deck
-    return await _take(request, deck.collector.events, idempotency_key, model, _bounds(deck, max_age))
+    return await _take(request, deck.collector.events, idempotency_key, model, bounds_of(deck, max_age))
 
 
 @router.post("/labels", openapi_extra=_docs(LABEL), responses=RESPONSES, summary="Log true outcomes")
@@ -88,7 +88,7 @@ async def post_labels(
 ) -> Response:
     """Take labels in the same formats; a label may come before its event, and a later one replaces an earlier one."""
     deck: Deck = request.app.state.deck
-    return await _take(request, deck.collector.labels, idempotency_key, model, _bounds(deck, max_age))
+    return await _take(request, deck.collector.labels, idempotency_key, model, bounds_of(deck, max_age))
 
 
 class Unreadable(BaseModel):
@@ -184,7 +184,8 @@ async def durable(done: "Future[None]") -> None:
 _waiters: "WeakKeyDictionary[Future[None], asyncio.Future[None]]" = WeakKeyDictionary()
 
 
-def _bounds(deck: Deck, max_age: float | None) -> TimeBounds | None:
+def bounds_of(deck: Deck, max_age: float | None) -> TimeBounds | None:
+    """The times that are accepted with a `max_age` in days; None for those of the configuration."""
     return None if max_age is None else TimeBounds(timedelta(days=max_age), deck.bounds.max_ahead)
 
 

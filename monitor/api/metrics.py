@@ -1,6 +1,7 @@
 """/metrics: the server's own state and the newest findings, in Prometheus' text format."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST as CONTENT_TYPE
@@ -8,6 +9,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 
 from monitor.access import Caller
 from monitor.deck import Deck
+from monitor.store.ledger import OUTCOMES
 
 __all__ = ["CONTENT_TYPE", "render"]
 
@@ -41,15 +43,30 @@ class _Deck:
         rows = CounterMetricFamily(
             "driftdeck_rows", "Rows by model, kind and outcome", labels=["model", "kind", "outcome"]
         )
-        found = self.deck.store.query(
-            "SELECT model, kind, sum(received), sum(stored), sum(duplicate), sum(refused) FROM accounting GROUP BY ALL ORDER BY ALL"
+        found = self.deck.store.ledger.by_model(self.caller.models, datetime.min, datetime.max)
+        waiting, pending = (
+            self.deck.collector.pending,
+            GaugeMetricFamily("driftdeck_rows_pending", "Rows taken and not loaded yet", labels=["model", "kind"]),
         )
-        for model, kind, *counts in found:
-            if not self.caller.sees(model):
-                continue
-            for outcome, count in zip(("received", "stored", "duplicate", "refused"), counts, strict=True):
-                rows.add_metric([model, kind, outcome], float(count))
-        yield rows
+        for row in found:
+            n, _ = waiting.of(row["model"], row["kind"])
+            pending.add_metric([row["model"], row["kind"]], n)
+            for outcome in OUTCOMES:
+                rows.add_metric(
+                    [row["model"], row["kind"], outcome], float(row[outcome]) + (n if outcome == "received" else 0)
+                )
+        yield from (rows, pending)
+        age = GaugeMetricFamily("driftdeck_newest_event_age_seconds", "Age of the newest event", labels=["model"])
+        for model, at in self.deck.store.last_events().items():
+            if self.caller.sees(model):
+                age.add_metric([model], (datetime.now(UTC) - at).total_seconds())
+        yield age
+        reasons = CounterMetricFamily(
+            "driftdeck_refusals", "Refused rows by reason", labels=["model", "kind", "reason"]
+        )
+        for row in self.deck.store.ledger.reasons(self.caller.models, datetime.min, datetime.max):
+            reasons.add_metric([row["model"], row["kind"], row["reason"]], float(row["rows"]))
+        yield reasons
 
     def _findings(self) -> Iterator[Metric]:
         labels = ["model", "rule", "column", "statistic", "segment"]

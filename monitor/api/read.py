@@ -77,7 +77,7 @@ def get_models(request: Request) -> Response:
 def get_overview(request: Request, model: str, scope: InScope) -> Response:
     """One verdict with its reasons, and the figures of the dashboard's first page."""
     deck = scope.deck
-    pending = max(0, deck.collector.accepted - deck.loop.loaded_rows)
+    pending, _ = deck.collector.pending.of(model, "events")
     span = scope.span(MINUTE)
     body = overview_views.overview(
         deck.store, deck.config, model, span, scope.version, scope.segment, scope.now, pending

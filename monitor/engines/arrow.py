@@ -284,6 +284,12 @@ def arrow_of(values: np.ndarray) -> pa.Array:
     return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [None, pa.py_buffer(values)])
 
 
+def bools_of(values: np.ndarray) -> pa.Array:
+    """Booleans as an Arrow array."""
+    bits = np.packbits(values, bitorder="little")
+    return pa.Array.from_buffers(pa.bool_(), len(values), [None, pa.py_buffer(bits)])
+
+
 def texts_of(values: Iterable[str]) -> pa.Array:
     """Texts as an Arrow array."""
     encoded = [value.encode() for value in values]

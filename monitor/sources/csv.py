@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
-from monitor.contracts import Chunk
+from monitor.contracts import Chunk, check_names
 from monitor.errors import PayloadError
-from monitor.event import Refusal
+from monitor.event import RAW_SAMPLE, Refusal
 from monitor.sources._compressed import ENDINGS, MAX_LINE, open_plain
 
 MEDIA_TYPES = ("text/csv",)
@@ -49,11 +49,12 @@ def _read(opened: Callable[[], IO[bytes]], name: str, rows: int, size: int) -> I
 def _chunks(file: IO[bytes], header: bytes, name: str, rows: int, size: int) -> Iterator[Chunk]:
     try:
         names = csv.read_csv(BytesIO(header.rstrip(b"\r\n") + b"\n")).column_names
+        check_names(names)
         refused: list[Refusal] = []
 
         def invalid(row: Any) -> str:
             reason = f"the row has {row.actual_columns} values, the header {row.expected_columns}"
-            refused.append(Refusal(row.number or 0, None, reason, (row.text or "")[:2000]))
+            refused.append(Refusal(row.number or 0, None, reason, (row.text or "")[:RAW_SAMPLE]))
             return "skip"
 
         reader = csv.open_csv(

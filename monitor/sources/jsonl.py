@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from monitor.contracts import Chunk
 from monitor.errors import PayloadError
-from monitor.event import Refusal, Refused, decode
+from monitor.event import RAW_SAMPLE, Refusal, Refused, decode
 from monitor.sources._compressed import ENDINGS, lines_of, open_plain
 
 MEDIA_TYPES = ("application/x-ndjson", "application/jsonl", "application/json")
@@ -60,7 +60,7 @@ def _table(lines: list[tuple[int, bytes]], size: int) -> Chunk:
                 raise Refused("a record is a JSON object")
             records.append(_flat(record))
         except Refused as reason:
-            refusals.append(Refusal(number, None, str(reason), line[:2000].decode("utf-8", "replace")))
+            refusals.append(Refusal(number, None, str(reason), line[:RAW_SAMPLE].decode("utf-8", "replace")))
     names = list(dict.fromkeys(name for record in records for name in record))
     table = pa.table({name: _column([record.get(name) for record in records]) for name in names})
     return Chunk(table, lines[0][0] if lines else 1, refusals, size)

@@ -9,7 +9,7 @@ import duckdb
 
 from monitor.errors import StorageError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 TABLES = """
 CREATE TABLE meta(schema_version INTEGER, created TIMESTAMP);
@@ -17,10 +17,11 @@ CREATE TABLE spool_position(segment BIGINT, "offset" BIGINT);
 CREATE TABLE idempotency("key" VARCHAR, body_hash VARCHAR, answer VARCHAR, noted_at TIMESTAMP);
 CREATE TABLE accounting(
     model VARCHAR, kind VARCHAR, hour TIMESTAMP, received BIGINT, stored BIGINT, duplicate BIGINT,
-    refused BIGINT
+    refused BIGINT, unchecked BIGINT DEFAULT 0
 );
+CREATE TABLE refusals(model VARCHAR, kind VARCHAR, hour TIMESTAMP, reason VARCHAR, n BIGINT);
 CREATE TABLE quarantine(
-    noted_at TIMESTAMP, kind VARCHAR, model VARCHAR, line BIGINT, event_id VARCHAR, reason VARCHAR, raw VARCHAR
+    id BIGINT, noted_at TIMESTAMP, kind VARCHAR, model VARCHAR, line BIGINT, event_id VARCHAR, reason VARCHAR, raw VARCHAR
 );
 CREATE TABLE models(id INTEGER, name VARCHAR, task VARCHAR, prediction VARCHAR, created TIMESTAMP);
 CREATE TABLE features(model INTEGER, position INTEGER, name VARCHAR, field VARCHAR, kind VARCHAR);
@@ -60,6 +61,19 @@ CREATE TABLE api_keys(
     expires TIMESTAMP, revoked TIMESTAMP, last_used TIMESTAMP
 );
 """
+
+
+# what leads from one version to the next; each is run once, in one transaction
+MIGRATIONS = {
+    2: (
+        "ALTER TABLE accounting ADD COLUMN unchecked BIGINT DEFAULT 0",
+        "CREATE TABLE refusals(model VARCHAR, kind VARCHAR, hour TIMESTAMP, reason VARCHAR, n BIGINT)",
+        "ALTER TABLE quarantine ADD COLUMN id BIGINT",
+        "UPDATE quarantine SET id = rowid + 1",
+        "CREATE TABLE IF NOT EXISTS api_keys(id VARCHAR, name VARCHAR, digest VARCHAR, scopes VARCHAR[], models VARCHAR[], "
+        "created TIMESTAMP, expires TIMESTAMP, revoked TIMESTAMP, last_used TIMESTAMP)",
+    ),
+}
 
 
 def open_database(path: Path, memory_limit: str = "256MB", threads: int = 2) -> duckdb.DuckDBPyConnection:
@@ -127,12 +141,16 @@ def _check_schema(con: duckdb.DuckDBPyConnection, path: Path) -> None:
     found = con.execute("SELECT max(schema_version) FROM meta").fetchone() if "meta" in tables else None
     if not found or found[0] is None:
         raise StorageError(f"{path} is a DuckDB file, but not one of driftdeck's; choose another --data directory")
-    if found[0] != SCHEMA_VERSION:
-        newer = "newer" if found[0] > SCHEMA_VERSION else "older"
+    if found[0] > SCHEMA_VERSION:
         raise StorageError(
-            f"{path} has schema version {found[0]}, {newer} than this driftdeck's {SCHEMA_VERSION}; "
+            f"{path} has schema version {found[0]}, newer than this driftdeck's {SCHEMA_VERSION}; "
             f"use the driftdeck that wrote it, or another --data directory"
         )
+    for version in range(found[0] + 1, SCHEMA_VERSION + 1):
+        with transaction(con):
+            for statement in MIGRATIONS[version]:
+                con.execute(statement)
+            con.execute("UPDATE meta SET schema_version = ?", [version])
 
 
 def _why(path: Path, message: str) -> str:

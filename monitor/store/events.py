@@ -107,30 +107,27 @@ def _in_form(table: pa.Table, form: pa.Schema) -> pa.Table:
     return pa.table(columns, schema=form)
 
 
-def keep_new(con: duckdb.DuckDBPyConnection, model: Model, rows: pa.Table) -> pa.Table:
-    """Store the rows whose id is not stored yet, each once; returns those rows.
+def stored_ids(con: duckdb.DuckDBPyConnection, model: Model, rows: pa.Table) -> pa.Array:
+    """The ids of `rows` that are stored with a time between the first and the last of them.
 
-    An id is looked up among the events between the first and the last time of the load: cheap at any table size,
-    because events lie roughly in time order. A row repeated with a time outside that range is not recognised.
+    Cheap at any table size, because events lie roughly in time order.
     """
-    span = pc.min_max(rows["ts"]).as_py()
     con.register("incoming_ids", rows.select(["event_id"]))
-    stored = con.sql(
-        f"SELECT DISTINCT event_id FROM {model.events} SEMI JOIN incoming_ids USING (event_id) WHERE ts BETWEEN $min AND $max",
-        params=span,
-    ).to_arrow_table()["event_id"]
-    ((repeated,),) = con.execute("SELECT count(DISTINCT event_id) < count(*) FROM incoming_ids").fetchall()
-    con.unregister("incoming_ids")
-    if len(stored):
-        rows = rows.filter(pc.invert(pc.is_in(rows["event_id"], value_set=stored.combine_chunks())))
-    if repeated:
-        ids = rows["event_id"].to_pylist()
-        first = {id_: i for i, id_ in reversed(list(enumerate(ids)))}
-        rows = rows.take(pa.array(sorted(first.values()), pa.int64()))
+    try:
+        known = con.sql(
+            f"SELECT DISTINCT event_id FROM {model.events} SEMI JOIN incoming_ids USING (event_id) WHERE ts BETWEEN $min AND $max",
+            params=pc.min_max(rows["ts"]).as_py(),
+        )
+        return known.to_arrow_table()["event_id"].combine_chunks()
+    finally:
+        con.unregister("incoming_ids")
+
+
+def insert(con: duckdb.DuckDBPyConnection, model: Model, rows: pa.Table) -> None:
+    """Store rows in the form of `arrow_schema`."""
     con.register("fresh_rows", rows)
     con.execute(f"INSERT INTO {model.events} BY NAME SELECT * FROM fresh_rows")
     con.unregister("fresh_rows")
-    return rows
 
 
 def _select_lines(schema: ModelSchema, path: Path) -> str:

@@ -100,37 +100,12 @@ class Profiler:
         """Profile newly stored events: service columns always, data columns once their layouts exist."""
         self.add(model, rows, [*SERVICE, *data_columns(model, layouts)], segments)
 
-    def join_labels(self, model: Model, segments: Sequence[str]) -> int:
-        """Join waiting labels to their events; returns how many found theirs.
-
-        A label that corrects an earlier one takes back what that one added. An older label that comes after a newer
-        one is dropped; of several waiting for one event the latest counts.
-        """
+    def add_matched(self, model: Model, segments: Sequence[str]) -> None:
+        """Profile how wrong the predictions in `matched` were, and take back what their `earlier` labels had added."""
         column = quality_column(model)
-        con, labels = self.con, model.labels
-        con.execute(
-            f"CREATE OR REPLACE TEMP TABLE matched AS SELECT l.event_id, l.label, l.number, l.ts AS label_ts, "
-            f"e.* EXCLUDE (event_id) FROM {labels} l JOIN {model.events} e ON l.event_id = e.event_id WHERE NOT l.joined "
-            "QUALIFY row_number() OVER (PARTITION BY l.event_id ORDER BY l.ts DESC, l.rowid DESC) = 1"
-        )
-        found = int(con.execute("SELECT count(*) FROM matched").fetchall()[0][0])
-        if not found:
-            return 0
-        con.execute(
-            f"CREATE OR REPLACE TEMP TABLE earlier AS SELECT l.event_id, l.label, l.number, l.ts AS label_ts, "
-            f"m.* EXCLUDE (event_id, label, number, label_ts) FROM {labels} l JOIN matched m ON l.event_id = m.event_id WHERE l.joined"
-        )
-        con.execute(f"DELETE FROM {labels} WHERE NOT joined AND event_id IN (SELECT event_id FROM matched)")
-        con.execute(
-            "DELETE FROM matched WHERE event_id IN (SELECT e.event_id FROM earlier e WHERE e.label_ts > matched.label_ts)"
-        )
-        con.execute("DELETE FROM earlier WHERE event_id NOT IN (SELECT event_id FROM matched)")
-        con.execute(f"DELETE FROM {labels} WHERE joined AND event_id IN (SELECT event_id FROM earlier)")
-        con.execute(f"INSERT INTO {labels} SELECT event_id, label, number, label_ts, true FROM matched")
         if column is not None:
             self._judge_and_add(model, "earlier", column, segments, -1)
             self._judge_and_add(model, "matched", column, segments, 1)
-        return found
 
     def rebuild(self, model: Model, layouts: Layouts, segments: Sequence[str]) -> int:
         """Recompute every profile of a model from its raw rows; returns the number of rows read."""

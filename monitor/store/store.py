@@ -3,25 +3,30 @@
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from monitor.engines.arrow import bools_of, numpy_of
 from monitor.errors import NotFound
 from monitor.layout import Layout
 from monitor.profile import Profile
 from monitor.schema import ModelSchema
 from monitor.spool import Position
-from monitor.store import events, reading, reference
+from monitor.store import events, labels, ledger, reading, reference
 from monitor.store.alerts import AlertBook
+from monitor.store.batch import Batch, Loaded
 from monitor.store.database import open_database, transaction
 from monitor.store.events import Model
+from monitor.store.ledger import Account, Ledger
 from monitor.store.profiling import SERVICE, Profiler, compact, quality_column, roll_up
+from monitor.store.recent import RecentIds
 from monitor.store.reference import Reference
 
 PROVISIONAL_ROWS = 1000
@@ -38,40 +43,6 @@ class ModelSettings:
     segments: tuple[str, ...] = ()
 
 
-@dataclass
-class Batch:
-    """Everything one load brings, by model; `end` is the spool position after it."""
-
-    end: Position
-    bytes: int = 0
-    schemas: dict[str, ModelSchema] = field(default_factory=dict)
-    lines: dict[str, Path] = field(default_factory=dict)
-    tables: dict[str, list[pa.Table]] = field(default_factory=dict)
-    labels: dict[str, pa.Table] = field(default_factory=dict)
-    refused: pa.Table | None = None
-    accounting: dict[tuple[str, str, datetime], tuple[int, int]] = field(default_factory=dict)  # came, refused
-    keys: list[tuple[str, str, str, datetime]] = field(default_factory=list)  # key, body hash, answer, at
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """What a load did."""
-
-    events: int = 0
-    duplicates: int = 0
-    labels: int = 0
-    rows: int = 0  # received with it: stored, duplicate and refused
-    more: bool = False  # it was as large as a load may be: there may be more
-    earliest: dict[str, datetime] = field(default_factory=dict)  # by model, of the rows whose profiles changed
-
-
-def _insert(con: duckdb.DuckDBPyConnection, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Rows of plain values in one statement: one for each row costs as much as loading hundreds of events."""
-    if rows:
-        columns = [list(column) for column in zip(*rows, strict=True)]
-        con.execute(f"INSERT INTO {table} SELECT {', '.join(['unnest(?)'] * len(columns))}", columns)
-
-
 class Store:
     """One data directory's database."""
 
@@ -80,10 +51,11 @@ class Store:
         folder: Path,
         settings: Callable[[str], ModelSettings] = lambda _: ModelSettings(),
         memory_limit: str = "256MB",
+        quarantine_bytes: int = 64 << 20,
     ) -> None:
         self.path = folder / "driftdeck.duckdb"
         self.settings = settings
-        self._memory_limit = memory_limit
+        self._memory_limit, self.quarantine_bytes = memory_limit, quarantine_bytes
         self._lock = threading.RLock()
         self._open()
 
@@ -96,6 +68,8 @@ class Store:
         self._touched: datetime | None = None
         self._reference_cache: dict[str, dict[str, Profile]] = {}
         self._labels_waiting = set(self._models)
+        self._recent = RecentIds()
+        self._recent.fill(self._con, list(self._models.values()), datetime.now(UTC))
 
     def reopen(self) -> None:
         """Close every handle and open again: the way back after a fatal error of the engine."""
@@ -127,6 +101,11 @@ class Store:
         """The one writing handle, inside a transaction."""
         with self._lock, transaction(self._con):
             yield self._con
+
+    @property
+    def ledger(self) -> Ledger:
+        """What came and what became of it."""
+        return Ledger(self)
 
     @property
     def alerts(self) -> AlertBook:
@@ -177,41 +156,80 @@ class Store:
         """Rows, profiles, ledger and position in one transaction: all of it or nothing."""
         with self._lock:
             models, waiting = dict(self._models), set(self._labels_waiting)
-            total, duplicates, labels = 0, 0, 0
             earliest: dict[str, datetime] = {}
-            outcome: dict[tuple[str, str], tuple[int, int]] = {}
+            outcome: dict[tuple[str, str], Account] = {}
+            remembered: list[np.ndarray] = []
             with transaction(self._con):
                 for name, schema in batch.schemas.items():
                     models[name] = self._grow(models.get(name), schema, now)
-                for name in batch.lines.keys() | batch.tables.keys():
-                    model = models[name]
-                    rows = events.read(self._con, model.schema, batch.lines.get(name), batch.tables.get(name, []))
-                    fresh = events.keep_new(self._con, model, rows)
-                    kept, again = fresh.num_rows, rows.num_rows - fresh.num_rows
-                    total, duplicates = total + kept, duplicates + again
-                    outcome[name, "events"] = (kept, again)
-                    if kept:
-                        earliest[name] = pc.min(fresh["ts"]).as_py()
-                        self._profiler.add_loaded(
-                            model, fresh, self._layouts.get(name, {}), self.settings(name).segments
-                        )
-                for name, table in batch.labels.items():
+                for name in sorted(batch.lines.keys() | batch.tables.keys() | batch.labels.keys()):
                     if name not in models:
                         models[name] = self._grow(None, ModelSchema(name), now)
-                    labels += self._insert_labels(models[name], table)
-                    outcome[name, "labels"] = (table.num_rows, 0)
-                    waiting.add(name)
-                for name in waiting & (batch.lines.keys() | batch.tables.keys() | batch.labels.keys()):
-                    if self._profiler.join_labels(models[name], self.settings(name).segments):
-                        self._note_earliest(earliest, name)
-                    if not self._has_waiting(models[name]):
-                        waiting.discard(name)
-                self._ledger(batch, outcome, now)
+                    model, fresh = models[name], None
+                    if name in batch.lines or name in batch.tables:
+                        rows = events.read(self._con, model.schema, batch.lines.get(name), batch.tables.get(name, []))
+                        fresh, ids, unchecked = self._new_rows(model, rows)
+                        again = rows.num_rows - fresh.num_rows
+                        outcome[name, "events"] = Account(0, fresh.num_rows, again, 0, unchecked)
+                        remembered.append(ids)
+                        self._store_events(model, fresh, earliest)
+                    new_labels = batch.labels.get(name)
+                    if new_labels is not None:
+                        added = labels.insert(self._con, model, new_labels)
+                        outcome[name, "labels"] = Account(0, added, new_labels.num_rows - added)
+                        waiting.add(name)
+                    if name in waiting:
+                        self._join_labels(model, new_labels, fresh, earliest)
+                        if not labels.waiting(self._con, model):
+                            waiting.discard(name)
+                self._record(batch, outcome, now)
             self._models, self._labels_waiting = models, waiting
+            for ids in remembered:
+                self._recent.add(ids, now.astimezone(UTC).replace(tzinfo=None))
             self._parts += 1
             self._touched = min([*earliest.values(), *([self._touched] if self._touched else [])], default=None)
-            came = sum(rows for rows, _ in batch.accounting.values())
-            return Loaded(total, duplicates, labels, came, earliest=earliest)
+            return Loaded(
+                sum(a.stored for (_, kind), a in outcome.items() if kind == "events"),
+                sum(a.duplicate for (_, kind), a in outcome.items() if kind == "events"),
+                sum(a.stored + a.duplicate for (_, kind), a in outcome.items() if kind == "labels"),
+                batch.received(),
+                earliest=earliest,
+            )
+
+    def _new_rows(self, model: Model, rows: pa.Table) -> tuple[pa.Table, np.ndarray, int]:
+        """The rows whose id is not stored yet, each once; their ids' hashes in order; and how many of them happened
+        before what is remembered, so that a repeat with another time would not have been recognised.
+        """
+        hashes = self._recent.hashes(self._con, model, rows.select(["event_id"]))
+        order = np.argsort(hashes, kind="stable")
+        ordered = hashes[order]
+        new = ~self._recent.known(ordered)
+        new[1:] &= ordered[1:] != ordered[:-1]
+        keep = np.zeros(len(order), bool)
+        keep[order[new]] = True
+        old = numpy_of(rows["ts"].cast(pa.int64())) < np.datetime64(self._recent.since, "us").astype(np.int64)
+        if (keep & old).any():
+            stored = events.stored_ids(self._con, model, rows.filter(bools_of(old)))
+            if len(stored):
+                keep &= ~numpy_of(pc.is_in(rows["event_id"], value_set=stored))
+        if not keep.all():
+            ordered = np.sort(hashes[keep])
+            rows = rows.filter(bools_of(keep))
+        return rows, ordered, int((keep & old).sum())
+
+    def _store_events(self, model: Model, fresh: pa.Table, earliest: dict[str, datetime]) -> None:
+        if fresh.num_rows:
+            events.insert(self._con, model, fresh)
+            earliest[model.name] = pc.min(fresh["ts"]).as_py()
+            layouts, segments = self._layouts.get(model.name, {}), self.settings(model.name).segments
+            self._profiler.add_loaded(model, fresh, layouts, segments)
+
+    def _join_labels(
+        self, model: Model, new: pa.Table | None, fresh: pa.Table | None, earliest: dict[str, datetime]
+    ) -> None:
+        if labels.match(self._con, model, new, fresh):
+            self._profiler.add_matched(model, self.settings(model.name).segments)
+            self._note_earliest(earliest, model.name)
 
     def _note_earliest(self, earliest: dict[str, datetime], name: str) -> None:
         (first,) = self._con.execute("SELECT min(ts) FROM matched").fetchall()[0]
@@ -228,31 +246,17 @@ class Store:
         events.add_features(con, model, schema)
         return replace(model, schema=schema)
 
-    def _insert_labels(self, model: Model, table: pa.Table) -> int:
+    def _record(self, batch: Batch, outcome: Mapping[tuple[str, str], Account], now: datetime) -> None:
+        """Account for the batch: what came, by hour of receipt, what became of it, the keys, and the position."""
         con = self._con
-        con.register("label_rows", table)
-        con.execute(
-            f"INSERT INTO {model.labels} SELECT event_id, label, {events.LABEL_NUMBER}, ts, false FROM label_rows "
-            f"WHERE (event_id, label, ts) NOT IN (SELECT (event_id, label, ts) FROM {model.labels})"
-        )
-        con.unregister("label_rows")
-        return int(table.num_rows)
-
-    def _has_waiting(self, model: Model) -> bool:
-        return bool(self._con.execute(f"SELECT count(*) FROM {model.labels} WHERE NOT joined").fetchall()[0][0])
-
-    def _ledger(self, batch: Batch, outcome: Mapping[tuple[str, str], tuple[int, int]], now: datetime) -> None:
-        """Account for the batch: what came (by hour of receipt), what became of it, the keys, and the position."""
-        con = self._con
+        accounts = dict(batch.accounts)
         hour = now.replace(minute=0, second=0, microsecond=0)
-        rows = [(m, k, h, came, 0, 0, refused) for (m, k, h), (came, refused) in batch.accounting.items()]
-        rows += [(m, k, hour, 0, kept, again, 0) for (m, k), (kept, again) in outcome.items()]
-        _insert(con, "accounting", rows)
-        _insert(con, "idempotency", batch.keys)
-        if batch.refused is not None and batch.refused.num_rows:
-            con.register("refused_rows", batch.refused)
-            con.execute("INSERT INTO quarantine BY NAME SELECT * FROM refused_rows")
-            con.unregister("refused_rows")
+        for (model, kind), found in outcome.items():
+            account = accounts.setdefault((model, kind, hour), Account())
+            account.stored, account.duplicate, account.unchecked = found.stored, found.duplicate, found.unchecked
+        ledger.record(con, accounts)
+        ledger.quarantine(con, batch.refused)
+        ledger.insert(con, "idempotency", batch.keys)
         con.execute('UPDATE spool_position SET segment = ?, "offset" = ?', list(batch.end))
 
     # -- reference ------------------------------------------------------------------------------------------------
@@ -346,6 +350,14 @@ class Store:
         )
         return first.replace(tzinfo=UTC) if first else None
 
+    def last_events(self) -> dict[str, datetime]:
+        """The minute (long ago: the hour) of every model's newest event, by name, aware UTC."""
+        found = self.query(
+            "SELECT m.name, max(p.bucket) FROM profile_moments p JOIN models m ON m.id = p.model "
+            "WHERE p.segment = '' AND p.\"column\" = 'status' GROUP BY ALL"
+        )
+        return {name: at.replace(tzinfo=UTC) for name, at in found}
+
     def span(self, name: str) -> tuple[datetime | None, datetime | None, int, int]:
         """First (its minute or hour) and last event time, number of events and of labels that found theirs."""
         model = self.model(name)
@@ -378,6 +390,7 @@ class Store:
                     con.execute(f"DELETE FROM {table} WHERE bucket < ?", [now - timedelta(days=profile_days)])
             con.execute("DELETE FROM idempotency WHERE noted_at < ?", [now - timedelta(days=7)])
             con.execute("DELETE FROM quarantine WHERE noted_at < ?", [now - timedelta(days=30)])
+            self.ledger.trim(con, self.quarantine_bytes)
 
     def maintain(self, now: datetime) -> bool:
         """Compact profiles when many small loads have come, roll old minutes up, and write the file's log back.

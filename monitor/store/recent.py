@@ -1,0 +1,82 @@
+"""The ids of the events stored last, as 64-bit hashes: is this one a repeat?"""
+
+from datetime import UTC, datetime, timedelta
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from monitor.engines.arrow import numpy_of
+from monitor.store.events import Model
+
+CAPACITY = 4_000_000  # ids, 8 bytes each
+GENERATIONS = 8
+RUNS = 6  # sorted arrays of one generation before they become one
+SPANS = (timedelta(hours=24), timedelta(hours=6), timedelta(hours=1))  # tried at the start, the longest that fits
+GOLDEN = 0x9E3779B97F4A7C15
+
+
+class RecentIds:
+    """Knows every id of what was stored since `since`; an event that happened later cannot have been stored before.
+
+    Two different ids are taken for one with a chance of 2e-13 for each event (4 million in 2^64).
+    """
+
+    def __init__(self, capacity: int = CAPACITY) -> None:
+        self.since = datetime.min
+        self._size = capacity // GENERATIONS
+        self._generations: list[list[np.ndarray]] = [[]]
+        self._begun: list[datetime] = [datetime.min]
+
+    def fill(self, con: duckdb.DuckDBPyConnection, models: list[Model], now: datetime) -> None:
+        """Begin with what the database holds of the last hours."""
+        naive = now.astimezone(UTC).replace(tzinfo=None)
+        counted = [0] * len(SPANS)
+        for model in models:
+            for i, span in enumerate(SPANS):
+                counted[i] += con.execute(
+                    f"SELECT count(*) FROM {model.events} WHERE ts >= ?", [naive - span]
+                ).fetchall()[0][0]
+        fitting = [span for span, n in zip(SPANS, counted, strict=True) if n <= self._size * (GENERATIONS - 1)]
+        self.since = naive - fitting[0] if fitting else naive
+        self._begun = [self.since]
+        for model in models if fitting else []:
+            found = con.sql(f"SELECT hash(event_id) AS h FROM {model.events} WHERE ts >= ?", params=[self.since])
+            self.add(np.sort(_own(found.to_arrow_table(), model)), naive)
+
+    def hashes(self, con: duckdb.DuckDBPyConnection, model: Model, ids: pa.Table) -> np.ndarray:
+        """The hash of each `event_id`, shape (rows,), uint64; those of different models differ."""
+        con.register("incoming_ids", ids)
+        try:
+            return _own(con.sql("SELECT hash(event_id) AS h FROM incoming_ids").to_arrow_table(), model)
+        finally:
+            con.unregister("incoming_ids")
+
+    def known(self, ordered: np.ndarray) -> np.ndarray:
+        """For each of some hashes in ascending order, whether its event is stored; shape (n,)."""
+        found = np.zeros(len(ordered), bool)
+        for run in (run for generation in self._generations for run in generation):
+            place = np.searchsorted(run, ordered)
+            place[place == len(run)] = 0
+            found |= run[place] == ordered
+        return found
+
+    def add(self, ordered: np.ndarray, now: datetime) -> None:
+        """Remember hashes, in ascending order, of events that are stored now. The oldest are forgotten by the generation."""
+        if not len(ordered):
+            return
+        newest = self._generations[-1]
+        newest.append(ordered)
+        full = sum(map(len, newest)) >= self._size
+        if len(newest) > RUNS or full:
+            self._generations[-1] = [np.sort(np.concatenate(newest), kind="stable")]
+        if full:
+            self._generations.append([])
+            self._begun.append(now)
+            if len(self._generations) > GENERATIONS:
+                del self._generations[0], self._begun[0]
+                self.since = self._begun[0]
+
+
+def _own(hashed: pa.Table, model: Model) -> np.ndarray:
+    return numpy_of(hashed["h"]) ^ np.uint64(model.id * GOLDEN % 2**64)
