@@ -23,7 +23,7 @@ NOUNS = {
     "limits",
 }
 PURE = NOUNS | {"plugins", "protocols", "statistics", "channels", "config", "rules", "verdict", "detector"}
-STORAGE = PURE | {"engines", "sources", "rows", "spool", "store", "batches", "pending"}
+STORAGE = PURE | {"engines", "sources", "rows", "spool", "store", "pending", "batches"}
 FLOW = STORAGE | {"collector", "loader", "notify"}
 LOOP = FLOW | {"loop", "views", "deck", "drop"}
 TOP = LOOP | {"api", "session", "address", "ingest", "follow", "kafka", "supervisor", "demo", "client", "proxy"}
