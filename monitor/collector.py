@@ -113,12 +113,8 @@ class Collector:
     def refuse(self, kind: str, refusals: Sequence[Refusal], key: str | None = None) -> Answer:
         """Keep records that a source could not read: counted and in the quarantine, like those refused here."""
         body = repr([(r.line, r.reason, r.raw, r.model) for r in refusals]).encode() if key else b""
-<<<<<<< HEAD
         kept = [replace(r, raw="") if self.policy(r.model).active else r for r in refusals]
         return self._once(key, body, lambda: _Taken(kind, len(kept), kept))
-=======
-        return self._once(key, body, lambda: _Taken(kind, len(refusals), list(refusals)))
->>>>>>> wt-client
 
     # -- each body once -------------------------------------------------------------------------------------------
 
