@@ -93,7 +93,7 @@ def freeze_layouts(con: duckdb.DuckDBPyConnection, model: Model, rows: str) -> d
     if model.schema.prediction != "unknown" and not unit:
         field = prediction_field(model)
         wanted["prediction"] = field, "categorical" if field == "predicted_class" else "numeric"
-    layouts = {}
+    layouts: dict[str, Layout] = {}
     for kind, of_many in (("numeric", _numeric_layouts), ("categorical", _categorical_layouts)):
         columns = [(column, field) for column, (field, its) in wanted.items() if its == kind]
         for i in range(0, len(columns), COLUMNS_AT_ONCE):
