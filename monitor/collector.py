@@ -22,6 +22,7 @@ from monitor.label import Label, parse_label
 from monitor.pending import Pending
 from monitor.plugins import load
 from monitor.policy import NOTHING, PolicyOf
+from monitor.quota import Quota
 from monitor.rows import Shaped, from_events, from_table, labels_from_table
 from monitor.schema import ModelSchema
 from monitor.spool import Spool
@@ -54,6 +55,7 @@ class _Part:
 
     raw: list[bytes] = field(default_factory=list)
     parsed: list[tuple[int, Event]] = field(default_factory=list)
+    kept: dict[int, bytes] = field(default_factory=dict)  # by number, the line of each that was parsed
 
 
 class Collector:
@@ -66,7 +68,7 @@ class Collector:
         *,
         bounds: TimeBounds | None = None,
         max_rows: int = 10_000,
-        max_models: int = 1000,
+        quota: Quota | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         known_key: Callable[[str], tuple[str, str] | None] = lambda _: None,
         policy: PolicyOf = lambda _: NOTHING,
@@ -74,7 +76,7 @@ class Collector:
         self.spool = spool
         self.schemas = schemas
         self.bounds = bounds or TimeBounds()
-        self.max_rows, self.max_models = max_rows, max_models
+        self.max_rows, self.quota = max_rows, quota or Quota()
         self.clock = clock
         self.pending = Pending()
         self._known_key = known_key
@@ -161,6 +163,10 @@ class Collector:
         durable: Future[None] = Future()
         durable.set_result(None)
         for model, schema in taken.schemas.items():
+            before = self.schemas.get(model)
+            if before is None:
+                self.quota.note("", 1, now)
+            self.quota.note(model, len(schema.features) - len(before.features if before else ()), now)
             self.spool.append({"kind": "schema", "schema": schema.to_dict(), "at": at}, b"")
             self.schemas[model] = schema
         rows = taken.received()
@@ -196,7 +202,10 @@ class Collector:
             schema = self.schemas.get(name) or ModelSchema(name)
             try:
                 self._check_model(name, taken)
-                taken.shaped(schema, from_table(self.policy(name).table(part), schema, now, bounds, first))
+                taken.shaped(
+                    schema,
+                    from_table(self.policy(name).table(part), schema, now, bounds, first, self.quota.room(schema, now)),
+                )
             except Refused as reason:
                 taken.refusals += [Refusal(first + i, None, str(reason), model=name) for i in range(part.num_rows)]
         return taken
@@ -230,9 +239,12 @@ class Collector:
             # the thorough path finds out whether the line is good after all, and says what is wrong
             parsed = self._thorough(number, line, now, bounds, model, taken)
             if parsed is not None:
-                parts.setdefault(parsed.model, _Part()).parsed.append((number, parsed))
+                event, kept = parsed
+                part = parts.setdefault(event.model, _Part())
+                part.parsed.append((number, event))
+                part.kept[number] = kept
         for name, part in parts.items():
-            self._take_part(name, part, taken)
+            self._take_part(name, part, taken, now)
         return taken
 
     def _schema_of(self, line: bytes) -> ModelSchema | None:
@@ -245,7 +257,7 @@ class Collector:
 
     def _thorough(
         self, number: int, line: bytes, now: datetime, bounds: TimeBounds, model: str | None, taken: "_Taken"
-    ) -> Event | None:
+    ) -> tuple[Event, bytes] | None:
         raw: Any = None
         try:
             raw = decode(line)
@@ -254,7 +266,7 @@ class Collector:
             raw, line = self._as_kept(raw, line)
             event = parse_event(raw, now, bounds)
             self._check_model(event.model, taken)
-            return event
+            return event, line
         except Refused as reason:
             taken.refusals.append(
                 refusal(number, raw, str(reason), line if raw is not None else self._unread(model, line))
@@ -274,17 +286,20 @@ class Collector:
         name = model or _model_in(line)
         return b"" if name is not None and self.policy(name).active else line
 
-    def _take_part(self, name: str, part: _Part, taken: "_Taken") -> None:
+    def _take_part(self, name: str, part: _Part, taken: "_Taken", now: datetime) -> None:
         schema = self.schemas.get(name) or ModelSchema(name)
         if part.raw:
             taken.lines(name, b"\n".join(part.raw) + b"\n", len(part.raw))
         if part.parsed:
-            try:
-                grown = schema.grown(event for _, event in part.parsed)
-            except Refused as reason:
-                taken.refusals += [Refusal(n, e.event_id, str(reason), model=name) for n, e in part.parsed]
-                return
-            taken.shaped(schema, from_events(part.parsed, grown))
+            grown, refused = schema.admit([event for _, event in part.parsed], self.quota.room(schema, now))
+            shaped = from_events([p for i, p in enumerate(part.parsed) if i not in refused], grown)
+            over = [Refusal(*_named(part.parsed[i]), reason, model=name) for i, reason in refused.items()]
+            raw = {
+                n: part.kept[n][:RAW_SAMPLE].decode("utf-8", "replace")
+                for n in {r.line for r in [*shaped.refusals, *over]}
+            }
+            refusals = [replace(r, raw=raw[r.line]) for r in [*shaped.refusals, *over]]
+            taken.shaped(schema, replace(shaped, refusals=refusals))
 
     def _check_model(self, name: str, taken: "_Taken") -> None:
         if not name:
@@ -295,9 +310,9 @@ class Collector:
             return
         if len(name) > MAX_NAME:
             raise Refused(f"model name {name[:40]!r} has more than {MAX_NAME} characters")
-        known = len(self.schemas) + len(taken.new_models)
-        if known >= self.max_models:
-            raise Refused(f"there are {known} models already; raise limits.max_models to add {name[:40]!r}")
+        reason = self.quota.model_refused(len(self.schemas), len(taken.new_models), self.clock())
+        if reason is not None:
+            raise Refused(f"{reason} (new model {name[:40]!r})")
         taken.new_models.add(name)
 
     # -- labels ---------------------------------------------------------------------------------------------------
@@ -412,6 +427,10 @@ class _Taken:
         if table.num_rows:
             self.frames.append(({"kind": "labels", "model": model, "rows": table.num_rows}, to_ipc(table)))
             self.accepted += table.num_rows
+
+
+def _named(parsed: tuple[int, Event]) -> tuple[int, str]:
+    return parsed[0], parsed[1].event_id
 
 
 class _ModelOnly(msgspec.Struct):

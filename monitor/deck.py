@@ -20,6 +20,7 @@ from monitor.loader import load, release, schemas_after
 from monitor.loop import Loop
 from monitor.plugins import load as plugins
 from monitor.policy import Policy
+from monitor.quota import Quota
 from monitor.rows import reference_from_table
 from monitor.schema import ModelSchema
 from monitor.spool import Spool
@@ -52,7 +53,7 @@ class Deck:
                 schemas_after(self.store, self.spool),
                 bounds=self.bounds,
                 max_rows=limits.max_rows,
-                max_models=limits.max_models,
+                quota=Quota(limits.max_features, limits.max_models, limits.new_names_per_hour),
                 known_key=self._known_key,
                 policy=self._policy,
             )
@@ -121,7 +122,8 @@ class Deck:
     def set_reference_table(self, model: str, table: pa.Table, source: str, now: datetime) -> Reference:
         """A reference from rows in a table with the columns that ingest takes, and `label` where it is known."""
         schema = self.collector.schemas.get(model) or ModelSchema(model)
-        shaped = reference_from_table(self._policy(model).table(table), schema, now)
+        room = self.collector.quota.room(schema, now)
+        shaped = reference_from_table(self._policy(model).table(table), schema, now, room)
         about = self.store.set_reference(model, shaped.schema, shaped.table, Reference("set", source), now)
         self.collector.schemas[model] = shaped.schema
         self.loop.note_reference(model)

@@ -52,6 +52,11 @@ def load(spool: Spool, store: Store, now: datetime, limit_bytes: int = LOAD_BYTE
             return None
         try:
             loaded = store.load(batch, now)
+        except duckdb.OutOfMemoryException:
+            # a thousand tables hold what they got last in memory until it is written back
+            log.warning("the engine is out of memory; writing back, then loading again line by line")
+            store.maintain(now)
+            loaded = store.load(_thoroughly(batch, store, now), now)
         except (duckdb.InvalidInputException, duckdb.ConversionException) as error:
             # the engine's JSON reader is stricter than the decoder in corners (a repeated key, a lower-case t):
             # the same lines one by one, so that only the odd ones leave the fast path

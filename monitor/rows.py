@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -13,7 +14,7 @@ import pyarrow.compute as pc
 
 from monitor.errors import PayloadError
 from monitor.event import MAX_ID_BYTES, MAX_NAME, MAX_TEXT, RAW_SAMPLE, Event, Refusal, Refused, TimeBounds, label_text
-from monitor.schema import FeatureKind, ModelSchema, PredictionKind, split_prediction
+from monitor.schema import FeatureKind, ModelSchema, PredictionKind, Room, split_prediction
 from monitor.store.events import arrow_schema, tags_text
 
 OWN = ("event_id", "model", "version", "ts", "prediction", "latency_ms", "status", "error", "label", "label_ts")
@@ -66,22 +67,26 @@ def from_table(
     now: datetime,
     bounds: TimeBounds,
     first_line: int = 1,
+    room: Room | None = None,
 ) -> Shaped:
     """A foreign table of one model as columns, checked column by column; bad rows are refused, good ones beside them kept.
 
     Known columns are event_id, version, ts, prediction, latency_ms, status and error; every other one is a feature
-    (a leading "features." is dropped).
+    (a leading "features." is dropped). Where there is no `room` for a new feature, the rows that have a value of it
+    are refused.
     """
     if "ts" not in table.column_names:
         raise PayloadError(
             f"there is no column ts; found: {', '.join(table.column_names[:20])}; map one with --timestamp"
         )
     features = _feature_columns(table)
-    schema = schema.extended(
-        {name: kind for name, column in features.items() if (kind := kind_of(table[column])) is not None},
-        _prediction_kind(table),
-    )
     bad = _Bad(table, first_line)
+    kinds = {name: kind for name, column in features.items() if (kind := kind_of(table[column])) is not None}
+    room = room or Room()
+    for name in [name for name in kinds if name not in schema.by_name][room.features :]:
+        del kinds[name]
+        bad.mark(pc.is_valid(table[features[name]]), partial(_no_room, room, name))
+    schema = schema.extended(kinds, _prediction_kind(table))
     ids = _ids(table, bad)
     ts = _times(table["ts"], bad, now, bounds)
     columns: dict[str, Any] = {
@@ -103,7 +108,11 @@ def from_table(
     return Shaped(shaped.filter(bad.good()), schema, bad.refusals(schema.model))
 
 
-def reference_from_table(table: pa.Table, schema: ModelSchema, now: datetime) -> Shaped:
+def _no_room(room: Room, name: str, _row: int) -> str:
+    return room.refusal(name)
+
+
+def reference_from_table(table: pa.Table, schema: ModelSchema, now: datetime, room: Room | None = None) -> Shaped:
     """Reference rows as columns, with `label` (text, null where unknown). Times may be any, or absent.
 
     Raises PayloadError when a row cannot be used: a reference is a whole, it is not taken in parts.
@@ -112,7 +121,8 @@ def reference_from_table(table: pa.Table, schema: ModelSchema, now: datetime) ->
         table = table.append_column("ts", pa.array([now] * table.num_rows, pa.timestamp("us", "UTC")))
     labels = table["label"].to_pylist() if "label" in table.column_names else [None] * table.num_rows
     anytime = TimeBounds(now - datetime(1970, 1, 1, tzinfo=UTC), timedelta(days=1))
-    shaped = from_table(table.drop_columns([c for c in ("event_id",) if c in table.column_names]), schema, now, anytime)
+    without_ids = table.drop_columns([c for c in ("event_id",) if c in table.column_names])
+    shaped = from_table(without_ids, schema, now, anytime, room=room)
     if shaped.refusals:
         first = shaped.refusals[0]
         raise PayloadError(

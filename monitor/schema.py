@@ -1,6 +1,6 @@
 """Which columns a model has: feature names (untrusted, kept as data) to internal column ids."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
@@ -21,6 +21,18 @@ class Feature:
     name: str
     field: str
     kind: FeatureKind
+
+
+@dataclass(frozen=True)
+class Room:
+    """How many features a model may still get, and what to do when they are not enough."""
+
+    features: int = MAX_FEATURES
+    reason: str = f"a model has at most {MAX_FEATURES}"
+
+    def refusal(self, name: str) -> str:
+        """Why a row with the new feature `name` is refused."""
+        return f"`features.{name[:40]}` is one new feature too many: {self.reason}"
 
 
 @dataclass(frozen=True)
@@ -79,15 +91,30 @@ class ModelSchema:
 
     def grown(self, events: Iterable[Event]) -> "ModelSchema":
         """This schema with the columns that `events` bring; the same object when they bring none."""
+        return self.admit(list(events), Room())[0]
+
+    def admit(self, events: Sequence[Event], room: Room) -> tuple["ModelSchema", dict[int, str]]:
+        """This schema with the columns that `events` bring as far as there is room, and by place why an event is refused.
+
+        The events before the one that brings too many names stay, and so do those after it that bring none.
+        """
+        refused: dict[int, str] = {}
         kinds: dict[str, FeatureKind] = {}
         prediction = self.prediction
-        for event in events:
-            for name, value in event.features.items():
-                if value is not None and name not in self.by_name and name not in kinds:
-                    kinds[name] = "categorical" if isinstance(value, str | bool) else "numeric"
+        for place, event in enumerate(events):
+            brought = {
+                name: value
+                for name, value in event.features.items()
+                if value is not None and name not in self.by_name and name not in kinds
+            }
+            if len(kinds) + len(brought) > room.features:
+                refused[place] = room.refusal(list(brought)[max(0, room.features - len(kinds))])
+                continue
+            for name, value in brought.items():
+                kinds[name] = "categorical" if isinstance(value, str | bool) else "numeric"
             if prediction == "unknown" and event.prediction is not None:
                 prediction = prediction_kind(event.prediction)
-        return self.extended(kinds, prediction)
+        return self.extended(kinds, prediction), refused
 
     def extended(self, kinds: Mapping[str, FeatureKind], prediction: PredictionKind = "unknown") -> "ModelSchema":
         """This schema with further features; raises Refused when there would be too many."""

@@ -21,6 +21,7 @@ NOUNS = {
     "access",
     "section",
     "limits",
+    "quota",
 }
 PURE = NOUNS | {"plugins", "protocols", "statistics", "channels", "config", "rules", "verdict", "detector", "policy"}
 STORAGE = PURE | {"engines", "sources", "rows", "spool", "store", "pending", "batches"}

@@ -258,10 +258,53 @@ def test_too_many_rows_are_refused_as_a_whole(deck: Deck) -> None:
 
 
 def test_too_many_models_are_refused_with_the_limit(deck: Deck) -> None:
-    deck.collector.max_models = 2
+    deck.collector.quota.max_models = 2
     answer = take(deck, lines(*(event(i, model=f"m{i}") for i in range(4))))
     assert (answer.accepted, answer.refused) == (2, 2)
     assert "raise limits.max_models" in answer.refusals[0].reason
+
+
+def test_rows_over_the_feature_quota_are_refused_alone_and_kept_to_be_sent_again(deck: Deck) -> None:
+    deck.collector.quota.max_features = 3
+    rows = [event(0, features={"a": 1, "b": 2}), event(1, features={"a": 1, "c": 1, "d": 1})]
+    rows += [event(2, features={"b": 3, "c": "x"}), event(3, features={"a": 4, "e": None})]
+    answer = take(deck, lines(*rows))
+    assert (answer.accepted, [r.event_id for r in answer.refusals]) == (3, [rows[1]["event_id"]])
+    assert "`features.d`" in answer.refusals[0].reason and "limits.max_features allows 3" in answer.refusals[0].reason
+    assert json.loads(answer.refusals[0].raw) == rows[1]
+    assert len(stored(deck)) == 3
+    deck.collector.quota.max_features = 4
+    again = take(deck, answer.refusals[0].raw.encode() + b"\n")
+    assert (again.accepted, len(stored(deck))) == (1, 4)
+
+
+def test_rows_of_a_table_without_a_value_of_the_feature_too_many_are_kept(deck: Deck) -> None:
+    deck.collector.quota.max_features = 1
+    t = pa.table({"event_id": ["x", "y"], "ts": [NOW, NOW], "a": [1.0, 2.0], "b": [None, 1.0]})
+    answer = take(deck, to_ipc(t), ARROW, model="m")
+    assert (answer.accepted, [r.event_id for r in answer.refusals]) == (1, ["y"])
+    assert json.loads(answer.refusals[0].raw)["features"] == {"a": 2.0, "b": 1.0}
+    assert stored(deck) == [("x",)]
+
+
+def test_new_names_of_an_hour_are_counted_by_model_and_come_again_the_next(deck: Deck) -> None:
+    deck.collector.quota.new_names = 2
+    assert take(deck, lines(event(0, features={"a": 1, "b": 1}))).accepted == 1
+    answer = take(deck, lines(event(1, features={"c": 1})))
+    assert "limits.new_names_per_hour allows 2" in answer.refusals[0].reason
+    assert take(deck, lines(event(2, model="other", features={"c": 1, "d": 1}))).accepted == 1
+    third = take(deck, lines(event(3, model="third", features={})))
+    assert "limits.new_names_per_hour allows 2 new models" in third.refusals[0].reason
+    clock = deck.collector.clock
+    deck.collector.clock = lambda: clock() + timedelta(hours=1)
+    assert take(deck, lines(event(1, features={"c": 1}), event(3, model="third", features={}))).accepted == 2
+
+
+def test_a_prediction_of_a_foreign_kind_keeps_its_record_in_the_refusal(deck: Deck) -> None:
+    take(deck, lines(event(0)))
+    odd = event(1, prediction={"yes": 0.4, "no": 0.6})
+    answer = take(deck, lines(odd))
+    assert json.loads(answer.refusals[0].raw) == odd
 
 
 def test_rows_of_several_models_in_one_body(deck: Deck) -> None:

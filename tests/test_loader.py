@@ -476,3 +476,19 @@ def test_segments_are_never_numbered_again_when_all_were_let_go(tmp_path: Path) 
             release(deck.spool, deck.store, datetime.now(UTC))
             assert [p.stat().st_size for p in (tmp_path / "spool").iterdir()] == [0]
             assert deck.store.ledger.totals()["stored"] == 2 * (i + 1)
+
+
+def test_a_load_that_runs_out_of_memory_is_done_after_writing_back(deck: Deck, monkeypatch: pytest.MonkeyPatch) -> None:
+    deck.collector.events(lines(*(event(i) for i in range(5))), NDJSON).durable.result(10)
+    deck.loop.load_all()
+    deck.collector.events(lines(*(event(i) for i in range(5, 20))), NDJSON).durable.result(10)
+    whole, failures = deck.store.load, [duckdb.OutOfMemoryException("full")]
+
+    def load_once_full(batch: Any, now: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return whole(batch, now)
+
+    monkeypatch.setattr(deck.store, "load", load_once_full)
+    assert deck.loop.load_all() == 15
+    assert deck.store.query(f"SELECT count(*) FROM {deck.store.model('m').events}") == [(20,)]

@@ -1,6 +1,6 @@
 """The reference of a model: frozen layouts and the profile of the rows it was trained on."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -12,10 +12,12 @@ from monitor.errors import InvalidRequest
 from monitor.layout import NUMERIC_BINS, UNIT, Layout, categorical_layout, numeric_layout
 from monitor.profile import Profile
 from monitor.sql import quote
+from monitor.store import ledger
 from monitor.store.events import LABEL_NUMBER, Model
 from monitor.store.profiling import SERVICE, data_columns, judge, prediction_field, profile_rows, quality_column
 from monitor.store.reading import profiles_from
 
+COLUMNS_AT_ONCE = 20  # of one query that sorts each column's values in memory
 ONE_BUCKET = "TIMESTAMP '2000-01-01'"
 
 
@@ -86,16 +88,20 @@ def task_of(con: duckdb.DuckDBPyConnection, model: Model, rows: str, wanted: str
 
 def freeze_layouts(con: duckdb.DuckDBPyConnection, model: Model, rows: str) -> dict[str, Layout]:
     """The layouts of all features and the prediction, from the reference rows in the temporary table `rows`."""
-    table = quote(rows)
-    layouts = {}
-    for feature in model.schema.features:
-        layouts[feature.field] = _layout(con, table, feature.field, feature.kind)
-    if model.task == "binary" and prediction_field(model) == "prediction":
-        layouts["prediction"] = UNIT
-    elif model.schema.prediction != "unknown":
+    wanted = {f.field: (f.field, f.kind) for f in model.schema.features}
+    unit = model.task == "binary" and prediction_field(model) == "prediction"
+    if model.schema.prediction != "unknown" and not unit:
         field = prediction_field(model)
-        layouts["prediction"] = _layout(con, table, field, "categorical" if field == "predicted_class" else "numeric")
-    return layouts
+        wanted["prediction"] = field, "categorical" if field == "predicted_class" else "numeric"
+    layouts: dict[str, Layout] = {}
+    for kind, of_many in (("numeric", _numeric_layouts), ("categorical", _categorical_layouts)):
+        columns = [(column, field) for column, (field, its) in wanted.items() if its == kind]
+        for i in range(0, len(columns), COLUMNS_AT_ONCE):
+            some = dict(columns[i : i + COLUMNS_AT_ONCE])
+            layouts |= dict(zip(some, of_many(con, quote(rows), list(some.values())), strict=True))
+    if unit:
+        layouts["prediction"] = UNIT
+    return {column: layouts[column] for column in [*wanted, *(["prediction"] if unit else [])]}
 
 
 def save(
@@ -104,12 +110,12 @@ def save(
     """Replace the model's reference by the rows of the temporary table `rows` (with label and number if known)."""
     for table in ("reference", "reference_bins", "reference_moments", "model_layouts"):
         con.execute(f"DELETE FROM {table} WHERE model = ?", [model.id])
-    for column, layout in layouts.items():
-        con.execute(
-            "INSERT INTO layouts SELECT $id, $text WHERE $id NOT IN (SELECT id FROM layouts)",
-            {"id": layout.id, "text": layout.to_json()},
-        )
-        con.execute("INSERT INTO model_layouts VALUES (?, ?, ?)", [model.id, column, layout.id])
+    definitions = {layout.id: layout.to_json() for layout in layouts.values()}
+    con.execute(
+        "INSERT INTO layouts SELECT * FROM (SELECT unnest($ids) AS id, unnest($texts)) WHERE id NOT IN (SELECT id FROM layouts)",
+        {"ids": list(definitions), "texts": list(definitions.values())},
+    )
+    ledger.insert(con, "model_layouts", [(model.id, column, layout.id) for column, layout in layouts.items()])
     con.execute(
         f"CREATE OR REPLACE TEMP TABLE reference_rows AS SELECT * EXCLUDE (ts), {ONE_BUCKET} AS ts, {judge(model)} FROM {quote(rows)}"
     )
@@ -152,16 +158,22 @@ def read_profiles(con: duckdb.DuckDBPyConnection, model: Model, layouts: Mapping
     return {c: p for c, p in usable.items() if p.n or c not in ("latency_ms", "status", "wrong", "absolute_error")}
 
 
-def _layout(con: duckdb.DuckDBPyConnection, table: str, field: str, kind: str) -> Layout:
-    column = quote(field)
-    if kind == "categorical":
-        values = con.execute(
-            f"SELECT {column} FROM {table} WHERE {column} IS NOT NULL GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT 10000"
-        ).fetchall()
-        return categorical_layout([value for (value,) in values])
+def _numeric_layouts(con: duckdb.DuckDBPyConnection, table: str, fields: Sequence[str]) -> list[Layout]:
     points = [i / NUMERIC_BINS for i in range(1, NUMERIC_BINS)]
-    found = con.execute(f"SELECT quantile_disc({column}, {points}) FROM {table} WHERE abs({column}) < 1e150").fetchall()
-    return numeric_layout(found[0][0] or [])
+    cuts = ", ".join(f"quantile_disc({quote(f)}, {points}) FILTER (abs({quote(f)}) < 1e150)" for f in fields)
+    (found,) = con.execute(f"SELECT {cuts} FROM {table}").fetchall()
+    return [numeric_layout(edges or []) for edges in found]
+
+
+def _categorical_layouts(con: duckdb.DuckDBPyConnection, table: str, fields: Sequence[str]) -> list[Layout]:
+    layouts = []
+    for field in map(quote, fields):
+        # one at a time: each may have ten thousand values
+        values = con.execute(
+            f"SELECT {field} FROM {table} WHERE {field} IS NOT NULL GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT 10000"
+        ).fetchall()
+        layouts.append(categorical_layout([value for (value,) in values]))
+    return layouts
 
 
 def _write(con: duckdb.DuckDBPyConnection, model: Model, profiled: Profiled) -> None:
