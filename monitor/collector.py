@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import threading
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import Future
@@ -20,6 +21,7 @@ from monitor.ipc import to_ipc
 from monitor.label import Label, parse_label
 from monitor.pending import Pending
 from monitor.plugins import load
+from monitor.policy import NOTHING, PolicyOf
 from monitor.rows import Shaped, from_events, from_table, labels_from_table
 from monitor.schema import ModelSchema
 from monitor.spool import Spool
@@ -67,6 +69,7 @@ class Collector:
         max_models: int = 1000,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         known_key: Callable[[str], tuple[str, str] | None] = lambda _: None,
+        policy: PolicyOf = lambda _: NOTHING,
     ) -> None:
         self.spool = spool
         self.schemas = schemas
@@ -75,6 +78,7 @@ class Collector:
         self.clock = clock
         self.pending = Pending()
         self._known_key = known_key
+        self.policy = policy
         self._answers: dict[str, tuple[str, Answer]] = {}
         self._lock = threading.Lock()
         self._last: ModelSchema | None = None
@@ -109,7 +113,8 @@ class Collector:
     def refuse(self, kind: str, refusals: Sequence[Refusal], key: str | None = None) -> Answer:
         """Keep records that a source could not read: counted and in the quarantine, like those refused here."""
         body = repr([(r.line, r.reason, r.raw, r.model) for r in refusals]).encode() if key else b""
-        return self._once(key, body, lambda: _Taken(kind, len(refusals), list(refusals)))
+        kept = [replace(r, raw="") if self.policy(r.model).active else r for r in refusals]
+        return self._once(key, body, lambda: _Taken(kind, len(kept), kept))
 
     # -- each body once -------------------------------------------------------------------------------------------
 
@@ -191,7 +196,7 @@ class Collector:
             schema = self.schemas.get(name) or ModelSchema(name)
             try:
                 self._check_model(name, taken)
-                taken.shaped(schema, from_table(part, schema, now, bounds, first))
+                taken.shaped(schema, from_table(self.policy(name).table(part), schema, now, bounds, first))
             except Refused as reason:
                 taken.refusals += [Refusal(first + i, None, str(reason), model=name) for i in range(part.num_rows)]
         return taken
@@ -235,7 +240,8 @@ class Collector:
             schema = self.schemas.get(_peek.decode(line).model)
         except ValueError:
             return None
-        return schema if schema is not None and schema.plain else None
+        # lines of a model with a policy are never kept as they came
+        return schema if schema is not None and schema.plain and not self.policy(schema.model).active else None
 
     def _thorough(
         self, number: int, line: bytes, now: datetime, bounds: TimeBounds, model: str | None, taken: "_Taken"
@@ -245,12 +251,28 @@ class Collector:
             raw = decode(line)
             if model is not None and isinstance(raw, dict):
                 raw.setdefault("model", model)
+            raw, line = self._as_kept(raw, line)
             event = parse_event(raw, now, bounds)
             self._check_model(event.model, taken)
             return event
         except Refused as reason:
-            taken.refusals.append(refusal(number, raw, str(reason), line))
+            taken.refusals.append(
+                refusal(number, raw, str(reason), line if raw is not None else self._unread(model, line))
+            )
             return None
+
+    def _as_kept(self, raw: Any, line: bytes) -> tuple[Any, bytes]:
+        """A decoded record and its line as the model's policy lets them be kept."""
+        policy = self.policy(raw["model"]) if isinstance(raw, dict) and isinstance(raw.get("model"), str) else NOTHING
+        if not policy.active:
+            return raw, line
+        raw = policy.event(raw)
+        return raw, json.dumps(raw, ensure_ascii=False).encode("utf-8", "replace")
+
+    def _unread(self, model: str | None, line: bytes) -> bytes:
+        """A line that could not be decoded, for the quarantine; nothing of it when a policy might forbid that."""
+        name = model or _model_in(line)
+        return b"" if name is not None and self.policy(name).active else line
 
     def _take_part(self, name: str, part: _Part, taken: "_Taken") -> None:
         schema = self.schemas.get(name) or ModelSchema(name)
@@ -397,6 +419,12 @@ class _ModelOnly(msgspec.Struct):
 
 
 _peek = msgspec.json.Decoder(_ModelOnly)
+
+
+def _model_in(line: bytes) -> str | None:
+    """The model that a line seems to name, though it is no JSON as a whole."""
+    found = re.search(rb'"model"\s*:\s*"([^"\\]{1,200})"', line)
+    return found[1].decode("utf-8", "replace") if found else None
 
 
 def _fast(schema: ModelSchema, line: bytes) -> Any:

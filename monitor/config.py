@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 from monitor.errors import ConfigError
 from monitor.limits import Limits, Retention
 from monitor.plugins import load
+from monitor.policy import ColumnPolicy
 from monitor.section import Duration, Section
 
 
@@ -40,6 +41,9 @@ class ModelConfig(Section):
     reference: ReferenceConfig | None = None
     segments: tuple[str, ...] = ()
     importance: dict[str, float] = Field(default_factory=dict)
+    columns: dict[str, ColumnPolicy] = Field(default_factory=dict)
+    undeclared: Literal["keep", "drop"] = "keep"
+    entity: str | None = None
 
     @field_validator("importance")
     @classmethod
@@ -260,6 +264,8 @@ def _section(location: list[Any]) -> type[BaseModel] | None:
             return ModelConfig
         case ["models", _, "reference"]:
             return ReferenceConfig
+        case ["models", _, "columns", _]:
+            return ColumnPolicy
         case ["rules"]:
             return RuleConfig
         case ["channels"]:

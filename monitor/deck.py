@@ -1,6 +1,7 @@
 """The parts of one server put together over one data directory."""
 
 import logging
+import secrets
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from monitor.halves import Halves
 from monitor.loader import load, schemas_after
 from monitor.loop import Loop
 from monitor.plugins import load as plugins
+from monitor.policy import Policy
 from monitor.rows import reference_from_table
 from monitor.schema import ModelSchema
 from monitor.spool import Spool
@@ -31,6 +33,7 @@ class Deck:
 
     def __init__(self, folder: Path, config: Config | None = None) -> None:
         self.folder, self.config = folder, config or Config()
+        self._policies: dict[str, Policy] = {}
         prepare(folder)
         self.store = Store(
             folder, self._settings, self.config.limits.memory, self.config.limits.max_quarantine_mb << 20
@@ -47,6 +50,7 @@ class Deck:
                 max_rows=limits.max_rows,
                 max_models=limits.max_models,
                 known_key=self._known_key,
+                policy=self._policy,
             )
             self.drops = Drops(self.config.drop, self.config.folder, self.collector)
             self.loop = Loop(self.config, self.spool, self.store, pending=self.collector.pending)
@@ -85,7 +89,7 @@ class Deck:
     def set_reference_table(self, model: str, table: pa.Table, source: str, now: datetime) -> Reference:
         """A reference from rows in a table with the columns that ingest takes, and `label` where it is known."""
         schema = self.collector.schemas.get(model) or ModelSchema(model)
-        shaped = reference_from_table(table, schema, now)
+        shaped = reference_from_table(self._policy(model).table(table), schema, now)
         about = self.store.set_reference(model, shaped.schema, shaped.table, Reference("set", source), now)
         self.collector.schemas[model] = shaped.schema
         self.loop.note_reference(model)
@@ -116,6 +120,14 @@ class Deck:
         section = self.config.model(name)
         return ModelSettings(section.task, section.segments)
 
+    def _policy(self, name: str) -> Policy:
+        if name not in self._policies:
+            section = self.config.model(name)
+            hashes = any(column.keep == "hash" for column in section.columns.values())
+            secret = hash_key(self.folder) if hashes else b""
+            self._policies[name] = Policy(section.columns, section.undeclared, secret)
+        return self._policies[name]
+
     def _known_key(self, key: str) -> tuple[str, str] | None:
         rows = self.store.query('SELECT body_hash, answer FROM idempotency WHERE "key" = ? LIMIT 1', [key])
         return (rows[0][0], rows[0][1]) if rows else None
@@ -135,6 +147,17 @@ def read_table(path: Path, mapping: dict[str, str]) -> pa.Table:
         raise StorageError(f"{path.name} has no rows")
     table = pa.concat_tables([c.table for c in chunks], promote_options="permissive")
     return table.rename_columns([mapping.get(c, c) for c in table.column_names])
+
+
+def hash_key(folder: Path) -> bytes:
+    """The secret behind hashed columns, made at the first need and kept beside the data: who has it can try values."""
+    path = folder / "hash.key"
+    if not path.exists():
+        new = path.with_suffix(".new")
+        new.touch(mode=0o600)
+        new.write_bytes(secrets.token_bytes(32))
+        new.rename(path)
+    return path.read_bytes()
 
 
 def open_deck(folder: Path, config: Path | None = None) -> Deck:

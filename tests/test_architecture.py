@@ -22,7 +22,7 @@ NOUNS = {
     "section",
     "limits",
 }
-PURE = NOUNS | {"plugins", "protocols", "statistics", "channels", "config", "rules", "verdict", "detector"}
+PURE = NOUNS | {"plugins", "protocols", "statistics", "channels", "config", "rules", "verdict", "detector", "policy"}
 STORAGE = PURE | {"engines", "sources", "rows", "spool", "store", "pending", "batches"}
 FLOW = STORAGE | {"collector", "loader", "notify"}
 LOOP = FLOW | {"halves", "loop", "views", "deck", "drop"}
@@ -36,7 +36,8 @@ ALLOWED = {
     "channels": NOUNS,
     "protocols": NOUNS,
     "detector": NOUNS,
-    "config": NOUNS | {"plugins"},
+    "policy": NOUNS,
+    "config": NOUNS | {"plugins", "policy"},
     "rules": PURE,
     "verdict": PURE,
     "engines": NOUNS,
