@@ -26,7 +26,7 @@ def receipts(rows: list[dict[str, Any]], step_s: float, span: tuple[str | None, 
     marks: dict[str, dict[str, Any]] = {
         "stored": {"color": c.blue},
         "duplicate": {"color": c.grey},
-        "refused": {"color": c.orange, "pattern": {"shape": "/", "fgcolor": c.card, "size": 5}},
+        "refused": {"color": c.orange, "pattern": {"shape": "/", "bgcolor": c.orange, "fgcolor": c.card, "size": 5}},
     }
     for name in OUTCOMES:
         figure.add_bar(

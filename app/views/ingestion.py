@@ -12,7 +12,7 @@ from app.text import known, plain, raw, t
 Json = dict[str, Any]
 SHOWN_ACCOUNTS, SHOWN_REASONS, SHOWN_RECORDS = 200, 50, 50
 SHOWN_CHARACTERS = 500
-ROW_PX, HEAD_PX = 35, 38
+ROW_PX, HEAD_PX = 35, 40
 
 
 def page(choice: filters.Choice) -> None:
@@ -55,7 +55,9 @@ def tiles(seen: Json) -> None:
         return t("tile.of_received", share=figures.percent((n or 0) / received if received else None))
 
     def tile(key: str, name: str, status: str, delta: str) -> None:
-        cards.tile(t(key), figures.count(totals[name]), status, delta=delta, tip=t(f"{key}_help"))
+        cards.tile(
+            t(key), figures.count(totals[name]), status, delta=delta, tip=t(f"{key}_help"), height=cards.LOW_TILE_HEIGHT
+        )
 
     with st.grid(6, min_column_width=150, gap="small"):
         tile("tile.received", "received", "ok" if whole else "breach", t("tile.rows"))
@@ -71,6 +73,7 @@ def tiles(seen: Json) -> None:
             "no_data" if age is None else "warn" if age > accounts.STALE_S else "ok",
             delta=figures.at(last["last_event"], figures.zone(st.context.timezone)) if last else None,
             tip=t("tile.newest_help", model=last["model"]) if last else None,
+            height=cards.LOW_TILE_HEIGHT,
         )
 
 
