@@ -45,8 +45,9 @@ def status(seen: Json) -> str:
     if not adds_up(seen["totals"]) or seen["problem"] or lasting(seen["spool"]["damage"]):
         return "breach"
     full = max(fill(seen["spool"], "pending_bytes", "capacity_bytes"), fill(seen["quarantine"], "bytes", "most_bytes"))
-    late = longest_wait(seen["models"]) > LATE_S
-    return "warn" if full >= FULL or late else "ok"
+    late, last = longest_wait(seen["models"]) > LATE_S, newest(seen["models"])
+    stale = last is not None and last["age_s"] > STALE_S
+    return "warn" if full >= FULL or late or stale else "ok"
 
 
 def verdict(seen: Json) -> str:

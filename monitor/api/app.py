@@ -11,6 +11,7 @@ import duckdb
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from monitor import __version__
@@ -70,6 +71,7 @@ def create_app(
     app.include_router(admin.router)
     app.include_router(accounting.router)
     app.include_router(keys.router)
+    app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(DriftdeckError, _known)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
@@ -86,6 +88,10 @@ async def _keep_uses(keys: KeyBook) -> None:
             await asyncio.to_thread(keys.save_uses)
         except duckdb.Error as problem:
             log.warning("the last use of keys was not saved: %s", (str(problem).splitlines() or [""])[0])
+
+
+async def _gone(request: Request, problem: Exception) -> Response:
+    return error("the connection closed in the middle of the body", 400)  # nobody hears it; no error of the server
 
 
 async def _known(request: Request, problem: Exception) -> Response:
