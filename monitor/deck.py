@@ -1,7 +1,10 @@
 """The parts of one server put together over one data directory."""
 
+import json
 import logging
 import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,10 +13,10 @@ import pyarrow as pa
 from monitor.collector import Collector
 from monitor.config import Config, read_config, utc
 from monitor.drop.watch import Drops
-from monitor.errors import StorageError
+from monitor.errors import InvalidRequest, StorageError
 from monitor.event import TimeBounds
 from monitor.halves import Halves
-from monitor.loader import load, schemas_after
+from monitor.loader import load, release, schemas_after
 from monitor.loop import Loop
 from monitor.plugins import load as plugins
 from monitor.policy import Policy
@@ -21,6 +24,7 @@ from monitor.rows import reference_from_table
 from monitor.schema import ModelSchema
 from monitor.spool import Spool
 from monitor.store import Store
+from monitor.store.erasure import Erased
 from monitor.store.keys import KeyBook
 from monitor.store.reference import Reference
 from monitor.store.store import ModelSettings
@@ -41,7 +45,7 @@ class Deck:
         try:
             self.keys = KeyBook(self.store)
             limits = self.config.limits
-            self.spool = Spool(folder / "spool", limits.max_spool_mb << 20)
+            self.spool = Spool(folder / "spool", limits.max_spool_mb << 20, self.store.position.segment)
             self.bounds = TimeBounds(timedelta(days=limits.max_age_days), timedelta(minutes=limits.max_ahead_minutes))
             self.collector = Collector(
                 self.spool,
@@ -85,6 +89,34 @@ class Deck:
         self.spool.close()
         self.keys.save_uses()
         self.store.close()
+
+    def erase(self, entity: str, by: str | None, names: Sequence[str]) -> "Erasure":
+        """Take a person's rows out of everything that is kept of some models; counts stay.
+
+        `by` is the column that names persons, by default each model's `entity`. Raises InvalidRequest when a model has none.
+        """
+        columns = {name: by or self.config.model(name).entity for name in names}
+        unnamed = [name for name, column in columns.items() if column is None]
+        if unnamed:
+            raise InvalidRequest(f"say which column names a person (`by`), or set `entity` under [models.{unnamed[0]}]")
+        stored = {name: self._policy(name).entity(column or "", entity) for name, column in columns.items()}
+        self.loop.load_all()  # what is acknowledged by now is in the database, and so is erased
+        total = Erased()
+        for name, column in columns.items():
+            total += self.store.erase(name, column or "", entity, stored[name])
+        needles = [
+            json.dumps(text, ensure_ascii=ascii_)[1:-1].encode()
+            for text in {entity, *stored.values()}
+            for ascii_ in (True, False)
+        ]
+        halves = self.halves.erase(needles)
+        rewritten = self.store.rewrite()
+        self.spool.roll()
+        release(self.spool, self.store, datetime.now(UTC))
+        left = sorted(
+            str(p.relative_to(self.folder)) for p in self.folder.rglob("*") if p.is_file() and holds(p, needles)
+        )
+        return Erasure(total, halves, rewritten, left)
 
     def set_reference_table(self, model: str, table: pa.Table, source: str, now: datetime) -> Reference:
         """A reference from rows in a table with the columns that ingest takes, and `label` where it is known."""
@@ -147,6 +179,30 @@ def read_table(path: Path, mapping: dict[str, str]) -> pa.Table:
         raise StorageError(f"{path.name} has no rows")
     table = pa.concat_tables([c.table for c in chunks], promote_options="permissive")
     return table.rename_columns([mapping.get(c, c) for c in table.column_names])
+
+
+@dataclass(frozen=True)
+class Erasure:
+    """What was taken out, and the files of the data directory that still hold the text: none, unless it is also
+    something else's (another model's, or a part of another value)."""
+
+    rows: Erased
+    halves: int
+    rewritten: bool
+    left: Sequence[str]
+
+
+def holds(path: Path, needles: Sequence[bytes]) -> bool:
+    """Whether a file holds any of some texts, read a part at a time."""
+    overlap = max(map(len, needles))
+    with path.open("rb") as file:
+        tail = b""
+        while part := file.read(1 << 22):
+            window = tail + part
+            if any(needle in window for needle in needles):
+                return True
+            tail = window[-overlap:]
+    return False
 
 
 def hash_key(folder: Path) -> bytes:

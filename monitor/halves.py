@@ -10,7 +10,7 @@ import json
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -131,6 +131,21 @@ class Halves:
             if self._appended > max(COMPACT_BYTES, 2 * self._bytes):
                 self._compact()
             return len(late)
+
+    def erase(self, needles: Sequence[bytes]) -> int:
+        """Forget the halves that hold any of some texts, on disk too; how many there were."""
+        with self._lock:
+            self._clear()
+            named = [
+                pair
+                for pair, halves in self.waiting.items()
+                if any(needle in half.body for half in halves.values() for needle in needles)
+            ]
+            count = sum(len(self.waiting[pair]) for pair in named)
+            for pair in named:
+                self._forget(pair)
+            self._compact()  # also lets go of what was settled before
+            return count
 
     def alone(self) -> int:
         """How many halves wait for a partner."""

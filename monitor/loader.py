@@ -24,6 +24,7 @@ log = logging.getLogger("driftdeck.loader")
 
 LOAD_BYTES = 32 << 20
 HELD_BYTES = 4 << 20
+MOST_MODELS = 100  # of one load: what a transaction adds to many tables is held in memory until it ends
 QUARANTINE = pa.schema(
     [("noted_at", pa.timestamp("us")), ("kind", pa.string()), ("model", pa.string()), ("line", pa.int64())]
     + [(name, pa.string()) for name in ("event_id", "reason", "raw")]
@@ -56,7 +57,7 @@ def load(spool: Spool, store: Store, now: datetime, limit_bytes: int = LOAD_BYTE
             # the same lines one by one, so that only the odd ones leave the fast path
             log.warning("loading lines one by one: %s", str(error).splitlines()[0])
             loaded = store.load(_thoroughly(batch, store, now), now)
-    return replace(loaded, more=batch.bytes >= limit_bytes)
+    return replace(loaded, more=batch.more or batch.bytes >= limit_bytes)
 
 
 class _LineFiles:
@@ -90,8 +91,14 @@ def _batch(frames: Iterable[Frame], folder: Path) -> Batch | None:
     refused: list[pa.Table] = []
     labels: dict[str, list[pa.Table]] = {}
     lines = _LineFiles(folder)
+    models: set[str | None] = set()
     for frame in frames:
         header = frame.header
+        model = header.get("model")
+        if batch is not None and model is not None and model not in models and len(models) == MOST_MODELS:
+            batch.more = True
+            break
+        models.add(model)
         at = datetime.fromisoformat(header["at"])
         batch = batch or Batch(frame.end)
         batch.end, batch.bytes = frame.end, batch.bytes + len(frame.payload)

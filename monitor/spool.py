@@ -7,6 +7,7 @@ what the writer adds) and `bytes` bytes of payload, whose checksum is `crc`. A p
 import os
 import shutil
 import threading
+import time
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -68,7 +69,8 @@ class Group(Future[None]):
 class Spool:
     """The spool of one data directory; one process owns it. Appending is safe from several threads."""
 
-    def __init__(self, folder: Path, capacity: int = 1 << 30) -> None:
+    def __init__(self, folder: Path, capacity: int = 1 << 30, read: int = 0) -> None:
+        """Goes on in a segment of its own, after those on disk and after `read`, the newest that was ever read from."""
         self.folder = folder
         self.capacity = capacity
         self.damage: list[Damage] = []
@@ -76,7 +78,7 @@ class Spool:
         self._wake = threading.Condition()
         self._closed = False
         segments = self.segments()
-        self._segment = (segments[-1] if segments else 0) + 1
+        self._segment = max([read, *segments]) + 1
         self._offset = 0  # of the next frame, in the newest segment
         self._held = sum(self._path(s).stat().st_size for s in segments)
         self._unchecked = CHECK_FREE_EVERY
@@ -122,10 +124,11 @@ class Spool:
                     return
 
     def release(self, until: Position) -> None:
-        """Delete segments that lie wholly before `until`: their rows are in the database and on disk."""
+        """Delete finished segments that lie wholly before `until`: their rows are in the database and on disk."""
         for segment in self.segments():
-            if segment < min(until.segment, self._segment):
-                size = self._path(segment).stat().st_size
+            size = self._path(segment).stat().st_size
+            read = segment < until.segment or (segment == until.segment and size <= until.offset)
+            if read and segment < self.synced.segment:
                 self._path(segment).unlink()
                 with self._wake:
                     self._held -= size
@@ -138,9 +141,13 @@ class Spool:
     def roll(self) -> None:
         """Begin a new segment, so that the current one can be released once it is loaded."""
         with self._wake:
-            if self._offset:
-                self._roll()
-                self._wake.notify()
+            if not self._offset:
+                return
+            self._roll()
+            self._wake.notify()
+            begun = self._group
+        while self.synced.segment < begun.segment and not begun.done():
+            time.sleep(0.002)  # until the writing thread has opened it
 
     def pending_bytes(self, position: Position) -> int:
         """Bytes after `position`: what the loader still has to read."""

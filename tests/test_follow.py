@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -202,9 +202,20 @@ def test_random_writing_rotating_killing_and_restarting_gives_every_line_once(tm
     written, said = 0, tmp_path / "said"
     follower: subprocess.Popen[bytes] | None = None
 
+    begun = 0
+
     def start() -> "subprocess.Popen[bytes]":
+        nonlocal begun
         with said.open("ab") as file:
+            begun = file.tell()
             return subprocess.Popen(command, stdout=file, stderr=file)
+
+    def wait_until(true: Callable[[], bool]) -> None:
+        for _ in range(3000):
+            if true():
+                return
+            time.sleep(0.02)
+        raise AssertionError(said.read_text())
 
     try:
         with httpx.Client(base_url=url, trust_env=False) as client:
@@ -231,6 +242,7 @@ def test_random_writing_rotating_killing_and_restarting_gives_every_line_once(tm
                     wait_for(written)  # one rotation at a time: of two in a row the middle log cannot be found again
                     log.rename(f"{log}.{round_}")
             wait_for(written)
+            wait_until(lambda: b"following" in said.read_bytes()[begun:])  # the last one may only just have started
             follower.send_signal(signal.SIGINT)
             assert follower.wait(60) == 0, said.read_text()
             assert said.read_text().splitlines()[-1].endswith(" refused")

@@ -221,7 +221,7 @@ def test_two_members_share_the_partitions_and_hand_them_over(cluster: Cluster, s
     members.append(reader(cluster, session))
     threads.append(threading.Thread(target=work, args=(1,)))
     threads[1].start()
-    total = lambda: served.deck.collector.received  # noqa: E731
+    total = lambda: served.get("/v1/status")["accounting"]["received"]  # noqa: E731
 
     def wait_until(done: Callable[[], bool]) -> None:
         for _ in range(1200):

@@ -23,6 +23,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from monitor.config import Config, ModelConfig
 from monitor.deck import Deck
 from monitor.errors import StorageError
+from monitor.loader import release
 from monitor.profile import Profile
 from monitor.store.database import transaction
 from monitor.store.recent import RecentIds
@@ -463,3 +464,15 @@ def test_a_repeated_label_is_a_duplicate_and_an_orphan_waits(deck: Deck) -> None
     send(deck, event(1))
     deck.loop.load_all()
     assert deck.store.query(f"SELECT event_id, joined FROM {deck.store.model('m').labels}") == [("e1", True)]
+
+
+def test_segments_are_never_numbered_again_when_all_were_let_go(tmp_path: Path) -> None:
+    for i in range(4):
+        with closing(Deck(tmp_path)) as deck:
+            deck.start(background=False)
+            send(deck, event(10 * i), event(10 * i + 1))
+            deck.loop.load_all()
+            deck.spool.roll()
+            release(deck.spool, deck.store, datetime.now(UTC))
+            assert [p.stat().st_size for p in (tmp_path / "spool").iterdir()] == [0]
+            assert deck.store.ledger.totals()["stored"] == 2 * (i + 1)

@@ -57,14 +57,15 @@ def test_many_threads_lose_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_released_segments_are_deleted_and_the_rest_stays(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
-    spool.append({}, b"a").result(10)
+    for payload in (b"a", b"b"):
+        spool.append({}, payload).result(10)
     spool.roll()
-    spool.append({}, b"b").result(10)
-    position = next(iter(spool.frames(START))).end
-    spool.release(position)
-    assert payloads(spool) == [b"a", b"b"]  # the position is inside the first segment
-    spool.release(list(spool.frames(START))[1].end)
-    assert payloads(spool) == [b"b"]
+    spool.append({}, b"c").result(10)
+    ends = [frame.end for frame in spool.frames(START)]
+    spool.release(ends[0])
+    assert payloads(spool) == [b"a", b"b", b"c"]  # the position is inside the first segment
+    spool.release(ends[1])
+    assert payloads(spool) == [b"c"]
     spool.close()
 
 

@@ -40,6 +40,7 @@ ROUTES: dict[str, Needs] = {
     "GET /v1/models/{model:path}/columns/{column:path}": Needs("read", "path"),
     "GET /v1/models/{model:path}/findings": Needs("read", "path"),
     "GET /v1/alerts": Needs("read", "query"),
+    "POST /v1/erase": Needs("admin", "filter"),
     "GET /v1/status": Needs("read", "filter"),
     "GET /v1/accounting": Needs("read", "query"),
     "GET /v1/quarantine": Needs("admin", "query"),

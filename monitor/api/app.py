@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from monitor import __version__
-from monitor.api import accounting, admin, cloudevents, ingest, keys, read
+from monitor.api import accounting, admin, cloudevents, erase, ingest, keys, read
 from monitor.api.access import Authenticate, authorize
 from monitor.api.allowance import Allowance
 from monitor.api.encoding import error, failure
@@ -70,6 +70,7 @@ def create_app(
     app.include_router(read.router)
     app.include_router(admin.router)
     app.include_router(accounting.router)
+    app.include_router(erase.router)
     app.include_router(keys.router)
     app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(DriftdeckError, _known)

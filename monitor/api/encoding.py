@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 import zstandard
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from monitor.errors import DriftdeckError, InvalidRequest, Overloaded, PayloadError, TooLarge, TooMany, UnsupportedMedia
@@ -100,6 +100,8 @@ async def read_body(request: Request, most: int) -> bytes:
             return body
         # off the event loop: a small body may unpack to megabytes
         return await asyncio.to_thread(_unpacked, body, unpack, most)
+    except ClientDisconnect:  # nobody is left to read the answer, and the server did nothing wrong
+        raise PayloadError("the connection ended before the whole body had come") from None
     finally:
         _in_flight.bytes -= size
 

@@ -116,6 +116,37 @@ def rebuild(
 
 
 @app.command()
+def erase(
+    entity: Annotated[str, typer.Option("--entity", help="The value that names the person.")],
+    by: Annotated[
+        str | None,
+        typer.Option(
+            "--by",
+            help="Feature, tags.NAME or event_id that holds it (default: `entity` of the model's configuration).",
+        ),
+    ] = None,
+    model: Annotated[str | None, typer.Option("--model", help="One model; all when left out.")] = None,
+    url: Url = None,
+    data: Data = HERE,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Erase a person's rows from events, labels, spool and quarantine; counts and profiles stay."""
+    from monitor.session import connect
+
+    wanted = {"entity": entity, "by": by, "model": model}
+    with connect(url, data, config_file(config), existing=True) as session:
+        done = session.request("POST", "/v1/erase", json={k: v for k, v in wanted.items() if v is not None})
+    lines = [
+        f"erased {done['events']:,} events, {done['labels']:,} labels, {done['quarantined']:,} refused records, "
+        f"{done['halves']:,} halves, {done['values']:,} listed values"
+    ]
+    lines += ["" if done["rewritten"] else "the database was in use and not written anew: run this again"]
+    lines += [f"still in {name} (another model's, or part of another value)" for name in done["left"]]
+    say(done, as_json, "\n".join(line for line in lines if line))
+
+
+@app.command()
 def status(url: Url = None, data: Data = HERE, config: ConfigFile = None, as_json: AsJson = False) -> None:
     """What is stored, how each model is doing, and what waits."""
     from monitor.session import connect

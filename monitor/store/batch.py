@@ -17,6 +17,7 @@ class Batch:
 
     end: Position
     bytes: int = 0
+    more: bool = False  # frames were left for the next load
     schemas: dict[str, ModelSchema] = field(default_factory=dict)
     lines: dict[str, Path] = field(default_factory=dict)
     tables: dict[str, list[pa.Table]] = field(default_factory=dict)

@@ -23,6 +23,7 @@ BASE = (
     ("error", "VARCHAR"),
     ("tags", "VARCHAR"),
 )
+LONGEST_LINE = 16 << 20  # DuckDB's own default
 TYPES = {"numeric": "DOUBLE", "categorical": "VARCHAR"}
 LABEL_NUMBER = "CASE label WHEN 'true' THEN 1.0 WHEN 'false' THEN 0.0 ELSE TRY_CAST(label AS DOUBLE) END"
 ARROW = {"VARCHAR": pa.string(), "DOUBLE": pa.float64(), "SMALLINT": pa.int16(), "TIMESTAMP": pa.timestamp("us")}
@@ -151,8 +152,14 @@ def _select_lines(schema: ModelSchema, path: Path) -> str:
     return (
         f"SELECT event_id, ts, coalesce(version, '') AS version, prediction AS {target}, latency_ms, "
         f"coalesce(status, 200) AS status, error, tags{', ' + wanted if wanted else ''} "
-        f"FROM read_json({_text(str(path))}, format = 'newline_delimited', columns = {{{given}}})"
+        f"FROM read_json({_text(str(path))}, format = 'newline_delimited', columns = {{{given}}}, "
+        f"maximum_object_size = {_longest(path)})"
     )
+
+
+def _longest(path: Path) -> int:
+    """The bytes that one line may have: the reader takes twice as much memory for it, also for a file of ten lines."""
+    return min(LONGEST_LINE, max(1 << 20, path.stat().st_size))
 
 
 def tags_text(tags: dict[str, str]) -> str | None:

@@ -31,18 +31,22 @@ class RecentIds:
     def fill(self, con: duckdb.DuckDBPyConnection, models: list[Model], now: datetime) -> None:
         """Begin with what the database holds of the last hours."""
         naive = now.astimezone(UTC).replace(tzinfo=None)
-        counted = [0] * len(SPANS)
-        for model in models:
-            for i, span in enumerate(SPANS):
-                counted[i] += con.execute(
-                    f"SELECT count(*) FROM {model.events} WHERE ts >= ?", [naive - span]
-                ).fetchall()[0][0]
-        fitting = [span for span, n in zip(SPANS, counted, strict=True) if n <= self._size * (GENERATIONS - 1)]
-        self.since = naive - fitting[0] if fitting else naive
+        since = [naive - span for span in SPANS]
+        filters = ", ".join("count(*) FILTER (ts >= ?)" for _ in SPANS)
+        counts = {
+            model: con.execute(f"SELECT {filters} FROM {model.events} WHERE ts >= ?", [*since, since[0]]).fetchall()[0]
+            for model in models
+        }
+        most = self._size * (GENERATIONS - 1)
+        fitting = next((i for i in range(len(SPANS)) if sum(c[i] for c in counts.values()) <= most), None)
+        self.since = naive if fitting is None else since[fitting]
         self._begun = [self.since]
-        for model in models if fitting else []:
-            found = con.sql(f"SELECT hash(event_id) AS h FROM {model.events} WHERE ts >= ?", params=[self.since])
-            self.add(np.sort(_own(found.to_arrow_table(), model)), naive)
+        if fitting is None:
+            return
+        for model, count in counts.items():
+            if count[fitting]:
+                found = con.sql(f"SELECT hash(event_id) AS h FROM {model.events} WHERE ts >= ?", params=[self.since])
+                self.add(np.sort(_own(found.to_arrow_table(), model)), naive)
 
     def hashes(self, con: duckdb.DuckDBPyConnection, model: Model, ids: pa.Table) -> np.ndarray:
         """The hash of each `event_id`, shape (rows,), uint64; those of different models differ."""

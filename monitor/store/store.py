@@ -19,10 +19,11 @@ from monitor.layout import Layout
 from monitor.profile import Profile
 from monitor.schema import ModelSchema
 from monitor.spool import Position
-from monitor.store import events, labels, ledger, reading, reference
+from monitor.store import erasure, events, labels, ledger, reading, reference
 from monitor.store.alerts import AlertBook
 from monitor.store.batch import Batch, Loaded
 from monitor.store.database import open_database, transaction
+from monitor.store.erasure import Erased
 from monitor.store.events import Model
 from monitor.store.ledger import Account, Ledger
 from monitor.store.profiling import SERVICE, Profiler, compact, quality_column, roll_up
@@ -57,6 +58,8 @@ class Store:
         self.settings = settings
         self._memory_limit, self.quarantine_bytes = memory_limit, quarantine_bytes
         self._lock = threading.RLock()
+        self._gate = threading.Condition()  # held while a cursor is made, and while the file is exchanged
+        self._reading = 0
         self._open()
 
     def _open(self) -> None:
@@ -90,11 +93,16 @@ class Store:
     @contextmanager
     def cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A handle for one read: a shared one gave wrong results under threads."""
-        cursor = self._con.cursor()
+        with self._gate:
+            cursor = self._con.cursor()
+            self._reading += 1
         try:
             yield cursor
         finally:
             cursor.close()
+            with self._gate:
+                self._reading -= 1
+                self._gate.notify_all()
 
     @contextmanager
     def writing(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -408,6 +416,39 @@ class Store:
                 self._con.execute("CHECKPOINT")
             except duckdb.TransactionException:
                 return False  # a reader is in the way; the next round will do
+            return True
+
+    def erase(self, name: str, column: str, given: str, stored: str) -> Erased:
+        """Take a person's rows out of one model: every event whose `column` holds `stored`, its labels, and what else
+        names the value `given`. Profiles and accounts stay."""
+        with self._lock:
+            model = self.model(name)
+            layouts = dict(self._layouts.get(name, {}))
+            key = model.schema.by_name[column].field if column in model.schema.by_name else column
+            with transaction(self._con):
+                erased = erasure.erase(self._con, model, column, stored, given)
+                if key in layouts:
+                    layouts[key] = erasure.rename_category(self._con, model, key, layouts[key], stored)
+            self._layouts[name] = layouts
+            self._reference_cache.pop(name, None)
+            return erased
+
+    def rewrite(self, patience_s: float = 30.0) -> bool:
+        """Write the whole database to a new file, so that no free block holds what was deleted; False when readers did
+        not leave in time."""
+        fresh = self.path.with_suffix(".rewritten")
+        fresh.unlink(missing_ok=True)
+        with self._lock, self._gate:
+            if not self._gate.wait_for(lambda: self._reading == 0, patience_s):
+                return False
+            literal = str(fresh.resolve()).replace("'", "''")
+            self._con.execute("CHECKPOINT")
+            self._con.execute(f"ATTACH '{literal}' AS rewritten")
+            self._con.execute("COPY FROM DATABASE driftdeck TO rewritten")
+            self._con.execute("DETACH rewritten")
+            self._con.close()
+            fresh.replace(self.path)
+            self._open()
             return True
 
     def query(self, sql: str, params: Any = None) -> list[tuple[Any, ...]]:
