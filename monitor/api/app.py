@@ -10,6 +10,7 @@ from typing import Any, cast
 import duckdb
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
@@ -29,6 +30,18 @@ ABOUT = """Prediction logs in; latency, errors, quality, drift and alerts out.
 
 Times are RFC 3339 in UTC. Every error is `{"error": "one sentence"}`. Lists are also there as an Arrow stream:
 send `Accept: application/vnd.apache.arrow.stream`."""
+
+
+class Problem(BaseModel):
+    """Every answer to a request that was not served."""
+
+    error: str
+
+
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    "4XX": {"model": Problem, "description": "The request cannot be served; the sentence says why."},
+    "503": {"model": Problem, "description": "Not now; Retry-After says when to send again."},
+}
 
 
 def create_app(
@@ -60,6 +73,7 @@ def create_app(
         lifespan=lifespan,
         redoc_url=None,
         dependencies=[Depends(authorize)],
+        responses=PROBLEMS,
     )
     app.state.deck = deck
     app.state.allowance = Allowance(deck.config.limits)
