@@ -102,6 +102,8 @@ class Loop:
                 more = loaded.more
                 total += loaded.events
                 self.pending.settle(loaded.rows, self.clock())
+                if self.store.crowded:
+                    release(self.spool, self.store, self.clock())
                 self.last_load = self.clock()
                 for model, earliest in loaded.earliest.items():
                     self._note_late(model, earliest.replace(tzinfo=UTC))

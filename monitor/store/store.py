@@ -22,7 +22,7 @@ from monitor.spool import Position
 from monitor.store import erasure, events, labels, ledger, reading, reference
 from monitor.store.alerts import AlertBook
 from monitor.store.batch import Batch, Loaded
-from monitor.store.database import open_database, transaction
+from monitor.store.database import BLOCK_BYTES, open_database, transaction
 from monitor.store.erasure import Erased
 from monitor.store.events import Model
 from monitor.store.ledger import Account, Ledger
@@ -34,6 +34,7 @@ PROVISIONAL_ROWS = 1000
 PROVISIONAL_CAP = 20_000
 MINUTES_KEPT = timedelta(hours=48)
 COMPACT_AFTER = 300  # loads
+CROWD_BYTES = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ class Store:
         self._layouts = {name: reference.read_layouts(self._con, m) for name, m in self._models.items()}
         self._parts = 0  # loads since profiles were compacted, and the earliest bucket they touched
         self._touched: datetime | None = None
+        self._begun: dict[str, int] = {}  # features of the models that got rows since the last checkpoint
         self._reference_cache: dict[str, dict[str, Profile]] = {}
         self._labels_waiting = set(self._models)
         self._recent = RecentIds()
@@ -192,6 +194,7 @@ class Store:
                             waiting.discard(name)
                 self._record(batch, outcome, now)
             self._models, self._labels_waiting = models, waiting
+            self._begun |= {name: len(models[name].schema.features) for name in earliest}
             for ids in remembered:
                 self._recent.add(ids, now.astimezone(UTC).replace(tzinfo=None))
             self._parts += 1
@@ -416,7 +419,13 @@ class Store:
                 self._con.execute("CHECKPOINT")
             except duckdb.TransactionException:
                 return False  # a reader is in the way; the next round will do
+            self._begun = {}
             return True
+
+    @property
+    def crowded(self) -> bool:
+        """Whether so many tables have rows in memory that a checkpoint should not wait: each of their columns has a block."""
+        return sum(n + len(events.BASE) for n in self._begun.values()) * BLOCK_BYTES > CROWD_BYTES
 
     def erase(self, name: str, column: str, given: str, stored: str) -> Erased:
         """Take a person's rows out of one model: every event whose `column` holds `stored`, its labels, and what else
