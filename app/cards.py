@@ -14,7 +14,7 @@ from app import charts, figures, reader
 from app.text import known, language, plain, raw, t
 
 REFRESH_S, RETRY_S = 15, 4
-TILE_HEIGHT = 186
+TILE_HEIGHT, LOW_TILE_HEIGHT = 186, 122  # with a course below the number, and without
 Colour = Literal["red", "orange", "green", "gray", "blue"]
 STATUS: dict[str, tuple[str, Colour]] = {
     "ok": (":material/check_circle:", "green"),
@@ -145,6 +145,7 @@ def tile(
     course: Sequence[float | None] = (),
     kind: Literal["line", "bar", "area"] = "line",
     tip: str | None = None,
+    height: int = TILE_HEIGHT,
 ) -> None:
     """A number with its status (icon and colour), its limit or what is missing in `note`, and its course."""
     icon, colour, word = status_of(status)
@@ -160,7 +161,7 @@ def tile(
         chart_data=points if len(points) > 1 else None,
         chart_type=kind,
         border=True,
-        height=TILE_HEIGHT,
+        height=height,
         help=f"{word}  \n{tip}" if tip else word,
     )
 

@@ -27,6 +27,17 @@ def compact(value: float | None) -> str:
     return f"{value:.0f}"
 
 
+def size(bytes_: float | None) -> str:
+    """1536000 -> "1.5 MB"; in the units of the configuration, 1 MB = 1024 * 1024 bytes."""
+    if bytes_ is None:
+        return DASH
+    for unit, name in ((1 << 30, "GB"), (1 << 20, "MB"), (1 << 10, "kB")):
+        if bytes_ >= unit:
+            value = bytes_ / unit
+            return f"{value:.{1 if value < 10 else 0}f}".removesuffix(".0") + f" {name}"
+    return f"{bytes_:.0f} B"
+
+
 def percent(value: float | None, digits: int | None = None) -> str:
     """0.0067 -> "0.67%"; two digits below one percent, one above."""
     if value is None:

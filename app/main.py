@@ -32,6 +32,9 @@ page = st.navigation(
             icon=":material/notifications:",
             url_path="alerts",
         ),
+        st.Page(
+            "views/ingestion.py", title=raw("nav.ingestion"), icon=":material/move_to_inbox:", url_path="ingestion"
+        ),
         st.Page("views/setup.py", title=raw("nav.setup"), icon=":material/cable:", url_path="setup"),
     ],
     position="top",

@@ -167,6 +167,19 @@ def alerts(model: str, state: str, limit: int = 100) -> Json:
     return answer
 
 
+def accounting(span: str) -> Json:
+    """What came in over the range and what became of it; by time of receipt all models together."""
+    answer = shapes.filled(shapes.ACCOUNTING, _ask("/v1/accounting", span=span, by="time"))
+    answer["models"] = [shapes.filled(shapes.ACCOUNT, one) for one in answer["models"]]
+    return answer
+
+
+def quarantine(limit: int) -> list[Json]:
+    """The newest refused records, newest first. Raises Refused when the key may not see them."""
+    answer = _ask("/v1/quarantine", newest="true", limit=str(limit))
+    return [shapes.filled(shapes.RECORD, one) for one in answer.get("records") or []]
+
+
 def acknowledge(alert_id: object, by: str) -> None:
     """Tell the server that somebody has this alert in hand."""
     _tell(f"/v1/alerts/{quote(str(alert_id), safe='')}/acknowledge", {"by": by})

@@ -57,6 +57,22 @@ COLUMN: Json = {
     "statistics": [], "new_values": [], "from": None, "to": None,
 }  # fmt: skip
 
+ACCOUNTING: Json = {
+    "now": None, "from": None, "to": None, "step_s": 3600.0,
+    "totals": {"received": 0, "stored": 0, "duplicate": 0, "refused": 0, "pending": 0, "unchecked": 0},
+    "models": [], "hours": [], "reasons": [],
+    "quarantine": {"records": 0, "bytes": 0, "most_bytes": None},
+    "spool": {"pending_bytes": 0, "capacity_bytes": None, "damage": []},
+    "last_load": None, "problem": None,
+}  # fmt: skip
+
+ACCOUNT: Json = {
+    "model": "", "kind": "events", "received": 0, "stored": 0, "duplicate": 0, "refused": 0, "unchecked": 0, "pending": 0,
+    "last_hour": None, "last_event": None, "age_s": None, "lag_s": None,
+}  # fmt: skip
+
+RECORD: Json = {"id": 0, "noted_at": None, "kind": "events", "model": "", "reason": "", "raw": ""}
+
 ALERT: Json = {
     "id": "", "model": "", "version": "", "segment": "", "rule": "", "statistic": "", "column": None,
     "severity": "warning", "state": "firing", "since": None, "fired_at": None, "resolved_at": None, "last_seen": None,

@@ -177,3 +177,22 @@ def test_a_batch_sent_again_in_parallel_is_stored_once(served: Served) -> None:
     served.client.post("/v1/flush")
     totals = served.get("/v1/accounting")["totals"]
     assert (totals["received"], totals["stored"]) == (500, 500)
+
+
+def test_by_time_all_models_are_added_up_in_steps_that_fit_the_span(served: Served) -> None:
+    flushed(served, *(event(i) for i in range(20)), *(event(i, model="n") for i in range(5)), *BAD)
+    short, long = (
+        served.get("/v1/accounting", by="time"),
+        served.get("/v1/accounting", by="time", **{"from": "2026-01-01"}),
+    )
+    assert short["step_s"] == 3600 and long["step_s"] > 3600
+    for body in (short, long):
+        assert [(h["kind"], h["received"], h["stored"], h["refused"]) for h in body["hours"]] == [("events", 28, 25, 3)]
+        assert "model" not in body["hours"][0]
+    assert datetime.fromisoformat(long["hours"][0]["hour"]).timestamp() % long["step_s"] == 4 * 86400 % long["step_s"]
+
+
+def test_the_newest_refused_records_come_first_when_asked(served: Served) -> None:
+    flushed(served, *BAD)
+    found = served.get("/v1/quarantine", newest=True, limit=2)
+    assert [r["event_id"] for r in found["records"]] == ["e92", "e91"] and found["next"] is None

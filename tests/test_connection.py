@@ -166,6 +166,24 @@ def test_requests_one_after_the_other_and_pipelined_are_all_answered(address: Ad
     assert answer.count(b"HTTP/1.1 200 ") == 3
 
 
+@pytest.mark.parametrize("path", [b"/v1/events", b"/v1/events?model=m", b"/v1/labels", b"/v1/refused"])
+def test_who_goes_away_in_the_middle_of_a_body_is_no_error_of_the_server(tmp_path: Path, path: bytes) -> None:
+    log = (tmp_path / "log").open("wb")
+    process, url = start_server(tmp_path / "data", log=log)
+    host, _, port = url.removeprefix("http://").partition(":")
+    try:
+        with closing(connect((host, int(port)))) as raw:
+            raw.sendall(POST.replace(b"/v1/events", path) + b"content-length: 99\r\nexpect: 100-continue\r\n\r\n")
+            assert raw.recv(100).startswith(b"HTTP/1.1 100 ")  # the body is being waited for
+            raw.sendall(b"{")
+        assert healthy((host, int(port)))
+    finally:
+        process.terminate()
+        process.wait()  # by then the request has ended
+        log.close()
+    assert "Traceback" not in (tmp_path / "log").read_text()
+
+
 def test_500_slow_connections_leave_the_others_served_and_are_closed(address: Address) -> None:
     slow = [connect(address) for _ in range(500)]
     try:

@@ -2,6 +2,7 @@
 
 from app.charts.alerts import timeline
 from app.charts.drift import LEVEL_NAMES, bin_name, comparison, heatmap
+from app.charts.ingestion import OUTCOMES, receipts
 from app.charts.look import DARK, LIGHT, Look, Palette, sparkline
 from app.charts.service import errors, latency, traffic
 
@@ -9,6 +10,7 @@ __all__ = [
     "DARK",
     "LEVEL_NAMES",
     "LIGHT",
+    "OUTCOMES",
     "Look",
     "Palette",
     "bin_name",
@@ -16,6 +18,7 @@ __all__ = [
     "errors",
     "heatmap",
     "latency",
+    "receipts",
     "sparkline",
     "timeline",
     "traffic",

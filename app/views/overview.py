@@ -85,6 +85,8 @@ def where_to_look(reasons: list[dict[str, Any]]) -> str:
     if first.get("statistic") in DISTANCES or (first.get("column") and "missing" in str(first.get("statistic"))):
         return "views/drift.py"
     named = str(first.get("statistic"))
+    if named in ("freshness", "lag"):
+        return "views/ingestion.py"
     return "views/service.py" if named.startswith("latency") or named == "error_rate" else "views/alerts.py"
 
 

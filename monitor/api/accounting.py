@@ -46,6 +46,10 @@ def get_accounting(
     model: Model = None,
     from_: Annotated[str | None, Query(alias="from", max_length=40, description="default: 7 days before `to`")] = None,
     to: Annotated[str | None, Query(max_length=40)] = None,
+    by: Annotated[
+        Literal["model", "time"],
+        Query(description="`hours` by model and hour, or all models together in at most 170 steps of `step_s`"),
+    ] = "model",
 ) -> Response:
     """Accounts that add up: received = stored + duplicate + refused + pending, since the beginning, by model and by hour
     of receipt; reasons for refusals; freshness and lag of each model; spool and quarantine."""
@@ -56,7 +60,7 @@ def get_accounting(
     span = span_of(
         from_, to or (now + timedelta(hours=1)).isoformat(), None, now + timedelta(hours=1), timedelta(hours=1), 170
     )
-    return answer(request, accounting(deck, models, span, now), "hours")
+    return answer(request, accounting(deck, models, span, now, together=by == "time"), "hours")
 
 
 @router.get("/quarantine", summary="Refused records")
@@ -67,14 +71,15 @@ def get_quarantine(
     reason: Annotated[str | None, Query(max_length=200, description="part of the reason")] = None,
     after: Annotated[int, Query(ge=0, description="records with a higher number")] = 0,
     limit: Annotated[int, Query(ge=1, le=10_000)] = 100,
+    newest: Annotated[bool, Query(description="the newest records, newest first, without a following page")] = False,
 ) -> Response:
     """Refused records with their reason, oldest first; `next` is the `after` of the following page, null at the end.
 
     `raw` is the record as it came; `whole` is false when it was too long to be kept whole.
     """
     deck: Deck = request.app.state.deck
-    found = deck.store.ledger.refused(model, kind, reason, None, after, limit, caller_of(request).models)
-    following = found[-1].id if len(found) == limit else None
+    found = deck.store.ledger.refused(model, kind, reason, None, after, limit, caller_of(request).models, newest)
+    following = found[-1].id if len(found) == limit and not newest else None
     rows = [
         {
             "id": q.id,

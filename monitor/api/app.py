@@ -10,7 +10,9 @@ from typing import Any, cast
 import duckdb
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from monitor import __version__
@@ -28,6 +30,18 @@ ABOUT = """Prediction logs in; latency, errors, quality, drift and alerts out.
 
 Times are RFC 3339 in UTC. Every error is `{"error": "one sentence"}`. Lists are also there as an Arrow stream:
 send `Accept: application/vnd.apache.arrow.stream`."""
+
+
+class Problem(BaseModel):
+    """Every answer to a request that was not served."""
+
+    error: str
+
+
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    "4XX": {"model": Problem, "description": "The request cannot be served; the sentence says why."},
+    "503": {"model": Problem, "description": "Not now; Retry-After says when to send again."},
+}
 
 
 def create_app(
@@ -59,6 +73,7 @@ def create_app(
         lifespan=lifespan,
         redoc_url=None,
         dependencies=[Depends(authorize)],
+        responses=PROBLEMS,
     )
     app.state.deck = deck
     app.state.allowance = Allowance(deck.config.limits)
@@ -71,6 +86,7 @@ def create_app(
     app.include_router(accounting.router)
     app.include_router(erase.router)
     app.include_router(keys.router)
+    app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(DriftdeckError, _known)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
@@ -87,6 +103,10 @@ async def _keep_uses(keys: KeyBook) -> None:
             await asyncio.to_thread(keys.save_uses)
         except duckdb.Error as problem:
             log.warning("the last use of keys was not saved: %s", (str(problem).splitlines() or [""])[0])
+
+
+async def _gone(request: Request, problem: Exception) -> Response:
+    return error("the connection closed in the middle of the body", 400)  # nobody hears it; no error of the server
 
 
 async def _known(request: Request, problem: Exception) -> Response:

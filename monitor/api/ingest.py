@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 
 from fastapi import APIRouter, Header, Query, Request
 from pydantic import BaseModel, Field
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -141,6 +142,8 @@ class FastLane:
             response = await _take(request, take, key, None, None)
         except DriftdeckError as problem:
             response = failure(problem)
+        except ClientDisconnect:
+            return  # whoever went away in the middle of a body hears no answer, and nothing of it was kept
         await response(scope, receive, send)
 
 

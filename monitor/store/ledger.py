@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -111,18 +111,27 @@ class Ledger:
         """Every outcome's rows by model, kind and hour of receipt, oldest first."""
         return self._accounts("model, kind, hour", models, start, end)
 
+    def by_step(
+        self, models: Collection[str] | None, start: datetime, end: datetime, step: timedelta
+    ) -> list[dict[str, Any]]:
+        """Every outcome's rows by kind and step of receipt, all models together, oldest first; `hour` is a step's start."""
+        keys = "NULL AS model, kind, time_bucket(to_seconds($step), hour, TIMESTAMP '1970-01-05') AS hour"
+        rows = self._accounts(keys, models, start, end, step=step.total_seconds())
+        return [{k: v for k, v in row.items() if k != "model"} for row in rows]
+
     def by_model(self, models: Collection[str] | None, start: datetime, end: datetime) -> list[dict[str, Any]]:
         """Every outcome's rows by model and kind, and when the last of them came in."""
         return self._accounts("model, kind, max(hour) AS hour", models, start, end)
 
     def _accounts(
-        self, keys: str, models: Collection[str] | None, start: datetime, end: datetime
+        self, keys: str, models: Collection[str] | None, start: datetime, end: datetime, **more: float
     ) -> list[dict[str, Any]]:
         sums = ", ".join(f"sum({name})::BIGINT AS {name}" for name in OUTCOMES)
-        which = "TRUE" if models is None else "list_contains($models, model)"
+        which = "TRUE" if models is None else "list_contains($models, a.model)"
         found = self.store.query(
-            f"SELECT {keys}, {sums} FROM accounting WHERE hour >= $start AND hour < $end AND {which} GROUP BY ALL ORDER BY hour, model, kind",
-            _params(models=models, start=start, end=end),
+            f"SELECT {keys}, {sums} FROM accounting a WHERE a.hour >= $start AND a.hour < $end AND {which} "
+            "GROUP BY ALL ORDER BY hour, model, kind",
+            _params(models=models, start=start, end=end, **more),
         )
         return [dict(zip(("model", "kind", "hour", *OUTCOMES), row, strict=True)) for row in found]
 
@@ -145,8 +154,9 @@ class Ledger:
         after: int = 0,
         limit: int = 100,
         models: Collection[str] | None = None,
+        newest: bool = False,
     ) -> list[Quarantined]:
-        """Records in the quarantine, oldest first, from the one after number `after`; `reason` is part of one."""
+        """Records in the quarantine, oldest first (or newest), from the one after number `after`; `reason` is part of one."""
         wanted = {
             "model = $model": ("model", model),
             "kind = $kind": ("kind", kind),
@@ -157,7 +167,7 @@ class Ledger:
         given = {condition: pair for condition, pair in wanted.items() if pair[1] is not None}
         where = " AND ".join(["id > $after", *given])
         found = self.store.query(
-            f"SELECT id, noted_at, kind, model, line, event_id, reason, raw FROM quarantine WHERE {where} ORDER BY id LIMIT $limit",
+            f"SELECT id, noted_at, kind, model, line, event_id, reason, raw FROM quarantine WHERE {where} ORDER BY id {'DESC' if newest else ''} LIMIT $limit",
             {"after": after, "limit": limit, **_params(**dict(given.values()))},
         )
         return [Quarantined(*row) for row in found]

@@ -23,16 +23,22 @@ def totals(deck: Deck, models: Collection[str] | None = None) -> dict[str, int]:
     return {**{name: found[name] for name in OUTCOMES[:4]}, "pending": pending, "unchecked": found["unchecked"]}
 
 
-def accounting(deck: Deck, models: Collection[str] | None, span: Span, now: datetime) -> dict[str, Any]:
-    """Accounts by model and by hour of receipt, reasons for refusals, freshness and lag, spool and quarantine."""
+def accounting(
+    deck: Deck, models: Collection[str] | None, span: Span, now: datetime, together: bool = False
+) -> dict[str, Any]:
+    """Accounts by model and by hour of receipt, reasons for refusals, freshness and lag, spool and quarantine.
+
+    `together` adds up the models, in steps of the span: a page with a thousand models would read 100,000 hours.
+    """
     ledger = deck.store.ledger
     start, end = (at.astimezone(UTC).replace(tzinfo=None) for at in (span.start, span.end))
-    hours = ledger.by_hour(models, start, end)
+    hours = ledger.by_step(models, start, end, span.step) if together else ledger.by_hour(models, start, end)
     held, size = ledger.quarantined(models)
     return {
         "now": now,
         "from": span.start,
         "to": span.end,
+        "step_s": span.step.total_seconds() if together else 3600.0,
         "totals": totals(deck, models),
         "models": _models(deck, models, start, end, now),
         "hours": [{**row, "hour": row["hour"].replace(tzinfo=UTC)} for row in hours],

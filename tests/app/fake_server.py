@@ -42,6 +42,9 @@ class World:
     def __init__(self, now: datetime | None = None, empty: bool = False) -> None:
         self.now = (now or datetime.now(UTC)).replace(microsecond=0)
         self.empty = empty
+        self.admin = True  # whether the key may see the quarantine
+        self.counts: Json | None = None  # the totals, when a test wants others
+        self.accounts: list[Json] | None = None
         self.alert_list = [] if empty else self._alerts()
 
     def answer(self, method: str, target: str, body: Json | None = None) -> tuple[int, Json]:
@@ -55,6 +58,10 @@ class World:
             return 200, {"status": "ok"}
         if parts == ["v1", "models"]:
             return 200, self.models()
+        if parts == ["v1", "accounting"]:
+            return 200, self.accounting()
+        if parts == ["v1", "quarantine"]:
+            return self.quarantine()
         if parts == ["v1", "alerts"]:
             return 200, self.alerts(query)
         if parts[:2] == ["v1", "models"] and len(parts) >= 4:
@@ -107,6 +114,49 @@ class World:
                 },
             ],
         }  # fmt: skip
+
+    def accounting(self) -> Json:
+        """Two models and rows without one; a few duplicates and refusals every third hour."""
+        none = {"received": 0, "stored": 0, "duplicate": 0, "refused": 0, "pending": 0, "unchecked": 0}
+        good = {
+            "received": 1_204_400,
+            "stored": 1_204_329,
+            "duplicate": 41,
+            "refused": 28,
+            "pending": 2,
+            "unchecked": 7,
+        }
+        shape = none | {"kind": "events", "last_event": None, "age_s": None, "lag_s": 0.0}
+        age = {"last_event": stamp(self.now - timedelta(seconds=4)), "age_s": 4.0}
+        models = [
+            shape | {"model": "", "received": 3, "refused": 3},
+            shape | good | age | {"model": "flight-delay", "received": 1_204_397, "refused": 25, "lag_s": 2.0},
+            shape | {"model": "young_*model*", "kind": "labels"},
+        ]
+        hours = [
+            {"kind": "events", "hour": stamp(self.now - timedelta(hours=i)), "received": 540, "stored": 500,
+             "duplicate": 20 * (i % 3 == 0), "refused": 20 * (i % 3 == 0), "unchecked": 0}
+            for i in range(24, 0, -1)
+        ]  # fmt: skip
+        why = "`ts` … is not RFC …, e.g. …"
+        return {
+            "now": stamp(self.now), "from": stamp(self.now - timedelta(days=7)), "to": stamp(self.now), "step_s": 3600.0,
+            "totals": self.counts or (none if self.empty else good),
+            "models": [] if self.empty else self.accounts or models,
+            "hours": [] if self.empty else hours,
+            "reasons": [] if self.empty else [{"model": "flight-delay", "kind": "events", "reason": why, "rows": 25}],
+            "quarantine": {"records": 28, "bytes": 5_000_000, "most_bytes": 67_108_864},
+            "spool": {"pending_bytes": 512, "capacity_bytes": 1 << 30, "damage": []},
+            "last_load": stamp(self.now - timedelta(seconds=3)), "problem": None,
+        }  # fmt: skip
+
+    def quarantine(self) -> tuple[int, Json]:
+        """One refused record that would be markup elsewhere, for who may see it."""
+        if not self.admin:
+            return 403, {"error": "this key lacks the scope admin"}
+        record = {"id": 7, "noted_at": stamp(self.now), "kind": "events", "model": "", "line": 1, "event_id": None,
+                  "reason": "not JSON at character 1", "raw": "<script>alert(1)</script>", "whole": True}  # fmt: skip
+        return 200, {"records": [] if self.empty else [record], "next": None}
 
     def overview(self, model: str, hours: float) -> Json:
         """The verdict; the young model has too little of everything."""

@@ -107,6 +107,15 @@ def test_acknowledging_shows_who_and_leaves_the_page_intact(page: Any, dashboard
     assert tint == "rgb(244, 246, 248)"
 
 
+def test_ingestion_is_reached_by_navigation_and_shows_records_as_text(page: Any, dashboard: str) -> None:
+    page.goto(dashboard)
+    page.get_by_role("link", name="Ingestion").click()
+    page.get_by_role("heading", name="Is monitoring itself alive?").wait_for()
+    page.locator(".main-svg").first.wait_for()
+    page.get_by_text("rows received are accounted for").wait_for()
+    assert page.locator("[data-testid=stMain] script").count() == 0
+
+
 def test_nothing_was_asked_of_anyone_else_and_nothing_complained(page: Any) -> None:
     assert page.elsewhere == []
     assert [one for one in page.complaints if not any(noise in one for noise in KNOWN_NOISE)] == []

@@ -197,3 +197,18 @@ def test_many_bins_keep_every_second_label_and_the_special_ones() -> None:
     many = [{"label": f"{i} - {i + 1}", "reference": 0.05, "current": 0.05, "contribution": 0.0} for i in range(20)]
     labels = charts.comparison([*many, BINS[2]], "PSI", charts.Look()).layout.xaxis2.ticktext
     assert labels[:4] == ("0 - 1", "", "2 - 3", "") and labels[-1] == "missing"
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_receipts_of_one_hour_are_added_up_and_refused_rows_are_hatched(look: charts.Look) -> None:
+    at = "2026-11-20T05:00:00Z"
+    rows = [
+        {"hour": at, "stored": 10, "duplicate": 1, "refused": 2},
+        {"hour": at, "stored": 5, "duplicate": 0, "refused": 1},
+        {"hour": "2026-11-20T07:00:00Z", "stored": 1, "duplicate": 0, "refused": 0},
+    ]
+    figure = charts.receipts(rows, 3600, ("2026-11-20T00:00:00Z", "2026-11-21T00:00:00Z"), look)
+    stored, duplicate, refused = figure.data
+    assert (list(stored.y), list(duplicate.y), list(refused.y)) == ([15, 1], [1, 0], [3, 0])
+    assert refused.marker.pattern.shape == "/" and refused.marker.pattern.bgcolor == look.colours.orange
+    assert stored.yaxis != refused.yaxis == duplicate.yaxis  # a few refusals are seen beside millions

@@ -12,7 +12,7 @@ from app.text import plain, say
 from tests.app.conftest import SILENT, transport_of
 from tests.app.fake_server import World
 
-PAGES = ("overview", "service", "drift", "alerts", "setup")
+PAGES = ("overview", "service", "drift", "alerts", "ingestion", "setup")
 LANGUAGES = ("en", "zh")
 Open = Callable[..., AppTest]
 
@@ -182,3 +182,56 @@ def test_fault_in_a_page_shows_a_number_and_logs_the_reason(
     assert "secret" not in shown(app)
     number = app.error[0].value.split("**")[1]
     assert number in caplog.text and "secret detail" in caplog.text
+
+
+def test_ingestion_says_whether_the_accounts_add_up(world: World, open_page: Open) -> None:
+    app = open_page("ingestion")
+    assert healthy(app), app.error
+    said = "All 1,204,400 rows received are accounted for; 2 wait to be stored, the oldest for 2 s; the newest event is 4 s old."
+    assert plain(said) in shown(app)
+    assert [tile.value for tile in app.metric] == ["1,204,400", "1,204,329", "41", "28", "2", "4 s"]
+    assert "**7** stored rows are unchecked" in shown(app)
+    accounts, reasons, sample = (frame.value for frame in app.dataframe)
+    assert list(accounts["model"]) == ["flight-delay", "(no model)", "young_*model*"]  # what waits comes first
+    assert all(said.startswith("✓") for said in accounts["adds_up"])
+    assert list(reasons["rows"]) == [25]
+    assert list(sample["record"]) == ["<script>alert(1)</script>"]
+    assert "script" not in shown(app)  # a cell of a table, never markdown
+
+
+def test_ingestion_with_rows_missing_needs_attention(world: World, open_page: Open) -> None:
+    world.counts = {"received": 100, "stored": 90, "duplicate": 1, "refused": 2, "pending": 0, "unchecked": 0}
+    text = shown(open_page("ingestion"))
+    assert "7 of 100 rows received are in no account" in text
+    assert SENTENCES["status.breach"][0] in text
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_ingestion_with_a_reading_key_says_who_sees_refused_records(
+    language: str, world: World, open_page: Open
+) -> None:
+    world.admin = False
+    app = open_page("ingestion", lang=language)
+    assert healthy(app) and not app.warning
+    assert say(language, "ingestion.sample_key") in shown(app)
+    assert len(app.metric) == 6
+
+
+def test_ingestion_shows_rows_that_made_no_model(world: World, open_page: Open) -> None:
+    world.empty, world.counts = True, {"received": 3, "stored": 0, "duplicate": 0, "refused": 3, "pending": 0}
+    app = open_page("ingestion")
+    assert healthy(app)
+    assert app.title[0].value == SENTENCES["ingestion.title"][0]
+    assert [tile.value for tile in app.metric][3] == "3"
+
+
+def test_a_thousand_models_are_searched(world: World, open_page: Open) -> None:
+    one = world.accounting()["models"][0]
+    world.accounts = [one | {"model": f"model-{i}", "received": 4 if i == 700 else 3} for i in range(1000)]
+    app = open_page("ingestion")
+    first = app.dataframe[0].value.iloc[0]
+    assert (first["model"], first["adds_up"]) == ("model-700", "✗ 1 missing")  # what does not add up comes first
+    assert len(app.dataframe[0].value) == 200
+    assert "200 of 1,000 accounts shown" in shown(app)
+    app.text_input(key="accounts_search").set_value("MODEL-99").run()
+    assert sorted(app.dataframe[0].value["model"]) == sorted(["model-99", *(f"model-99{i}" for i in range(10))])

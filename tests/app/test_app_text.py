@@ -9,6 +9,7 @@ import pytest
 
 from app import figures, text
 from app.sentences import SENTENCES
+from app.sentences.accounts import ACCOUNTS
 from app.sentences.pages import PAGES
 from app.sentences.words import WORDS
 
@@ -43,8 +44,8 @@ def test_sentence_exists_in_both_languages_with_the_same_places(key: str) -> Non
 
 
 def test_no_key_is_defined_twice() -> None:
-    assert not WORDS.keys() & PAGES.keys()
-    for table in ("words", "pages"):
+    assert len(SENTENCES) == len(WORDS) + len(PAGES) + len(ACCOUNTS)
+    for table in ("words", "pages", "accounts"):
         keys = re.findall(r'^    "([a-z_.0-9]+)": \(', (APP / "sentences" / f"{table}.py").read_text(), re.MULTILINE)
         assert len(keys) == len(set(keys))
 
