@@ -22,7 +22,7 @@ from monitor.finding import Finding
 from monitor.ipc import to_ipc
 from monitor.views.overview import finding_data
 
-IN_FLIGHT = 1 << 30  # a reference file fits; ingest bodies are far smaller
+IN_FLIGHT = 64 << 20  # bytes of small bodies that are received at once
 ZSTD_WINDOW = 8 << 20
 ARROW = "application/vnd.apache.arrow.stream"
 
@@ -82,18 +82,23 @@ async def read_body(request: Request, most: int) -> bytes:
     announced = request.headers.get("content-length", "0")
     if not announced.isdigit():
         raise InvalidRequest("Content-Length is not a number")
-    if _in_flight.bytes + int(announced) > IN_FLIGHT:
-        raise TooMany("too many bodies are being received at once; send again in a second", 1)
     if int(announced) > most:
         raise _too_large(most)
+    # bodies that may be large, as references, wait for each other and not for the small ones
+    room = _small if most <= IN_FLIGHT else _large
+    allowed = max(IN_FLIGHT, most)
+    if room.bytes + int(announced) > allowed:
+        raise _too_many()
     unpack = _decoder(request.headers.get("content-encoding", "identity"))
     parts, size = [], 0
     try:
         async for part in request.stream():
             size += len(part)
-            _in_flight.bytes += len(part)
+            room.bytes += len(part)
             if size > most:
                 raise _too_large(most)
+            if room.bytes > allowed and size < room.bytes:  # it did not say how long it is, and others are here too
+                raise _too_many()
             parts.append(part)
         body = b"".join(parts)
         if unpack is None:
@@ -103,7 +108,7 @@ async def read_body(request: Request, most: int) -> bytes:
     except ClientDisconnect:  # nobody is left to read the answer, and the server did nothing wrong
         raise PayloadError("the connection ended before the whole body had come") from None
     finally:
-        _in_flight.bytes -= size
+        room.bytes -= size
 
 
 def _decoder(encoding: str) -> Callable[[bytes, int], bytes] | None:
@@ -158,7 +163,11 @@ class _InFlight:
     bytes = 0
 
 
-_in_flight = _InFlight()
+_small, _large = _InFlight(), _InFlight()
+
+
+def _too_many() -> TooMany:
+    return TooMany("too many bodies are being received at once; send again in a second", 1)
 
 
 def _flat(row: Any) -> dict[str, Any]:

@@ -43,6 +43,21 @@ class AlertBook:
         alerts = [alert_from(json.loads(body)) for (body,) in rows]
         return {alert.key: alert for alert in alerts}
 
+    def open_of_all(self) -> dict[str, dict[Key, Alert]]:
+        """The alerts of every model that are pending or firing."""
+        found: dict[str, dict[Key, Alert]] = {}
+        for model, body in self.store.query("SELECT model, body FROM alerts WHERE state <> 'resolved'"):
+            alert = alert_from(json.loads(body))
+            found.setdefault(model, {})[alert.key] = alert
+        return found
+
+    def findings_of_all(self) -> dict[str, list[Finding]]:
+        """The newest finding of every rule and column, by model."""
+        found: dict[str, list[Finding]] = {}
+        for model, body in self.store.query("SELECT model, body FROM findings"):
+            found.setdefault(model, []).append(finding_from(json.loads(body)))
+        return found
+
     def get(self, alert_id: str) -> Alert:
         """One alert. Raises NotFound."""
         rows = self.store.query("SELECT body FROM alerts WHERE id = ?", [alert_id])

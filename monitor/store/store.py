@@ -361,6 +361,42 @@ class Store:
         )
         return first.replace(tzinfo=UTC) if first else None
 
+    def spans(self) -> dict[str, tuple[datetime | None, datetime | None, int, int]]:
+        """`span` of every model that has events, by name."""
+        found = self.query(
+            'SELECT model, min(bucket) FILTER ("column" = $status), max(bucket) FILTER ("column" = $status), '
+            'coalesce(sum("rows") FILTER ("column" = $status), 0)::BIGINT, coalesce(sum("rows") FILTER ("column" <> $status), 0)::BIGINT '
+            "FROM profile_moments WHERE segment = '' AND \"column\" IN ($status, 'wrong', 'absolute_error') GROUP BY model",
+            {"status": "status"},
+        )
+        by_id = {row[0]: row[1:] for row in found}
+        spans = {}
+        for name, model in self._models.items():
+            if quality_column(model) is None:  # labels of an unknown task have no profile to count them by
+                spans[name] = self.span(name)
+            elif model.id in by_id:
+                first, newest, n, labels = by_id[model.id]
+                ((last,),) = self.query(f"SELECT max(ts) FROM {model.events} WHERE ts >= ?", [newest])
+                spans[name] = (first, last or newest, n, labels)
+        return spans
+
+    def references(self) -> dict[str, Reference]:
+        """Where every model's reference comes from, by name; a model without one is left out."""
+        names = {model.id: name for name, model in self._models.items()}
+        found = self.query('SELECT model, status, source, first_ts, last_ts, "rows", labelled, set_at FROM reference')
+        return {names[row[0]]: Reference(*row[1:]) for row in found if row[0] in names}
+
+    def versions(self) -> dict[str, list[str]]:
+        """The versions of every model, in the order of their first event."""
+        found = self.query(
+            "SELECT m.name, p.version FROM profile_moments p JOIN models m ON m.id = p.model "
+            "WHERE p.segment = '' AND p.\"column\" = 'status' GROUP BY ALL ORDER BY min(p.bucket), 2"
+        )
+        versions: dict[str, list[str]] = {}
+        for name, version in found:
+            versions.setdefault(name, []).append(version)
+        return versions
+
     def last_events(self) -> dict[str, datetime]:
         """The minute (long ago: the hour) of every model's newest event, by name, aware UTC."""
         found = self.query(

@@ -11,9 +11,10 @@ from monitor.profile import merge
 from monitor.store import Store
 from monitor.store.alerts import aware
 from monitor.store.profiling import quality_column
+from monitor.store.reference import Reference
 from monitor.verdict import ModelVerdict, decide
 from monitor.views.drift import importance, rule_for
-from monitor.views.service import WEEK, error_share, limits, versions
+from monitor.views.service import WEEK, error_share, limits
 from monitor.views.span import Span
 
 STALE = timedelta(hours=24)
@@ -22,17 +23,19 @@ STALE = timedelta(hours=24)
 def models(store: Store, now: datetime) -> list[dict[str, Any]]:
     """One line for each model."""
     rows = []
+    spans, references, named = store.spans(), store.references(), store.versions()
+    firing, found = store.alerts.open_of_all(), store.alerts.findings_of_all()
     for name, model in sorted(store.models().items()):
-        first, last, events, labels = store.span(name)
-        about = store.about_reference(name)
-        opened = store.alerts.open_alerts(name)
-        verdict = decide(store.alerts.latest_findings(name), opened)
+        first, last, events, labels = spans.get(name, (None, None, 0, 0))
+        about = references.get(name, Reference("none"))
+        opened = firing.get(name, {})
+        verdict = decide(found.get(name, []), opened)
         rows.append(
             {
                 "model": name,
                 "task": model.task,
                 "prediction": model.schema.prediction,
-                "versions": versions(store, name),
+                "versions": named.get(name, []),
                 "first_event": aware(first),
                 "last_event": aware(last),
                 "events": events,
