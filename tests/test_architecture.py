@@ -25,7 +25,7 @@ NOUNS = {
 }
 PURE = NOUNS | {"plugins", "protocols", "statistics", "channels", "config", "rules", "verdict", "detector", "policy"}
 STORAGE = PURE | {"engines", "sources", "rows", "spool", "store", "pending", "batches"}
-FLOW = STORAGE | {"collector", "loader", "notify"}
+FLOW = STORAGE | {"lines", "taken", "intake", "collector", "loader", "notify"}
 LOOP = FLOW | {"halves", "loop", "views", "deck", "drop"}
 TOP = LOOP | {"api", "session", "address", "ingest", "follow", "kafka", "supervisor", "demo", "client", "proxy"}
 
@@ -47,7 +47,10 @@ ALLOWED = {
     "spool": NOUNS,
     "pending": set(),
     "store": STORAGE,
-    "collector": STORAGE,
+    "lines": NOUNS | {"plugins"},
+    "taken": STORAGE,
+    "intake": STORAGE | {"lines", "taken"},
+    "collector": STORAGE | {"taken", "intake"},
     "loader": STORAGE,
     "notify": STORAGE,
     "halves": FLOW,

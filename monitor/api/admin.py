@@ -13,9 +13,9 @@ from monitor import __version__
 from monitor.api.access import caller_of
 from monitor.api.encoding import answer, error, read_body
 from monitor.api.metrics import CONTENT_TYPE, render
-from monitor.collector import source_for
 from monitor.deck import Deck
 from monitor.errors import InvalidRequest, NotFound
+from monitor.intake import source_for
 from monitor.views.accounting import totals
 from monitor.views.alerts import alert_rows
 from monitor.views.span import parse_time

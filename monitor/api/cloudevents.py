@@ -17,11 +17,11 @@ from monitor.api.access import caller_of
 from monitor.api.encoding import answer as respond
 from monitor.api.encoding import read_body
 from monitor.api.ingest import RESPONSES, durable
-from monitor.collector import refusal
 from monitor.deck import Deck
 from monitor.errors import PayloadError
 from monitor.event import MAX_NAME, Refusal, Refused
 from monitor.halves import Half, Part
+from monitor.taken import refusal
 
 router = APIRouter(prefix="/v1", tags=["ingest"])
 

@@ -16,10 +16,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from monitor.api.access import caller_of, own_key
 from monitor.api.encoding import answer as respond
 from monitor.api.encoding import failure, read_body
-from monitor.collector import JSON_TYPES, Answer
+from monitor.collector import Answer
 from monitor.deck import Deck
 from monitor.errors import DriftdeckError
 from monitor.event import MAX_NAME, RAW_SAMPLE, Refusal, TimeBounds
+from monitor.lines import JSON_TYPES
 
 router = APIRouter(prefix="/v1", tags=["ingest"])
 
