@@ -171,6 +171,7 @@ def accounting(span: str) -> Json:
     """What came in over the range and what became of it; by time of receipt all models together."""
     answer = shapes.filled(shapes.ACCOUNTING, _ask("/v1/accounting", span=span, by="time"))
     answer["models"] = [shapes.filled(shapes.ACCOUNT, one) for one in answer["models"]]
+    answer["mistyped"] = [shapes.filled(shapes.MISTYPED, one) for one in answer["mistyped"]]
     return answer
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -13,6 +13,7 @@ from monitor import __version__
 from monitor.errors import Conflict, TooLarge
 from monitor.event import Refusal, TimeBounds
 from monitor.intake import Intake
+from monitor.mistyped import told
 from monitor.pending import Pending
 from monitor.policy import NOTHING, PolicyOf
 from monitor.quota import Quota
@@ -31,14 +32,16 @@ class Answer:
     refused: int
     refusals: Sequence[Refusal]
     durable: "Future[None]"
+    mistyped: Sequence[Mapping[str, Any]] = ()  # values of the wrong type in rows that were taken
     replayed: bool = False  # the first answer to this Idempotency-Key once more: nothing was added
 
     def body(self) -> dict[str, Any]:
-        """The JSON answer: counts, and the first refusals with their reasons."""
+        """The JSON answer: counts, the first refusals with their reasons, and values of the wrong type if there were."""
         shown = [
             {"line": r.line, "event_id": r.event_id, "reason": r.reason} for r in self.refusals[:MAX_REFUSALS_SHOWN]
         ]
-        return {"accepted": self.accepted, "refused": self.refused, "refusals": shown}
+        answer = {"accepted": self.accepted, "refused": self.refused, "refusals": shown}
+        return {**answer, "mistyped": self.mistyped} if self.mistyped else answer
 
 
 class Collector:
@@ -135,11 +138,11 @@ class Collector:
         done.set_result(None)
         body = json.loads(found[1])
         refusals = [Refusal(r["line"], r["event_id"], r["reason"]) for r in body["refusals"]]
-        return found[0], Answer(body["accepted"], body["refused"], refusals, done)
+        return found[0], Answer(body["accepted"], body["refused"], refusals, done, body.get("mistyped", ()))
 
     def _append(self, taken: Taken, key: str | None, digest: str) -> Answer:
         """Write all frames of a request; the last one carries its key, so that a torn request is not taken for done."""
-        answer = Answer(taken.accepted, len(taken.refusals), taken.refusals, Future())
+        answer = Answer(taken.accepted, len(taken.refusals), taken.refusals, Future(), told(taken.mistyped))
         now = self.clock()
         at = now.isoformat()
         frames = list(taken.frames)
@@ -165,4 +168,4 @@ class Collector:
             self.pending.settle(rows, now)
             raise
         durable.add_done_callback(lambda done: self.pending.settle(rows, now) if done.exception() else None)
-        return Answer(answer.accepted, answer.refused, answer.refusals, durable)
+        return replace(answer, durable=durable)

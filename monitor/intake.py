@@ -13,10 +13,11 @@ from monitor.errors import NotFound, UnsupportedMedia
 from monitor.event import MAX_NAME, RAW_SAMPLE, Event, Refusal, Refused, TimeBounds, decode, parse_event
 from monitor.label import Label, parse_label
 from monitor.lines import JSON_TYPES, fast, model_in, named_model, split_lines, whole_body
+from monitor.mistyped import unseen
 from monitor.plugins import load
 from monitor.policy import NOTHING, PolicyOf
 from monitor.quota import Quota
-from monitor.rows import from_events, from_table, labels_from_table
+from monitor.rows import Shaped, from_events, from_table, labels_from_table
 from monitor.schema import ModelSchema
 from monitor.taken import Taken, refusal
 
@@ -60,10 +61,8 @@ class Intake:
             schema = self.schemas.get(name) or ModelSchema(name)
             try:
                 self._check_model(name, taken)
-                taken.shaped(
-                    schema,
-                    from_table(self.policy(name).table(part), schema, now, bounds, first, self.quota.room(schema, now)),
-                )
+                kept = self.policy(name).table(part)
+                self._shaped(taken, schema, from_table(kept, schema, now, bounds, first, self.quota.room(schema, now)))
             except Refused as reason:
                 taken.refusals += [Refusal(first + i, None, str(reason), model=name) for i in range(part.num_rows)]
         return taken
@@ -154,7 +153,13 @@ class Intake:
                 for n in {r.line for r in [*shaped.refusals, *over]}
             }
             refusals = [replace(r, raw=raw[r.line]) for r in [*shaped.refusals, *over]]
-            taken.shaped(schema, replace(shaped, refusals=refusals))
+            self._shaped(taken, schema, replace(shaped, refusals=refusals))
+
+    def _shaped(self, taken: Taken, schema: ModelSchema, shaped: Shaped) -> None:
+        """Add rows in columns; of values that the policy hides no sample is kept."""
+        if shaped.mistyped:
+            shaped = replace(shaped, mistyped=unseen(shaped.mistyped, self.policy(schema.model).hidden))
+        taken.shaped(schema, shaped)
 
     def _check_model(self, name: str, taken: Taken) -> None:
         if not name:

@@ -13,12 +13,14 @@ import pyarrow as pa
 
 from monitor.event import RAW_SAMPLE, Event, Refusal, Refused, TimeBounds, decode, parse_event
 from monitor.ipc import from_ipc
+from monitor.mistyped import Mistyped
 from monitor.rows import from_events
 from monitor.schema import ModelSchema
 from monitor.spool import Frame, Position, Spool
 from monitor.store import Store
 from monitor.store.batch import Batch, Loaded
 from monitor.store.ledger import general
+from monitor.store.mistyped import note
 
 log = logging.getLogger("driftdeck.loader")
 
@@ -116,6 +118,7 @@ def _batch(frames: Iterable[Frame], folder: Path) -> Batch | None:
                 batch.account(header["model"], "events", at).received += header["rows"]
             case "events":
                 batch.tables.setdefault(header["model"], []).append(from_ipc(frame.payload))
+                note(batch.mistyped, header["model"], at, (Mistyped(*m) for m in header.get("mistyped", ())))
                 batch.account(header["model"], "events", at).received += header["rows"]
             case "labels":
                 labels.setdefault(header["model"], []).append(from_ipc(frame.payload))
@@ -146,6 +149,7 @@ def _thoroughly(batch: Batch, store: Store, now: datetime) -> Batch:
         events, refusals = _parse(path.read_bytes().split(b"\n")[:-1])
         shaped = from_events(events, schema)
         batch.tables.setdefault(model, []).append(shaped.table)
+        note(batch.mistyped, model, now, shaped.mistyped)
         for refusal in [*refusals, *shaped.refusals]:
             # it was acknowledged: it is kept in the quarantine and counted, not lost
             row = [[model, refusal.line, refusal.event_id, refusal.reason, refusal.raw]]

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from monitor.event import MAX_NAME, RAW_SAMPLE, Refusal
 from monitor.ipc import to_ipc
+from monitor.mistyped import Mistyped
 from monitor.rows import Shaped
 from monitor.schema import ModelSchema
 
@@ -25,6 +26,7 @@ class Taken:
     schemas: dict[str, ModelSchema] = field(default_factory=dict)
     new_models: set[str] = field(default_factory=set)
     allowed: Collection[str] | None = None
+    mistyped: list[Mistyped] = field(default_factory=list)
 
     def may(self, model: str) -> bool:
         """True when the sender may write this model."""
@@ -56,6 +58,9 @@ class Taken:
             self.schemas[shaped.schema.model] = shaped.schema
         if shaped.table.num_rows:
             header = {"kind": "events", "format": "arrow", "model": shaped.schema.model, "rows": shaped.table.num_rows}
+            if shaped.mistyped:
+                header["mistyped"] = [one.to_list() for one in shaped.mistyped]
+                self.mistyped += shaped.mistyped
             self.frames.append((header, to_ipc(shaped.table)))
             self.accepted += shaped.table.num_rows
 

@@ -24,7 +24,7 @@ NOUNS = {
     "quota",
 }
 PURE = NOUNS | {"plugins", "protocols", "statistics", "channels", "config", "rules", "verdict", "detector", "policy"}
-STORAGE = PURE | {"engines", "sources", "rows", "spool", "store", "pending", "batches"}
+STORAGE = PURE | {"mistyped", "engines", "sources", "rows", "spool", "store", "pending", "batches"}
 FLOW = STORAGE | {"lines", "taken", "intake", "collector", "loader", "notify"}
 LOOP = FLOW | {"halves", "loop", "views", "deck", "drop"}
 TOP = LOOP | {"api", "session", "address", "ingest", "follow", "kafka", "supervisor", "demo", "client", "proxy"}
@@ -43,6 +43,7 @@ ALLOWED = {
     "verdict": PURE,
     "engines": NOUNS,
     "sources": NOUNS,
+    "mistyped": NOUNS,
     "rows": STORAGE,
     "spool": NOUNS,
     "pending": set(),

@@ -9,7 +9,7 @@ import duckdb
 
 from monitor.errors import StorageError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 # each table keeps at least a block in memory: with 256 kB, as DuckDB has it, a thousand models took 268 MB
 BLOCK_BYTES = 32_768
 
@@ -24,6 +24,9 @@ CREATE TABLE accounting(
 CREATE TABLE refusals(model VARCHAR, kind VARCHAR, hour TIMESTAMP, reason VARCHAR, n BIGINT);
 CREATE TABLE quarantine(
     id BIGINT, noted_at TIMESTAMP, kind VARCHAR, model VARCHAR, line BIGINT, event_id VARCHAR, reason VARCHAR, raw VARCHAR
+);
+CREATE TABLE mistyped(
+    model VARCHAR, hour TIMESTAMP, "column" VARCHAR, expected VARCHAR, came VARCHAR, "rows" BIGINT, sample VARCHAR
 );
 CREATE TABLE models(id INTEGER, name VARCHAR, task VARCHAR, prediction VARCHAR, created TIMESTAMP);
 CREATE TABLE features(model INTEGER, position INTEGER, name VARCHAR, field VARCHAR, kind VARCHAR);
@@ -74,6 +77,10 @@ MIGRATIONS = {
         "UPDATE quarantine SET id = rowid + 1",
         "CREATE TABLE IF NOT EXISTS api_keys(id VARCHAR, name VARCHAR, digest VARCHAR, scopes VARCHAR[], models VARCHAR[], "
         "created TIMESTAMP, expires TIMESTAMP, revoked TIMESTAMP, last_used TIMESTAMP)",
+    ),
+    3: (
+        'CREATE TABLE mistyped(model VARCHAR, hour TIMESTAMP, "column" VARCHAR, expected VARCHAR, came VARCHAR, "rows" BIGINT, '
+        "sample VARCHAR)",
     ),
 }
 
