@@ -14,6 +14,7 @@ from monitor.schema import Feature, FeatureKind
 SAMPLE = 80  # characters of the one value that is shown
 MOST_KINDS = 2_000  # of one request that are told apart; the rest count under column ""
 MOST_TOLD = 100
+NAMED = {"NaN": "NaN", "Infinity": "infinity", "-Infinity": "infinity"}  # as the client writes them in JSON
 EXPECTED: Mapping[FeatureKind, str] = {"numeric": "number", "categorical": "text"}
 
 
@@ -43,7 +44,9 @@ def came_as(value: Any, kind: FeatureKind) -> str | None:
         return None if isinstance(value, bool | str) else "number"
     if isinstance(value, bool):
         return "boolean"
-    return "text" if isinstance(value, str) else _unusable(float(value))
+    if isinstance(value, str):
+        return NAMED.get(value, "text")
+    return _unusable(float(value))
 
 
 def _unusable(value: float) -> str | None:

@@ -212,7 +212,12 @@ def _feature_columns(table: pa.Table) -> dict[str, str]:
     names = {}
     for column in table.column_names:
         if column not in OWN:
-            names[column.removeprefix("features.")] = column
+            name = column.removeprefix("features.")
+            if name in names:
+                raise PayloadError(
+                    f"columns {names[name][:40]!r} and {column[:40]!r} are one feature; keep one of them"
+                )
+            names[name] = column
     for name in names:
         if not 0 < len(name) <= MAX_NAME:
             raise PayloadError(f"column name {name[:40]!r} must have 1 to {MAX_NAME} characters")

@@ -57,7 +57,7 @@ def seen(served: Served, **params: Any) -> list[tuple[str, str, str, int, str]]:
     [
         (1.5, "numeric", None), (3, "numeric", None), (None, "numeric", None), ("1.5", "numeric", "text"),
         (True, "numeric", "boolean"), (float("nan"), "numeric", "NaN"), (float("-inf"), "numeric", "infinity"),
-        ("a", "categorical", None), (False, "categorical", None), (3.0, "categorical", "number"),
+        ("NaN", "numeric", "NaN"), ("a", "categorical", None), (False, "categorical", None), (3.0, "categorical", "number"),
         (None, "categorical", None),
     ],
 )  # fmt: skip

@@ -65,7 +65,7 @@ def status(request: Request) -> Response:
     return answer(request, status_of(deck) if own is None else status_for(deck, own), "models")
 
 
-@router.put("/v1/models/{model:path}/reference", tags=["admin"], summary="Set the reference")
+@router.put("/v1/models/{model:name}/reference", tags=["admin"], summary="Set the reference")
 async def put_reference(
     request: Request,
     model: str,

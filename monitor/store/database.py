@@ -79,7 +79,7 @@ MIGRATIONS = {
         "created TIMESTAMP, expires TIMESTAMP, revoked TIMESTAMP, last_used TIMESTAMP)",
     ),
     3: (
-        'CREATE TABLE mistyped(model VARCHAR, hour TIMESTAMP, "column" VARCHAR, expected VARCHAR, came VARCHAR, "rows" BIGINT, '
+        'CREATE TABLE IF NOT EXISTS mistyped(model VARCHAR, hour TIMESTAMP, "column" VARCHAR, expected VARCHAR, came VARCHAR, "rows" BIGINT, '
         "sample VARCHAR)",
     ),
 }
