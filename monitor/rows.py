@@ -209,7 +209,7 @@ class _Bad:
 
 
 def _feature_columns(table: pa.Table) -> dict[str, str]:
-    names = {}
+    names: dict[str, str] = {}
     for column in table.column_names:
         if column not in OWN:
             name = column.removeprefix("features.")
