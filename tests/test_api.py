@@ -372,7 +372,7 @@ def test_a_full_spool_is_503_with_retry_after(served: Served) -> None:
 
 
 def test_too_many_bodies_at_once_are_429(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("monitor.api.encoding._small.bytes", 64 << 20)  # others are sending as much as is allowed
+    monkeypatch.setattr("monitor.api.bodies._small.bytes", 64 << 20)  # others are sending as much as is allowed
     answer = served.post("/v1/events", lines(event(0)))
     assert answer.status_code == 429
     assert answer.headers["retry-after"]

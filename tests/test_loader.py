@@ -267,7 +267,7 @@ class Mix(RuleBasedStateMachine):
             self.folder.cleanup()
 
 
-TestMix = Mix.TestCase
+TestMix = pytest.mark.timeout(3600 if NIGHTLY else 300)(Mix.TestCase)
 TestMix.settings = settings(
     max_examples=400 if NIGHTLY else 20,
     stateful_step_count=15,
@@ -636,7 +636,9 @@ def test_a_correction_changes_the_metric_of_windows_that_were_evaluated(deck: De
     label(deck, *({**one, "label": 0, "ts": later} for one in known[:100]))  # and a quarter was not true after all
     assert wrong() == (400, 0.25)
     opened = [a for a in deck.store.alerts.open_alerts("m").values() if a.finding.statistic == "wrong_share"]
-    assert len(opened) == 1 and opened[0].since < NOW - timedelta(days=1)  # not since the correction: since their window
+    assert len(opened) == 1 and opened[0].since < NOW - timedelta(
+        days=1
+    )  # not since the correction: since their window
     label(deck, *({**one, "label": 1, "ts": NOW.isoformat()} for one in known[:100]))
     assert wrong() == (400, 0.0)
     early = (NOW - timedelta(days=2, hours=5)).isoformat()

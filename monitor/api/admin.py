@@ -11,7 +11,8 @@ from starlette.responses import PlainTextResponse, Response
 
 from monitor import __version__
 from monitor.api.access import caller_of
-from monitor.api.encoding import answer, error, read_body
+from monitor.api.bodies import body_of
+from monitor.api.encoding import answer, error
 from monitor.api.metrics import CONTENT_TYPE, render
 from monitor.deck import Deck
 from monitor.errors import InvalidRequest, NotFound
@@ -82,10 +83,10 @@ async def put_reference(
         start, end = _times(from_, to, now)
         about = await asyncio.to_thread(deck.set_reference_period, model, start, end, now)
     else:
-        body = await read_body(request, MAX_REFERENCE)
-        kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
-        table = (await asyncio.to_thread(source_for(kind).read_bytes, body)).table
-        about = await asyncio.to_thread(deck.set_reference_table, model, table, source, now)
+        async with body_of(request, MAX_REFERENCE) as body:
+            kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
+            table = (await asyncio.to_thread(source_for(kind).read_bytes, body)).table
+            about = await asyncio.to_thread(deck.set_reference_table, model, table, source, now)
     return answer(request, {"model": model, "reference": about, "task": deck.store.model(model).task}, "reference")
 
 
