@@ -85,7 +85,7 @@ class Collector:
         Rows of a model that is not `allowed` (None: every model is) are refused.
         """
         return self._once(
-            key, body, lambda: self.intake.events(body, media_type, model, bounds or self.bounds, allowed)
+            key, body, lambda: self.intake.events(body, media_type, model, bounds or self.bounds, allowed, key)
         )
 
     def labels(

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from monitor.errors import NotFound, UnsupportedMedia
-from monitor.event import MAX_NAME, RAW_SAMPLE, Event, Refusal, Refused, TimeBounds, decode, parse_event
+from monitor.event import MAX_NAME, RAW_SAMPLE, Event, Refusal, Refused, TimeBounds, decode, derived_id, parse_event
 from monitor.label import Label, parse_label
 from monitor.lines import JSON_TYPES, fast, model_in, named_model, split_lines, whole_body
 from monitor.mistyped import unseen
@@ -41,12 +41,18 @@ class Intake:
         self._last: ModelSchema | None = None
 
     def events(
-        self, body: bytes, media_type: str, model: str | None, bounds: TimeBounds, allowed: Collection[str] | None
+        self,
+        body: bytes,
+        media_type: str,
+        model: str | None,
+        bounds: TimeBounds,
+        allowed: Collection[str] | None,
+        key: str | None = None,
     ) -> Taken:
         """What is taken of a body of events. Raises PayloadError and its like when the body as a whole cannot be read."""
         now = self.clock()
         if media_type in JSON_TYPES:
-            taken = Taken("events", allowed=allowed)
+            taken = Taken("events", allowed=allowed, key=key)
             earliest, latest = bounds.around(now)
             schema = self._last
             rows = 0 if schema is None or not taken.may(schema.model) else whole_body(schema, body, earliest, latest)
@@ -118,6 +124,8 @@ class Intake:
             if model is not None and isinstance(raw, dict):
                 raw.setdefault("model", model)
             raw, line = self._as_kept(raw, line)
+            if isinstance(raw, dict) and raw.get("event_id") is None and taken.key:
+                raw["event_id"] = derived_id(taken.key, number, line)
             event = parse_event(raw, now, bounds)
             self._check_model(event.model, taken)
             return event, line

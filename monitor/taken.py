@@ -26,6 +26,7 @@ class Taken:
     schemas: dict[str, ModelSchema] = field(default_factory=dict)
     new_models: set[str] = field(default_factory=set)
     allowed: Collection[str] | None = None
+    key: str | None = None  # the Idempotency-Key it came under
     mistyped: list[Mistyped] = field(default_factory=list)
 
     def may(self, model: str) -> bool:
