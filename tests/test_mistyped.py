@@ -203,7 +203,7 @@ def test_an_older_database_gets_the_table(tmp_path: Path) -> None:
     Deck(tmp_path).close()
     with duckdb.connect(str(tmp_path / "driftdeck.duckdb")) as con:
         con.execute("DROP TABLE mistyped")
-        con.execute("UPDATE meta SET schema_version = 2")
+        con.execute("UPDATE meta SET schema_version = 3")
     deck = Deck(tmp_path)
     with deck.store.cursor() as cursor:
         assert mistyped.listing(cursor, None, datetime(2000, 1, 1), datetime(2100, 1, 1), True) == []

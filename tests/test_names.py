@@ -112,7 +112,7 @@ def test_every_route_answers_under_every_name(named: Served) -> None:
     assert listed == set(NAMES)
     for name in NAMES:
         address = f"/v1/models/{encoded(name)}"
-        for what in ("overview", "service", "drift", "findings"):
+        for what in ("overview", "service", "drift", "findings", "detector"):
             answer = named.client.get(f"{address}/{what}")
             assert answer.status_code == 200, (name, what, answer.text)
         overview = named.get(f"{address}/overview")
