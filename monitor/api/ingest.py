@@ -97,7 +97,7 @@ async def post_labels(
 class Unreadable(BaseModel):
     """One record of a file that its reader could not make sense of."""
 
-    line: Annotated[int, Field(ge=0)] = 0
+    line: Annotated[int, Field(ge=0, le=2**53)] = 0
     reason: Annotated[str, Field(max_length=500)]
     raw: Annotated[str, Field(max_length=RAW_SAMPLE)] = ""
 
