@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Literal
+from urllib.parse import urlencode
 
 import plotly.graph_objects as go
 import streamlit as st
@@ -164,6 +165,11 @@ def tile(
         height=height,
         help=f"{word}  \n{tip}" if tip else word,
     )
+
+
+def linked(label: str, page: str) -> str:
+    """A label that leads to another page, with the viewer's choice."""
+    return f"[{label}]({page}?{urlencode(st.query_params.to_dict())})"
 
 
 def signed(value: float | None, before: float | None, show: Callable[[float], str]) -> str | None:

@@ -8,7 +8,7 @@ from app import text
 
 DASH = "—"
 _SHARES = frozenset({"share", "rate", "fraction", "proportion"})
-_SHARE_STATISTICS = frozenset({"error_rate", "wrong_share", "missing_rate", "invalid_rate", "new_share"})
+_SHARE_STATISTICS = frozenset({"error_rate", "wrong_share", "missing_rate", "type_error_rate", "new_category_share"})
 
 
 def count(value: float | None) -> str:

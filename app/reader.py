@@ -171,6 +171,7 @@ def accounting(span: str) -> Json:
     """What came in over the range and what became of it; by time of receipt all models together."""
     answer = shapes.filled(shapes.ACCOUNTING, _ask("/v1/accounting", span=span, by="time"))
     answer["models"] = [shapes.filled(shapes.ACCOUNT, one) for one in answer["models"]]
+    answer["mistyped"] = [shapes.filled(shapes.MISTYPED, one) for one in answer["mistyped"]]
     return answer
 
 
@@ -197,7 +198,8 @@ def window(span: str, now: datetime) -> dict[str, str]:
 
 
 def _path(model: str, *rest: str) -> str:
-    return "/v1/models/" + "/".join(quote(part, safe="") for part in (model, *rest))
+    # dots too: a name that is nothing but dots would be taken for a step up in the address
+    return "/v1/models/" + "/".join(quote(part, safe="").replace(".", "%2E") for part in (model, *rest))
 
 
 def _ask(path: str, version: str = "", span: str = "", **params: str) -> Json:

@@ -60,7 +60,7 @@ COLUMN: Json = {
 ACCOUNTING: Json = {
     "now": None, "from": None, "to": None, "step_s": 3600.0,
     "totals": {"received": 0, "stored": 0, "duplicate": 0, "refused": 0, "pending": 0, "unchecked": 0},
-    "models": [], "hours": [], "reasons": [],
+    "models": [], "hours": [], "reasons": [], "mistyped": [],
     "quarantine": {"records": 0, "bytes": 0, "most_bytes": None},
     "spool": {"pending_bytes": 0, "capacity_bytes": None, "damage": []},
     "last_load": None, "problem": None,
@@ -69,6 +69,10 @@ ACCOUNTING: Json = {
 ACCOUNT: Json = {
     "model": "", "kind": "events", "received": 0, "stored": 0, "duplicate": 0, "refused": 0, "unchecked": 0, "pending": 0,
     "last_hour": None, "last_event": None, "age_s": None, "lag_s": None,
+}  # fmt: skip
+
+MISTYPED: Json = {
+    "model": "", "column": "", "expected": "", "came": "", "rows": 0, "sample": "", "last_hour": None,
 }  # fmt: skip
 
 RECORD: Json = {"id": 0, "noted_at": None, "kind": "events", "model": "", "reason": "", "raw": ""}

@@ -120,7 +120,7 @@ def _freshness(part: Json, service: Json) -> None:
         tip += "  \n" + t("tile.lag_help", lag=figures.duration(part["lag_s"]))
     tip += "  \n" + t("tile.arrivals", step=figures.duration(service["step_s"]))
     cards.tile(
-        t("tile.freshness"),
+        cards.linked(t("tile.freshness"), "ingestion"),
         figures.duration(part["age_s"]),
         part["status"],
         delta=None if fresh != "ok" or lost is None else figures.count(lost),

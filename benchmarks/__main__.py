@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import client, drift, ingest, pages, proxy, report, start
+from benchmarks import burst, client, drift, ingest, pages, policy, proxy, report, start
 from benchmarks.figure import Figure
 from benchmarks.process import keep_bytecode
 
@@ -24,6 +24,8 @@ def chosen(given: argparse.Namespace) -> dict[str, Measure]:
         "start": lambda folder: start.measure(folder, pairs=3 if quick else 10, servers=1 if quick else 3),
         "client": lambda folder: client.measure(folder, pairs=1 if quick else 5, events=2_000 if quick else 10_000),
         "proxy": lambda folder: proxy.measure(folder, pairs=1 if quick else 5, requests=500 if quick else 2_000),
+        "policy": lambda folder: policy.measure(folder, 10_000 if quick else 50_000, pairs=1 if quick else 5),
+        "burst": lambda folder: burst.measure(folder, 8 if quick else 60),
     }
     return {name: every[name] for name in given.only or every}
 
@@ -32,7 +34,10 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line, parsed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Speed, side by side with baselines.")
     parser.add_argument(
-        "--only", nargs="+", choices=["ingest", "drift", "pages", "start", "client", "proxy"], help="these only"
+        "--only",
+        nargs="+",
+        choices=["ingest", "drift", "pages", "start", "client", "proxy", "policy", "burst"],
+        help="these only",
     )
     parser.add_argument("--quick", action="store_true", help="small sizes, about a minute: does it run?")
     parser.add_argument("--json", type=Path, help="write every sample to this file")

@@ -73,10 +73,17 @@ class Server:
         fields = Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / TICK
 
+    def rss_mib(self) -> float:
+        """Resident memory now."""
+        return self._memory("VmRSS")
+
     def peak_rss_mib(self) -> float:
         """Peak resident memory so far."""
+        return self._memory("VmHWM")
+
+    def _memory(self, name: str) -> float:
         lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
+        return next(int(line.split()[1]) for line in lines if line.startswith(name)) / 1024
 
     def request(self, method: str, path: str, body: bytes | None = None, kind: str = "") -> dict[str, Any]:
         """The JSON answer. Raises RuntimeError on any other answer than 200."""
@@ -111,10 +118,10 @@ class Server:
 
 
 @contextmanager
-def server(data: Path, core: str | None = SERVER_CORE) -> Iterator[Server]:
+def server(data: Path, core: str | None = SERVER_CORE, *options: str) -> Iterator[Server]:
     """A real server over a data directory, ready to serve; stopped in the end."""
     port = free_port()
-    command = _pinned(python("monitor.cli", "server", "--data", data, "--port", port), core)
+    command = _pinned(python("monitor.cli", "server", "--data", data, "--port", port, *options), core)
     with (data.parent / f"{data.name}.log").open("ab") as log:
         began = time.perf_counter()
         child = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)

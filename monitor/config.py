@@ -199,6 +199,7 @@ class DropConfig(Section):
 DEFAULT_RULES = (
     RuleConfig(name="drift", statistic="psi", limit=0.2, warn=0.1, hold=timedelta(0)),
     RuleConfig(name="missing-values", statistic="missing_rate", limit=0.05, warn=0.02),
+    RuleConfig(name="type-errors", statistic="type_error_rate", limit=0.01),
     RuleConfig(name="new-values", statistic="new_category_share", limit=0.01),
     RuleConfig(
         name="service-errors", statistic="error_rate", limit=0.02, window=timedelta(hours=1), severity="critical"

@@ -1,5 +1,6 @@
 """One logged prediction: what it may hold, how it is read, and why one is refused."""
 
+import hashlib
 import json
 import math
 import uuid
@@ -144,6 +145,12 @@ def parse_time(text: str) -> datetime:
 def make_id() -> str:
     """An id for an event that came without one."""
     return str(uuid.uuid4())
+
+
+def derived_id(key: str, line: int, text: bytes) -> str:
+    """An id for an event that came without one under an Idempotency-Key: the same again, however late, has the same id."""
+    seed = f"{key}\n{line}\n".encode("utf-8", "replace") + text
+    return str(uuid.UUID(bytes=hashlib.sha256(seed).digest()[:16]))
 
 
 def label_text(value: Any) -> str | None:

@@ -145,6 +145,7 @@ TITLES = {
     "wasserstein": "drift (Wasserstein)",
     "neyman": "drift (location)",
     "missing_rate": "missing-value rate",
+    "type_error_rate": "share of unusable values",
     "new_category_share": "share of values never seen before",
     "error_rate": "service error rate",
     "wrong_share": "share of wrong predictions",

@@ -13,18 +13,21 @@ import pyarrow as pa
 
 from monitor.event import RAW_SAMPLE, Event, Refusal, Refused, TimeBounds, decode, parse_event
 from monitor.ipc import from_ipc
+from monitor.mistyped import Mistyped
 from monitor.rows import from_events
 from monitor.schema import ModelSchema
 from monitor.spool import Frame, Position, Spool
 from monitor.store import Store
 from monitor.store.batch import Batch, Loaded
 from monitor.store.ledger import general
+from monitor.store.mistyped import note
 
 log = logging.getLogger("driftdeck.loader")
 
 LOAD_BYTES = 32 << 20
 HELD_BYTES = 4 << 20
 MOST_MODELS = 100  # of one load: what a transaction adds to many tables is held in memory until it ends
+LARGEST_LINE = 2**63 - 1
 QUARANTINE = pa.schema(
     [("noted_at", pa.timestamp("us")), ("kind", pa.string()), ("model", pa.string()), ("line", pa.int64())]
     + [(name, pa.string()) for name in ("event_id", "reason", "raw")]
@@ -50,6 +53,9 @@ def load(spool: Spool, store: Store, now: datetime, limit_bytes: int = LOAD_BYTE
         batch = _batch(spool.frames(start, limit_bytes), Path(folder))
         if batch is None:
             return None
+        # lines that were taken before a name came that differs from another only in case: the engine cannot read them
+        awkward = [model for model in batch.lines if not _schema(batch, store, model).plain]
+        batch = _thoroughly(batch, store, now, awkward)
         try:
             loaded = store.load(batch, now)
         except duckdb.OutOfMemoryException:
@@ -116,6 +122,7 @@ def _batch(frames: Iterable[Frame], folder: Path) -> Batch | None:
                 batch.account(header["model"], "events", at).received += header["rows"]
             case "events":
                 batch.tables.setdefault(header["model"], []).append(from_ipc(frame.payload))
+                note(batch.mistyped, header["model"], at, (Mistyped(*m) for m in header.get("mistyped", ())))
                 batch.account(header["model"], "events", at).received += header["rows"]
             case "labels":
                 labels.setdefault(header["model"], []).append(from_ipc(frame.payload))
@@ -139,13 +146,18 @@ def _batch(frames: Iterable[Frame], folder: Path) -> Batch | None:
     return batch
 
 
-def _thoroughly(batch: Batch, store: Store, now: datetime) -> Batch:
-    """The same batch with its lines parsed one by one; what the store cannot take after all goes to the quarantine."""
-    for model, path in batch.lines.items():
-        schema = batch.schemas.get(model) or store.model(model).schema
+def _schema(batch: Batch, store: Store, model: str) -> ModelSchema:
+    return batch.schemas.get(model) or store.model(model).schema
+
+
+def _thoroughly(batch: Batch, store: Store, now: datetime, models: Sequence[str] | None = None) -> Batch:
+    """The same batch with lines (of some models, or all) parsed one by one; what cannot be stored goes to the quarantine."""
+    for model in list(batch.lines) if models is None else models:
+        path, schema = batch.lines.pop(model), _schema(batch, store, model)
         events, refusals = _parse(path.read_bytes().split(b"\n")[:-1])
         shaped = from_events(events, schema)
         batch.tables.setdefault(model, []).append(shaped.table)
+        note(batch.mistyped, model, now, shaped.mistyped)
         for refusal in [*refusals, *shaped.refusals]:
             # it was acknowledged: it is kept in the quarantine and counted, not lost
             row = [[model, refusal.line, refusal.event_id, refusal.reason, refusal.raw]]
@@ -155,7 +167,6 @@ def _thoroughly(batch: Batch, store: Store, now: datetime) -> Batch:
             account.refused += 1
             account.reasons[general(refusal.reason)] += 1
         path.unlink()
-    batch.lines = {}
     return batch
 
 
@@ -175,7 +186,10 @@ def _parse(lines: Iterable[bytes]) -> tuple[list[tuple[int, Event]], list[Refusa
 
 def _quarantine(rows: Sequence[Sequence[object]], kind: str, at: datetime) -> pa.Table:
     naive = at.astimezone(UTC).replace(tzinfo=None)
-    columns = [[naive] * len(rows), [kind] * len(rows), *([row[i] for row in rows] for i in range(5))]
+    # whatever was acknowledged must load
+    lines = [min(int(str(row[1])), LARGEST_LINE) for row in rows]
+    columns = [[naive] * len(rows), [kind] * len(rows), [row[0] for row in rows], lines]
+    columns += [[row[i] for row in rows] for i in (2, 3, 4)]
     return pa.table([pa.array(c, f.type) for c, f in zip(columns, QUARANTINE, strict=True)], schema=QUARANTINE)
 
 

@@ -48,6 +48,11 @@ class Policy:
         """Whether anything is changed at all."""
         return self.undeclared == "drop" or any(c.keep != "keep" for c in self.columns.values())
 
+    @property
+    def hidden(self) -> list[str]:
+        """Features of which no value may be shown."""
+        return [name for name, column in self.columns.items() if column.keep != "keep"]
+
     def event(self, raw: dict[str, Any]) -> dict[str, Any]:
         """A decoded event (or label) as it may be kept; what has another form than an event's comes back as it is."""
         kept = dict(raw)

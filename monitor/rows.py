@@ -4,7 +4,7 @@ import json
 import math
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -12,8 +12,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from monitor import mistyped
 from monitor.errors import PayloadError
 from monitor.event import MAX_ID_BYTES, MAX_NAME, MAX_TEXT, RAW_SAMPLE, Event, Refusal, Refused, TimeBounds, label_text
+from monitor.mistyped import Mistyped, parse_numbers
 from monitor.schema import FeatureKind, ModelSchema, PredictionKind, Room, split_prediction
 from monitor.store.events import arrow_schema, tags_text
 
@@ -24,11 +26,12 @@ NUMERIC_SHARE = 0.95  # of the texts of a new column that must be numbers for it
 
 @dataclass(frozen=True)
 class Shaped:
-    """Rows that fit a model's events table, the schema they fit, and the records left out."""
+    """Rows that fit a model's events table, the schema they fit, the records left out, and values of the wrong type."""
 
     table: pa.Table
     schema: ModelSchema
     refusals: list[Refusal]
+    mistyped: list[Mistyped] = field(default_factory=list)
 
 
 def from_events(events: Sequence[tuple[int, Event]], schema: ModelSchema) -> Shaped:
@@ -37,13 +40,14 @@ def from_events(events: Sequence[tuple[int, Event]], schema: ModelSchema) -> Sha
     A value of the wrong type in a numeric feature becomes NaN: the row is kept, the value is counted as invalid.
     """
     columns: dict[str, list[Any]] = {name: [] for name in arrow_schema(schema).names}
-    refusals = []
+    refusals, kept = [], []
     for line, event in events:
         try:
             number, class_ = split_prediction(event.prediction, schema.prediction)
         except Refused as reason:
             refusals.append(Refusal(line, event.event_id, str(reason), model=schema.model))
             continue
+        kept.append(event.features)
         values = {
             "event_id": event.event_id,
             "ts": event.ts.astimezone(UTC).replace(tzinfo=None),
@@ -58,7 +62,8 @@ def from_events(events: Sequence[tuple[int, Event]], schema: ModelSchema) -> Sha
         }
         for name, column in columns.items():
             column.append(values[name])
-    return Shaped(pa.table(columns, schema=arrow_schema(schema)), schema, refusals)
+    found = mistyped.of_events(kept, schema.features)
+    return Shaped(pa.table(columns, schema=arrow_schema(schema)), schema, refusals, found)
 
 
 def from_table(
@@ -105,7 +110,11 @@ def from_table(
             _feature(table[column], feature.kind) if column else pa.nulls(table.num_rows, _type(feature.kind))
         )
     shaped = pa.table(columns).select(arrow_schema(schema).names).cast(arrow_schema(schema))
-    return Shaped(shaped.filter(bad.good()), schema, bad.refusals(schema.model))
+    if not bad.reasons:
+        return Shaped(shaped, schema, [], mistyped.of_columns(table, features, schema.features))
+    good = bad.good()
+    found = mistyped.of_columns(table.filter(good), features, schema.features)
+    return Shaped(shaped.filter(good), schema, bad.refusals(schema.model), found)
 
 
 def _no_room(room: Room, name: str, _row: int) -> str:
@@ -163,15 +172,6 @@ def kind_of(column: pa.ChunkedArray) -> FeatureKind | None:
     return "categorical"
 
 
-def parse_numbers(texts: pa.ChunkedArray) -> pa.Array:
-    """Texts as float64, null where a text is not a number."""
-    array = pa.chunked_array(texts).combine_chunks() if isinstance(texts, list) else texts.combine_chunks()
-    stripped = pc.utf8_trim_whitespace(array.cast(pa.string()))
-    number = pc.match_substring_regex(stripped, r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$")
-    plain = pc.replace_substring_regex(pc.if_else(number, stripped, None), r"^\+", "")
-    return pc.cast(plain, pa.float64())
-
-
 class _Bad:
     """Which rows of a table are refused, and why: the first reason counts."""
 
@@ -209,10 +209,15 @@ class _Bad:
 
 
 def _feature_columns(table: pa.Table) -> dict[str, str]:
-    names = {}
+    names: dict[str, str] = {}
     for column in table.column_names:
         if column not in OWN:
-            names[column.removeprefix("features.")] = column
+            name = column.removeprefix("features.")
+            if name in names:
+                raise PayloadError(
+                    f"columns {names[name][:40]!r} and {column[:40]!r} are one feature; keep one of them"
+                )
+            names[name] = column
     for name in names:
         if not 0 < len(name) <= MAX_NAME:
             raise PayloadError(f"column name {name[:40]!r} must have 1 to {MAX_NAME} characters")

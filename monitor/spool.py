@@ -98,7 +98,7 @@ class Spool:
         head = b"%08x %s\n" % (zlib.crc32(about), about)
         size = len(head) + len(payload)
         with self._wake:
-            self._check_room(size)
+            self.check_room(size)
             if self._offset >= SEGMENT_BYTES:
                 self._roll()
             group = self._group
@@ -186,7 +186,8 @@ class Spool:
             os.close(folder)
         return fd
 
-    def _check_room(self, size: int) -> None:
+    def check_room(self, size: int) -> None:
+        """Raises Overloaded when `size` more bytes do not fit, or the disk is full, or the server is stopping."""
         if self._closed:
             raise Overloaded("the server is stopping; send again in a moment", 5)
         if self._held + size > self.capacity:
@@ -219,6 +220,7 @@ class Spool:
                 except OSError as problem:
                     self._fail(groups[i:], problem)
                     break
+                group.parts = []  # the future lives on in answers that are remembered, the bytes must not
                 group.set_result(None)
 
     def _write(self, group: Group) -> None:
@@ -245,6 +247,7 @@ class Spool:
             self._sealed, self._group = [], Group(self._segment)
         sentence = f"the spool cannot be written ({problem.strerror}); free disk space, then send again"
         for group in groups:
+            group.parts = []
             group.set_exception(Overloaded(sentence, 30))
 
     def _read(self, segment: int, offset: int, stop: int | None) -> Iterator[Frame]:

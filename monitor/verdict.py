@@ -23,6 +23,7 @@ GROUPS = {
     "wasserstein": "data",
     "neyman": "data",
     "missing_rate": "data",
+    "type_error_rate": "data",
     "new_category_share": "data",
     "wrong_share": "quality",
     "mean_absolute_error": "quality",

@@ -88,7 +88,7 @@ REQUESTS: dict[str, dict[str, Any]] = {
     "POST /v1/events": {"content": b"", "headers": {"content-type": NDJSON}},
     "POST /v1/labels": {"content": b"", "headers": {"content-type": NDJSON}},
     "POST /v1/refused": {"json": []},
-    "PUT /v1/models/{model:path}/reference": {"content": b"x\n", "headers": {"content-type": "text/csv"}},
+    "PUT /v1/models/{model:name}/reference": {"content": b"x\n", "headers": {"content-type": "text/csv"}},
     "POST /v1/alerts/{alert}/silence": {"json": {"hours": 1}},
     "POST /v1/alerts/{alert}/acknowledge": {"json": {}},
     "POST /v1/keys": {"json": {"name": "made", "scopes": ["read"]}},
@@ -122,7 +122,7 @@ def expected(role: str, needs: Any) -> int | None:
 def test_every_route_has_an_entry_and_every_entry_a_route(guarded: Guarded) -> None:
     spec = guarded.client.get("/openapi.json").json()["paths"]
     served = {f"{method.upper()} {path}" for path, methods in spec.items() for method in methods}
-    listed = {name.replace(":path", "") for name in ROUTES}
+    listed = {name.replace(":name", "") for name in ROUTES}
     assert {name for name in served if name.split()[1] not in OPEN} == listed
 
 
@@ -131,7 +131,7 @@ def test_every_role_on_every_route(guarded: Guarded, route: str) -> None:
     guarded.send(BOOT, event(0))
     guarded.deck.loop.load_all()
     method, path = route.split()
-    path = path.replace("{model:path}", "m").replace("{column:path}", "age").replace("{alert}", "a")
+    path = path.replace("{model:name}", "m").replace("{column:name}", "age").replace("{alert}", "a")
     if ROUTES[route].model == "query":
         path += "?model=m"
     for role, about in ROLES.items():
@@ -427,8 +427,8 @@ def test_no_secret_is_written_down_anywhere(tmp_path: Path) -> None:
                 for route in ROUTES:
                     method, path = route.split()
                     for old, new in (
-                        ("{model:path}", "m"),
-                        ("{column:path}", "age"),
+                        ("{model:name}", "m"),
+                        ("{column:name}", "age"),
                         ("{alert}", "a"),
                         ("{key}", "zz"),
                     ):

@@ -110,7 +110,7 @@ def test_drift_ranks_the_shifted_column_first_and_shows_its_bins(filled: Served)
     column = filled.get("/v1/models/m/columns/age")
     assert sum(b["reference"] for b in column["bins"]) == pytest.approx(1)
     assert sum(b["current"] for b in column["bins"]) == pytest.approx(1)
-    assert [s["statistic"] for s in column["statistics"]] == ["psi", "ks", "missing_rate"]
+    assert [s["statistic"] for s in column["statistics"]] == ["psi", "ks", "missing_rate", "type_error_rate"]
 
 
 @pytest.mark.parametrize("statistic", DRIFT_STATISTICS)
@@ -371,7 +371,7 @@ def test_a_full_spool_is_503_with_retry_after(served: Served) -> None:
 
 
 def test_too_many_bodies_at_once_are_429(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("monitor.api.encoding._small.bytes", 64 << 20)  # others are sending as much as is allowed
+    monkeypatch.setattr("monitor.api.bodies._small.bytes", 64 << 20)  # others are sending as much as is allowed
     answer = served.post("/v1/events", lines(event(0)))
     assert answer.status_code == 429
     assert answer.headers["retry-after"]

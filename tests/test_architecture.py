@@ -25,8 +25,8 @@ NOUNS = {
     "calendar",
 }
 PURE = NOUNS | {"plugins", "protocols", "statistics", "channels", "config", "rules", "verdict", "detector", "policy"}
-STORAGE = PURE | {"engines", "sources", "rows", "spool", "store", "pending", "batches"}
-FLOW = STORAGE | {"collector", "loader", "notify"}
+STORAGE = PURE | {"mistyped", "engines", "sources", "rows", "spool", "store", "pending", "batches"}
+FLOW = STORAGE | {"lines", "taken", "intake", "collector", "loader", "notify"}
 LOOP = FLOW | {"halves", "watch", "loop", "views", "deck", "drop"}
 TOP = LOOP | {"api", "session", "address", "ingest", "follow", "kafka", "supervisor", "demo", "client", "proxy"}
 
@@ -44,11 +44,15 @@ ALLOWED = {
     "verdict": PURE,
     "engines": NOUNS,
     "sources": NOUNS,
+    "mistyped": NOUNS,
     "rows": STORAGE,
     "spool": NOUNS,
     "pending": set(),
     "store": STORAGE,
-    "collector": STORAGE,
+    "lines": NOUNS | {"plugins"},
+    "taken": STORAGE,
+    "intake": STORAGE | {"lines", "taken"},
+    "collector": STORAGE | {"taken", "intake"},
     "loader": STORAGE,
     "notify": STORAGE,
     "halves": FLOW,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import client, proxy, report, rows, start
+from benchmarks import client, policy, proxy, report, rows, start
 from benchmarks.__main__ import arguments, chosen
 from benchmarks.columns import FEATURES
 from benchmarks.figure import Figure, quantile
@@ -78,7 +78,7 @@ def test_failing_process_is_an_error_with_its_words() -> None:
 
 def test_only_names_what_is_measured() -> None:
     assert list(chosen(arguments(["--only", "start", "--quick"]))) == ["start"]
-    assert list(chosen(arguments([]))) == ["ingest", "drift", "pages", "start", "client", "proxy"]
+    assert list(chosen(arguments([]))) == ["ingest", "drift", "pages", "start", "client", "proxy", "policy", "burst"]
 
 
 def test_start_is_measured_and_reported(tmp_path: Path) -> None:
@@ -99,6 +99,11 @@ def test_logging_is_measured_and_loses_nothing(tmp_path: Path) -> None:
 def test_proxy_is_measured_and_every_prediction_is_stored(tmp_path: Path) -> None:
     figures = proxy.measure(tmp_path, pairs=1, requests=20)
     assert len(figures) == 3
+
+
+def test_policies_are_measured_on_the_same_rows(tmp_path: Path) -> None:
+    figures = policy.measure(tmp_path, rows=600, pairs=1)
+    assert len(figures) == 3 and all(figure.ratios for figure in figures)
 
 
 def test_driftdeck_counts_what_numpy_counts(tmp_path: Path) -> None:

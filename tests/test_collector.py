@@ -360,3 +360,21 @@ def test_two_columns_of_one_name_are_one_clear_error(deck: Deck) -> None:
         deck.collector.events(b"ts,x,x\n2026-01-01,1,2\n", "text/csv", model="m")
     with pytest.raises(PayloadError, match="more than once"):
         deck.collector.labels(b"event_id,label,label\na,1,2\n", "text/csv", model="m")
+
+
+def test_lines_without_id_under_a_key_are_known_after_the_key_was_forgotten(deck: Deck) -> None:
+    rows = [{k: v for k, v in event(i).items() if k != "event_id"} for i in range(5)]
+    for round_ in range(2):
+        deck.collector.events(lines(*rows, rows[0]), NDJSON, "file-1").durable.result(10)
+        deck.loop.load_all()
+        deck.collector._answers.clear()
+        with deck.store.writing() as con:
+            con.execute("DELETE FROM idempotency")  # as after seven days
+        found = deck.store.ledger.totals()
+        assert (found["stored"], found["duplicate"]) == (
+            6,
+            6 * round_,
+        )  # the same line twice in one body are two events
+    deck.collector.events(lines(rows[1], rows[0]), NDJSON, "file-1").durable.result(10)
+    deck.loop.load_all()
+    assert deck.store.ledger.totals()["stored"] == 8  # another body under a key that was used again is something else

@@ -81,7 +81,7 @@ def verbs(command: Any, path: str = "driftdeck") -> Iterator[tuple[str, Any]]:
 
 VERBS = dict(verbs(typer.main.get_command(app)))
 ROUTES = sorted(
-    f"{method} {route.path.replace(':path', '')}"
+    f"{method} {route.path.replace(':name', '')}"
     for router in (ingest.router, cloudevents.router, read.router, admin.router, keys.router)
     for route in router.routes
     for method in route.methods

@@ -6,7 +6,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from contextlib import closing
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from monitor.config import Config, ModelConfig
 from monitor.deck import Deck
 from monitor.errors import StorageError
+from monitor.event import Refusal, label_text
 from monitor.loader import release
 from monitor.profile import Profile
 from monitor.store.database import transaction
@@ -33,7 +36,8 @@ NIGHTLY = bool(os.environ.get("DRIFTDECK_NIGHTLY"))
 
 def snapshot(deck: Deck, model: str = "m") -> dict[tuple[str, str, int], Profile]:
     """Every stored profile of a model by segment, column and hour."""
-    start = NOW.replace(tzinfo=None) - timedelta(days=10)
+    # whole hours: minutes that were rolled up lie in the same step as before
+    start = NOW.replace(tzinfo=None, minute=0, second=0) - timedelta(days=10)
     found = {}
     segments = [s for (s,) in deck.store.query("SELECT DISTINCT segment FROM profile_moments")] or [""]
     for segment in segments:
@@ -60,100 +64,211 @@ def label(deck: Deck, *labels: dict[str, Any]) -> None:
     deck.collector.labels(lines(*labels), NDJSON).durable.result(10)
 
 
+@dataclass
+class Expected:
+    """What a deck must hold after any order of events and labels: the plainest bookkeeping, in memory."""
+
+    received: int = 0
+    refused: int = 0
+    events: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    labels: dict[tuple[str, str], tuple[datetime, Any]] = field(default_factory=dict)
+    given: set[tuple[str, str, Any, datetime]] = field(default_factory=set)
+    labels_received: int = 0
+    kinds: dict[tuple[str, str], str] = field(default_factory=dict)  # of features: by their first value
+    mistyped: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+
+    def event(self, row: dict[str, Any]) -> None:
+        """An event that was taken."""
+        self.received += 1
+        self.events.setdefault((row["model"], row["event_id"]), row)
+        for name, value in row["features"].items():
+            if value is not None:
+                kind = self.kinds.setdefault(
+                    (row["model"], name), "text" if isinstance(value, str | bool) else "number"
+                )
+                if came := self._wrong(kind, value):
+                    self.mistyped[row["model"], name, came] += 1
+
+    @staticmethod
+    def _wrong(kind: str, value: Any) -> str | None:
+        if kind == "text":
+            return None if isinstance(value, str | bool) else "number"
+        if isinstance(value, bool):
+            return "boolean"
+        return "text" if isinstance(value, str) else "NaN" if value != value else None
+
+    def label(self, model: str, id_: str, value: Any, ts: datetime) -> None:
+        """A label that was taken: the one that became known last counts."""
+        self.labels_received += 1
+        self.given.add((model, id_, str(value), ts))
+        known = self.labels.get((model, id_))
+        if known is None or ts >= known[0]:
+            self.labels[model, id_] = ts, value
+
+    def quality(self, model: str) -> tuple[int, int, int]:
+        """Predictions with a label, of them those that cannot be judged, and those that were wrong."""
+        joined = [(e, self.labels[key][1]) for key, e in self.events.items() if key[0] == model and key in self.labels]
+        judged = [
+            (e["prediction"] >= 0.5) != (NUMBERS[v] >= 0.5)
+            for e, v in joined
+            if v in NUMBERS and e["prediction"] is not None
+        ]
+        return len(joined), len(joined) - len(judged), sum(judged)
+
+
+NUMBERS: dict[Any, int] = {0: 0, 1: 1, "1": 1}  # True is 1
+MODELS = ("m", "M", "航班/a 'b\"; --")
+CONTENT: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "odd": {"features": {"age": "x", "country": "d", "new": 1.5}, "latency_ms": None},
+    "missing": {"features": {}, "prediction": None},
+    "string": {"features": {"age": float("nan"), "country": None, "premium": True}, "status": 503},
+    "widened": {"features": {"age": 7, "country": 886, "Age": "7", "new": True}},
+}
+
+
 class Mix(RuleBasedStateMachine):
-    """Any mix of new, late, repeated and refused events, labels before and after, corrected; references set at any time."""
+    """Any mix of new, late, early, repeated and refused events of several models, labels before and after, repeated,
+    late and corrected, types that change; references set, servers restarted at any time.
+    """
 
     @initialize()
     def begin(self) -> None:
         import tempfile
 
         self.folder = tempfile.TemporaryDirectory()
-        config = Config(models={"m": ModelConfig(segments=("country",))})
-        self.deck = Deck(Path(self.folder.name), config)
+        self.expected, self.clock = Expected(), 0
+        self.kind: dict[tuple[str, int], str] = {}
+        self.last: list[dict[str, Any]] = []
+        self.open()
+
+    def open(self) -> None:
+        models = {name: ModelConfig(segments=("country",), task="binary") for name in MODELS}
+        self.deck = Deck(Path(self.folder.name), Config(models=models))
         self.deck.start(background=False)
-        self.sent: set[str] = set()
-        self.clock = 0
+
+    def content(self, model: str, i: int, kind: str) -> dict[str, Any]:
+        """An event whose content belongs to its id; some are days late, some are minutes early."""
+        minutes = 4000 + i if i % 7 == 3 else -8 if i % 11 == 5 else i
+        ts = (NOW - timedelta(minutes=minutes)).isoformat()
+        return event(i, model=model, ts=ts, **CONTENT[self.kind.setdefault((model, i), kind)])
 
     @rule(
-        first=st.integers(0, 60),
-        n=st.integers(1, 20),
-        kind=st.sampled_from(["plain", "odd", "missing", "string", "bad"]),
+        model=st.sampled_from(MODELS),
+        order=st.lists(st.integers(0, 60), min_size=1, max_size=20),
+        kind=st.sampled_from(sorted(CONTENT)),
+        bad=st.booleans(),
     )
-    def events(self, first: int, n: int, kind: str) -> None:
-        changes: dict[str, Any] = {
-            "plain": {},
-            "odd": {"features": {"age": "x", "country": "d", "new": 1.5}, "latency_ms": None},
-            "missing": {"features": {}, "prediction": None},
-            "string": {"features": {"age": float("nan"), "country": None, "premium": True}, "status": 503},
-            "bad": {"ts": "1999-01-01T00:00:00Z"},
-        }[kind]
-        # the content belongs to the id: the first one stored for an id counts
-        fresh = [i for i in range(first, first + n) if kind == "plain" or f"e{i}" not in self.sent]
-        if fresh:
-            send(self.deck, *(event(i, **changes) for i in fresh))
-            if kind != "bad":
-                self.sent |= {f"e{i}" for i in fresh}
+    def events(self, model: str, order: list[int], kind: str, bad: bool) -> None:
+        rows = [self.content(model, i, kind) for i in order]
+        send(self.deck, *rows, *([{**rows[0], "ts": "1999-01-01T00:00:00Z"}] if bad else []))
+        for row in rows:
+            self.expected.event(row)
+        self.expected.received += bad
+        self.expected.refused += bad
 
     @rule(
+        model=st.sampled_from(MODELS),
         first=st.integers(0, 60),
         n=st.integers(1, 20),
         value=st.sampled_from([0, 1, True, "1", "x"]),
         back=st.booleans(),
     )
-    def labels(self, first: int, n: int, value: Any, back: bool) -> None:
+    def labels(self, model: str, first: int, n: int, value: Any, back: bool) -> None:
         self.clock += 1
         ts = NOW + timedelta(seconds=-self.clock if back else self.clock)
-        label(
-            self.deck,
-            *(
-                {"event_id": f"e{i}", "model": "m", "label": value, "ts": ts.isoformat()}
-                for i in range(first, first + n)
-            ),
-        )
+        self.last = [
+            {"event_id": f"e{i}", "model": model, "label": value, "ts": ts.isoformat()} for i in range(first, first + n)
+        ]
+        self.repeat_labels(True)
+
+    @rule(whole=st.booleans())
+    def repeat_labels(self, whole: bool) -> None:
+        again = self.last if whole else self.last[::-2]
+        if again:
+            label(self.deck, *again)
+        for one in again:
+            self.expected.label(one["model"], one["event_id"], one["label"], datetime.fromisoformat(one["ts"]))
 
     @rule()
     def load(self) -> None:
         self.deck.loop.load_all()
+        self.compare()
 
     @rule()
-    def set_reference(self) -> None:
-        self.deck.loop.load_all()
-        if "m" in self.deck.store.models() and self.deck.store.span("m")[2]:
+    def restart(self) -> None:
+        self.deck.spool.close()
+        self.deck.store.close()
+        self.open()
+        self.compare()
+
+    @rule(model=st.sampled_from(MODELS))
+    def set_reference(self, model: str) -> None:
+        self.load()
+        if model in self.deck.store.models() and self.deck.store.span(model)[2]:
             naive = NOW.replace(tzinfo=None)
-            self.deck.set_reference_period("m", naive - timedelta(days=9), naive + timedelta(days=1), NOW)
+            self.deck.set_reference_period(model, naive - timedelta(days=9), naive + timedelta(days=1), NOW)
+            self.compare()
 
     @rule()
     def compact(self) -> None:
         self.deck.store._parts = 10_000
         self.deck.store.maintain(NOW)
 
+    def compare(self) -> None:
+        """Everything that was taken is loaded: totals, labels, metrics and wrong types are those of the bookkeeping."""
+        store, expected = self.deck.store, self.expected
+        counts = "sum(received)::BIGINT, sum(stored)::BIGINT, sum(duplicate)::BIGINT, sum(refused)::BIGINT"
+        found = {kind: rest for kind, *rest in store.query(f"SELECT kind, {counts} FROM accounting GROUP BY kind")}
+        n = len(expected.events)
+        if expected.received:
+            again = expected.received - expected.refused - n
+            assert found["events"] == [expected.received, n, again, expected.refused]
+        if expected.labels_received:
+            again = expected.labels_received - len(expected.given)
+            assert found["labels"] == [expected.labels_received, len(expected.given), again, 0]
+        for name, model in store.models().items():
+            assert store.span(name)[2] == sum(key[0] == name for key in expected.events)
+            joined = store.query(f"SELECT event_id, label, ts FROM {model.labels} WHERE joined ORDER BY 1")
+            assert joined == sorted(
+                (id_, label_text(value), ts.replace(tzinfo=None))
+                for (of, id_), (ts, value) in expected.labels.items()
+                if of == name and (of, id_) in expected.events
+            )
+            if model.task == "binary":
+                wrong = [p for (segment, c, _), p in snapshot(self.deck, name).items() if c == "wrong" and not segment]
+                totals = sum(p.rows for p in wrong), sum(p.missing for p in wrong), sum(int(p.counts[1]) for p in wrong)
+                assert totals == expected.quality(name)
+        rows = store.query('SELECT model, "column", came, sum("rows")::BIGINT FROM mistyped GROUP BY ALL')
+        assert {tuple(key): n for *key, n in rows} == dict(expected.mistyped)
+
     @invariant()
     def rebuilt_profiles_are_equal(self) -> None:
-        if not hasattr(self, "deck") or "m" not in self.deck.store.models():
+        if not hasattr(self, "deck"):
             return
-        before = snapshot(self.deck)
+        before = {name: snapshot(self.deck, name) for name in self.deck.store.models()}
         self.deck.store.rebuild()
-        assert_equal(before, snapshot(self.deck))
+        for name, profiles in before.items():
+            assert_equal(profiles, snapshot(self.deck, name))
 
     @invariant()
     def everything_is_accounted_for(self) -> None:
         if not hasattr(self, "deck"):
             return
         rows = self.deck.store.query(
-            "SELECT sum(received), sum(stored), sum(duplicate), sum(refused) FROM accounting WHERE kind = 'events'"
+            "SELECT kind, sum(received), sum(stored), sum(duplicate), sum(refused) FROM accounting GROUP BY kind"
         )
-        received, stored, duplicate, refused = (int(v or 0) for v in rows[0])
-        assert received == stored + duplicate + refused
-        if "m" in self.deck.store.models():
-            assert self.deck.store.span("m")[2] == stored
+        for _, received, stored, duplicate, refused in rows:
+            assert received == stored + duplicate + refused
 
     def teardown(self) -> None:
         if hasattr(self, "deck"):
+            self.load()
             self.deck.close()
             self.folder.cleanup()
 
 
-TestMix = Mix.TestCase
+TestMix = pytest.mark.timeout(3600 if NIGHTLY else 300)(Mix.TestCase)
 TestMix.settings = settings(
     max_examples=400 if NIGHTLY else 20,
     stateful_step_count=15,
@@ -492,3 +607,62 @@ def test_a_load_that_runs_out_of_memory_is_done_after_writing_back(deck: Deck, m
     monkeypatch.setattr(deck.store, "load", load_once_full)
     assert deck.loop.load_all() == 15
     assert deck.store.query(f"SELECT count(*) FROM {deck.store.model('m').events}") == [(20,)]
+
+
+def test_a_correction_changes_the_metric_of_windows_that_were_evaluated(deck: Deck) -> None:
+    """Labels that come days later, and then turn out wrong, are in the finding of the window of their events."""
+    hour = NOW.replace(minute=0, second=0) - timedelta(days=6)
+    rows = [event(i, prediction=0.9, ts=(hour + timedelta(seconds=i)).isoformat()) for i in range(400)]
+    send(deck, *rows, *(event(1000 + i, ts=(NOW - timedelta(minutes=5)).isoformat()) for i in range(50)))
+    deck.loop.load_all()
+    known = [
+        {"event_id": r["event_id"], "model": "m", "label": 1, "ts": (NOW - timedelta(days=2)).isoformat()} for r in rows
+    ]
+    label(deck, *known[:300])
+    deck.loop.load_all()
+    deck.set_reference_period("m", hour.replace(tzinfo=None), (hour + timedelta(seconds=200)).replace(tzinfo=None), NOW)
+    deck.loop.note_reference("m")
+
+    def wrong() -> tuple[int, float]:
+        deck.loop.load_all()
+        deck.loop.evaluate_due(settle=timedelta(0))
+        (found,) = [f for f in deck.store.alerts.latest_findings("m") if f.statistic == "wrong_share"]
+        assert found.value is not None
+        return found.n, found.value
+
+    assert wrong() == (300, 0.0)
+    label(deck, *known[300:])  # the last hundred come later
+    assert wrong() == (400, 0.0)
+    later = (NOW - timedelta(days=1)).isoformat()
+    label(deck, *({**one, "label": 0, "ts": later} for one in known[:100]))  # and a quarter was not true after all
+    assert wrong() == (400, 0.25)
+    opened = [a for a in deck.store.alerts.open_alerts("m").values() if a.finding.statistic == "wrong_share"]
+    assert len(opened) == 1 and opened[0].since < NOW - timedelta(
+        days=1
+    )  # not since the correction: since their window
+    label(deck, *({**one, "label": 1, "ts": NOW.isoformat()} for one in known[:100]))
+    assert wrong() == (400, 0.0)
+    early = (NOW - timedelta(days=2, hours=5)).isoformat()
+    label(
+        deck, *({**one, "label": 0, "ts": early} for one in known), *known[:50]
+    )  # older ones and repeats change nothing
+    assert wrong() == (400, 0.0)
+
+
+def test_lines_taken_before_a_name_that_differs_only_in_case_are_loaded(deck: Deck) -> None:
+    send(deck, event(1))
+    send(deck, event(2), event(3))  # known by now: kept as lines
+    send(deck, event(4, features={"age": 1.0, "Age": 2.0}))
+    deck.loop.load_all()
+    assert deck.store.span("m")[2] == 4
+    send(deck, event(5))
+    deck.loop.load_all()
+    assert deck.store.span("m")[2] == 5
+
+
+def test_a_refusal_with_an_absurd_line_does_not_stop_the_loader(deck: Deck) -> None:
+    deck.collector.refuse("events", [Refusal(10**30, None, "odd", "x")]).durable.result(10)
+    send(deck, event(1))
+    deck.loop.load_all()
+    assert deck.store.span("m")[2] == 1
+    assert [q.line for q in deck.store.ledger.refused()] == [2**63 - 1]

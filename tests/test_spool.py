@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from monitor.errors import Overloaded
-from monitor.spool import Position, Spool
+from monitor.spool import Group, Position, Spool
 
 START = Position(0, 0)
 
@@ -144,4 +144,13 @@ def test_frames_go_on_in_the_next_segment_when_one_is_full(tmp_path: Path, monke
     spool.append({"i": 50}, b"").result(10)
     assert [frame.header["i"] for frame in spool.frames(START)] == list(range(51))
     assert len(spool.segments()) > 5
+    spool.close()
+
+
+def test_what_is_written_is_not_held_in_memory_by_whoever_remembers_it(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    done = spool.append({"kind": "x"}, b"y" * 1000)
+    done.result(10)
+    assert isinstance(done, Group)
+    assert done.parts == []  # an answer that is kept for its Idempotency-Key keeps this future
     spool.close()

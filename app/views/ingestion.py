@@ -29,6 +29,7 @@ def page(choice: filters.Choice) -> None:
             room_card(seen)
         models_card(seen["models"])
         reasons_card(seen["reasons"])
+        mistyped_card(seen["mistyped"])
         sample_card()
 
 
@@ -194,6 +195,39 @@ def reasons_card(reasons: list[Json]) -> None:
                 "model": raw("col.model"),
                 "kind": raw("col.kind"),
             },
+        )
+
+
+def mistyped_card(found: list[Json]) -> None:
+    """Which columns got values of another type, the most frequent first."""
+    with cards.card("mistyped", t("ingestion.mistyped"), t("ingestion.mistyped_cap")):
+        if not found:
+            st.markdown(f":green[:material/check_circle:] {t('ingestion.no_mistyped')}")
+            return
+        place = figures.zone(st.context.timezone)
+        rows = [
+            {
+                "values": one["rows"],
+                "column": one["column"] or raw("ingestion.several"),
+                "expected": known(f"type.{one['expected']}", str(one["expected"])),
+                "came": known(f"type.{one['came']}", str(one["came"])),
+                "one": one["sample"] or raw("ingestion.hidden"),
+                "model": one["model"],
+                "newest_hour": figures.at(one["last_hour"], place),
+            }
+            for one in found[:SHOWN_REASONS]
+        ]
+        config: dict[str, Any] = {
+            name: st.column_config.TextColumn(raw(f"col.{name}")) for name in rows[0] if name != "values"
+        }
+        config["values"] = st.column_config.NumberColumn(raw("col.values"), format="localized", width=80)
+        st.dataframe(
+            pd.DataFrame(rows),
+            hide_index=True,
+            key="mistyped",
+            height=HEAD_PX + ROW_PX * min(len(rows), 8),
+            alt=raw("alt.mistyped"),
+            column_config=config,
         )
 
 

@@ -1,5 +1,11 @@
 """HTTP: thin routes over the collector and the views."""
 
-from monitor.api.app import create_app
+from starlette.convertors import register_url_convertor
+
+from monitor.api.naming import NameConvertor
+
+register_url_convertor("name", NameConvertor())  # before the routes, which are compiled as they are read
+
+from monitor.api.app import create_app  # noqa: E402
 
 __all__ = ["create_app"]

@@ -11,11 +11,12 @@ from starlette.responses import PlainTextResponse, Response
 
 from monitor import __version__
 from monitor.api.access import caller_of
-from monitor.api.encoding import answer, error, read_body
+from monitor.api.bodies import body_of
+from monitor.api.encoding import answer, error
 from monitor.api.metrics import CONTENT_TYPE, render
-from monitor.collector import source_for
 from monitor.deck import Deck
 from monitor.errors import InvalidRequest, NotFound
+from monitor.intake import source_for
 from monitor.views.accounting import totals
 from monitor.views.alerts import alert_rows
 from monitor.views.span import parse_time
@@ -65,7 +66,7 @@ def status(request: Request) -> Response:
     return answer(request, status_of(deck) if own is None else status_for(deck, own), "models")
 
 
-@router.put("/v1/models/{model:path}/reference", tags=["admin"], summary="Set the reference")
+@router.put("/v1/models/{model:name}/reference", tags=["admin"], summary="Set the reference")
 async def put_reference(
     request: Request,
     model: str,
@@ -82,10 +83,10 @@ async def put_reference(
         start, end = _times(from_, to, now)
         about = await asyncio.to_thread(deck.set_reference_period, model, start, end, now)
     else:
-        body = await read_body(request, MAX_REFERENCE)
-        kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
-        table = (await asyncio.to_thread(source_for(kind).read_bytes, body)).table
-        about = await asyncio.to_thread(deck.set_reference_table, model, table, source, now)
+        async with body_of(request, MAX_REFERENCE) as body:
+            kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
+            table = (await asyncio.to_thread(source_for(kind).read_bytes, body)).table
+            about = await asyncio.to_thread(deck.set_reference_table, model, table, source, now)
     return answer(request, {"model": model, "reference": about, "task": deck.store.model(model).task}, "reference")
 
 
@@ -104,7 +105,7 @@ async def post_evaluate(
     return answer(request, {"moments": moments}, "moments")
 
 
-@router.post("/v1/models/{model:path}/accept", tags=["admin"], summary="What changed is normal now")
+@router.post("/v1/models/{model:name}/accept", tags=["admin"], summary="What changed is normal now")
 async def post_accept(request: Request, model: str, body: Acknowledge) -> Response:
     """The changes that the detector has open end, and are learned as the new normal: from when, and by whom."""
     deck: Deck = request.app.state.deck

@@ -20,6 +20,7 @@ from monitor.api import accounting, admin, cloudevents, erase, ingest, keys, rea
 from monitor.api.access import Authenticate, authorize
 from monitor.api.allowance import Allowance
 from monitor.api.encoding import error, failure
+from monitor.api.naming import Naming
 from monitor.deck import Deck
 from monitor.errors import DriftdeckError
 from monitor.store.keys import KeyBook
@@ -77,6 +78,7 @@ def create_app(
     )
     app.state.deck = deck
     app.state.allowance = Allowance(deck.config.limits)
+    app.add_middleware(Naming)
     app.add_middleware(ingest.FastLane, deck=deck)
     app.add_middleware(Authenticate, keys=lambda: deck.keys, bootstrap=key)  # the outermost: it runs first
     app.include_router(ingest.router)

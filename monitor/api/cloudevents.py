@@ -14,14 +14,14 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from monitor.api.access import caller_of
+from monitor.api.bodies import body_of
 from monitor.api.encoding import answer as respond
-from monitor.api.encoding import read_body
 from monitor.api.ingest import RESPONSES, durable
-from monitor.collector import refusal
 from monitor.deck import Deck
 from monitor.errors import PayloadError
 from monitor.event import MAX_NAME, Refusal, Refused
 from monitor.halves import Half, Part
+from monitor.taken import refusal
 
 router = APIRouter(prefix="/v1", tags=["ingest"])
 
@@ -61,8 +61,8 @@ async def post_cloudevents(
     deck: Deck = request.app.state.deck
     caller = caller_of(request)
     request.app.state.allowance.check(caller)
-    body = await read_body(request, int(deck.config.limits.max_body_mb * (1 << 20)))
-    given = await asyncio.to_thread(_split, request.headers, body)
+    async with body_of(request, int(deck.config.limits.max_body_mb * (1 << 20))) as body:
+        given = await asyncio.to_thread(_split, request.headers, body)
     accepted, refusals = 0, []
     now = datetime.now(UTC)
     for line, item in enumerate(given, 1):

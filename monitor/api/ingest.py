@@ -14,12 +14,14 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from monitor.api.access import caller_of, own_key
+from monitor.api.bodies import body_of
 from monitor.api.encoding import answer as respond
-from monitor.api.encoding import failure, read_body
-from monitor.collector import JSON_TYPES, Answer
+from monitor.api.encoding import failure
+from monitor.collector import Answer
 from monitor.deck import Deck
 from monitor.errors import DriftdeckError
 from monitor.event import MAX_NAME, RAW_SAMPLE, Refusal, TimeBounds
+from monitor.lines import JSON_TYPES
 
 router = APIRouter(prefix="/v1", tags=["ingest"])
 
@@ -95,7 +97,7 @@ async def post_labels(
 class Unreadable(BaseModel):
     """One record of a file that its reader could not make sense of."""
 
-    line: Annotated[int, Field(ge=0)] = 0
+    line: Annotated[int, Field(ge=0, le=2**53)] = 0
     reason: Annotated[str, Field(max_length=500)]
     raw: Annotated[str, Field(max_length=RAW_SAMPLE)] = ""
 
@@ -155,12 +157,15 @@ async def _take(
     caller = caller_of(request)
     key = own_key(caller, key)
     request.app.state.allowance.check(caller)
-    body = await read_body(request, int(deck.config.limits.max_body_mb * (1 << 20)))
-    kind = _media_type(request)
-    if kind in JSON_TYPES and (take == deck.collector.events or len(body) < SMALL):
-        return await _acknowledge(request, take(body, kind, key, model, bounds, caller.models))
-    # columns are checked at C speed, but by the ten thousand: not on the event loop
-    return await _acknowledge(request, await asyncio.to_thread(take, body, kind, key, model, bounds, caller.models))
+    # a full spool is said before a body is taken: receiving and checking it would be for nothing
+    announced = request.headers.get("content-length", "")
+    deck.spool.check_room(int(announced) if announced.isdigit() else 0)
+    async with body_of(request, int(deck.config.limits.max_body_mb * (1 << 20))) as body:
+        kind = _media_type(request)
+        if kind in JSON_TYPES and (take == deck.collector.events or len(body) < SMALL):
+            return await _acknowledge(request, take(body, kind, key, model, bounds, caller.models))
+        # columns are checked at C speed, but by the ten thousand: not on the event loop
+        return await _acknowledge(request, await asyncio.to_thread(take, body, kind, key, model, bounds, caller.models))
 
 
 async def _acknowledge(request: Request, answer: Answer) -> Response:

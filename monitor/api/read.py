@@ -74,7 +74,19 @@ def get_models(request: Request) -> Response:
     return answer(request, {"now": now, "models": rows}, "models")
 
 
-@router.get("/models/{model:path}/overview", summary="Is the model OK")
+# first, because a column may be called overview
+@router.get("/models/{model:name}/columns/{column:name}", summary="One column in detail")
+def get_column(request: Request, model: str, column: str, scope: InScope) -> Response:
+    """Shares of every bin, reference and current, each statistic with its interval, and values never seen before.
+
+    Without `from` over the window of the drift rule, so that the figures are those of the verdict.
+    """
+    span = scope.window(drift_views.rule_for(scope.deck.config, model, "psi").window)
+    body = drift_views.column(scope.deck.store, scope.deck.config, model, column, span, scope.version, scope.segment)
+    return answer(request, body, "bins")
+
+
+@router.get("/models/{model:name}/overview", summary="Is the model OK")
 def get_overview(request: Request, model: str, scope: InScope) -> Response:
     """One verdict with its reasons, and the figures of the dashboard's first page."""
     deck = scope.deck
@@ -86,7 +98,7 @@ def get_overview(request: Request, model: str, scope: InScope) -> Response:
     return answer(request, body, "reasons")
 
 
-@router.get("/models/{model:path}/service", summary="Traffic, latency, errors")
+@router.get("/models/{model:name}/service", summary="Traffic, latency, errors")
 def get_service(request: Request, model: str, scope: InScope, by: Literal["time", "version"] = "time") -> Response:
     """Predictions, latency quantiles (within 1 %) and error rate with interval, on a full time grid."""
     span = scope.span(MINUTE)
@@ -98,7 +110,7 @@ def get_service(request: Request, model: str, scope: InScope, by: Literal["time"
     return answer(request, body, "rows")
 
 
-@router.get("/models/{model:path}/drift", summary="Drift of every column")
+@router.get("/models/{model:name}/drift", summary="Drift of every column")
 def get_drift(
     request: Request, model: str, scope: InScope, statistic: Annotated[str, Query(max_length=40)] = "psi"
 ) -> Response:
@@ -108,18 +120,7 @@ def get_drift(
     return answer(request, body, "columns")
 
 
-@router.get("/models/{model:path}/columns/{column:path}", summary="One column in detail")
-def get_column(request: Request, model: str, column: str, scope: InScope) -> Response:
-    """Shares of every bin, reference and current, each statistic with its interval, and values never seen before.
-
-    Without `from` over the window of the drift rule, so that the figures are those of the verdict.
-    """
-    span = scope.window(drift_views.rule_for(scope.deck.config, model, "psi").window)
-    body = drift_views.column(scope.deck.store, scope.deck.config, model, column, span, scope.version, scope.segment)
-    return answer(request, body, "bins")
-
-
-@router.get("/models/{model:path}/findings", summary="The newest findings")
+@router.get("/models/{model:name}/findings", summary="The newest findings")
 def get_findings(request: Request, model: str) -> Response:
     """The newest finding of every rule and column, with its verdict and interval."""
     deck: Deck = request.app.state.deck
@@ -128,7 +129,7 @@ def get_findings(request: Request, model: str) -> Response:
     return answer(request, {"now": datetime.now(UTC), "findings": found}, "findings")
 
 
-@router.get("/models/{model:path}/detector", summary="What the detector knows")
+@router.get("/models/{model:name}/detector", summary="What the detector knows")
 def get_detector(request: Request, model: str, scope: InScope) -> Response:
     """What each lane has learned, its evidence hour by hour, what is open, and the smallest change it would find."""
     span = scope.span(HOUR)

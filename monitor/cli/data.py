@@ -205,4 +205,4 @@ def _print_status(answer: dict[str, Any]) -> None:
 def _quoted(name: str) -> str:
     from urllib.parse import quote
 
-    return quote(name, safe="")
+    return quote(name, safe="").replace(".", "%2E")  # a name of dots alone would be a step up in the address

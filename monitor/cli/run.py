@@ -1,5 +1,6 @@
 """Verbs that run something: server, dashboard, both, the proxy, the demo."""
 
+import ctypes
 import os
 import sys
 from pathlib import Path
@@ -21,6 +22,8 @@ from monitor.cli.options import (
     config_file,
 )
 from monitor.errors import DriftdeckError, InvalidRequest
+
+ARENA_MAX = -8  # M_ARENA_MAX of malloc.h
 
 
 @app.command()
@@ -62,6 +65,8 @@ def server(
     import logging
 
     import uvicorn
+
+    _few_arenas()
 
     from monitor.address import announce, withdraw
     from monitor.api import create_app
@@ -200,3 +205,10 @@ def demo(
 
 def _reach(host: str) -> str:
     return "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104 (compared, not bound)
+
+
+def _few_arenas() -> None:
+    """Let threads share two heaps: each of its own keeps what large bodies left behind (632 MiB under a flood, with two 493)."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc alone has it
+    if mallopt is not None:
+        mallopt(ARENA_MAX, 2)

@@ -38,6 +38,8 @@ def read_file(path: Path, rows: int) -> Iterator[Chunk]:
 def _read(opened: Callable[[], IO[bytes]], name: str, rows: int, size: int) -> Iterator[Chunk]:
     with opened() as file:
         header = file.readline(MAX_LINE)
+        while header.count(b'"') % 2 and len(header) < MAX_LINE and (more := file.readline(MAX_LINE)):
+            header += more  # a quoted name may hold a line break
     if not header.strip():
         raise PayloadError(f"{name} is empty; the first line names the columns")
     with opened() as file:

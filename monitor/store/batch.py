@@ -9,6 +9,7 @@ import pyarrow as pa
 from monitor.schema import ModelSchema
 from monitor.spool import Position
 from monitor.store.ledger import Account, Accounts
+from monitor.store.mistyped import Seen
 
 
 @dataclass
@@ -24,6 +25,7 @@ class Batch:
     labels: dict[str, pa.Table] = field(default_factory=dict)
     refused: pa.Table | None = None
     accounts: Accounts = field(default_factory=dict)
+    mistyped: Seen = field(default_factory=dict)
     keys: list[tuple[str, str, str, datetime]] = field(default_factory=list)  # key, body hash, answer, at
 
     def account(self, model: str, kind: str, at: datetime) -> Account:

@@ -9,7 +9,7 @@ import duckdb
 
 from monitor.errors import StorageError
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 # each table keeps at least a block in memory: with 256 kB, as DuckDB has it, a thousand models took 268 MB
 BLOCK_BYTES = 32_768
 
@@ -24,6 +24,9 @@ CREATE TABLE accounting(
 CREATE TABLE refusals(model VARCHAR, kind VARCHAR, hour TIMESTAMP, reason VARCHAR, n BIGINT);
 CREATE TABLE quarantine(
     id BIGINT, noted_at TIMESTAMP, kind VARCHAR, model VARCHAR, line BIGINT, event_id VARCHAR, reason VARCHAR, raw VARCHAR
+);
+CREATE TABLE mistyped(
+    model VARCHAR, hour TIMESTAMP, "column" VARCHAR, expected VARCHAR, came VARCHAR, "rows" BIGINT, sample VARCHAR
 );
 CREATE TABLE models(id INTEGER, name VARCHAR, task VARCHAR, prediction VARCHAR, created TIMESTAMP);
 CREATE TABLE features(model INTEGER, position INTEGER, name VARCHAR, field VARCHAR, kind VARCHAR);
@@ -91,6 +94,10 @@ MIGRATIONS = {
         "CREATE TABLE IF NOT EXISTS detector_states(model INTEGER, until TIMESTAMP, body VARCHAR)",
         "CREATE TABLE IF NOT EXISTS detector_evidence(model INTEGER, hour TIMESTAMP, lane VARCHAR, evidence DOUBLE)",
         "CREATE TABLE IF NOT EXISTS detector_accepted(model INTEGER, noted_at TIMESTAMP, since TIMESTAMP, who VARCHAR)",
+    ),
+    4: (
+        'CREATE TABLE IF NOT EXISTS mistyped(model VARCHAR, hour TIMESTAMP, "column" VARCHAR, expected VARCHAR, came VARCHAR, "rows" BIGINT, '
+        "sample VARCHAR)",
     ),
 }
 

@@ -9,6 +9,7 @@ import duckdb
 from monitor.errors import InvalidRequest
 from monitor.layout import Layout
 from monitor.sql import quote
+from monitor.store import mistyped
 from monitor.store.events import Model
 
 ERASED = "(erased)"
@@ -79,6 +80,7 @@ def erase(con: duckdb.DuckDBPyConnection, model: Model, column: str, stored: str
     labels = _deleted(con, f"DELETE FROM {model.labels} WHERE event_id IN {ids}")
     events = 0 if where is None else _deleted(con, f"DELETE FROM {model.events} WHERE {where}", {"value": stored})
     answers = _forget_answers(con)
+    mistyped.forget_samples(con, model.name)
     values = _deleted(
         con,
         'DELETE FROM new_values WHERE model = $model AND "column" = $column AND "value" = $value',

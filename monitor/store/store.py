@@ -19,7 +19,7 @@ from monitor.layout import Layout
 from monitor.profile import Profile
 from monitor.schema import ModelSchema
 from monitor.spool import Position
-from monitor.store import detectors, erasure, events, labels, ledger, reading, reference
+from monitor.store import detectors, erasure, events, labels, ledger, mistyped, reading, reference
 from monitor.store.alerts import AlertBook
 from monitor.store.batch import Batch, Loaded
 from monitor.store.database import BLOCK_BYTES, open_database, transaction
@@ -267,6 +267,7 @@ class Store:
             account.stored, account.duplicate, account.unchecked = found.stored, found.duplicate, found.unchecked
         ledger.record(con, accounts)
         ledger.quarantine(con, batch.refused)
+        mistyped.record(con, batch.mistyped)
         ledger.insert(con, "idempotency", batch.keys)
         con.execute('UPDATE spool_position SET segment = ?, "offset" = ?', list(batch.end))
 
@@ -444,6 +445,7 @@ class Store:
                     con.execute(f"DELETE FROM {table} WHERE bucket < ?", [now - timedelta(days=profile_days)])
             con.execute("DELETE FROM idempotency WHERE noted_at < ?", [now - timedelta(days=7)])
             con.execute("DELETE FROM quarantine WHERE noted_at < ?", [now - timedelta(days=30)])
+            con.execute("DELETE FROM mistyped WHERE hour < ?", [now - timedelta(days=30)])
             self.ledger.trim(con, self.quarantine_bytes)
 
     def maintain(self, now: datetime) -> bool:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from monitor.deck import Deck
+from monitor.store import mistyped
 from monitor.store.ledger import OUTCOMES
 from monitor.views.span import Span
 
@@ -43,6 +44,7 @@ def accounting(
         "models": _models(deck, models, start, end, now),
         "hours": [{**row, "hour": row["hour"].replace(tzinfo=UTC)} for row in hours],
         "reasons": ledger.reasons(models, start, end),
+        "mistyped": _mistyped(deck, models, start, end, by_hour=not together),
         "quarantine": {"records": held, "bytes": size, "most_bytes": deck.store.quarantine_bytes},
         "spool": {
             "pending_bytes": deck.spool.pending_bytes(deck.store.position),
@@ -52,6 +54,15 @@ def accounting(
         "last_load": deck.loop.last_load,
         "problem": deck.loop.problem,
     }
+
+
+def _mistyped(
+    deck: Deck, models: Collection[str] | None, start: datetime, end: datetime, by_hour: bool
+) -> list[dict[str, Any]]:
+    """Values of the wrong type in the span, the most frequent first, times aware."""
+    with deck.store.cursor() as cursor:
+        rows = mistyped.listing(cursor, models, start, end, by_hour)
+    return [row | {k: row[k].replace(tzinfo=UTC) for k in ("hour", "last_hour") if row[k]} for row in rows]
 
 
 def _models(

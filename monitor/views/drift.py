@@ -103,7 +103,7 @@ def column(
     window = Window(span.start, span.end)
     findings = [
         evaluate(rule_for(config, name, statistic), name, column, reference, current, window)
-        for statistic in ("psi", "ks", "missing_rate", "new_category_share")
+        for statistic in ("psi", "ks", "missing_rate", "type_error_rate", "new_category_share")
         if current.layout.kind in load("statistics")[statistic].KINDS
     ]
     return {

@@ -145,6 +145,12 @@ class World:
             "models": [] if self.empty else self.accounts or models,
             "hours": [] if self.empty else hours,
             "reasons": [] if self.empty else [{"model": "flight-delay", "kind": "events", "reason": why, "rows": 25}],
+            "mistyped": [] if self.empty else [
+                {"model": "flight-delay", "column": "dep_delay", "expected": "number", "came": "text", "hour": None,
+                 "rows": 1234, "sample": '"<b>n/a</b>"', "last_hour": stamp(self.now - timedelta(hours=2))},
+                {"model": "flight-delay", "column": "pin", "expected": "number", "came": "boolean", "hour": None,
+                 "rows": 2, "sample": "", "last_hour": stamp(self.now)},
+            ],
             "quarantine": {"records": 28, "bytes": 5_000_000, "most_bytes": 67_108_864},
             "spool": {"pending_bytes": 512, "capacity_bytes": 1 << 30, "damage": []},
             "last_load": stamp(self.now - timedelta(seconds=3)), "problem": None,

@@ -88,7 +88,8 @@ def test_overview_puts_every_number_beside_its_limit(world: World, open_page: Op
     assert tiles["Error rate"] == ("0.67%", "limit 2%")
     assert tiles["Wrong predictions"] == ("24.8%", "limit 24%")
     assert tiles["Drifted features"] == ("3 / 12", "limit 0.20")
-    assert tiles["Data freshness"][0] == "4 s"
+    (fresh,) = [label for label in tiles if label.startswith("[Data freshness](ingestion?")]  # leads to the accounts
+    assert tiles[fresh][0] == "4 s"
 
 
 def test_verdict_names_the_findings(world: World, open_page: Open) -> None:
@@ -191,10 +192,14 @@ def test_ingestion_says_whether_the_accounts_add_up(world: World, open_page: Ope
     assert plain(said) in shown(app)
     assert [tile.value for tile in app.metric] == ["1,204,400", "1,204,329", "41", "28", "2", "4 s"]
     assert "**7** stored rows are unchecked" in shown(app)
-    accounts, reasons, sample = (frame.value for frame in app.dataframe)
+    accounts, reasons, mistyped, sample = (frame.value for frame in app.dataframe)
     assert list(accounts["model"]) == ["flight-delay", "(no model)", "young_*model*"]  # what waits comes first
     assert all(said.startswith("✓") for said in accounts["adds_up"])
     assert list(reasons["rows"]) == [25]
+    assert mistyped.to_dict("list") | {"model": None, "newest_hour": None} == {
+        "values": [1234, 2], "column": ["dep_delay", "pin"], "expected": ["a number"] * 2, "came": ["text", "a boolean"],
+        "one": ['"<b>n/a</b>"', "not shown"], "model": None, "newest_hour": None,
+    }  # fmt: skip
     assert list(sample["record"]) == ["<script>alert(1)</script>"]
     assert "script" not in shown(app)  # a cell of a table, never markdown
 

@@ -1,0 +1,71 @@
+"""JSON lines: a body split into its records, and each read at C speed where it fits its model's schema."""
+
+import re
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from monitor.plugins import load
+from monitor.schema import ModelSchema
+
+JSON_TYPES = ("application/x-ndjson", "application/jsonl", "application/json")
+
+
+def split_lines(body: bytes, media_type: str) -> list[tuple[int, bytes]]:
+    """(number, line) of every record: NDJSON lines, or the items of a JSON array, or one object."""
+    if media_type == "application/json":
+        return load("sources")["jsonl"].split_array(body)
+    return [(i, line) for i, line in enumerate(body.split(b"\n"), 1) if line and not line.isspace()]
+
+
+class _ModelOnly(msgspec.Struct):
+    model: str
+
+
+_peek = msgspec.json.Decoder(_ModelOnly)
+
+
+def named_model(line: bytes) -> str | None:
+    """The model that a line of JSON names; None when it cannot be read."""
+    try:
+        return _peek.decode(line).model
+    except ValueError:
+        return None
+
+
+def model_in(line: bytes) -> str | None:
+    """The model that a line seems to name, though it is no JSON as a whole."""
+    found = re.search(rb'"model"\s*:\s*"([^"\\]{1,200})"', line)
+    return found[1].decode("utf-8", "replace") if found else None
+
+
+def fast(schema: ModelSchema, line: bytes) -> Any:
+    """The event in a line that fits the schema as it is, else None."""
+    try:
+        return schema.decoder.decode(line)
+    except (ValueError, RecursionError):
+        return None
+
+
+def whole_body(schema: ModelSchema, body: bytes, earliest: datetime, latest: datetime) -> int:
+    """How many events a body of lines holds when every line fits the schema as it is; 0 when any may not.
+
+    One call into C for the whole body: less than half the cost of a call for each line.
+    """
+    try:
+        events = schema.decoder.decode_lines(body)
+    except (ValueError, RecursionError):
+        return 0
+    n = len(events)
+    # the decoder also takes values that share a line or span several; with every line from { to }, none does
+    lines = body.split(b"\n")
+    if not lines[-1]:
+        lines.pop()
+    if not n or len(lines) != n or not all(line[:1] == b"{" and line[-1:] == b"}" for line in lines):
+        return 0
+    plain = body.isascii() and b"\\u" not in body
+    if not plain and not all(event.event_id.isascii() for event in events):  # an id's length counts in bytes
+        return 0
+    times = [event.ts for event in events]
+    return n if earliest <= min(times) and max(times) <= latest else 0
