@@ -3,12 +3,13 @@
 import json
 import logging
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
+import msgspec
 import pyarrow as pa
 
 from monitor.event import RAW_SAMPLE, Event, Refusal, Refused, TimeBounds, decode, parse_event
@@ -36,9 +37,16 @@ def schemas_after(store: Store, spool: Spool) -> dict[str, ModelSchema]:
     schemas = {name: model.schema for name, model in store.models().items()}
     for frame in spool.frames(store.position, limit_bytes=1 << 62):
         if frame.header["kind"] == "schema":
-            schema = ModelSchema.from_dict(frame.header["schema"])
-            schemas[schema.model] = schema
+            _note_schema(frame, schemas, schemas)
     return schemas
+
+
+def _note_schema(frame: Frame, schemas: dict[str, ModelSchema], known: Mapping[str, ModelSchema]) -> None:
+    """Keep in `schemas` what a model's schema, as it is there or `known`, has grown to."""
+    # older spools have the whole schema in the header
+    data = frame.header["schema"] if "schema" in frame.header else json.loads(frame.payload)
+    name = data["model"]
+    schemas[name] = (schemas.get(name) or known.get(name) or ModelSchema(name)).after(data)
 
 
 def load(spool: Spool, store: Store, now: datetime, limit_bytes: int = LOAD_BYTES) -> Loaded | None:
@@ -47,7 +55,8 @@ def load(spool: Spool, store: Store, now: datetime, limit_bytes: int = LOAD_BYTE
     staging = store.path.parent / "staging"
     staging.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=staging) as folder:
-        batch = _batch(spool.frames(start, limit_bytes), Path(folder))
+        known = {name: model.schema for name, model in store.models().items()}
+        batch = _batch(spool.frames(start, limit_bytes), Path(folder), known)
         if batch is None:
             return None
         try:
@@ -57,7 +66,7 @@ def load(spool: Spool, store: Store, now: datetime, limit_bytes: int = LOAD_BYTE
             log.warning("the engine is out of memory; writing back, then loading again line by line")
             store.maintain(now)
             loaded = store.load(_thoroughly(batch, store, now), now)
-        except (duckdb.InvalidInputException, duckdb.ConversionException) as error:
+        except (duckdb.InvalidInputException, duckdb.ConversionException, msgspec.MsgspecError) as error:
             # the engine's JSON reader is stricter than the decoder in corners (a repeated key, a lower-case t):
             # the same lines one by one, so that only the odd ones leave the fast path
             log.warning("loading lines one by one: %s", str(error).splitlines()[0])
@@ -90,7 +99,7 @@ class _LineFiles:
         self._held, self._bytes = {}, 0
 
 
-def _batch(frames: Iterable[Frame], folder: Path) -> Batch | None:
+def _batch(frames: Iterable[Frame], folder: Path, known: Mapping[str, ModelSchema]) -> Batch | None:
     """What some frames bring, their raw lines in files; None when there are none."""
     batch: Batch | None = None
     refused: list[pa.Table] = []
@@ -109,8 +118,7 @@ def _batch(frames: Iterable[Frame], folder: Path) -> Batch | None:
         batch.end, batch.bytes = frame.end, batch.bytes + len(frame.payload)
         match header["kind"]:
             case "schema":
-                schema = ModelSchema.from_dict(header["schema"])
-                batch.schemas[schema.model] = schema
+                _note_schema(frame, batch.schemas, known)
             case "events" if header["format"] == "lines":
                 lines.add(header["model"], frame.payload)
                 batch.account(header["model"], "events", at).received += header["rows"]

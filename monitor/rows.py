@@ -15,7 +15,8 @@ import pyarrow.compute as pc
 from monitor.errors import PayloadError
 from monitor.event import MAX_ID_BYTES, MAX_NAME, MAX_TEXT, RAW_SAMPLE, Event, Refusal, Refused, TimeBounds, label_text
 from monitor.schema import FeatureKind, ModelSchema, PredictionKind, Room, split_prediction
-from monitor.store.events import arrow_schema, tags_text
+from monitor.store.events import arrow_schema
+from monitor.store.lines import tags_text
 
 OWN = ("event_id", "model", "version", "ts", "prediction", "latency_ms", "status", "error", "label", "label_ts")
 LABEL_KEYS = ("event_id", "label", "ts")
@@ -105,7 +106,7 @@ def from_table(
             _feature(table[column], feature.kind) if column else pa.nulls(table.num_rows, _type(feature.kind))
         )
     shaped = pa.table(columns).select(arrow_schema(schema).names).cast(arrow_schema(schema))
-    return Shaped(shaped.filter(bad.good()), schema, bad.refusals(schema.model))
+    return Shaped(shaped.filter(bad.good()) if bad.reasons else shaped, schema, bad.refusals(schema.model))
 
 
 def _no_room(room: Room, name: str, _row: int) -> str:

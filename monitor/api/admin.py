@@ -82,9 +82,9 @@ async def put_reference(
         start, end = _times(from_, to, now)
         about = await asyncio.to_thread(deck.set_reference_period, model, start, end, now)
     else:
-        body = await read_body(request, MAX_REFERENCE)
         kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
-        table = (await asyncio.to_thread(source_for(kind).read_bytes, body)).table
+        # the body has no name here: it would be held while its rows are profiled
+        table = (await asyncio.to_thread(source_for(kind).read_bytes, await read_body(request, MAX_REFERENCE))).table
         about = await asyncio.to_thread(deck.set_reference_table, model, table, source, now)
     return answer(request, {"model": model, "reference": about, "task": deck.store.model(model).task}, "reference")
 

@@ -10,6 +10,7 @@ from monitor.errors import InvalidRequest
 from monitor.layout import Layout
 from monitor.sql import quote
 from monitor.store.events import Model
+from monitor.store.packed import Relation
 
 ERASED = "(erased)"
 BUILT_IN = ("event_id", "version", "error", "predicted_class")
@@ -43,9 +44,8 @@ def condition(model: Model, column: str) -> str | None:
     feature = model.schema.by_name.get(column)
     if feature is None:
         return None
-    if feature.kind == "numeric":
-        return f"{quote(feature.field)} = TRY_CAST($value AS DOUBLE)"
-    return f"{quote(feature.field)} = $value"
+    stored = Relation("", model.schema).value(feature.field)
+    return f"{stored} = TRY_CAST($value AS DOUBLE)" if feature.kind == "numeric" else f"{stored} = $value"
 
 
 def erase(con: duckdb.DuckDBPyConnection, model: Model, column: str, stored: str, given: str) -> Erased:

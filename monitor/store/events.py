@@ -1,6 +1,5 @@
 """Rows into the events tables: read what the spool holds, keep what is new."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,9 @@ import pyarrow.compute as pc
 
 from monitor.schema import ModelSchema
 from monitor.sql import quote
-from monitor.store import ledger
+from monitor.store import ledger, packed
+from monitor.store.lines import read_lines
+from monitor.store.packed import TYPES
 
 BASE = (
     ("event_id", "VARCHAR"),
@@ -26,8 +27,6 @@ BASE = (
 )
 FEW_COLUMNS = 16
 REWRITTEN_CELLS = 5_000_000
-LONGEST_LINE = 16 << 20  # DuckDB's own default
-TYPES = {"numeric": "DOUBLE", "categorical": "VARCHAR"}
 LABEL_NUMBER = "CASE label WHEN 'true' THEN 1.0 WHEN 'false' THEN 0.0 ELSE TRY_CAST(label AS DOUBLE) END"
 ARROW = {"VARCHAR": pa.string(), "DOUBLE": pa.float64(), "SMALLINT": pa.int16(), "TIMESTAMP": pa.timestamp("us")}
 
@@ -53,12 +52,12 @@ class Model:
 
 
 def columns_of(schema: ModelSchema) -> list[tuple[str, str]]:
-    """Name and type of every column of an events table."""
+    """Name and type of every column of rows in memory and in the spool: one for each feature."""
     return [*BASE, *((f.field, TYPES[f.kind]) for f in schema.features)]
 
 
 def arrow_schema(schema: ModelSchema) -> pa.Schema:
-    """The Arrow form of the same columns, as the collector spools them."""
+    """The Arrow form of the same columns."""
     return pa.schema([(name, ARROW[type_]) for name, type_ in columns_of(schema)])
 
 
@@ -76,7 +75,8 @@ def add_features(con: duckdb.DuckDBPyConnection, model: Model, schema: ModelSche
     known = {f.field for f in model.schema.features}
     new = [(position, f) for position, f in enumerate(schema.features) if f.field not in known]
     if new:
-        _widen(con, model, [(f.field, TYPES[f.kind]) for _, f in new])
+        have = dict(packed.columns_of(model.schema))
+        _widen(con, model, [(name, type_) for name, type_ in packed.columns_of(schema) if name not in have])
         ledger.insert(con, "features", [(model.id, position, f.name, f.field, f.kind) for position, f in new])
     if schema.prediction != model.schema.prediction:
         con.execute("UPDATE models SET prediction = ? WHERE id = ?", [schema.prediction, model.id])
@@ -87,6 +87,12 @@ def _widen(con: duckdb.DuckDBPyConnection, model: Model, columns: Sequence[tuple
     table has columns: 2,000 of them took 8 s, a new table 0.2 s.
     """
     ((rows,),) = con.execute(f"SELECT count(*) FROM {model.events}").fetchall()
+    if not rows and columns:
+        body = ", ".join(
+            f"{quote(name)} {type_}" for name, type_ in [*BASE, *packed.columns_of(model.schema), *columns]
+        )
+        con.execute(f"CREATE OR REPLACE TABLE {model.events}({body})")
+        return
     if len(columns) < FEW_COLUMNS or rows * (len(model.schema.features) + len(BASE)) > REWRITTEN_CELLS:
         for name, type_ in columns:
             con.execute(f"ALTER TABLE {model.events} ADD COLUMN {quote(name)} {type_}")
@@ -108,7 +114,7 @@ def read(
     form = arrow_schema(schema)
     parts = [_in_form(table, form) for table in tables]
     if lines is not None:
-        parts.append(_in_form(con.sql(_select_lines(schema, lines)).to_arrow_table(), form))
+        parts.append(_in_form(read_lines(con, schema, lines), form))
     rows = pa.concat_tables(parts) if parts else form.empty_table()
     if rows["error"].null_count < rows.num_rows:
         failed = pc.and_(pc.is_valid(rows["error"]), pc.less(rows["status"], 400))
@@ -119,8 +125,10 @@ def read(
 
 def _in_form(table: pa.Table, form: pa.Schema) -> pa.Table:
     """A table that may lack columns its model got later: they are null."""
-    n = table.num_rows
-    columns = [table[f.name] if f.name in table.column_names else pa.nulls(n, f.type) for f in form]
+    if table.schema.equals(form):
+        return table
+    n, known = table.num_rows, set(table.column_names)
+    columns = [table[f.name] if f.name in known else pa.nulls(n, f.type) for f in form]
     return pa.table(columns, schema=form)
 
 
@@ -142,46 +150,6 @@ def stored_ids(con: duckdb.DuckDBPyConnection, model: Model, rows: pa.Table) -> 
 
 def insert(con: duckdb.DuckDBPyConnection, model: Model, rows: pa.Table) -> None:
     """Store rows in the form of `arrow_schema`."""
-    con.register("fresh_rows", rows)
+    con.register("fresh_rows", packed.pack(rows, model.schema))
     con.execute(f"INSERT INTO {model.events} BY NAME SELECT * FROM fresh_rows")
     con.unregister("fresh_rows")
-
-
-def _select_lines(schema: ModelSchema, path: Path) -> str:
-    fields = ", ".join(f"{quote(f.name)} {TYPES[f.kind]}" for f in schema.features)
-    struct = f"STRUCT({fields})" if fields else "VARCHAR"
-    prediction = "VARCHAR" if schema.prediction == "class" else "DOUBLE"
-    shape = {
-        "event_id": "VARCHAR",
-        "ts": "TIMESTAMP",
-        "version": "VARCHAR",
-        "features": struct,
-        "prediction": prediction,
-        "latency_ms": "DOUBLE",
-        "status": "SMALLINT",
-        "error": "VARCHAR",
-        "tags": "VARCHAR",
-    }
-    given = ", ".join(f"{name}: {_text(type_)}" for name, type_ in shape.items())
-    wanted = ", ".join(f"features.{quote(f.name)} AS {quote(f.field)}" for f in schema.features)
-    target = "predicted_class" if schema.prediction == "class" else "prediction"
-    return (
-        f"SELECT event_id, ts, coalesce(version, '') AS version, prediction AS {target}, latency_ms, "
-        f"coalesce(status, 200) AS status, error, tags{', ' + wanted if wanted else ''} "
-        f"FROM read_json({_text(str(path))}, format = 'newline_delimited', columns = {{{given}}}, "
-        f"maximum_object_size = {_longest(path)})"
-    )
-
-
-def _longest(path: Path) -> int:
-    """The bytes that one line may have: the reader takes twice as much memory for it, also for a file of ten lines."""
-    return min(LONGEST_LINE, max(1 << 20, path.stat().st_size))
-
-
-def tags_text(tags: dict[str, str]) -> str | None:
-    """Tags as stored: JSON text, None when there are none."""
-    return json.dumps(tags, ensure_ascii=False) if tags else None
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"

@@ -11,8 +11,10 @@ import pyarrow.compute as pc
 from monitor.contracts import Measured, Profiled
 from monitor.engines import arrow as engine
 from monitor.layout import INTEGER, LOG, ZERO_ONE, Layout
+from monitor.schema import Feature
 from monitor.sql import quote
-from monitor.store.events import Model
+from monitor.store.events import BASE, Model
+from monitor.store.packed import Relation
 
 SERVICE = (Measured("latency_ms", "latency_ms", LOG, "minute"), Measured("status", "status", INTEGER, "minute"))
 WRONG = Measured("wrong", "wrong", ZERO_ONE, extremes=False)
@@ -20,6 +22,8 @@ ABSOLUTE_ERROR = Measured("absolute_error", "absolute_error", LOG, extremes=Fals
 ADDITIVE = 'sum("rows")::BIGINT AS "rows", sum(missing)::BIGINT, sum(invalid)::BIGINT, sum("sum"), sum(sum_sq), min("min"), max("max")'
 MAX_SEGMENTS = 50
 THRESHOLD = 0.5
+CELLS_AT_ONCE = 4_000_000  # values that are read into memory at once
+FEWEST_ROWS = 2048  # that the engine hands out at once
 
 Layouts = Mapping[str, Layout]
 
@@ -57,7 +61,7 @@ def judge(model: Model) -> str:
     return f"{wrong}, abs(number - prediction)::DOUBLE AS absolute_error"
 
 
-Rows: TypeAlias = pa.Table | str  # rows in memory, or the name of a table that the connection knows
+Rows: TypeAlias = pa.Table | Relation
 
 
 def profile_rows(
@@ -66,10 +70,26 @@ def profile_rows(
     """The profile of rows, of those alone whose field equals a value if `where` names both."""
     if isinstance(rows, pa.Table):
         return engine.profile(rows if where is None else rows.filter(pc.equal(rows[where[0]], where[1])), columns)
-    fields = ", ".join(dict.fromkeys(quote(c.field) for c in columns))
-    condition, params = ("true", []) if where is None else (f"{quote(where[0])} = ?", [where[1]])
-    found = con.sql(f"SELECT ts, version, {fields} FROM {quote(rows)} WHERE {condition}", params=params)
-    return engine.profile(found.to_arrow_reader(engine.BATCH_ROWS), columns)
+    condition, params = ("true", []) if where is None else (f"{rows.value(where[0])} = ?", [where[1]])
+    found = []
+    for fields in rows.together(dict.fromkeys(c.field for c in columns)):
+        read = con.sql(
+            f"SELECT ts, version{rows.values(fields)} FROM {quote(rows.name)} WHERE {condition}", params=params
+        )
+        at_once = max(FEWEST_ROWS, min(engine.BATCH_ROWS, CELLS_AT_ONCE // len(fields)))
+        found.append(engine.profile(read.to_arrow_reader(at_once), [c for c in columns if c.field in fields]))
+    return found[0] if len(found) == 1 else engine.together(found)
+
+
+def segment_features(model: Model, names: Sequence[str]) -> list[Feature]:
+    """Those of the configured features that make segments of this model."""
+    return [f for f in (model.schema.by_name.get(name) for name in names) if f and f.kind == "categorical"]
+
+
+def judged_columns(model: Model, segments: Sequence[str]) -> str:
+    """SQL for what is needed of stored events once their labels are there: all but the features that make no segment."""
+    base = ", ".join(name for name, _ in BASE)
+    return base + Relation("", model.schema).values(f.field for f in segment_features(model, segments))
 
 
 class Profiler:
@@ -116,14 +136,15 @@ class Profiler:
         rows = 0
         for (month,) in months:
             span = f"ts >= TIMESTAMP '{month}' AND ts < TIMESTAMP '{month}' + INTERVAL 1 MONTH"
-            con.execute(f"CREATE OR REPLACE TEMP TABLE fresh AS SELECT * FROM {model.events} WHERE {span}")
-            self.add_loaded(model, "fresh", layouts, segments)
+            con.execute(f"CREATE OR REPLACE TEMP VIEW fresh AS SELECT * FROM {model.events} WHERE {span}")
+            self.add_loaded(model, Relation("fresh", model.schema), layouts, segments)
             rows += int(con.execute("SELECT count(*) FROM fresh").fetchall()[0][0])
         column = quality_column(model)
         if column is not None:
             con.execute(
                 f"CREATE OR REPLACE TEMP TABLE matched AS SELECT l.event_id, l.label, l.number, l.ts AS label_ts, "
-                f"e.* EXCLUDE (event_id) FROM {model.labels} l JOIN {model.events} e ON l.event_id = e.event_id WHERE l.joined"
+                f"e.* EXCLUDE (event_id) FROM {model.labels} l JOIN (SELECT {judged_columns(model, segments)} FROM {model.events}) e "
+                "ON l.event_id = e.event_id WHERE l.joined"
             )
             self._judge_and_add(model, "matched", column, segments, 1)
         return rows
@@ -131,22 +152,22 @@ class Profiler:
     def _judge_and_add(self, model: Model, rows: str, column: Measured, segments: Sequence[str], sign: int) -> None:
         con = self.con
         con.execute(f"CREATE OR REPLACE TEMP TABLE judged AS SELECT *, {judge(model)} FROM {quote(rows)}")
-        self.add(model, "judged", [column], segments, sign, register=False)
+        self.add(model, Relation("judged"), [column], segments, sign, register=False)
         con.execute("DROP TABLE judged")
 
     def _register_segments(self, model: Model, rows: Rows, names: Sequence[str]) -> None:
         # the first values seen stay the segments for good, so that a rebuild profiles the same ones
-        features = [f for f in (model.schema.by_name.get(name) for name in names) if f and f.kind == "categorical"]
+        features = segment_features(model, names)
         if features and isinstance(rows, pa.Table):
             with _registered(self.con, rows.select([f.field for f in features])) as table:
-                self._register_segments(model, table, names)
+                self._register_segments(model, Relation(table), names)
             return
-        for feature in features:
+        for feature in features if isinstance(rows, Relation) else ():
             name = feature.name
-            field = quote(feature.field)
+            field = rows.value(feature.field)
             self.con.execute(
                 f"INSERT INTO segments SELECT $model, $name, $name || '=' || v, v FROM (SELECT {field} AS v, count(*) AS n "
-                f'FROM {quote(rows)} WHERE {field} IS NOT NULL AND {field} NOT IN (SELECT "value" FROM segments WHERE model = $model AND feature = $name) '
+                f'FROM {quote(rows.name)} WHERE {field} IS NOT NULL AND {field} NOT IN (SELECT "value" FROM segments WHERE model = $model AND feature = $name) '
                 f"GROUP BY 1 ORDER BY n DESC, v) LIMIT greatest(0, {MAX_SEGMENTS} - (SELECT count(*) FROM segments WHERE model = $model AND feature = $name))",
                 {"model": model.id, "name": name},
             )

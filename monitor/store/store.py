@@ -17,16 +17,24 @@ from monitor.engines.arrow import bools_of, numpy_of
 from monitor.errors import NotFound
 from monitor.layout import Layout
 from monitor.profile import Profile
-from monitor.schema import ModelSchema
+from monitor.schema import Feature, ModelSchema
 from monitor.spool import Position
-from monitor.store import erasure, events, labels, ledger, reading, reference
+from monitor.store import erasure, events, labels, ledger, packed, reading, reference
 from monitor.store.alerts import AlertBook
 from monitor.store.batch import Batch, Loaded
 from monitor.store.database import BLOCK_BYTES, open_database, transaction
 from monitor.store.erasure import Erased
 from monitor.store.events import Model
 from monitor.store.ledger import Account, Ledger
-from monitor.store.profiling import SERVICE, Profiler, compact, quality_column, roll_up
+from monitor.store.profiling import (
+    SERVICE,
+    Profiler,
+    compact,
+    judged_columns,
+    quality_column,
+    roll_up,
+    segment_features,
+)
 from monitor.store.recent import RecentIds
 from monitor.store.reference import Reference
 
@@ -70,7 +78,7 @@ class Store:
         self._layouts = {name: reference.read_layouts(self._con, m) for name, m in self._models.items()}
         self._parts = 0  # loads since profiles were compacted, and the earliest bucket they touched
         self._touched: datetime | None = None
-        self._begun: dict[str, int] = {}  # features of the models that got rows since the last checkpoint
+        self._begun: dict[str, int] = {}  # columns of the models that got rows since the last checkpoint
         self._reference_cache: dict[str, dict[str, Profile]] = {}
         self._labels_waiting = set(self._models)
         self._recent = RecentIds()
@@ -194,7 +202,7 @@ class Store:
                             waiting.discard(name)
                 self._record(batch, outcome, now)
             self._models, self._labels_waiting = models, waiting
-            self._begun |= {name: len(models[name].schema.features) for name in earliest}
+            self._begun |= {name: len(packed.columns_of(models[name].schema)) for name in earliest}
             for ids in remembered:
                 self._recent.add(ids, now.astimezone(UTC).replace(tzinfo=None))
             self._parts += 1
@@ -238,8 +246,11 @@ class Store:
     def _join_labels(
         self, model: Model, new: pa.Table | None, fresh: pa.Table | None, earliest: dict[str, datetime]
     ) -> None:
-        if labels.match(self._con, model, new, fresh):
-            self._profiler.add_matched(model, self.settings(model.name).segments)
+        segments = self.settings(model.name).segments
+        kept = [name for name, _ in events.BASE] + [f.field for f in segment_features(model, segments)]
+        fresh = None if fresh is None else fresh.select(kept)
+        if labels.match(self._con, model, judged_columns(model, segments), new, fresh):
+            self._profiler.add_matched(model, segments)
             self._note_earliest(earliest, model.name)
 
     def _note_earliest(self, earliest: dict[str, datetime], name: str) -> None:
@@ -508,6 +519,6 @@ class Store:
             rows = self._con.execute(
                 "SELECT name, field, kind FROM features WHERE model = ? ORDER BY position", [number]
             ).fetchall()
-            schema = ModelSchema.from_dict({"model": name, "prediction": prediction, "features": rows})
+            schema = ModelSchema(name, tuple(Feature(*row) for row in rows), prediction)
             models[name] = Model(number, name, task, schema)
         return models
