@@ -18,8 +18,9 @@ from monitor.rows import from_events
 from monitor.schema import ModelSchema
 from monitor.spool import Frame, Position, Spool
 from monitor.store import Store
-from monitor.store.batch import Batch, Loaded
+from monitor.store.batch import Batch, Lines, Loaded
 from monitor.store.ledger import general
+from monitor.store.lines import FEW_BYTES
 
 log = logging.getLogger("driftdeck.loader")
 
@@ -74,8 +75,8 @@ def load(spool: Spool, store: Store, now: datetime, limit_bytes: int = LOAD_BYTE
     return replace(loaded, more=batch.more or batch.bytes >= limit_bytes)
 
 
-class _LineFiles:
-    """The raw lines of each model in a file of its own; a few at a time are held in memory."""
+class _RawLines:
+    """The raw lines of each model, in a file of its own unless they are few."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -88,15 +89,21 @@ class _LineFiles:
         self._held.setdefault(model, []).append(payload)
         self._bytes += len(payload)
         if self._bytes >= HELD_BYTES:
-            self.write()
+            self._write(self._held)
+            self._held, self._bytes = {}, 0
 
-    def write(self) -> None:
-        """Write what is held."""
-        for model, parts in self._held.items():
+    def all(self) -> dict[str, Lines]:
+        """What was added, by model."""
+        few = {m: parts for m, parts in self._held.items() if m not in self.paths and sum(map(len, parts)) <= FEW_BYTES}
+        self._write({model: parts for model, parts in self._held.items() if model not in few})
+        self._held, self._bytes = {}, 0
+        return {model: b"".join(parts) for model, parts in few.items()} | self.paths
+
+    def _write(self, held: Mapping[str, Sequence[bytes]]) -> None:
+        for model, parts in held.items():
             path = self.paths.setdefault(model, self.folder / f"{len(self.paths)}.jsonl")
             with path.open("ab") as file:
                 file.writelines(parts)
-        self._held, self._bytes = {}, 0
 
 
 def _batch(frames: Iterable[Frame], folder: Path, known: Mapping[str, ModelSchema]) -> Batch | None:
@@ -104,7 +111,7 @@ def _batch(frames: Iterable[Frame], folder: Path, known: Mapping[str, ModelSchem
     batch: Batch | None = None
     refused: list[pa.Table] = []
     labels: dict[str, list[pa.Table]] = {}
-    lines = _LineFiles(folder)
+    lines = _RawLines(folder)
     models: set[str | None] = set()
     for frame in frames:
         header = frame.header
@@ -140,8 +147,7 @@ def _batch(frames: Iterable[Frame], folder: Path, known: Mapping[str, ModelSchem
                 batch.keys.append((header["key"], header["hash"], header["answer"], at))
     if batch is None:
         return None
-    lines.write()
-    batch.lines = lines.paths
+    batch.lines = lines.all()
     batch.labels = {model: pa.concat_tables(tables) for model, tables in labels.items()}
     batch.refused = pa.concat_tables(refused) if refused else None
     return batch
@@ -149,9 +155,10 @@ def _batch(frames: Iterable[Frame], folder: Path, known: Mapping[str, ModelSchem
 
 def _thoroughly(batch: Batch, store: Store, now: datetime) -> Batch:
     """The same batch with its lines parsed one by one; what the store cannot take after all goes to the quarantine."""
-    for model, path in batch.lines.items():
+    for model, given in batch.lines.items():
         schema = batch.schemas.get(model) or store.model(model).schema
-        events, refusals = _parse(path.read_bytes().split(b"\n")[:-1])
+        lines = given if isinstance(given, bytes) else given.read_bytes()
+        events, refusals = _parse(lines.split(b"\n")[:-1])
         shaped = from_events(events, schema)
         batch.tables.setdefault(model, []).append(shaped.table)
         for refusal in [*refusals, *shaped.refusals]:
@@ -162,7 +169,8 @@ def _thoroughly(batch: Batch, store: Store, now: datetime) -> Batch:
             account = batch.account(model, "events", now)
             account.refused += 1
             account.reasons[general(refusal.reason)] += 1
-        path.unlink()
+        if isinstance(given, Path):
+            given.unlink()
     batch.lines = {}
     return batch
 

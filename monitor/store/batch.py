@@ -10,6 +10,8 @@ from monitor.schema import ModelSchema
 from monitor.spool import Position
 from monitor.store.ledger import Account, Accounts
 
+Lines = bytes | Path  # raw lines, or the file that has them
+
 
 @dataclass
 class Batch:
@@ -19,7 +21,7 @@ class Batch:
     bytes: int = 0
     more: bool = False  # frames were left for the next load
     schemas: dict[str, ModelSchema] = field(default_factory=dict)
-    lines: dict[str, Path] = field(default_factory=dict)
+    lines: dict[str, Lines] = field(default_factory=dict)
     tables: dict[str, list[pa.Table]] = field(default_factory=dict)
     labels: dict[str, pa.Table] = field(default_factory=dict)
     refused: pa.Table | None = None

@@ -1,6 +1,6 @@
 """Raw event lines as columns: by DuckDB's reader, or decoded here when they are few or wide."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -12,10 +12,11 @@ import pyarrow as pa
 from monitor.engines.arrow import nullable
 from monitor.schema import ModelSchema
 from monitor.sql import quote
+from monitor.store.batch import Lines
 from monitor.store.packed import TYPES
 
 LONGEST_LINE = 16 << 20  # DuckDB's own default
-FEW_BYTES = 128 << 10  # DuckDB's reader takes milliseconds and 32 MB for any file
+FEW_BYTES = 128 << 10  # are not worth a file: DuckDB's reader takes milliseconds and 32 MB for any
 
 Value = float | str | bool | None
 
@@ -35,11 +36,17 @@ class _Event(msgspec.Struct, gc=False):
 _decoder = msgspec.json.Decoder(_Event)
 
 
-def read_lines(con: duckdb.DuckDBPyConnection, schema: ModelSchema, path: Path) -> pa.Table:
-    """The events in a file of lines that fit the schema, a column for each feature."""
-    if schema.places or path.stat().st_size <= FEW_BYTES:
-        return _decoded(schema, path)
-    return con.sql(_select(schema, path)).to_arrow_table()
+def read_lines(con: duckdb.DuckDBPyConnection, schema: ModelSchema, lines: Lines) -> pa.Table:
+    """The events in lines that fit the schema, a column for each feature."""
+    if isinstance(lines, bytes):
+        each = lines.splitlines()
+        return _decoded(schema, each, len(each))
+    if not schema.places:
+        return con.sql(_select(schema, lines)).to_arrow_table()
+    with lines.open("rb") as file:
+        rows = sum(1 for _ in file)
+        file.seek(0)
+        return _decoded(schema, file, rows)
 
 
 def tags_text(tags: dict[str, str] | None) -> str | None:
@@ -47,25 +54,22 @@ def tags_text(tags: dict[str, str] | None) -> str | None:
     return msgspec.json.encode(tags).decode() if tags else None
 
 
-def _decoded(schema: ModelSchema, path: Path) -> pa.Table:
-    """The events of a file, decoded one at a time: as Python objects they take ten times as much as in columns."""
-    with path.open("rb") as file:
-        rows = sum(1 for _ in file)
+def _decoded(schema: ModelSchema, lines: Iterable[bytes], rows: int) -> pa.Table:
+    """The events of some lines, decoded one at a time: as Python objects they take ten times as much as in columns."""
     numeric = [f for f in schema.features if f.kind == "numeric"]
     texts = [f for f in schema.features if f.kind == "categorical"]
     numbers = np.empty((len(numeric), rows))
     names = [f.name for f in numeric]
     others: list[list[str | None]] = [[] for _ in texts]
     events: list[_Event] = []
-    with path.open("rb") as file:
-        for i, line in enumerate(file):
-            event = _decoder.decode(line)
-            given = (event.features or {}).get
-            numbers[:, i] = [given(name) for name in names]
-            for feature, values in zip(texts, others, strict=True):
-                values.append(_text_of(given(feature.name)))
-            event.features = None
-            events.append(event)
+    for i, line in enumerate(lines):
+        event = _decoder.decode(line)
+        given = (event.features or {}).get
+        numbers[:, i] = [given(name) for name in names]
+        for feature, values in zip(texts, others, strict=True):
+            values.append(_text_of(given(feature.name)))
+        event.features = None
+        events.append(event)
     columns = _base(schema, events)
     columns |= {f.field: nullable(row) for f, row in zip(numeric, numbers, strict=True)}
     columns |= {f.field: pa.array(values, pa.string()) for f, values in zip(texts, others, strict=True)}

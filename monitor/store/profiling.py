@@ -1,10 +1,13 @@
 """Profiles into the store: which columns are measured, over which segments; labels joined; rebuild from raw rows."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -93,10 +96,22 @@ def judged_columns(model: Model, segments: Sequence[str]) -> str:
 
 
 class Profiler:
-    """Writes profiles of rows in temporary tables, for all rows and for each segment."""
+    """Adds to the stored profiles: of all rows, and of each segment. What is added is written at the end of `writing`."""
 
     def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
         self.con = con
+        self._parts: list[_Part] = []
+        self._events: list[tuple[Model, pa.Table]] = []
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Write in one statement for each table what is added meanwhile; nothing when that fails."""
+        self._parts, self._events = [], []
+        try:
+            yield
+            self.write()
+        finally:
+            self._parts, self._events = [], []
 
     def add(
         self,
@@ -112,13 +127,26 @@ class Profiler:
             return
         if register:
             self._register_segments(model, rows, segments)
-        self._write(model, "", profile_rows(self.con, rows, columns), sign, new_values=sign > 0)
+        self._parts.append(_Part(model.id, "", sign, profile_rows(self.con, rows, columns)))
+        self._add_segments(model, rows, columns, segments, sign)
+
+    def _add_segments(
+        self, model: Model, rows: Rows, columns: Sequence[Measured], segments: Sequence[str], sign: int
+    ) -> None:
         for segment, where in self._segments(model, segments):
-            self._write(model, segment, profile_rows(self.con, rows, columns, where), sign)
+            self._parts.append(_Part(model.id, segment, sign, profile_rows(self.con, rows, columns, where)))
 
     def add_loaded(self, model: Model, rows: Rows, layouts: Layouts, segments: Sequence[str]) -> None:
         """Profile newly stored events: service columns always, data columns once their layouts exist."""
-        self.add(model, rows, [*SERVICE, *data_columns(model, layouts)], segments)
+        columns = data_columns(model, layouts)
+        if isinstance(rows, Relation):
+            self.add(model, rows, [*SERVICE, *columns], segments)
+            return
+        self._register_segments(model, rows, segments)
+        # every model has the same service columns: they are profiled together, as a call costs more than its rows
+        self._events.append((model, rows.select(["ts", "version", *(c.field for c in SERVICE)])))
+        self.add(model, rows, columns, [], register=False)
+        self._add_segments(model, rows, [*SERVICE, *columns], segments, 1)
 
     def add_matched(self, model: Model, segments: Sequence[str]) -> None:
         """Profile how wrong the predictions in `matched` were, and take back what their `earlier` labels had added."""
@@ -184,25 +212,77 @@ class Profiler:
             if feature in names
         ]
 
-    def _write(self, model: Model, segment: str, profiled: Profiled, sign: int, new_values: bool = False) -> None:
-        con, at = self.con, {"model": model.id, "segment": segment}
-        with _registered(con, profiled.bins) as bins:
+    def write(self) -> None:
+        """Write what was added."""
+        con, parts, events = self.con, self._parts, self._events
+        self._parts, self._events = [], []
+        service = _service(events)
+        with _registered(con, _labelled(parts, [p.profiled.bins for p in parts], service.bins)) as bins:
             con.execute(
-                f'INSERT INTO profile_bins SELECT $model, $segment, version, "column", bucket, layout, bin, n * {sign} FROM {bins}',
-                at,
+                f'INSERT INTO profile_bins SELECT model, segment, version, "column", bucket, layout, bin, n * sign FROM {bins}'
             )
-        with _registered(con, profiled.moments) as moments:
+        with _registered(con, _labelled(parts, [p.profiled.moments for p in parts], service.moments)) as moments:
             con.execute(
-                f'INSERT INTO profile_moments SELECT $model, $segment, version, "column", bucket, layout, "rows" * {sign}, '
-                f'missing * {sign}, invalid * {sign}, "sum" * {sign}, sum_sq * {sign}, "min", "max" FROM {moments}',
-                at,
+                'INSERT INTO profile_moments SELECT model, segment, version, "column", bucket, layout, "rows" * sign, '
+                f'missing * sign, invalid * sign, "sum" * sign, sum_sq * sign, "min", "max" FROM {moments}'
             )
-        if new_values and profiled.new_values.num_rows:
-            with _registered(con, profiled.new_values) as values:
+        new = [p for p in parts if p.sign > 0 and not p.segment and p.profiled.new_values.num_rows]
+        if new:
+            with _registered(con, _labelled(new, [p.profiled.new_values for p in new])) as values:
                 con.execute(
-                    f'INSERT INTO new_values SELECT $model, version, "column", "value", n, first_seen FROM {values}',
-                    {"model": model.id},
+                    f'INSERT INTO new_values SELECT model, version, "column", "value", n, first_seen FROM {values}'
                 )
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What is added to the profiles of one segment of a model; sign -1 takes it back."""
+
+    model: int
+    segment: str
+    sign: int
+    profiled: Profiled
+
+
+def _labelled(parts: Sequence[_Part], tables: Sequence[pa.Table], *labelled: pa.Table) -> pa.Table:
+    """The tables as one, each with model, segment and sign of its part, and those that have them already."""
+    which = engine.arrow_of(np.repeat(np.arange(len(parts)), [table.num_rows for table in tables]))
+    about = (
+        ("model", pa.array([p.model for p in parts], pa.int32())),
+        ("segment", pa.array([p.segment for p in parts], pa.string())),
+        ("sign", pa.array([p.sign for p in parts], pa.int8())),
+    )
+    if parts:
+        whole = pa.concat_tables(tables)
+        for name, values in about:
+            whole = whole.append_column(name, values.take(which))
+        labelled = (whole, *labelled)
+    return pa.concat_tables(labelled)
+
+
+def _service(events: Sequence[tuple[Model, pa.Table]]) -> Profiled:
+    """The profiles of the service columns of several models' events, labelled, from one call: their versions bear the
+    models' ids meanwhile.
+    """
+    form = pa.schema([("ts", pa.timestamp("us")), ("version", pa.string())])
+    tagged = [
+        rows.set_column(1, "version", pc.binary_join_element_wise(str(m.id), rows["version"], ":"))
+        for m, rows in events
+    ]
+    rows = pa.concat_tables(tagged).combine_chunks() if tagged else form.empty_table()
+    profiled = engine.profile(rows, SERVICE)
+    return Profiled(_untagged(profiled.bins), _untagged(profiled.moments), profiled.new_values)
+
+
+def _untagged(table: pa.Table) -> pa.Table:
+    n = table.num_rows
+    tag = pc.split_pattern(table["version"], ":", max_splits=1).combine_chunks().flatten()
+    pairs = engine.arrow_of(np.arange(n) * 2)
+    version = tag.take(pc.add(pairs, 1))
+    table = table.set_column(table.column_names.index("version"), "version", version)
+    table = table.append_column("model", tag.take(pairs).cast(pa.int32()))
+    table = table.append_column("segment", pa.array([""] * n, pa.string()))
+    return table.append_column("sign", pa.array([1] * n, pa.int8()))
 
 
 class _registered:
