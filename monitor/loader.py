@@ -3,6 +3,7 @@
 import json
 import logging
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -27,6 +28,7 @@ log = logging.getLogger("driftdeck.loader")
 LOAD_BYTES = 32 << 20
 HELD_BYTES = 4 << 20
 MOST_MODELS = 100  # of one load: what a transaction adds to many tables is held in memory until it ends
+TOO_LARGE = "the engine has not enough memory for this row alone; raise limits.memory"
 QUARANTINE = pa.schema(
     [("noted_at", pa.timestamp("us")), ("kind", pa.string()), ("model", pa.string()), ("line", pa.int64())]
     + [(name, pa.string()) for name in ("event_id", "reason", "raw")]
@@ -51,7 +53,28 @@ def _note_schema(frame: Frame, schemas: dict[str, ModelSchema], known: Mapping[s
 
 
 def load(spool: Spool, store: Store, now: datetime, limit_bytes: int = LOAD_BYTES) -> Loaded | None:
-    """Move the next frames into the store, with their profiles, in one transaction; None when there are none."""
+    """Move the next frames into the store, with their profiles, in one transaction; None when there are none.
+
+    When the engine runs out of memory fewer are taken, at last the rows of one frame in parts.
+    """
+    try:
+        return _load(spool, store, now, limit_bytes)
+    except duckdb.OutOfMemoryException:
+        # a thousand tables hold what they got last in memory until it is written back
+        log.warning("the engine is out of memory; writing back, then loading less at once")
+        store.maintain(now)
+    while limit_bytes > 1:
+        limit_bytes //= 4
+        try:
+            loaded = _load(spool, store, now, max(1, limit_bytes))
+        except duckdb.OutOfMemoryException:
+            continue
+        return None if loaded is None else replace(loaded, more=True)
+    log.warning("the engine is out of memory with one request; its rows are loaded in parts")
+    return _load(spool, store, now, 1, in_parts=True)
+
+
+def _load(spool: Spool, store: Store, now: datetime, limit_bytes: int, in_parts: bool = False) -> Loaded | None:
     start = store.position
     staging = store.path.parent / "staging"
     staging.mkdir(exist_ok=True)
@@ -60,19 +83,62 @@ def load(spool: Spool, store: Store, now: datetime, limit_bytes: int = LOAD_BYTE
         batch = _batch(spool.frames(start, limit_bytes), Path(folder), known)
         if batch is None:
             return None
+        if in_parts:
+            return replace(_load_in_parts(_thoroughly(batch, store, now), store, start, now), more=True)
         try:
             loaded = store.load(batch, now)
-        except duckdb.OutOfMemoryException:
-            # a thousand tables hold what they got last in memory until it is written back
-            log.warning("the engine is out of memory; writing back, then loading again line by line")
-            store.maintain(now)
-            loaded = store.load(_thoroughly(batch, store, now), now)
         except (duckdb.InvalidInputException, duckdb.ConversionException, msgspec.MsgspecError) as error:
             # the engine's JSON reader is stricter than the decoder in corners (a repeated key, a lower-case t):
             # the same lines one by one, so that only the odd ones leave the fast path
             log.warning("loading lines one by one: %s", str(error).splitlines()[0])
             loaded = store.load(_thoroughly(batch, store, now), now)
     return replace(loaded, more=batch.more or batch.bytes >= limit_bytes)
+
+
+def _load_in_parts(batch: Batch, store: Store, start: Position, now: datetime) -> Loaded:
+    """Load the rows of one frame in ever smaller parts, then what else it brings; a row that does not fit alone goes to
+    the quarantine. Each part is received and stored in one transaction, so that a crash in between leaves the accounts true:
+    the rest comes again, and what is stored is recognised by its id.
+    """
+    loads = []
+    for model, tables in batch.tables.items():
+        schemas = {name: schema for name, schema in batch.schemas.items() if name == model}
+        parts = [pa.concat_tables(tables)]
+        while parts:
+            rows = parts.pop()
+            part = Batch(start, schemas=schemas, tables={model: [rows]})
+            part.account(model, "events", now).received = rows.num_rows
+            _take(batch, model, rows.num_rows)
+            try:
+                loads.append(store.load(part, now))
+            except duckdb.OutOfMemoryException:
+                _take(batch, model, -rows.num_rows)
+                middle = rows.num_rows // 2
+                if middle:
+                    parts += [rows.slice(middle), rows.slice(0, middle)]
+                else:
+                    _refuse(batch, Refusal(0, rows["event_id"][0].as_py(), TOO_LARGE, _text_of(rows), model), now)
+    batch.tables = {}
+    loads.append(store.load(batch, now))
+    events, duplicates = (sum(getattr(one, name) for one in loads) for name in ("events", "duplicates"))
+    rows_of = Counter[tuple[str, str]]()
+    earliest: dict[str, datetime] = {}
+    for one in loads:
+        rows_of.update(one.rows)
+        earliest = {m: min(at, earliest.get(m, at)) for m, at in (earliest | one.earliest).items()}
+    return replace(loads[-1], events=events, duplicates=duplicates, rows=dict(rows_of), earliest=earliest)
+
+
+def _take(batch: Batch, model: str, rows: int) -> None:
+    """Count rows of a model's events as received with another batch instead."""
+    for (name, kind, _), account in batch.accounts.items():
+        if name == model and kind == "events":
+            account.received -= rows
+            return
+
+
+def _text_of(row: pa.Table) -> str:
+    return json.dumps(row.slice(0, 1).to_pylist()[0], default=str, ensure_ascii=False)[:RAW_SAMPLE]
 
 
 class _RawLines:
@@ -162,17 +228,21 @@ def _thoroughly(batch: Batch, store: Store, now: datetime) -> Batch:
         shaped = from_events(events, schema)
         batch.tables.setdefault(model, []).append(shaped.table)
         for refusal in [*refusals, *shaped.refusals]:
-            # it was acknowledged: it is kept in the quarantine and counted, not lost
-            row = [[model, refusal.line, refusal.event_id, refusal.reason, refusal.raw]]
-            late = _quarantine(row, "events", now)
-            batch.refused = late if batch.refused is None else pa.concat_tables([batch.refused, late])
-            account = batch.account(model, "events", now)
-            account.refused += 1
-            account.reasons[general(refusal.reason)] += 1
+            _refuse(batch, replace(refusal, model=model), now)
         if isinstance(given, Path):
             given.unlink()
     batch.lines = {}
     return batch
+
+
+def _refuse(batch: Batch, refusal: Refusal, now: datetime) -> None:
+    """Keep a row of events in the quarantine after all: it was acknowledged, so it is counted, not lost."""
+    row = [[refusal.model, refusal.line, refusal.event_id, refusal.reason, refusal.raw]]
+    late = _quarantine(row, "events", now)
+    batch.refused = late if batch.refused is None else pa.concat_tables([batch.refused, late])
+    account = batch.account(refusal.model, "events", now)
+    account.refused += 1
+    account.reasons[general(refusal.reason)] += 1
 
 
 def _parse(lines: Iterable[bytes]) -> tuple[list[tuple[int, Event]], list[Refusal]]:

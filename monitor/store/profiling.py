@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TypeAlias
 
 import duckdb
@@ -16,14 +15,15 @@ from monitor.engines import arrow as engine
 from monitor.layout import INTEGER, LOG, ZERO_ONE, Layout
 from monitor.schema import Feature
 from monitor.sql import quote
+from monitor.store.compacting import trim_new_values
 from monitor.store.events import BASE, Model
 from monitor.store.packed import Relation
 
 SERVICE = (Measured("latency_ms", "latency_ms", LOG, "minute"), Measured("status", "status", INTEGER, "minute"))
 WRONG = Measured("wrong", "wrong", ZERO_ONE, extremes=False)
 ABSOLUTE_ERROR = Measured("absolute_error", "absolute_error", LOG, extremes=False)
-ADDITIVE = 'sum("rows")::BIGINT AS "rows", sum(missing)::BIGINT, sum(invalid)::BIGINT, sum("sum"), sum(sum_sq), min("min"), max("max")'
 MAX_SEGMENTS = 50
+MOST_NEW_VALUES = 20_000  # that are written before they are trimmed
 THRESHOLD = 0.5
 CELLS_AT_ONCE = 4_000_000  # values that are read into memory at once
 FEWEST_ROWS = 2048  # that the engine hands out at once
@@ -100,6 +100,8 @@ class Profiler:
 
     def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
         self.con = con
+        self.rows = 0  # of profiles written since they were compacted
+        self._new_values = 0  # written since they were trimmed
         self._parts: list[_Part] = []
         self._events: list[tuple[Model, pa.Table]] = []
 
@@ -232,6 +234,11 @@ class Profiler:
                 con.execute(
                     f'INSERT INTO new_values SELECT model, version, "column", "value", n, first_seen FROM {values}'
                 )
+            self._new_values += sum(p.profiled.new_values.num_rows for p in new)
+            if self._new_values > MOST_NEW_VALUES:
+                trim_new_values(con)
+                self._new_values = 0
+        self.rows += sum(p.profiled.bins.num_rows for p in parts)
 
 
 @dataclass(frozen=True)
@@ -297,50 +304,3 @@ class _registered:
 
     def __exit__(self, *_: object) -> None:
         self.con.unregister("profiled_rows")
-
-
-def roll_up(con: duckdb.DuckDBPyConnection, before: datetime) -> int:
-    """Add the minutes of service columns older than `before` up to hours; the number of rows that became fewer."""
-    service = "\"column\" IN ('latency_ms', 'status') AND bucket < $before"
-    ((fine,),) = con.execute(
-        f"SELECT count(*) FROM profile_moments WHERE {service} AND bucket <> date_trunc('hour', bucket)",
-        {"before": before},
-    ).fetchall()
-    if not fine:
-        return 0
-    keys = "model, segment, version, \"column\", date_trunc('hour', bucket) AS bucket, layout"
-    for table, columns in (
-        ("profile_bins", f"{keys}, bin, sum(n)::BIGINT AS n"),
-        ("profile_moments", f"{keys}, {ADDITIVE}"),
-    ):
-        con.execute(
-            f"CREATE OR REPLACE TEMP TABLE summed AS SELECT {columns} FROM {table} WHERE {service} GROUP BY ALL",
-            {"before": before},
-        )
-        con.execute(f"DELETE FROM {table} WHERE {service}", {"before": before})
-        con.execute(f'INSERT INTO {table} SELECT * FROM summed ORDER BY bucket, model, segment, "column"')
-    con.execute("DROP TABLE summed")
-    return int(fine)
-
-
-def compact(con: duckdb.DuckDBPyConnection, since: datetime) -> None:
-    """Add up the parts that many small loads left in the buckets from `since` on; what is read stays the same."""
-    keys = 'model, segment, version, "column", bucket, layout'
-    for table, columns, left in (
-        ("profile_bins", f"{keys}, bin, sum(n)::BIGINT AS n", "sum(n) <> 0"),
-        ("profile_moments", f"{keys}, {ADDITIVE}", 'sum("rows") <> 0'),
-    ):
-        con.execute(
-            f"CREATE OR REPLACE TEMP TABLE summed AS SELECT {columns} FROM {table} WHERE bucket >= ? GROUP BY ALL HAVING {left}",
-            [since],
-        )
-        con.execute(f"DELETE FROM {table} WHERE bucket >= ?", [since])
-        con.execute(f'INSERT INTO {table} SELECT * FROM summed ORDER BY bucket, model, segment, "column"')
-    con.execute(
-        'CREATE OR REPLACE TEMP TABLE summed AS SELECT * FROM (SELECT model, version, "column", "value", sum(n)::BIGINT AS n, '
-        "min(first_seen) AS first_seen FROM new_values GROUP BY ALL) "
-        f'QUALIFY row_number() OVER (PARTITION BY model, "column" ORDER BY n DESC, "value") <= {engine.MAX_NEW_VALUES}'
-    )
-    con.execute("DELETE FROM new_values")
-    con.execute("INSERT INTO new_values SELECT * FROM summed")
-    con.execute("DROP TABLE summed")

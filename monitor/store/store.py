@@ -22,6 +22,7 @@ from monitor.spool import Position
 from monitor.store import erasure, events, labels, ledger, packed, reading, reference
 from monitor.store.alerts import AlertBook
 from monitor.store.batch import Batch, Loaded
+from monitor.store.compacting import compact, roll_up
 from monitor.store.database import BLOCK_BYTES, open_database, transaction
 from monitor.store.erasure import Erased
 from monitor.store.events import Model
@@ -29,10 +30,8 @@ from monitor.store.ledger import Account, Ledger
 from monitor.store.profiling import (
     SERVICE,
     Profiler,
-    compact,
     judged_columns,
     quality_column,
-    roll_up,
     segment_features,
 )
 from monitor.store.recent import RecentIds
@@ -42,6 +41,7 @@ PROVISIONAL_ROWS = 1000
 PROVISIONAL_CAP = 20_000
 MINUTES_KEPT = timedelta(hours=48)
 COMPACT_AFTER = 300  # loads
+COMPACT_ROWS = 2_000_000  # of profiles: a load of ten thousand features writes two hundred thousand
 CROWD_BYTES = 64 << 20
 
 
@@ -479,10 +479,11 @@ class Store:
         with self._lock:
             with transaction(self._con):
                 roll_up(self._con, (now - MINUTES_KEPT).replace(minute=0, second=0, microsecond=0, tzinfo=None))
-            if self._parts > COMPACT_AFTER and self._touched is not None:
+            many = self._parts > COMPACT_AFTER or self._profiler.rows > COMPACT_ROWS
+            if many and self._touched is not None:
                 with transaction(self._con):
                     compact(self._con, self._touched.replace(minute=0, second=0, microsecond=0))
-                self._parts, self._touched = 0, None
+                self._parts, self._touched, self._profiler.rows = 0, None, 0
             try:
                 self._con.execute("CHECKPOINT")
             except duckdb.TransactionException:
