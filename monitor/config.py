@@ -3,13 +3,15 @@
 import base64
 import os
 import tomllib
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
+from monitor.calendar import Calendar
 from monitor.errors import ConfigError
 from monitor.limits import Limits, Retention
 from monitor.plugins import load
@@ -34,6 +36,32 @@ class ReferenceConfig(Section):
         return self
 
 
+class DetectorConfig(Section):
+    """[models.NAME.detector]: the calibrated detector of one model.
+
+    `days`: at most one false page in that many days is what it is set to. `tolerance` is the shift, in reference sd,
+    that is nothing to be called for. The clock and the holidays are those of the people behind the traffic.
+    """
+
+    enabled: bool = True
+    days: Annotated[float, Field(ge=1, le=3650)] = 90
+    tolerance: Annotated[float, Field(gt=0, le=1)] = 0.05
+    timezone: str = "UTC"
+    country: str | None = None
+    subdivision: str | None = None
+    special_days: tuple[date, ...] = ()
+
+    @model_validator(mode="after")
+    def _known(self) -> "DetectorConfig":
+        self.calendar  # noqa: B018 (asked for its error)
+        return self
+
+    @cached_property
+    def calendar(self) -> Calendar:
+        """The model's clock and special days."""
+        return Calendar(self.timezone, self.country, self.subdivision, self.special_days)
+
+
 class ModelConfig(Section):
     """[models.NAME]: what cannot be seen from the events."""
 
@@ -44,6 +72,7 @@ class ModelConfig(Section):
     columns: dict[str, ColumnPolicy] = Field(default_factory=dict)
     undeclared: Literal["keep", "drop"] = "keep"
     entity: str | None = None
+    detector: DetectorConfig = DetectorConfig()
 
     @field_validator("importance")
     @classmethod
@@ -80,6 +109,13 @@ class RuleConfig(Section):
         known = load("statistics")
         if value not in known:
             raise ValueError(f"{value!r} is unknown; known: {', '.join(known)}")
+        return value
+
+    @field_validator("name")
+    @classmethod
+    def _own(cls, value: str) -> str:
+        if value.startswith("detector."):
+            raise ValueError("names that begin with `detector.` are the detector's own")
         return value
 
     @field_validator("window")
@@ -266,6 +302,8 @@ def _section(location: list[Any]) -> type[BaseModel] | None:
             return ReferenceConfig
         case ["models", _, "columns", _]:
             return ColumnPolicy
+        case ["models", _, "detector"]:
+            return DetectorConfig
         case ["rules"]:
             return RuleConfig
         case ["channels"]:

@@ -29,6 +29,21 @@ class Measurement:
 
 
 @dataclass(frozen=True)
+class Moved:
+    """One thing that changed: which column, in what respect, and how far, with its 95 % interval.
+
+    In reference sd for location, scale, skewness, kurtosis and category; a share of rows for missing values and rates;
+    rows / expected rows for traffic.
+    """
+
+    column: str
+    contrast: str
+    size: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
 class Finding:
     """One rule on one column over one window: the measured value, its interval, its limit and the verdict."""
 
@@ -54,6 +69,8 @@ class Finding:
     severity: Severity = "warning"
     version: str = ""
     segment: str = ""
+    moved: tuple[Moved, ...] = ()  # of the detector: the streams that changed, the strongest first
+    cause: str = ""
 
     @property
     def key(self) -> tuple[str, str, str, str, str]:
@@ -64,6 +81,8 @@ class Finding:
     def text(self) -> str:
         """The finding as one English sentence."""
         what = f"{self.column}: {TITLES.get(self.statistic, self.statistic)}" if self.column else self.title
+        if self.statistic == "detector_evidence":
+            return self._standing
         if self.verdict == "no_data":
             return f"{what} cannot be measured: no rows between {_time(self.window_start)} and {_time(self.window_end)}"
         if self.verdict == "learning":
@@ -72,6 +91,8 @@ class Finding:
             if self.n >= self.minimum:
                 return f"{what} cannot be judged yet: the model has not run for half of the window"
             return f"{what} needs {self.minimum} rows to judge, has {self.n}"
+        if self.statistic in DETECTED:
+            return self._detected
         value = show(self.value, self.unit)
         interval = (
             f" (95 % {show(self.low, self.unit)} to {show(self.high, self.unit)})" if self.low is not None else ""
@@ -81,6 +102,28 @@ class Finding:
             base = f", reference {show(self.reference_value, self.unit)}" if self.reference_value is not None else ""
             return f"{what} is {value}{interval}{base}{limit} above the reference"
         return f"{what} is {value}{interval}{limit}"
+
+    @property
+    def _standing(self) -> str:
+        """How far the detector is, as one sentence."""
+        if self.verdict == "learning":
+            return f"The detector learns what is usual until {_time(self.window_end)}"
+        close = f"{show(self.value, 'share')} of the evidence that would page"
+        if self.verdict == "warn":
+            return f"The detector warns{f': {self.column} is moving' if self.column else ''}; there is {close}"
+        return f"The detector finds no change; there is {close}"
+
+    @property
+    def _detected(self) -> str:
+        """What the detector found, as one sentence."""
+        since = f"since {_time(self.window_start)}"
+        if not self.moved:
+            return f"All columns moved a little together, by {show(self.value, self.unit)} {since}; none is named yet"
+        first = self.moved[0]
+        others = [c for c in dict.fromkeys(m.column for m in self.moved) if c != first.column]
+        more = f"; with it {', '.join(others[:8])}" if others else ""
+        more += f" and {len(others) - 8} more" if len(others) > 8 else ""
+        return f"{_sentence(first, self.reference_value)} {since}{more}"
 
     @property
     def title(self) -> str:
@@ -108,7 +151,40 @@ TITLES = {
     "mean_absolute_error": "mean absolute error",
     "volume": "number of predictions",
     "latency_quantile": "latency",
+    "detector_evidence": "evidence of a change",
+    "inputs_change": "change of the inputs",
+    "unseen_values": "values never seen before",
+    "latency_change": "change of the latency",
+    "error_rise": "rise of the error rate",
+    "traffic_change": "change of the traffic",
+    "quality_change": "change of the prediction quality",
 }
+DETECTED = frozenset(
+    {"inputs_change", "unseen_values", "latency_change", "error_rise", "traffic_change", "quality_change"}
+)
+_CONTRASTS = {
+    "location": "its level moved by {size}",
+    "scale": "its spread moved by {size}",
+    "skewness": "its skewness moved by {size}",
+    "kurtosis": "its tails moved by {size}",
+    "category": "its categories moved by {size}",
+    "missing": "{size} of its values are missing beyond the usual",
+    "unseen": "{size} of its values were never seen in the reference",
+    "error rate": "{size} of the requests fail, usually {usual}",
+    "wrong share": "{size} of the predictions are wrong, usually {usual}",
+    "traffic": "there are {size} times the usual rows",
+}
+
+
+def _sentence(moved: Moved, usual: float | None) -> str:
+    shares = ("missing", "unseen", "error rate", "wrong share")
+    size = show(moved.size, "share") if moved.contrast in shares else f"{moved.size:+.2f} sd"
+    if moved.contrast == "traffic":
+        if moved.size == 0:
+            return "No rows have come at all"
+        size = f"{moved.size:.2g}"
+    said = _CONTRASTS[moved.contrast].format(size=size, usual=show(usual, "share"))
+    return said[0].upper() + said[1:] if moved.column in ("status", "wrong", "traffic") else f"{moved.column}: {said}"
 
 
 def show(value: float | None, unit: str) -> str:

@@ -23,7 +23,9 @@ from monitor.rules import Window, columns_of, evaluate_all, window_of
 from monitor.spool import Spool
 from monitor.store import Store
 from monitor.store.alerts import Message
+from monitor.store.detectors import Accepted
 from monitor.store.events import Model
+from monitor.watch import Watch
 
 log = logging.getLogger("driftdeck.loop")
 
@@ -55,6 +57,7 @@ class Loop:
         self.last_tick: datetime | None = None
         self.problem: str | None = None
         self.pending = pending or Pending()
+        self.watch = Watch(store, config)
         self._maintained = self._forgot = 0.0
         self._dirty: dict[str, datetime] = {}
         self._bulk_at: dict[str, datetime] = {}
@@ -124,6 +127,7 @@ class Loop:
 
     def note_reference(self, model: str) -> None:
         """A model has another reference: its history means something else and is evaluated again."""
+        self.watch.forget(self.store.model(model).id)
         first = self.store.first_event(model)
         if first is not None:
             self._note_late(model, first)
@@ -154,7 +158,12 @@ class Loop:
         model = self.store.model(name)
         if start is not None:
             self.book.rewind(model.id, name, start)
+            self.watch.again(model.id, start)
         return self._evaluate_model(model, self.clock())
+
+    def accept(self, name: str, who: str, now: datetime) -> Accepted:
+        """What is open of the detector is the new normal of a model: it ends, and is learned. Raises InvalidRequest."""
+        return self.watch.accept(self.store.model(name), who, now)
 
     def _evaluate_model(self, model: Model, now: datetime) -> int:
         with self._evaluating:
@@ -166,6 +175,8 @@ class Loop:
             return 0
         late = self._dirty.pop(model.name, None)
         until = self.book.evaluated_until(model.id)
+        if late is not None:
+            self.watch.look_again(model.id)
         if until is not None and late is not None and late < until - LATE:
             until = _midnight(late)
             self.book.rewind(model.id, model.name, until)
@@ -183,8 +194,10 @@ class Loop:
         changed: dict[str, Alert] = {}
         transitions: list[Transition] = []
         messages: list[Message] = []
-        findings: list[Finding] = []
-        for at, findings in zip(moments, self.findings_at(model, moments), strict=True):
+        watched = self.watch.run(model, column_names(model), moments[-1])
+        judged = self.findings_at(model, moments)
+        rounds = [*watched.reports, *zip(moments, judged, strict=True)]
+        for at, findings in sorted(rounds, key=lambda r: r[0]):
             alerts, steps = advance({k: a for k, a in opened.items() if a.since <= at}, findings, at, holds)
             transitions += steps
             messages += messages_for(alerts, steps, self.config.channels, now, self.config.notify_within)
@@ -200,7 +213,10 @@ class Loop:
                 changed[alert.id] = opened[alert.key] = alert
                 if alert.state == "resolved":
                     del opened[alert.key]
-        self.book.save(model.id, model.name, moments[-1], findings, list(changed.values()), transitions, messages)
+        newest = [*judged[-1], *watched.newest]
+        self.book.save(
+            model.id, model.name, moments[-1], newest, list(changed.values()), transitions, messages, watched.progress
+        )
 
     def findings_at(self, model: Model, moments: Sequence[datetime]) -> list[list[Finding]]:
         """Every rule on every column of a model, over the windows that close at each of the moments."""

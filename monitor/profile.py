@@ -157,16 +157,21 @@ def paired_counts(reference: Profile, current: Profile, max_bins: int = 20) -> t
         return r[seen], c[seen]
     if reference.layout.kind == "numeric" and r.size <= 2 * max_bins + 1:
         return r, c
-    return _group(r, c, max_bins)
-
-
-def _group(r: np.ndarray, c: np.ndarray, groups: int) -> tuple[np.ndarray, np.ndarray]:
-    total = r.sum() or c.sum()
-    if total == 0:
-        return np.zeros(1), np.zeros(1)
-    base = r if r.sum() else c
-    before = np.concatenate([[0.0], np.cumsum(base)[:-1]])
-    which = np.minimum(groups - 1, np.floor((before + base / 2) / total * groups)).astype(int)
-    _, which = np.unique(which, return_inverse=True)
+    which = grouping(r if r.sum() else c, max_bins)
     size = int(which.max()) + 1
     return np.bincount(which, r, size), np.bincount(which, c, size)
+
+
+def grouping(counts: np.ndarray, groups: int = 20) -> np.ndarray:
+    """The group 0, 1, .. of each bin of an ordered layout, so that groups have about equal counts, shape (bins,).
+
+    >>> grouping(np.array([5, 0, 5, 10, 20]), 2).tolist()
+    [0, 0, 0, 0, 1]
+    """
+    total = counts.sum()
+    if total == 0:
+        return np.zeros(counts.size, dtype=int)
+    before = np.concatenate([[0.0], np.cumsum(counts)[:-1]])
+    which = np.minimum(groups - 1, np.floor((before + counts / 2) / total * groups)).astype(int)
+    _, which = np.unique(which, return_inverse=True)
+    return np.asarray(which)

@@ -26,6 +26,13 @@ GROUPS = {
     "new_category_share": "data",
     "wrong_share": "quality",
     "mean_absolute_error": "quality",
+    "detector_evidence": "data",
+    "inputs_change": "data",
+    "unseen_values": "data",
+    "latency_change": "service",
+    "error_rise": "service",
+    "traffic_change": "service",
+    "quality_change": "quality",
 }
 SEVERITY = {"critical": 1, "warning": 0}
 

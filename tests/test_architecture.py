@@ -22,11 +22,12 @@ NOUNS = {
     "section",
     "limits",
     "quota",
+    "calendar",
 }
 PURE = NOUNS | {"plugins", "protocols", "statistics", "channels", "config", "rules", "verdict", "detector", "policy"}
 STORAGE = PURE | {"engines", "sources", "rows", "spool", "store", "pending", "batches"}
 FLOW = STORAGE | {"collector", "loader", "notify"}
-LOOP = FLOW | {"halves", "loop", "views", "deck", "drop"}
+LOOP = FLOW | {"halves", "watch", "loop", "views", "deck", "drop"}
 TOP = LOOP | {"api", "session", "address", "ingest", "follow", "kafka", "supervisor", "demo", "client", "proxy"}
 
 # a module may import what is in its row; a row's modules may import each other unless told otherwise below
@@ -51,7 +52,8 @@ ALLOWED = {
     "loader": STORAGE,
     "notify": STORAGE,
     "halves": FLOW,
-    "loop": FLOW,
+    "watch": STORAGE,
+    "loop": FLOW | {"watch"},
     "views": LOOP,
     "drop": FLOW,
     "deck": LOOP,

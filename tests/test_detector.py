@@ -7,7 +7,6 @@ a second implementation of it.
 """
 
 import json
-from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -26,8 +25,6 @@ from monitor.detector import (
     State,
     fit,
     from_plain,
-    hour_index,
-    hour_of,
     initial,
     step,
     to_plain,
@@ -37,8 +34,6 @@ from monitor.detector.filter import Wander, advance, advance_all, start
 from monitor.detector.season import regressors, season_for
 from monitor.detector.streams import category_contrasts, neyman_contrasts, score
 from monitor.errors import InvalidRequest
-from monitor.layout import numeric_layout
-from monitor.profile import of_counts
 
 CASES = json.loads((Path(__file__).parent / "detector_expected.json").read_text(encoding="utf-8"))
 BY_NAME = {case["name"]: case for case in CASES}
@@ -360,16 +355,6 @@ def test_short_references_teach_no_season() -> None:
     seasons = [season_for(hours) for hours in (1, 167, 168, 335, 336)]
     assert seasons == ["none", "none", "daily", "daily", "weekly"]
     assert [regressors(s, np.arange(5)).shape for s in ("none", "daily", "weekly")] == [(5, 1), (5, 9), (5, 19)]
-
-
-def test_hour_of_profiles_counts_invalid_values_as_missing() -> None:
-    begin = datetime(2026, 11, 23, 1, tzinfo=UTC)  # a Monday
-    profile = of_counts(1, 2, layout=numeric_layout([0.0]), missing=3, invalid=4)
-    hour = hour_of(begin, [profile])
-    assert hour.index == hour_index(begin)
-    assert hour.index % 168 == 1
-    assert hour.missing.tolist() == [7]
-    assert hour.counts[0].tolist() == [1, 2]
 
 
 def test_traffic_without_change_stays_far_below_a_page() -> None:

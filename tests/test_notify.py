@@ -176,6 +176,7 @@ def test_an_alert_that_was_told_ends_when_history_finds_an_earlier_beginning(
 ) -> None:
     from monitor.schema import ModelSchema
     from monitor.store.events import Model
+    from monitor.watch.runner import Run
 
     channel = ChannelConfig(name="c", url="http://x/", secret=SECRET)
     loop = deck.loop
@@ -183,6 +184,7 @@ def test_an_alert_that_was_told_ends_when_history_finds_an_earlier_beginning(
     model = Model(1, "m", "unknown", ModelSchema("m"))
     found: dict[datetime, Any] = {}
     monkeypatch.setattr(loop, "findings_at", lambda _, moments: [[found[at]] for at in moments])
+    monkeypatch.setattr(loop.watch, "run", lambda *_: Run())
     hours = [T0 + timedelta(hours=i) for i in range(5)]
     found |= dict(zip(hours, [finding(v) for v in ("ok", "ok", "breach", "breach", "breach")], strict=True))
     loop._evaluate_moments(model, hours, hours[-1])

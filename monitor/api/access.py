@@ -39,6 +39,8 @@ ROUTES: dict[str, Needs] = {
     "GET /v1/models/{model:path}/drift": Needs("read", "path"),
     "GET /v1/models/{model:path}/columns/{column:path}": Needs("read", "path"),
     "GET /v1/models/{model:path}/findings": Needs("read", "path"),
+    "GET /v1/models/{model:path}/detector": Needs("read", "path"),
+    "POST /v1/models/{model:path}/accept": Needs("admin", "path"),
     "GET /v1/alerts": Needs("read", "query"),
     "POST /v1/erase": Needs("admin", "filter"),
     "GET /v1/status": Needs("read", "filter"),

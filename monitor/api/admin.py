@@ -104,6 +104,14 @@ async def post_evaluate(
     return answer(request, {"moments": moments}, "moments")
 
 
+@router.post("/v1/models/{model:path}/accept", tags=["admin"], summary="What changed is normal now")
+async def post_accept(request: Request, model: str, body: Acknowledge) -> Response:
+    """The changes that the detector has open end, and are learned as the new normal: from when, and by whom."""
+    deck: Deck = request.app.state.deck
+    accepted = await asyncio.to_thread(deck.loop.accept, model, body.by, datetime.now(UTC))
+    return answer(request, {"model": model, "at": accepted.at, "since": accepted.since, "by": accepted.who}, "accepted")
+
+
 @router.post("/v1/rebuild", tags=["admin"], summary="Recompute profiles from raw rows")
 async def post_rebuild(request: Request, model: Annotated[str | None, Query(max_length=200)] = None) -> Response:
     """The number of raw rows read, by model."""

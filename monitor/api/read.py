@@ -10,6 +10,7 @@ from monitor.api.access import caller_of
 from monitor.api.encoding import answer
 from monitor.deck import Deck
 from monitor.store.store import MINUTES_KEPT
+from monitor.views import detector as detector_views
 from monitor.views import drift as drift_views
 from monitor.views import overview as overview_views
 from monitor.views import service as service_views
@@ -130,6 +131,14 @@ def get_findings(request: Request, model: str) -> Response:
     deck.store.model(model)
     found = deck.store.alerts.latest_findings(model)
     return answer(request, {"now": datetime.now(UTC), "findings": found}, "findings")
+
+
+@router.get("/models/{model:path}/detector", summary="What the detector knows")
+def get_detector(request: Request, model: str, scope: InScope) -> Response:
+    """What each lane has learned, its evidence hour by hour, what is open, and the smallest change it would find."""
+    span = scope.span(HOUR)
+    body = detector_views.detector(scope.deck.store, scope.deck.config, scope.deck.loop.watch, model, span)
+    return answer(request, body, "lanes")
 
 
 @router.get("/alerts", summary="Alerts")

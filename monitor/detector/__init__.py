@@ -14,7 +14,7 @@ Source: Shin, Ramdas and Rinaldo, E-detectors: a nonparametric framework for seq
 from monitor.detector.fit import Fitted, Settings, fit
 from monitor.detector.plain import from_plain, to_plain
 from monitor.detector.step import Page, Signal, State, initial, step
-from monitor.detector.streams import Feature, Hour, Stream, hour_index, hour_of
+from monitor.detector.streams import Feature, Hour, Stream
 
 __all__ = [
     "Feature",
@@ -27,8 +27,6 @@ __all__ = [
     "Stream",
     "fit",
     "from_plain",
-    "hour_index",
-    "hour_of",
     "initial",
     "step",
     "to_plain",

@@ -54,7 +54,8 @@ STRICTNESS: dict[TailClass, Strictness] = {"light": Strictness(4.0, 3.0, 0.0), "
 class Settings:
     """What a person may choose. Tolerances are in reference standard deviations, a level and a cooldown in hours.
 
-    With `level` = 2160 a page without drift is expected at most once in 90 days under the fitted null. A shift of one
+    `width` is the length of a window in hours: 1, or more where traffic is thin. With `level` = 2160 hours a page without
+    drift is expected at most once in 90 days under the fitted null. A shift of one
     stream within `tolerance`, or of all together with a norm within `joint_tolerance`, is not drift. An effect from
     `large` on (for missing values a share, `large_missing`) may page at once; with heavy tails it must persist for one
     more hour unless it is `huge`. Pages within `cooldown` of the first are marked as repeated.
@@ -64,6 +65,7 @@ class Settings:
     joint_tolerance: float = 0.06
     level: float = 2160.0
     cooldown: int = 24
+    width: int = 1
     large: float = 0.4
     large_missing: float = 0.1
     huge: float = 1.0
@@ -76,7 +78,8 @@ class Fitted:
     """A detector for one model: K streams, F features, C season columns.
 
     `season` and `coefficients` (C, K) give the usual value of an hour, `wander` and `level` what remains of it and where
-    the reference ended, `tails` its innovations, `largest` (K,) the size from which an innovation is large, `kurtosis`
+    the reference ended, `errors` (K,) how well the baseline is known, in sd, `tails` its innovations, `largest` (K,) the
+    size from which an innovation is large, `kurtosis`
     the pooled excess kurtosis that `tail_class` was decided by.
     """
 
@@ -90,8 +93,14 @@ class Fitted:
     kurtosis: float
     tail_class: TailClass
     tails: Tails
+    errors: np.ndarray
     largest: np.ndarray
     joint: Joint
+
+    @property
+    def due(self) -> float:
+        """The evidence that is a page: as many windows as the level has."""
+        return self.settings.level / self.settings.width
 
     @property
     def strictness(self) -> Strictness:
@@ -115,24 +124,24 @@ class Fitted:
 
     def residuals(self, scores: Scores, index: np.ndarray) -> np.ndarray:
         """Scores minus the usual value of their hours, (T, K)."""
-        return scores.values - regressors(self.season, index) @ self.coefficients
+        return scores.values - regressors(self.season, index, self.settings.width) @ self.coefficients
 
 
 def fit(features: Sequence[Feature], reference: Sequence[Hour], settings: Settings | None = None) -> Fitted:
-    """The detector of a model from the closed hours of its reference, oldest first; empty hours are left out.
+    """The detector of a model from the closed hours of its reference, oldest first; empty and special ones are left out.
 
     Two weeks teach the week, four (672 hours) are recommended; below one week no season is fitted. Deterministic.
     Raises InvalidRequest when no hour has rows.
     """
     settings = settings or Settings()
-    hours = [h for h in reference if not h.is_empty]
+    hours = [h for h in reference if not h.is_empty and not h.special]
     if not features or not hours:
         raise InvalidRequest("a detector needs at least one feature and one hour of reference with rows")
     index = np.array([h.index for h in hours])
     streams = build_streams(features, hours)
     scores = score(streams, hours)
-    season = season_for(len(hours))
-    columns = regressors(season, index)
+    season = season_for(len(hours), settings.width)
+    columns = regressors(season, index, settings.width)
     coefficients = regress(columns, scores.values, _usual(scores.variances, axis=1))
     residuals = scores.values - columns @ coefficients
     wander, errors = _wander(residuals, scores.variances, settings.tolerance)
@@ -143,9 +152,9 @@ def fit(features: Sequence[Feature], reference: Sequence[Hour], settings: Settin
     strictness = STRICTNESS[tail_class]
     tails = _tails(innovation, columns.shape[1], strictness.bound)
     scaled = z / tails.scale
-    binned = streams.binned
-    gains = (innovation.allowed / (wander.tolerance * tails.scale))[:, binned]
-    joint_scores = capped(z[:, binned], _only(tails, binned))
+    together = streams.joint
+    gains = (innovation.allowed / (wander.tolerance * tails.scale))[:, together]
+    joint_scores = capped(z[:, together], _only(tails, together))
     return Fitted(
         settings=settings,
         streams=streams,
@@ -157,8 +166,9 @@ def fit(features: Sequence[Feature], reference: Sequence[Hour], settings: Settin
         kurtosis=kurtosis,
         tail_class=tail_class,
         tails=tails,
+        errors=errors,
         largest=LARGE_MULTIPLE * _largest_of_contrast(streams.streams, scaled),
-        joint=fit_joint(joint_scores, gains, errors[binned], settings.joint_tolerance, strictness.joint_bound),
+        joint=fit_joint(joint_scores, gains, errors[together], settings.joint_tolerance, strictness.joint_bound),
     )
 
 

@@ -8,29 +8,32 @@ Season = Literal["none", "daily", "weekly"]
 
 DAY, WEEK = 24, 168
 LEAST_DAILY, LEAST_WEEKLY = WEEK, 2 * WEEK  # hours of reference; with less a harmonic would learn the noise
+LEAST_WINDOWS = 28  # for the week, as windows of a day are few
 RIDGE = 1e-3
 
 
-def season_for(hours: int) -> Season:
-    """What a reference of that many hours can teach: nothing below one week, only the day below two."""
-    if hours >= LEAST_WEEKLY:
+def season_for(windows: int, width: int = 1) -> Season:
+    """What a reference of that many windows of `width` hours can teach: nothing below a week, only the day below two."""
+    if windows * width >= LEAST_WEEKLY and windows >= LEAST_WINDOWS:
         return "weekly"
-    return "daily" if hours >= LEAST_DAILY else "none"
+    return "daily" if windows * width >= LEAST_DAILY and width < DAY else "none"
 
 
-def regressors(season: Season, index: np.ndarray) -> np.ndarray:
-    """Columns for hours since a Monday 00:00, shape (hours, columns): 1, 9 or 19 of them.
+def regressors(season: Season, index: np.ndarray, width: int = 1) -> np.ndarray:
+    """Columns for hours since a Monday 00:00, shape (windows, columns): 1, 9 or 19 of them for windows of one hour.
 
     Intercept; daily harmonics 1..4; weekly harmonics 1..3; weekend times daily harmonics 1..2, centred over a week.
+    Windows of several hours see fewer daily harmonics, windows of a day none.
     """
     t = np.asarray(index, dtype=float)
+    daily = min(4, (DAY // width - 1) // 2)
     columns = [np.ones_like(t)]
     if season != "none":
-        columns += _harmonics(t, DAY, 4)
+        columns += _harmonics(t, DAY, daily)
     if season == "weekly":
         weekend = ((t // DAY) % 7 >= 5).astype(float) - 2 / 7
         columns += _harmonics(t, WEEK, 3)
-        columns += [weekend * c for c in _harmonics(t, DAY, 2)]
+        columns += [weekend * c for c in _harmonics(t, DAY, min(2, daily))]
     return np.stack(columns, axis=1)
 
 

@@ -9,7 +9,7 @@ from monitor.detector.evidence import FLOOR, LAMBDAS, Tails, accumulate, missing
 from monitor.detector.filter import Innovation, Level, advance
 from monitor.detector.fit import Fitted
 from monitor.detector.joint import MEMORIES, capped, project
-from monitor.detector.streams import Hour, Scores, Stream, score
+from monitor.detector.streams import UNOBSERVED, Hour, Scores, Stream, score
 
 Rule = Literal["accumulated", "at once", "persisted"]
 Direction = Literal["up", "down"]
@@ -76,43 +76,54 @@ class Signal:
 
 @dataclass(frozen=True, eq=False)
 class _Reading:
-    """One hour as scores: `full` and `bounded` (2, K), `joint` (H,), `large` (K,) whether size and surprise are large."""
+    """One hour as scores: `full` and `bounded` (2, K), `joint` (H,), `large` (K,) whether size and surprise are large,
+    `judged` (K,) whether the hour may be evidence at all."""
 
     residuals: np.ndarray
     full: np.ndarray
     bounded: np.ndarray
     joint: np.ndarray
     large: np.ndarray
+    judged: np.ndarray
 
 
 def initial(fitted: Fitted) -> State:
     """The state at the end of the reference: the level is known, there is no evidence and no direction."""
-    streams, binned = len(fitted.streams.streams), len(fitted.streams.binned)
+    streams, together = len(fitted.streams.streams), len(fitted.streams.joint)
     return State(
         fitted.level,
         np.zeros((2, streams, len(LAMBDAS))),
         np.zeros((len(MEMORIES), len(LAMBDAS))),
-        np.zeros((len(MEMORIES), binned)),
+        np.zeros((len(MEMORIES), together)),
     )
 
 
-def step(fitted: Fitted, state: State, hour: Hour) -> tuple[State, Signal]:
+def step(fitted: Fitted, state: State, hour: Hour, told: np.ndarray | None = None) -> tuple[State, Signal]:
     """The state after one more hour, and what the hour said. Hours come in order; an empty one changes nothing.
 
-    Pure: the same fitted model, state and hour always give the same answer, so late rows are replayed from an older
-    state. Looking costs nothing, as only a closed hour moves the state.
+    `told` (K + 1,) marks the streams, and last the joint ones, that somebody has been called for already: they gather no
+    evidence. In a special hour only missing values are judged, and nothing is learned of the rest. Pure: the same fitted
+    model, state and hour always give the same answer, so late rows are replayed from an older state. Looking costs
+    nothing, as only a closed hour moves the state.
     """
     if hour.is_empty:
         by_stream, joint = _weighted(fitted, state.evidence, state.joint_evidence)
         nothing = np.full(len(fitted.streams.streams), np.nan)
         return state, Signal(hour.index, float(by_stream.sum()) + joint, by_stream, joint, nothing)
-    state, reading = _read(fitted, state, hour)
+    judged = _judged(fitted, hour, told)
+    state, reading = _read(fitted, state, hour, judged)
     page, suspect = _large_effect(fitted, state, reading)
     evidence = accumulate(state.evidence, reading.bounded)
     joint_evidence = accumulate(state.joint_evidence, reading.joint)
+    if hour.special:
+        evidence = np.where(judged[:-1, None], evidence, state.evidence)
+        joint_evidence = state.joint_evidence
+    if told is not None:
+        evidence = np.where(told[:-1, None], 0, evidence)
+        joint_evidence = np.where(told[-1], 0, joint_evidence)
     by_stream, joint = _weighted(fitted, evidence, joint_evidence)
     total = float(by_stream.sum()) + joint
-    if page is None and total >= fitted.settings.level:
+    if page is None and total >= fitted.due:
         page = _accumulated(fitted, by_stream, joint)
     signal = Signal(hour.index, total, by_stream, joint, reading.residuals)
     if page is None:
@@ -128,13 +139,23 @@ def step(fitted: Fitted, state: State, hour: Hour) -> tuple[State, Signal]:
     return after, replace(signal, page=replace(page, repeated=repeated))
 
 
-def _read(fitted: Fitted, state: State, hour: Hour) -> tuple[State, _Reading]:
+def _judged(fitted: Fitted, hour: Hour, told: np.ndarray | None) -> np.ndarray:
+    """Which streams, and last the joint ones, this hour may be evidence for, (K + 1,)."""
+    judged = np.ones(len(fitted.streams.streams) + 1, dtype=bool) if told is None else ~told
+    if hour.special:
+        judged[fitted.streams.binned] = judged[-1] = False
+    return judged
+
+
+def _read(fitted: Fitted, state: State, hour: Hour, judged: np.ndarray) -> tuple[State, _Reading]:
     """The hour as scores, and the state with level and direction moved on."""
     scores = score(fitted.streams, [hour])
+    if hour.special:
+        scores.variances[:, fitted.streams.binned] = UNOBSERVED
     residuals = fitted.residuals(scores, np.array([hour.index]))[0]
     level, innovation = advance(fitted.wander, state.level, residuals, scores.variances[0])
     scores_now = _scores(fitted, scores, innovation)
-    direction, joint = _joint_scores(fitted, state.direction, innovation)
+    direction, joint = _joint_scores(fitted, state.direction, innovation, judged[fitted.streams.joint])
     strictness = fitted.strictness
     surprising = np.abs(innovation.z / fitted.tails.scale) >= fitted.largest
     reading = _Reading(
@@ -142,9 +163,10 @@ def _read(fitted: Fitted, state: State, hour: Hour) -> tuple[State, _Reading]:
         np.clip(scores_now, FLOOR, UNCAPPED),
         np.clip(scores_now, FLOOR, strictness.bound),
         np.clip(joint, FLOOR, strictness.joint_bound),
-        (np.abs(residuals) >= fitted.large) & surprising,
+        (np.abs(residuals) >= fitted.large) & surprising & judged[:-1],
+        judged[:-1],
     )
-    return replace(state, level=level, direction=direction), reading
+    return replace(state, level=level, direction=state.direction if hour.special else direction), reading
 
 
 def _scores(fitted: Fitted, scores: Scores, innovation: Innovation) -> np.ndarray:
@@ -162,13 +184,15 @@ def _scores(fitted: Fitted, scores: Scores, innovation: Innovation) -> np.ndarra
     return both
 
 
-def _joint_scores(fitted: Fitted, direction: np.ndarray, innovation: Innovation) -> tuple[np.ndarray, np.ndarray]:
+def _joint_scores(
+    fitted: Fitted, direction: np.ndarray, innovation: Innovation, judged: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """The next direction (H, J), and the scores beyond the joint tolerance, (H,)."""
-    binned, tails, joint = fitted.streams.binned, fitted.tails, fitted.joint
-    own = Tails(tails.scale[binned], tails.freedom[binned], tails.divisor[binned])
-    gain = innovation.allowed[binned] / (fitted.wander.tolerance[binned] * own.scale)
-    values = capped(innovation.z[binned], own)
-    direction, now = project(joint.covariances, joint.tolerance, direction, values, gain)
+    chosen, tails, joint = fitted.streams.joint, fitted.tails, fitted.joint
+    own = Tails(tails.scale[chosen], tails.freedom[chosen], tails.divisor[chosen])
+    gain = innovation.allowed[chosen] / (fitted.wander.tolerance[chosen] * own.scale)
+    values = capped(innovation.z[chosen], own)
+    direction, now = project(joint.covariances, joint.tolerance, direction * judged, values * judged, gain)
     return direction, joint.tails.score(now.s - now.allowed)
 
 
@@ -185,13 +209,13 @@ def _large_effect(fitted: Fitted, state: State, reading: _Reading) -> tuple[Page
     """
     persistence = fitted.strictness.persistence
     suspect = state.suspect
-    if suspect is not None:
+    if suspect is not None and reading.judged[suspect.stream]:
         sign = 1 - 2 * suspect.side
         if sign * reading.residuals[suspect.stream] >= persistence * suspect.size:
             return _page(fitted, "persisted", suspect.side, suspect.stream), None
     if not reading.large.any():
         return None, None
-    level = fitted.settings.level
+    level = fitted.due
     full, _ = _weighted(fitted, accumulate(state.evidence, reading.full), state.joint_evidence)
     if full.sum() < level:
         return None, None

@@ -1,16 +1,15 @@
 """What the detector watches: contrasts of the bin counts of one hour, each with mean 0 and variance 1 in the reference."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Literal
 
 import numpy as np
+from scipy.sparse import block_diag, csr_array
 from scipy.special import ndtri
 
 from monitor.layout import Kind
-from monitor.profile import Profile
 
 Contrast = Literal["location", "scale", "skewness", "kurtosis", "category", "missing"]
 
@@ -20,29 +19,35 @@ CATEGORY_SHARE = 0.85
 MISSING_SHARE = 0.15
 MOST_CATEGORIES = 8
 EXPECTED_ROWS = 5  # a category with fewer rows in a usual hour is pooled with the other rare ones
+MOST_JOINT = 400  # streams whose covariances are known: they are squared in memory and in time
 UNOBSERVED = 1e6  # sampling variance of a contrast without values: the filter learns nothing from it
-MONDAY = datetime(1970, 1, 5, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
 class Feature:
-    """The name of a column and the kind of its layout; every kind but categorical is ordered."""
+    """The name of a column and the kind of its layout; every kind but categorical is ordered.
+
+    `share` is its part of the budget of false pages beside the other features', 1 as usual.
+    """
 
     name: str
     kind: Kind
+    share: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)
 class Hour:
-    """The counts of one closed hour of one model.
+    """The counts of one closed hour of one model, or of a window of several that begins with that hour.
 
-    `index` counts hours from Monday 1970-01-05 00:00 UTC, so that index mod 168 is the hour of the week. `counts` has
-    one array of shape (bins,) for each feature, `missing` the rows without a usable value, shape (features,).
+    `index` counts hours from Monday 1970-01-05 00:00, so that index mod 168 is the hour of the week (of the model's own
+    clock, if it has one). `counts` has one array of shape (bins,) for each feature, `missing` the rows without a usable
+    value, shape (features,). `special`: a holiday, whose traffic is not expected to look like its weekday.
     """
 
     index: int
     counts: tuple[np.ndarray, ...]
     missing: np.ndarray
+    special: bool = False
 
     @property
     def is_empty(self) -> bool:
@@ -83,6 +88,14 @@ class Streams:
         return np.flatnonzero([s.contrast != "missing" for s in self.streams])
 
     @cached_property
+    def joint(self) -> np.ndarray:
+        """Indices of the streams that the joint streams look at, shape (J,): all made of bins, of very wide models some."""
+        if len(self.binned) <= MOST_JOINT:
+            return self.binned
+        first = [k for k in self.binned if k == 0 or self.streams[k - 1].feature != self.streams[k].feature]
+        return np.array(first[:MOST_JOINT])
+
+    @cached_property
     def missing_sd(self) -> np.ndarray:
         """Standard deviation of the missing indicator of one row, shape (features,)."""
         return np.sqrt(self.missing_share * (1 - self.missing_share))
@@ -93,14 +106,9 @@ class Streams:
         return np.repeat(np.arange(len(self.weights)), [len(w) for w in self.weights])
 
     @cached_property
-    def matrix(self) -> np.ndarray:
+    def matrix(self) -> csr_array:
         """Block diagonal, so that all features' counts side by side times it are all contrasts, (all bins, J)."""
-        out = np.zeros((sum(w.shape[1] for w in self.weights), len(self.binned)))
-        row = column = 0
-        for w in self.weights:
-            out[row : row + w.shape[1], column : column + len(w)] = w.T
-            row, column = row + w.shape[1], column + len(w)
-        return out
+        return csr_array(block_diag([w.T for w in self.weights], format="csr"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,26 +124,11 @@ class Scores:
     rows: np.ndarray
 
 
-def hour_index(start: datetime) -> int:
-    """The index of the hour that begins at an aware time.
-
-    >>> hour_index(datetime(2024, 1, 1, 5, tzinfo=UTC)) % 168  # a Monday
-    5
-    """
-    return (start - MONDAY) // timedelta(hours=1)
-
-
-def hour_of(start: datetime, profiles: Iterable[Profile]) -> Hour:
-    """One hour from the profiles of all features, in their order; an invalid value counts as missing."""
-    parts = list(profiles)
-    missing = np.array([p.missing + p.invalid for p in parts], dtype=float)
-    return Hour(hour_index(start), tuple(p.counts for p in parts), missing)
-
-
 def build_streams(features: Sequence[Feature], reference: Sequence[Hour]) -> Streams:
     """The contrasts that the reference supports; a constant or all-null feature keeps its missing share only."""
     streams: list[Stream] = []
     weights, missing_share, shares = [], [], []
+    total_share = sum(feature.share for feature in features)
     for j, feature in enumerate(features):
         counts = np.sum([h.counts[j] for h in reference], axis=0).astype(float)
         missing = sum(float(h.missing[j]) for h in reference)
@@ -152,7 +145,7 @@ def build_streams(features: Sequence[Feature], reference: Sequence[Hour]) -> Str
         weights.append(w)
         missing_share.append((missing + 0.5) / (counts.sum() + missing + 1))
         share = np.array([*parts, MISSING_SHARE])
-        shares.append(share / (share.sum() * len(features)))
+        shares.append(share * feature.share / (share.sum() * total_share))
     return Streams(tuple(streams), tuple(weights), np.array(missing_share), np.concatenate(shares))
 
 

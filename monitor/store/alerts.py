@@ -10,7 +10,9 @@ import msgspec
 
 from monitor.alert import Alert, Key, Transition
 from monitor.errors import NotFound
-from monitor.finding import Finding
+from monitor.finding import Finding, Moved
+from monitor.store import detectors
+from monitor.store.detectors import Progress
 
 if TYPE_CHECKING:
     from monitor.store.store import Store
@@ -115,9 +117,13 @@ class AlertBook:
         alerts: Sequence[Alert],
         transitions: Sequence[Transition],
         messages: Sequence[Message],
+        watched: Progress | None = None,
     ) -> None:
-        """What evaluation up to `until` came to: the newest findings, alert changes, notifications; all or nothing."""
+        """What evaluation up to `until` came to: the newest findings, alert changes, notifications, and where the
+        detector stands; all or nothing."""
         with self.store.writing() as con:
+            if watched is not None:
+                detectors.save(con, model_id, model, watched)
             con.execute("DELETE FROM evaluated WHERE model = ?", [model_id])
             con.execute("INSERT INTO evaluated VALUES (?, ?)", [model_id, until])
             con.execute("DELETE FROM findings WHERE model = ?", [model])
@@ -154,17 +160,18 @@ class AlertBook:
                 )
 
     def rewind(self, model_id: int, model: str, to: datetime) -> None:
-        """Forget what was concluded after `to`, so that it can be evaluated again with rows that came late.
+        """Forget what the rules concluded after `to`, so that it can be evaluated again with rows that came late.
 
-        An alert that somebody was told of, or has acknowledged, is not forgotten: a finished one stays as it is, an
-        open one goes on. Its silence and acknowledgement stay with it.
+        The detector keeps its own time, and its alerts are not touched. An alert that somebody was told of, or has
+        acknowledged, is not forgotten: a finished one stays as it is, an open one goes on. Its silence and
+        acknowledgement stay with it.
         """
         with self.store.writing() as con:
             con.execute("DELETE FROM evaluated WHERE model = ?", [model_id])
             con.execute("INSERT INTO evaluated VALUES (?, ?)", [model_id, to])
             con.execute(
                 "DELETE FROM alerts WHERE model = $model AND since >= $since AND json_extract_string(body, '$.acknowledged_by') IS NULL "
-                "AND id NOT IN (SELECT alert FROM outbox)",
+                "AND id NOT IN (SELECT alert FROM outbox) AND NOT starts_with(json_extract_string(body, '$.finding.rule'), 'detector.')",
                 {"model": model, "since": to},
             )
             con.execute("DELETE FROM transitions WHERE alert NOT IN (SELECT id FROM alerts)")
@@ -235,7 +242,9 @@ def alert_from(data: dict[str, Any]) -> Alert:
 
 def finding_from(data: dict[str, Any]) -> Finding:
     """The finding that `dump` wrote."""
-    return Finding(**{**data, "window_start": _time(data["window_start"]), "window_end": _time(data["window_end"])})
+    moved = tuple(Moved(**m) for m in data.get("moved", ()))
+    times = {"window_start": _time(data["window_start"]), "window_end": _time(data["window_end"])}
+    return Finding(**{**data, **times, "moved": moved})
 
 
 def aware(at: datetime | None) -> datetime | None:

@@ -9,7 +9,7 @@ import duckdb
 
 from monitor.errors import StorageError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 # each table keeps at least a block in memory: with 256 kB, as DuckDB has it, a thousand models took 268 MB
 BLOCK_BYTES = 32_768
 
@@ -33,9 +33,11 @@ CREATE TABLE reference(
     model INTEGER, status VARCHAR, source VARCHAR, first_ts TIMESTAMP, last_ts TIMESTAMP, "rows" BIGINT,
     labelled BIGINT, set_at TIMESTAMP
 );
-CREATE TABLE reference_bins(model INTEGER, "column" VARCHAR, layout VARCHAR, bin INTEGER, n BIGINT);
+CREATE TABLE reference_bins(
+    model INTEGER, "column" VARCHAR, layout VARCHAR, bucket TIMESTAMP, bin INTEGER, n BIGINT
+);
 CREATE TABLE reference_moments(
-    model INTEGER, "column" VARCHAR, layout VARCHAR, "rows" BIGINT, missing BIGINT, invalid BIGINT,
+    model INTEGER, "column" VARCHAR, layout VARCHAR, bucket TIMESTAMP, "rows" BIGINT, missing BIGINT, invalid BIGINT,
     "sum" DOUBLE, sum_sq DOUBLE, "min" DOUBLE, "max" DOUBLE
 );
 CREATE TABLE profile_bins(
@@ -50,6 +52,10 @@ CREATE TABLE segments(model INTEGER, feature VARCHAR, segment VARCHAR, "value" V
 CREATE TABLE new_values(
     model INTEGER, version VARCHAR, "column" VARCHAR, "value" VARCHAR, n BIGINT, first_seen TIMESTAMP
 );
+CREATE TABLE detector_fits(model INTEGER, lane VARCHAR, starts TIMESTAMP, source VARCHAR, since TIMESTAMP, body VARCHAR);
+CREATE TABLE detector_states(model INTEGER, until TIMESTAMP, body VARCHAR);
+CREATE TABLE detector_evidence(model INTEGER, hour TIMESTAMP, lane VARCHAR, evidence DOUBLE);
+CREATE TABLE detector_accepted(model INTEGER, noted_at TIMESTAMP, since TIMESTAMP, who VARCHAR);
 CREATE TABLE evaluated(model INTEGER, until TIMESTAMP);
 CREATE TABLE findings(model VARCHAR, "key" VARCHAR, noted_at TIMESTAMP, body VARCHAR);
 CREATE TABLE alerts(id VARCHAR, model VARCHAR, state VARCHAR, since TIMESTAMP, last_seen TIMESTAMP, body VARCHAR);
@@ -74,6 +80,17 @@ MIGRATIONS = {
         "UPDATE quarantine SET id = rowid + 1",
         "CREATE TABLE IF NOT EXISTS api_keys(id VARCHAR, name VARCHAR, digest VARCHAR, scopes VARCHAR[], models VARCHAR[], "
         "created TIMESTAMP, expires TIMESTAMP, revoked TIMESTAMP, last_used TIMESTAMP)",
+    ),
+    3: (
+        # references of before have no hours: the detector learns from live traffic until one is set anew
+        *(
+            f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS bucket TIMESTAMP DEFAULT TIMESTAMP '2000-01-01'"
+            for table in ("reference_bins", "reference_moments")
+        ),
+        "CREATE TABLE IF NOT EXISTS detector_fits(model INTEGER, lane VARCHAR, starts TIMESTAMP, source VARCHAR, since TIMESTAMP, body VARCHAR)",
+        "CREATE TABLE IF NOT EXISTS detector_states(model INTEGER, until TIMESTAMP, body VARCHAR)",
+        "CREATE TABLE IF NOT EXISTS detector_evidence(model INTEGER, hour TIMESTAMP, lane VARCHAR, evidence DOUBLE)",
+        "CREATE TABLE IF NOT EXISTS detector_accepted(model INTEGER, noted_at TIMESTAMP, since TIMESTAMP, who VARCHAR)",
     ),
 }
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import duckdb
 import numpy as np
@@ -24,7 +24,12 @@ from monitor.store.reading import profiles_from
 SORTED_AT_ONCE = 2_000_000  # values that are sorted in memory
 MOST = 1e150  # of a number that layouts are made from
 INPUT, ROWS = "reference_input", "reference_rows"  # a temporary table, and a view of it
+SUMS = (
+    'sum("rows")::BIGINT AS "rows", sum(missing)::BIGINT AS missing, sum(invalid)::BIGINT AS invalid, sum("sum") AS "sum", '
+    'sum(sum_sq) AS sum_sq, min("min") AS "min", max("max") AS "max"'
+)
 ONE_BUCKET = "TIMESTAMP '2000-01-01'"
+HOURLY_DAYS = 56  # of the end of a reference are kept hour by hour, so that the detector can learn from them
 
 
 @dataclass(frozen=True)
@@ -124,7 +129,9 @@ def save(con: duckdb.DuckDBPyConnection, model: Model, layouts: Mapping[str, Lay
     )
     ledger.insert(con, "model_layouts", [(model.id, column, layout.id) for column, layout in layouts.items()])
     con.execute(
-        f"CREATE OR REPLACE TEMP VIEW {ROWS} AS SELECT * EXCLUDE (ts), {ONE_BUCKET} AS ts, {judge(model)} FROM {INPUT}"
+        f"CREATE OR REPLACE TEMP VIEW {ROWS} AS SELECT * EXCLUDE (ts), "
+        f"CASE WHEN ts >= (SELECT max(ts) FROM {INPUT}) - INTERVAL {HOURLY_DAYS} DAY THEN ts ELSE {ONE_BUCKET} END AS ts, "
+        f"{judge(model)} FROM {INPUT}"
     )
     quality = quality_column(model)
     columns: list[Measured] = [*SERVICE, *data_columns(model, layouts), *([quality] if quality else [])]
@@ -155,14 +162,40 @@ def read_layouts(con: duckdb.DuckDBPyConnection, model: Model) -> dict[str, Layo
 
 def read_profiles(con: duckdb.DuckDBPyConnection, model: Model, layouts: Mapping[str, Layout]) -> dict[str, Profile]:
     """The reference profile of every column that has one; a column whose rows were all empty is left out."""
-    bins = con.sql('SELECT "column", 0 AS step, bin, n FROM reference_bins WHERE model = $m', params={"m": model.id})
+    bins = con.sql(
+        'SELECT "column", 0 AS step, bin, sum(n)::BIGINT AS n FROM reference_bins WHERE model = $m GROUP BY ALL',
+        params={"m": model.id},
+    )
     moments = con.sql(
-        'SELECT "column", 0 AS step, "rows", missing, invalid, "sum", sum_sq, "min", "max" FROM reference_moments WHERE model = $m',
+        f'SELECT "column", 0 AS step, {SUMS} FROM reference_moments WHERE model = $m GROUP BY ALL',
         params={"m": model.id},
     )
     read = profiles_from(bins.to_arrow_table(), moments.to_arrow_table(), layouts, 1)
     usable = {column: steps[0] for column, steps in read.items() if steps[0].rows}
     return {c: p for c, p in usable.items() if p.n or c not in ("latency_ms", "status", "wrong", "absolute_error")}
+
+
+def read_hours(
+    con: duckdb.DuckDBPyConnection, model: Model, layouts: Mapping[str, Layout]
+) -> tuple[datetime, dict[str, list[Profile]]] | None:
+    """The reference hour by hour: its first hour (naive UTC), and each column's profiles from there on; None without times."""
+    where = f"model = $m AND bucket > {ONE_BUCKET}"
+    ((first, last),) = con.execute(
+        f"SELECT min(bucket), max(bucket) FROM reference_moments WHERE {where}", {"m": model.id}
+    ).fetchall()
+    if first is None:
+        return None
+    which = "(date_diff('hour', $first::TIMESTAMP, bucket))::INTEGER AS step"
+    params = {"m": model.id, "first": first}
+    bins = con.sql(
+        f'SELECT "column", {which}, bin, sum(n)::BIGINT AS n FROM reference_bins WHERE {where} GROUP BY ALL',
+        params=params,
+    )
+    moments = con.sql(
+        f'SELECT "column", {which}, {SUMS} FROM reference_moments WHERE {where} GROUP BY ALL', params=params
+    )
+    hours = (last - first) // timedelta(hours=1) + 1
+    return first, profiles_from(bins.to_arrow_table(), moments.to_arrow_table(), layouts, hours)
 
 
 def _numeric_layouts(con: duckdb.DuckDBPyConnection, rows: Relation, fields: Sequence[str]) -> list[Layout]:
@@ -192,12 +225,13 @@ def _categorical_layouts(con: duckdb.DuckDBPyConnection, rows: Relation, fields:
 def _write(con: duckdb.DuckDBPyConnection, model: Model, profiled: Profiled) -> None:
     con.register("profiled_rows", profiled.bins)
     con.execute(
-        f'INSERT INTO reference_bins SELECT {model.id}, "column", layout, bin, sum(n)::BIGINT FROM profiled_rows GROUP BY ALL'
+        f"INSERT INTO reference_bins BY NAME SELECT {model.id} AS model, \"column\", layout, date_trunc('hour', bucket) AS bucket, bin, sum(n)::BIGINT AS n "
+        "FROM profiled_rows GROUP BY ALL"
     )
     con.unregister("profiled_rows")
     con.register("profiled_rows", profiled.moments)
     con.execute(
-        f'INSERT INTO reference_moments SELECT {model.id}, "column", layout, sum("rows"), sum(missing), sum(invalid), sum("sum"), '
-        'sum(sum_sq), min("min"), max("max") FROM profiled_rows GROUP BY ALL'
+        f'INSERT INTO reference_moments BY NAME SELECT {model.id} AS model, "column", layout, '
+        f"date_trunc('hour', bucket) AS bucket, {SUMS} FROM profiled_rows GROUP BY ALL"
     )
     con.unregister("profiled_rows")

@@ -19,7 +19,7 @@ from monitor.layout import Layout
 from monitor.profile import Profile
 from monitor.schema import Feature, ModelSchema
 from monitor.spool import Position
-from monitor.store import erasure, events, labels, ledger, packed, reading, reference
+from monitor.store import detectors, erasure, events, labels, ledger, packed, reading, reference
 from monitor.store.alerts import AlertBook
 from monitor.store.batch import Batch, Loaded
 from monitor.store.compacting import compact, roll_up
@@ -322,6 +322,7 @@ class Store:
                 about = reference.describe(self._con, about, now)
                 model, layouts = reference.freeze(self._con, model, about, self.settings(name).task)
                 self._profiler.rebuild(model, layouts, self.settings(name).segments)
+                detectors.forget(self._con, model.id)
             self._models[name], self._layouts[name] = model, layouts
             self._reference_cache.pop(name, None)
             return about
@@ -356,6 +357,12 @@ class Store:
             with self.cursor() as cursor:
                 self._reference_cache[name] = reference.read_profiles(cursor, self.model(name), self.layouts(name))
         return self._reference_cache[name]
+
+    def reference_hours(self, name: str) -> tuple[datetime, dict[str, list[Profile]]] | None:
+        """The reference hour by hour: its first hour (aware UTC), and each column's profiles; None when it has no times."""
+        with self.cursor() as cursor:
+            found = reference.read_hours(cursor, self.model(name), self.layouts(name))
+        return (found[0].replace(tzinfo=UTC), found[1]) if found else None
 
     # -- profiles -------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,158 @@
+"""Changes of distributions from page to all-clear: named, revised for a week, and ended when they are over."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from monitor.detector import naming
+from monitor.detector.episode import CALM_SHARE, DAY, WEEK, Change, Episode, parted
+from monitor.detector.fit import Fitted
+from monitor.detector.step import DIRECTIONS, Page, State, initial, step
+from monitor.detector.streams import Hour
+
+REVISED_EVERY = 6  # hours
+
+
+@dataclass(frozen=True)
+class Warning:
+    """The window in which the sensitive detector warned, and the column that led; empty when all moved together."""
+
+    index: int
+    column: str
+
+
+@dataclass(frozen=True)
+class Shift:
+    """The machine for distributions: the detector that pages, and a more sensitive one that only warns."""
+
+    fitted: Fitted
+    sensitive: Fitted
+
+
+@dataclass(frozen=True, eq=False)
+class ShiftState:
+    """Where both detectors stand, what is open, and when the sensitive one warned last."""
+
+    page: State
+    warning: State
+    episodes: tuple[Episode, ...] = ()
+    warned: Warning | None = None
+    evidence: float = 0.0
+
+
+def initial_shift(machine: Shift) -> ShiftState:
+    """The state at the end of the reference."""
+    return ShiftState(initial(machine.fitted), initial(machine.sensitive))
+
+
+def advance_shift(machine: Shift, state: ShiftState, recent: Sequence[Hour]) -> tuple[ShiftState, list[Episode]]:
+    """One more window, the last of `recent` (up to a week of them); the state, and the episodes that ended with it."""
+    fitted, hour = machine.fitted, recent[-1]
+    told = _told(fitted, state.episodes)
+    page, signal = step(fitted, state.page, hour, told)
+    warning, sensed = step(machine.sensitive, state.warning, hour, told)
+    warned = Warning(hour.index, _lead(sensed.page)) if sensed.page else state.warned
+    episodes = list(state.episodes)
+    if hour.is_empty or (signal.page is None and not episodes):
+        return ShiftState(page, warning, tuple(episodes), warned, signal.evidence), []
+    width = fitted.settings.width
+    naming_due = signal.page is not None or any(_revision_due(e, hour.index, width) for e in episodes)
+    last = naming.recent(fitted, recent if naming_due else recent[-DAY // width :])
+    if signal.page is not None and len(last.index):
+        _open(fitted, episodes, signal.page, last, hour.index)
+    if not len(last.index) or hour.special:
+        return ShiftState(page, warning, tuple(episodes), warned, signal.evidence), []
+    for i, episode in enumerate(episodes):
+        calm = _is_calm(fitted, episode, last, hour.index)
+        if not calm and _revision_due(episode, hour.index, width):
+            # once it is calm, more hours would only water the change down
+            others = {c for k, other in enumerate(episodes) if k != i for c in other.columns}
+            episode = _revised(fitted, episode, last, others)
+        episodes[i] = episode.after(calm)
+    going, ended = parted(episodes, width)
+    return ShiftState(page, warning, going, warned, signal.evidence), ended
+
+
+def _lead(page: Page) -> str:
+    return page.stream.feature if page.stream else ""
+
+
+def _told(fitted: Fitted, episodes: Sequence[Episode]) -> np.ndarray | None:
+    """The streams, and last the joint ones, that an open episode is about already, (K + 1,)."""
+    if not episodes:
+        return None
+    columns = {column for episode in episodes for column in episode.columns}
+    told = [stream.feature in columns for stream in fitted.streams.streams]
+    return np.array([*told, any(not episode.lead for episode in episodes)])
+
+
+def _open(fitted: Fitted, episodes: list[Episode], page: Page, last: naming.Recent, at: int) -> None:
+    """Add the episode of a page; within a day of another page, or while all move together, it is the same episode."""
+    stream = None if page.stream is None else fitted.streams.streams.index(page.stream)
+    side = DIRECTIONS.index(page.direction) if page.direction else 0
+    since = at if page.rule == "at once" else naming.onset(fitted, last, stream, side)
+    named = naming.named(fitted, naming.effects(fitted, last, since))
+    changes = _changes(fitted, named, last, since, stream)
+    lead = _lead(page)
+    same = next((i for i, e in enumerate(episodes) if not e.lead or at - e.opened < fitted.settings.cooldown), None)
+    if same is not None:
+        first = episodes[same]
+        known = {(c.column, c.contrast, c.stream) for c in first.changes}
+        more = [c for c in changes if (c.column, c.contrast, c.stream) not in known]
+        episodes[same] = replace(first, changes=(*first.changes, *more))
+        return
+    size = changes[0].size if lead else _joint_size(fitted, last, since)
+    episodes.append(Episode(at, since, lead, side == 0, page.rule, tuple(changes), size))
+
+
+def _changes(
+    fitted: Fitted, named: Sequence[naming.Effect], last: naming.Recent, since: int, stream: int | None
+) -> list[Change]:
+    """The named streams as changes, the one that paged first even if it could not be named."""
+    if stream is not None:
+        own = naming.effects(fitted, last, since)[stream]
+        named = [own, *(e for e in named if e.stream != stream)]
+    streams = fitted.streams.streams
+    return [
+        Change(streams[e.stream].feature, streams[e.stream].contrast, e.stream, e.size, e.low, e.high) for e in named
+    ]
+
+
+def _revision_due(episode: Episode, at: int, width: int) -> bool:
+    """Every six hours of the week after the page: the first rows after a change may have been unlucky."""
+    return 0 < at - episode.opened < WEEK and (at - episode.opened) % max(REVISED_EVERY, width) == 0
+
+
+def _revised(fitted: Fitted, episode: Episode, last: naming.Recent, others: set[str]) -> Episode:
+    """The episode named again with all that has come since its onset; columns of other open episodes stay theirs."""
+    named = naming.named(fitted, naming.effects(fitted, last, episode.onset))
+    streams = fitted.streams.streams
+    named = [e for e in named if streams[e.stream].feature not in others]
+    first = episode.changes[0].stream if episode.lead else None
+    changes = _changes(fitted, named, last, episode.onset, first)
+    size = changes[0].size if first is not None else max(episode.size, _joint_size(fitted, last, episode.onset))
+    return replace(episode, changes=tuple(changes), size=size)
+
+
+def _joint_size(fitted: Fitted, last: naming.Recent, since: int) -> float:
+    """The root mean square distance of all streams since an hour, without what sampling adds, in sd."""
+    chosen, binned = last.index >= since, fitted.streams.binned
+    rows = 1 / last.variances[chosen][:, binned]
+    mean = (rows * last.residuals[chosen][:, binned]).sum(axis=0) / rows.sum(axis=0)
+    return float(np.sqrt(max(0.0, float((mean**2 - 1 / rows.sum(axis=0)).mean()))))
+
+
+def _is_calm(fitted: Fitted, episode: Episode, last: naming.Recent, at: int) -> bool:
+    """Whether every named stream has come back within half of its change, or its tolerance, over the last day."""
+    since = at - DAY + fitted.settings.width
+    if not episode.may_be_calm(at, fitted.settings.width):
+        return False
+    if not episode.lead and not episode.changes:
+        return _joint_size(fitted, last, since) <= CALM_SHARE * episode.size
+    now = naming.effects(fitted, last, since)
+    tolerance = fitted.wander.tolerance.copy()
+    tolerance[fitted.streams.missing] *= fitted.streams.missing_sd
+    return all(
+        abs(now[c.stream].size) <= max(float(tolerance[c.stream]), CALM_SHARE * abs(c.size)) for c in episode.changes
+    )

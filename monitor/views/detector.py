@@ -1,0 +1,71 @@
+"""What the detector knows of a model: its lanes, its evidence, what is open, what it would see."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from monitor.calendar import HOUR
+from monitor.config import Config
+from monitor.loop import column_names
+from monitor.store import Store
+from monitor.views.overview import finding_data
+from monitor.views.span import Span
+from monitor.watch import Watch
+from monitor.watch.course import Course
+from monitor.watch.said import RULE
+
+POWER_HOURS = 24  # within which the smallest change is to be found
+RECENT = timedelta(days=7)
+
+
+def detector(store: Store, config: Config, watch: Watch, name: str, span: Span) -> dict[str, Any]:
+    """Each lane with what it learned, the evidence of each hour as a share of what pages, open changes, and power."""
+    model, settings = store.model(name), config.model(name).detector
+    names = column_names(model)
+    going = watch.look(model, names)
+    findings = [f for f in store.alerts.latest_findings(name) if f.rule.startswith(RULE.removesuffix("."))]
+    standing = next((f for f in findings if f.rule == RULE.removesuffix(".")), None)
+    evidence = watch.book.evidence(model.id, span.start, span.end)
+    accepted = watch.book.accepted(model.id)
+    rows = _usual_rows(store, name, going.cursor) if going else 0.0
+    return {
+        "model": name,
+        "enabled": settings.enabled,
+        "status": standing.verdict if standing else "no_data",
+        "text": standing.text if standing else None,
+        "days": settings.days,
+        "tolerance": settings.tolerance,
+        "judged_until": going.cursor if going else None,
+        "clock": settings.timezone,
+        "holidays": settings.country,
+        "lanes": [_lane(course, names, going.first, rows) for course in going.courses.values()] if going else [],
+        "open": [finding_data(f) for f in findings if f.verdict == "breach"],
+        "evidence": [{"t": at, "lane": lane, "value": value} for at, lane, value in evidence],
+        "accepted": [{"at": a.at, "since": a.since, "by": a.who} for a in accepted],
+        "from": span.start,
+        "to": span.end,
+    }
+
+
+def _lane(course: Course, names: Mapping[str, str], first: datetime, rows: float) -> dict[str, Any]:
+    machine, lane = course.machine, course.lane
+    begun = course.since or first
+    found = lane.detectable(machine.learned, rows, POWER_HOURS) if machine else []
+    return {
+        "lane": lane.name,
+        "share": lane.share,
+        "status": "learning" if machine is None else "open" if course.episodes else "watching",
+        "source": machine.source if machine else None,
+        "learned_from": machine.since if machine else begun,
+        "watches_from": machine.starts if machine else begun + course.learning_for(),
+        "window_hours": machine.width if machine else None,
+        "evidence": lane.evidence(machine.learned, course.state) if machine else None,
+        "detectable": [{"column": names.get(c, c), "contrast": k, "size": size} for c, k, size in found],
+    }
+
+
+def _usual_rows(store: Store, name: str, until: datetime) -> float:
+    """Rows in a usual hour of the last week."""
+    end = until.replace(tzinfo=None)
+    (profile,) = store.profiles(name, end - RECENT, end, None, columns=["status"])["status"]
+    return profile.rows / (RECENT / HOUR)

@@ -1,0 +1,161 @@
+"""The course of one lane of one model: learning, watching, starting again when a change is accepted. No input or output."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from monitor.calendar import HOUR
+from monitor.detector.episode import Episode
+from monitor.detector.windows import width_for
+from monitor.layout import Layout
+from monitor.watch.lanes import LEAST_WINDOWS, Budget, Lane, Window
+
+LEARN = timedelta(days=14)  # of live traffic, before anything is judged
+LEARN_DAILY = timedelta(days=28)  # where traffic is so thin that a window is a day
+LEARN_AGAIN = timedelta(days=7)  # after a change was accepted
+WEEK_HOURS = 168
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a lane has learned: from when on it is in force, its window in hours, and where it comes from."""
+
+    starts: datetime
+    width: int
+    source: str
+    since: datetime
+    learned: Any
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one closed window of a lane came to: open episodes, those that ended, and the evidence as a share of a page."""
+
+    lane: str
+    end: datetime
+    machine: Machine
+    index: int
+    rows: int
+    episodes: tuple[Episode, ...]
+    ended: Sequence[Episode]
+    evidence: float
+
+
+@dataclass(eq=False)
+class Course:
+    """One lane on its way. `since` is when learning began, `again` whether it learns anew after a change was accepted."""
+
+    lane: Lane
+    budget_hours: float
+    tolerance: float
+    machine: Machine | None = None
+    state: Any = None
+    since: datetime | None = None
+    again: bool = False
+    views: list[Any] = field(default_factory=list)
+    hours: list[Window] = field(default_factory=list)
+
+    @property
+    def episodes(self) -> tuple[Episode, ...]:
+        """What is open."""
+        return () if self.machine is None or self.state is None else self.lane.episodes(self.state)
+
+    def learn(
+        self, windows: Sequence[Window], layouts: Mapping[str, Layout], starts: datetime, source: str, since: datetime
+    ) -> bool:
+        """Learn from hourly windows; False when they hold too little."""
+        held = [w for w in windows if self.lane.holds(w)]
+        if (
+            not held
+            or (not self.lane.columns(layouts) and self.lane.name != "traffic")
+            or not set(self.lane.columns(layouts)) <= set(held[0].profiles)
+        ):
+            return False
+        width = width_for([w.index for w in held], [rows_of(self.lane, w) for w in held])
+        merged = [w for w in put_together(windows, width) if self.lane.name == "traffic" or self.lane.holds(w)]
+        if len(merged) < LEAST_WINDOWS:
+            return False
+        learned = self.lane.fit(merged, layouts, Budget(self.budget_hours, self.tolerance, width))
+        self.machine = Machine(starts, width, source, since, learned)
+        self.state = self.lane.initial(learned)
+        self.views, self.hours, self.again = [], [], False
+        return True
+
+    def begin_again(self, since: datetime) -> tuple[Episode, ...]:
+        """Forget what was learned and learn from `since` on; what was open until now."""
+        episodes = self.episodes
+        self.machine, self.state, self.since, self.again = None, None, since, True
+        self.views, self.hours = [], []
+        return episodes
+
+    def learning_for(self) -> timedelta:
+        """How long it has to learn from live traffic."""
+        return LEARN_AGAIN if self.again else LEARN
+
+    def take(self, window: Window, end: datetime, following: int, judge: bool) -> Step | None:
+        """One more hour, which ends at `end` and is followed by the hour of that index; a step when its window closes.
+
+        Without `judge` it is only remembered, as what came before the hours to judge.
+        """
+        machine = self.machine
+        if machine is None:
+            return None
+        self.hours.append(window)
+        if window.index // machine.width == following // machine.width:
+            return None
+        (whole,) = put_together(self.hours, machine.width)
+        self.hours = []
+        self.views.append(self.lane.view(machine.learned, whole))
+        del self.views[: -WEEK_HOURS // machine.width]
+        if not judge or end <= machine.starts:
+            return None
+        self.state, ended = self.lane.step(machine.learned, self.state, self.views)
+        evidence = self.lane.evidence(machine.learned, self.state)
+        return Step(
+            self.lane.name, end, machine, whole.index, whole.rows, self.lane.episodes(self.state), ended, evidence
+        )
+
+
+def rows_of(lane: Lane, window: Window) -> int:
+    """How many rows of a window a lane can judge."""
+    if lane.name == "traffic":
+        return window.rows
+    return max((p.n for c, p in window.profiles.items() if c in lane.columns({c: p.layout})), default=0)
+
+
+def put_together(windows: Sequence[Window], width: int) -> Iterator[Window]:
+    """Hourly windows added up to windows that begin at a whole number of `width` hours of the clock."""
+    group: list[Window] = []
+    for window in windows:
+        if group and group[0].index // width != window.index // width:
+            yield _sum(group, width)
+            group = []
+        group.append(window)
+    if group:
+        yield _sum(group, width)
+
+
+def _sum(group: Sequence[Window], width: int) -> Window:
+    if len(group) == 1:
+        return Window(group[0].index // width * width, group[0].special, group[0].profiles)
+    profiles = dict(group[0].profiles)
+    for window in group[1:]:
+        for column, profile in window.profiles.items():
+            profiles[column] = profiles[column] + profile
+    return Window(group[0].index // width * width, any(w.special for w in group), profiles)
+
+
+def hourly(
+    start: datetime,
+    profiles: Mapping[str, Sequence[Any]],
+    index: Callable[[datetime], int],
+    special: Callable[[datetime], bool],
+) -> list[tuple[datetime, Window]]:
+    """Hourly profiles by column as windows with their start."""
+    columns = list(profiles)
+    found = []
+    for i, parts in enumerate(zip(*profiles.values(), strict=True)):
+        at = start + i * HOUR
+        found.append((at, Window(index(at), special(at), dict(zip(columns, parts, strict=True)))))
+    return found

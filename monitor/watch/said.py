@@ -1,0 +1,109 @@
+"""What the detector says: findings of its episodes, and of how far each lane is."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from monitor.calendar import Calendar
+from monitor.detector.episode import Change, Episode
+from monitor.finding import Finding, Moved, Verdict
+from monitor.watch.course import Step
+
+STATISTICS = {
+    "inputs": "inputs_change",
+    "unseen": "unseen_values",
+    "latency": "latency_change",
+    "errors": "error_rise",
+    "traffic": "traffic_change",
+    "quality": "quality_change",
+}
+UNITS = {
+    "missing": "share",
+    "unseen": "share",
+    "error rate": "share",
+    "wrong share": "share",
+    "traffic": "times",
+}
+RULE = "detector."
+
+
+def findings(model: str, step: Step, calendar: Calendar, names: dict[str, str], tolerance: float) -> list[Finding]:
+    """One finding for each episode of a step: a breach while it is open, ok once it has ended."""
+    breaches = [finding(model, step, e, "breach", calendar, names, tolerance) for e in step.episodes]
+    return breaches + [finding(model, step, e, "ok", calendar, names, tolerance) for e in step.ended]
+
+
+def finding(
+    model: str,
+    step: Step,
+    episode: Episode,
+    verdict: Verdict,
+    calendar: Calendar,
+    names: dict[str, str],
+    tolerance: float,
+) -> Finding:
+    """An episode as a finding; columns have their own names in it, and the window is that of the whole change."""
+    moved = tuple(_moved(change, names) for change in episode.changes)
+    first = moved[0] if moved else None
+    rate = first is not None and UNITS.get(first.contrast) == "share" and first.contrast != "missing"
+    rates = getattr(step.machine.learned, "rates", None)
+    stream = episode.changes[0].stream if episode.changes else 0
+    return Finding(
+        model=model,
+        rule=RULE + step.lane,
+        statistic=STATISTICS[step.lane],
+        column=names.get(episode.lead, episode.lead) or None,
+        verdict=verdict,
+        value=first.size if first else episode.size,
+        low=first.low if first else None,
+        high=first.high if first else None,
+        unit=UNITS.get(first.contrast, "sd") if first else "sd",
+        limit=float(rates.null[stream]) if rate and rates is not None else None if first is None else tolerance,
+        warn=None,
+        compare="value",
+        direction="above" if episode.rising else "below",
+        reference_value=float(rates.usual[stream]) if rate and rates is not None else None,
+        n=step.rows,
+        n_reference=0,
+        minimum=0,
+        window_start=calendar.start(episode.onset),
+        window_end=step.end,
+        severity="critical",
+        moved=moved,
+    )
+
+
+def standing(
+    model: str, verdict: Verdict, evidence: float | None, span: tuple[datetime, datetime], column: str
+) -> Finding:
+    """How far the detector is, as a finding that never pages: the evidence as a share of what would."""
+    return Finding(
+        model=model,
+        rule=RULE.removesuffix("."),
+        statistic="detector_evidence",
+        column=column or None,
+        verdict=verdict,
+        value=evidence,
+        low=None,
+        high=None,
+        unit="share",
+        limit=1.0,
+        warn=None,
+        compare="value",
+        direction="above",
+        reference_value=None,
+        n=0,
+        n_reference=0,
+        minimum=0,
+        window_start=span[0],
+        window_end=span[1],
+    )
+
+
+def over(step: Step, episodes: Sequence[Episode], at: datetime) -> Step:
+    """The step that ends episodes because somebody accepted them."""
+    return replace(step, end=at, episodes=(), ended=tuple(episodes))
+
+
+def _moved(change: Change, names: dict[str, str]) -> Moved:
+    return Moved(names.get(change.column, change.column), change.contrast, change.size, change.low, change.high)
