@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import client, drift, ingest, pages, proxy, report, start
+from benchmarks import client, drift, ingest, pages, proxy, report, start, wide
 from benchmarks.figure import Figure
 from benchmarks.process import keep_bytecode
 
@@ -24,6 +24,7 @@ def chosen(given: argparse.Namespace) -> dict[str, Measure]:
         "start": lambda folder: start.measure(folder, pairs=3 if quick else 10, servers=1 if quick else 3),
         "client": lambda folder: client.measure(folder, pairs=1 if quick else 5, events=2_000 if quick else 10_000),
         "proxy": lambda folder: proxy.measure(folder, pairs=1 if quick else 5, requests=500 if quick else 2_000),
+        "wide": lambda folder: wide.measure(folder, wide.QUICK if quick else wide.DEFAULT),
     }
     return {name: every[name] for name in given.only or every}
 
@@ -32,7 +33,7 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line, parsed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Speed, side by side with baselines.")
     parser.add_argument(
-        "--only", nargs="+", choices=["ingest", "drift", "pages", "start", "client", "proxy"], help="these only"
+        "--only", nargs="+", choices=["ingest", "drift", "pages", "start", "client", "proxy", "wide"], help="these only"
     )
     parser.add_argument("--quick", action="store_true", help="small sizes, about a minute: does it run?")
     parser.add_argument("--json", type=Path, help="write every sample to this file")

@@ -78,7 +78,7 @@ def test_failing_process_is_an_error_with_its_words() -> None:
 
 def test_only_names_what_is_measured() -> None:
     assert list(chosen(arguments(["--only", "start", "--quick"]))) == ["start"]
-    assert list(chosen(arguments([]))) == ["ingest", "drift", "pages", "start", "client", "proxy"]
+    assert list(chosen(arguments([]))) == ["ingest", "drift", "pages", "start", "client", "proxy", "wide"]
 
 
 def test_start_is_measured_and_reported(tmp_path: Path) -> None:
