@@ -1,6 +1,6 @@
 """The page detector: recorded evidence, closed forms, and hours that hold nothing useful.
 
-`detector_expected.json` holds eight cases: the seed and the change that `detector_world` draws them from, a digest of the
+`detector_expected.json` holds eight cases: the seed and the change that `benchmarks/detection/world.py` draws them from, a digest of the
 counts drawn, and per watched hour the evidence G of an independent implementation, written in batches over all hours
 instead of hour by hour. It is not made from the code under test; a change of the algorithm needs new values from
 a second implementation of it.
@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from detector_world import FEATURES, World, digest, drawn
 from scipy import stats
 
+from benchmarks.detection.world import FEATURES, World, digest, drawn
 from monitor.detector import (
     Feature,
     Fitted,

@@ -1,6 +1,6 @@
 """The wandering level of every stream: AR(1) seen through sampling noise, filtered with a gain that absorbs jumps."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -13,12 +13,13 @@ JUMP = 4.5  # innovations beyond it are taken for a shock of the level, which th
 class Wander:
     """The null model of K residual streams: x_t = phi x_(t-1) + shock, var x = tau2, plus a constant within `tolerance`.
 
-    All of shape (K,); `tau2` in squared, `tolerance` in reference standard deviations of one row.
+    All of shape (K,); innovations beyond `jump` are taken for shocks; `tau2` in squared, `tolerance` in reference standard deviations of one row.
     """
 
     phi: np.ndarray
     tau2: np.ndarray
     tolerance: np.ndarray
+    jump: np.ndarray = field(default_factory=lambda: np.array(JUMP))
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,8 +48,8 @@ def start(wander: Wander) -> Level:
 def advance(wander: Wander, level: Level, residual: np.ndarray, variance: np.ndarray) -> tuple[Level, Innovation]:
     """One hour of the scalar Kalman filters of all streams; `residual` and its sampling `variance` are (K,).
 
-    z is standardised by the past alone. When |z| > 4.5 the variance of the level is then raised until it would have
-    been 4.5, so the gain is near 1 and a shock leaves one large z, not a run of them. The tolerance is filtered with the
+    z is standardised by the past alone. When |z| > jump the variance of the level is then raised until it would have
+    been the jump, so the gain is near 1 and a shock leaves one large z, not a run of them. The tolerance is filtered with the
     same gains. Source: Kalman (1960); Durbin and Koopman, Time Series Analysis by State Space Methods, 2.2 (2012).
 
     >>> one = np.ones(1)
@@ -64,9 +65,9 @@ def advance(wander: Wander, level: Level, residual: np.ndarray, variance: np.nda
     error = residual - predicted
     shift = wander.tolerance - phi * level.response
     innovation = Innovation(error / sd, shift / sd)
-    jumped = np.abs(innovation.z) > JUMP
+    jumped = np.abs(innovation.z) > wander.jump
     if jumped.any():
-        before = np.where(jumped, np.maximum(before, (error / JUMP) ** 2 - variance), before)
+        before = np.where(jumped, np.maximum(before, (error / wander.jump) ** 2 - variance), before)
     gain = before / (before + variance)
     after = Level(predicted + gain * error, before * (1 - gain), phi * level.response + gain * shift)
     return after, innovation

@@ -17,6 +17,7 @@ from monitor.detector.evidence import (
     tail_score,
 )
 from monitor.detector.filter import (
+    JUMP,
     Innovation,
     Level,
     Wander,
@@ -33,6 +34,7 @@ from monitor.errors import InvalidRequest
 TailClass = Literal["light", "heavy"]
 
 LEAST_HEAVY_KURTOSIS = 0.2
+SLOW = 0.92  # an autocorrelation from which on a shock stays for half a day
 LARGE_MULTIPLE = 2.0  # a large innovation is at least twice the largest of its contrast on the reference
 
 
@@ -55,10 +57,11 @@ class Settings:
     """What a person may choose. Tolerances are in reference standard deviations, a level and a cooldown in hours.
 
     `width` is the length of a window in hours: 1, or more where traffic is thin. With `level` = 2160 hours a page without
-    drift is expected at most once in 90 days under the fitted null. A shift of one
-    stream within `tolerance`, or of all together with a norm within `joint_tolerance`, is not drift. An effect from
-    `large` on (for missing values a share, `large_missing`) may page at once; with heavy tails it must persist for one
-    more hour unless it is `huge`. Pages within `cooldown` of the first are marked as repeated.
+    drift is expected at most once in 90 days under the fitted null. A shift of one stream within `tolerance`, or of all
+    together with a norm within `joint_tolerance`, is not drift. An effect from `large` on (for missing values a share,
+    `large_missing`) may page at once; with heavy tails it must persist for one more hour unless it is `huge`. `slow_jump`:
+    innovations beyond it are absorbed as shocks in streams that wander slowly, where a shock that decays looks like a
+    small shift for half a day. Pages within `cooldown` of the first are marked as repeated.
     """
 
     tolerance: float = 0.05
@@ -71,6 +74,7 @@ class Settings:
     huge: float = 1.0
     huge_missing: float = 0.2
     tails: TailClass | None = None  # None: decided by the reference
+    slow_jump: float = JUMP
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,7 +148,7 @@ def fit(features: Sequence[Feature], reference: Sequence[Hour], settings: Settin
     columns = regressors(season, index, settings.width)
     coefficients = regress(columns, scores.values, _usual(scores.variances, axis=1))
     residuals = scores.values - columns @ coefficients
-    wander, errors = _wander(residuals, scores.variances, settings.tolerance)
+    wander, errors = _wander(residuals, scores.variances, settings)
     level, innovation = advance_all(wander, start(wander), residuals, scores.variances)
     z = innovation.z
     kurtosis, tail_class = _tail_class(streams.streams, z)
@@ -179,12 +183,13 @@ def _usual(variances: np.ndarray, axis: int) -> np.ndarray:
     return np.where(seen.any(axis=axis), mean, UNOBSERVED)
 
 
-def _wander(residuals: np.ndarray, variances: np.ndarray, tolerance: float) -> tuple[Wander, np.ndarray]:
+def _wander(residuals: np.ndarray, variances: np.ndarray, settings: Settings) -> tuple[Wander, np.ndarray]:
     """The null of the residuals, and the standard error of their baseline (K,): two of them are tolerated at least."""
     usual = _usual(variances, axis=0)
     phi, tau2 = fit_wander(residuals, variances, usual)
     errors = baseline_error(phi, tau2, usual, len(residuals))
-    return Wander(phi, tau2, np.maximum(tolerance, 2 * errors)), errors
+    jump = np.where((phi >= SLOW) & (tau2 > 0), settings.slow_jump, JUMP)
+    return Wander(phi, tau2, np.maximum(settings.tolerance, 2 * errors), jump), errors
 
 
 def _tail_class(streams: Sequence[Stream], z: np.ndarray) -> tuple[float, TailClass]:

@@ -28,6 +28,7 @@ from monitor.profile import Profile, grouping
 FIRST_SERVER_ERROR = 500
 WRONG_BIN = 1
 MOST_FEATURES = 1000  # of a wider model the others have plain limits only
+SLOW_JUMP = 3.0  # against pages for shocks that decay over half a day; measured, see docs/detector.md
 SENSITIVE = 0.03  # the tolerance, in sd, of the detector that only warns
 PREDICTION_SHARE = 2.0  # features that the prediction counts for, at least a tenth of all
 LEAST_WINDOWS = 28  # with rows, before anything is usual
@@ -159,9 +160,7 @@ class Distributions:
         shares = {"prediction": max(PREDICTION_SHARE, len(columns) / 10)}
         features = [Feature(c, layouts[c].kind, shares.get(c, 1.0)) for c in columns]
         hours = [_hour(columns, groups, w) for w in windows]
-        usual = Settings(level=budget.hours, tolerance=budget.tolerance, width=budget.width)
-        sensitive = replace(usual, tolerance=min(SENSITIVE, budget.tolerance))
-        return Watched(columns, groups, Shift(fit(features, hours, usual), fit(features, hours, sensitive)))
+        return Watched(columns, groups, machine_of(features, hours, budget))
 
     def initial(self, machine: Watched) -> ShiftState:
         return initial_shift(machine.shift)
@@ -192,6 +191,13 @@ class Distributions:
 
     def state(self, data: Any) -> ShiftState:
         return from_plain(ShiftState, data)
+
+
+def machine_of(features: Sequence[Feature], hours: Sequence[Hour], budget: Budget) -> Shift:
+    """The detector that pages and the one that warns, as they are used: the settings that were measured."""
+    usual = Settings(level=budget.hours, tolerance=budget.tolerance, width=budget.width, slow_jump=SLOW_JUMP)
+    sensitive = replace(usual, tolerance=min(SENSITIVE, budget.tolerance))
+    return Shift(fit(features, hours, usual), fit(features, hours, sensitive))
 
 
 def _hour(columns: Sequence[str], groups: Sequence[np.ndarray], window: Window) -> Hour:

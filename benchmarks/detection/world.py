@@ -2,7 +2,8 @@
 
 Four segments of traffic mix differently over day and week and wander (AR(1), phi .8), so all features move together a
 little; each feature wanders by itself too, and so does its share of missing values. Given the mix of an hour the counts
-are one multinomial draw. Shocks of the wandering are normal, or t with 3 degrees of freedom: rare large ones that decay.
+are one multinomial draw. Shocks of the wandering are normal, or t with 3 degrees of freedom: rare large ones that decay;
+or normal with rare single shocks that the reference does not have.
 """
 
 import hashlib
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+from scipy.signal import lfilter
 from scipy.special import ndtr, ndtri
 
 from monitor.detector import Feature, Hour
@@ -19,26 +21,38 @@ CATEGORIES = (3, 4, 5, 8, 10, 20, 30, 50)
 MISSING = (0.0005, 0.002, 0.01, 0.03, 0.08)
 FEATURES = [Feature(f"x{j}", "numeric" if j < NUMERIC else "categorical") for j in range(NUMERIC + len(CATEGORIES))]
 
-Shocks = Literal["normal", "t3"]
+Shocks = Literal["normal", "t3", "rare"]
+Kind = Literal["mean", "segment", "category", "burst", "variance", "missing", "gradual", "season"]
+RARE_A_QUARTER, RARE_SIZE = 3, 12.0  # of each model, in sd of the wandering
+GRADUAL_HOURS, BURST_HOURS = 14 * 24, 6
 
 
 @dataclass(frozen=True)
 class Change:
-    """What happens from the hour `at`: `mean` moves by `size` sd, `segment` moves a share of traffic to the last one,
-    `category` moves a share from first to last, `burst` makes a share missing for six hours."""
+    """What happens from the hour `at`: `mean` moves by `size` sd (`gradual`: in 14 days), `variance` is `size` times as
+    large, `segment` moves a share of traffic to the last one, `category` moves a share from first to last, `missing` makes
+    a share missing (`burst`: for six hours), `season` shifts the day by `size` hours."""
 
-    kind: Literal["mean", "segment", "category", "burst"]
+    kind: Kind
     at: int
     size: float
-    feature: int = 0
+    features: tuple[int, ...] = (0,)
 
 
 class World:
     """One model's traffic; `hours` draws the next ones, and every draw moves the generator on."""
 
-    def __init__(self, seed: int, rows: float = 1000, shocks: Shocks = "normal") -> None:
+    def __init__(
+        self,
+        seed: int,
+        rows: float = 1000,
+        shocks: Shocks = "normal",
+        phi: float = 0.8,
+        wobble: float = 0.03,
+        seasonal: bool = True,
+    ) -> None:
         self.rng = rng = np.random.default_rng(seed)
-        self.rows, self.shocks, self.at = rows, shocks, 0
+        self.rows, self.shocks, self.phi, self.wobble, self.seasonal, self.at = rows, shocks, phi, wobble, seasonal, 0
         self.usual_mix = np.log(np.array([0.4, 0.3, 0.2, 0.1]))
         self.means = rng.normal(0, 0.4, (NUMERIC, SEGMENTS))
         self.means -= (self.means * np.exp(self.usual_mix)).sum(1, keepdims=True)
@@ -56,7 +70,7 @@ class World:
         return p / p.sum(1, keepdims=True)
 
     def _wander(self, hours: int, sd: float, columns: int = 1) -> np.ndarray:
-        phi = 0.8
+        phi = self.phi
         if self.shocks == "t3":
             shock = self.rng.standard_t(3, (hours, columns)) / np.sqrt(3) * sd * np.sqrt(1 - phi**2)
             first = np.zeros(columns)
@@ -67,6 +81,9 @@ class World:
         x[0] = first
         for t in range(1, hours):
             x[t] = phi * x[t - 1] + shock[t]
+        if self.shocks == "rare" and columns == 1 and sd == self.wobble and hours > 1000:
+            hit = self.rng.random((hours, 1)) < RARE_A_QUARTER / NUMERIC / 2160
+            x += lfilter([1], [1, -phi], hit * self.rng.choice([-1, 1], (hours, 1)) * RARE_SIZE * sd, axis=0)
         return x
 
     def hours(self, number: int, change: Change | None = None) -> list[Hour]:
@@ -75,24 +92,34 @@ class World:
         self.at += number
         day, week = 2 * np.pi * t / 24, 2 * np.pi * t / 168
         rng, kind = self.rng, change.kind if change else ""
-        size = change.size * (t >= change.at) if change else np.zeros(number)
-        volume = self.rows * (1 + 0.6 * np.sin(day + self.phase)) * np.where((t // 24) % 7 >= 5, 0.7, 1)
-        rows = rng.poisson(volume * np.exp(rng.normal(0, 0.1, number)))
-        mix = self.usual_mix + np.outer(np.cos(day), self.daily[0]) + np.outer(np.sin(day), self.daily[1])
-        mix = mix + np.outer(np.cos(week), self.weekly[0]) + np.outer(np.sin(week), self.weekly[1])
-        mix = np.exp(mix + self._wander(number, 0.12, SEGMENTS))
+        on = _course(change, t) if change else np.zeros(number)
+        size = change.size * on if change else on
+        shown = day + 2 * np.pi * size / 24 if kind == "season" else day
+        if self.seasonal:
+            volume = self.rows * (1 + 0.6 * np.sin(day + self.phase)) * np.where((t // 24) % 7 >= 5, 0.7, 1)
+            rows = rng.poisson(volume * np.exp(rng.normal(0, 0.1, number)))
+            mix = self.usual_mix + np.outer(np.cos(shown), self.daily[0]) + np.outer(np.sin(shown), self.daily[1])
+            mix = mix + np.outer(np.cos(week), self.weekly[0]) + np.outer(np.sin(week), self.weekly[1])
+            mix = np.exp(mix + self._wander(number, 0.12, SEGMENTS))
+        else:
+            rows, mix = np.full(number, int(self.rows)), np.tile(np.exp(self.usual_mix), (number, 1))
         mix /= mix.sum(1, keepdims=True)
         if kind == "segment":
             mix = mix * (1 - size[:, None])
             mix[:, -1] += size
         counts = []
         for j, usual in enumerate(self.missing):
-            missing = 1 / (1 + np.exp(-(np.log(usual / (1 - usual)) + self._wander(number, 0.1)[:, 0])))
-            own = change is not None and change.feature == j
-            if kind == "burst" and own and change is not None:
-                missing = np.where((t >= change.at) & (t < change.at + 6), change.size, missing)
-            moved = size * (own and kind in ("mean", "category"))
-            p = self._numeric(j, day, mix, moved) if j < NUMERIC else self._categorical(j - NUMERIC, mix, moved)
+            logit = np.log(usual / (1 - usual)) + (self._wander(number, 0.1)[:, 0] if self.seasonal else 0)
+            missing = np.broadcast_to(1 / (1 + np.exp(-logit)), (number,))
+            own = change is not None and j in change.features
+            if kind in ("burst", "missing") and own and change is not None:
+                missing = np.where(on > 0, change.size, missing)
+            if j < NUMERIC:
+                moved = size * (own and kind in ("mean", "gradual"))
+                wider = np.sqrt(change.size) if change and own and kind == "variance" else 1.0
+                p = self._numeric(j, shown, mix, moved, 1 + (wider - 1) * on)
+            else:
+                p = self._categorical(j - NUMERIC, mix, size * (own and kind == "category"))
             p = np.clip(p, 0, None)
             p /= p.sum(1, keepdims=True)
             counts.append(rng.multinomial(rows, np.hstack([p * (1 - missing[:, None]), missing[:, None]])))
@@ -101,13 +128,16 @@ class World:
             for i, h in enumerate(t)
         ]
 
-    def _numeric(self, j: int, day: np.ndarray, mix: np.ndarray, moved: np.ndarray) -> np.ndarray:
-        shift = self.own_daily[j, 0] * np.cos(day) + self.own_daily[j, 1] * np.sin(day)
-        shift = shift + self._wander(len(day), 0.03)[:, 0] + moved * self.sd[j]
+    def _numeric(self, j: int, day: np.ndarray, mix: np.ndarray, moved: np.ndarray, wider: np.ndarray) -> np.ndarray:
+        shift = np.zeros(len(day))
+        if self.seasonal:
+            shift = self.own_daily[j, 0] * np.cos(day) + self.own_daily[j, 1] * np.sin(day)
+            shift = shift + self._wander(len(day), self.wobble)[:, 0]
+        shift = shift + moved * self.sd[j]
         edges = ndtri(np.arange(1, BINS) / BINS) * self.sd[j]
         p = np.zeros((len(day), BINS))
         for g in range(SEGMENTS):
-            below = ndtr(edges[None, :] - (self.means[j, g] + shift)[:, None])
+            below = ndtr((edges[None, :] - (self.means[j, g] + shift)[:, None]) / wider[:, None])
             p += mix[:, g : g + 1] * np.diff(below, axis=1, prepend=0, append=1)
         return p
 
@@ -119,10 +149,20 @@ class World:
         return p
 
 
+def _course(change: Change, t: np.ndarray) -> np.ndarray:
+    """How much of the change is there in each hour, 0 to 1."""
+    if change.kind == "gradual":
+        return np.clip((t - change.at) / GRADUAL_HOURS, 0, 1)
+    if change.kind == "burst":
+        return ((t >= change.at) & (t < change.at + BURST_HOURS)).astype(float)
+    return (t >= change.at).astype(float)
+
+
 def drawn(case: dict[str, Any]) -> tuple[list[Hour], list[Hour]]:
     """Reference and watched hours of a recorded case."""
     world = World(case["seed"], case["rows"], case["shocks"])
-    change = Change(**case["change"]) if case["change"] else None
+    about = case["change"]
+    change = Change(about["kind"], about["at"], about["size"], (about.get("feature", 0),)) if about else None
     return world.hours(case["reference_hours"]), world.hours(case["hours"], change)
 
 

@@ -1,0 +1,1 @@
+"""False pages and delays of the detector on simulated traffic, from seeds: `python -m benchmarks.detection`."""

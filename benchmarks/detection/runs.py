@@ -1,0 +1,128 @@
+"""One model of a world through the inputs lane as the product runs it: its false pages, or how long a change waited."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from benchmarks.detection.world import FEATURES, Change, Shocks, World
+from monitor.detector import Hour
+from monitor.detector.shifts import Shift, advance_shift, initial_shift
+from monitor.watch.lanes import INPUTS, Budget, machine_of
+
+QUARTER, QUIET, WATCHED, BURST_WATCHED = 2160, 168, 720, 48  # hours
+WEEK, MONTH = 168, 672
+TOLERANCE = 0.05
+HOLIDAYS = (24, 61)  # days of the quarter that look like a Sunday
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A world without drift. `known`: the holidays are in the calendar."""
+
+    rows: float = 1000
+    shocks: Shocks = "normal"
+    phi: float = 0.8
+    wobble: float = 0.03
+    seasonal: bool = True
+    reference: int = MONTH
+    holidays: bool = False
+    known: bool = False
+
+
+WORLDS: dict[str, Setting] = {
+    "about 1,000 rows an hour, seasonal, AR(1)": Setting(),
+    "fat shocks (t3)": Setting(shocks="t3"),
+    "slow fat shocks (t3, phi .95)": Setting(shocks="t3", phi=0.95),
+    "two holidays that look like a Sunday, not in the calendar": Setting(holidays=True),
+    "two holidays that look like a Sunday, in the calendar": Setting(holidays=True, known=True),
+    "slow wandering (phi .97)": Setting(phi=0.97),
+    "wandering three times as large (0.1 sd)": Setting(wobble=0.1),
+    "about 50 rows an hour": Setting(rows=50),
+    "about 20,000 rows an hour": Setting(rows=20_000),
+    "two weeks of reference": Setting(reference=336),
+    "rare decaying shocks that the reference never had": Setting(shocks="rare"),
+    "independent rows": Setting(seasonal=False),
+}
+CHANGES: dict[str, tuple[str, float, tuple[int, ...]]] = {
+    "mean +0.1 sd, 1 feature": ("mean", 0.1, (0,)),
+    "mean +0.2 sd, 1 feature": ("mean", 0.2, (0,)),
+    "mean +0.5 sd, 1 feature": ("mean", 0.5, (0,)),
+    "mean +0.15 sd, 5 features": ("mean", 0.15, (0, 1, 2, 3, 4)),
+    "variance x 1.3": ("variance", 1.3, (0,)),
+    "category mix, 5 % moved": ("category", 0.05, (14,)),
+    "missing 12 %": ("missing", 0.12, (2,)),
+    "missing burst, 6 h at 30 %": ("burst", 0.3, (2,)),
+    "gradual to 0.5 sd in 14 days": ("gradual", 0.5, (0,)),
+    "segment mix, 15 % moved": ("segment", 0.15, (0,)),
+    "season shifted by 6 h": ("season", 6.0, (0,)),
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Hours of pages and of warnings, counted from the first watched hour; the tail class of the machine; rules by page."""
+
+    pages: tuple[int, ...]
+    warnings: tuple[int, ...]
+    heavy: bool
+    rules: tuple[str, ...]
+
+
+def machine(reference: list[Hour]) -> Shift:
+    """The machine of the inputs lane with a budget of one false page in 90 days for the model."""
+    return machine_of(FEATURES, reference, Budget(QUARTER / INPUTS.share, TOLERANCE, 1))
+
+
+def watch(shift: Shift, hours: list[Hour]) -> Outcome:
+    """All hours in order, episodes opening and closing as in the product."""
+    state, pages, warnings, rules = initial_shift(shift), [], [], []
+    for i, hour in enumerate(hours):
+        before = len(pages)
+        state, _ = advance_shift(shift, state, hours[max(0, i - WEEK + 1) : i + 1])
+        opened = [e for e in state.episodes if e.opened == hour.index]
+        pages += [i] * bool(opened)
+        rules += [f"{e.rule} {e.changes[0].contrast if e.changes else 'joint'}" for e in opened[: len(pages) - before]]
+        if state.warned is not None and state.warned.index == hour.index:
+            warnings.append(i)
+    return Outcome(tuple(pages), tuple(warnings), shift.fitted.tail_class == "heavy", tuple(rules))
+
+
+def quiet(name: str, seed: int) -> Outcome:
+    """A quarter of a world without drift."""
+    s = WORLDS[name]
+    world = World(seed, s.rows, s.shocks, s.phi, s.wobble, s.seasonal)
+    reference, hours = world.hours(s.reference), world.hours(QUARTER)
+    if s.holidays:
+        hours = _with_holidays(hours, s.known)
+    return watch(machine(reference), hours)
+
+
+def changed(name: str, seed: int) -> tuple[int, Outcome]:
+    """A week of quiet, a change at some hour of the day, and a month: hours from the change to the first page."""
+    kind, size, features = CHANGES[name]
+    world = World(seed)
+    reference = world.hours(MONTH)
+    at = QUIET + (seed * 5) % 24
+    number = QUIET + (BURST_WATCHED if kind == "burst" else WATCHED)
+    hours = world.hours(number, Change(kind, MONTH + at, size, features))  # type: ignore[arg-type]
+    return at, watch(machine(reference), hours)
+
+
+def _with_holidays(hours: list[Hour], known: bool) -> list[Hour]:
+    """The hours with two weekdays replaced by the Sunday of their week."""
+    out = list(hours)
+    for day in HOLIDAYS:
+        first = day * 24
+        sunday = first + (6 - (hours[first].index // 24) % 7) * 24
+        for k in range(24):
+            source = hours[sunday + k]
+            out[first + k] = Hour(hours[first + k].index, source.counts, source.missing, known)
+    return out
+
+
+def merged(pages: Iterable[int], cooldown: int = 24) -> list[int]:
+    """Pages of which none follows another within a day."""
+    kept: list[int] = []
+    for page in pages:
+        if not kept or page - kept[-1] >= cooldown:
+            kept.append(page)
+    return kept
