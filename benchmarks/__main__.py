@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import burst, client, drift, ingest, pages, policy, proxy, report, start
+from benchmarks import burst, client, drift, ingest, pages, policy, proxy, report, start, wide
 from benchmarks.figure import Figure
 from benchmarks.process import keep_bytecode
 
@@ -26,6 +26,7 @@ def chosen(given: argparse.Namespace) -> dict[str, Measure]:
         "proxy": lambda folder: proxy.measure(folder, pairs=1 if quick else 5, requests=500 if quick else 2_000),
         "policy": lambda folder: policy.measure(folder, 10_000 if quick else 50_000, pairs=1 if quick else 5),
         "burst": lambda folder: burst.measure(folder, 8 if quick else 60),
+        "wide": lambda folder: wide.measure(folder, wide.QUICK if quick else wide.DEFAULT),
     }
     return {name: every[name] for name in given.only or every}
 
@@ -36,7 +37,7 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--only",
         nargs="+",
-        choices=["ingest", "drift", "pages", "start", "client", "proxy", "policy", "burst"],
+        choices=["ingest", "drift", "pages", "start", "client", "proxy", "policy", "burst", "wide"],
         help="these only",
     )
     parser.add_argument("--quick", action="store_true", help="small sizes, about a minute: does it run?")

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
+
 from monitor import __version__
 from monitor.errors import Conflict, TooLarge
 from monitor.event import Refusal, TimeBounds
@@ -157,7 +159,9 @@ class Collector:
             if before is None:
                 self.quota.note("", 1, now)
             self.quota.note(model, len(schema.features) - len(before.features if before else ()), now)
-            self.spool.append({"kind": "schema", "schema": schema.to_dict(), "at": at}, b"")
+            # in the payload, which may be long: ten thousand names are half a megabyte
+            grown = msgspec.json.encode(schema.to_dict(len(before.features) if before else 0))
+            self.spool.append({"kind": "schema", "model": model, "at": at}, grown)
             self.schemas[model] = schema
         rows = taken.received()
         self.pending.add(rows, now)

@@ -15,8 +15,8 @@ class Limits(Section):
     max_body_mb: Annotated[float, Field(gt=0, le=1024)] = 5
     max_rows: Annotated[int, Field(gt=0, le=1_000_000)] = 10_000
     max_models: Annotated[int, Field(gt=0)] = 1000
-    max_features: Annotated[int, Field(gt=0, le=10_000)] = 1000
-    new_names_per_hour: Annotated[int, Field(gt=0)] = 5000
+    max_features: Annotated[int, Field(gt=0, le=10_000)] = 10_000
+    new_names_per_hour: Annotated[int, Field(gt=0)] = 10_000
     max_spool_mb: Annotated[int, Field(ge=64)] = 1024
     half_minutes: Annotated[float, Field(gt=0, le=1440)] = 60
     max_halves_mb: Annotated[int, Field(ge=1)] = 64

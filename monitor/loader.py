@@ -3,12 +3,14 @@
 import json
 import logging
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
+import msgspec
 import pyarrow as pa
 
 from monitor.event import RAW_SAMPLE, Event, Refusal, Refused, TimeBounds, decode, parse_event
@@ -18,8 +20,9 @@ from monitor.rows import from_events
 from monitor.schema import ModelSchema
 from monitor.spool import Frame, Position, Spool
 from monitor.store import Store
-from monitor.store.batch import Batch, Loaded
+from monitor.store.batch import Batch, Lines, Loaded
 from monitor.store.ledger import general
+from monitor.store.lines import FEW_BYTES
 from monitor.store.mistyped import note
 
 log = logging.getLogger("driftdeck.loader")
@@ -28,6 +31,7 @@ LOAD_BYTES = 32 << 20
 HELD_BYTES = 4 << 20
 MOST_MODELS = 100  # of one load: what a transaction adds to many tables is held in memory until it ends
 LARGEST_LINE = 2**63 - 1
+TOO_LARGE = "the engine has not enough memory for this row alone; raise limits.memory"
 QUARANTINE = pa.schema(
     [("noted_at", pa.timestamp("us")), ("kind", pa.string()), ("model", pa.string()), ("line", pa.int64())]
     + [(name, pa.string()) for name in ("event_id", "reason", "raw")]
@@ -39,31 +43,57 @@ def schemas_after(store: Store, spool: Spool) -> dict[str, ModelSchema]:
     schemas = {name: model.schema for name, model in store.models().items()}
     for frame in spool.frames(store.position, limit_bytes=1 << 62):
         if frame.header["kind"] == "schema":
-            schema = ModelSchema.from_dict(frame.header["schema"])
-            schemas[schema.model] = schema
+            _note_schema(frame, schemas, schemas)
     return schemas
 
 
+def _note_schema(frame: Frame, schemas: dict[str, ModelSchema], known: Mapping[str, ModelSchema]) -> None:
+    """Keep in `schemas` what a model's schema, as it is there or `known`, has grown to."""
+    # older spools have the whole schema in the header
+    data = frame.header["schema"] if "schema" in frame.header else json.loads(frame.payload)
+    name = data["model"]
+    schemas[name] = (schemas.get(name) or known.get(name) or ModelSchema(name)).after(data)
+
+
 def load(spool: Spool, store: Store, now: datetime, limit_bytes: int = LOAD_BYTES) -> Loaded | None:
-    """Move the next frames into the store, with their profiles, in one transaction; None when there are none."""
+    """Move the next frames into the store, with their profiles, in one transaction; None when there are none.
+
+    When the engine runs out of memory fewer are taken, at last the rows of one frame in parts.
+    """
+    try:
+        return _load(spool, store, now, limit_bytes)
+    except duckdb.OutOfMemoryException:
+        # a thousand tables hold what they got last in memory until it is written back
+        log.warning("the engine is out of memory; writing back, then loading less at once")
+        store.maintain(now)
+    while limit_bytes > 1:
+        limit_bytes //= 4
+        try:
+            loaded = _load(spool, store, now, max(1, limit_bytes))
+        except duckdb.OutOfMemoryException:
+            continue
+        return None if loaded is None else replace(loaded, more=True)
+    log.warning("the engine is out of memory with one request; its rows are loaded in parts")
+    return _load(spool, store, now, 1, in_parts=True)
+
+
+def _load(spool: Spool, store: Store, now: datetime, limit_bytes: int, in_parts: bool = False) -> Loaded | None:
     start = store.position
     staging = store.path.parent / "staging"
     staging.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=staging) as folder:
-        batch = _batch(spool.frames(start, limit_bytes), Path(folder))
+        known = {name: model.schema for name, model in store.models().items()}
+        batch = _batch(spool.frames(start, limit_bytes), Path(folder), known)
         if batch is None:
             return None
+        if in_parts:
+            return replace(_load_in_parts(_thoroughly(batch, store, now), store, start, now), more=True)
         # lines that were taken before a name came that differs from another only in case: the engine cannot read them
         awkward = [model for model in batch.lines if not _schema(batch, store, model).plain]
         batch = _thoroughly(batch, store, now, awkward)
         try:
             loaded = store.load(batch, now)
-        except duckdb.OutOfMemoryException:
-            # a thousand tables hold what they got last in memory until it is written back
-            log.warning("the engine is out of memory; writing back, then loading again line by line")
-            store.maintain(now)
-            loaded = store.load(_thoroughly(batch, store, now), now)
-        except (duckdb.InvalidInputException, duckdb.ConversionException) as error:
+        except (duckdb.InvalidInputException, duckdb.ConversionException, msgspec.MsgspecError) as error:
             # the engine's JSON reader is stricter than the decoder in corners (a repeated key, a lower-case t):
             # the same lines one by one, so that only the odd ones leave the fast path
             log.warning("loading lines one by one: %s", str(error).splitlines()[0])
@@ -71,8 +101,54 @@ def load(spool: Spool, store: Store, now: datetime, limit_bytes: int = LOAD_BYTE
     return replace(loaded, more=batch.more or batch.bytes >= limit_bytes)
 
 
-class _LineFiles:
-    """The raw lines of each model in a file of its own; a few at a time are held in memory."""
+def _load_in_parts(batch: Batch, store: Store, start: Position, now: datetime) -> Loaded:
+    """Load the rows of one frame in ever smaller parts, then what else it brings; a row that does not fit alone goes to
+    the quarantine. Each part is received and stored in one transaction, so that a crash in between leaves the accounts true:
+    the rest comes again, and what is stored is recognised by its id.
+    """
+    loads = []
+    for model, tables in batch.tables.items():
+        schemas = {name: schema for name, schema in batch.schemas.items() if name == model}
+        parts = [pa.concat_tables(tables)]
+        while parts:
+            rows = parts.pop()
+            part = Batch(start, schemas=schemas, tables={model: [rows]})
+            part.account(model, "events", now).received = rows.num_rows
+            _take(batch, model, rows.num_rows)
+            try:
+                loads.append(store.load(part, now))
+            except duckdb.OutOfMemoryException:
+                _take(batch, model, -rows.num_rows)
+                middle = rows.num_rows // 2
+                if middle:
+                    parts += [rows.slice(middle), rows.slice(0, middle)]
+                else:
+                    _refuse(batch, Refusal(0, rows["event_id"][0].as_py(), TOO_LARGE, _text_of(rows), model), now)
+    batch.tables = {}
+    loads.append(store.load(batch, now))
+    events, duplicates = (sum(getattr(one, name) for one in loads) for name in ("events", "duplicates"))
+    rows_of = Counter[tuple[str, str]]()
+    earliest: dict[str, datetime] = {}
+    for one in loads:
+        rows_of.update(one.rows)
+        earliest = {m: min(at, earliest.get(m, at)) for m, at in (earliest | one.earliest).items()}
+    return replace(loads[-1], events=events, duplicates=duplicates, rows=dict(rows_of), earliest=earliest)
+
+
+def _take(batch: Batch, model: str, rows: int) -> None:
+    """Count rows of a model's events as received with another batch instead."""
+    for (name, kind, _), account in batch.accounts.items():
+        if name == model and kind == "events":
+            account.received -= rows
+            return
+
+
+def _text_of(row: pa.Table) -> str:
+    return json.dumps(row.slice(0, 1).to_pylist()[0], default=str, ensure_ascii=False)[:RAW_SAMPLE]
+
+
+class _RawLines:
+    """The raw lines of each model, in a file of its own unless they are few."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -85,23 +161,29 @@ class _LineFiles:
         self._held.setdefault(model, []).append(payload)
         self._bytes += len(payload)
         if self._bytes >= HELD_BYTES:
-            self.write()
+            self._write(self._held)
+            self._held, self._bytes = {}, 0
 
-    def write(self) -> None:
-        """Write what is held."""
-        for model, parts in self._held.items():
+    def all(self) -> dict[str, Lines]:
+        """What was added, by model."""
+        few = {m: parts for m, parts in self._held.items() if m not in self.paths and sum(map(len, parts)) <= FEW_BYTES}
+        self._write({model: parts for model, parts in self._held.items() if model not in few})
+        self._held, self._bytes = {}, 0
+        return {model: b"".join(parts) for model, parts in few.items()} | self.paths
+
+    def _write(self, held: Mapping[str, Sequence[bytes]]) -> None:
+        for model, parts in held.items():
             path = self.paths.setdefault(model, self.folder / f"{len(self.paths)}.jsonl")
             with path.open("ab") as file:
                 file.writelines(parts)
-        self._held, self._bytes = {}, 0
 
 
-def _batch(frames: Iterable[Frame], folder: Path) -> Batch | None:
+def _batch(frames: Iterable[Frame], folder: Path, known: Mapping[str, ModelSchema]) -> Batch | None:
     """What some frames bring, their raw lines in files; None when there are none."""
     batch: Batch | None = None
     refused: list[pa.Table] = []
     labels: dict[str, list[pa.Table]] = {}
-    lines = _LineFiles(folder)
+    lines = _RawLines(folder)
     models: set[str | None] = set()
     for frame in frames:
         header = frame.header
@@ -115,8 +197,7 @@ def _batch(frames: Iterable[Frame], folder: Path) -> Batch | None:
         batch.end, batch.bytes = frame.end, batch.bytes + len(frame.payload)
         match header["kind"]:
             case "schema":
-                schema = ModelSchema.from_dict(header["schema"])
-                batch.schemas[schema.model] = schema
+                _note_schema(frame, batch.schemas, known)
             case "events" if header["format"] == "lines":
                 lines.add(header["model"], frame.payload)
                 batch.account(header["model"], "events", at).received += header["rows"]
@@ -139,8 +220,7 @@ def _batch(frames: Iterable[Frame], folder: Path) -> Batch | None:
                 batch.keys.append((header["key"], header["hash"], header["answer"], at))
     if batch is None:
         return None
-    lines.write()
-    batch.lines = lines.paths
+    batch.lines = lines.all()
     batch.labels = {model: pa.concat_tables(tables) for model, tables in labels.items()}
     batch.refused = pa.concat_tables(refused) if refused else None
     return batch
@@ -153,21 +233,27 @@ def _schema(batch: Batch, store: Store, model: str) -> ModelSchema:
 def _thoroughly(batch: Batch, store: Store, now: datetime, models: Sequence[str] | None = None) -> Batch:
     """The same batch with lines (of some models, or all) parsed one by one; what cannot be stored goes to the quarantine."""
     for model in list(batch.lines) if models is None else models:
-        path, schema = batch.lines.pop(model), _schema(batch, store, model)
-        events, refusals = _parse(path.read_bytes().split(b"\n")[:-1])
+        given, schema = batch.lines.pop(model), _schema(batch, store, model)
+        lines = given if isinstance(given, bytes) else given.read_bytes()
+        events, refusals = _parse(lines.split(b"\n")[:-1])
         shaped = from_events(events, schema)
         batch.tables.setdefault(model, []).append(shaped.table)
         note(batch.mistyped, model, now, shaped.mistyped)
         for refusal in [*refusals, *shaped.refusals]:
-            # it was acknowledged: it is kept in the quarantine and counted, not lost
-            row = [[model, refusal.line, refusal.event_id, refusal.reason, refusal.raw]]
-            late = _quarantine(row, "events", now)
-            batch.refused = late if batch.refused is None else pa.concat_tables([batch.refused, late])
-            account = batch.account(model, "events", now)
-            account.refused += 1
-            account.reasons[general(refusal.reason)] += 1
-        path.unlink()
+            _refuse(batch, replace(refusal, model=model), now)
+        if isinstance(given, Path):
+            given.unlink()
     return batch
+
+
+def _refuse(batch: Batch, refusal: Refusal, now: datetime) -> None:
+    """Keep a row of events in the quarantine after all: it was acknowledged, so it is counted, not lost."""
+    row = [[refusal.model, refusal.line, refusal.event_id, refusal.reason, refusal.raw]]
+    late = _quarantine(row, "events", now)
+    batch.refused = late if batch.refused is None else pa.concat_tables([batch.refused, late])
+    account = batch.account(refusal.model, "events", now)
+    account.refused += 1
+    account.reasons[general(refusal.reason)] += 1
 
 
 def _parse(lines: Iterable[bytes]) -> tuple[list[tuple[int, Event]], list[Refusal]]:

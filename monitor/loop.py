@@ -31,7 +31,7 @@ log = logging.getLogger("driftdeck.loop")
 
 SETTLE = timedelta(seconds=8)  # after a bulk load, before its history is evaluated: the rest of it is still coming
 JUDGED = ("ok", "warn", "breach")
-MOST_STEPS = 3000  # of one read
+MOST_PROFILES = 300_000  # of one read: its steps for each of its columns
 CHUNK = 60  # moments of history that are saved together
 LATE = timedelta(hours=3)  # rows older than this make history be evaluated again
 LONGEST_PAUSE_S = 2.0
@@ -251,7 +251,7 @@ class Loop:
         minute = timedelta(minutes=1)
         step = math.gcd(*(gap // minute for gap in (length, *gaps))) * minute
         start, end = windows[0].start, windows[-1].end
-        if (end - start) // step > MOST_STEPS:
+        if len(windows) > 1 and (end - start) // step * len(columns) > MOST_PROFILES:
             middle = len(windows) // 2
             first = self._window_profiles(name, windows[:middle], columns, segment, version)
             last = self._window_profiles(name, windows[middle:], columns, segment, version)

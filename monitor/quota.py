@@ -12,9 +12,9 @@ HOUR = timedelta(hours=1)
 class Quota:
     """Counts of the names that came lately; `max_features` a model, `max_models` a server, `new_names` of each an hour."""
 
-    max_features: int = 1000
+    max_features: int = 10_000
     max_models: int = 1000
-    new_names: int = 5000
+    new_names: int = 10_000
 
     def __post_init__(self) -> None:
         self._came: dict[str, tuple[datetime, int]] = {}  # by model, "" for models: since when, and how many

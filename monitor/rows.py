@@ -17,7 +17,8 @@ from monitor.errors import PayloadError
 from monitor.event import MAX_ID_BYTES, MAX_NAME, MAX_TEXT, RAW_SAMPLE, Event, Refusal, Refused, TimeBounds, label_text
 from monitor.mistyped import Mistyped, parse_numbers
 from monitor.schema import FeatureKind, ModelSchema, PredictionKind, Room, split_prediction
-from monitor.store.events import arrow_schema, tags_text
+from monitor.store.events import arrow_schema
+from monitor.store.lines import tags_text
 
 OWN = ("event_id", "model", "version", "ts", "prediction", "latency_ms", "status", "error", "label", "label_ts")
 LABEL_KEYS = ("event_id", "label", "ts")

@@ -1,26 +1,36 @@
 """Which columns a model has: feature names (untrusted, kept as data) to internal column ids."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 
 from monitor.event import MAX_FEATURES, MAX_ID_BYTES, MAX_NAME, MAX_TEXT, Event, Refused, label_text
 
+OWN_COLUMNS = 100  # features of a model with a column of their own; a column costs blocks and buffers wherever it goes
+PACKED = 500  # of the others in one list
 FeatureKind = Literal["numeric", "categorical"]
 PredictionKind = Literal["number", "class", "probabilities", "unknown"]
 
 
 @dataclass(frozen=True)
 class Feature:
-    """One feature of a model: its own name, its column in the events table, and what it holds."""
+    """One feature of a model: its own name, its key (that of its column in rows and profiles), and what it holds."""
 
     name: str
     field: str
     kind: FeatureKind
+
+
+class Place(NamedTuple):
+    """Where a packed feature is stored: a list column of the events table, and which of its elements, from 1."""
+
+    column: str
+    element: int
 
 
 @dataclass(frozen=True)
@@ -47,6 +57,17 @@ class ModelSchema:
     def by_name(self) -> dict[str, Feature]:
         """Features by their own name."""
         return {f.name: f for f in self.features}
+
+    @cached_property
+    def places(self) -> dict[str, Place]:
+        """Where the packed features are, by key; a schema that grows moves none of them."""
+        sizes: Counter[str] = Counter()
+        places = {}
+        for i, feature in enumerate(f for f in self.features if f.field.startswith("w_")):
+            column = f"{'numbers' if feature.kind == 'numeric' else 'texts'}_{i // PACKED + 1:02d}"
+            sizes[column] += 1
+            places[feature.field] = Place(column, sizes[column])
+        return places
 
     @cached_property
     def plain(self) -> bool:
@@ -125,21 +146,28 @@ class ModelSchema:
         first = len(self.features) + 1
         if first + len(kinds) > MAX_FEATURES + 1:
             raise Refused(f"model {self.model!r} would have more than {MAX_FEATURES} features")
-        new = [Feature(name, f"f_{first + i:04d}", kind) for i, (name, kind) in enumerate(kinds.items())]
+        new = [Feature(name, _key(first + i), kind) for i, (name, kind) in enumerate(kinds.items())]
         return replace(self, features=(*self.features, *new), prediction=prediction)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data for the spool and the store."""
+    def to_dict(self, since: int = 0) -> dict[str, Any]:
+        """Plain data for the spool: what it is, and its features from number `since` (from 0) on."""
         return {
             "model": self.model,
             "prediction": self.prediction,
-            "features": [[f.name, f.field, f.kind] for f in self.features],
+            "since": since,
+            "features": [[f.name, f.field, f.kind] for f in self.features[since:]],
         }
 
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "ModelSchema":
-        """The schema that `to_dict` described."""
-        return cls(data["model"], tuple(Feature(*f) for f in data["features"]), data["prediction"])
+    def after(self, data: Mapping[str, Any]) -> "ModelSchema":
+        """This schema grown to what `to_dict` told of a later one; never smaller than it is."""
+        since = data.get("since", 0)
+        features = (*self.features[:since], *(Feature(*f) for f in data["features"]))
+        prediction = data["prediction"] if self.prediction == "unknown" else self.prediction
+        return replace(self, features=max(self.features, features, key=len), prediction=prediction)
+
+
+def _key(number: int) -> str:
+    return f"{'f' if number <= OWN_COLUMNS else 'w'}_{number:04d}"
 
 
 _PREDICTIONS: dict[str, Any] = {

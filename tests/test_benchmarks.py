@@ -78,7 +78,8 @@ def test_failing_process_is_an_error_with_its_words() -> None:
 
 def test_only_names_what_is_measured() -> None:
     assert list(chosen(arguments(["--only", "start", "--quick"]))) == ["start"]
-    assert list(chosen(arguments([]))) == ["ingest", "drift", "pages", "start", "client", "proxy", "policy", "burst"]
+    every = ["ingest", "drift", "pages", "start", "client", "proxy", "policy", "burst", "wide"]
+    assert list(chosen(arguments([]))) == every
 
 
 def test_start_is_measured_and_reported(tmp_path: Path) -> None:

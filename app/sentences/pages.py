@@ -124,8 +124,8 @@ PAGES: dict[str, tuple[str, str]] = {
         "以 {window}計算 {statistic}，每 {step}一次；影響 = 漂移 × 重要度",
     ),
     "drift.heat_more": (
-        "the {n} most harmful of {of}; all are in the table",
-        "影響最大的 {n} 個（共 {of} 個），全部列於下表",
+        "the {n} most harmful of {of}; the table has {listed}",
+        "影響最大的 {n} 個（共 {of} 個）；下表列出 {listed} 個",
     ),
     "drift.table": ("All features", "所有特徵"),
     "drift.table_cap": ("pick a row to see its distribution", "點選一列以查看其分布"),

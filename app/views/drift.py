@@ -49,7 +49,9 @@ def heat_card(seen: Json) -> None:
         harmful = [one["column"] for one in seen["columns"] if one["status"] in ("breach", "severe")]
         figure = charts.heatmap(seen["columns"][:SHOWN_ROWS], seen["steps"], name, cards.look())
         if len(seen["columns"]) > SHOWN_ROWS:
-            st.markdown(f":small[:gray[{t('drift.heat_more', n=SHOWN_ROWS, of=len(seen['columns']))}]]")
+            st.markdown(
+                f":small[:gray[{t('drift.heat_more', n=SHOWN_ROWS, of=seen['of'], listed=len(seen['columns']))}]]"
+            )
         cards.plot(figure, "heat", raw("alt.heat", names=listing(harmful[:4]) or figures.DASH))
 
 

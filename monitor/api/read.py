@@ -112,11 +112,16 @@ def get_service(request: Request, model: str, scope: InScope, by: Literal["time"
 
 @router.get("/models/{model:name}/drift", summary="Drift of every column")
 def get_drift(
-    request: Request, model: str, scope: InScope, statistic: Annotated[str, Query(max_length=40)] = "psi"
+    request: Request,
+    model: str,
+    scope: InScope,
+    statistic: Annotated[str, Query(max_length=40)] = "psi",
+    limit: Annotated[int, Query(ge=1, le=2_000)] = drift_views.MOST_COLUMNS,
 ) -> Response:
-    """Drift against the reference for each column and step, the most harmful first."""
+    """Drift against the reference for each column and step, the most harmful first; `of` says how many there are."""
     span = scope.span(HOUR, points=60)
-    body = drift_views.drift(scope.deck.store, scope.deck.config, model, span, statistic, scope.version, scope.segment)
+    deck = scope.deck
+    body = drift_views.drift(deck.store, deck.config, model, span, statistic, scope.version, scope.segment, limit)
     return answer(request, body, "columns")
 
 

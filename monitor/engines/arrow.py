@@ -47,6 +47,12 @@ def profile(rows: pa.Table | pa.RecordBatchReader, columns: Sequence[Measured]) 
     return Profiled(_bins(slices, counts), _moments(slices, counts), _new_values(slices, counts))
 
 
+def together(profiled: Sequence[Profiled]) -> Profiled:
+    """The profiles of different columns as one."""
+    parts = zip(*((p.bins, p.moments, p.new_values) for p in profiled), strict=True)
+    return Profiled(*(pa.concat_tables(tables) for tables in parts))
+
+
 def _batches(rows: pa.Table | pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
     batches = rows.to_batches(max_chunksize=BATCH_ROWS) if isinstance(rows, pa.Table) else rows
     return (batch for batch in batches if batch.num_rows)
@@ -213,7 +219,7 @@ def _moments(slices: _Slices, counts: Sequence[_Counts]) -> pa.Table:
     figures = np.concatenate([f for _, f in parts], axis=1) if parts else np.empty((7, 0))
     keys = _keys(slices, counts, [len(w) for w, _ in parts], which)
     whole = [arrow_of(f.astype(np.int64)) for f in figures[:3]]
-    return pa.table([*keys, *whole, *(arrow_of(f) for f in figures[3:5]), *map(_nullable, figures[5:])], schema=MOMENTS)
+    return pa.table([*keys, *whole, *(arrow_of(f) for f in figures[3:5]), *map(nullable, figures[5:])], schema=MOMENTS)
 
 
 def _summed_moments(count: _Counts) -> tuple[np.ndarray, np.ndarray]:
@@ -297,7 +303,7 @@ def texts_of(values: Iterable[str]) -> pa.Array:
     return pa.Array.from_buffers(pa.string(), len(encoded), [None, pa.py_buffer(ends), pa.py_buffer(b"".join(encoded))])
 
 
-def _nullable(values: np.ndarray) -> pa.Array:
+def nullable(values: np.ndarray) -> pa.Array:
     """Floating numbers as an Arrow array that is null where they are NaN."""
     valid = np.packbits(~np.isnan(values), bitorder="little")
     values = np.ascontiguousarray(values)

@@ -2,9 +2,11 @@
 
 import json
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from monitor.alert import Alert, Key, Transition
 from monitor.errors import NotFound
@@ -228,7 +230,7 @@ class AlertBook:
 
 def dump(value: Any) -> str:
     """A noun as JSON text; times as RFC 3339."""
-    data = value if isinstance(value, dict) else asdict(value)
+    data = msgspec.to_builtins(value, builtin_types=(datetime,), enc_hook=lambda number: number.item())  # of numpy
     return json.dumps(data, default=lambda v: v.isoformat(), ensure_ascii=False)
 
 

@@ -11,6 +11,8 @@ from monitor.spool import Position
 from monitor.store.ledger import Account, Accounts
 from monitor.store.mistyped import Seen
 
+Lines = bytes | Path  # raw lines, or the file that has them
+
 
 @dataclass
 class Batch:
@@ -20,7 +22,7 @@ class Batch:
     bytes: int = 0
     more: bool = False  # frames were left for the next load
     schemas: dict[str, ModelSchema] = field(default_factory=dict)
-    lines: dict[str, Path] = field(default_factory=dict)
+    lines: dict[str, Lines] = field(default_factory=dict)
     tables: dict[str, list[pa.Table]] = field(default_factory=dict)
     labels: dict[str, pa.Table] = field(default_factory=dict)
     refused: pa.Table | None = None

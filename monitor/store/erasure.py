@@ -11,6 +11,7 @@ from monitor.layout import Layout
 from monitor.sql import quote
 from monitor.store import mistyped
 from monitor.store.events import Model
+from monitor.store.packed import Relation
 
 ERASED = "(erased)"
 BUILT_IN = ("event_id", "version", "error", "predicted_class")
@@ -44,9 +45,8 @@ def condition(model: Model, column: str) -> str | None:
     feature = model.schema.by_name.get(column)
     if feature is None:
         return None
-    if feature.kind == "numeric":
-        return f"{quote(feature.field)} = TRY_CAST($value AS DOUBLE)"
-    return f"{quote(feature.field)} = $value"
+    stored = Relation("", model.schema).value(feature.field)
+    return f"{stored} = TRY_CAST($value AS DOUBLE)" if feature.kind == "numeric" else f"{stored} = $value"
 
 
 def erase(con: duckdb.DuckDBPyConnection, model: Model, column: str, stored: str, given: str) -> Erased:

@@ -1,9 +1,7 @@
 """Rows into the events tables: read what the spool holds, keep what is new."""
 
-import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import duckdb
 import pyarrow as pa
@@ -11,7 +9,10 @@ import pyarrow.compute as pc
 
 from monitor.schema import ModelSchema
 from monitor.sql import quote
-from monitor.store import ledger
+from monitor.store import ledger, packed
+from monitor.store.batch import Lines
+from monitor.store.lines import read_lines
+from monitor.store.packed import TYPES
 
 BASE = (
     ("event_id", "VARCHAR"),
@@ -25,9 +26,8 @@ BASE = (
     ("tags", "VARCHAR"),
 )
 FEW_COLUMNS = 16
+FEW_CELLS = 64
 REWRITTEN_CELLS = 5_000_000
-LONGEST_LINE = 16 << 20  # DuckDB's own default
-TYPES = {"numeric": "DOUBLE", "categorical": "VARCHAR"}
 LABEL_NUMBER = "CASE label WHEN 'true' THEN 1.0 WHEN 'false' THEN 0.0 ELSE TRY_CAST(label AS DOUBLE) END"
 ARROW = {"VARCHAR": pa.string(), "DOUBLE": pa.float64(), "SMALLINT": pa.int16(), "TIMESTAMP": pa.timestamp("us")}
 
@@ -53,31 +53,39 @@ class Model:
 
 
 def columns_of(schema: ModelSchema) -> list[tuple[str, str]]:
-    """Name and type of every column of an events table."""
+    """Name and type of every column of rows in memory and in the spool: one for each feature."""
     return [*BASE, *((f.field, TYPES[f.kind]) for f in schema.features)]
 
 
 def arrow_schema(schema: ModelSchema) -> pa.Schema:
-    """The Arrow form of the same columns, as the collector spools them."""
+    """The Arrow form of the same columns."""
     return pa.schema([(name, ARROW[type_]) for name, type_ in columns_of(schema)])
 
 
 def create_tables(con: duckdb.DuckDBPyConnection, model: Model) -> None:
-    """The empty tables of a new model, and the view that shows its events under their readable names."""
-    body = ", ".join(f"{quote(name)} {type_}" for name, type_ in BASE)
-    con.execute(f"CREATE TABLE {model.events}({body})")
+    """The empty tables of a new model."""
+    con.execute(f"CREATE TABLE {model.events}({_body([*BASE, *packed.columns_of(model.schema)])})")
     con.execute(
         f"CREATE TABLE {model.labels}(event_id VARCHAR, label VARCHAR, number DOUBLE, ts TIMESTAMP, joined BOOLEAN)"
     )
 
 
-def add_features(con: duckdb.DuckDBPyConnection, model: Model, schema: ModelSchema) -> None:
-    """The columns that `schema` has and the model's table has not."""
-    known = {f.field for f in model.schema.features}
-    new = [(position, f) for position, f in enumerate(schema.features) if f.field not in known]
+def note_features(con: duckdb.DuckDBPyConnection, grown: Iterable[tuple[Model, int]]) -> None:
+    """Keep which features models have, from a number (from 0) on."""
+    rows = [
+        (model.id, position, f.name, f.field, f.kind)
+        for model, first in grown
+        for position, f in enumerate(model.schema.features[first:], first)
+    ]
+    ledger.insert(con, "features", rows)
+
+
+def add_columns(con: duckdb.DuckDBPyConnection, model: Model, schema: ModelSchema) -> None:
+    """The columns that `schema` has and the model's table has not, and the kind of its predictions."""
+    have = dict(packed.columns_of(model.schema))
+    new = [(name, type_) for name, type_ in packed.columns_of(schema) if name not in have]
     if new:
-        _widen(con, model, [(f.field, TYPES[f.kind]) for _, f in new])
-        ledger.insert(con, "features", [(model.id, position, f.name, f.field, f.kind) for position, f in new])
+        _widen(con, model, new)
     if schema.prediction != model.schema.prediction:
         con.execute("UPDATE models SET prediction = ? WHERE id = ?", [schema.prediction, model.id])
 
@@ -87,6 +95,10 @@ def _widen(con: duckdb.DuckDBPyConnection, model: Model, columns: Sequence[tuple
     table has columns: 2,000 of them took 8 s, a new table 0.2 s.
     """
     ((rows,),) = con.execute(f"SELECT count(*) FROM {model.events}").fetchall()
+    if not rows:
+        body = _body([*BASE, *packed.columns_of(model.schema), *columns])
+        con.execute(f"CREATE OR REPLACE TABLE {model.events}({body})")
+        return
     if len(columns) < FEW_COLUMNS or rows * (len(model.schema.features) + len(BASE)) > REWRITTEN_CELLS:
         for name, type_ in columns:
             con.execute(f"ALTER TABLE {model.events} ADD COLUMN {quote(name)} {type_}")
@@ -98,17 +110,21 @@ def _widen(con: duckdb.DuckDBPyConnection, model: Model, columns: Sequence[tuple
     con.execute(f"ALTER TABLE {wider} RENAME TO {model.events}")
 
 
+def _body(columns: Iterable[tuple[str, str]]) -> str:
+    return ", ".join(f"{quote(name)} {type_}" for name, type_ in columns)
+
+
 def read(
-    con: duckdb.DuckDBPyConnection, schema: ModelSchema, lines: Path | None, tables: Sequence[pa.Table]
+    con: duckdb.DuckDBPyConnection, schema: ModelSchema, lines: Lines | None, tables: Sequence[pa.Table]
 ) -> pa.Table:
-    """All rows of a load, in the form of `arrow_schema`: `lines` is a file of raw event lines that fit the schema.
+    """All rows of a load, in the form of `arrow_schema`: `lines` are raw event lines that fit the schema.
 
     An event with an error and a status that says nothing of it counts as failed: its status becomes 500.
     """
     form = arrow_schema(schema)
     parts = [_in_form(table, form) for table in tables]
     if lines is not None:
-        parts.append(_in_form(con.sql(_select_lines(schema, lines)).to_arrow_table(), form))
+        parts.append(_in_form(read_lines(con, schema, lines), form))
     rows = pa.concat_tables(parts) if parts else form.empty_table()
     if rows["error"].null_count < rows.num_rows:
         failed = pc.and_(pc.is_valid(rows["error"]), pc.less(rows["status"], 400))
@@ -119,8 +135,10 @@ def read(
 
 def _in_form(table: pa.Table, form: pa.Schema) -> pa.Table:
     """A table that may lack columns its model got later: they are null."""
-    n = table.num_rows
-    columns = [table[f.name] if f.name in table.column_names else pa.nulls(n, f.type) for f in form]
+    if table.schema.equals(form):
+        return table
+    n, known = table.num_rows, set(table.column_names)
+    columns = [table[f.name] if f.name in known else pa.nulls(n, f.type) for f in form]
     return pa.table(columns, schema=form)
 
 
@@ -142,46 +160,11 @@ def stored_ids(con: duckdb.DuckDBPyConnection, model: Model, rows: pa.Table) -> 
 
 def insert(con: duckdb.DuckDBPyConnection, model: Model, rows: pa.Table) -> None:
     """Store rows in the form of `arrow_schema`."""
-    con.register("fresh_rows", rows)
+    if rows.num_rows * rows.num_columns <= FEW_CELLS:  # as values: half the time for one row
+        into, values = ", ".join(map(quote, rows.column_names)), ", ".join("?" * rows.num_columns)
+        statement = f"INSERT INTO {model.events}({into}) VALUES {', '.join([f'({values})'] * rows.num_rows)}"
+        con.execute(statement, [value for row in rows.to_pylist() for value in row.values()])
+        return
+    con.register("fresh_rows", packed.pack(rows, model.schema))
     con.execute(f"INSERT INTO {model.events} BY NAME SELECT * FROM fresh_rows")
     con.unregister("fresh_rows")
-
-
-def _select_lines(schema: ModelSchema, path: Path) -> str:
-    fields = ", ".join(f"{quote(f.name)} {TYPES[f.kind]}" for f in schema.features)
-    struct = f"STRUCT({fields})" if fields else "VARCHAR"
-    prediction = "VARCHAR" if schema.prediction == "class" else "DOUBLE"
-    shape = {
-        "event_id": "VARCHAR",
-        "ts": "TIMESTAMP",
-        "version": "VARCHAR",
-        "features": struct,
-        "prediction": prediction,
-        "latency_ms": "DOUBLE",
-        "status": "SMALLINT",
-        "error": "VARCHAR",
-        "tags": "VARCHAR",
-    }
-    given = ", ".join(f"{name}: {_text(type_)}" for name, type_ in shape.items())
-    wanted = ", ".join(f"features.{quote(f.name)} AS {quote(f.field)}" for f in schema.features)
-    target = "predicted_class" if schema.prediction == "class" else "prediction"
-    return (
-        f"SELECT event_id, ts, coalesce(version, '') AS version, prediction AS {target}, latency_ms, "
-        f"coalesce(status, 200) AS status, error, tags{', ' + wanted if wanted else ''} "
-        f"FROM read_json({_text(str(path))}, format = 'newline_delimited', columns = {{{given}}}, "
-        f"maximum_object_size = {_longest(path)})"
-    )
-
-
-def _longest(path: Path) -> int:
-    """The bytes that one line may have: the reader takes twice as much memory for it, also for a file of ten lines."""
-    return min(LONGEST_LINE, max(1 << 20, path.stat().st_size))
-
-
-def tags_text(tags: dict[str, str]) -> str | None:
-    """Tags as stored: JSON text, None when there are none."""
-    return json.dumps(tags, ensure_ascii=False) if tags else None
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"

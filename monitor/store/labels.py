@@ -28,12 +28,14 @@ def waiting(con: duckdb.DuckDBPyConnection, model: Model) -> bool:
     return bool(con.execute(f"SELECT count(*) FROM {model.labels} WHERE NOT joined").fetchall()[0][0])
 
 
-def match(con: duckdb.DuckDBPyConnection, model: Model, new: pa.Table | None, fresh: pa.Table | None) -> int:
+def match(
+    con: duckdb.DuckDBPyConnection, model: Model, columns: str, new: pa.Table | None, fresh: pa.Table | None
+) -> int:
     """Join labels to their events: `new` ones to all events, those that wait to the `fresh` events; how many found theirs.
 
     Leaves the temporary tables `matched`, with the event and its label, and `earlier`, with the label that each of
     them corrects. An older label that comes after a newer one is dropped; of several waiting for one event the latest
-    counts.
+    counts. `columns` is SQL for what is kept of a stored event; `fresh` has nothing else.
     """
     form = "l.event_id, l.label, l.number, l.ts AS label_ts, e.* EXCLUDE (event_id)"
     parts = []
@@ -41,7 +43,7 @@ def match(con: duckdb.DuckDBPyConnection, model: Model, new: pa.Table | None, fr
         con.register("new_labels", new.select(["event_id"]))
         among = "SELECT event_id FROM new_labels"
         # the few events first: a join that built on all events would hold millions of ids
-        events = f"(SELECT * FROM {model.events} WHERE event_id IN ({among}))"
+        events = f"(SELECT {columns} FROM {model.events} WHERE event_id IN ({among}))"
         parts.append(
             f"SELECT {form} FROM {model.labels} l JOIN {events} e ON l.event_id = e.event_id "
             f"WHERE NOT l.joined AND l.event_id IN ({among}) {LATEST}"

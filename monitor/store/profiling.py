@@ -1,25 +1,32 @@
 """Profiles into the store: which columns are measured, over which segments; labels joined; rebuild from raw rows."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from monitor.contracts import Measured, Profiled
 from monitor.engines import arrow as engine
 from monitor.layout import INTEGER, LOG, ZERO_ONE, Layout
+from monitor.schema import Feature
 from monitor.sql import quote
-from monitor.store.events import Model
+from monitor.store.compacting import trim_new_values
+from monitor.store.events import BASE, Model
+from monitor.store.packed import Relation
 
 SERVICE = (Measured("latency_ms", "latency_ms", LOG, "minute"), Measured("status", "status", INTEGER, "minute"))
 WRONG = Measured("wrong", "wrong", ZERO_ONE, extremes=False)
 ABSOLUTE_ERROR = Measured("absolute_error", "absolute_error", LOG, extremes=False)
-ADDITIVE = 'sum("rows")::BIGINT AS "rows", sum(missing)::BIGINT, sum(invalid)::BIGINT, sum("sum"), sum(sum_sq), min("min"), max("max")'
 MAX_SEGMENTS = 50
+MOST_NEW_VALUES = 20_000  # that are written before they are trimmed
 THRESHOLD = 0.5
+CELLS_AT_ONCE = 4_000_000  # values that are read into memory at once
+FEWEST_ROWS = 2048  # that the engine hands out at once
 
 Layouts = Mapping[str, Layout]
 
@@ -57,7 +64,7 @@ def judge(model: Model) -> str:
     return f"{wrong}, abs(number - prediction)::DOUBLE AS absolute_error"
 
 
-Rows: TypeAlias = pa.Table | str  # rows in memory, or the name of a table that the connection knows
+Rows: TypeAlias = pa.Table | Relation
 
 
 def profile_rows(
@@ -66,17 +73,47 @@ def profile_rows(
     """The profile of rows, of those alone whose field equals a value if `where` names both."""
     if isinstance(rows, pa.Table):
         return engine.profile(rows if where is None else rows.filter(pc.equal(rows[where[0]], where[1])), columns)
-    fields = ", ".join(dict.fromkeys(quote(c.field) for c in columns))
-    condition, params = ("true", []) if where is None else (f"{quote(where[0])} = ?", [where[1]])
-    found = con.sql(f"SELECT ts, version, {fields} FROM {quote(rows)} WHERE {condition}", params=params)
-    return engine.profile(found.to_arrow_reader(engine.BATCH_ROWS), columns)
+    condition, params = ("true", []) if where is None else (f"{rows.value(where[0])} = ?", [where[1]])
+    found = []
+    for fields in rows.together(dict.fromkeys(c.field for c in columns)):
+        read = con.sql(
+            f"SELECT ts, version{rows.values(fields)} FROM {quote(rows.name)} WHERE {condition}", params=params
+        )
+        at_once = max(FEWEST_ROWS, min(engine.BATCH_ROWS, CELLS_AT_ONCE // len(fields)))
+        found.append(engine.profile(read.to_arrow_reader(at_once), [c for c in columns if c.field in fields]))
+    return found[0] if len(found) == 1 else engine.together(found)
+
+
+def segment_features(model: Model, names: Sequence[str]) -> list[Feature]:
+    """Those of the configured features that make segments of this model."""
+    return [f for f in (model.schema.by_name.get(name) for name in names) if f and f.kind == "categorical"]
+
+
+def judged_columns(model: Model, segments: Sequence[str]) -> str:
+    """SQL for what is needed of stored events once their labels are there: all but the features that make no segment."""
+    base = ", ".join(name for name, _ in BASE)
+    return base + Relation("", model.schema).values(f.field for f in segment_features(model, segments))
 
 
 class Profiler:
-    """Writes profiles of rows in temporary tables, for all rows and for each segment."""
+    """Adds to the stored profiles: of all rows, and of each segment. What is added is written at the end of `writing`."""
 
     def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
         self.con = con
+        self.rows = 0  # of profiles written since they were compacted
+        self._new_values = 0  # written since they were trimmed
+        self._parts: list[_Part] = []
+        self._events: list[tuple[Model, pa.Table]] = []
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Write in one statement for each table what is added meanwhile; nothing when that fails."""
+        self._parts, self._events = [], []
+        try:
+            yield
+            self.write()
+        finally:
+            self._parts, self._events = [], []
 
     def add(
         self,
@@ -92,13 +129,26 @@ class Profiler:
             return
         if register:
             self._register_segments(model, rows, segments)
-        self._write(model, "", profile_rows(self.con, rows, columns), sign, new_values=sign > 0)
+        self._parts.append(_Part(model.id, "", sign, profile_rows(self.con, rows, columns)))
+        self._add_segments(model, rows, columns, segments, sign)
+
+    def _add_segments(
+        self, model: Model, rows: Rows, columns: Sequence[Measured], segments: Sequence[str], sign: int
+    ) -> None:
         for segment, where in self._segments(model, segments):
-            self._write(model, segment, profile_rows(self.con, rows, columns, where), sign)
+            self._parts.append(_Part(model.id, segment, sign, profile_rows(self.con, rows, columns, where)))
 
     def add_loaded(self, model: Model, rows: Rows, layouts: Layouts, segments: Sequence[str]) -> None:
         """Profile newly stored events: service columns always, data columns once their layouts exist."""
-        self.add(model, rows, [*SERVICE, *data_columns(model, layouts)], segments)
+        columns = data_columns(model, layouts)
+        if isinstance(rows, Relation):
+            self.add(model, rows, [*SERVICE, *columns], segments)
+            return
+        self._register_segments(model, rows, segments)
+        # every model has the same service columns: they are profiled together, as a call costs more than its rows
+        self._events.append((model, rows.select(["ts", "version", *(c.field for c in SERVICE)])))
+        self.add(model, rows, columns, [], register=False)
+        self._add_segments(model, rows, [*SERVICE, *columns], segments, 1)
 
     def add_matched(self, model: Model, segments: Sequence[str]) -> None:
         """Profile how wrong the predictions in `matched` were, and take back what their `earlier` labels had added."""
@@ -116,14 +166,15 @@ class Profiler:
         rows = 0
         for (month,) in months:
             span = f"ts >= TIMESTAMP '{month}' AND ts < TIMESTAMP '{month}' + INTERVAL 1 MONTH"
-            con.execute(f"CREATE OR REPLACE TEMP TABLE fresh AS SELECT * FROM {model.events} WHERE {span}")
-            self.add_loaded(model, "fresh", layouts, segments)
+            con.execute(f"CREATE OR REPLACE TEMP VIEW fresh AS SELECT * FROM {model.events} WHERE {span}")
+            self.add_loaded(model, Relation("fresh", model.schema), layouts, segments)
             rows += int(con.execute("SELECT count(*) FROM fresh").fetchall()[0][0])
         column = quality_column(model)
         if column is not None:
             con.execute(
                 f"CREATE OR REPLACE TEMP TABLE matched AS SELECT l.event_id, l.label, l.number, l.ts AS label_ts, "
-                f"e.* EXCLUDE (event_id) FROM {model.labels} l JOIN {model.events} e ON l.event_id = e.event_id WHERE l.joined"
+                f"e.* EXCLUDE (event_id) FROM {model.labels} l JOIN (SELECT {judged_columns(model, segments)} FROM {model.events}) e "
+                "ON l.event_id = e.event_id WHERE l.joined"
             )
             self._judge_and_add(model, "matched", column, segments, 1)
         return rows
@@ -131,22 +182,22 @@ class Profiler:
     def _judge_and_add(self, model: Model, rows: str, column: Measured, segments: Sequence[str], sign: int) -> None:
         con = self.con
         con.execute(f"CREATE OR REPLACE TEMP TABLE judged AS SELECT *, {judge(model)} FROM {quote(rows)}")
-        self.add(model, "judged", [column], segments, sign, register=False)
+        self.add(model, Relation("judged"), [column], segments, sign, register=False)
         con.execute("DROP TABLE judged")
 
     def _register_segments(self, model: Model, rows: Rows, names: Sequence[str]) -> None:
         # the first values seen stay the segments for good, so that a rebuild profiles the same ones
-        features = [f for f in (model.schema.by_name.get(name) for name in names) if f and f.kind == "categorical"]
+        features = segment_features(model, names)
         if features and isinstance(rows, pa.Table):
             with _registered(self.con, rows.select([f.field for f in features])) as table:
-                self._register_segments(model, table, names)
+                self._register_segments(model, Relation(table), names)
             return
-        for feature in features:
+        for feature in features if isinstance(rows, Relation) else ():
             name = feature.name
-            field = quote(feature.field)
+            field = rows.value(feature.field)
             self.con.execute(
                 f"INSERT INTO segments SELECT $model, $name, $name || '=' || v, v FROM (SELECT {field} AS v, count(*) AS n "
-                f'FROM {quote(rows)} WHERE {field} IS NOT NULL AND {field} NOT IN (SELECT "value" FROM segments WHERE model = $model AND feature = $name) '
+                f'FROM {quote(rows.name)} WHERE {field} IS NOT NULL AND {field} NOT IN (SELECT "value" FROM segments WHERE model = $model AND feature = $name) '
                 f"GROUP BY 1 ORDER BY n DESC, v) LIMIT greatest(0, {MAX_SEGMENTS} - (SELECT count(*) FROM segments WHERE model = $model AND feature = $name))",
                 {"model": model.id, "name": name},
             )
@@ -163,25 +214,82 @@ class Profiler:
             if feature in names
         ]
 
-    def _write(self, model: Model, segment: str, profiled: Profiled, sign: int, new_values: bool = False) -> None:
-        con, at = self.con, {"model": model.id, "segment": segment}
-        with _registered(con, profiled.bins) as bins:
+    def write(self) -> None:
+        """Write what was added."""
+        con, parts, events = self.con, self._parts, self._events
+        self._parts, self._events = [], []
+        service = _service(events)
+        with _registered(con, _labelled(parts, [p.profiled.bins for p in parts], service.bins)) as bins:
             con.execute(
-                f'INSERT INTO profile_bins SELECT $model, $segment, version, "column", bucket, layout, bin, n * {sign} FROM {bins}',
-                at,
+                f'INSERT INTO profile_bins SELECT model, segment, version, "column", bucket, layout, bin, n * sign FROM {bins}'
             )
-        with _registered(con, profiled.moments) as moments:
+        with _registered(con, _labelled(parts, [p.profiled.moments for p in parts], service.moments)) as moments:
             con.execute(
-                f'INSERT INTO profile_moments SELECT $model, $segment, version, "column", bucket, layout, "rows" * {sign}, '
-                f'missing * {sign}, invalid * {sign}, "sum" * {sign}, sum_sq * {sign}, "min", "max" FROM {moments}',
-                at,
+                'INSERT INTO profile_moments SELECT model, segment, version, "column", bucket, layout, "rows" * sign, '
+                f'missing * sign, invalid * sign, "sum" * sign, sum_sq * sign, "min", "max" FROM {moments}'
             )
-        if new_values and profiled.new_values.num_rows:
-            with _registered(con, profiled.new_values) as values:
+        new = [p for p in parts if p.sign > 0 and not p.segment and p.profiled.new_values.num_rows]
+        if new:
+            with _registered(con, _labelled(new, [p.profiled.new_values for p in new])) as values:
                 con.execute(
-                    f'INSERT INTO new_values SELECT $model, version, "column", "value", n, first_seen FROM {values}',
-                    {"model": model.id},
+                    f'INSERT INTO new_values SELECT model, version, "column", "value", n, first_seen FROM {values}'
                 )
+            self._new_values += sum(p.profiled.new_values.num_rows for p in new)
+            if self._new_values > MOST_NEW_VALUES:
+                trim_new_values(con)
+                self._new_values = 0
+        self.rows += sum(p.profiled.bins.num_rows for p in parts)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What is added to the profiles of one segment of a model; sign -1 takes it back."""
+
+    model: int
+    segment: str
+    sign: int
+    profiled: Profiled
+
+
+def _labelled(parts: Sequence[_Part], tables: Sequence[pa.Table], *labelled: pa.Table) -> pa.Table:
+    """The tables as one, each with model, segment and sign of its part, and those that have them already."""
+    which = engine.arrow_of(np.repeat(np.arange(len(parts)), [table.num_rows for table in tables]))
+    about = (
+        ("model", pa.array([p.model for p in parts], pa.int32())),
+        ("segment", pa.array([p.segment for p in parts], pa.string())),
+        ("sign", pa.array([p.sign for p in parts], pa.int8())),
+    )
+    if parts:
+        whole = pa.concat_tables(tables)
+        for name, values in about:
+            whole = whole.append_column(name, values.take(which))
+        labelled = (whole, *labelled)
+    return pa.concat_tables(labelled)
+
+
+def _service(events: Sequence[tuple[Model, pa.Table]]) -> Profiled:
+    """The profiles of the service columns of several models' events, labelled, from one call: their versions bear the
+    models' ids meanwhile.
+    """
+    form = pa.schema([("ts", pa.timestamp("us")), ("version", pa.string())])
+    tagged = [
+        rows.set_column(1, "version", pc.binary_join_element_wise(str(m.id), rows["version"], ":"))
+        for m, rows in events
+    ]
+    rows = pa.concat_tables(tagged).combine_chunks() if tagged else form.empty_table()
+    profiled = engine.profile(rows, SERVICE)
+    return Profiled(_untagged(profiled.bins), _untagged(profiled.moments), profiled.new_values)
+
+
+def _untagged(table: pa.Table) -> pa.Table:
+    n = table.num_rows
+    tag = pc.split_pattern(table["version"], ":", max_splits=1).combine_chunks().flatten()
+    pairs = engine.arrow_of(np.arange(n) * 2)
+    version = tag.take(pc.add(pairs, 1))
+    table = table.set_column(table.column_names.index("version"), "version", version)
+    table = table.append_column("model", tag.take(pairs).cast(pa.int32()))
+    table = table.append_column("segment", pa.array([""] * n, pa.string()))
+    return table.append_column("sign", pa.array([1] * n, pa.int8()))
 
 
 class _registered:
@@ -196,50 +304,3 @@ class _registered:
 
     def __exit__(self, *_: object) -> None:
         self.con.unregister("profiled_rows")
-
-
-def roll_up(con: duckdb.DuckDBPyConnection, before: datetime) -> int:
-    """Add the minutes of service columns older than `before` up to hours; the number of rows that became fewer."""
-    service = "\"column\" IN ('latency_ms', 'status') AND bucket < $before"
-    ((fine,),) = con.execute(
-        f"SELECT count(*) FROM profile_moments WHERE {service} AND bucket <> date_trunc('hour', bucket)",
-        {"before": before},
-    ).fetchall()
-    if not fine:
-        return 0
-    keys = "model, segment, version, \"column\", date_trunc('hour', bucket) AS bucket, layout"
-    for table, columns in (
-        ("profile_bins", f"{keys}, bin, sum(n)::BIGINT AS n"),
-        ("profile_moments", f"{keys}, {ADDITIVE}"),
-    ):
-        con.execute(
-            f"CREATE OR REPLACE TEMP TABLE summed AS SELECT {columns} FROM {table} WHERE {service} GROUP BY ALL",
-            {"before": before},
-        )
-        con.execute(f"DELETE FROM {table} WHERE {service}", {"before": before})
-        con.execute(f'INSERT INTO {table} SELECT * FROM summed ORDER BY bucket, model, segment, "column"')
-    con.execute("DROP TABLE summed")
-    return int(fine)
-
-
-def compact(con: duckdb.DuckDBPyConnection, since: datetime) -> None:
-    """Add up the parts that many small loads left in the buckets from `since` on; what is read stays the same."""
-    keys = 'model, segment, version, "column", bucket, layout'
-    for table, columns, left in (
-        ("profile_bins", f"{keys}, bin, sum(n)::BIGINT AS n", "sum(n) <> 0"),
-        ("profile_moments", f"{keys}, {ADDITIVE}", 'sum("rows") <> 0'),
-    ):
-        con.execute(
-            f"CREATE OR REPLACE TEMP TABLE summed AS SELECT {columns} FROM {table} WHERE bucket >= ? GROUP BY ALL HAVING {left}",
-            [since],
-        )
-        con.execute(f"DELETE FROM {table} WHERE bucket >= ?", [since])
-        con.execute(f'INSERT INTO {table} SELECT * FROM summed ORDER BY bucket, model, segment, "column"')
-    con.execute(
-        'CREATE OR REPLACE TEMP TABLE summed AS SELECT * FROM (SELECT model, version, "column", "value", sum(n)::BIGINT AS n, '
-        "min(first_seen) AS first_seen FROM new_values GROUP BY ALL) "
-        f'QUALIFY row_number() OVER (PARTITION BY model, "column" ORDER BY n DESC, "value") <= {engine.MAX_NEW_VALUES}'
-    )
-    con.execute("DELETE FROM new_values")
-    con.execute("INSERT INTO new_values SELECT * FROM summed")
-    con.execute("DROP TABLE summed")

@@ -1,5 +1,6 @@
 """The ids of the events stored last, as 64-bit hashes: is this one a repeat?"""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import duckdb
@@ -46,15 +47,19 @@ class RecentIds:
         for model, count in counts.items():
             if count[fitting]:
                 found = con.sql(f"SELECT hash(event_id) AS h FROM {model.events} WHERE ts >= ?", params=[self.since])
-                self.add(np.sort(_own(found.to_arrow_table(), model)), naive)
+                self.add(np.sort(_own(numpy_of(found.to_arrow_table()["h"]), model)), naive)
 
-    def hashes(self, con: duckdb.DuckDBPyConnection, model: Model, ids: pa.Table) -> np.ndarray:
-        """The hash of each `event_id`, shape (rows,), uint64; those of different models differ."""
-        con.register("incoming_ids", ids)
+    def hashes(self, con: duckdb.DuckDBPyConnection, ids: Sequence[tuple[Model, pa.Table]]) -> list[np.ndarray]:
+        """The hash of each `event_id` of some models, shape (rows,), uint64; those of different models differ."""
+        if not ids:
+            return []
+        con.register("incoming_ids", pa.concat_tables(rows.select(["event_id"]) for _, rows in ids))
         try:
-            return _own(con.sql("SELECT hash(event_id) AS h FROM incoming_ids").to_arrow_table(), model)
+            hashed = numpy_of(con.sql("SELECT hash(event_id) AS h FROM incoming_ids").to_arrow_table()["h"])
         finally:
             con.unregister("incoming_ids")
+        ends = np.cumsum([rows.num_rows for _, rows in ids])[:-1]
+        return [_own(part, model) for (model, _), part in zip(ids, np.split(hashed, ends), strict=True)]
 
     def known(self, ordered: np.ndarray) -> np.ndarray:
         """For each of some hashes in ascending order, whether its event is stored; shape (n,)."""
@@ -82,5 +87,5 @@ class RecentIds:
                 self.since = self._begun[0]
 
 
-def _own(hashed: pa.Table, model: Model) -> np.ndarray:
-    return numpy_of(hashed["h"]) ^ np.uint64(model.id * GOLDEN % 2**64)
+def _own(hashed: np.ndarray, model: Model) -> np.ndarray:
+    return hashed ^ np.uint64(model.id * GOLDEN % 2**64)

@@ -5,23 +5,29 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 
 from monitor.contracts import Measured, Profiled
+from monitor.engines.arrow import numpy_of
 from monitor.errors import InvalidRequest
 from monitor.layout import NUMERIC_BINS, UNIT, Layout, categorical_layout, numeric_layout
 from monitor.profile import Profile
+from monitor.schema import PACKED
 from monitor.sql import quote
-from monitor.store import ledger
+from monitor.store import ledger, packed
 from monitor.store.events import LABEL_NUMBER, Model
+from monitor.store.packed import Relation
 from monitor.store.profiling import SERVICE, data_columns, judge, prediction_field, profile_rows, quality_column
 from monitor.store.reading import profiles_from
 
+SORTED_AT_ONCE = 2_000_000  # values that are sorted in memory
+MOST = 1e150  # of a number that layouts are made from
+INPUT, ROWS = "reference_input", "reference_rows"  # a temporary table, and a view of it
 SUMS = (
     'sum("rows")::BIGINT AS "rows", sum(missing)::BIGINT AS missing, sum(invalid)::BIGINT AS invalid, sum("sum") AS "sum", '
     'sum(sum_sq) AS sum_sq, min("min") AS "min", max("max") AS "max"'
 )
-COLUMNS_AT_ONCE = 20  # of one query that sorts each column's values in memory
 ONE_BUCKET = "TIMESTAMP '2000-01-01'"
 HOURLY_DAYS = 56  # of the end of a reference are kept hour by hour, so that the detector can learn from them
 
@@ -40,7 +46,9 @@ class Reference:
 
 
 def stage(con: duckdb.DuckDBPyConnection, model: Model, rows: pa.Table | tuple[datetime, datetime]) -> None:
-    """The temporary table `reference_input`: given rows, or the stored events of a period with their labels."""
+    """The temporary table `reference_input`, in the form of an events table: given rows, or the stored events of a
+    period, with their labels.
+    """
     if isinstance(rows, tuple):
         con.execute(
             f"CREATE OR REPLACE TEMP TABLE reference_input AS SELECT e.*, l.label, l.number FROM {model.events} e "
@@ -48,7 +56,7 @@ def stage(con: duckdb.DuckDBPyConnection, model: Model, rows: pa.Table | tuple[d
             list(rows),
         )
         return
-    con.register("reference_table", rows)
+    con.register("reference_table", packed.pack(rows, model.schema))
     con.execute(
         f"CREATE OR REPLACE TEMP TABLE reference_input AS SELECT *, {LABEL_NUMBER} AS number FROM reference_table"
     )
@@ -69,11 +77,11 @@ def freeze(
     con: duckdb.DuckDBPyConnection, model: Model, about: Reference, task: str
 ) -> tuple[Model, dict[str, Layout]]:
     """Make the staged rows the model's reference; the model with its task, and the layouts from now on."""
-    model = replace(model, task=task_of(con, model, "reference_input", task))
+    model = replace(model, task=task_of(con, model, INPUT, task))
     con.execute("UPDATE models SET task = ? WHERE id = ?", [model.task, model.id])
-    layouts = freeze_layouts(con, model, "reference_input")
-    save(con, model, "reference_input", layouts, about)
-    con.execute("DROP TABLE reference_input")
+    layouts = freeze_layouts(con, model, Relation(INPUT, model.schema), about.rows)
+    save(con, model, layouts, about)
+    con.execute(f"DROP TABLE {INPUT}")
     return model, layouts
 
 
@@ -91,8 +99,8 @@ def task_of(con: duckdb.DuckDBPyConnection, model: Model, rows: str, wanted: str
     return "binary" if low >= 0 and high <= 1 else "regression"
 
 
-def freeze_layouts(con: duckdb.DuckDBPyConnection, model: Model, rows: str) -> dict[str, Layout]:
-    """The layouts of all features and the prediction, from the reference rows in the temporary table `rows`."""
+def freeze_layouts(con: duckdb.DuckDBPyConnection, model: Model, rows: Relation, n: int) -> dict[str, Layout]:
+    """The layouts of all features and the prediction, from `n` reference rows."""
     wanted = {f.field: (f.field, f.kind) for f in model.schema.features}
     unit = model.task == "binary" and prediction_field(model) == "prediction"
     if model.schema.prediction != "unknown" and not unit:
@@ -101,18 +109,17 @@ def freeze_layouts(con: duckdb.DuckDBPyConnection, model: Model, rows: str) -> d
     layouts: dict[str, Layout] = {}
     for kind, of_many in (("numeric", _numeric_layouts), ("categorical", _categorical_layouts)):
         columns = [(column, field) for column, (field, its) in wanted.items() if its == kind]
-        for i in range(0, len(columns), COLUMNS_AT_ONCE):
-            some = dict(columns[i : i + COLUMNS_AT_ONCE])
-            layouts |= dict(zip(some, of_many(con, quote(rows), list(some.values())), strict=True))
+        at_once = max(1, min(PACKED, SORTED_AT_ONCE // max(1, n)))
+        for i in range(0, len(columns), at_once):
+            some = dict(columns[i : i + at_once])
+            layouts |= dict(zip(some, of_many(con, rows, list(some.values())), strict=True))
     if unit:
         layouts["prediction"] = UNIT
     return {column: layouts[column] for column in [*wanted, *(["prediction"] if unit else [])]}
 
 
-def save(
-    con: duckdb.DuckDBPyConnection, model: Model, rows: str, layouts: Mapping[str, Layout], about: Reference
-) -> None:
-    """Replace the model's reference by the rows of the temporary table `rows` (with label and number if known)."""
+def save(con: duckdb.DuckDBPyConnection, model: Model, layouts: Mapping[str, Layout], about: Reference) -> None:
+    """Replace the model's reference by the rows of the temporary table `reference_input`."""
     for table in ("reference", "reference_bins", "reference_moments", "model_layouts"):
         con.execute(f"DELETE FROM {table} WHERE model = ?", [model.id])
     definitions = {layout.id: layout.to_json() for layout in layouts.values()}
@@ -122,14 +129,14 @@ def save(
     )
     ledger.insert(con, "model_layouts", [(model.id, column, layout.id) for column, layout in layouts.items()])
     con.execute(
-        f"CREATE OR REPLACE TEMP TABLE reference_rows AS SELECT * EXCLUDE (ts), "
-        f"CASE WHEN ts >= (SELECT max(ts) FROM {quote(rows)}) - INTERVAL {HOURLY_DAYS} DAY THEN ts ELSE {ONE_BUCKET} END AS ts, "
-        f"{judge(model)} FROM {quote(rows)}"
+        f"CREATE OR REPLACE TEMP VIEW {ROWS} AS SELECT * EXCLUDE (ts), "
+        f"CASE WHEN ts >= (SELECT max(ts) FROM {INPUT}) - INTERVAL {HOURLY_DAYS} DAY THEN ts ELSE {ONE_BUCKET} END AS ts, "
+        f"{judge(model)} FROM {INPUT}"
     )
     quality = quality_column(model)
     columns: list[Measured] = [*SERVICE, *data_columns(model, layouts), *([quality] if quality else [])]
-    _write(con, model, profile_rows(con, "reference_rows", columns))
-    con.execute("DROP TABLE reference_rows")
+    _write(con, model, profile_rows(con, Relation(ROWS, model.schema), columns))
+    con.execute(f"DROP VIEW {ROWS}")
     con.execute(
         "INSERT INTO reference VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         [model.id, about.status, about.source, about.first, about.last, about.rows, about.labelled, about.set_at],
@@ -191,21 +198,27 @@ def read_hours(
     return first, profiles_from(bins.to_arrow_table(), moments.to_arrow_table(), layouts, hours)
 
 
-def _numeric_layouts(con: duckdb.DuckDBPyConnection, table: str, fields: Sequence[str]) -> list[Layout]:
-    points = [i / NUMERIC_BINS for i in range(1, NUMERIC_BINS)]
-    cuts = ", ".join(f"quantile_disc({quote(f)}, {points}) FILTER (abs({quote(f)}) < 1e150)" for f in fields)
-    (found,) = con.execute(f"SELECT {cuts} FROM {table}").fetchall()
-    return [numeric_layout(edges or []) for edges in found]
+def _numeric_layouts(con: duckdb.DuckDBPyConnection, rows: Relation, fields: Sequence[str]) -> list[Layout]:
+    read = con.sql(f"SELECT {rows.values(fields).lstrip(', ')} FROM {quote(rows.name)}").to_arrow_table()
+    return [numeric_layout(_quantiles(numpy_of(read[field].drop_null()))) for field in fields]
 
 
-def _categorical_layouts(con: duckdb.DuckDBPyConnection, table: str, fields: Sequence[str]) -> list[Layout]:
+def _quantiles(values: np.ndarray) -> list[float]:
+    """The values below which 1/20, 2/20 … of the usable ones lie, each one of them; none without any."""
+    usable = np.sort(values[np.abs(values) < MOST])
+    return (
+        [float(usable[-(-i * len(usable) // NUMERIC_BINS) - 1]) for i in range(1, NUMERIC_BINS)] if len(usable) else []
+    )
+
+
+def _categorical_layouts(con: duckdb.DuckDBPyConnection, rows: Relation, fields: Sequence[str]) -> list[Layout]:
     layouts = []
-    for field in map(quote, fields):
+    for value in map(rows.value, fields):
         # one at a time: each may have ten thousand values
         values = con.execute(
-            f"SELECT {field} FROM {table} WHERE {field} IS NOT NULL GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT 10000"
+            f"SELECT {value} FROM {quote(rows.name)} WHERE {value} IS NOT NULL GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT 10000"
         ).fetchall()
-        layouts.append(categorical_layout([value for (value,) in values]))
+        layouts.append(categorical_layout([name for (name,) in values]))
     return layouts
 
 

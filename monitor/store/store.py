@@ -17,16 +17,23 @@ from monitor.engines.arrow import bools_of, numpy_of
 from monitor.errors import NotFound
 from monitor.layout import Layout
 from monitor.profile import Profile
-from monitor.schema import ModelSchema
+from monitor.schema import Feature, ModelSchema
 from monitor.spool import Position
-from monitor.store import detectors, erasure, events, labels, ledger, mistyped, reading, reference
+from monitor.store import detectors, erasure, events, labels, ledger, mistyped, packed, reading, reference
 from monitor.store.alerts import AlertBook
 from monitor.store.batch import Batch, Loaded
+from monitor.store.compacting import compact, roll_up
 from monitor.store.database import BLOCK_BYTES, open_database, transaction
 from monitor.store.erasure import Erased
 from monitor.store.events import Model
 from monitor.store.ledger import Account, Ledger
-from monitor.store.profiling import SERVICE, Profiler, compact, quality_column, roll_up
+from monitor.store.profiling import (
+    SERVICE,
+    Profiler,
+    judged_columns,
+    quality_column,
+    segment_features,
+)
 from monitor.store.recent import RecentIds
 from monitor.store.reference import Reference
 
@@ -34,6 +41,7 @@ PROVISIONAL_ROWS = 1000
 PROVISIONAL_CAP = 20_000
 MINUTES_KEPT = timedelta(hours=48)
 COMPACT_AFTER = 300  # loads
+COMPACT_ROWS = 2_000_000  # of profiles: a load of ten thousand features writes two hundred thousand
 CROWD_BYTES = 64 << 20
 
 
@@ -70,9 +78,10 @@ class Store:
         self._layouts = {name: reference.read_layouts(self._con, m) for name, m in self._models.items()}
         self._parts = 0  # loads since profiles were compacted, and the earliest bucket they touched
         self._touched: datetime | None = None
-        self._begun: dict[str, int] = {}  # features of the models that got rows since the last checkpoint
+        self._begun: dict[str, int] = {}  # columns of the models that got rows since the last checkpoint
         self._reference_cache: dict[str, dict[str, Profile]] = {}
         self._labels_waiting = set(self._models)
+        self._events_of = self._count_events()  # by model, as many as there are or more: some may have been deleted
         self._recent = RecentIds()
         self._recent.fill(self._con, list(self._models.values()), datetime.now(UTC))
 
@@ -169,16 +178,16 @@ class Store:
             earliest: dict[str, datetime] = {}
             outcome: dict[tuple[str, str], Account] = {}
             remembered: list[np.ndarray] = []
-            with transaction(self._con):
-                for name, schema in batch.schemas.items():
-                    models[name] = self._grow(models.get(name), schema, now)
-                for name in sorted(batch.lines.keys() | batch.tables.keys() | batch.labels.keys()):
-                    if name not in models:
-                        models[name] = self._grow(None, ModelSchema(name), now)
+            named = sorted(batch.lines.keys() | batch.tables.keys() | batch.labels.keys())
+            with transaction(self._con), self._profiler.writing():
+                unknown = {name: ModelSchema(name) for name in named if name not in models}
+                models |= self._grow(models, unknown | batch.schemas, now)
+                came = self._read(batch, models)
+                for name in named:
                     model, fresh = models[name], None
-                    if name in batch.lines or name in batch.tables:
-                        rows = events.read(self._con, model.schema, batch.lines.get(name), batch.tables.get(name, []))
-                        fresh, ids, unchecked = self._new_rows(model, rows)
+                    if name in came:
+                        rows, hashes = came.pop(name)
+                        fresh, ids, unchecked = self._new_rows(model, rows, hashes)
                         again = rows.num_rows - fresh.num_rows
                         outcome[name, "events"] = Account(0, fresh.num_rows, again, 0, unchecked)
                         remembered.append(ids)
@@ -194,9 +203,13 @@ class Store:
                             waiting.discard(name)
                 self._record(batch, outcome, now)
             self._models, self._labels_waiting = models, waiting
-            self._begun |= {name: len(models[name].schema.features) for name in earliest}
-            for ids in remembered:
-                self._recent.add(ids, now.astimezone(UTC).replace(tzinfo=None))
+            self._begun |= {name: len(packed.columns_of(models[name].schema)) for name in earliest}
+            if remembered:
+                stored = np.sort(np.concatenate(remembered), kind="stable")
+                self._recent.add(stored, now.astimezone(UTC).replace(tzinfo=None))
+            for name in named:
+                stored_now = outcome.get((name, "events"), Account()).stored
+                self._events_of[name] = self._events_of.get(name, 0) + stored_now
             self._parts += 1
             self._touched = min([*earliest.values(), *([self._touched] if self._touched else [])], default=None)
             return Loaded(
@@ -207,11 +220,17 @@ class Store:
                 earliest=earliest,
             )
 
-    def _new_rows(self, model: Model, rows: pa.Table) -> tuple[pa.Table, np.ndarray, int]:
+    def _read(self, batch: Batch, models: Mapping[str, Model]) -> dict[str, tuple[pa.Table, np.ndarray]]:
+        """The events that came, by model, and the hashes of their ids."""
+        con, names = self._con, sorted(batch.lines.keys() | batch.tables.keys())
+        rows = [events.read(con, models[n].schema, batch.lines.get(n), batch.tables.get(n, [])) for n in names]
+        hashes = self._recent.hashes(con, [(models[n], table) for n, table in zip(names, rows, strict=True)])
+        return dict(zip(names, zip(rows, hashes, strict=True), strict=True))
+
+    def _new_rows(self, model: Model, rows: pa.Table, hashes: np.ndarray) -> tuple[pa.Table, np.ndarray, int]:
         """The rows whose id is not stored yet, each once; their ids' hashes in order; and how many of them happened
         before what is remembered, so that a repeat with another time would not have been recognised.
         """
-        hashes = self._recent.hashes(self._con, model, rows.select(["event_id"]))
         order = np.argsort(hashes, kind="stable")
         ordered = hashes[order]
         new = ~self._recent.known(ordered)
@@ -238,8 +257,11 @@ class Store:
     def _join_labels(
         self, model: Model, new: pa.Table | None, fresh: pa.Table | None, earliest: dict[str, datetime]
     ) -> None:
-        if labels.match(self._con, model, new, fresh):
-            self._profiler.add_matched(model, self.settings(model.name).segments)
+        segments = self.settings(model.name).segments
+        kept = [name for name, _ in events.BASE] + [f.field for f in segment_features(model, segments)]
+        fresh = None if fresh is None else fresh.select(kept)
+        if labels.match(self._con, model, judged_columns(model, segments), new, fresh):
+            self._profiler.add_matched(model, segments)
             self._note_earliest(earliest, model.name)
 
     def _note_earliest(self, earliest: dict[str, datetime], name: str) -> None:
@@ -247,15 +269,24 @@ class Store:
         if first is not None:
             earliest[name] = min(first, earliest.get(name, first))
 
-    def _grow(self, model: Model | None, schema: ModelSchema, now: datetime) -> Model:
-        con = self._con
-        if model is None:
-            number = con.execute("SELECT coalesce(max(id), 0) + 1 FROM models").fetchall()[0][0]
-            model = Model(number, schema.model, "unknown", ModelSchema(schema.model))
-            con.execute("INSERT INTO models VALUES (?, ?, ?, ?, ?)", [number, schema.model, model.task, "unknown", now])
-            events.create_tables(con, model)
-        events.add_features(con, model, schema)
-        return replace(model, schema=schema)
+    def _grow(self, known: Mapping[str, Model], schemas: Mapping[str, ModelSchema], now: datetime) -> dict[str, Model]:
+        """The models as the schemas have them, by name, with their tables; new ones made."""
+        con, grown = self._con, dict[str, Model]()
+        number = max((model.id for model in known.values()), default=0)
+        for name, schema in schemas.items():
+            model = known.get(name)
+            if model is None:
+                number += 1
+                grown[name] = Model(number, name, "unknown", schema)
+                events.create_tables(con, grown[name])
+            else:
+                grown[name] = replace(model, schema=schema)
+                events.add_columns(con, model, schema)
+        made = [model for name, model in grown.items() if name not in known]
+        ledger.insert(con, "models", [(m.id, m.name, m.task, m.schema.prediction, now) for m in made])
+        had = {name: len(known[name].schema.features) if name in known else 0 for name in grown}
+        events.note_features(con, ((model, had[name]) for name, model in grown.items()))
+        return grown
 
     def _record(self, batch: Batch, outcome: Mapping[tuple[str, str], Account], now: datetime) -> None:
         """Account for the batch: what came, by hour of receipt, what became of it, the keys, and the position."""
@@ -286,8 +317,8 @@ class Store:
         What was profiled before is rebuilt from the raw rows on the new layouts.
         """
         with self._lock:
-            with transaction(self._con):
-                model = self._grow(self._models.get(name), schema, now)
+            with transaction(self._con), self._profiler.writing():
+                model = self._grow(self._models, {name: schema}, now)[name]
                 reference.stage(self._con, model, rows)
                 about = reference.describe(self._con, about, now)
                 model, layouts = reference.freeze(self._con, model, about, self.settings(name).task)
@@ -301,10 +332,11 @@ class Store:
         """Give each model without a reference one from its own first events, once there are enough; their names."""
         made = []
         for name, model in self.models().items():
-            if self._layouts.get(name):
+            if self._layouts.get(name) or self._events_of.get(name, 0) < PROVISIONAL_ROWS:
                 continue
             with self.cursor() as cursor:
                 count, first = cursor.execute(f"SELECT count(*), min(ts) FROM {model.events}").fetchall()[0]
+                self._events_of[name] = count
                 if count < PROVISIONAL_ROWS:
                     continue
                 last = cursor.execute(
@@ -357,7 +389,7 @@ class Store:
         result = {}
         for name in names or sorted(self._models):
             model = self.model(name)
-            with self.writing():
+            with self.writing(), self._profiler.writing():
                 result[name] = self._profiler.rebuild(model, self._layouts.get(name, {}), self.settings(name).segments)
         return result
 
@@ -456,10 +488,11 @@ class Store:
         with self._lock:
             with transaction(self._con):
                 roll_up(self._con, (now - MINUTES_KEPT).replace(minute=0, second=0, microsecond=0, tzinfo=None))
-            if self._parts > COMPACT_AFTER and self._touched is not None:
+            many = self._parts > COMPACT_AFTER or self._profiler.rows > COMPACT_ROWS
+            if many and self._touched is not None:
                 with transaction(self._con):
                     compact(self._con, self._touched.replace(minute=0, second=0, microsecond=0))
-                self._parts, self._touched = 0, None
+                self._parts, self._touched, self._profiler.rows = 0, None, 0
             try:
                 self._con.execute("CHECKPOINT")
             except duckdb.TransactionException:
@@ -510,6 +543,13 @@ class Store:
         with self.cursor() as cursor:
             return cursor.execute(sql, params).fetchall()
 
+    def _count_events(self) -> dict[str, int]:
+        names = {model.id: name for name, model in self._models.items()}
+        found = self._con.execute(
+            "SELECT model, sum(\"rows\")::BIGINT FROM profile_moments WHERE segment = '' AND \"column\" = 'status' GROUP BY model"
+        ).fetchall()
+        return {names[number]: n for number, n in found}
+
     def _read_models(self) -> dict[str, Model]:
         found = self._con.execute("SELECT id, name, task, prediction FROM models ORDER BY id").fetchall()
         models = {}
@@ -517,6 +557,6 @@ class Store:
             rows = self._con.execute(
                 "SELECT name, field, kind FROM features WHERE model = ? ORDER BY position", [number]
             ).fetchall()
-            schema = ModelSchema.from_dict({"model": name, "prediction": prediction, "features": rows})
+            schema = ModelSchema(name, tuple(Feature(*row) for row in rows), prediction)
             models[name] = Model(number, name, task, schema)
         return models

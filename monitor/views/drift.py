@@ -33,12 +33,20 @@ DRIFT_STATISTICS = (
     "neyman",
 )
 MAX_BARS = 24
+MOST_COLUMNS = 500  # that are shown unless more are asked for: ten thousand took ten seconds
 
 
 def drift(
-    store: Store, config: Config, name: str, span: Span, statistic: str, version: str | None, segment: str
+    store: Store,
+    config: Config,
+    name: str,
+    span: Span,
+    statistic: str,
+    version: str | None,
+    segment: str,
+    limit: int = MOST_COLUMNS,
 ) -> dict[str, Any]:
-    """Each column's drift in every step and over the newest window, the most harmful first."""
+    """The drift of the most harmful columns, at most `limit`, in every step and over the newest window."""
     if statistic not in DRIFT_STATISTICS:
         raise InvalidRequest(f"`statistic` {statistic!r} is unknown; known: {', '.join(DRIFT_STATISTICS)}")
     rule = rule_for(config, name, statistic)
@@ -47,26 +55,28 @@ def drift(
     layouts = store.layouts(name)
     kinds = load("statistics")[statistic].KINDS  # categories have no order: no KS, Wasserstein or location
     wanted = [c for c in names if c in layouts and layouts[c].kind in kinds]
-    steps = _trailing(store, name, span, rule.window, version, segment, wanted)
     newest = _newest(store, name, span, rule.window, version, segment, wanted)
+    window = Window(span.end - rule.window, span.end)
+    judged = {key: evaluate(rule, name, names[key], reference.get(key), newest[key], window) for key in wanted}
+    weights = {key: importance(config, name, names[key]) for key in wanted}
+    wanted.sort(key=lambda key: _harm(judged[key].value, weights[key]), reverse=True)
+    steps = _trailing(store, name, span, rule.window, version, segment, wanted[:limit])
     columns = []
-    for key in wanted:
-        window = Window(span.end - rule.window, span.end)
-        finding = evaluate(rule, name, names[key], reference.get(key), newest[key], window)
-        findings = [evaluate(rule, name, names[key], reference.get(key), p, window) for p in steps[key]]
+    for key, profiles in steps.items():
+        findings = [evaluate(rule, name, names[key], reference.get(key), p, window) for p in profiles]
         columns.append(
             {
                 "column": names[key],
                 "kind": "prediction" if key == "prediction" else layouts[key].kind,
-                "importance": importance(config, name, names[key]),
-                "status": finding.verdict,
-                **_summary(finding, reference.get(key), newest[key]),
+                "importance": weights[key],
+                "status": judged[key].verdict,
+                **_summary(judged[key], reference.get(key), newest[key]),
                 "values": [f.value for f in findings],
                 "levels": [_level(f, rule) for f in findings],
             }
         )
-    columns.sort(key=_harm, reverse=True)
-    columns += [_unprofiled(names[key], len(span.steps)) for key in names if key not in layouts]
+    unprofiled = [key for key in names if key not in layouts]
+    columns += [_unprofiled(names[key], len(span.steps)) for key in unprofiled[: limit - len(columns)]]
     return {
         "model": name,
         "statistic": statistic,
@@ -77,6 +87,7 @@ def drift(
         "from": span.start,
         "to": span.end,
         "steps": span.steps,
+        "of": len(wanted) + len(unprofiled),
         "columns": columns,
     }
 
@@ -260,9 +271,9 @@ def _level(finding: Finding, rule: RuleConfig) -> str:
     return finding.verdict
 
 
-def _harm(row: dict[str, Any]) -> tuple[float, float]:
-    value = min(row["value"] or 0.0, 1.0)
-    return (value * (row["importance"] if row["importance"] is not None else 1.0), value)
+def _harm(value: float | None, weight: float | None) -> tuple[float, float]:
+    value = min(value or 0.0, 1.0)
+    return (value * (weight if weight is not None else 1.0), value)
 
 
 def _counts(profile: Profile | None) -> dict[str, Any] | None:

@@ -250,7 +250,7 @@ class World:
         """Three drifted features, one on watch, one without enough data."""
         steps = [stamp(self.now - timedelta(hours=6 * (28 - i))) for i in range(28)]
         shape = {"model": model, "statistic": "psi", "limit": 0.2, "warn": 0.1, "window_s": 86_400, "step_s": 21_600,
-                 "from": steps[0], "to": stamp(self.now), "steps": steps}  # fmt: skip
+                 "from": steps[0], "to": stamp(self.now), "steps": steps, "of": len(FEATURES)}  # fmt: skip
         return shape | {"columns": [] if model != "flight-delay" else [self._drifting(name) for name in FEATURES]}
 
     def _drifting(self, name: str) -> Json:
