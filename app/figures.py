@@ -87,9 +87,18 @@ def measured(value: float | None, statistic: str, unit: str | None) -> str:
         return milliseconds(value)
     if unit in ("s", "seconds"):
         return duration(value)
+    if unit == "sd":
+        return f"{deviations(value)} sd"
+    if unit == "times":
+        return f"{number(value)}×"
     if statistic in text.DISTANCES:
         return score(value)
     return number(value) if unit in (None, "", "nats", "events", "1") else f"{number(value)} {unit}"
+
+
+def deviations(value: float) -> str:
+    """A distance in standard deviations with its sign: 0.617 -> "+0.62", -0.004 -> "-0.004"."""
+    return f"{value:+.2f}" if abs(value) >= 0.01 or value == 0 else f"{value:+.1g}"
 
 
 def duration(seconds: float | None) -> str:

@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 import streamlit as st
 
-from app import cards, figures, reader
-from app.text import DISTANCES, finding, known, plain, raw, sentence_case, statistic, t
+from app import cards, changes, figures, reader
+from app.text import DETECTED, DISTANCES, finding, known, plain, raw, sentence_case, statistic, t
 
 Alert = dict[str, Any]
 SILENCE_HOURS = (1, 8, 24, 168)
@@ -63,9 +63,7 @@ def show(alert: Alert, now: str | None, place: str, more: Callable[[Alert], None
     icon, colour = cards.SEVERITY.get(alert["severity"], (":material/notifications:", "gray"))
     word = known(f"severity.{alert['severity']}", plain(alert["severity"]))
     age = figures.duration(figures.seconds_between(alert["since"], alert["resolved_at"] or now))
-    limit = figures.limit_of((alert["finding"] or {}) | {k: alert[k] for k in ("limit", "statistic", "unit")})
-    key = "alerts.facts_done" if alert["resolved_at"] else "alerts.facts"
-    facts = t(key, limit=limit, age=age, count=alert["count"])
+    detected = alert["statistic"] in DETECTED
     name = f"{plain(statistic(alert['statistic']))} " if alert["statistic"] in DISTANCES else ""
     version = f" · {plain(alert['version'])}" if alert["version"] else ""
     with st.container(border=True, key=f"al_{place}_{alert['id']}", gap="xsmall"):
@@ -73,12 +71,19 @@ def show(alert: Alert, now: str | None, place: str, more: Callable[[Alert], None
         with st.container(horizontal=more is not None, gap="xsmall", vertical_alignment="center"):
             st.markdown(
                 f":{colour}[{icon} {word}] &nbsp;**{plain(headline(alert))}**  \n"
-                f":small[{name}**{plain(value_of(alert))}** · {facts}{version}]",
+                f":small[{changes.facts(alert, age) if detected else name + _facts(alert, age)}{version}]",
                 width="stretch",
             )
             _state_and_actions(alert, now, place, "content" if more is not None else "stretch")
         if more is not None:
             more(alert)
+
+
+def _facts(alert: Alert, age: str) -> str:
+    """The measured value beside its limit, as markdown."""
+    limit = figures.limit_of((alert["finding"] or {}) | {k: alert[k] for k in ("limit", "statistic", "unit")})
+    key = "alerts.facts_done" if alert["resolved_at"] else "alerts.facts"
+    return f"**{plain(value_of(alert))}** · {t(key, limit=limit, age=age, count=alert['count'])}"
 
 
 def _state_and_actions(alert: Alert, now: str | None, place: str, width: Literal["content", "stretch"]) -> None:

@@ -72,6 +72,10 @@ def finding(found: dict[str, Any]) -> str:
     """What a finding says, as plain text without a full stop: "temp drifted", "p95 latency is over its limit"."""
     name, column, verdict = str(found.get("statistic") or ""), found.get("column"), found.get("verdict")
     distance = name in DISTANCES and column
+    if name in DETECTED:
+        return _change(found) if verdict in ("breach", "severe") else raw("change.over", what=statistic(name))
+    if name == "detector_evidence":
+        return _standing(str(verdict), column)
     if verdict in ("breach", "severe"):
         if distance:
             return (
@@ -124,6 +128,41 @@ def sentence_case(sentence: str) -> str:
     return sentence if sentence[1:2].isdigit() else sentence[:1].upper() + sentence[1:]
 
 
+def _change(found: dict[str, Any]) -> str:
+    """What the detector found, without figures: "temp is higher than usual; wind changed with it"."""
+    moved = found.get("moved") or []
+    lead, shown = found.get("column"), column_name(found.get("column"))
+    if not moved:
+        return raw("change.unknown", column=shown) if lead else raw("change.joint")
+    contrast, size = str(moved[0].get("contrast") or "").replace(" ", "_"), moved[0].get("size") or 0.0
+    side = "up" if size > (1.0 if contrast == "traffic" else 0.0) else "down"
+    key = "change.silence" if contrast == "traffic" and size == 0 else f"change.{contrast}_{side}"
+    key = next((k for k in (key, f"change.{contrast}") if k in SENTENCES), "change.unknown")
+    first = raw(key, column=column_name(moved[0].get("column"))) if lead else raw("change.joint")
+    others = [one for one in dict.fromkeys(m.get("column") for m in moved) if one != lead]
+    if not lead or not others:
+        return first
+    if len(others) == 1:
+        return raw("change.and_other", first=first, name=column_name(others[0]))
+    return raw("change.and_others", first=first, n=len(others))
+
+
+def _standing(verdict: str, column: str | None) -> str:
+    """How far the detector is."""
+    if verdict == "warn":
+        return raw("detector.warns_of", column=column_name(column)) if column else raw("detector.warns")
+    return raw("detector.learning" if verdict == "learning" else "detector.calm")
+
+
+def column_name(column: str | None) -> str:
+    """The name of a column for people: its own, or a word for those that every model has."""
+    word = {"latency_ms": "change.latency", "prediction": "change.prediction", "absolute_error": "change.error"}
+    return raw(word[column]) if column in word else str(column or "")
+
+
+DETECTED = frozenset(
+    {"inputs_change", "unseen_values", "latency_change", "error_rise", "traffic_change", "quality_change"}
+)
 DISTANCES = frozenset(
     {
         "psi", "ks", "jensen_shannon", "hellinger", "total_variation", "l_infinity", "chi_squared", "g_test", "cramers_v",

@@ -185,7 +185,8 @@ def _sentence(moved: Moved, usual: float | None) -> str:
             return "No rows have come at all"
         size = f"{moved.size:.2g}"
     said = _CONTRASTS[moved.contrast].format(size=size, usual=show(usual, "share"))
-    return said[0].upper() + said[1:] if moved.column in ("status", "wrong", "traffic") else f"{moved.column}: {said}"
+    own = ("error rate", "wrong share", "traffic")  # by what it is, as a feature may be called `status`
+    return said[0].upper() + said[1:] if moved.contrast in own else f"{moved.column}: {said}"
 
 
 def show(value: float | None, unit: str) -> str:

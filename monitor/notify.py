@@ -5,6 +5,7 @@ import logging
 import random
 import uuid
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -21,6 +22,7 @@ log = logging.getLogger("driftdeck.notify")
 RETRIES = [timedelta(seconds=s) for s in (5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)]
 TIMEOUT_S = 15.0
 TOLD = {"firing", "resolved"}
+MOST_MOVED = 20  # in a body; the sentence says how many more
 
 
 def messages_for(
@@ -69,6 +71,7 @@ def body_of(alert: Alert, t: Transition) -> dict[str, Any]:
             "n": f.n,
             "window": {"from": f.window_start.isoformat(), "to": f.window_end.isoformat()},
             "since": alert.since.isoformat(),
+            "moved": [asdict(m) for m in f.moved[:MOST_MOVED]],
             "text": f.text,
         },
     }

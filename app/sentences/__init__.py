@@ -4,7 +4,8 @@ text.py says them. A page never holds a sentence of its own.
 """
 
 from app.sentences.accounts import ACCOUNTS
+from app.sentences.changes import CHANGES
 from app.sentences.pages import PAGES
 from app.sentences.words import WORDS
 
-SENTENCES: dict[str, tuple[str, str]] = WORDS | PAGES | ACCOUNTS
+SENTENCES: dict[str, tuple[str, str]] = WORDS | PAGES | ACCOUNTS | CHANGES

@@ -7,8 +7,8 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app import cards, charts, figures, filters, inbox, reader, session
-from app.text import known, raw, statistic, t
+from app import cards, changes, charts, figures, filters, inbox, reader, session
+from app.text import DETECTED, known, raw, statistic, t
 
 STATES = ("open", "pending", "firing", "resolved", "all")
 SHOWN = 12
@@ -56,12 +56,9 @@ def timeline_card(alerts: list[dict[str, Any]], now: str, span: str) -> None:
 def episode(alert: dict[str, Any], now: str) -> dict[str, Any]:
     """An alert as a bar of the timeline."""
     length = figures.duration(figures.seconds_between(alert["since"], alert["resolved_at"] or now))
-    number = raw(
-        "finding.number",
-        statistic=statistic(alert["statistic"]),
-        value=inbox.value_of(alert, "peak"),
-        limit=_limit(alert),
-    )
+    said = {"statistic": statistic(alert["statistic"]), "value": inbox.value_of(alert, "peak")}
+    limited = alert["statistic"] not in DETECTED
+    number = raw("finding.number", **said, limit=_limit(alert)) if limited else raw("moved.number", **said)
     return {
         "label": " ".join(part for part in (inbox.headline(alert), alert["version"]) if part),
         "since": alert["since"],
@@ -123,8 +120,10 @@ def history(alert: dict[str, Any]) -> None:
         if alert["resolved_at"]:
             line += " · " + t("alerts.resolved_at", at=figures.at(alert["resolved_at"], place))
         st.markdown(f":small[{line}]")
-        changes, told = st.columns(2, gap="small")
-        with changes:
+        if what := changes.lines(alert["finding"] or {}, SHOWN):
+            st.markdown("  \n".join(f":small[{one}]" for one in what))
+        happened, told = st.columns(2, gap="small")
+        with happened:
             _table(t("alerts.transitions"), _transitions(alert, place), t("alerts.no_transitions"))
         with told:
             _table(t("alerts.deliveries"), _deliveries(alert, place), t("alerts.no_deliveries"))

@@ -82,12 +82,15 @@ def is_stale(fresh: dict[str, Any]) -> bool:
 def where_to_look(reasons: list[dict[str, Any]]) -> str:
     """The page that explains the most severe finding."""
     first = reasons[0] if reasons else {}
-    if first.get("statistic") in DISTANCES or (first.get("column") and "missing" in str(first.get("statistic"))):
+    if first.get("statistic") in DISTANCES | {"inputs_change", "unseen_values", "detector_evidence"} or (
+        first.get("column") and "missing" in str(first.get("statistic"))
+    ):
         return "views/drift.py"
     named = str(first.get("statistic"))
     if named in ("freshness", "lag"):
         return "views/ingestion.py"
-    return "views/service.py" if named.startswith("latency") or named == "error_rate" else "views/alerts.py"
+    service = named.startswith("latency") or named in ("error_rate", "error_rise", "traffic_change")
+    return "views/service.py" if service else "views/alerts.py"
 
 
 def latency_and_errors(seen: dict[str, Any], service: dict[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """Is the model OK right now: one page of figures, each with its limit."""
 
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -113,8 +114,25 @@ def reason(finding: Finding, opened: dict[Any, Alert]) -> dict[str, Any]:
 def finding_data(f: Finding) -> dict[str, Any]:
     """A finding as plain data, its sentence included."""
     names = ("model", "version", "segment", "rule", "statistic", "column", "verdict", "value", "low", "high", "unit")
-    more = ("limit", "warn", "compare", "direction", "reference_value", "n", "n_reference", "minimum", "severity")
-    return {**{n: getattr(f, n) for n in (*names, *more)}, "from": f.window_start, "to": f.window_end, "text": f.text}
+    more = (
+        "limit",
+        "warn",
+        "compare",
+        "direction",
+        "reference_value",
+        "n",
+        "n_reference",
+        "minimum",
+        "severity",
+        "cause",
+    )
+    return {
+        **{n: getattr(f, n) for n in (*names, *more)},
+        "from": f.window_start,
+        "to": f.window_end,
+        "moved": [asdict(m) for m in f.moved],
+        "text": f.text,
+    }
 
 
 def _prediction_error(

@@ -46,6 +46,7 @@ def finding(
     moved = tuple(_moved(change, names) for change in episode.changes)
     first = moved[0] if moved else None
     rate = first is not None and UNITS.get(first.contrast) == "share" and first.contrast != "missing"
+    unit = UNITS.get(first.contrast, "sd") if first else "sd"
     rates = getattr(step.machine.learned, "rates", None)
     stream = episode.changes[0].stream if episode.changes else 0
     return Finding(
@@ -57,8 +58,12 @@ def finding(
         value=first.size if first else episode.size,
         low=first.low if first else None,
         high=first.high if first else None,
-        unit=UNITS.get(first.contrast, "sd") if first else "sd",
-        limit=float(rates.null[stream]) if rate and rates is not None else None if first is None else tolerance,
+        unit=unit,
+        limit=float(rates.null[stream])
+        if rate and rates is not None
+        else tolerance
+        if first and unit == "sd"
+        else None,
         warn=None,
         compare="value",
         direction="above" if episode.rising else "below",

@@ -349,6 +349,20 @@ class World:
         ]
         return [shape | wrong, *drifted, shape | rates]
 
+    def change(self) -> Json:
+        """What the detector has open: two columns moved."""
+        shape = self.findings("young_*model*")[0]
+        return shape | {
+            "model": "flight-delay", "rule": "detector.inputs", "statistic": "inputs_change", "column": "humid",
+            "verdict": "breach", "value": 0.62, "low": 0.5, "high": 0.74, "unit": "sd", "limit": 0.05,
+            "severity": "critical", "from": stamp(self.now - timedelta(hours=22)), "cause": "",
+            "moved": [
+                {"column": "humid", "contrast": "location", "size": 0.62, "low": 0.5, "high": 0.74},
+                {"column": "humid", "contrast": "scale", "size": 0.21, "low": 0.1, "high": 0.32},
+                {"column": "pressure_*hPa*_$x$", "contrast": "location", "size": -0.31, "low": -0.42, "high": -0.2},
+            ],
+        }  # fmt: skip
+
     def alerts(self, query: Json) -> Json:
         """Alerts of one model in one state."""
         state = query.get("state", "open")
@@ -364,6 +378,7 @@ class World:
             return stamp(self.now - timedelta(hours=hours))
 
         found = {(f["statistic"], f["column"]): f for f in self.findings("flight-delay")}
+        found["inputs_change", "humid"] = self.change()
         rows: list[tuple[Any, ...]] = [
             # id, statistic, column, severity, state, since, resolved, value, limit, unit, by, silenced hours
             ("a1", "wrong_share", None, "critical", "firing", 46, None, 0.248, 0.05, "share", None, None),
@@ -373,6 +388,7 @@ class World:
             ("a5", "psi", "visib", "warning", "pending", 5, None, 0.21, 0.2, "nats", None, None),
             ("a6", "latency_p95", None, "critical", "resolved", 34, 30, 101.0, 60, "ms", "Ravi", None),
             ("a7", "error_rate", None, "critical", "resolved", 33, 30, 0.07, 0.02, "share", None, None),
+            ("a9", "inputs_change", "humid", "critical", "firing", 20, None, 0.62, 0.05, "sd", None, None),
             ("a8", "error_rate", None, "critical", "resolved", 120, 117, 0.034, 0.02, "share", None, None),
         ]
         return [

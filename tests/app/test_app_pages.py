@@ -97,6 +97,14 @@ def test_verdict_names_the_findings(world: World, open_page: Open) -> None:
     assert f"**{plain('Share of wrong predictions is over its limit; dep_delay, carrier and temp drifted.')}**" in text
 
 
+def test_change_of_the_detector_is_an_alert_in_words_and_figures(world: World, open_page: Open) -> None:
+    text = shown(open_page("alerts"))
+    assert f"**{plain('humid is higher than usual; pressure_*hPa*_$x$ changed with it')}**" in text
+    assert f"**{plain('level +0.62 sd (95 % +0.50 sd to +0.74 sd)')}** · since" in text
+    assert r"**pressure\_\*hPa\*\_\$x\$**: level -0.31 sd" in text
+    assert "open for 20 h" in text
+
+
 def test_too_little_data_says_how_much_is_needed(world: World, open_page: Open) -> None:
     app = open_page("overview", model="young_*model*")
     assert healthy(app)

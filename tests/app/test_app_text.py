@@ -7,16 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from app import figures, text
+from app import changes, figures, text
 from app.sentences import SENTENCES
 from app.sentences.accounts import ACCOUNTS
+from app.sentences.changes import CHANGES
 from app.sentences.pages import PAGES
 from app.sentences.words import WORDS
 
 APP = Path(__file__).parents[2] / "app"
 FILES = sorted(APP.rglob("*.py"))
 SAYING = {"t", "raw", "say", "known"}
-SAME_IN_BOTH = {"chart.band", "drift.csv", "stat.psi"}
+SAME_IN_BOTH = {"chart.band", "drift.csv", "stat.psi", "moved.number"}
 # what Streamlit shows to people, and the arguments that are shown
 DISPLAY = {
     "badge", "button", "caption", "checkbox", "code", "download_button", "error", "expander", "header", "info",
@@ -44,8 +45,8 @@ def test_sentence_exists_in_both_languages_with_the_same_places(key: str) -> Non
 
 
 def test_no_key_is_defined_twice() -> None:
-    assert len(SENTENCES) == len(WORDS) + len(PAGES) + len(ACCOUNTS)
-    for table in ("words", "pages", "accounts"):
+    assert len(SENTENCES) == len(WORDS) + len(PAGES) + len(ACCOUNTS) + len(CHANGES)
+    for table in ("words", "pages", "accounts", "changes"):
         keys = re.findall(r'^    "([a-z_.0-9]+)": \(', (APP / "sentences" / f"{table}.py").read_text(), re.MULTILINE)
         assert len(keys) == len(set(keys))
 
@@ -158,6 +159,69 @@ def test_finding_is_a_sentence_in_both_languages(finding: dict, english: str, ch
     assert text.finding(finding) == english
     monkeypatch.setattr(text, "_viewer", [lambda: "zh"])
     assert text.finding(finding) == chinese
+
+
+def moved(column: str, contrast: str = "location", size: float = 0.6) -> dict:
+    return {"column": column, "contrast": contrast, "size": size, "low": size - 0.1, "high": size + 0.1}
+
+
+def detected(statistic: str, column: str | None, *what: dict) -> dict:
+    return {"statistic": statistic, "column": column, "verdict": "breach", "moved": list(what)}
+
+
+@pytest.mark.parametrize(
+    ("finding", "english", "chinese"),
+    [
+        (detected("inputs_change", "temp", moved("temp")), "temp is higher than usual", "temp 比平常高"),
+        (detected("inputs_change", "temp", moved("temp", size=-1), moved("b", "scale"), moved("b"), moved("c")),
+         "temp is lower than usual; 2 more columns changed with it", "temp 比平常低；另有 2 個欄位同時變化"),
+        (detected("inputs_change", "c", moved("c", "category", 0.4), moved("prediction")),
+         "c: a category is more frequent than usual; the prediction changed with it",
+         "c 有類別比平常多；預測值 同時變化"),
+        (detected("inputs_change", "y", moved("y", "missing", 0.3)), "y is missing more often than usual",
+         "y 比平常更常缺值"),
+        (detected("inputs_change", None), "all columns moved a little together", "所有欄位一起有小幅變動"),
+        (detected("inputs_change", "status", moved("status", "location")), "status is higher than usual",
+         "status 比平常高"),
+        (detected("unseen_values", "c", moved("c", "unseen", 0.05)), "c has values never seen before",
+         "c 出現未曾見過的值"),
+        (detected("latency_change", "latency_ms", moved("latency_ms")), "the latency is higher than usual",
+         "延遲 比平常高"),
+        (detected("error_rise", "status", moved("status", "error rate", 0.1)), "more requests fail than usual",
+         "失敗的請求比平常多"),
+        (detected("quality_change", "wrong", moved("wrong", "wrong share", 0.3)),
+         "more predictions are wrong than usual", "錯誤的預測比平常多"),
+        (detected("traffic_change", "traffic", moved("traffic", "traffic", 0.4)), "fewer events come than usual",
+         "事件比平常少"),
+        (detected("traffic_change", "traffic", moved("traffic", "traffic", 0.0)), "no events come any more",
+         "已經沒有事件進來"),
+        (detected("inputs_change", "x", moved("x", "a contrast of tomorrow")), "x changed", "x 有變化"),
+        ({"statistic": "detector_evidence", "verdict": "warn", "column": "x"}, "x begins to move", "x 開始變動"),
+        ({"statistic": "detector_evidence", "verdict": "learning", "column": None},
+         "the detector still learns what is usual", "偵測器仍在學習平常的樣子"),
+        (detected("inputs_change", "x", moved("x")) | {"verdict": "ok"}, "change of the inputs is over",
+         "輸入資料的變化已結束"),
+    ],
+)  # fmt: skip
+def test_change_is_a_sentence_in_both_languages(finding: dict, english: str, chinese: str, monkeypatch) -> None:
+    monkeypatch.setattr(text, "_viewer", [lambda: "en"])
+    assert text.finding(finding) == english
+    monkeypatch.setattr(text, "_viewer", [lambda: "zh"])
+    assert text.finding(finding) == chinese
+
+
+def test_change_in_figures_has_its_interval_and_its_unit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text, "_viewer", [lambda: "en"])
+    assert changes.moved(moved("x")) == "level +0.60 sd (95 % +0.50 sd to +0.70 sd)"
+    assert changes.moved(moved("x", "missing", 0.3)) == "missing share +30% (95 % +20% to +40%)"
+    assert changes.moved(moved("status", "error rate", 0.2)) == "failed 20% (95 % 10% to 30%)"
+    assert changes.moved({"column": "traffic", "contrast": "traffic", "size": 0.4, "low": 0.4, "high": 0.4}) == (
+        "0.4× of the usual rows"
+    )
+    many = detected("inputs_change", "a_b", *(moved(f"{name}_b") for name in "abcdef"))
+    said = changes.lines(many)
+    assert said[0] == r"**a\_b**: level +0.60 sd (95 % +0.50 sd to +0.70 sd)"
+    assert said[4:] == ["and 2 more"]
 
 
 def test_summary_gathers_drifted_features_and_counts_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,62 @@
+"""A change that the detector found, in figures: what moved, how far, since when."""
+
+from typing import Any
+
+import streamlit as st
+
+from app import figures
+from app.text import column_name, plain, raw, t
+
+Json = dict[str, Any]
+SHARES = frozenset({"missing", "unseen", "error rate", "wrong share"})
+SHOWN = 4
+
+
+def size(contrast: str, value: float | None) -> str:
+    """How far something moved, in its unit: "+0.62 sd", "12%", "0.4×"."""
+    if contrast in SHARES:
+        sign = "+" if contrast == "missing" and (value or 0.0) > 0 else ""  # beyond the usual; the others are shares
+        return sign + figures.percent(value)
+    return figures.measured(value, "", "times" if contrast == "traffic" else "sd")
+
+
+def moved(one: Json) -> str:
+    """One thing that moved, with its interval, as plain text: "level +0.62 sd (95 % +0.50 sd to +0.74 sd)"."""
+    contrast = str(one.get("contrast"))
+    said = raw(f"moved.{contrast.replace(' ', '_')}", size=size(contrast, one.get("size")))
+    low, high = one.get("low"), one.get("high")
+    if low is None or high is None or low == high:
+        return said
+    return raw("moved.interval", said=said, low=size(contrast, low), high=size(contrast, high))
+
+
+def by_column(found: Json) -> dict[str, list[Json]]:
+    """What moved in each column, in the order given."""
+    columns: dict[str, list[Json]] = {}
+    for one in found.get("moved") or []:
+        columns.setdefault(str(one.get("column")), []).append(one)
+    return columns
+
+
+def lines(found: Json, most: int = SHOWN) -> list[str]:
+    """Each column that moved and how, as markdown, at most so many; then how many more there are."""
+    columns = by_column(found)
+    said = [
+        f"**{plain(column_name(name))}**: {plain(raw('comma').join(moved(one) for one in those[:2]))}"
+        for name, those in list(columns.items())[:most]
+    ]
+    return said + ([t("moved.more", n=len(columns) - most)] if len(columns) > most else [])
+
+
+def facts(alert: Json, age: str) -> str:
+    """The lead's size with its interval, since when, and for how long, as markdown."""
+    found = alert["finding"] or {}
+    place, first = figures.zone(st.context.timezone), (found.get("moved") or [None])[0]
+    value = moved(first) if first else figures.measured(alert["value"], alert["statistic"], alert["unit"])
+    parts = [f"**{plain(value)}**"]
+    if found.get("reference_value") is not None:
+        usual = figures.measured(found["reference_value"], alert["statistic"], alert["unit"])
+        parts.append(t("moved.usual", value=usual))
+    key = "moved.facts_done" if alert["resolved_at"] else "moved.facts"
+    parts.append(t(key, at=figures.at(found.get("from") or alert["since"], place), age=age))
+    return " · ".join(parts)
