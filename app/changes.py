@@ -21,13 +21,14 @@ def size(contrast: str, value: float | None) -> str:
 
 
 def moved(one: Json) -> str:
-    """One thing that moved, with its interval, as plain text: "level +0.62 sd (95 % +0.50 sd to +0.74 sd)"."""
+    """One thing that moved, with its interval, as plain text: "level +0.62 sd (95 % +0.50 to +0.74)"."""
     contrast = str(one.get("contrast"))
     said = raw(f"moved.{contrast.replace(' ', '_')}", size=size(contrast, one.get("size")))
     low, high = one.get("low"), one.get("high")
     if low is None or high is None or low == high:
         return said
-    return raw("moved.interval", said=said, low=size(contrast, low), high=size(contrast, high))
+    shown = (size(contrast, bound).removesuffix(" sd") for bound in (low, high))
+    return raw("moved.interval", said=said, **dict(zip(("low", "high"), shown, strict=True)))
 
 
 def by_column(found: Json) -> dict[str, list[Json]]:

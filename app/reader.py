@@ -155,6 +155,13 @@ def column(model: str, name: str, version: str) -> Json:
     return shapes.filled(shapes.COLUMN, _ask(_path(model, "columns", name), version))
 
 
+def detector(model: str, span: str) -> Json:
+    """How far the detector is: its lanes, their evidence over the range, what is open, what was accepted."""
+    answer = shapes.filled(shapes.DETECTOR, _ask(_path(model, "detector"), span=span))
+    answer["lanes"] = [shapes.filled(shapes.LANE, one) for one in answer["lanes"]]
+    return answer
+
+
 def findings(model: str) -> list[Json]:
     """The newest evaluation of every rule."""
     return list(_ask(_path(model, "findings")).get("findings") or [])
@@ -184,6 +191,11 @@ def quarantine(limit: int) -> list[Json]:
 def acknowledge(alert_id: object, by: str) -> None:
     """Tell the server that somebody has this alert in hand."""
     _tell(f"/v1/alerts/{quote(str(alert_id), safe='')}/acknowledge", {"by": by})
+
+
+def accept(model: str, by: str) -> None:
+    """Tell the server that what the detector has open is normal. Raises Refused when the key may not, or nothing is."""
+    _tell(_path(model, "accept"), {"by": by})
 
 
 def silence(alert_id: object, hours: float, by: str) -> None:

@@ -57,6 +57,16 @@ COLUMN: Json = {
     "statistics": [], "new_values": [], "from": None, "to": None,
 }  # fmt: skip
 
+DETECTOR: Json = {
+    "model": "", "enabled": True, "status": "no_data", "judged_until": None, "lanes": [], "open": [], "evidence": [],
+    "accepted": [], "from": None, "to": None,
+}  # fmt: skip
+
+LANE: Json = {
+    "lane": "", "status": "learning", "learned_from": None, "watches_from": None, "window_hours": None, "evidence": None,
+    "detectable": [],
+}  # fmt: skip
+
 ACCOUNTING: Json = {
     "now": None, "from": None, "to": None, "step_s": 3600.0,
     "totals": {"received": 0, "stored": 0, "duplicate": 0, "refused": 0, "pending": 0, "unchecked": 0},

@@ -2,6 +2,7 @@
 
 from app.charts.alerts import timeline
 from app.charts.drift import LEVEL_NAMES, bin_name, comparison, heatmap
+from app.charts.evidence import evidence
 from app.charts.ingestion import OUTCOMES, receipts
 from app.charts.look import DARK, LIGHT, Look, Palette, sparkline
 from app.charts.service import errors, latency, traffic
@@ -16,6 +17,7 @@ __all__ = [
     "bin_name",
     "comparison",
     "errors",
+    "evidence",
     "heatmap",
     "latency",
     "receipts",

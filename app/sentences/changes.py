@@ -57,4 +57,80 @@ CHANGES: dict[str, tuple[str, str]] = {
     "detector.warns": ("the detector sees the beginning of a change", "偵測器看到變化的徵兆"),
     "detector.warns_of": ("{column} begins to move", "{column} 開始變動"),
     "detector.calm": ("the detector finds no change", "偵測器沒有發現變化"),
+    # the card on the drift page
+    "detector.title": ("Detector", "偵測器"),
+    "detector.caption": (
+        "evidence of a change, as a share of what calls somebody",
+        "變化的證據，以通知門檻的百分比表示",
+    ),
+    "detector.off": ("Switched off", "已關閉"),
+    "detector.off_why": (
+        "The detector of this model is off; **enabled** in its section of the configuration switches it on.",
+        "此模型的偵測器已關閉；將設定檔中該模型區段的 **enabled** 設為 true 即可開啟。",
+    ),
+    "detector.no_events": ("It begins to learn with the first event.", "收到第一筆事件後開始學習。"),
+    "detector.until": (
+        "It learns what is usual until {at}: that takes {days} days of traffic. Until then it calls nobody.",
+        "正在學習平常的樣子，直到 {at}：需要 {days} 天的流量。在此之前不會通知任何人。",
+    ),
+    "detector.too_thin": (
+        "It has too few rows to know what is usual, and tries again at the end of each day. Until then it calls nobody.",
+        "資料太少，還不知道平常的樣子；每天結束時會再試一次。在此之前不會通知任何人。",
+    ),
+    "detector.open_n": ("Open changes: {n}", "未結變化：{n}"),
+    "detector.open_why": (
+        "It calls nobody again for these columns until they have been calm for a day.",
+        "這些欄位在平靜一天之前不會再次通知。",
+    ),
+    "detector.warn": (
+        "Something begins to move, not enough to call anybody: {share} of the evidence that would.",
+        "開始有變動，但還不到通知的程度：證據為通知門檻的 {share}。",
+    ),
+    "detector.watching": ("Watching", "監看中"),
+    "detector.quiet": (
+        "No change: {share} of the evidence that would call somebody.",
+        "沒有變化：證據為通知門檻的 {share}。",
+    ),
+    "detector.lanes_learning": ("Still learning: {lanes}.", "仍在學習：{lanes}。"),
+    "detector.thin": (
+        "Traffic is thin, so it judges windows of up to {hours} hours.",
+        "流量稀少，因此以最長 {hours} 小時的時段判斷。",
+    ),
+    "detector.accepted": ("Last accepted as normal at {at} by {by}.", "上次由 {by} 於 {at} 接受為常態。"),
+    "detector.since": ("since {at}", "自 {at}"),
+    "detector.revised": ("The list of columns is revised until {at}.", "欄位清單會持續修正至 {at}。"),
+    "detector.accept": ("Accept as normal", "接受為常態"),
+    "detector.accept_what": (
+        "What is open ends, and the detector learns anew, from the last two weeks at most, with this change as the usual. "
+        "While it learns, which takes up to a week, what it learns anew is not watched. This cannot be undone.",
+        "未結的變化會結束，偵測器會重新學習（最多使用最近兩週），並以此變化為常態。學習最多需要一週，期間不監看重新學習的項目。此操作無法復原。",
+    ),
+    "detector.accept_yes": ("Accept", "接受"),
+    "detector.accept_done": (
+        "Accepted as {name}. The alerts end with the next evaluation, within a few minutes.",
+        "已以 {name} 接受。警示會在下次評估時結束，約需幾分鐘。",
+    ),
+    "detector.key": (
+        "The key of this dashboard may not accept changes: that takes a key with the scope admin.",
+        "此儀表板的金鑰不能接受變化：需要具備 admin 權限的金鑰。",
+    ),
+    "detector.no_evidence": (
+        "Nothing in this time range: no hour was judged, or none had any evidence.",
+        "此時間範圍內沒有資料：沒有已判斷的時段，或都沒有任何證據。",
+    ),
+    "detector.page_level": ("calls somebody", "通知門檻"),
+    "detector.detectable": (
+        "Within a day the detector would find a lasting change of {name} from this size on, half of the time: {sizes}.",
+        "{name} 若持續變化達到以下幅度，偵測器約有一半的機會在一天內發現：{sizes}。",
+    ),
+    "alt.evidence": (
+        "Evidence of a change over time, as a share of what calls somebody; highest {share}",
+        "變化證據的走勢，以通知門檻的百分比表示；最高 {share}",
+    ),
+    "lane.inputs": ("inputs", "輸入"),
+    "lane.quality": ("quality", "品質"),
+    "lane.latency": ("latency", "延遲"),
+    "lane.errors": ("errors", "錯誤"),
+    "lane.traffic": ("traffic", "流量"),
+    "lane.unseen": ("new values", "新值"),
 }

@@ -7,7 +7,7 @@ from zlib import crc32
 import pandas as pd
 import streamlit as st
 
-from app import cards, charts, explain, figures, filters, reader, session
+from app import cards, charts, detector, explain, figures, filters, reader, session
 from app.text import known, listing, raw, statistic, t
 
 Json = dict[str, Any]
@@ -18,12 +18,14 @@ SHOWN_ROWS = 15
 def page(choice: filters.Choice) -> None:
     """Everything below the title; read first, then drawn."""
     seen = reader.drift(choice.model, choice.version, choice.span)
-    columns = seen["columns"]
+    columns, watched = seen["columns"], reader.detector(choice.model, choice.span)
     with cards.body():
         if not columns:
             st.markdown(f"{cards.badge('learning')} &nbsp; {t('drift.no_columns')}")
+            detector.card(choice.model, watched)
             return
         st.markdown(explain.verdict(seen))
+        detector.card(choice.model, watched)
         left, right = st.columns([1.15, 1], gap="small")
         with left:
             heat_card(seen)
@@ -32,7 +34,7 @@ def page(choice: filters.Choice) -> None:
             one = next(column for column in columns if column["column"] == picked)
             detail = reader.column(choice.model, picked, choice.version)
             compare_card(seen, one, detail)
-            words_card(choice, seen, one, detail)
+            words_card(choice, seen, one, detail, detector.detectable(watched, picked))
 
 
 def heat_card(seen: Json) -> None:
@@ -134,11 +136,13 @@ def compare_card(seen: Json, one: Json, detail: Json) -> None:
         cards.plot(figure, "compare", raw("alt.compare", name=one["column"]))
 
 
-def words_card(choice: filters.Choice, seen: Json, one: Json, detail: Json) -> None:
-    """The same as sentences, and the numbers to take away."""
+def words_card(choice: filters.Choice, seen: Json, one: Json, detail: Json, smallest: str | None) -> None:
+    """The same as sentences, the smallest change that would be found, and the numbers to take away."""
     with cards.card("words", t("drift.words")):
         for sentence in explain.sentences(seen, one, detail):
             st.markdown(sentence)
+        if smallest:
+            st.markdown(f":small[:gray[{smallest}]]")
         bins = pd.DataFrame(detail["bins"])
         st.download_button(
             t("drift.csv"),

@@ -4,11 +4,14 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from monitor.alert import Alert, Key
 from monitor.calendar import HOUR
 from monitor.config import Config
+from monitor.detector.episode import WEEK
+from monitor.finding import Finding
 from monitor.loop import column_names
 from monitor.store import Store
-from monitor.views.overview import finding_data
+from monitor.views.overview import reason
 from monitor.views.span import Span
 from monitor.watch import Watch
 from monitor.watch.course import Course
@@ -16,6 +19,7 @@ from monitor.watch.said import RULE
 
 POWER_HOURS = 24  # within which the smallest change is to be found
 RECENT = timedelta(days=7)
+REVISED_FOR = timedelta(hours=WEEK)
 
 
 def detector(store: Store, config: Config, watch: Watch, name: str, span: Span) -> dict[str, Any]:
@@ -25,6 +29,7 @@ def detector(store: Store, config: Config, watch: Watch, name: str, span: Span) 
     going = watch.look(model, names)
     findings = [f for f in store.alerts.latest_findings(name) if f.rule.startswith(RULE.removesuffix("."))]
     standing = next((f for f in findings if f.rule == RULE.removesuffix(".")), None)
+    opened = store.alerts.open_alerts(name)
     evidence = watch.book.evidence(model.id, span.start, span.end)
     accepted = watch.book.accepted(model.id)
     rows = _usual_rows(store, name, going.cursor) if going else 0.0
@@ -39,12 +44,19 @@ def detector(store: Store, config: Config, watch: Watch, name: str, span: Span) 
         "clock": settings.timezone,
         "holidays": settings.country,
         "lanes": [_lane(course, names, going.first, rows) for course in going.courses.values()] if going else [],
-        "open": [finding_data(f) for f in findings if f.verdict == "breach"],
+        "open": [_open(f, opened) for f in findings if f.verdict == "breach"],
         "evidence": [{"t": at, "lane": lane, "value": value} for at, lane, value in evidence],
         "accepted": [{"at": a.at, "since": a.since, "by": a.who} for a in accepted],
         "from": span.start,
         "to": span.end,
     }
+
+
+def _open(finding: Finding, opened: Mapping[Key, Alert]) -> dict[str, Any]:
+    """An open change, with the start of its alert, and until when the columns that it names are revised."""
+    data = reason(finding, opened)
+    revised = data["since"] + REVISED_FOR if data["since"] and finding.statistic == "inputs_change" else None
+    return {**data, "revised_until": revised}
 
 
 def _lane(course: Course, names: Mapping[str, str], first: datetime, rows: float) -> dict[str, Any]:

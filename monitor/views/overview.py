@@ -1,10 +1,11 @@
 """Is the model OK right now: one page of figures, each with its limit."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from monitor.alert import Alert
+from monitor.alert import Alert, Key
 from monitor.config import Config
 from monitor.finding import Finding
 from monitor.plugins import load
@@ -105,7 +106,7 @@ def overview(
     }
 
 
-def reason(finding: Finding, opened: dict[Any, Alert]) -> dict[str, Any]:
+def reason(finding: Finding, opened: Mapping[Key, Alert]) -> dict[str, Any]:
     """A finding as plain data, with the start of its alert."""
     alert = opened.get(finding.key)
     return {**finding_data(finding), "since": alert.since if alert else None}

@@ -42,9 +42,11 @@ class World:
     def __init__(self, now: datetime | None = None, empty: bool = False) -> None:
         self.now = (now or datetime.now(UTC)).replace(microsecond=0)
         self.empty = empty
-        self.admin = True  # whether the key may see the quarantine
+        self.admin = True  # whether the key may see the quarantine and accept a change
+        self.detecting = True  # whether the detector is switched on
         self.counts: Json | None = None  # the totals, when a test wants others
         self.accounts: list[Json] | None = None
+        self.accepted: list[Json] = []
         self.alert_list = [] if empty else self._alerts()
 
     def answer(self, method: str, target: str, body: Json | None = None) -> tuple[int, Json]:
@@ -54,6 +56,8 @@ class World:
         parts = [unquote(part) for part in url.path.strip("/").split("/")]
         if method == "POST" and parts[:2] == ["v1", "alerts"] and len(parts) == 4:
             return self._act(parts[2], parts[3], body or {})
+        if method == "POST" and parts[:2] == ["v1", "models"] and parts[3:] == ["accept"]:
+            return self._accept(parts[2], body or {})
         if parts == ["healthz"]:
             return 200, {"status": "ok"}
         if parts == ["v1", "models"]:
@@ -82,7 +86,7 @@ class World:
             return 200, self.column(rest[0])
         if what == "service":
             return 200, self.service(model, hours, {"1h": 3600, "6h": 21_600, "1d": 86_400}.get(query.get("step", "")))
-        makers = {"overview": self.overview, "drift": self.drift}
+        makers = {"overview": self.overview, "drift": self.drift, "detector": self.detector}
         if what == "findings":
             return 200, {"now": stamp(self.now), "findings": self.findings(model)}
         return (
@@ -348,6 +352,45 @@ class World:
             for name, (_, _, final, _) in FEATURES.items()
         ]
         return [shape | wrong, *drifted, shape | rates]
+
+    def detector(self, model: str, hours: float) -> Json:
+        """Two weeks watched and one change open; the young model learns."""
+        young = model != "flight-delay"
+        shape = {"share": 0.2, "source": None, "learned_from": stamp(self.now - timedelta(hours=3)), "detectable": [],
+                 "watches_from": stamp(self.now + timedelta(days=13, hours=21)), "window_hours": None, "evidence": None,
+                 "status": "learning"}  # fmt: skip
+        watching = shape | {"source": "live", "status": "watching", "window_hours": 1, "evidence": 0.004}
+        names = ("inputs", "unseen", "latency", "errors", "traffic", "quality")
+        lanes = [{"lane": name} | (shape if young or name == "quality" else watching) for name in names]
+        if not young:
+            lanes[0] |= {"status": "watching" if self.accepted else "open", "evidence": 0.05, "detectable": [
+                {"column": name, "contrast": contrast, "size": size}
+                for name in FEATURES for contrast, size in (("location", 0.21), ("scale", 0.34), ("missing", 0.012))
+            ]}  # fmt: skip
+            lanes[4] |= {"window_hours": 6}
+        rng = random.Random(7)
+        course = []
+        for i in range(int(min(hours, 336)), 0, -1):
+            at = stamp(self.now.replace(minute=0, second=0) - timedelta(hours=i))
+            rising = 4.0 ** max(0, 25 - i) * 0.01 if 20 <= i < 25 else 0.0
+            course += [{"t": at, "lane": "inputs", "value": rising + 10 ** rng.uniform(-3, -1.2)}]
+            course += [{"t": at, "lane": name, "value": 10 ** rng.uniform(-3.2, -1.8)} for name in names[1:4]]
+            course += [{"t": at, "lane": "traffic", "value": 10 ** rng.uniform(-3, -2)}] * (i % 6 == 0)
+        since = self.now - timedelta(hours=20)
+        open_now = self.change() | {"since": stamp(since), "revised_until": stamp(since + timedelta(days=7))}
+        return {
+            "model": model, "enabled": self.detecting, "status": "learning" if young else "ok", "text": None, "days": 90,
+            "tolerance": 0.05, "judged_until": stamp(self.now), "clock": "UTC", "holidays": None,
+            "lanes": lanes if self.detecting else [], "open": [] if young or self.accepted or not self.detecting else [open_now],
+            "evidence": [] if young or not self.detecting else course, "accepted": self.accepted,
+            "from": stamp(self.now - timedelta(hours=hours)), "to": stamp(self.now),
+        }  # fmt: skip
+
+    def _accept(self, model: str, body: Json) -> tuple[int, Json]:
+        if not self.admin:
+            return 403, {"error": "this key lacks the scope admin"}
+        self.accepted = [{"at": stamp(self.now), "since": stamp(self.now), "by": body["by"]}]
+        return 200, {"model": model, **self.accepted[0]}
 
     def change(self) -> Json:
         """What the detector has open: two columns moved."""

@@ -116,6 +116,15 @@ def test_ingestion_is_reached_by_navigation_and_shows_records_as_text(page: Any,
     assert page.locator("[data-testid=stMain] script").count() == 0
 
 
+def test_accepting_a_change_asks_first_and_then_says_who_did(page: Any, dashboard: str) -> None:
+    page.goto(f"{dashboard}/drift")
+    page.get_by_role("button", name="Accept as normal").click()
+    page.get_by_text("This cannot be undone.").wait_for()
+    page.get_by_role("button", name="Accept", exact=True).click()
+    page.get_by_text("Accepted as dashboard.").wait_for()
+    page.get_by_text("Open changes").wait_for(state="hidden")
+
+
 def test_nothing_was_asked_of_anyone_else_and_nothing_complained(page: Any) -> None:
     assert page.elsewhere == []
     assert [one for one in page.complaints if not any(noise in one for noise in KNOWN_NOISE)] == []

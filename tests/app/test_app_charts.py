@@ -212,3 +212,48 @@ def test_receipts_of_one_hour_are_added_up_and_refused_rows_are_hatched(look: ch
     assert (list(stored.y), list(duplicate.y), list(refused.y)) == ([15, 1], [1, 0], [3, 0])
     assert refused.marker.pattern.shape == "/" and refused.marker.pattern.bgcolor == look.colours.orange
     assert stored.yaxis != refused.yaxis == duplicate.yaxis  # a few refusals are seen beside millions
+
+
+def lane(name: str, hours: int = 1) -> dict[str, Any]:
+    return {"lane": name, "window_hours": hours}
+
+
+def at(hour: int, value: float, name: str = "inputs") -> dict[str, Any]:
+    return {"t": f"2026-11-20T{hour:02d}:00:00Z", "lane": name, "value": value}
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_evidence_is_drawn_for_lanes_that_have_any_against_the_level_that_pages(look: charts.Look) -> None:
+    rows = [at(0, 0.02), at(1, 50.0), at(4, 0.2), at(1, 0.3, "errors"), at(1, 0.001, "latency")]
+    figure = charts.evidence([lane("errors"), lane("latency"), lane("inputs")], rows, [], look)
+    assert [trace.name for trace in figure.data] == [look.say("lane.inputs"), look.say("lane.errors")]
+    # capped at ten pages; nothing known of the hour after is no evidence; what is below the floor is on it
+    assert list(figure.data[0].y) == [0.02, 10.0, 0.01, 0.2]
+    assert figure.data[0].customdata[1] == "5000%"
+    assert figure.layout.shapes[0].y0 == 1
+
+
+def test_open_change_is_shaded_from_its_beginning() -> None:
+    opened = [{"from": "2026-11-20T02:00:00Z"}]
+    figure = charts.evidence([lane("inputs")], [at(0, 0.02), at(5, 0.02)], opened, charts.Look())
+    shaded = figure.layout.shapes[0]
+    assert (str(shaded.x0), str(shaded.x1)) == ("2026-11-20 02:00:00", "2026-11-20 05:00:00")
+
+
+def test_long_course_of_evidence_keeps_its_peaks() -> None:
+    rows = [
+        {"t": f"2026-{1 + d // 28:02d}-{1 + d % 28:02d}T{h:02d}:00:00Z", "lane": "inputs", "value": 0.02}
+        for d in range(60)
+        for h in range(24)
+    ]
+    rows[777]["value"] = 3.0
+    figure = charts.evidence([lane("inputs")], rows, [], charts.Look())
+    assert len(figure.data[0].y) <= 400
+    assert max(figure.data[0].y) == 3.0
+
+
+def test_lane_of_a_newer_server_is_drawn_under_its_own_name() -> None:
+    figure = charts.evidence(
+        [lane("<b>new</b>")], [at(0, 0.5, "<b>new</b>"), at(1, 0.5, "<b>new</b>")], [], charts.Look()
+    )
+    assert figure.data[0].name == "&lt;b&gt;new&lt;/b&gt;"

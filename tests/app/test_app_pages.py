@@ -100,9 +100,56 @@ def test_verdict_names_the_findings(world: World, open_page: Open) -> None:
 def test_change_of_the_detector_is_an_alert_in_words_and_figures(world: World, open_page: Open) -> None:
     text = shown(open_page("alerts"))
     assert f"**{plain('humid is higher than usual; pressure_*hPa*_$x$ changed with it')}**" in text
-    assert f"**{plain('level +0.62 sd (95 % +0.50 sd to +0.74 sd)')}** · since" in text
+    assert f"**{plain('level +0.62 sd (95 % +0.50 to +0.74)')}** · since" in text
     assert r"**pressure\_\*hPa\*\_\$x\$**: level -0.31 sd" in text
     assert "open for 20 h" in text
+
+
+def test_detector_card_says_what_is_open_and_until_when_its_list_is_revised(world: World, open_page: Open) -> None:
+    app = open_page("drift", feature="temp")
+    text = shown(app)
+    assert healthy(app)
+    assert "Open changes: 1" in text
+    assert f"**{plain('humid is higher than usual; pressure_*hPa*_$x$ changed with it')}**" in text
+    assert "The list of columns is revised until" in text
+    assert "Still learning: quality." in text
+    assert (
+        "a lasting change of temp from this size on, half of the time: level 0.21 sd, spread 0.34 sd, missing" in text
+    )
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_detector_that_learns_says_until_when(language: str, world: World, open_page: Open) -> None:
+    text = shown(open_page("drift", model="young_*model*", lang=language))
+    assert say(language, "detector.until", at="@", days=14).split("@")[1].rstrip() in text
+    assert say(language, "detector.accept") not in text
+
+
+def test_detector_that_is_off_says_so(world: World, open_page: Open) -> None:
+    world.detecting = False
+    text = shown(open_page("drift"))
+    assert "Switched off" in text
+    assert "Open changes" not in text
+
+
+def test_accepting_a_change_reaches_the_server_in_the_name_of_the_viewer(world: World, open_page: Open) -> None:
+    app = open_page("drift")
+    app.text_input(key="your_name").set_value("Mei").run()
+    app.button(key="accept").click().run()
+    assert healthy(app)
+    assert [one["by"] for one in world.accepted] == ["Mei"]
+    assert any("Accepted as Mei." in toast.value for toast in app.toast)
+    assert "Open changes" not in shown(app)
+    assert "by Mei." in shown(app)
+
+
+def test_accepting_with_a_key_that_may_only_read_is_a_sentence(world: World, open_page: Open) -> None:
+    world.admin = False
+    app = open_page("drift")
+    app.button(key="accept").click().run()
+    assert healthy(app)
+    assert world.accepted == []
+    assert any("a key with the scope admin" in toast.value for toast in app.toast)
 
 
 def test_too_little_data_says_how_much_is_needed(world: World, open_page: Open) -> None:

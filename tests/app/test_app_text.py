@@ -212,7 +212,7 @@ def test_change_is_a_sentence_in_both_languages(finding: dict, english: str, chi
 
 def test_change_in_figures_has_its_interval_and_its_unit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(text, "_viewer", [lambda: "en"])
-    assert changes.moved(moved("x")) == "level +0.60 sd (95 % +0.50 sd to +0.70 sd)"
+    assert changes.moved(moved("x")) == "level +0.60 sd (95 % +0.50 to +0.70)"
     assert changes.moved(moved("x", "missing", 0.3)) == "missing share +30% (95 % +20% to +40%)"
     assert changes.moved(moved("status", "error rate", 0.2)) == "failed 20% (95 % 10% to 30%)"
     assert changes.moved({"column": "traffic", "contrast": "traffic", "size": 0.4, "low": 0.4, "high": 0.4}) == (
@@ -220,7 +220,7 @@ def test_change_in_figures_has_its_interval_and_its_unit(monkeypatch: pytest.Mon
     )
     many = detected("inputs_change", "a_b", *(moved(f"{name}_b") for name in "abcdef"))
     said = changes.lines(many)
-    assert said[0] == r"**a\_b**: level +0.60 sd (95 % +0.50 sd to +0.70 sd)"
+    assert said[0] == r"**a\_b**: level +0.60 sd (95 % +0.50 to +0.70)"
     assert said[4:] == ["and 2 more"]
 
 
