@@ -5,7 +5,8 @@ from typing import Any
 import streamlit as st
 
 from app import figures
-from app.text import column_name, plain, raw, t
+from app.sentences import SENTENCES
+from app.text import column_name, listing, plain, raw, sentence_case, t
 
 Json = dict[str, Any]
 SHARES = frozenset({"missing", "unseen", "error rate", "wrong share"})
@@ -47,6 +48,19 @@ def lines(found: Json, most: int = SHOWN) -> list[str]:
         for name, those in list(columns.items())[:most]
     ]
     return said + ([t("moved.more", n=len(columns) - most)] if len(columns) > most else [])
+
+
+def likely(kind: object, columns: list[str] | None = None) -> str | None:
+    """The likely cause as markdown, with the columns it is about if they are given; None when there is none to tell."""
+    key = f"cause.{kind}"
+    if key not in SENTENCES:
+        return None
+    said = raw(key)
+    if columns:
+        names = [column_name(name) for name in columns]
+        shown = names if len(names) <= 3 else [*names[:2], raw("finding.n_columns", n=len(names) - 2)]
+        said = raw("cause.of", columns=listing(shown), cause=said)
+    return f":material/lightbulb: {plain(sentence_case(said) if not columns else said)}"
 
 
 def facts(alert: Json, age: str) -> str:

@@ -85,6 +85,8 @@ def _open(one: Json) -> None:
     lines = [f"**{plain(sentence_case(finding(one)) if not one.get('column') else finding(one))}**"]
     lines += [f":small[{t('detector.since', at=figures.at(one.get('from'), place))}]"]
     lines += [f":small[{line}]" for line in changes.lines(one, 6)]
+    if cause := changes.likely(one.get("cause")):
+        lines.append(f":small[{cause}]")
     revised = figures.parse(one.get("revised_until"))
     if revised is not None and revised > datetime.now(UTC):
         lines.append(f":small[:gray[{t('detector.revised', at=figures.at(revised, place))}]]")

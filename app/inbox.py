@@ -64,6 +64,7 @@ def show(alert: Alert, now: str | None, place: str, more: Callable[[Alert], None
     word = known(f"severity.{alert['severity']}", plain(alert["severity"]))
     age = figures.duration(figures.seconds_between(alert["since"], alert["resolved_at"] or now))
     detected = alert["statistic"] in DETECTED
+    cause = changes.likely((alert["finding"] or {}).get("cause"))
     name = f"{plain(statistic(alert['statistic']))} " if alert["statistic"] in DISTANCES else ""
     version = f" · {plain(alert['version'])}" if alert["version"] else ""
     with st.container(border=True, key=f"al_{place}_{alert['id']}", gap="xsmall"):
@@ -71,7 +72,8 @@ def show(alert: Alert, now: str | None, place: str, more: Callable[[Alert], None
         with st.container(horizontal=more is not None, gap="xsmall", vertical_alignment="center"):
             st.markdown(
                 f":{colour}[{icon} {word}] &nbsp;**{plain(headline(alert))}**  \n"
-                f":small[{changes.facts(alert, age) if detected else name + _facts(alert, age)}{version}]",
+                f":small[{changes.facts(alert, age) if detected else name + _facts(alert, age)}{version}]"
+                + (f"  \n:small[{cause}]" if cause else ""),
                 width="stretch",
             )
             _state_and_actions(alert, now, place, "content" if more is not None else "stretch")

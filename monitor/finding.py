@@ -118,12 +118,17 @@ class Finding:
         """What the detector found, as one sentence."""
         since = f"since {_time(self.window_start)}"
         if not self.moved:
-            return f"All columns moved a little together, by {show(self.value, self.unit)} {since}; none is named yet"
+            return f"All columns moved a little together, by {show(self.value, self.unit)} {since}{self._likely}"
         first = self.moved[0]
         others = [c for c in dict.fromkeys(m.column for m in self.moved) if c != first.column]
         more = f"; with it {', '.join(others[:8])}" if others else ""
         more += f" and {len(others) - 8} more" if len(others) > 8 else ""
-        return f"{_sentence(first, self.reference_value)} {since}{more}"
+        return f"{_sentence(first, self.reference_value)} {since}{more}{self._likely}"
+
+    @property
+    def _likely(self) -> str:
+        """The likely cause, when there is one to tell."""
+        return f"; {CAUSES[self.cause]}" if self.cause in CAUSES else ""
 
     @property
     def title(self) -> str:
@@ -163,6 +168,14 @@ TITLES = {
 DETECTED = frozenset(
     {"inputs_change", "unseen_values", "latency_change", "error_rise", "traffic_change", "quality_change"}
 )
+# what is said of a cause that is more than a change; monitor/cause.py has the rules
+CAUSES = {
+    "missing": "values are missing, which looks like a fault of the data: repair its source before retraining",
+    "unit": "level and spread jumped together, which looks like another unit or scale: check the source before retraining",
+    "renamed": "a category seems to have another name: check the source before retraining",
+    "mix": "the mix of the traffic seems to have changed",
+    "upstream": "several columns changed at the same time and are likely to have one source",
+}
 _CONTRASTS = {
     "location": "its level moved by {size}",
     "scale": "its spread moved by {size}",

@@ -71,6 +71,7 @@ def body_of(alert: Alert, t: Transition) -> dict[str, Any]:
             "n": f.n,
             "window": {"from": f.window_start.isoformat(), "to": f.window_end.isoformat()},
             "since": alert.since.isoformat(),
+            "cause": f.cause,
             "moved": [asdict(m) for m in f.moved[:MOST_MOVED]],
             "text": f.text,
         },

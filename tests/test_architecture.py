@@ -24,7 +24,18 @@ NOUNS = {
     "quota",
     "calendar",
 }
-PURE = NOUNS | {"plugins", "protocols", "statistics", "channels", "config", "rules", "verdict", "detector", "policy"}
+PURE = NOUNS | {
+    "plugins",
+    "protocols",
+    "statistics",
+    "channels",
+    "config",
+    "rules",
+    "verdict",
+    "cause",
+    "detector",
+    "policy",
+}
 STORAGE = PURE | {"mistyped", "engines", "sources", "rows", "spool", "store", "pending", "batches"}
 FLOW = STORAGE | {"lines", "taken", "intake", "collector", "loader", "notify"}
 LOOP = FLOW | {"halves", "watch", "loop", "views", "deck", "drop"}
@@ -42,6 +53,7 @@ ALLOWED = {
     "config": NOUNS | {"plugins", "policy"},
     "rules": PURE,
     "verdict": PURE,
+    "cause": NOUNS,
     "engines": NOUNS,
     "sources": NOUNS,
     "mistyped": NOUNS,
@@ -75,7 +87,7 @@ ALLOWED = {
     "cli": TOP,
 }
 CLOCKS = {"now", "utcnow", "today", "time", "monotonic"}
-NO_CLOCK = NOUNS | {"statistics", "channels", "protocols", "rules", "verdict", "detector"} - {"event"}
+NO_CLOCK = NOUNS | {"statistics", "channels", "protocols", "rules", "verdict", "cause", "detector"} - {"event"}
 INPUT_OUTPUT = {"duckdb", "httpx", "socket", "subprocess", "threading", "streamlit", "fastapi", "requests"}
 
 

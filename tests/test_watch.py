@@ -32,6 +32,7 @@ from monitor.detector.windows import width_for
 from monitor.layout import categorical_layout, numeric_layout
 from monitor.profile import Profile
 from monitor.views.detector import detector
+from monitor.views.overview import overview
 from monitor.views.span import Span
 from monitor.watch.course import put_together
 from monitor.watch.lanes import Window
@@ -527,3 +528,17 @@ def test_smallest_change_is_found_about_half_of_the_time() -> None:
             now, _ = advance_rates(fitted, 2160, 1, now, [Counted(i, rng.binomial(300, p, 1).astype(float), rows[0])])
             found += any(e.opened == i for e in now.episodes)
     assert 4 <= found <= 18
+
+
+def test_page_tells_its_likely_cause_in_the_overview_and_in_the_alert(deck: Deck) -> None:
+    def lost(at: datetime, row: dict[str, Any], rng: np.random.Generator) -> None:
+        if at >= NOW - 2 * DAY and rng.random() < 0.3:
+            row["features"]["y"] = None
+
+    send(deck, traffic(lost))
+    (alert,) = evaluate(deck)
+    assert alert.finding.cause == "missing"
+    span = Span(NOW - 7 * DAY, NOW, HOUR, NOW)
+    body = overview(deck.store, deck.config, "m", span, None, "", NOW, 0)
+    assert [(c["kind"], c["columns"]) for c in body["causes"]] == [("missing", ("y",))]
+    assert body["reasons"][0]["moved"][0]["column"] == "y"

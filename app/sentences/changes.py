@@ -57,6 +57,25 @@ CHANGES: dict[str, tuple[str, str]] = {
     "detector.warns": ("the detector sees the beginning of a change", "偵測器看到變化的徵兆"),
     "detector.warns_of": ("{column} begins to move", "{column} 開始變動"),
     "detector.calm": ("the detector finds no change", "偵測器沒有發現變化"),
+    # what is likely to be behind it
+    "cause.missing": (
+        "looks like a fault of the data, values are missing: repair its source before retraining",
+        "看起來是資料異常（有缺值）：重新訓練前請先修復來源",
+    ),
+    "cause.unit": (
+        "looks like another unit or scale: check the source before retraining",
+        "看起來是單位或尺度改變：重新訓練前請先檢查來源",
+    ),
+    "cause.renamed": (
+        "a category seems to have another name: check the source before retraining",
+        "似乎有類別改了名稱：重新訓練前請先檢查來源",
+    ),
+    "cause.mix": ("the mix of the traffic seems to have changed", "流量的組成似乎改變了"),
+    "cause.upstream": (
+        "several columns changed at the same time: they are likely to have one source",
+        "多個欄位同時改變：很可能來自同一個來源",
+    ),
+    "cause.of": ("{columns}: {cause}", "關於 {columns}：{cause}"),
     # the card on the drift page
     "detector.title": ("Detector", "偵測器"),
     "detector.caption": (

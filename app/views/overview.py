@@ -5,11 +5,12 @@ from typing import Any
 
 import streamlit as st
 
-from app import cards, charts, figures, filters, inbox, reader, session, tiles
+from app import cards, changes, charts, figures, filters, inbox, reader, session, tiles
 from app.text import DISTANCES, listing, plain, raw, summary, t
 
 STALE_S = 600
 SHOWN_ALERTS = 4
+SHOWN_CAUSES = 2
 
 
 def page(choice: filters.Choice) -> None:
@@ -40,8 +41,11 @@ def verdict(seen: dict[str, Any], found: list[dict[str, Any]]) -> None:
     ):  # fmt: skip
         facts = [tiles.shortage(found, None)] if status == "insufficient" else []
         line = " &nbsp;·&nbsp; ".join(facts + circumstances(seen, place))
+        told = [said for one in seen["causes"] if (said := changes.likely(one.get("kind"), one.get("columns")))]
         st.markdown(
-            f"{cards.badge(status)} &nbsp; **{plain(sentence)}**" + (f"  \n:small[:gray[{line}]]" if line else ""),
+            f"{cards.badge(status)} &nbsp; **{plain(sentence)}**"
+            + "".join(f"  \n{said}" for said in told[:SHOWN_CAUSES])
+            + (f"  \n:small[:gray[{line}]]" if line else ""),
             width="stretch",
         )
         if status in ("warn", "breach"):

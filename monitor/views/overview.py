@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from monitor.alert import Alert, Key
+from monitor.cause import causes
 from monitor.config import Config
 from monitor.finding import Finding
 from monitor.plugins import load
@@ -20,6 +21,7 @@ from monitor.views.service import WEEK, error_share, limits
 from monitor.views.span import Span
 
 STALE = timedelta(hours=24)
+MOST_CAUSES = 20
 
 
 def models(store: Store, now: datetime) -> list[dict[str, Any]]:
@@ -86,6 +88,7 @@ def overview(
         "status": verdict.status,
         "since": verdict.since,
         "reasons": [reason(f, opened) for f in verdict.reasons[:50]],
+        "causes": _causes(store, config, name, findings),
         "groups": {**verdict.groups, "ingestion": freshness["status"]},
         "predictions": {"n": current["status"].rows, "previous_week": week["status"].rows or None},
         "latency_p95": {
@@ -104,6 +107,13 @@ def overview(
         "drifted": _drifted(store, config, name, span, findings, verdict),
         "freshness": freshness,
     }
+
+
+def _causes(store: Store, config: Config, name: str, findings: list[Finding]) -> list[dict[str, Any]]:
+    """What is behind all that is in breach, what matters most first; only features have a configured importance."""
+    features = {feature.name for feature in store.model(name).schema.features}
+    found = causes(findings, lambda column: importance(config, name, column) if column in features else None)
+    return [{**asdict(cause), "text": cause.text} for cause in found[:MOST_CAUSES]]
 
 
 def reason(finding: Finding, opened: Mapping[Key, Alert]) -> dict[str, Any]:

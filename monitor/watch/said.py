@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from monitor.calendar import Calendar
+from monitor.cause import cause_of
 from monitor.detector.episode import Change, Episode
 from monitor.finding import Finding, Moved, Verdict
 from monitor.watch.course import Step
@@ -49,7 +50,7 @@ def finding(
     unit = UNITS.get(first.contrast, "sd") if first else "sd"
     rates = getattr(step.machine.learned, "rates", None)
     stream = episode.changes[0].stream if episode.changes else 0
-    return Finding(
+    found = Finding(
         model=model,
         rule=RULE + step.lane,
         statistic=STATISTICS[step.lane],
@@ -76,6 +77,7 @@ def finding(
         severity="critical",
         moved=moved,
     )
+    return replace(found, cause=cause_of(found, len(getattr(step.machine.learned, "columns", ()))))
 
 
 def standing(

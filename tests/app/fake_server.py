@@ -178,6 +178,11 @@ class World:
             "model": model, "now": stamp(self.now), "status": "insufficient" if young else "breach",
             "since": None if young else stamp(self.now - timedelta(hours=46)),
             "reasons": [] if young else [one for one in self.findings(model) if one["verdict"] == "breach"],
+            "causes": [] if young else [
+                {"kind": "missing", "columns": ["temp"], "since": stamp(self.now - timedelta(hours=57)), "weight": 0.2},
+                {"kind": "change", "columns": ["dep_delay"], "since": stamp(self.now), "weight": 0.1},
+                {"kind": "upstream", "columns": ["pressure_*hPa*_$x$", "humid", "precip", "hour"], "weight": 0.05},
+            ],
             "groups": dict.fromkeys(("service", "data", "quality", "ingestion"), "insufficient") if young
             else {"service": "ok", "data": "breach", "quality": "breach", "ingestion": "ok"},
             "predictions": {"n": service["totals"]["n"],
@@ -398,7 +403,7 @@ class World:
         return shape | {
             "model": "flight-delay", "rule": "detector.inputs", "statistic": "inputs_change", "column": "humid",
             "verdict": "breach", "value": 0.62, "low": 0.5, "high": 0.74, "unit": "sd", "limit": 0.05,
-            "severity": "critical", "from": stamp(self.now - timedelta(hours=22)), "cause": "",
+            "severity": "critical", "from": stamp(self.now - timedelta(hours=22)), "cause": "upstream",
             "moved": [
                 {"column": "humid", "contrast": "location", "size": 0.62, "low": 0.5, "high": 0.74},
                 {"column": "humid", "contrast": "scale", "size": 0.21, "low": 0.1, "high": 0.32},

@@ -97,6 +97,16 @@ def test_verdict_names_the_findings(world: World, open_page: Open) -> None:
     assert f"**{plain('Share of wrong predictions is over its limit; dep_delay, carrier and temp drifted.')}**" in text
 
 
+def test_overview_tells_likely_causes_and_nothing_of_a_plain_change(world: World, open_page: Open) -> None:
+    text = shown(open_page("overview"))
+    assert (
+        plain("temp: looks like a fault of the data, values are missing: repair its source before retraining") in text
+    )
+    assert plain("pressure_*hPa*_$x$, humid and 2 more features: several columns changed at the same time") in text
+    assert text.count(":material/lightbulb:") == 3  # two on top, one on the card of its alert
+    assert "dep_delay:" not in text
+
+
 def test_change_of_the_detector_is_an_alert_in_words_and_figures(world: World, open_page: Open) -> None:
     text = shown(open_page("alerts"))
     assert f"**{plain('humid is higher than usual; pressure_*hPa*_$x$ changed with it')}**" in text

@@ -1,0 +1,137 @@
+"""What is behind the changes that are open, in plain words: causes instead of a list of columns. Pure.
+
+The rules are simple on purpose, tried in this order for each change that the detector found:
+
+- `missing`: a column's share of missing values rose by at least 5 points. A fault of the data.
+- `unit`: level and spread of one column both moved by more than 2 reference sd. A fault of the data: another unit or scale.
+- `renamed`: values never seen before came in one column with about the share that a category of it lost, with onsets
+  within six hours. A fault of the data: a category has another name.
+- `mix`: all columns moved a little together, or at least half of those watched did, none by more than half an sd.
+- `upstream`: at least three columns changed at the same time. They are likely to have one source.
+- `change`: none of these, and then no more is said.
+
+Not told apart yet, because changes alone do not show it: a constant column, a shifted time zone, a season that was there a year
+ago, and which segment a mix shift comes from.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from math import sqrt
+
+from monitor.finding import CAUSES, DETECTED, Finding, Moved
+
+MISSING_BURST = 0.05  # of the rows
+UNIT_SD = 2.0
+SMALL_SD = 0.5  # of a mix shift
+MOST = 0.5  # of the columns
+TOGETHER = 3  # columns
+SAME_TIME = timedelta(hours=6)
+RENAMED_WITHIN = 0.25  # of the size that the lost category should have
+FULL_SHARE = 0.5  # of rows: counts like a shift of one sd
+SHARES = frozenset({"missing", "unseen", "error rate", "wrong share"})
+FAULTS = frozenset({"missing", "unit", "renamed"})
+
+
+@dataclass(frozen=True)
+class Cause:
+    """One cause: its kind, the columns it is about, since when, and how much it matters (change x importance, summed)."""
+
+    kind: str
+    columns: tuple[str, ...]
+    since: datetime
+    weight: float
+
+    @property
+    def text(self) -> str:
+        """The cause as one English sentence without a full stop."""
+        shown = ", ".join(self.columns[:5]) + (f" and {len(self.columns) - 5} more" if len(self.columns) > 5 else "")
+        return f"{shown or 'All columns'}: {CAUSES[self.kind]}" if self.kind in CAUSES else f"{shown} changed"
+
+
+def cause_of(finding: Finding, watched: int) -> str:
+    """The kind of cause of one change, by itself, in a model of so many watched columns."""
+    moved = finding.moved
+    if any(m.contrast == "missing" and m.size >= MISSING_BURST for m in moved):
+        return "missing"
+    if any(_is_unit(moved, column) for column in {m.column for m in moved}):
+        return "unit"
+    if finding.statistic != "inputs_change":
+        return "change"
+    columns = {m.column for m in moved}
+    wide = not finding.column or len(columns) >= max(TOGETHER, MOST * watched)
+    if wide and all(abs(m.size) <= SMALL_SD for m in moved):
+        return "mix"
+    return "upstream" if len(columns) >= TOGETHER else "change"
+
+
+def _is_unit(moved: Sequence[Moved], column: str) -> bool:
+    sizes = {m.contrast: abs(m.size) for m in moved if m.column == column}
+    return min(sizes.get("location", 0.0), sizes.get("scale", 0.0)) > UNIT_SD
+
+
+def causes(findings: Iterable[Finding], importance: Callable[[str], float | None]) -> list[Cause]:
+    """The causes behind what is in breach, what matters most first; faults of the data before all others of their weight.
+
+    A rule's finding on a column that a change of the detector names has that change's cause; missing values are a cause
+    of their own, and what has no column is none. Importance that nobody configured counts as 1.
+    """
+    open_now = [f for f in findings if f.verdict == "breach" and not f.segment]
+    found = [_cause(f, importance) for f in _renamed(open_now) if f.statistic in DETECTED and f.cause]
+    told = {column for cause in found for column in cause.columns}
+    for f in open_now:
+        if f.statistic in DETECTED or not f.column or f.column in told:
+            continue
+        told.add(f.column)
+        kind = "missing" if f.statistic == "missing_rate" else "change"
+        strength = min(1.0, abs(f.value or 0.0))
+        found.append(Cause(kind, (f.column,), f.window_start, strength * _weight(importance, f.column)))
+    found.sort(key=lambda c: (c.weight, c.kind in FAULTS), reverse=True)
+    return found
+
+
+def _cause(finding: Finding, importance: Callable[[str], float | None]) -> Cause:
+    columns = tuple(dict.fromkeys(m.column for m in finding.moved)) or ((finding.column,) if finding.column else ())
+    weight = sum(_strength([m for m in finding.moved if m.column == c]) * _weight(importance, c) for c in columns)
+    return Cause(finding.cause, columns, finding.window_start, weight or min(1.0, abs(finding.value or 0.0)))
+
+
+def _strength(moved: Sequence[Moved]) -> float:
+    """How far a column moved, 1 being a whole sd, half of the rows, or all of the traffic."""
+    sizes = [
+        abs(m.size - 1)
+        if m.contrast == "traffic"
+        else abs(m.size) / FULL_SHARE
+        if m.contrast in SHARES
+        else abs(m.size)
+        for m in moved
+    ]
+    return min(1.0, max(sizes, default=0.0))
+
+
+def _weight(importance: Callable[[str], float | None], column: str) -> float:
+    given = importance(column)
+    return 1.0 if given is None else given
+
+
+def _renamed(findings: Sequence[Finding]) -> list[Finding]:
+    """The findings, where a category was renamed as one change instead of two.
+
+    A category of share p that vanishes moves its contrast by -sqrt(p / (1 - p)) sd; p is the share of the new values.
+    """
+    found = list(findings)
+    for new in [f for f in findings if f.statistic == "unseen_values" and f.moved]:
+        share = new.moved[0].size
+        gone = -sqrt(share / (1 - share)) if 0 < share < 1 else 0.0
+        for old in [f for f in found if f.statistic == "inputs_change"]:
+            same_time = abs(old.window_start - new.window_start) <= SAME_TIME
+            lost = [m for m in old.moved if m.column == new.column and m.contrast == "category" and m.size < 0]
+            if same_time and any(abs(m.size - gone) <= RENAMED_WITHIN * -gone for m in lost):
+                found[found.index(new)] = replace(
+                    new, cause="renamed", window_start=min(old.window_start, new.window_start)
+                )
+                rest = tuple(m for m in old.moved if m.column != new.column)
+                at = found.index(old)
+                found[at : at + 1] = [replace(old, moved=rest)] if rest else []
+                break
+    return found
