@@ -113,9 +113,16 @@ def summary(reasons: list[dict[str, Any]], most: int = 2) -> str:
         shown = names if len(names) <= 3 else [*names[:2], raw("finding.n_columns", n=len(names) - 2)]
         parts[place] = raw("finding.drifted_many", columns=listing(shown))
     first = raw("semicolon").join(parts[:most])
-    first = first if names and place == 0 else sentence_case(first)
+    named = (names and place == 0) or _begins_with_a_name(reasons)
+    first = first if named else sentence_case(first)
     left = len(parts) - most
     return raw("overview.more", first=first, n=left) if left > 0 else raw("overview.one", first=first)
+
+
+def _begins_with_a_name(reasons: list[dict[str, Any]]) -> bool:
+    """Whether the first finding is a change that begins with the name of a column, which is written as it is."""
+    first = reasons[0] if reasons else {}
+    return first.get("statistic") in DETECTED and finding(first).startswith(str(first.get("column")))
 
 
 def _is_drifted_feature(one: dict[str, Any]) -> bool:

@@ -86,8 +86,19 @@ def causes(findings: Iterable[Finding], importance: Callable[[str], float | None
         kind = "missing" if f.statistic == "missing_rate" else "change"
         strength = min(1.0, abs(f.value or 0.0))
         found.append(Cause(kind, (f.column,), f.window_start, strength * _weight(importance, f.column)))
+    found = _one_fault(found)
     found.sort(key=lambda c: (c.weight, c.kind in FAULTS), reverse=True)
     return found
+
+
+def _one_fault(found: Sequence[Cause]) -> list[Cause]:
+    """The causes, with all columns that miss values as one of them: they are asked for at the same place."""
+    missing = [c for c in found if c.kind == "missing"]
+    if len(missing) < 2:
+        return list(found)
+    columns = tuple(dict.fromkeys(column for c in missing for column in c.columns))
+    together = Cause("missing", columns, min(c.since for c in missing), sum(c.weight for c in missing))
+    return [together, *(c for c in found if c.kind != "missing")]
 
 
 def _cause(finding: Finding, importance: Callable[[str], float | None]) -> Cause:

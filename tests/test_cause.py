@@ -104,6 +104,11 @@ def test_missing_values_of_a_rule_are_a_fault_of_the_data() -> None:
     assert cause.text.startswith("y: values are missing")
 
 
+def test_columns_that_miss_values_are_one_cause() -> None:
+    (cause,) = causes([rule("missing_rate", "y", 0.2), change(moved("z", "missing", 0.5))], no_importance)
+    assert (cause.kind, cause.columns, cause.weight) == ("missing", ("z", "y"), pytest.approx(1.2))
+
+
 def test_what_matters_most_is_first() -> None:
     findings = [change(moved("small", size=0.9)), change(moved("great", size=0.3)), change(moved("y", "missing", 0.1))]
     weights = {"small": 0.05, "great": 0.9, "y": 0.05}

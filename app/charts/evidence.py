@@ -32,11 +32,12 @@ def evidence(lanes: list[Json], rows: list[Json], opened: list[Json], look: Look
             _line(figure, look, str(lane["lane"]), points)
     framed(figure, look, height)
     figure.update_layout(margin_t=44, legend_font_size=11)
-    for one in opened:
-        begun = figures.local(one.get("from"), look.zone)
-        end = max((figures.local(row.get("t"), look.zone) or begun for row in rows if begun), default=None)
-        if begun is not None and end is not None and end > begun:
-            figure.add_vrect(begun, end, fillcolor=look.colours.orange, opacity=0.09, line_width=0, layer="below")
+    moments = [at for one in rows if (at := figures.local(one.get("t"), look.zone))]
+    for one in opened if moments else []:
+        begun = max(
+            figures.local(one.get("from"), look.zone) or moments[0], min(moments)
+        )  # it may be older than the range
+        figure.add_vrect(begun, max(moments), fillcolor=look.colours.orange, opacity=0.09, line_width=0, layer="below")
     figure.add_hline(y=1, line={"color": look.colours.orange, "width": 1.3, "dash": "dash"})
     figure.add_annotation(  # of its own: on a logarithmic axis it is placed by the exponent, the line by the value
         text=look.say("detector.page_level"), x=0, xref="paper", xanchor="left", y=0, yanchor="bottom", showarrow=False,

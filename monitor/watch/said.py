@@ -113,4 +113,7 @@ def over(step: Step, episodes: Sequence[Episode], at: datetime) -> Step:
 
 
 def _moved(change: Change, names: dict[str, str]) -> Moved:
-    return Moved(names.get(change.column, change.column), change.contrast, change.size, change.low, change.high)
+    size, low, high = change.size, change.low, change.high
+    if UNITS.get(change.contrast) == "share":  # an estimate plus its season may be a little more than all rows
+        size, low, high = (max(-1.0, min(1.0, value)) for value in (size, low, high))
+    return Moved(names.get(change.column, change.column), change.contrast, size, low, high)

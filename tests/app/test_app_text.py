@@ -230,6 +230,8 @@ def test_summary_gathers_drifted_features_and_counts_the_rest(monkeypatch: pytes
     late = {"statistic": "latency_p95", "verdict": "breach"}
     drifted = [BREACH | {"column": name} for name in ("a", "b", "c", "d")]
     assert text.summary(drifted[:2]) == "a and b drifted."
+    assert text.summary([detected("inputs_change", "temp", moved("temp"))]) == "temp is higher than usual."
+    assert text.summary([detected("inputs_change", None)]) == "All columns moved a little together."
     assert text.summary([rate, *drifted]) == "Error rate is over its limit; a, b and 2 more features drifted."
     assert (
         text.summary([late, rate, *drifted])
