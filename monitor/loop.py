@@ -18,7 +18,7 @@ from monitor.finding import Finding
 from monitor.loader import load, release
 from monitor.notify import deliver, messages_for
 from monitor.pending import Pending
-from monitor.profile import Profile, sliding
+from monitor.profile import Profile, merge, sliding
 from monitor.rules import Window, columns_of, evaluate_all, window_of
 from monitor.spool import Spool
 from monitor.store import Store
@@ -32,6 +32,7 @@ log = logging.getLogger("driftdeck.loop")
 SETTLE = timedelta(seconds=8)  # after a bulk load, before its history is evaluated: the rest of it is still coming
 JUDGED = ("ok", "warn", "breach")
 MOST_PROFILES = 300_000  # of one read: its steps for each of its columns
+WEEKS = 4  # before a window, whose same hours together are a rolling reference
 CHUNK = 60  # moments of history that are saved together
 LATE = timedelta(hours=3)  # rows older than this make history be evaluated again
 LONGEST_PAUSE_S = 2.0
@@ -232,13 +233,13 @@ class Loop:
         reference = self.store.reference_profiles(model.name)
         first = self._first_event(model.name)
         kept = self._kept(model.name) if len(moments) == 1 else {}
-        groups: dict[tuple[str, str | None, tuple[Window, ...]], list[RuleConfig]] = {}
+        groups: dict[tuple[str, str | None, str, tuple[Window, ...]], list[RuleConfig]] = {}
         for rule in self.config.all_rules:
             if rule.model in ("*", model.name):
                 windows = tuple(window_of(rule, at) for at in moments)
-                groups.setdefault((rule.segment, rule.version, windows), []).append(rule)
+                groups.setdefault((rule.segment, rule.version, rule.against, windows), []).append(rule)
         findings: list[list[Finding]] = [[] for _ in moments]
-        for (segment, version, windows), rules in groups.items():
+        for (segment, version, against, windows), rules in groups.items():
             question = (segment, version or "", *(rule.name for rule in rules))
             earlier = kept.get(question)
             if earlier is not None and earlier[0] == windows[0]:
@@ -246,9 +247,11 @@ class Loop:
                 continue
             columns = sorted({c for rule in rules for c in columns_of(rule, layouts, names)})
             read = self._window_profiles(model.name, windows, columns, segment, version)
+            compared = self._compared_with(against, model.name, windows, columns, segment, version)
             for i, window in enumerate(windows):
                 current = {column: profiles[i] for column, profiles in read.items()}
-                found = evaluate_all(rules, model.name, current, reference, names, window)
+                base = reference if compared is None else {column: profiles[i] for column, profiles in compared.items()}
+                found = evaluate_all(rules, model.name, current, base, names, window)
                 if first is not None and first > window.start + (window.end - window.start) / 2:
                     # one day's rows are no month: what a window means is known when half of it has been
                     found = [replace(f, verdict="insufficient") if f.verdict in JUDGED else f for f in found]
@@ -256,6 +259,28 @@ class Loop:
                 if len(moments) == 1:
                     kept[question] = window, found
         return findings
+
+    def _compared_with(
+        self,
+        against: str,
+        name: str,
+        windows: Sequence[Window],
+        columns: Sequence[str],
+        segment: str,
+        version: str | None,
+    ) -> dict[str, list[Profile]] | None:
+        """For each window what it is held against, by column; None for the model's reference."""
+        if against == "reference":
+            return None
+        if against.startswith("version:"):
+            return self._window_profiles(name, windows, columns, segment, against.removeprefix("version:"))
+        length = windows[0].end - windows[0].start
+        steps = [length] if against == "previous" else [timedelta(weeks=k) for k in range(1, WEEKS + 1)]
+        earlier = [[Window(w.start - step, w.end - step) for w in windows] for step in steps]
+        read = [self._window_profiles(name, some, columns, segment, version) for some in earlier]
+        return {
+            c: [merge([r[c][i] for r in read], r0[i].layout) for i in range(len(windows))] for c, r0 in read[0].items()
+        }
 
     def _kept(self, name: str) -> dict[tuple[str, ...], tuple[Window, list[Finding]]]:
         """The findings of windows that no row has come into since: hours stand still while minutes pass."""
