@@ -6,7 +6,7 @@ from typing import Any
 import streamlit as st
 
 from app import cards, changes, charts, figures, inbox, reader
-from app.text import column_name, finding, known, plain, raw, sentence_case, t
+from app.text import column_name, finding, known, listing, plain, raw, sentence_case, t
 
 Json = dict[str, Any]
 SHOWN_OPEN = 4
@@ -61,11 +61,15 @@ def _learning(lane: Json) -> str:
 
 
 def notes(seen: Json) -> list[str]:
-    """Lanes that still learn, thin traffic, and what was accepted last, as markdown."""
+    """Lanes that still learn, columns whose reference drifts itself, thin traffic, and what was accepted last, as markdown."""
     said = []
     learning = [lane["lane"] for lane in seen["lanes"] if lane["status"] == "learning"]
     if learning:
         said.append(t("detector.lanes_learning", lanes=raw("comma").join(_lane(name) for name in learning)))
+    trending = [column_name(name) for lane in seen["lanes"] for name in lane["trending"]]
+    if trending:
+        shown = trending if len(trending) <= 3 else [*trending[:2], raw("finding.n_columns", n=len(trending) - 2)]
+        said.append(t("detector.trending", columns=listing(shown)))
     width = max((lane["window_hours"] or 1 for lane in seen["lanes"]), default=1)
     if width > 1:
         said.append(t("detector.thin", hours=width))

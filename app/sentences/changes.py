@@ -111,6 +111,10 @@ CHANGES: dict[str, tuple[str, str]] = {
         "沒有變化：證據為通知門檻的 {share}。",
     ),
     "detector.lanes_learning": ("Still learning: {lanes}.", "仍在學習：{lanes}。"),
+    "detector.trending": (
+        "The reference itself drifts in {columns}: there a change has to be larger to be found.",
+        "參考期本身在 {columns} 就有漂移，因此變化要更大才會被發現。",
+    ),
     "detector.thin": (
         "Traffic is thin, so it judges windows of up to {hours} hours.",
         "流量稀少，因此以最長 {hours} 小時的時段判斷。",

@@ -54,7 +54,7 @@ class Server:
             return False
         pending = (overview.get("freshness") or {}).get("pending") or 0
         findings = (self.read(f"/v1/models/{MODEL_NAME}/findings") or {}).get("findings") or []
-        ends = [datetime.fromisoformat(f["window_end"]) for f in findings if f["rule"] != "detector"]
+        ends = [datetime.fromisoformat(f["to"]) for f in findings if f["rule"] != "detector"]
         return pending == 0 and bool(ends) and datetime.now(UTC) - max(ends) < RECENT
 
     def close(self) -> None:
