@@ -9,7 +9,7 @@ from app import cards, changes, charts, figures, inbox, reader
 from app.text import column_name, finding, known, listing, plain, raw, sentence_case, t
 
 Json = dict[str, Any]
-SHOWN_OPEN = 4
+SHOWN_OPEN, SHOWN_COLUMNS = 4, 3
 
 
 def card(model: str, seen: Json) -> None:
@@ -88,7 +88,7 @@ def _open(one: Json) -> None:
     place = figures.zone(st.context.timezone)
     lines = [f"**{plain(sentence_case(finding(one)) if not one.get('column') else finding(one))}**"]
     lines += [f":small[{t('detector.since', at=figures.at(one.get('from'), place))}]"]
-    lines += [f":small[{line}]" for line in changes.lines(one, 6)]
+    lines += [f":small[{line}]" for line in changes.lines(one, SHOWN_COLUMNS)]
     if cause := changes.likely(one.get("cause")):
         lines.append(f":small[{cause}]")
     revised = figures.parse(one.get("revised_until"))

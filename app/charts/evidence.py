@@ -23,7 +23,7 @@ POINTS = 400
 
 
 def evidence(lanes: list[Json], rows: list[Json], opened: list[Json], look: Look, height: int = 270) -> go.Figure:
-    """One line for each lane that has any evidence, on a logarithmic axis; the level that pages; open changes shaded."""
+    """One line for each lane that has any evidence, on a logarithmic axis; the level that pages; open changes that began in it shaded."""
     figure = go.Figure()
     known = sorted(lanes, key=lambda one: LANES.index(one["lane"]) if one["lane"] in LANES else len(LANES))
     for lane in known:
@@ -34,10 +34,11 @@ def evidence(lanes: list[Json], rows: list[Json], opened: list[Json], look: Look
     figure.update_layout(margin_t=44, legend_font_size=11)
     moments = [at for one in rows if (at := figures.local(one.get("t"), look.zone))]
     for one in opened if moments else []:
-        begun = max(
-            figures.local(one.get("from"), look.zone) or moments[0], min(moments)
-        )  # it may be older than the range
-        figure.add_vrect(begun, max(moments), fillcolor=look.colours.orange, opacity=0.09, line_width=0, layer="below")
+        begun = figures.local(one.get("from"), look.zone)
+        if begun is not None and min(moments) <= begun < max(moments):  # an older one would shade the whole range
+            figure.add_vrect(
+                begun, max(moments), fillcolor=look.colours.orange, opacity=0.06, line_width=0, layer="below"
+            )
     figure.add_hline(y=1, line={"color": look.colours.orange, "width": 1.3, "dash": "dash"})
     figure.add_annotation(  # of its own: on a logarithmic axis it is placed by the exponent, the line by the value
         text=look.say("detector.page_level"), x=0, xref="paper", xanchor="left", y=0, yanchor="bottom", showarrow=False,

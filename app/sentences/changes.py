@@ -124,9 +124,9 @@ CHANGES: dict[str, tuple[str, str]] = {
     "detector.revised": ("The list of columns is revised until {at}.", "欄位清單會持續修正至 {at}。"),
     "detector.accept": ("Accept as normal", "接受為常態"),
     "detector.accept_what": (
-        "What is open ends, and the detector learns anew, from the last two weeks at most, with this change as the usual. "
-        "While it learns, which takes up to a week, what it learns anew is not watched. This cannot be undone.",
-        "未結的變化會結束，偵測器會重新學習（最多使用最近兩週），並以此變化為常態。學習最多需要一週，期間不監看重新學習的項目。此操作無法復原。",
+        "What is open ends, and the detector learns anew what is usual, from the time when the newest of these changes began. "
+        "That takes a week of such traffic; until then those lanes are not watched. This cannot be undone.",
+        "未結的變化會結束，偵測器會從其中最新的變化開始之時重新學習平常的樣子。這需要一週的流量，期間不監看這些項目。此操作無法復原。",
     ),
     "detector.accept_yes": ("Accept", "接受"),
     "detector.accept_done": (

@@ -241,7 +241,7 @@ def test_open_change_is_shaded_from_its_beginning() -> None:
     older = charts.evidence(
         [lane("inputs")], [at(0, 0.02), at(5, 0.02)], [{"from": "2026-04-01T00:00:00Z"}], charts.Look()
     )
-    assert str(older.layout.shapes[0].x0) == "2026-11-20 00:00:00"
+    assert [shape.type for shape in older.layout.shapes] == ["line"]
 
 
 def test_long_course_of_evidence_keeps_its_peaks() -> None:
