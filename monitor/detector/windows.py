@@ -1,12 +1,13 @@
 """How long a window has to be until there are enough rows in it to say anything."""
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
 
 WIDTHS = (1, 6, 24)  # hours; each is a whole number of the one before, and a day is a whole number of each
 STEADY_ROWS = 20
+FOLLOWS = 0.2  # autocorrelation of neighbouring windows
 ENOUGH_ROWS = 50  # in the median window
 
 
@@ -32,9 +33,25 @@ def width_for(index: Sequence[int], rows: Sequence[int]) -> int:
     return WIDTHS[-1]
 
 
-def _sums(index: Sequence[int], rows: Sequence[int], width: int) -> list[int]:
+def independent_width(index: Sequence[int], hits: Sequence[float], rows: Sequence[int], least: int) -> int:
+    """The shortest window from `least` hours on in which a rate no longer follows that of the window before; else a day."""
+    widths = [w for w in WIDTHS if w >= least]
+    for width in widths:
+        n = np.array(_sums(index, rows, width), dtype=float)
+        x = np.array(_sums(index, hits, width), dtype=float)
+        share = x.sum() / max(n.sum(), 1)
+        if not 0 < share < 1:
+            return width
+        kept = n > 0
+        z = (x[kept] - n[kept] * share) / np.sqrt(n[kept])
+        if len(z) < 3 or (z[1:] * z[:-1]).sum() / max(float((z * z).sum()), 1e-12) < FOLLOWS:
+            return width
+    return widths[-1]
+
+
+def _sums(index: Sequence[int], rows: Sequence[float], width: int) -> list[float]:
     """The rows of each window that has an hour, an empty one too."""
-    sums: Counter[int] = Counter()
+    sums: dict[int, float] = defaultdict(float)
     for at, n in zip(index, rows, strict=True):
         sums[at // width] += n
     return list(sums.values())
