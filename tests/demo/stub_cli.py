@@ -33,7 +33,7 @@ class Handler(BaseHTTPRequestHandler):
                 "status": "breach" if done else "no_data",
                 "freshness": {"pending": 0},
             },
-            "/v1/models/flight-delay/findings": {"findings": [1]},
+            "/v1/models/flight-delay/findings": {"findings": [{"rule": "drift", "to": datetime.now(UTC).isoformat()}]},
             "/v1/alerts": {"alerts": [ALERT]},
             "/v1/models/flight-delay/drift": {
                 "columns": [{"column": "temp", "value": 0.41, "n": 9, "importance": 0.1}]
