@@ -127,7 +127,7 @@ def sentence_case(sentence: str) -> str:
 DISTANCES = frozenset(
     {
         "psi", "ks", "jensen_shannon", "hellinger", "total_variation", "l_infinity", "chi_squared", "g_test", "cramers_v",
-        "wasserstein", "neyman",
+        "wasserstein", "neyman", "energy_distance",
     }
 )  # fmt: skip
 # columns that are the statistic itself: "p95 latency of latency_ms" says nothing more than "p95 latency"

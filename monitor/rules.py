@@ -35,7 +35,8 @@ def columns_of(rule: RuleConfig, layouts: Mapping[str, Layout], names: Mapping[s
     statistic = load("statistics")[rule.statistic]
     if statistic.COLUMNS:
         return [c for c in statistic.COLUMNS if c in layouts]
-    fitting = [c for c, layout in layouts.items() if c in names and layout.kind in statistic.KINDS]
+    fits = getattr(statistic, "fits", lambda layout: True)
+    fitting = [c for c, layout in layouts.items() if c in names and layout.kind in statistic.KINDS and fits(layout)]
     if rule.columns == "*":
         return fitting
     return [c for c in fitting if names[c] in rule.columns]
@@ -105,7 +106,7 @@ def _increase(statistic: Any, measured: Measurement, reference: Profile | None, 
     """The measurement as a difference to the reference; intervals by squaring and adding (Newcombe 1998)."""
     if reference is None or measured.value is None or measured.reference_value is None:
         return Measurement(None, None, None, measured.n, measured.n_reference)
-    base = statistic.measure(None, reference, **options)
+    base = statistic.measure(reference, reference, **options)
     low, high = measured.low or 0.0, math.inf if measured.high is None else measured.high
     difference = measured.value - base.value
     low = difference - math.hypot(measured.value - low, base.high - base.value)
