@@ -52,7 +52,7 @@ def newcombe(x1: int, n1: int, x2: int, n2: int) -> Measurement:
     """The rise from x1 of n1 to x2 of n2 as a rule with compare = "increase" measures it."""
     reference, current = of_counts(n1 - x1, missing=x1), of_counts(n2 - x2, missing=x2)
     missing = S["missing_rate"]
-    return _increase(missing, missing.measure(reference, current), reference, {})
+    return _increase(missing.measure(reference, current), missing.measure(reference, reference))
 
 
 def exact(x: int, n: int) -> Any:

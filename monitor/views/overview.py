@@ -113,7 +113,18 @@ def reason(finding: Finding, opened: dict[Any, Alert]) -> dict[str, Any]:
 def finding_data(f: Finding) -> dict[str, Any]:
     """A finding as plain data, its sentence included."""
     names = ("model", "version", "segment", "rule", "statistic", "column", "verdict", "value", "low", "high", "unit")
-    more = ("limit", "warn", "compare", "direction", "reference_value", "n", "n_reference", "minimum", "severity")
+    more = (
+        "limit",
+        "warn",
+        "compare",
+        "direction",
+        "reference_value",
+        "n",
+        "n_reference",
+        "minimum",
+        "severity",
+        "detectable",
+    )
     return {**{n: getattr(f, n) for n in (*names, *more)}, "from": f.window_start, "to": f.window_end, "text": f.text}
 
 
