@@ -102,6 +102,7 @@ class RuleConfig(Section):
     quantile: Annotated[float, Field(gt=0, lt=1)] = 0.95
     segment: str = ""
     version: str | None = None
+    against: Annotated[str, Field(pattern=r"^(reference|previous|weeks|version:.{1,200})$")] = "reference"
 
     @field_validator("statistic")
     @classmethod

@@ -18,7 +18,7 @@ from monitor.finding import Finding
 from monitor.loader import load, release
 from monitor.notify import deliver, messages_for
 from monitor.pending import Pending
-from monitor.profile import Profile, sliding
+from monitor.profile import Profile, merge, sliding
 from monitor.rules import Window, columns_of, evaluate_all, window_of
 from monitor.spool import Spool
 from monitor.store import Store
@@ -32,6 +32,7 @@ log = logging.getLogger("driftdeck.loop")
 SETTLE = timedelta(seconds=8)  # after a bulk load, before its history is evaluated: the rest of it is still coming
 JUDGED = ("ok", "warn", "breach")
 MOST_PROFILES = 300_000  # of one read: its steps for each of its columns
+WEEKS = 4  # before a window, whose same hours together are a rolling reference
 CHUNK = 60  # moments of history that are saved together
 LATE = timedelta(hours=3)  # rows older than this make history be evaluated again
 LONGEST_PAUSE_S = 2.0
@@ -60,6 +61,9 @@ class Loop:
         self.watch = Watch(store, config)
         self._maintained = self._forgot = 0.0
         self._dirty: dict[str, datetime] = {}
+        self._touched: dict[str, datetime] = {}  # the earliest row that came since a model's findings were kept
+        self._judged: dict[str, dict[tuple[str, ...], tuple[Window, list[Finding]]]] = {}
+        self._first: dict[str, datetime] = {}
         self._bulk_at: dict[str, datetime] = {}
         self._lock = threading.Lock()
         self._evaluating = threading.Lock()
@@ -109,8 +113,10 @@ class Loop:
                     release(self.spool, self.store, self.clock())
                 self.last_load = self.clock()
                 for model, earliest in loaded.earliest.items():
-                    self._note_late(model, earliest.replace(tzinfo=UTC))
-            self.store.make_provisional(self.clock())
+                    self._note_rows(model, earliest.replace(tzinfo=UTC))
+            for model in self.store.make_provisional(self.clock()):
+                self._judged.pop(model, None)
+                self.watch.forget(self.store.model(model).id)
         return total
 
     def _load_step(self) -> None:
@@ -124,15 +130,17 @@ class Loop:
         if now - self._forgot > FORGET_EVERY_S:
             self._forgot = now
             self.store.forget(self.clock(), self.config.retention.raw_days, self.config.retention.profile_days)
+            self._first.clear()
 
     def note_reference(self, model: str) -> None:
         """A model has another reference: its history means something else and is evaluated again."""
         self.watch.forget(self.store.model(model).id)
         first = self.store.first_event(model)
         if first is not None:
-            self._note_late(model, first)
+            self._note_rows(model, first)
 
-    def _note_late(self, model: str, earliest: datetime) -> None:
+    def _note_rows(self, model: str, earliest: datetime) -> None:
+        self._touched[model] = min(earliest, self._touched.get(model, earliest))
         if earliest < self.clock() - LATE:
             self._bulk_at[model] = self.clock()
             self._dirty[model] = min(earliest, self._dirty.get(model, earliest))
@@ -170,7 +178,7 @@ class Loop:
             return self._evaluate_alone(model, now)
 
     def _evaluate_alone(self, model: Model, now: datetime) -> int:
-        first = self.store.first_event(model.name)
+        first = self._first_event(model.name)
         if first is None:
             return 0
         late = self._dirty.pop(model.name, None)
@@ -194,7 +202,7 @@ class Loop:
         changed: dict[str, Alert] = {}
         transitions: list[Transition] = []
         messages: list[Message] = []
-        watched = self.watch.run(model, column_names(model), moments[-1])
+        watched = self.watch.run(model, column_names(model), self._first_event(model.name), moments[-1])
         judged = self.findings_at(model, moments)
         rounds = [*watched.reports, *zip(moments, judged, strict=True)]
         for at, findings in sorted(rounds, key=lambda r: r[0]):
@@ -223,24 +231,74 @@ class Loop:
         names = column_names(model)
         layouts = self.store.layouts(model.name)
         reference = self.store.reference_profiles(model.name)
-        groups: dict[tuple[str, str | None, tuple[Window, ...]], list[RuleConfig]] = {}
+        first = self._first_event(model.name)
+        kept = self._kept(model.name) if len(moments) == 1 else {}
+        groups: dict[tuple[str, str | None, str, tuple[Window, ...]], list[RuleConfig]] = {}
         for rule in self.config.all_rules:
             if rule.model in ("*", model.name):
                 windows = tuple(window_of(rule, at) for at in moments)
-                groups.setdefault((rule.segment, rule.version, windows), []).append(rule)
-        first = self.store.first_event(model.name)
+                groups.setdefault((rule.segment, rule.version, rule.against, windows), []).append(rule)
         findings: list[list[Finding]] = [[] for _ in moments]
-        for (segment, version, windows), rules in groups.items():
+        for (segment, version, against, windows), rules in groups.items():
+            question = (segment, version or "", *(rule.name for rule in rules))
+            earlier = kept.get(question)
+            if earlier is not None and earlier[0] == windows[0]:
+                findings[0] += earlier[1]  # the same rows in the same window
+                continue
             columns = sorted({c for rule in rules for c in columns_of(rule, layouts, names)})
             read = self._window_profiles(model.name, windows, columns, segment, version)
+            compared = self._compared_with(against, model.name, windows, columns, segment, version)
             for i, window in enumerate(windows):
                 current = {column: profiles[i] for column, profiles in read.items()}
-                found = evaluate_all(rules, model.name, current, reference, names, window)
+                base = reference if compared is None else {column: profiles[i] for column, profiles in compared.items()}
+                found = evaluate_all(rules, model.name, current, base, names, window)
                 if first is not None and first > window.start + (window.end - window.start) / 2:
                     # one day's rows are no month: what a window means is known when half of it has been
                     found = [replace(f, verdict="insufficient") if f.verdict in JUDGED else f for f in found]
                 findings[i] += found
+                if len(moments) == 1:
+                    kept[question] = window, found
         return findings
+
+    def _compared_with(
+        self,
+        against: str,
+        name: str,
+        windows: Sequence[Window],
+        columns: Sequence[str],
+        segment: str,
+        version: str | None,
+    ) -> dict[str, list[Profile]] | None:
+        """For each window what it is held against, by column; None for the model's reference."""
+        if against == "reference":
+            return None
+        if against.startswith("version:"):
+            return self._window_profiles(name, windows, columns, segment, against.removeprefix("version:"))
+        length = windows[0].end - windows[0].start
+        steps = [length] if against == "previous" else [timedelta(weeks=k) for k in range(1, WEEKS + 1)]
+        earlier = [[Window(w.start - step, w.end - step) for w in windows] for step in steps]
+        read = [self._window_profiles(name, some, columns, segment, version) for some in earlier]
+        return {
+            c: [merge([r[c][i] for r in read], r0[i].layout) for i in range(len(windows))] for c, r0 in read[0].items()
+        }
+
+    def _kept(self, name: str) -> dict[tuple[str, ...], tuple[Window, list[Finding]]]:
+        """The findings of windows that no row has come into since: hours stand still while minutes pass."""
+        touched = self._touched.pop(name, None)
+        kept = self._judged.setdefault(name, {})
+        if touched is not None:
+            for question in [q for q, (window, _) in kept.items() if touched < window.end]:
+                del kept[question]
+        return kept
+
+    def _first_event(self, name: str) -> datetime | None:
+        """The time of a model's first event, asked once until an earlier one comes."""
+        touched, known = self._touched.get(name), self._first.get(name)
+        if known is None or (touched is not None and touched < known):
+            known = self.store.first_event(name)
+            if known is not None:
+                self._first[name] = known
+        return known
 
     def _window_profiles(
         self, name: str, windows: Sequence[Window], columns: Sequence[str], segment: str, version: str | None

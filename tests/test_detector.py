@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmarks.detection.world import FEATURES, World, digest, drawn
+from benchmarks.detection.world import FEATURES, Change, World, digest, drawn
 from monitor.detector import (
     Feature,
     Fitted,
@@ -362,3 +362,11 @@ def test_traffic_without_change_stays_far_below_a_page() -> None:
     fitted = fit(FEATURES, world.hours(336))
     _, signals = run(fitted, world.hours(168))
     assert max(s.evidence for s in signals) < 168
+
+
+def test_reference_that_drifts_itself_is_said_and_a_steady_one_is_not() -> None:
+    steady = fit(FEATURES, World(12).hours(672))
+    assert not steady.trend.any()
+    world = World(12)
+    drifting = fit(FEATURES, world.hours(672, Change("gradual", 100, 0.5)))
+    assert {s.feature for s, t in zip(drifting.streams.streams, drifting.trend, strict=True) if t} == {"x0"}

@@ -14,7 +14,7 @@ from scipy import stats
 
 from monitor.alert import Alert
 from monitor.calendar import Calendar
-from monitor.config import Config, DetectorConfig, ModelConfig
+from monitor.config import Config, DetectorConfig, ModelConfig, RuleConfig
 from monitor.deck import Deck
 from monitor.detector.rates import (
     MULTIPLES,
@@ -527,3 +527,38 @@ def test_smallest_change_is_found_about_half_of_the_time() -> None:
             now, _ = advance_rates(fitted, 2160, 1, now, [Counted(i, rng.binomial(300, p, 1).astype(float), rows[0])])
             found += any(e.opened == i for e in now.episodes)
     assert 4 <= found <= 18
+
+
+# rules against something else than the reference
+
+
+def test_rule_may_compare_with_the_window_before_the_same_hours_of_weeks_or_another_version(tmp_path: Path) -> None:
+    def weekly(at: datetime, row: dict[str, Any], rng: np.random.Generator) -> None:
+        row["features"]["x"] += 2.0 * (at.weekday() == (NOW - DAY).weekday())
+        row["version"] = "b" if rng.random() < 0.5 else "a"
+        row["features"]["y"] += 2.0 * (row["version"] == "b")
+
+    about = {"statistic": "psi", "limit": 0.2, "columns": ("x", "y")}
+    rules = (
+        RuleConfig(name="against-reference", **about),
+        RuleConfig(name="against-previous", against="previous", **about),
+        RuleConfig(name="against-weeks", against="weeks", **about),
+        RuleConfig(name="against-version", against="version:a", version="b", **about),
+    )
+    config = Config(default_rules=False, rules=rules, models={"m": ModelConfig(detector=DetectorConfig(enabled=False))})
+    now = (NOW - DAY).replace(hour=0, minute=0) + DAY  # the end of the odd day of the week
+    with closing(opened(tmp_path, config, now=lambda: now)) as deck:
+        send(deck, before(traffic(weekly), now))
+        evaluate(deck)
+        found = {(f.rule.removeprefix("against-"), f.column): f.verdict for f in deck.store.alerts.latest_findings("m")}
+    assert {key for key, verdict in found.items() if verdict == "breach"} == {
+        ("reference", "x"),
+        ("previous", "x"),
+        ("version", "y"),
+    }
+    assert found["weeks", "x"] == "ok"
+
+
+def test_unknown_comparison_is_refused() -> None:
+    with pytest.raises(ValueError, match="against"):
+        RuleConfig(name="r", statistic="psi", limit=0.2, against="yesterday")

@@ -34,6 +34,7 @@ from monitor.errors import InvalidRequest
 TailClass = Literal["light", "heavy"]
 
 LEAST_HEAVY_KURTOSIS = 0.2
+TREND_HOURS, LEAST_TREND, LARGEST_PHI = 24, 0.1, 0.85  # a trend itself looks like slow wandering
 SLOW = 0.92  # an autocorrelation from which on a shock stays for half a day
 LARGE_MULTIPLE = 2.0  # a large innovation is at least twice the largest of its contrast on the reference
 
@@ -82,7 +83,8 @@ class Fitted:
     """A detector for one model: K streams, F features, C season columns.
 
     `season` and `coefficients` (C, K) give the usual value of an hour, `wander` and `level` what remains of it and where
-    the reference ended, `errors` (K,) how well the baseline is known, in sd, `tails` its innovations, `largest` (K,) the
+    the reference ended, `errors` (K,) how well the baseline is known, in sd, `trend` (K,) how far the last third of the
+    reference is from the first where that is no chance, else 0, `tails` its innovations, `largest` (K,) the
     size from which an innovation is large, `kurtosis`
     the pooled excess kurtosis that `tail_class` was decided by.
     """
@@ -98,6 +100,7 @@ class Fitted:
     tail_class: TailClass
     tails: Tails
     errors: np.ndarray
+    trend: np.ndarray
     largest: np.ndarray
     joint: Joint
 
@@ -171,6 +174,7 @@ def fit(features: Sequence[Feature], reference: Sequence[Hour], settings: Settin
         tail_class=tail_class,
         tails=tails,
         errors=errors,
+        trend=_trend(residuals, scores.variances, wander),
         largest=LARGE_MULTIPLE * _largest_of_contrast(streams.streams, scaled),
         joint=fit_joint(joint_scores, gains, errors[together], settings.joint_tolerance, strictness.joint_bound),
     )
@@ -190,6 +194,20 @@ def _wander(residuals: np.ndarray, variances: np.ndarray, settings: Settings) ->
     errors = baseline_error(phi, tau2, usual, len(residuals))
     jump = np.where((phi >= SLOW) & (tau2 > 0), settings.slow_jump, JUMP)
     return Wander(phi, tau2, np.maximum(settings.tolerance, 2 * errors), jump), errors
+
+
+def _trend(residuals: np.ndarray, variances: np.ndarray, wander: Wander) -> np.ndarray:
+    """The mean of the last third less that of the first, (K,); 0 where it is within four standard errors.
+
+    Wandering counts with its long-run variance. A reference that drifts itself teaches that drift is usual.
+    """
+    third = len(residuals) // 3
+    if third < TREND_HOURS:
+        return np.zeros(residuals.shape[1])
+    moved = residuals[-third:].mean(axis=0) - residuals[:third].mean(axis=0)
+    short = np.minimum(wander.phi, LARGEST_PHI)
+    noise = (wander.tau2 * (1 + short) / (1 - short) + _usual(variances, axis=0)) / third
+    return np.where((np.abs(moved) > 4 * np.sqrt(2 * noise)) & (np.abs(moved) > LEAST_TREND), moved, 0)
 
 
 def _tail_class(streams: Sequence[Stream], z: np.ndarray) -> tuple[float, TailClass]:

@@ -176,17 +176,20 @@ def read_profiles(con: duckdb.DuckDBPyConnection, model: Model, layouts: Mapping
 
 
 def read_hours(
-    con: duckdb.DuckDBPyConnection, model: Model, layouts: Mapping[str, Layout]
+    con: duckdb.DuckDBPyConnection, model: Model, layouts: Mapping[str, Layout], most: int
 ) -> tuple[datetime, dict[str, list[Profile]]] | None:
-    """The reference hour by hour: its first hour (naive UTC), and each column's profiles from there on; None without times."""
+    """The last `most` hours of the reference: the first of them (naive UTC), and each column's profiles from there on;
+    None without times."""
     where = f"model = $m AND bucket > {ONE_BUCKET}"
     ((first, last),) = con.execute(
         f"SELECT min(bucket), max(bucket) FROM reference_moments WHERE {where}", {"m": model.id}
     ).fetchall()
     if first is None:
         return None
+    first = max(first, last - (most - 1) * timedelta(hours=1))
+    where = 'model = $m AND bucket >= $first AND "column" IN (SELECT unnest($columns))'
     which = "(date_diff('hour', $first::TIMESTAMP, bucket))::INTEGER AS step"
-    params = {"m": model.id, "first": first}
+    params = {"m": model.id, "first": first, "columns": list(layouts)}
     bins = con.sql(
         f'SELECT "column", {which}, bin, sum(n)::BIGINT AS n FROM reference_bins WHERE {where} GROUP BY ALL',
         params=params,

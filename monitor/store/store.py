@@ -359,10 +359,14 @@ class Store:
                 self._reference_cache[name] = reference.read_profiles(cursor, self.model(name), self.layouts(name))
         return self._reference_cache[name]
 
-    def reference_hours(self, name: str) -> tuple[datetime, dict[str, list[Profile]]] | None:
-        """The reference hour by hour: its first hour (aware UTC), and each column's profiles; None when it has no times."""
+    def reference_hours(
+        self, name: str, columns: Sequence[str], most: int
+    ) -> tuple[datetime, dict[str, list[Profile]]] | None:
+        """The last `most` hours of the reference: the first of them (aware UTC), and profiles of some columns by key;
+        None when it has no times."""
+        layouts = {c: layout for c, layout in self.layouts(name).items() if c in set(columns)}
         with self.cursor() as cursor:
-            found = reference.read_hours(cursor, self.model(name), self.layouts(name))
+            found = reference.read_hours(cursor, self.model(name), layouts, most)
         return (found[0].replace(tzinfo=UTC), found[1]) if found else None
 
     # -- profiles -------------------------------------------------------------------------------------------------

@@ -60,8 +60,19 @@ def _lane(course: Course, names: Mapping[str, str], first: datetime, rows: float
         "watches_from": machine.starts if machine else begun + course.learning_for(),
         "window_hours": machine.width if machine else None,
         "evidence": lane.evidence(machine.learned, course.state) if machine else None,
+        "trending": _trending(machine.learned, names) if machine else [],
         "detectable": [{"column": names.get(c, c), "contrast": k, "size": size} for c, k, size in found],
     }
+
+
+def _trending(learned: object, names: Mapping[str, str]) -> list[str]:
+    """The columns whose reference drifts itself: there a change has to be larger to be found."""
+    shift = getattr(learned, "shift", None)
+    if shift is None:
+        return []
+    fitted = shift.fitted
+    found = [s.feature for s, moved in zip(fitted.streams.streams, fitted.trend, strict=True) if moved]
+    return list(dict.fromkeys(names.get(c, c) for c in found))
 
 
 def _usual_rows(store: Store, name: str, until: datetime) -> float:

@@ -20,12 +20,13 @@ from monitor.store.events import Model
 from monitor.store.profiling import quality_column
 from monitor.watch import said
 from monitor.watch.course import LEARN, LEARN_DAILY, Course, Machine, Step, hourly
-from monitor.watch.lanes import LANES, QUALITY, Lane, Window
+from monitor.watch.lanes import LANES, MOST_FEATURES, QUALITY, SERVICE, Lane, Window
 
 GRACE = timedelta(minutes=5)  # after an hour has ended: its last rows are still on their way
 WEEK = timedelta(days=7)
 MOST_LEARNED = timedelta(days=56)
 MOST_COUNTS = 3_000_000  # of one read, so that a wide model is read in parts
+MOST_PROFILES = 200_000  # of one read: columns times hours
 MATURE = 0.8  # of the usual share of labelled rows: then an hour's labels have come
 CACHED_MACHINES = 64
 EVIDENCE_LEAST = 1e-6
@@ -92,18 +93,16 @@ class Watch:
         for key in [key for key in self._machines if key[0] == model_id]:
             del self._machines[key]
 
-    def run(self, model: Model, names: Mapping[str, str], until: datetime) -> Run:
-        """Judge every hour that has closed by `until` and was not judged before, in order."""
+    def run(self, model: Model, names: Mapping[str, str], first: datetime | None, until: datetime) -> Run:
+        """Judge every hour since the `first` event that has closed by `until` and was not judged before, in order."""
         settings = self.config.model(model.name).detector
-        first = self.store.first_event(model.name)
-        layouts = self.store.layouts(model.name)
         if not settings.enabled or first is None:
             return Run()
         end = _hour(until - GRACE)
         known = self._newest.get(model.id)
         if known is not None and end <= known[0] and model.id not in self._again:
             return Run(newest=known[1])
-        going = Going(self, model, settings, dict(names), dict(layouts), _hour(first))
+        going = Going(self, model, settings, dict(names), dict(self.store.layouts(model.name)), _hour(first))
         run = going.through(end, self._again.pop(model.id, None))
         if len(self._newest) > 10_000:
             self._newest.clear()
@@ -142,8 +141,9 @@ class Going:
         first: datetime,
     ) -> None:
         self.watch, self.store, self.book = watch, watch.store, watch.book
-        self.model, self.settings, self.names, self.layouts = model, settings, names, layouts
+        self.model, self.settings, self.names = model, settings, names
         self.calendar: Calendar = settings.calendar
+        self.layouts = watched_layouts(layouts)
         quality = quality_column(model)
         lanes = [*LANES, *([QUALITY[quality.column]] if quality else [])]
         if quality:
@@ -254,7 +254,8 @@ class Going:
             if course is not None:
                 course.machine = self.watch.machine(self.model.id, course.lane, fit)
                 course.state = course.lane.initial(course.machine.learned)
-        found = None if self._known else self.store.reference_hours(self.model.name)
+        most = MOST_PROFILES // max(1, len(self.layouts))
+        found = None if self._known else self.store.reference_hours(self.model.name, list(self.layouts), most)
         if found is None:
             return
         start, profiles = found
@@ -277,8 +278,10 @@ class Going:
         """Learn from the live hours before `at`, once there are enough."""
         if course.since is None or at - course.since < course.learning_for():
             return
-        start = max(course.since, at - MOST_LEARNED)
-        windows = [w for _, w in self._read(course.lane.columns(self.layouts), start, at)]
+        columns = course.lane.columns(self.layouts)
+        most = max(LEARN, MOST_PROFILES // (len(columns) + 1) * HOUR)
+        start = max(course.since, at - min(MOST_LEARNED, most))
+        windows = [w for _, w in self._read(columns, start, at)]
         source = "accepted" if course.again else "live"
         if not course.learn(windows, self.layouts, at, source, start):
             return
@@ -384,7 +387,7 @@ class Going:
     def _parts(self, columns: Sequence[str], start: datetime, end: datetime) -> list[tuple[datetime, datetime]]:
         """The span in parts that fit in memory together with the week before."""
         bins = sum(self.layouts[c].size for c in columns) + 1
-        hours = max(24, MOST_COUNTS // bins - WEEK // HOUR)
+        hours = max(24, min(MOST_COUNTS // bins, MOST_PROFILES // (len(columns) + 1)) - WEEK // HOUR)
         parts = []
         while start < end:
             stop = min(end, start + hours * HOUR)
@@ -437,6 +440,13 @@ class Going:
 
     def _said(self, step: Step) -> list[Finding]:
         return said.findings(self.model.name, step, self.calendar, self.names, self.settings.tolerance)
+
+
+def watched_layouts(layouts: Mapping[str, Layout]) -> dict[str, Layout]:
+    """The columns that the detector looks at: of a very wide model the first features, and all that are no features."""
+    features = [c for c in layouts if c not in SERVICE and c != "prediction"]
+    left = set(features[MOST_FEATURES:])
+    return {c: layout for c, layout in layouts.items() if c not in left}
 
 
 def _hour(at: datetime) -> datetime:
