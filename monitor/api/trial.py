@@ -1,4 +1,4 @@
-"""What would have been: rules over the stored history."""
+"""What would have been: rules over the stored history, and the detector on changes that are put into it."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -12,6 +12,7 @@ from monitor.deck import Deck
 from monitor.errors import InvalidRequest
 from monitor.section import duration
 from monitor.views.replay import replay, trial
+from monitor.views.selftest import SEED, selftest
 from monitor.views.span import parse_time
 
 router = APIRouter(prefix="/v1", tags=["trial"])
@@ -74,3 +75,13 @@ async def get_replay(
         raise InvalidRequest(f"`step`: {error}") from None
     body = await asyncio.to_thread(replay, deck.loop, model, rules, start, end, width)
     return answer(request, body, "rules")
+
+
+@router.post("/models/{model:name}/selftest", summary="What the detector would find")
+async def post_selftest(
+    request: Request, model: str, seed: Annotated[int, Query(ge=0, le=2**32 - 1)] = SEED
+) -> Response:
+    """Known changes put into a copy of the last week: which are found, after how many hours. Nothing is stored."""
+    deck: Deck = request.app.state.deck
+    body = await asyncio.to_thread(selftest, deck.store, deck.config, deck.loop.watch, model, seed)
+    return answer(request, body, "tests")

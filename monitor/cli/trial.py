@@ -87,3 +87,38 @@ def _lines(answer: dict[str, Any]) -> list[str]:
             lines.append(f"    and {rule['alerts'] - 20} more: --json lists them")
     stored = ", ".join(f"{s['rule']} {s['alerts']}" for s in answer["stored"]) or "none"
     return [*lines, f"alerts that were really fired in this span: {stored}"]
+
+
+@app.command()
+def selftest(
+    model: Annotated[str, typer.Argument(help="The model.")],
+    seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same answer.")] = 1,
+    url: Url = None,
+    data: Data = HERE,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put known changes into a copy of the last week and say which of them the detector finds. Nothing is stored."""
+    import json
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from monitor.cli.data import quoted
+    from monitor.session import connect
+
+    with connect(url, data, config_file(config), existing=True) as session:
+        answer = session.request("POST", f"/v1/models/{quoted(model)}/selftest", params={"seed": seed})
+    if as_json:
+        typer.echo(json.dumps(answer, ensure_ascii=False))
+        return
+    table = Table("change", "column", "lane", "found after", "evidence", title=answer["model"], box=None)
+    for test in answer["tests"]:
+        after = f"{test['hours']} h" if test["found"] else "not found"
+        table.add_row(test["change"], test["column"], test["lane"], after, f"{test['evidence']:.1%}")
+    console = Console()
+    console.print(table)
+    for lane in answer["quiet"]:
+        console.print(
+            f"{lane['lane']} without a change: at most {lane['evidence']:.1%} of a page's evidence, {lane['pages']} pages"
+        )
