@@ -28,7 +28,7 @@ from monitor.detector.rates import (
     rise,
 )
 from monitor.detector.traffic import fit_traffic, initial_traffic, step_traffic
-from monitor.detector.windows import width_for
+from monitor.detector.windows import independent_width, width_for
 from monitor.layout import categorical_layout, numeric_layout
 from monitor.profile import Profile
 from monitor.views.detector import detector
@@ -418,6 +418,31 @@ def test_rate_that_stays_pages_never_and_one_that_doubles_pages_soon() -> None:
     (episode,) = seen[-1]
     assert episode.opened - 1000 <= 4
     assert episode.changes[0].low < 0.04 < episode.changes[0].high
+
+
+def test_errors_that_come_in_spells_are_judged_in_longer_windows_and_page_seldom() -> None:
+    rng = np.random.default_rng(3)
+
+    def spells(hours: int) -> np.ndarray:
+        level = np.zeros(hours)
+        for t in range(1, hours):
+            level[t] = 0.95 * level[t - 1] + 0.1 * rng.normal()
+        return rng.binomial(200, 0.1 * np.exp(level)).astype(float)
+
+    hits = spells(1344)
+    index, rows = list(range(1344)), [200] * 1344
+    assert independent_width(index, hits.tolist(), rows, 1) == 24
+    assert independent_width(index, rng.binomial(200, 0.1, 1344).tolist(), rows, 1) == 1
+    by_day = hits.reshape(-1, 24).sum(axis=1)[:, None]
+    fitted = fit_rates([Rate("wrong", "wrong share", 1.0)], by_day, np.full_like(by_day, 4800.0))
+    pages = 0
+    for _ in range(20):
+        now, seen = initial_rates(fitted), []
+        for i, x in enumerate(spells(2160).reshape(-1, 24).sum(axis=1)):
+            seen.append(Counted(24 * i, np.array([x]), np.array([4800.0])))
+            now, _ = advance_rates(fitted, 90, 24, now, seen[-7:])
+            pages += any(e.opened == 24 * i for e in now.episodes)
+    assert pages <= 20  # one in ninety days of each of twenty models
 
 
 # traffic, windows, calendar

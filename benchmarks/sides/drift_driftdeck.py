@@ -11,6 +11,7 @@ from monitor.contracts import Measured
 from monitor.engines.arrow import numpy_of
 from monitor.layout import NUMERIC_BINS, Layout, categorical_layout, numeric_layout
 from monitor.statistics.psi import psi
+from monitor.store.packed import Relation
 from monitor.store.profiling import profile_rows
 
 
@@ -43,7 +44,7 @@ def layouts_of(con: duckdb.DuckDBPyConnection) -> dict[str, Layout]:
 
 def counts(con: duckdb.DuckDBPyConnection, rows: str, columns: list[Measured]) -> dict[str, np.ndarray]:
     """The counts of every bin of every column, all hours and versions added up."""
-    bins = profile_rows(con, rows, columns).bins
+    bins = profile_rows(con, Relation(rows), columns).bins
     names = bins["column"].combine_chunks().dictionary_encode()
     which, bin_, n = numpy_of(names.indices), numpy_of(bins["bin"]), numpy_of(bins["n"])
     position = {name: i for i, name in enumerate(names.dictionary.to_pylist())}

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -11,6 +12,7 @@ from rich.table import Table
 from .delay_model import MODEL_NAME
 from .receiver import Receiver
 
+RECENT = timedelta(hours=2)  # an evaluation that has come so far has all of the history behind it
 EVALUATED_WITHIN = 180.0  # seconds
 DELIVERED_WITHIN = 30.0  # seconds after that, for the first alert to reach the webhook
 NOT_YET = ("no_data", "learning")
@@ -51,8 +53,9 @@ class Server:
         if overview is None or overview["status"] in NOT_YET:
             return False
         pending = (overview.get("freshness") or {}).get("pending") or 0
-        findings = self.read(f"/v1/models/{MODEL_NAME}/findings") or {}
-        return pending == 0 and bool(findings.get("findings"))
+        findings = (self.read(f"/v1/models/{MODEL_NAME}/findings") or {}).get("findings") or []
+        ends = [datetime.fromisoformat(f["window_end"]) for f in findings if f["rule"] != "detector"]
+        return pending == 0 and bool(ends) and datetime.now(UTC) - max(ends) < RECENT
 
     def close(self) -> None:
         """Close the connections."""

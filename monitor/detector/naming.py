@@ -71,7 +71,20 @@ def onset(fitted: Fitted, last: Recent, stream: int | None, side: int) -> int:
 
 
 def effects(fitted: Fitted, last: Recent, since: int) -> list[Effect]:
-    """Every stream's mean distance since an hour; p of "no more than the tolerance", by the t tail of the stream.
+    """Every stream's mean distance since an hour; p of "no more than the tolerance", by the t tail of the stream."""
+    mean, sd, total = means(fitted, last, since)
+    z = (np.abs(mean) - fitted.wander.tolerance) / (sd * fitted.tails.scale)
+    freedom = fitted.tails.freedom
+    p = np.where((total > 0) & (z > 0), 2 * stdtr(freedom, -z * np.sqrt(freedom / (freedom - 2))), 1.0)
+    unit, most = np.ones_like(mean), np.full_like(mean, np.inf)
+    unit[fitted.streams.missing], most[fitted.streams.missing] = fitted.streams.missing_sd, 1.0
+    columns = [mean * unit, (mean - Z95 * sd) * unit, (mean + Z95 * sd) * unit]
+    size, low, high = (np.clip(c, -most, most).tolist() for c in columns)
+    return [Effect(*values) for values in zip(range(len(mean)), size, low, high, p.tolist(), strict=True)]
+
+
+def means(fitted: Fitted, last: Recent, since: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Every stream's mean distance since an hour in sd, the standard error of it, and the rows behind it, each (K,).
 
     Variance of the mean: sampling, plus the wandering's long-run variance (at most tau2), plus the baseline's error.
     """
@@ -84,21 +97,7 @@ def effects(fitted: Fitted, last: Recent, since: int) -> list[Effect]:
     windows = np.maximum(seen.sum(axis=0), 1)
     wandering = tau2 * np.minimum(1, (1 + phi) / (1 - phi) / windows)
     sd = np.sqrt(1 / np.maximum(total, 1e-12) + wandering + fitted.errors**2)
-    z = (np.abs(mean) - fitted.wander.tolerance) / (sd * fitted.tails.scale)
-    freedom = fitted.tails.freedom
-    p = np.where((total > 0) & (z > 0), 2 * stdtr(freedom, -z * np.sqrt(freedom / (freedom - 2))), 1.0)
-    unit = np.ones_like(mean)
-    unit[fitted.streams.missing] = fitted.streams.missing_sd
-    return [
-        Effect(
-            k,
-            float(mean[k] * unit[k]),
-            float((mean[k] - Z95 * sd[k]) * unit[k]),
-            float((mean[k] + Z95 * sd[k]) * unit[k]),
-            float(p[k]),
-        )
-        for k in range(len(mean))
-    ]
+    return mean, sd, total
 
 
 def named(fitted: Fitted, found: Sequence[Effect], error_rate: float = ERROR_RATE) -> list[Effect]:

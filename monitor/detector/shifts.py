@@ -150,9 +150,10 @@ def _is_calm(fitted: Fitted, episode: Episode, last: naming.Recent, at: int) -> 
         return False
     if not episode.lead and not episode.changes:
         return _joint_size(fitted, last, since) <= CALM_SHARE * episode.size
-    now = naming.effects(fitted, last, since)
-    tolerance = fitted.wander.tolerance.copy()
-    tolerance[fitted.streams.missing] *= fitted.streams.missing_sd
-    return all(
-        abs(now[c.stream].size) <= max(float(tolerance[c.stream]), CALM_SHARE * abs(c.size)) for c in episode.changes
-    )
+    now, _, _ = naming.means(fitted, last, since)
+    unit = np.ones_like(now)
+    unit[fitted.streams.missing] = fitted.streams.missing_sd
+    streams = [c.stream for c in episode.changes]
+    changed = np.array([abs(c.size) for c in episode.changes])
+    allowed = np.maximum((fitted.wander.tolerance * unit)[streams], CALM_SHARE * changed)
+    return bool((np.abs(now * unit)[streams] <= allowed).all())

@@ -20,6 +20,7 @@ MISSING_SHARE = 0.15
 MOST_CATEGORIES = 8
 EXPECTED_ROWS = 5  # a category with fewer rows in a usual hour is pooled with the other rare ones
 MOST_JOINT = 400  # streams whose covariances are known: they are squared in memory and in time
+DENSE = 4_000_000  # entries
 UNOBSERVED = 1e6  # sampling variance of a contrast without values: the filter learns nothing from it
 
 
@@ -49,10 +50,20 @@ class Hour:
     missing: np.ndarray
     special: bool = False
 
-    @property
+    @cached_property
+    def flat(self) -> np.ndarray:
+        """The counts of all features side by side, (all bins,)."""
+        return np.concatenate(self.counts).astype(float) if self.counts else np.zeros(0)
+
+    @cached_property
+    def filled(self) -> np.ndarray:
+        """The rows with a usable value, (features,)."""
+        return np.array([c.sum() for c in self.counts], dtype=float)
+
+    @cached_property
     def is_empty(self) -> bool:
         """Whether no row at all came in this hour."""
-        return not self.missing.any() and not any(c.any() for c in self.counts)
+        return not self.missing.any() and not self.filled.any()
 
 
 @dataclass(frozen=True)
@@ -106,9 +117,11 @@ class Streams:
         return np.repeat(np.arange(len(self.weights)), [len(w) for w in self.weights])
 
     @cached_property
-    def matrix(self) -> csr_array:
+    def matrix(self) -> np.ndarray | csr_array:
         """Block diagonal, so that all features' counts side by side times it are all contrasts, (all bins, J)."""
-        return csr_array(block_diag([w.T for w in self.weights], format="csr"))
+        blocks = csr_array(block_diag([w.T for w in self.weights], format="csr"))
+        # a wide model's zeros would fill the memory, a usual one's are faster than sparse indices
+        return blocks.toarray() if blocks.shape[0] * blocks.shape[1] <= DENSE else blocks
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,12 +224,12 @@ def category_contrasts(counts: np.ndarray, least_share: float) -> tuple[np.ndarr
 def score(streams: Streams, hours: Sequence[Hour]) -> Scores:
     """The contrasts of each hour; one without values is 0 with the variance UNOBSERVED."""
     missing = np.array([h.missing for h in hours], dtype=float)
-    filled = np.array([[c.sum() for c in h.counts] for h in hours], dtype=float)
+    filled = np.array([h.filled for h in hours])
     rows = filled + missing
     n = filled[:, streams.feature_of_binned]
     values = np.empty((len(hours), len(streams.streams)))
     variances = np.empty_like(values)
-    counts = np.array([np.concatenate(h.counts) for h in hours], dtype=float)
+    counts = np.array([h.flat for h in hours])
     values[:, streams.binned] = counts @ streams.matrix / np.maximum(n, 1)
     variances[:, streams.binned] = np.where(n > 0, 1 / np.maximum(n, 1), UNOBSERVED)
     values[:, streams.missing] = (missing / np.maximum(rows, 1) - streams.missing_share) / streams.missing_sd

@@ -7,7 +7,6 @@ from typing import Any
 
 from monitor.calendar import HOUR
 from monitor.detector.episode import Episode
-from monitor.detector.windows import width_for
 from monitor.layout import Layout
 from monitor.watch.lanes import LEAST_WINDOWS, Budget, Lane, Window
 
@@ -72,7 +71,7 @@ class Course:
             or not set(self.lane.columns(layouts)) <= set(held[0].profiles)
         ):
             return False
-        width = width_for([w.index for w in held], [rows_of(self.lane, w) for w in held])
+        width = self.lane.width(windows)
         merged = [w for w in put_together(windows, width) if self.lane.name == "traffic" or self.lane.holds(w)]
         if len(merged) < LEAST_WINDOWS:
             return False
@@ -115,13 +114,6 @@ class Course:
         return Step(
             self.lane.name, end, machine, whole.index, whole.rows, self.lane.episodes(self.state), ended, evidence
         )
-
-
-def rows_of(lane: Lane, window: Window) -> int:
-    """How many rows of a window a lane can judge."""
-    if lane.name == "traffic":
-        return window.rows
-    return max((p.n for c, p in window.profiles.items() if c in lane.columns({c: p.layout})), default=0)
 
 
 def put_together(windows: Sequence[Window], width: int) -> Iterator[Window]:

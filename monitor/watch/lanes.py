@@ -23,6 +23,7 @@ from monitor.detector.rates import (
 )
 from monitor.detector.shifts import Shift, ShiftState, advance_shift, initial_shift
 from monitor.detector.traffic import Traffic, VolumeState, advance_traffic, fit_traffic, initial_traffic
+from monitor.detector.windows import independent_width, steady_width, width_for
 from monitor.layout import Layout
 from monitor.profile import Profile, grouping
 
@@ -90,6 +91,9 @@ class Lane(Protocol):
     def holds(self, window: Window) -> bool:
         """Whether the window says anything about it."""
 
+    def width(self, hours: Sequence[Window]) -> int:
+        """The length of its windows in hours, from hourly ones."""
+
     def fit(self, windows: Sequence[Window], layouts: Mapping[str, Layout], budget: Budget) -> Any:
         """The machine that some windows teach. Called with at least LEAST_WINDOWS that it holds."""
 
@@ -148,6 +152,10 @@ class Distributions:
     def holds(self, window: Window) -> bool:
         wanted = self.only or [c for c in window.profiles if c not in SERVICE]
         return any(window.profiles[c].rows > 0 for c in wanted if c in window.profiles)
+
+    def width(self, hours: Sequence[Window]) -> int:
+        held = [w for w in hours if self.holds(w)]
+        return width_for([w.index for w in held], [_rows_of(self, w) for w in held])
 
     def fit(self, windows: Sequence[Window], layouts: Mapping[str, Layout], budget: Budget) -> Watched:
         columns = tuple(self.columns(layouts))
@@ -247,6 +255,16 @@ class Rises:
     def _is_unseen(self, profile: Profile, column: str) -> bool:
         return self.name == UNSEEN and _has_unseen(profile.layout) and column not in SERVICE
 
+    def width(self, hours: Sequence[Window]) -> int:
+        held = [w for w in hours if self.holds(w)]
+        index, rows = [w.index for w in held], [_rows_of(self, w) for w in held]
+        width = width_for(index, rows)
+        if self.name == UNSEEN:
+            return width
+        column = RATE_COLUMNS[self.name][0]
+        hits = [float(_counted([Rate(column, self.contrast, 1.0)], w).hits[0]) for w in held]
+        return independent_width(index, hits, rows, width)
+
     def fit(self, windows: Sequence[Window], layouts: Mapping[str, Layout], budget: Budget) -> Rated:
         columns = self.columns(layouts)
         rates = [Rate(c, self.contrast, 1 / len(columns), self._floor(layouts[c])) for c in columns]
@@ -344,6 +362,9 @@ class Volume:
     def holds(self, window: Window) -> bool:
         return window.rows > 0
 
+    def width(self, hours: Sequence[Window]) -> int:
+        return steady_width([w.index for w in hours], [w.rows for w in hours])
+
     def fit(self, windows: Sequence[Window], layouts: Mapping[str, Layout], budget: Budget) -> Counting:
         usual = [w for w in windows if not w.special]
         fitted = fit_traffic([w.index for w in usual], [w.rows for w in usual], budget.width)
@@ -378,6 +399,11 @@ class Volume:
 
     def state(self, data: Any) -> VolumeState:
         return from_plain(VolumeState, data)
+
+
+def _rows_of(lane: Distributions | Rises, window: Window) -> int:
+    """How many rows of a window a lane can judge."""
+    return max((p.n for c, p in window.profiles.items() if c in lane.columns({c: p.layout})), default=0)
 
 
 SERVICE = frozenset({"latency_ms", "status", "wrong", "absolute_error"})

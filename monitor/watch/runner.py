@@ -160,6 +160,7 @@ class Going:
         self.last: dict[str, Step] = {}
         self.days: dict[datetime, int] = {}
         self.accepted = self.book.accepted(model.id)
+        self.begun = first  # where this run began
         self.done = 0  # of what was accepted
         self.begins = False
         self._known: list[StoredFit] = []
@@ -197,7 +198,7 @@ class Going:
         if stored is None:
             self._known = [f for f in fits if f.source == "reference"]
             return
-        self.cursor = stored[0]
+        self.cursor = self.begun = stored[0]
         data = json.loads(stored[1])
         self.quality_cursor = datetime.fromisoformat(data["quality"])
         self.done = data["accepted"]
@@ -380,7 +381,8 @@ class Going:
             if judge:
                 self.quality_cursor = after
                 if step is not None:
-                    self._note(step, self.cursor)
+                    # news as of this run; of history, as of then
+                    self._note(step, max(after, self.begun))
                 if course.machine is None:
                     self._wait(course, window, at, following)
 
