@@ -91,3 +91,8 @@ def test_route_and_its_mistakes(tmp_path: Path) -> None:
             answer = client.get(path, params=params)
             assert answer.status_code == 422
             assert said in answer.json()["error"]
+
+
+def test_an_alert_that_stays_open_without_rows_is_firing_at_most_all_of_the_time(deck: Deck) -> None:
+    (rule,) = replay(deck.loop, "m", [trial(RULE)], None, NOW + 30 * DAY, DAY)["rules"]
+    assert 0.6 < rule["share_firing"] <= 1

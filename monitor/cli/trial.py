@@ -122,3 +122,5 @@ def selftest(
         console.print(
             f"{lane['lane']} without a change: at most {lane['evidence']:.1%} of a page's evidence, {lane['pages']} pages"
         )
+    if any(lane["pages"] for lane in answer["quiet"]):
+        console.print("a lane that pages without a change has something open already, and may not call for more")

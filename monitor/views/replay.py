@@ -71,7 +71,7 @@ def replay(
         "to": end,
         "step_s": width.total_seconds(),
         "moments": len(moments),
-        "rules": [_told(e, n, width) for e, n in zip(found, columns, strict=True)],
+        "rules": [_told(e, n, width, len(moments)) for e, n in zip(found, columns, strict=True)],
         "stored": _stored(loop, name, begin, end),
     }
 
@@ -105,7 +105,7 @@ def _count(episodes: dict[str, Episodes], findings: Sequence[Finding], opened: d
         by[finding.column or ""] = by.get(finding.column or "", 0) + 1
 
 
-def _told(found: Episodes, columns: int, step: timedelta) -> dict[str, Any]:
+def _told(found: Episodes, columns: int, step: timedelta, moments: int) -> dict[str, Any]:
     alerts = sorted(found.alerts.values(), key=lambda a: (a.fired_at or a.since, a.finding.column or ""))
     rule = found.rule
     return {
@@ -115,7 +115,7 @@ def _told(found: Episodes, columns: int, step: timedelta) -> dict[str, Any]:
         "columns": columns,
         "judged": found.judged,
         "alerts": len(alerts),
-        "share_firing": found.firing / found.judged if found.judged else None,
+        "share_firing": found.firing / moments if found.judged else None,
         "by_column": [
             {
                 "column": c,

@@ -15,6 +15,7 @@ from monitor.layout import Layout
 from monitor.loop import column_names
 from monitor.profile import Profile
 from monitor.store import Store
+from monitor.store.alerts import aware
 from monitor.watch import Watch
 from monitor.watch.course import Course, hourly
 from monitor.watch.lanes import FIRST_SERVER_ERROR, Window
@@ -39,7 +40,9 @@ def selftest(store: Store, config: Config, watch: Watch, name: str, seed: int = 
     courses = {lane: c for lane, c in going.courses.items() if c.machine is not None} if going else {}
     if going is None or not courses:
         raise InvalidRequest(f"the detector of {name!r} has learned nothing yet; it needs two weeks or a reference")
-    end = going.cursor
+    last = aware(store.spans()[name][1])
+    # where no rows come any more there is nothing to change
+    end = min(going.cursor, last.replace(minute=0, second=0, microsecond=0)) if last else going.cursor
     layouts = going.layouts
     columns = list(dict.fromkeys(c for course in courses.values() for c in course.lane.columns(layouts)))
     begin = max(going.first, end - QUIET - BEFORE)
