@@ -71,6 +71,7 @@ class Finding:
     segment: str = ""
     moved: tuple[Moved, ...] = ()  # of the detector: the streams that changed, the strongest first
     cause: str = ""
+    detectable: float | None = None  # the true value that is a breach half of the time with as many rows
 
     @property
     def key(self) -> tuple[str, str, str, str, str]:
@@ -98,9 +99,14 @@ class Finding:
             f" (95 % {show(self.low, self.unit)} to {show(self.high, self.unit)})" if self.low is not None else ""
         )
         limit = "" if self.limit is None else f", limit {show(self.limit, self.unit)}"
+        if self.verdict == "ok" and self.detectable is not None:
+            limit += " above the reference" if self.compare == "increase" else ""
+            limit += f"; with these rows a breach shows from {show(self.detectable, self.unit)} on"
+        elif self.compare == "increase":
+            limit += " above the reference"
         if self.compare == "increase":
             base = f", reference {show(self.reference_value, self.unit)}" if self.reference_value is not None else ""
-            return f"{what} is {value}{interval}{base}{limit} above the reference"
+            return f"{what} is {value}{interval}{base}{limit}"
         return f"{what} is {value}{interval}{limit}"
 
     @property
@@ -149,6 +155,12 @@ TITLES = {
     "cramers_v": "drift (Cramér's V)",
     "wasserstein": "drift (Wasserstein)",
     "neyman": "drift (location)",
+    "energy_distance": "drift (energy distance)",
+    "quantile_shift": "shift of the quantile",
+    "exceedance": "share above the reference's quantile",
+    "out_of_range_share": "share outside the reference's range",
+    "constant_column": "share of the most frequent value",
+    "vanished_categories": "share of the reference whose categories vanished",
     "missing_rate": "missing-value rate",
     "type_error_rate": "share of unusable values",
     "new_category_share": "share of values never seen before",

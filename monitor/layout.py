@@ -30,7 +30,8 @@ _LOG_EDGES = [0.0, *(LOG_LOW * LOG_BASE**i for i in range(LOG_BINS))]
 class Layout:
     """The meaning of bins 0..size-1 of one column.
 
-    numeric      `edges` e_0 < … < e_{k-1}: bin i holds e_{i-1} < x <= e_i, bin k what is above the last edge
+    numeric      `edges` e_0 < … < e_{k-1}: bin i holds e_{i-1} < x <= e_i, bin k what is above the last edge; with a
+                 `range`, the reference's least and largest value, what is below and above it has the outermost bins
     categorical  `categories` (top of the reference), then "other" (`others`, known but rare), then "new"
     log          bin 0 is zero, then powers of LOG_BASE from LOG_LOW: a quantile is off by at most 1 %
     unit         bin 0 is below 0, then 100 equal bins of [0, 1], then above 1
@@ -41,6 +42,7 @@ class Layout:
     edges: tuple[float, ...] = ()
     categories: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
+    range: tuple[float, float] | None = None
 
     @cached_property
     def id(self) -> str:
@@ -52,7 +54,7 @@ class Layout:
         """The number of bins."""
         match self.kind:
             case "numeric":
-                return len(self.edges) + 1
+                return len(self.bounds) + 1
             case "categorical":
                 return len(self.categories) + 2
             case "log":
@@ -73,6 +75,26 @@ class Layout:
         return len(self.categories) + 1 if self.kind == "categorical" else None
 
     @cached_property
+    def bounds(self) -> tuple[float, ...]:
+        """The bounds between numeric bins: the edges, and the ends of the reference's range where that is known."""
+        if self.range is None:
+            return self.edges
+        low, high = self.range
+        return tuple(sorted({*self.edges, math.nextafter(low, -math.inf), high}))
+
+    @cached_property
+    def inner(self) -> "Layout":
+        """The layout to compare on: without bins of their own for what is beyond the range of the reference."""
+        return self if self.range is None else Layout(self.kind, self.edges)
+
+    @cached_property
+    def inner_bins(self) -> np.ndarray:
+        """The bin of `inner` that each bin belongs to, shape (size,)."""
+        if self.range is None:
+            return np.arange(self.size)
+        return np.array([bisect_left(self.edges, bound) for bound in (*self.bounds, math.inf)])
+
+    @cached_property
     def category_bins(self) -> dict[str, int]:
         """The bin of every known category; what is not in it is new."""
         bins = {value: i for i, value in enumerate(self.categories)}
@@ -88,7 +110,7 @@ class Layout:
             return None
         match self.kind:
             case "numeric":
-                return bisect_left(self.edges, x)
+                return bisect_left(self.bounds, x)
             case "log":
                 return bisect_left(_LOG_EDGES, x) if x >= 0 else None
             case "unit":
@@ -120,13 +142,13 @@ class Layout:
 
     @cached_property
     def _edges(self) -> np.ndarray:
-        return np.array(self.edges, dtype=float)
+        return np.array(self.bounds, dtype=float)
 
     def upper_bounds(self) -> np.ndarray:
         """The upper bound of each bin of an ordered layout, shape (size,); the last may be inf."""
         match self.kind:
             case "numeric":
-                return np.array([*self.edges, math.inf])
+                return np.array([*self.bounds, math.inf])
             case "log":
                 return np.array([*_LOG_EDGES, LOG_LOW * LOG_BASE**LOG_BINS])
             case "unit":
@@ -140,7 +162,7 @@ class Layout:
         """One short name for each bin, for people."""
         match self.kind:
             case "numeric":
-                return _interval_labels(self.edges)
+                return _interval_labels(self.bounds)
             case "categorical":
                 return [*self.categories, "other", "new"]
             case "unit":
@@ -153,17 +175,17 @@ class Layout:
 
     def to_json(self) -> str:
         """Canonical JSON: the same layout always gives the same text."""
-        return json.dumps(
-            {"kind": self.kind, "edges": self.edges, "categories": self.categories, "others": self.others},
-            sort_keys=True,
-            ensure_ascii=False,
-        )
+        content = {"kind": self.kind, "edges": self.edges, "categories": self.categories, "others": self.others}
+        if self.range is not None:  # left out otherwise: a layout frozen before there was one keeps its id
+            content["range"] = self.range
+        return json.dumps(content, sort_keys=True, ensure_ascii=False)
 
     @classmethod
     def from_json(cls, text: str) -> "Layout":
         """The layout that `to_json` wrote."""
         d = json.loads(text)
-        return cls(d["kind"], tuple(map(float, d["edges"])), tuple(d["categories"]), tuple(d["others"]))
+        low_high = (float(d["range"][0]), float(d["range"][1])) if d.get("range") else None
+        return cls(d["kind"], tuple(map(float, d["edges"])), tuple(d["categories"]), tuple(d["others"]), low_high)
 
 
 LOG = Layout("log")
@@ -172,13 +194,18 @@ INTEGER = Layout("integer")
 ZERO_ONE = Layout("numeric", (0.5,))
 
 
-def numeric_layout(quantiles: Iterable[float]) -> Layout:
+def numeric_layout(quantiles: Iterable[float], low_high: tuple[float, float] | None = None) -> Layout:
     """A numeric layout from sorted reference quantiles; a value that fills several of them gets a bin of its own.
+
+    With the reference's least and largest value, what is beyond them has bins of its own.
 
     >>> numeric_layout([1.0, 2.0, 3.0]).edges
     (1.0, 2.0, 3.0)
     >>> len(numeric_layout([0.0, 0.0, 5.0]).edges)  # a point mass at 0: below it, it, 5, above
     3
+    >>> layout = numeric_layout([1.0, 2.0, 3.0], (0.0, 9.0))
+    >>> [layout.index(x) for x in (-1, 0, 1, 9, 10)], layout.size, layout.inner_bins.tolist()
+    ([0, 1, 1, 4, 5], 6, [0, 0, 1, 2, 3, 3])
     """
     values = [float(q) for q in quantiles if q is not None and math.isfinite(q)]
     edges: set[float] = set()
@@ -186,7 +213,7 @@ def numeric_layout(quantiles: Iterable[float]) -> Layout:
         if value in edges:
             edges.add(math.nextafter(value, -math.inf))
         edges.add(value + 0.0)  # -0.0 and 0.0 are one edge
-    return Layout("numeric", tuple(sorted(edges)) or (0.0,))
+    return Layout("numeric", tuple(sorted(edges)) or (0.0,), range=low_high)
 
 
 def categorical_layout(by_frequency: Sequence[str], top: int = TOP_CATEGORIES) -> Layout:

@@ -226,37 +226,42 @@ class Loop:
             model.id, model.name, moments[-1], newest, list(changed.values()), transitions, messages, watched.progress
         )
 
-    def findings_at(self, model: Model, moments: Sequence[datetime]) -> list[list[Finding]]:
-        """Every rule on every column of a model, over the windows that close at each of the moments."""
+    def findings_at(
+        self, model: Model, moments: Sequence[datetime], rules: Sequence[RuleConfig] | None = None
+    ) -> list[list[Finding]]:
+        """Every rule on every column of a model, over the windows that close at each of the moments.
+
+        Other `rules` than the configured ones are on trial: nothing of them is kept.
+        """
         names = column_names(model)
         layouts = self.store.layouts(model.name)
         reference = self.store.reference_profiles(model.name)
         first = self._first_event(model.name)
-        kept = self._kept(model.name) if len(moments) == 1 else {}
+        kept = self._kept(model.name) if len(moments) == 1 and rules is None else {}
         groups: dict[tuple[str, str | None, str, tuple[Window, ...]], list[RuleConfig]] = {}
-        for rule in self.config.all_rules:
+        for rule in self.config.all_rules if rules is None else rules:
             if rule.model in ("*", model.name):
                 windows = tuple(window_of(rule, at) for at in moments)
                 groups.setdefault((rule.segment, rule.version, rule.against, windows), []).append(rule)
         findings: list[list[Finding]] = [[] for _ in moments]
-        for (segment, version, against, windows), rules in groups.items():
-            question = (segment, version or "", *(rule.name for rule in rules))
+        for (segment, version, against, windows), some in groups.items():
+            question = (segment, version or "", *(rule.name for rule in some))
             earlier = kept.get(question)
             if earlier is not None and earlier[0] == windows[0]:
                 findings[0] += earlier[1]  # the same rows in the same window
                 continue
-            columns = sorted({c for rule in rules for c in columns_of(rule, layouts, names)})
+            columns = sorted({c for rule in some for c in columns_of(rule, layouts, names)})
             read = self._window_profiles(model.name, windows, columns, segment, version)
             compared = self._compared_with(against, model.name, windows, columns, segment, version)
             for i, window in enumerate(windows):
                 current = {column: profiles[i] for column, profiles in read.items()}
                 base = reference if compared is None else {column: profiles[i] for column, profiles in compared.items()}
-                found = evaluate_all(rules, model.name, current, base, names, window)
+                found = evaluate_all(some, model.name, current, base, names, window)
                 if first is not None and first > window.start + (window.end - window.start) / 2:
                     # one day's rows are no month: what a window means is known when half of it has been
                     found = [replace(f, verdict="insufficient") if f.verdict in JUDGED else f for f in found]
                 findings[i] += found
-                if len(moments) == 1:
+                if len(moments) == 1 and rules is None:
                     kept[question] = window, found
         return findings
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -50,6 +50,14 @@ class Profile:
     def shares(self) -> np.ndarray:
         """Share of each bin among the counted values, shape (layout.size,); zeros when there are none."""
         return self.counts / max(1, self.n)
+
+    def inner(self) -> "Profile":
+        """The profile with what is beyond the reference's range put into the bins beside it, as distances see it."""
+        layout = self.layout.inner
+        if layout is self.layout:
+            return self
+        counts = np.bincount(self.layout.inner_bins, self.counts, layout.size).astype(np.int64)
+        return replace(self, layout=layout, counts=counts)
 
     def quantile(self, q: float) -> float | None:
         """The q-quantile of an ordered layout, 0 <= q <= 1; None without values.
@@ -147,9 +155,11 @@ def paired_counts(reference: Profile, current: Profile, max_bins: int = 20) -> t
 
     Categories: "new" is left out (a value the reference never saw has no share there; it is a finding of its own) and
     bins empty on both sides too. Ordered layouts with more than `max_bins` bins (score, latency, status) are merged
-    into groups of about equal reference counts. Raises LayoutMismatch.
+    into groups of about equal reference counts. Values beyond the reference's range count with its ends. Raises
+    LayoutMismatch.
     """
     check_same_layout(reference, current)
+    reference, current = reference.inner(), current.inner()
     r, c = reference.counts.astype(float), current.counts.astype(float)
     if reference.layout.kind == "categorical":
         r, c = r[:-1], c[:-1]

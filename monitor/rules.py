@@ -11,7 +11,9 @@ from monitor.finding import Finding, Measurement, Verdict
 from monitor.layout import Layout
 from monitor.plugins import load
 from monitor.profile import Profile
+from monitor.statistics._proportion import smallest_above
 
+UNCOUNTED = frozenset({"constant_column", "vanished_categories"})  # shares with other than the exact interval
 SERVICE_COLUMNS = frozenset({"latency_ms", "status"})
 
 
@@ -35,7 +37,8 @@ def columns_of(rule: RuleConfig, layouts: Mapping[str, Layout], names: Mapping[s
     statistic = load("statistics")[rule.statistic]
     if statistic.COLUMNS:
         return [c for c in statistic.COLUMNS if c in layouts]
-    fitting = [c for c, layout in layouts.items() if c in names and layout.kind in statistic.KINDS]
+    fits = getattr(statistic, "fits", lambda layout: True)
+    fitting = [c for c, layout in layouts.items() if c in names and layout.kind in statistic.KINDS and fits(layout)]
     if rule.columns == "*":
         return fitting
     return [c for c in fitting if names[c] in rule.columns]
@@ -79,7 +82,11 @@ def evaluate(
         "segment": rule.segment,
     }
     if compare == "increase":
-        measured = _increase(statistic, measured, reference, options)
+        base = statistic.measure(reference, reference, **options) if reference is not None else None
+        finding["detectable"] = _detectable(rule, statistic, measured, base) if base is not None else None
+        measured = _increase(measured, base)
+    else:
+        finding["detectable"] = _detectable(rule, statistic, measured, None)
     verdict = _verdict(rule, statistic, measured, current, reference, minimum, compare)
     return Finding(verdict=verdict, **finding)
 
@@ -101,11 +108,39 @@ def evaluate_all(
     ]
 
 
-def _increase(statistic: Any, measured: Measurement, reference: Profile | None, options: dict[str, Any]) -> Measurement:
-    """The measurement as a difference to the reference; intervals by squaring and adding (Newcombe 1998)."""
-    if reference is None or measured.value is None or measured.reference_value is None:
+def _detectable(rule: RuleConfig, statistic: Any, measured: Measurement, base: Measurement | None) -> float | None:
+    """The value whose bound would just be beyond the limit with as many rows: seen half of the time if it were true.
+
+    For a share from its exact interval; else the limit and the longer half of the interval, which for statistics that
+    are squares of distances is made that of a value at the limit. None when it cannot be told (energy distance), or when
+    no possible value is a breach.
+    """
+    n, start, margin = measured.n, 0.0, 0.0
+    if base is not None:
+        if base.value is None or base.high is None or base.low is None:
+            return None
+        above = rule.direction == "above"
+        start, margin = base.value, base.high - base.value if above else base.value - base.low
+    if measured.value is None or measured.low is None or measured.high is None or not math.isfinite(rule.limit):
+        return None
+    if statistic.UNIT == "share" and rule.direction == "above" and statistic.NAME not in UNCOUNTED:
+        return smallest_above(rule.limit, n, start, margin)
+    if not math.isfinite(measured.high) or statistic.NAME == "energy_distance":
+        return None
+    half = math.hypot(max(measured.value - measured.low, measured.high - measured.value), margin)
+    if hasattr(statistic, "growth"):  # the interval is longer at the limit than here
+        rise = statistic.growth(n, measured.n_reference)
+        half = (rise + math.sqrt(rise * rise + 4 * (rise * max(0.0, rule.limit - measured.value) + half * half))) / 2
+    found = start + rule.limit + half if rule.direction == "above" else start + rule.limit - half
+    return found if statistic.RANGE[0] <= found <= statistic.RANGE[1] else None
+
+
+def _increase(measured: Measurement, base: Measurement | None) -> Measurement:
+    """The measurement as a difference to the reference's; intervals by squaring and adding (Newcombe 1998)."""
+    if base is None or base.value is None or base.low is None or base.high is None:
         return Measurement(None, None, None, measured.n, measured.n_reference)
-    base = statistic.measure(None, reference, **options)
+    if measured.value is None or measured.reference_value is None:
+        return Measurement(None, None, None, measured.n, measured.n_reference)
     low, high = measured.low or 0.0, math.inf if measured.high is None else measured.high
     difference = measured.value - base.value
     low = difference - math.hypot(measured.value - low, base.high - base.value)

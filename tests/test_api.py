@@ -110,7 +110,13 @@ def test_drift_ranks_the_shifted_column_first_and_shows_its_bins(filled: Served)
     column = filled.get("/v1/models/m/columns/age")
     assert sum(b["reference"] for b in column["bins"]) == pytest.approx(1)
     assert sum(b["current"] for b in column["bins"]) == pytest.approx(1)
-    assert [s["statistic"] for s in column["statistics"]] == ["psi", "ks", "missing_rate", "type_error_rate"]
+    assert [s["statistic"] for s in column["statistics"]] == [
+        "psi",
+        "ks",
+        "missing_rate",
+        "type_error_rate",
+        "out_of_range_share",
+    ]
 
 
 @pytest.mark.parametrize("statistic", DRIFT_STATISTICS)

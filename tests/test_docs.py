@@ -13,7 +13,7 @@ import typer.main
 from pydantic import BaseModel
 
 from monitor import config, errors
-from monitor.api import admin, cloudevents, ingest, keys, read
+from monitor.api import admin, cloudevents, ingest, keys, read, trial
 from monitor.cli import app
 from monitor.plugins import load
 from monitor.section import duration
@@ -82,7 +82,7 @@ def verbs(command: Any, path: str = "driftdeck") -> Iterator[tuple[str, Any]]:
 VERBS = dict(verbs(typer.main.get_command(app)))
 ROUTES = sorted(
     f"{method} {route.path.replace(':name', '')}"
-    for router in (ingest.router, cloudevents.router, read.router, admin.router, keys.router)
+    for router in (ingest.router, cloudevents.router, read.router, admin.router, keys.router, trial.router)
     for route in router.routes
     for method in route.methods
 )

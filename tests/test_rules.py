@@ -198,3 +198,61 @@ def test_moments_go_forward_to_the_newest_minute(minutes: int) -> None:
     assert moments == sorted(set(moments))
     assert not moments if minutes == 0 else moments[-1] == T0
     assert len(moments) <= 60 + 49 + 2
+
+
+# -- power ------------------------------------------------------------------------------------------------------------
+
+
+def test_green_says_what_it_would_have_seen_and_that_is_a_breach() -> None:
+    found = evaluate(rule("error_rate", 0.02), "m", None, None, status(999, 1), WINDOW)
+    assert found.detectable == 0.03
+    assert found.text.endswith("limit 2.0 %; with these rows a breach shows from 3.0 % on")
+    assert verdict(rule("error_rate", 0.02), None, status(970, 30)) == "breach"
+    assert verdict(rule("error_rate", 0.02), None, status(971, 29)) != "breach"
+
+
+def test_what_an_increase_needs_is_said_in_the_statistics_own_unit() -> None:
+    reference, current = of_counts(980, missing=20), of_counts(490, missing=10)
+    found = evaluate(rule("missing_rate", 0.05), "m", "x", reference, current, WINDOW)
+    assert found.verdict == "ok"
+    assert found.detectable is not None
+    assert (
+        f"limit 5.0 % above the reference; with these rows a breach shows from {found.detectable:.1%}"[:-1]
+        in found.text
+    )
+    missing = round(found.detectable * 500)
+    assert verdict(rule("missing_rate", 0.05), reference, of_counts(500 - missing, missing=missing)) == "breach"
+    assert verdict(rule("missing_rate", 0.05), reference, of_counts(501 - missing, missing=missing - 1)) != "breach"
+
+
+def test_a_true_drift_of_the_detectable_size_is_seen_about_half_of_the_time() -> None:
+    rng = np.random.default_rng(3)
+    p = np.full(10, 0.1)
+    found = evaluate(
+        rule("psi", 0.05),
+        "m",
+        "x",
+        of_counts(*rng.multinomial(50_000, p)),
+        of_counts(*rng.multinomial(1000, p)),
+        WINDOW,
+    )
+    assert found.verdict == "ok"
+    tilt = next(
+        t for t in np.linspace(0, 0.9, 900) if _psi(p, p * (1 + t * np.linspace(-1, 1, 10))) >= (found.detectable or 1)
+    )
+    q = p * (1 + tilt * np.linspace(-1, 1, 10))
+    seen = sum(
+        verdict(rule("psi", 0.05), of_counts(*rng.multinomial(50_000, p)), of_counts(*rng.multinomial(1000, q)))
+        == "breach"
+        for _ in range(200)
+    )
+    assert 70 <= seen <= 130  # 93
+
+
+def _psi(p: np.ndarray, q: np.ndarray) -> float:
+    return float(np.sum((q - p) * np.log(q / p)))
+
+
+def test_with_too_few_rows_for_any_breach_nothing_is_promised() -> None:
+    assert evaluate(rule("volume", 1, direction="below"), "m", None, None, status(3, 0), WINDOW).detectable is None
+    assert evaluate(rule("error_rate", 0.99, minimum=1), "m", None, None, status(9, 0), WINDOW).detectable is None

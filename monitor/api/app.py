@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from monitor import __version__
-from monitor.api import accounting, admin, cloudevents, erase, ingest, keys, read
+from monitor.api import accounting, admin, cloudevents, erase, ingest, keys, read, trial
 from monitor.api.access import Authenticate, authorize
 from monitor.api.allowance import Allowance
 from monitor.api.encoding import error, failure
@@ -88,6 +88,7 @@ def create_app(
     app.include_router(accounting.router)
     app.include_router(erase.router)
     app.include_router(keys.router)
+    app.include_router(trial.router)
     app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(DriftdeckError, _known)
     app.add_exception_handler(RequestValidationError, _invalid)

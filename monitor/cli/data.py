@@ -56,7 +56,7 @@ def reference_set(
 
     if (file is None) == (start is None or end is None):
         raise DriftdeckError("give a file, or both --from and --to")
-    path = f"/v1/models/{_quoted(model)}/reference"
+    path = f"/v1/models/{quoted(model)}/reference"
     names = tuple(name.strip() for name in features.split(",")) if features else None
     with connect(url, data, config_file(config)) as session:
         if file is None:
@@ -202,7 +202,7 @@ def _print_status(answer: dict[str, Any]) -> None:
         console.print("no models yet: POST /v1/events creates one")
 
 
-def _quoted(name: str) -> str:
+def quoted(name: str) -> str:
     from urllib.parse import quote
 
     return quote(name, safe="").replace(".", "%2E")  # a name of dots alone would be a step up in the address

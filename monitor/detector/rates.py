@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import betaln, gammaln
+from scipy.special import betaincinv, betaln, gammaln
 
 from monitor.detector.episode import CALM_SHARE, DAY, WEEK, Change, Episode, parted
 from monitor.detector.evidence import MOST_EVIDENCE, OVERDISPERSION_FACTOR
@@ -99,6 +99,20 @@ def overdispersion(hits: np.ndarray, rows: np.ndarray, p: np.ndarray) -> np.ndar
     spread = ((hits - rows * p) ** 2).sum(axis=0) / (p * (1 - p) * some)
     pairs = np.maximum((rows * (rows - 1)).sum(axis=0) / some, 1)
     return np.clip(OVERDISPERSION_FACTOR * np.maximum(0, (spread - 1) / pairs), INDEPENDENT, 0.99)
+
+
+def beyond_range(counts: np.ndarray) -> tuple[float, float]:
+    """What is usual beyond the range of a reference, of which its own hours, shape (T, bins), say nothing.
+
+    How values clump in hours is that of the outermost tenth of the reference. Of n independent rows the share beyond
+    their range is Beta(2, n - 1) (Wilks 1941); its 99.9 % point, with n the rows that clumped ones are worth, is the
+    floor.
+    """
+    tails = counts[:, [0, 1, -2, -1]].sum(axis=1, keepdims=True).astype(float)
+    rows = counts.sum(axis=1, keepdims=True).astype(float)
+    clumped = float(overdispersion(tails, rows, np.clip(tails.sum(axis=0) / max(1.0, rows.sum()), 1e-6, 0.999))[0])
+    worth = max(3.0, float(rows.sum()) / (1 + clumped * float(rows.mean())))
+    return clumped, float(betaincinv(2, worth - 1, 0.999))
 
 
 def rise(fitted: Rates, hits: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -1,5 +1,8 @@
 """One share and its interval."""
 
+import math
+from bisect import bisect_left
+
 from scipy.special import betaincinv
 
 from monitor.finding import Measurement
@@ -17,6 +20,23 @@ def clopper_pearson(x: int, n: int, confidence: float = 0.95) -> tuple[float, fl
     low = 0.0 if x <= 0 else float(betaincinv(x, n - x + 1, tail))
     high = 1.0 if x >= n else float(betaincinv(x + 1, n - x, 1 - tail))
     return low, high
+
+
+def smallest_above(limit: float, n: int, base: float = 0.0, margin: float = 0.0) -> float | None:
+    """The smallest share of n rows that is above `base` by more than `limit` for sure; None when not even 1 is.
+
+    For sure: less the hypotenuse of its own lower half-width and `margin`, the upper half-width of the base.
+
+    >>> smallest_above(0.02, 1000)
+    0.03
+    """
+
+    def sure(x: int) -> bool:
+        return x / n - math.hypot(x / n - clopper_pearson(x, n)[0], margin) > base + limit
+
+    if n == 0 or not sure(n):
+        return None
+    return bisect_left(range(n + 1), True, key=sure) / n
 
 
 def share(x: int, n: int, x_reference: int = 0, n_reference: int = 0) -> Measurement:

@@ -63,6 +63,11 @@ def measure(reference: Profile | None, current: Profile, **_: Any) -> Measuremen
     return Measurement(value, max(0.0, value - spread), value + spread, current.n, reference.n, value)
 
 
+def growth(n: int, n_reference: int) -> float:
+    """How much the square of the interval's half grows with the value: to first order the variance is 4 times the value."""
+    return 4 * Z95**2
+
+
 def deviation(r: np.ndarray, c: np.ndarray) -> float:
     """Standard deviation of the statistic: its first-order part, and that of the null chi-square."""
     p, q = smooth_shares(r), smooth_shares(c)

@@ -7,6 +7,7 @@ from scipy.special import chdtrc, xlogy
 
 from monitor.finding import Measurement
 from monitor.profile import Profile
+from monitor.statistics import chi_squared
 from monitor.statistics._bins import Z95, nothing, pair, pool, smooth_shares, variance
 
 NAME = "g_test"
@@ -63,6 +64,11 @@ def measure(reference: Profile | None, current: Profile, **_: Any) -> Measuremen
     value = g_test(r, c)
     spread = Z95 * _deviation(r, c)
     return Measurement(value, max(0.0, value - spread), value + spread, current.n, reference.n, value)
+
+
+def growth(n: int, n_reference: int) -> float:
+    """How much the square of the interval's half grows with the value, as of chi-squared."""
+    return chi_squared.growth(n, n_reference)
 
 
 def _deviation(r: np.ndarray, c: np.ndarray) -> float:

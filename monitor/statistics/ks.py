@@ -44,7 +44,7 @@ def measure(reference: Profile | None, current: Profile, **_: Any) -> Measuremen
     if reference is None or reference.n == 0 or current.n == 0:
         return Measurement(None, None, None, current.n, reference.n if reference else 0)
     check_same_layout(reference, current)
-    r, c = reference.counts.astype(float), current.counts.astype(float)
+    r, c = reference.inner().counts.astype(float), current.inner().counts.astype(float)
     d = ks(r, c)
     # each side misses its band with probability 2.5 %
     band = math.sqrt(math.log(2 / 0.025) / 2) * (1 / math.sqrt(r.sum()) + 1 / math.sqrt(c.sum()))

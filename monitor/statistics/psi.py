@@ -56,6 +56,11 @@ def measure(reference: Profile | None, current: Profile, **_: Any) -> Measuremen
     return Measurement(value, max(0.0, raw - freedom * noise - spread), value + spread, current.n, reference.n, raw)
 
 
+def growth(n: int, n_reference: int) -> float:
+    """How much the square of the interval's half grows with the value: to first order the variance is 4 PSI (1/n + 1/m)."""
+    return 4 * Z95**2 * (1 / n + 1 / n_reference)
+
+
 def contributions(reference: np.ndarray, current: np.ndarray) -> np.ndarray:
     """What each bin adds to the plain PSI, shape (n_bins,)."""
     p, q = _shares(reference), _shares(current)

@@ -55,6 +55,7 @@ def measure(reference: Profile | None, current: Profile, **_: Any) -> Measuremen
     if reference is None or reference.n == 0 or current.n == 0:
         return nothing(reference, current)
     check_same_layout(reference, current)
+    reference, current = reference.inner(), current.inner()
     places, variance = positions(reference.layout), reference.variance
     if not variance or places[-1] <= places[0]:
         return nothing(reference, current)

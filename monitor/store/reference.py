@@ -203,15 +203,16 @@ def read_hours(
 
 def _numeric_layouts(con: duckdb.DuckDBPyConnection, rows: Relation, fields: Sequence[str]) -> list[Layout]:
     read = con.sql(f"SELECT {rows.values(fields).lstrip(', ')} FROM {quote(rows.name)}").to_arrow_table()
-    return [numeric_layout(_quantiles(numpy_of(read[field].drop_null()))) for field in fields]
+    return [_numeric_layout(numpy_of(read[field].drop_null())) for field in fields]
 
 
-def _quantiles(values: np.ndarray) -> list[float]:
-    """The values below which 1/20, 2/20 … of the usable ones lie, each one of them; none without any."""
+def _numeric_layout(values: np.ndarray) -> Layout:
+    """Of the usable values: those below which 1/20, 2/20 … of them lie, each one of them, and their range."""
     usable = np.sort(values[np.abs(values) < MOST])
-    return (
-        [float(usable[-(-i * len(usable) // NUMERIC_BINS) - 1]) for i in range(1, NUMERIC_BINS)] if len(usable) else []
-    )
+    if not len(usable):
+        return numeric_layout([])
+    quantiles = [float(usable[-(-i * len(usable) // NUMERIC_BINS) - 1]) for i in range(1, NUMERIC_BINS)]
+    return numeric_layout(quantiles, (float(usable[0]) + 0.0, float(usable[-1]) + 0.0))
 
 
 def _categorical_layouts(con: duckdb.DuckDBPyConnection, rows: Relation, fields: Sequence[str]) -> list[Layout]:

@@ -31,7 +31,9 @@ DRIFT_STATISTICS = (
     "cramers_v",
     "wasserstein",
     "neyman",
+    "energy_distance",
 )
+SHOWN = ("psi", "ks", "missing_rate", "type_error_rate", "new_category_share", "out_of_range_share")  # of one column
 MAX_BARS = 24
 MOST_COLUMNS = 500  # that are shown unless more are asked for: ten thousand took ten seconds
 
@@ -114,8 +116,9 @@ def column(
     window = Window(span.start, span.end)
     findings = [
         evaluate(rule_for(config, name, statistic), name, column, reference, current, window)
-        for statistic in ("psi", "ks", "missing_rate", "type_error_rate", "new_category_share")
+        for statistic in SHOWN
         if current.layout.kind in load("statistics")[statistic].KINDS
+        and (statistic != "out_of_range_share" or current.layout.range is not None)
     ]
     return {
         "column": column,
@@ -148,6 +151,7 @@ def importance(config: Config, name: str, column: str) -> float | None:
 
 def bins(reference: Profile | None, current: Profile) -> list[dict[str, Any]]:
     """Shares of reference and current in each bin, and what the bin adds to PSI; neighbours are merged beyond 24 bars."""
+    current, reference = current.inner(), reference.inner() if reference is not None else None
     layout = current.layout
     r = reference.counts if reference is not None else np.zeros(layout.size)
     c = current.counts
@@ -230,7 +234,7 @@ def _summary(finding: Finding, reference: Profile | None, current: Profile) -> d
     measured = load("statistics")[finding.statistic].measure(reference, current)
     comparable = finding.statistic == "psi" and finding.n and finding.n_reference
     noise = 1 / finding.n + 1 / finding.n_reference if comparable else None
-    freedom = max(1, current.layout.size - 1) if current.layout.kind != "unit" else 19
+    freedom = max(1, current.layout.inner.size - 1) if current.layout.kind != "unit" else 19
     return {
         "value": finding.value,
         "raw": measured.raw,

@@ -136,6 +136,7 @@ def finding_data(f: Finding) -> dict[str, Any]:
         "minimum",
         "severity",
         "cause",
+        "detectable",
     )
     return {
         **{n: getattr(f, n) for n in (*names, *more)},

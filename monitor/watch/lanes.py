@@ -16,6 +16,7 @@ from monitor.detector.rates import (
     Rates,
     RateState,
     advance_rates,
+    beyond_range,
     detectable_rates,
     fit_rates,
     initial_rates,
@@ -161,7 +162,9 @@ class Distributions:
         total = {c: np.sum([w.profiles[c].counts for w in windows], axis=0) for c in columns}
         groups = tuple(
             np.arange(layouts[c].size)
-            if layouts[c].kind in ("numeric", "categorical")
+            if layouts[c].kind == "categorical"
+            else layouts[c].inner_bins
+            if layouts[c].kind == "numeric"
             else grouping(total[c]).astype(float)
             for c in columns
         )
@@ -241,7 +244,7 @@ class Rises:
 
     def columns(self, layouts: Mapping[str, Layout]) -> list[str]:
         if self.name == UNSEEN:
-            found = [c for c, layout in layouts.items() if layout.kind == "categorical"]
+            found = [c for c, layout in layouts.items() if _has_unseen(layout)]
             return found[:MOST_FEATURES]
         return [c for c in RATE_COLUMNS[self.name] if c in layouts]
 
@@ -250,7 +253,7 @@ class Rises:
         return any(p.n > 0 for p in found)
 
     def _is_unseen(self, profile: Profile, column: str) -> bool:
-        return self.name == UNSEEN and profile.layout.kind == "categorical" and column not in SERVICE
+        return self.name == UNSEEN and _has_unseen(profile.layout) and column not in SERVICE
 
     def width(self, hours: Sequence[Window]) -> int:
         held = [w for w in hours if self.holds(w)]
@@ -266,7 +269,14 @@ class Rises:
         columns = self.columns(layouts)
         rates = [Rate(c, self.contrast, 1 / len(columns), self._floor(layouts[c])) for c in columns]
         seen = [_counted(rates, w) for w in windows]
-        fitted = fit_rates(rates, np.array([s.hits for s in seen]), np.array([s.rows for s in seen]))
+        hits, rows = np.array([s.hits for s in seen]), np.array([s.rows for s in seen])
+        ranged = [i for i, c in enumerate(columns) if layouts[c].kind == "numeric" and self.name == UNSEEN]
+        clumped = np.zeros(len(columns))
+        for i in ranged:
+            clumped[i], floor = beyond_range(np.array([w.profiles[columns[i]].counts for w in windows]))
+            rates[i] = replace(rates[i], floor=max(rates[i].floor, floor))
+        fitted = fit_rates(rates, hits, rows)
+        fitted = replace(fitted, overdispersion=np.maximum(fitted.overdispersion, clumped))
         return Rated(fitted, budget.due, budget.width)
 
     def _floor(self, layout: Layout) -> float:
@@ -315,8 +325,19 @@ def _counted(rates: Sequence[Rate], window: Window) -> Counted:
         elif rate.column == "wrong":
             hits[i] = profile.counts[WRONG_BIN]
         else:
-            hits[i] = profile.counts[profile.layout.new_bin]
+            hits[i] = _unseen(profile)
     return Counted(window.index, hits, rows)
+
+
+def _has_unseen(layout: Layout) -> bool:
+    return layout.kind == "categorical" or layout.range is not None
+
+
+def _unseen(profile: Profile) -> int:
+    """Values that the reference never had: new categories, numbers beyond its range."""
+    if profile.layout.kind == "categorical":
+        return int(profile.counts[profile.layout.new_bin])
+    return int(profile.counts[0] + profile.counts[-1])
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,87 @@
+"""What would have been: rules over the stored history, and the detector on changes that are put into it."""
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from monitor.api.encoding import answer
+from monitor.deck import Deck
+from monitor.errors import InvalidRequest
+from monitor.section import duration
+from monitor.views.replay import replay, trial
+from monitor.views.selftest import SEED, selftest
+from monitor.views.span import parse_time
+
+router = APIRouter(prefix="/v1", tags=["trial"])
+
+Text = Annotated[str | None, Query(max_length=200)]
+
+
+@router.get("/models/{model:name}/replay", summary="What a limit would have done")
+async def get_replay(
+    request: Request,
+    model: str,
+    statistic: Annotated[str | None, Query(max_length=40, description="without it the configured rules")] = None,
+    limit: float | None = None,
+    warn: float | None = None,
+    columns: Annotated[list[str] | None, Query(max_length=1000, description="all when left out")] = None,
+    window: Text = None,
+    hold: Text = None,
+    clear: Text = None,
+    minimum: int | None = None,
+    compare: Text = None,
+    direction: Text = None,
+    quantile: float | None = None,
+    segment: Annotated[str | None, Query(max_length=500)] = None,
+    version: Text = None,
+    against: Text = None,
+    step: Annotated[
+        str | None, Query(max_length=20, description="1h or longer; by the work to do when left out")
+    ] = None,
+    from_: Annotated[str | None, Query(alias="from", max_length=40, description="default: the first event")] = None,
+    to: Annotated[str | None, Query(max_length=40)] = None,
+) -> Response:
+    """Alerts that a rule would have fired over the stored history, how long, and the share of time. Nothing is stored."""
+    deck: Deck = request.app.state.deck
+    given = {
+        "statistic": statistic,
+        "limit": limit,
+        "warn": warn,
+        "columns": tuple(columns) if columns else None,
+        "window": window,
+        "hold": hold,
+        "clear": clear,
+        "minimum": minimum,
+        "compare": compare,
+        "direction": direction,
+        "quantile": quantile,
+        "segment": segment,
+        "version": version,
+        "against": against,
+    }
+    if (statistic is None) != (limit is None):
+        raise InvalidRequest("give both `statistic` and `limit`, or neither for the configured rules")
+    if statistic is None and any(value is not None for value in given.values()):
+        raise InvalidRequest("a rule to try needs `statistic` and `limit`")
+    rules = None if statistic is None else [trial(given)]
+    start = parse_time(from_, "from") if from_ else None
+    end = parse_time(to, "to") if to else datetime.now(UTC)
+    try:
+        width = duration(step) if step else None
+    except ValueError as error:
+        raise InvalidRequest(f"`step`: {error}") from None
+    body = await asyncio.to_thread(replay, deck.loop, model, rules, start, end, width)
+    return answer(request, body, "rules")
+
+
+@router.post("/models/{model:name}/selftest", summary="What the detector would find")
+async def post_selftest(
+    request: Request, model: str, seed: Annotated[int, Query(ge=0, le=2**32 - 1)] = SEED
+) -> Response:
+    """Known changes put into a copy of the last week: which are found, after how many hours. Nothing is stored."""
+    deck: Deck = request.app.state.deck
+    body = await asyncio.to_thread(selftest, deck.store, deck.config, deck.loop.watch, model, seed)
+    return answer(request, body, "tests")

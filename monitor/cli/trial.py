@@ -1,0 +1,126 @@
+"""Verbs that try things out on what is stored: nothing is changed."""
+
+from typing import Annotated, Any
+
+import typer
+
+from monitor.cli.options import HERE, AsJson, ConfigFile, Data, Url, app, config_file
+
+
+@app.command()
+def replay(
+    model: Annotated[str, typer.Option("--model", help="The model.")],
+    statistic: Annotated[str | None, typer.Option("--statistic", help="Without it the configured rules.")] = None,
+    limit: Annotated[float | None, typer.Option("--limit", help="The limit to try.")] = None,
+    warn: Annotated[float | None, typer.Option("--warn", help="As in [[rules]].")] = None,
+    columns: Annotated[str | None, typer.Option("--columns", help="Comma separated (default: all).")] = None,
+    window: Annotated[str | None, typer.Option("--window", help="E.g. 1d.")] = None,
+    hold: Annotated[str | None, typer.Option("--hold", help="In breach this long before it fires.")] = None,
+    clear: Annotated[str | None, typer.Option("--clear", help="Good this long before it resolves.")] = None,
+    minimum: Annotated[int | None, typer.Option("--minimum", help="Rows below which nothing is judged.")] = None,
+    compare: Annotated[str | None, typer.Option("--compare", help="value or increase.")] = None,
+    direction: Annotated[str | None, typer.Option("--direction", help="above or below.")] = None,
+    quantile: Annotated[float | None, typer.Option("--quantile", help="Of statistics of a quantile.")] = None,
+    segment: Annotated[str | None, typer.Option("--segment", help="FEATURE=VALUE.")] = None,
+    version: Annotated[str | None, typer.Option("--version", help="One version.")] = None,
+    against: Annotated[
+        str | None, typer.Option("--against", help="reference, previous, weeks or version:NAME.")
+    ] = None,
+    step: Annotated[str | None, typer.Option("--step", help="How often it is evaluated, 1h or longer.")] = None,
+    start: Annotated[str | None, typer.Option("--from", help="Default: the first event.")] = None,
+    end: Annotated[str | None, typer.Option("--to", help="Default: now.")] = None,
+    url: Url = None,
+    data: Data = HERE,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """What a limit would have done over the stored history: alerts, when, for how long. Nothing is stored."""
+    import json
+
+    from rich.console import Console
+
+    from monitor.cli.data import quoted
+    from monitor.session import connect
+
+    params: dict[str, Any] = {
+        "statistic": statistic,
+        "limit": limit,
+        "warn": warn,
+        "columns": [name.strip() for name in columns.split(",")] if columns else None,
+        "window": window,
+        "hold": hold,
+        "clear": clear,
+        "minimum": minimum,
+        "compare": compare,
+        "direction": direction,
+        "quantile": quantile,
+        "segment": segment,
+        "version": version,
+        "against": against,
+        "step": step,
+        "from": start,
+        "to": end,
+    }
+    params = {k: v for k, v in params.items() if v is not None}
+    console = Console(stderr=True)
+    with (
+        connect(url, data, config_file(config), existing=True) as session,
+        console.status(f"replaying the history of {model} …"),
+    ):
+        answer = session.request("GET", f"/v1/models/{quoted(model)}/replay", params=params)
+    typer.echo(json.dumps(answer, ensure_ascii=False) if as_json else "\n".join(_lines(answer)))
+
+
+def _lines(answer: dict[str, Any]) -> list[str]:
+    lines = [f"{answer['model']}: {answer['from'][:16]} to {answer['to'][:16]}, every {answer['step_s'] / 3600:g} h"]
+    for rule in answer["rules"]:
+        share = "never judged" if rule["share_firing"] is None else f"firing {rule['share_firing']:.1%} of the time"
+        lines.append(
+            f"{rule['rule']} ({rule['statistic']}, limit {rule['limit']:g}): {rule['alerts']} alerts, {share}, "
+            f"{rule['columns']} columns"
+        )
+        lines += [f"  {c['column'] or 'all'}: {c['alerts']} alerts, {c['hours']:g} h" for c in rule["by_column"][:20]]
+        for e in rule["episodes"][:20]:
+            until = (e["resolved_at"] or "open")[:16]
+            lines.append(f"    {e['fired_at'][:16]} to {until}  {e['column'] or ''}  peak {e['peak']:.3g}")
+        if len(rule["episodes"]) > 20:
+            lines.append(f"    and {rule['alerts'] - 20} more: --json lists them")
+    stored = ", ".join(f"{s['rule']} {s['alerts']}" for s in answer["stored"]) or "none"
+    return [*lines, f"alerts that were really fired in this span: {stored}"]
+
+
+@app.command()
+def selftest(
+    model: Annotated[str, typer.Argument(help="The model.")],
+    seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same answer.")] = 1,
+    url: Url = None,
+    data: Data = HERE,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put known changes into a copy of the last week and say which of them the detector finds. Nothing is stored."""
+    import json
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from monitor.cli.data import quoted
+    from monitor.session import connect
+
+    with connect(url, data, config_file(config), existing=True) as session:
+        answer = session.request("POST", f"/v1/models/{quoted(model)}/selftest", params={"seed": seed})
+    if as_json:
+        typer.echo(json.dumps(answer, ensure_ascii=False))
+        return
+    table = Table("change", "column", "lane", "found after", "evidence", title=answer["model"], box=None)
+    for test in answer["tests"]:
+        after = f"{test['hours']} h" if test["found"] else "not found"
+        table.add_row(test["change"], test["column"], test["lane"], after, f"{test['evidence']:.1%}")
+    console = Console()
+    console.print(table)
+    for lane in answer["quiet"]:
+        console.print(
+            f"{lane['lane']} without a change: at most {lane['evidence']:.1%} of a page's evidence, {lane['pages']} pages"
+        )
+    if any(lane["pages"] for lane in answer["quiet"]):
+        console.print("a lane that pages without a change has something open already, and may not call for more")

@@ -1,0 +1,43 @@
+"""Share of numbers below or above everything that the reference held."""
+
+from typing import Any
+
+from monitor.finding import Measurement
+from monitor.layout import Layout
+from monitor.profile import Profile, check_same_layout
+from monitor.statistics._proportion import share
+
+NAME = "out_of_range_share"
+UNIT = "share"
+RANGE = (0.0, 1.0)
+FORMULA = "values below the reference's least or above its largest / values"
+SOURCE = "Clopper and Pearson (1934) for the interval; expected share of 2 / (n_ref + 1): Wilks (1941)"
+KINDS = frozenset({"numeric"})
+COLUMNS: tuple[str, ...] = ()
+NEEDS_REFERENCE = True
+MINIMUM = 50
+COMPARE = "value"
+
+
+def fits(layout: Layout) -> bool:
+    """Whether the layout knows the reference's range: it does when it was frozen since there is one."""
+    return layout.range is not None
+
+
+def measure(reference: Profile | None, current: Profile, **_: Any) -> Measurement:
+    """Share of values beyond the reference's range. Range: [0, 1]; the reference's own share is 0.
+
+    Without drift it averages 2 / (n_ref + 1), whatever the distribution. None when the layout does not know the range.
+
+    >>> from monitor.layout import numeric_layout
+    >>> from monitor.profile import of_counts
+    >>> layout = numeric_layout([1.0, 2.0], (0.0, 3.0))
+    >>> measure(of_counts(0, 5, 5, 5, 0, layout=layout), of_counts(3, 30, 30, 30, 7, layout=layout)).value
+    0.1
+    """
+    if reference is None or reference.n == 0:
+        return Measurement(None, None, None, current.n)
+    check_same_layout(reference, current)
+    if not fits(current.layout):
+        return Measurement(None, None, None, current.n, reference.n)
+    return share(int(current.counts[0] + current.counts[-1]), current.n, 0, reference.n)

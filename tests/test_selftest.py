@@ -1,0 +1,97 @@
+"""The self-test of the detector: known changes in a copy of the stored hours."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+from test_watch import evaluate, opened, send, state, traffic
+
+from monitor.deck import Deck
+from monitor.errors import InvalidRequest
+from monitor.layout import INTEGER, Layout, categorical_layout, numeric_layout
+from monitor.profile import Profile
+from monitor.statistics.neyman import location
+from monitor.views.selftest import exchanged, failing, lost, moved, selftest, thinned, unseen
+
+RNG = np.random.default_rng(1)
+NUMBERS = numeric_layout(stats.norm.ppf(np.arange(1, 20) / 20), (-4.0, 4.0))
+
+
+@pytest.fixture(scope="module")
+def deck(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deck]:
+    with closing(opened(tmp_path_factory.mktemp("deck"))) as deck:
+        send(deck, traffic())
+        evaluate(deck)
+        yield deck
+
+
+def run(deck: Deck, seed: int = 1) -> dict:
+    return selftest(deck.store, deck.loop.config, deck.loop.watch, "m", seed)
+
+
+def test_large_changes_are_found_and_quiet_hours_are_quiet(deck: Deck) -> None:
+    found = run(deck)
+    by = {test["change"]: test for test in found["tests"]}
+    assert by["mean +0.5 sd"]["found"]
+    assert by["mean +0.5 sd"]["hours"] <= 24
+    assert by["mean +0.5 sd"]["column"] in by["mean +0.5 sd"]["named"]
+    assert by["10 % missing"]["found"]
+    assert by["2 % never seen"]["found"]
+    assert by["half the traffic"]["found"]
+    slow, fast = by["mean +0.2 sd"], by["mean +0.5 sd"]
+    assert not slow["found"] or slow["hours"] >= fast["hours"]
+    assert {q["lane"]: q["pages"] for q in found["quiet"]} == dict.fromkeys(
+        ["inputs", "unseen", "latency", "errors", "traffic"], 0
+    )
+    assert all(0 <= q["evidence"] < 1 for q in found["quiet"])
+
+
+def test_the_same_seed_gives_the_same_answer_and_nothing_is_stored(deck: Deck) -> None:
+    before = state(deck)
+    assert run(deck, 7) == run(deck, 7)
+    assert state(deck) == before
+    assert evaluate(deck) == []
+
+
+def test_what_has_learned_nothing_cannot_be_tested(tmp_path: Path) -> None:
+    with closing(opened(tmp_path)) as young:
+        send(young, traffic(rows=2)[:500])
+        with pytest.raises(InvalidRequest, match="learned nothing yet"):
+            run(young)
+
+
+def profile(layout: Layout, counts: np.ndarray) -> Profile:
+    counts = np.asarray(counts, dtype=np.int64)
+    return Profile(layout, counts, int(counts.sum()))
+
+
+@pytest.mark.parametrize("size", [0.1, 0.2, 0.5])
+def test_moving_moves_by_that_many_sd(size: float) -> None:
+    p = profile(NUMBERS, [0, *[5000] * 20, 0])
+    after = moved(p, size, RNG)
+    assert after.n == p.n
+    assert location(p.inner().counts, after.inner().counts) == pytest.approx(size, rel=0.1)
+
+
+def test_every_row_is_still_accounted_for() -> None:
+    numbers = profile(NUMBERS, [0, *[50] * 20, 0])
+    names = profile(categorical_layout(list("abc")), [600, 300, 100, 0, 0])
+    status = np.zeros(INTEGER.size)
+    status[200], status[503] = 990, 10
+    for change, p in (
+        (lost, numbers),
+        (exchanged, names),
+        (unseen, names),
+        (unseen, numbers),
+        (failing, profile(INTEGER, status)),
+        (thinned, numbers),
+    ):
+        after = change(p, 0.1, RNG)
+        assert after.rows == after.missing + after.invalid + after.n
+        assert (after.counts >= 0).all()
+        assert after.rows == p.rows or change is thinned
+    assert exchanged(names, 0.05, RNG).counts[0] < 600
+    assert unseen(names, 0.5, RNG).counts[-1] > 400
