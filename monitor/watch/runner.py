@@ -23,7 +23,7 @@ from monitor.watch.course import LEARN, LEARN_DAILY, Course, Machine, Step, hour
 from monitor.watch.lanes import LANES, MOST_FEATURES, QUALITY, SERVICE, Lane, Window
 
 GRACE = timedelta(minutes=5)  # after an hour has ended: its last rows are still on their way
-WEEK = timedelta(days=7)
+DAY, WEEK = timedelta(days=1), timedelta(days=7)
 MOST_LEARNED = timedelta(days=56)
 MOST_COUNTS = 3_000_000  # of one read, so that a wide model is read in parts
 MOST_PROFILES = 200_000  # of one read: columns times hours
@@ -332,6 +332,7 @@ class Going:
             self.cursor = stop
             for course in courses:
                 course.views, course.hours = [], []  # the next part reads its week before again
+        self.cursor = end
 
     def _wait(self, course: Course, window: Window, at: datetime, following: int) -> None:
         """A lane without a machine: note when learning began, and try at the end of each day of the clock."""
@@ -355,28 +356,35 @@ class Going:
         """Quality is judged at the hour of the prediction, once the labels of that hour have come."""
         course = self.courses["quality"]
         columns = [*course.lane.columns(self.layouts), "status"]
-        start = self.quality_cursor
-        hours = self._read(columns, start - WEEK, end)
-        label = columns[0]
-        share = np.array(
-            [
-                w.profiles[label].rows / w.profiles["status"].rows if w.profiles["status"].rows else np.nan
-                for _, w in hours
-            ]
+        ((first,),) = self.store.query(
+            "SELECT min(bucket) FROM profile_moments WHERE model = ? AND segment = '' AND \"column\" = ? AND bucket >= ?",
+            [self.model.id, columns[0], self.quality_cursor],
         )
-        seen = share[np.isfinite(share) & (share > 0)]
-        if not seen.size:
+        if first is None:
             return
+        for start, stop in self._parts(columns, max(self.quality_cursor, first.replace(tzinfo=UTC)), end):
+            if not self._judge_quality(course, columns, start, stop):
+                return
+            course.views, course.hours = [], []
+
+    def _judge_quality(self, course: Course, columns: Sequence[str], start: datetime, stop: datetime) -> bool:
+        """Judge the hours of one part; False when the labels of one of them are still to come."""
+        hours = self._read(columns, start - WEEK, stop)
+        rows = np.array([[w.profiles[c].rows for c in (columns[0], "status")] for _, w in hours], dtype=float)
+        share = np.where(rows[:, 1] > 0, rows[:, 0] / np.maximum(rows[:, 1], 1), 0)
+        seen = share[share > 0]
+        if not seen.size:
+            return False
         usual = float(np.quantile(seen[-WEEK * 4 // HOUR :], 0.9))
-        ripe = {i for i, s in enumerate(share) if np.isfinite(s) and s >= MATURE * usual}
-        last = max(ripe, default=0)
+        ripe = set(np.flatnonzero(share >= MATURE * usual).tolist())
+        last = max(ripe)
         for i, (at, window) in enumerate(hours):
             after = at + HOUR
             following = self.calendar.index(after)
             judge = at >= start
             # a later day whose labels are there says that this hour's will not come any more
             if judge and i not in ripe and i >= last - 24:
-                break
+                return False
             step = course.take(window, after, following, judge)
             if judge:
                 self.quality_cursor = after
@@ -385,17 +393,33 @@ class Going:
                     self._note(step, max(after, self.begun))
                 if course.machine is None:
                     self._wait(course, window, at, following)
+        return True
 
     def _parts(self, columns: Sequence[str], start: datetime, end: datetime) -> list[tuple[datetime, datetime]]:
         """The span in parts that fit in memory together with the week before."""
         bins = sum(self.layouts[c].size for c in columns) + 1
         hours = max(24, min(MOST_COUNTS // bins, MOST_PROFILES // (len(columns) + 1)) - WEEK // HOUR)
         parts = []
-        while start < end:
-            stop = min(end, start + hours * HOUR)
-            parts.append((start, stop))
-            start = stop
+        for begin, until in self._busy(start, end):
+            at = begin
+            while at < until:
+                stop = min(until, at + hours * HOUR)
+                parts.append((at, stop))
+                at = stop
         return parts
+
+    def _busy(self, start: datetime, end: datetime) -> list[tuple[datetime, datetime]]:
+        """The spans with rows and a week after each, in which silence is noticed; what lies between says nothing more."""
+        spans: list[tuple[datetime, datetime]] = []
+        for day in sorted(self._rows_by_day(end)):
+            begin, until = max(day, start), min(day + DAY + WEEK, end)
+            if begin >= until:
+                continue
+            if spans and begin <= spans[-1][1]:
+                spans[-1] = (spans[-1][0], until)
+            else:
+                spans.append((begin, until))
+        return spans
 
     def _read(self, columns: Sequence[str], start: datetime, end: datetime) -> list[tuple[datetime, Window]]:
         wanted = list(dict.fromkeys([*columns, "status"]))
