@@ -116,7 +116,8 @@ class Loop:
                     self._note_rows(model, earliest.replace(tzinfo=UTC))
             for model in self.store.make_provisional(self.clock()):
                 self._judged.pop(model, None)
-                self.watch.forget(self.store.model(model).id)
+                with self._evaluating:
+                    self.watch.forget(self.store.model(model).id)
         return total
 
     def _load_step(self) -> None:
@@ -134,7 +135,8 @@ class Loop:
 
     def note_reference(self, model: str) -> None:
         """A model has another reference: its history means something else and is evaluated again."""
-        self.watch.forget(self.store.model(model).id)
+        with self._evaluating:  # what is under way would keep what it learned of the old bins
+            self.watch.forget(self.store.model(model).id)
         first = self.store.first_event(model)
         if first is not None:
             self._note_rows(model, first)

@@ -479,6 +479,7 @@ class Store:
             if profile_days is not None:
                 for table in ("profile_bins", "profile_moments"):
                     con.execute(f"DELETE FROM {table} WHERE bucket < ?", [now - timedelta(days=profile_days)])
+            con.execute("DELETE FROM detector_evidence WHERE hour < ?", [now - detectors.EVIDENCE_KEPT])
             con.execute("DELETE FROM idempotency WHERE noted_at < ?", [now - timedelta(days=7)])
             con.execute("DELETE FROM quarantine WHERE noted_at < ?", [now - timedelta(days=30)])
             con.execute("DELETE FROM mistyped WHERE hour < ?", [now - timedelta(days=30)])

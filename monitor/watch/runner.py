@@ -14,7 +14,7 @@ from monitor.config import Config, DetectorConfig
 from monitor.errors import InvalidRequest
 from monitor.finding import Finding
 from monitor.layout import Layout
-from monitor.store import Store
+from monitor.store import Store, detectors
 from monitor.store.detectors import Accepted, DetectorBook, Progress, StoredFit
 from monitor.store.events import Model
 from monitor.store.profiling import quality_column
@@ -49,7 +49,7 @@ class Watch:
     def __init__(self, store: Store, config: Config) -> None:
         self.store, self.config = store, config
         self.book = DetectorBook(store)
-        self._machines: OrderedDict[tuple[int, str, datetime, str], Any] = OrderedDict()
+        self._machines: OrderedDict[tuple[int, str, datetime, str], Machine] = OrderedDict()
         self._newest: dict[int, tuple[datetime, list[Finding]]] = {}
         self._again: dict[int, datetime] = {}
 
@@ -88,7 +88,9 @@ class Watch:
         self._newest.pop(model_id, None)
 
     def forget(self, model_id: int) -> None:
-        """A model's stored state was deleted: nothing that is remembered here counts any more."""
+        """A model's bins mean something else: what is stored and remembered of it no longer counts."""
+        with self.store.writing() as con:
+            detectors.forget(con, model_id)
         self._newest.pop(model_id, None)
         for key in [key for key in self._machines if key[0] == model_id]:
             del self._machines[key]
@@ -112,20 +114,15 @@ class Watch:
     def machine(self, model_id: int, lane: Lane, fit: StoredFit) -> Machine:
         """A stored machine, read once."""
         key = (model_id, lane.name, fit.starts, fit.source)
-        data = self._machines.get(key)
-        if data is None:
+        machine = self._machines.get(key)
+        if machine is None:
             stored = json.loads(fit.body)
-            data = Machine(fit.starts, stored["width"], fit.source, fit.since, lane.machine(stored["learned"]))
-            self.remember(key, data)
+            machine = Machine(fit.starts, stored["width"], fit.source, fit.since, lane.machine(stored["learned"]))
+            self._machines[key] = machine
+            while len(self._machines) > CACHED_MACHINES:
+                self._machines.popitem(last=False)
         self._machines.move_to_end(key)
-        machine: Machine = data
         return machine
-
-    def remember(self, key: tuple[int, str, datetime, str], machine: Machine) -> None:
-        """Keep a machine in memory; the oldest ones go."""
-        self._machines[key] = machine
-        while len(self._machines) > CACHED_MACHINES:
-            self._machines.popitem(last=False)
 
 
 class Going:
@@ -313,6 +310,7 @@ class Going:
         courses = [c for c in self.courses.values() if c.lane.name != "quality"]
         columns = list(dict.fromkeys(c for course in courses for c in course.lane.columns(self.layouts)))
         for start, stop in self._parts(columns, self.cursor, end):
+            self.cursor = start
             for at, window in self._read(columns, start - WEEK, stop):
                 judge = at >= self.cursor
                 after = at + HOUR
@@ -410,9 +408,14 @@ class Going:
 
     def _busy(self, start: datetime, end: datetime) -> list[tuple[datetime, datetime]]:
         """The spans with rows and a week after each, in which silence is noticed; what lies between says nothing more."""
+        rows = self.store.query(
+            "SELECT date_trunc('day', bucket) AS day, date_trunc('hour', min(bucket)) FROM profile_moments WHERE model = ? "
+            "AND segment = '' AND \"column\" = 'status' AND bucket < ? GROUP BY day ORDER BY day",
+            [self.model.id, end],
+        )
         spans: list[tuple[datetime, datetime]] = []
-        for day in sorted(self._rows_by_day(end)):
-            begin, until = max(day, start), min(day + DAY + WEEK, end)
+        for day, first in rows:
+            begin, until = max(first.replace(tzinfo=UTC), start), min(day.replace(tzinfo=UTC) + DAY + WEEK, end)
             if begin >= until:
                 continue
             if spans and begin <= spans[-1][1]:
