@@ -156,6 +156,7 @@ TITLES = {
     "wasserstein": "drift (Wasserstein)",
     "neyman": "drift (location)",
     "energy_distance": "drift (energy distance)",
+    "mmd": "drift (maximum mean discrepancy)",
     "quantile_shift": "shift of the quantile",
     "exceedance": "share above the reference's quantile",
     "out_of_range_share": "share outside the reference's range",
