@@ -163,6 +163,18 @@ def detector(model: str, span: str) -> Json:
     return answer
 
 
+def selftest(model: str) -> Json:
+    """The newest self-test of the detector. Raises NotFound before the first."""
+    return shapes.filled(shapes.SELFTEST, _ask(_path(model, "selftest")))
+
+
+def replay(model: str, rule: dict[str, str]) -> Json:
+    """What a rule would have done over the stored history. Takes up to a minute; never cached."""
+    answer = shapes.filled(shapes.REPLAY, _send("GET", server_url() + _path(model, "replay"), rule, patience_s=120.0))
+    answer["rules"] = [shapes.filled(shapes.REPLAYED, one) for one in answer["rules"]]
+    return answer
+
+
 def findings(model: str) -> list[Json]:
     """The newest evaluation of every rule."""
     return list(_ask(_path(model, "findings")).get("findings") or [])
@@ -243,14 +255,16 @@ def _tell(path: str, body: Json) -> None:
     _cached.clear()
 
 
-def _send(method: str, url: str, query: dict[str, str], body: Json | None = None) -> Json:
+def _send(method: str, url: str, query: dict[str, str], body: Json | None = None, patience_s: float = 8.0) -> Json:
     """One request; what a viewer does is always tried. Raises ReadError with the reason in every other case than a JSON object with status 2xx."""
     if method == "GET" and (resting := _memory.resting()):
         raise resting
     key = os.environ.get("DRIFTDECK_KEY")
     headers = {"Accept": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
     try:
-        with httpx.Client(transport=transport, timeout=httpx.Timeout(8.0, connect=1.5), trust_env=False) as client:
+        with httpx.Client(
+            transport=transport, timeout=httpx.Timeout(patience_s, connect=1.5), trust_env=False
+        ) as client:
             response = client.request(method, url, params=query, json=body, headers=headers)
             answer = response.json() if response.content else {}
     except (httpx.HTTPError, ValueError) as error:
