@@ -98,11 +98,12 @@ class Expected:
         return "text" if isinstance(value, str) else "NaN" if value != value else None
 
     def label(self, model: str, id_: str, value: Any, ts: datetime) -> None:
-        """A label that was taken: the one that became known last counts."""
+        """A label that was taken: the one that became known last counts, of several the one that was received last."""
         self.labels_received += 1
+        again = (model, id_, str(value), ts) in self.given
         self.given.add((model, id_, str(value), ts))
         known = self.labels.get((model, id_))
-        if known is None or ts >= known[0]:
+        if not again and (known is None or ts >= known[0]):
             self.labels[model, id_] = ts, value
 
     def quality(self, model: str) -> tuple[int, int, int]:
@@ -139,7 +140,7 @@ class Mix(RuleBasedStateMachine):
         self.folder = tempfile.TemporaryDirectory()
         self.expected, self.clock = Expected(), 0
         self.kind: dict[tuple[str, int], str] = {}
-        self.last: list[dict[str, Any]] = []
+        self.sent: list[list[dict[str, Any]]] = []
         self.open()
 
     def open(self) -> None:
@@ -173,18 +174,22 @@ class Mix(RuleBasedStateMachine):
         n=st.integers(1, 20),
         value=st.sampled_from([0, 1, True, "1", "x"]),
         back=st.booleans(),
+        at_once=st.booleans(),
     )
-    def labels(self, model: str, first: int, n: int, value: Any, back: bool) -> None:
-        self.clock += 1
+    def labels(self, model: str, first: int, n: int, value: Any, back: bool, at_once: bool) -> None:
+        self.clock += not at_once  # else at the time of the labels before
         ts = NOW + timedelta(seconds=-self.clock if back else self.clock)
-        self.last = [
-            {"event_id": f"e{i}", "model": model, "label": value, "ts": ts.isoformat()} for i in range(first, first + n)
-        ]
-        self.repeat_labels(True)
+        self.sent.append(
+            [
+                {"event_id": f"e{i}", "model": model, "label": value, "ts": ts.isoformat()}
+                for i in range(first, first + n)
+            ]
+        )
+        self.repeat_labels(0, True)
 
-    @rule(whole=st.booleans())
-    def repeat_labels(self, whole: bool) -> None:
-        again = self.last if whole else self.last[::-2]
+    @rule(back=st.integers(0, 8), whole=st.booleans())
+    def repeat_labels(self, back: int, whole: bool) -> None:
+        again = self.sent[-1 - back % len(self.sent)][:: None if whole else -2] if self.sent else []
         if again:
             label(self.deck, *again)
         for one in again:
@@ -302,6 +307,38 @@ def test_labels_before_after_and_corrected(deck: Deck) -> None:
     label(deck, {"event_id": "e1", "model": "m", "label": 1, "ts": later})
     deck.loop.load_all()
     assert wrong() == (3, 1)
+
+
+@pytest.mark.parametrize("cuts", [(), (1,), (2,), (1, 2), (1, 2, 3), (1, 2, 3, 4)])
+@pytest.mark.parametrize("event_at", [0, 2, 5])
+def test_of_labels_with_one_time_the_last_received_counts_however_loads_are_cut(
+    tmp_path: Path, cuts: tuple[int, ...], event_at: int
+) -> None:
+    """Also when the first is sent again after it was corrected, when the server is restarted, and on a rebuild."""
+    given = [("e1", 1, 0), ("e1", 0, 0), ("e1", 1, 0), ("e2", 1, 0), ("e1", 1, -60)]
+    deck = Deck(tmp_path)
+    deck.start(background=False)
+    for i, (id_, value, seconds) in enumerate(given):
+        if i == event_at:
+            send(deck, event(1, prediction=0.9))
+        ts = (NOW + timedelta(seconds=seconds)).isoformat()
+        label(deck, {"event_id": id_, "model": "m", "label": value, "ts": ts})
+        if i + 1 in cuts:
+            deck.close()
+            deck = Deck(tmp_path)
+            deck.start(background=False)
+    if event_at == len(given):
+        send(deck, event(1, prediction=0.9))
+    deck.loop.load_all()
+    with closing(deck):
+        table = deck.store.model("m").labels
+        joined = f"SELECT event_id, label, ts FROM {table} WHERE joined"
+        assert deck.store.query(joined) == [("e1", "0", NOW.replace(tzinfo=None))]
+        counts = "SELECT sum(received), sum(stored), sum(duplicate) FROM accounting WHERE kind = 'labels'"
+        assert deck.store.query(counts) == [(5, 4, 1)]
+        assert deck.store.query(f"SELECT event_id FROM {table} WHERE NOT joined") == [("e2",)]
+        assert deck.store.rewrite()
+        assert deck.store.query(joined) == [("e1", "0", NOW.replace(tzinfo=None))]
 
 
 def test_a_restart_goes_on_where_the_spool_was(tmp_path: Path) -> None:
