@@ -341,6 +341,29 @@ def test_of_labels_with_one_time_the_last_received_counts_however_loads_are_cut(
         assert deck.store.query(joined) == [("e1", "0", NOW.replace(tzinfo=None))]
 
 
+def test_the_spans_of_all_models_are_those_of_each_whatever_was_loaded_or_deleted(deck: Deck) -> None:
+    def same() -> None:
+        for _ in range(2):
+            assert deck.store.spans() == {n: deck.store.span(n) for n in deck.store.models() if deck.store.span(n)[2]}
+
+    send(deck, *(event(i, model=f"m{i % 3}") for i in range(6, 30)))
+    deck.loop.load_all()
+    same()
+    for first, model in ((0, "m0"), (40, "m1"), (3, "m3")):  # newer, older, and a model that is new
+        send(deck, event(first, model=model), event(first + 1, model=model))
+        label(deck, {"event_id": f"e{first}", "model": model, "label": 1, "ts": NOW.isoformat()})
+        deck.loop.load_all()
+        same()
+    assert {name: span[3] for name, span in deck.store.spans().items()} == {"m0": 1, "m1": 1, "m2": 0, "m3": 1}
+    newest = deck.store.spans()["m0"][1]
+    assert deck.store.erase("m0", "event_id", "e0", "e0").events == 1
+    same()
+    assert newest is not None and (deck.store.spans()["m0"][1] or newest) < newest
+    deck.store.forget(NOW, 1, None)
+    deck.store.reopen()
+    same()
+
+
 def test_a_restart_goes_on_where_the_spool_was(tmp_path: Path) -> None:
     deck = Deck(tmp_path)
     send(deck, *(event(i) for i in range(5)))  # acknowledged, not loaded

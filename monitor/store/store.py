@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from monitor.store.database import BLOCK_BYTES, open_database, transaction
 from monitor.store.erasure import Erased
 from monitor.store.events import Model
 from monitor.store.ledger import Account, Ledger
+from monitor.store.newest import Newest
 from monitor.store.profiling import (
     SERVICE,
     Profiler,
@@ -82,6 +84,7 @@ class Store:
         self._reference_cache: dict[str, dict[str, Profile]] = {}
         self._labels_waiting = set(self._models)
         self._events_of = self._count_events()  # by model, as many as there are or more: some may have been deleted
+        self._newest = Newest()
         self._recent = RecentIds()
         self._recent.fill(self._con, list(self._models.values()), datetime.now(UTC))
 
@@ -176,6 +179,7 @@ class Store:
         with self._lock:
             models, waiting = dict(self._models), set(self._labels_waiting)
             earliest: dict[str, datetime] = {}
+            last: dict[str, datetime] = {}
             outcome: dict[tuple[str, str], Account] = {}
             remembered: list[np.ndarray] = []
             named = sorted(batch.lines.keys() | batch.tables.keys() | batch.labels.keys())
@@ -192,6 +196,8 @@ class Store:
                         outcome[name, "events"] = Account(0, fresh.num_rows, again, 0, unchecked)
                         remembered.append(ids)
                         self._store_events(model, fresh, earliest)
+                        if fresh.num_rows:
+                            last[name] = pc.max(fresh["ts"]).as_py()
                     new_labels = batch.labels.get(name)
                     if new_labels is not None:
                         added = labels.insert(self._con, model, new_labels)
@@ -202,6 +208,11 @@ class Store:
                         if not labels.waiting(self._con, model):
                             waiting.discard(name)
                 self._record(batch, outcome, now)
+            self._newest.note(
+                last,
+                models.keys() - self._models.keys(),
+                [n for n in named if n in self._labels_waiting or n in batch.labels],
+            )
             self._models, self._labels_waiting = models, waiting
             self._begun |= {name: len(packed.columns_of(models[name].schema)) for name in earliest}
             if remembered:
@@ -416,11 +427,11 @@ class Store:
         by_id = {row[0]: row[1:] for row in found}
         spans = {}
         for name, model in self._models.items():
+            first, newest, n, labels = by_id.get(model.id, (None, None, 0, 0))
             if quality_column(model) is None:  # labels of an unknown task have no profile to count them by
-                spans[name] = self.span(name)
-            elif model.id in by_id:
-                first, newest, n, labels = by_id[model.id]
-                ((last,),) = self.query(f"SELECT max(ts) FROM {model.events} WHERE ts >= ?", [newest])
+                labels = self._newest.labels(name, partial(self._joined, model))
+            last = self._newest.last(name, partial(self._last_event, model, newest)) if newest else None
+            if model.id in by_id or labels:
                 spans[name] = (first, last or newest, n, labels)
         return spans
 
@@ -460,11 +471,18 @@ class Store:
             {"model": model.id, "status": "status", "quality": quality.column if quality else "status"},
         )
         if quality is None:
-            ((labels,),) = self.query(f"SELECT count(*) FROM {model.labels} WHERE joined")
+            labels = self._joined(model)
         if newest is None:
             return None, None, 0, labels
+        return first, self._last_event(model, newest) or newest, n, labels
+
+    def _joined(self, model: Model) -> int:
+        return int(self.query(f"SELECT count(*) FROM {model.labels} WHERE joined")[0][0])
+
+    def _last_event(self, model: Model, newest: datetime) -> datetime | None:
         ((last,),) = self.query(f"SELECT max(ts) FROM {model.events} WHERE ts >= ?", [newest])
-        return first, last or newest, n, labels
+        found: datetime | None = last
+        return found
 
     def forget(self, now: datetime, raw_days: int | None, profile_days: int | None) -> None:
         """Delete raw rows and profiles that are past their retention."""
@@ -484,6 +502,7 @@ class Store:
             con.execute("DELETE FROM quarantine WHERE noted_at < ?", [now - timedelta(days=30)])
             con.execute("DELETE FROM mistyped WHERE hour < ?", [now - timedelta(days=30)])
             self.ledger.trim(con, self.quarantine_bytes)
+        self._newest.forget()
 
     def maintain(self, now: datetime) -> bool:
         """Compact profiles when many small loads have come, roll old minutes up, and write the file's log back.
@@ -523,6 +542,7 @@ class Store:
                     layouts[key] = erasure.rename_category(self._con, model, key, layouts[key], stored)
             self._layouts[name] = layouts
             self._reference_cache.pop(name, None)
+            self._newest.forget()
             return erased
 
     def rewrite(self, patience_s: float = 30.0) -> bool:
