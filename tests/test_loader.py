@@ -29,6 +29,7 @@ from monitor.event import Refusal, label_text
 from monitor.loader import release
 from monitor.profile import Profile
 from monitor.store.database import transaction
+from monitor.store.load import Load
 from monitor.store.recent import RecentIds
 
 NIGHTLY = bool(os.environ.get("DRIFTDECK_NIGHTLY"))
@@ -400,12 +401,12 @@ def test_rows_missing_from_the_database_are_replayed_from_the_spool(tmp_path: Pa
 
 def test_a_failed_load_changes_nothing_and_can_be_repeated(deck: Deck, monkeypatch: pytest.MonkeyPatch) -> None:
     send(deck, *(event(i) for i in range(5)))
-    record = deck.store._record
-    monkeypatch.setattr(deck.store, "_record", lambda *_: (_ for _ in ()).throw(duckdb.IOException("disk full")))
+    record = Load._record
+    monkeypatch.setattr(Load, "_record", lambda *_: (_ for _ in ()).throw(duckdb.IOException("disk full")))
     with pytest.raises(duckdb.IOException):
         deck.loop.load_all()
     assert deck.store.models() == {}
-    monkeypatch.setattr(deck.store, "_record", record)
+    monkeypatch.setattr(Load, "_record", record)
     deck.loop.load_all()
     assert deck.store.span("m")[2] == 5
 
