@@ -162,8 +162,6 @@ class Store:
         known = ", ".join([*list(model.schema.by_name)[:20], "prediction", "latency_ms", "status"])
         raise NotFound(f"model {name!r} has no column {column!r}; known: {known}")
 
-    # -- loading --------------------------------------------------------------------------------------------------
-
     @property
     def position(self) -> Position:
         """How far the spool has been loaded."""
@@ -394,8 +392,8 @@ class Store:
             return cursor.execute(sql, params).fetchall()
 
     def _count_events(self) -> dict[str, int]:
-        names = {model.id: name for name, model in self._models.items()}
         found = self._con.execute(
             "SELECT model, sum(\"rows\")::BIGINT FROM profile_moments WHERE segment = '' AND \"column\" = 'status' GROUP BY model"
         ).fetchall()
-        return {names[number]: n for number, n in found}
+        by_id = dict(found)
+        return {name: by_id[model.id] for name, model in self._models.items() if model.id in by_id}
