@@ -205,7 +205,7 @@ class Store:
         self,
         name: str,
         schema: ModelSchema,
-        rows: pa.Table | tuple[datetime, datetime],
+        rows: Callable[[], pa.Table] | tuple[datetime, datetime],
         about: Reference,
         now: datetime,
     ) -> Reference:
