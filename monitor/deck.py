@@ -124,8 +124,10 @@ class Deck:
         schema = self.collector.schemas.get(model) or ModelSchema(model)
         room = self.collector.quota.room(schema, now)
         shaped = reference_from_table(self._policy(model).table(table), schema, now, room)
-        about = self.store.set_reference(model, shaped.schema, shaped.table, Reference("set", source), now)
-        self.collector.schemas[model] = shaped.schema
+        schema, rows = shaped.schema, [shaped.table]
+        del table, shaped  # ten thousand columns are not held twice: the store takes the rows and lets go of them
+        about = self.store.set_reference(model, schema, rows.pop, Reference("set", source), now)
+        self.collector.schemas[model] = schema
         self.loop.note_reference(model)
         return about
 

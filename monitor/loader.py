@@ -102,49 +102,61 @@ def _load(spool: Spool, store: Store, now: datetime, limit_bytes: int, in_parts:
 
 
 def _load_in_parts(batch: Batch, store: Store, start: Position, now: datetime) -> Loaded:
-    """Load the rows of one frame in ever smaller parts, then what else it brings; a row that does not fit alone goes to
-    the quarantine. Each part is received and stored in one transaction, so that a crash in between leaves the accounts true:
-    the rest comes again, and what is stored is recognised by its id.
+    """Load the rows of one frame in ever smaller parts, in their order, then what else it brings; a row that does not fit
+    alone goes to the quarantine. Each part is received and stored in one transaction, so that a crash in between leaves the
+    accounts true: the rest comes again, and what is stored is recognised.
     """
     loads = []
-    for model, tables in batch.tables.items():
-        schemas = {name: schema for name, schema in batch.schemas.items() if name == model}
-        parts = [pa.concat_tables(tables)]
+    brought = [(model, "events", pa.concat_tables(tables)) for model, tables in batch.tables.items()]
+    brought += [(model, "labels", table) for model, table in batch.labels.items()]
+    batch.tables, batch.labels = {}, {}
+    for model, kind, table in brought:
+        parts = [table]
         while parts:
             rows = parts.pop()
-            part = Batch(start, schemas=schemas, tables={model: [rows]})
-            part.account(model, "events", now).received = rows.num_rows
-            _take(batch, model, rows.num_rows)
+            schemas = {name: schema for name, schema in batch.schemas.items() if name == model}
+            part = Batch(start, schemas=schemas)
+            if kind == "events":
+                part.tables = {model: [rows]}
+            else:
+                part.labels = {model: rows}
+            part.account(model, kind, now).received = rows.num_rows
+            _take(batch, model, kind, rows.num_rows)
             try:
                 loads.append(store.load(part, now))
             except duckdb.OutOfMemoryException:
-                _take(batch, model, -rows.num_rows)
+                _take(batch, model, kind, -rows.num_rows)
                 middle = rows.num_rows // 2
                 if middle:
                     parts += [rows.slice(middle), rows.slice(0, middle)]
                 else:
-                    _refuse(batch, Refusal(0, rows["event_id"][0].as_py(), TOO_LARGE, _text_of(rows), model), now)
-    batch.tables = {}
+                    refusal = Refusal(0, rows["event_id"][0].as_py(), TOO_LARGE, _text_of(rows, model), model)
+                    _refuse(batch, refusal, now, kind)
     loads.append(store.load(batch, now))
-    events, duplicates = (sum(getattr(one, name) for one in loads) for name in ("events", "duplicates"))
+    events, duplicates, joined = (
+        sum(getattr(one, name) for one in loads) for name in ("events", "duplicates", "labels")
+    )
     rows_of = Counter[tuple[str, str]]()
     earliest: dict[str, datetime] = {}
     for one in loads:
         rows_of.update(one.rows)
         earliest = {m: min(at, earliest.get(m, at)) for m, at in (earliest | one.earliest).items()}
-    return replace(loads[-1], events=events, duplicates=duplicates, rows=dict(rows_of), earliest=earliest)
+    return replace(
+        loads[-1], events=events, duplicates=duplicates, labels=joined, rows=dict(rows_of), earliest=earliest
+    )
 
 
-def _take(batch: Batch, model: str, rows: int) -> None:
-    """Count rows of a model's events as received with another batch instead."""
-    for (name, kind, _), account in batch.accounts.items():
-        if name == model and kind == "events":
+def _take(batch: Batch, model: str, kind: str, rows: int) -> None:
+    """Count rows of a model as received with another batch instead."""
+    for (name, of, _), account in batch.accounts.items():
+        if name == model and of == kind:
             account.received -= rows
             return
 
 
-def _text_of(row: pa.Table) -> str:
-    return json.dumps(row.slice(0, 1).to_pylist()[0], default=str, ensure_ascii=False)[:RAW_SAMPLE]
+def _text_of(row: pa.Table, model: str) -> str:
+    values = {"model": model, **row.slice(0, 1).to_pylist()[0]}
+    return json.dumps(values, default=lambda time: f"{time.isoformat()}Z", ensure_ascii=False)[:RAW_SAMPLE]
 
 
 class _RawLines:
@@ -246,12 +258,12 @@ def _thoroughly(batch: Batch, store: Store, now: datetime, models: Sequence[str]
     return batch
 
 
-def _refuse(batch: Batch, refusal: Refusal, now: datetime) -> None:
-    """Keep a row of events in the quarantine after all: it was acknowledged, so it is counted, not lost."""
+def _refuse(batch: Batch, refusal: Refusal, now: datetime, kind: str = "events") -> None:
+    """Keep a row in the quarantine after all: it was acknowledged, so it is counted, not lost."""
     row = [[refusal.model, refusal.line, refusal.event_id, refusal.reason, refusal.raw]]
-    late = _quarantine(row, "events", now)
+    late = _quarantine(row, kind, now)
     batch.refused = late if batch.refused is None else pa.concat_tables([batch.refused, late])
-    account = batch.account(refusal.model, "events", now)
+    account = batch.account(refusal.model, kind, now)
     account.refused += 1
     account.reasons[general(refusal.reason)] += 1
 

@@ -16,6 +16,7 @@ from conftest import Served
 from events import NOW, event
 from test_cli import run as command
 from test_loader import start_server
+from test_names import NAMES, assert_kept, row
 
 confluent_kafka = pytest.importorskip("confluent_kafka")
 
@@ -106,6 +107,24 @@ def test_poison_is_refused_with_its_place_and_blocks_nothing(cluster: Cluster, s
     assert all(reason.startswith(f"kafka events/0/{line}: ") for reason, line in kept)
     assert "has no value" in kept[2][0]
     assert "more than 3 MB" in kept[6][0]
+
+
+def test_every_name_keeps_its_models_and_features_apart(cluster: Cluster, served: Served) -> None:
+    session = Session(served.client, "here")
+    cluster.send(*(json.dumps(row(1, name)).encode() for name in NAMES))
+    cluster.send(*(json.dumps(row(2, name), ensure_ascii=False).encode() for name in NAMES), partition=1)
+    drain(reader(cluster, session), 2 * len(NAMES))
+    assert accounting(served) == (2 * len(NAMES), 2 * len(NAMES), 0, 0)
+    assert_kept(served.deck, 2)
+
+
+def test_a_consumer_of_one_model_may_have_any_name_for_it(cluster: Cluster, served: Served) -> None:
+    name = "航班/a 'b\"; --"
+    cluster.send(*(json.dumps({**event(i), "event_id": None, "model": None}).encode() for i in range(3)))
+    cluster.send(*(json.dumps({k: v for k, v in event(i).items() if k != "model"}).encode() for i in range(5, 9)))
+    drain(reader(cluster, Session(served.client, "here"), model=name), 7)
+    served.deck.loop.load_all()
+    assert set(served.deck.store.models()) == {name}
 
 
 def test_labels_take_the_time_of_their_message(cluster: Cluster, served: Served) -> None:

@@ -29,6 +29,7 @@ from monitor.event import Refusal, label_text
 from monitor.loader import release
 from monitor.profile import Profile
 from monitor.store.database import transaction
+from monitor.store.load import Load
 from monitor.store.recent import RecentIds
 
 NIGHTLY = bool(os.environ.get("DRIFTDECK_NIGHTLY"))
@@ -98,11 +99,12 @@ class Expected:
         return "text" if isinstance(value, str) else "NaN" if value != value else None
 
     def label(self, model: str, id_: str, value: Any, ts: datetime) -> None:
-        """A label that was taken: the one that became known last counts."""
+        """A label that was taken: the one that became known last counts, of several the one that was received last."""
         self.labels_received += 1
+        again = (model, id_, str(value), ts) in self.given
         self.given.add((model, id_, str(value), ts))
         known = self.labels.get((model, id_))
-        if known is None or ts >= known[0]:
+        if not again and (known is None or ts >= known[0]):
             self.labels[model, id_] = ts, value
 
     def quality(self, model: str) -> tuple[int, int, int]:
@@ -139,7 +141,7 @@ class Mix(RuleBasedStateMachine):
         self.folder = tempfile.TemporaryDirectory()
         self.expected, self.clock = Expected(), 0
         self.kind: dict[tuple[str, int], str] = {}
-        self.last: list[dict[str, Any]] = []
+        self.sent: list[list[dict[str, Any]]] = []
         self.open()
 
     def open(self) -> None:
@@ -173,18 +175,22 @@ class Mix(RuleBasedStateMachine):
         n=st.integers(1, 20),
         value=st.sampled_from([0, 1, True, "1", "x"]),
         back=st.booleans(),
+        at_once=st.booleans(),
     )
-    def labels(self, model: str, first: int, n: int, value: Any, back: bool) -> None:
-        self.clock += 1
+    def labels(self, model: str, first: int, n: int, value: Any, back: bool, at_once: bool) -> None:
+        self.clock += not at_once  # else at the time of the labels before
         ts = NOW + timedelta(seconds=-self.clock if back else self.clock)
-        self.last = [
-            {"event_id": f"e{i}", "model": model, "label": value, "ts": ts.isoformat()} for i in range(first, first + n)
-        ]
-        self.repeat_labels(True)
+        self.sent.append(
+            [
+                {"event_id": f"e{i}", "model": model, "label": value, "ts": ts.isoformat()}
+                for i in range(first, first + n)
+            ]
+        )
+        self.repeat_labels(0, True)
 
-    @rule(whole=st.booleans())
-    def repeat_labels(self, whole: bool) -> None:
-        again = self.last if whole else self.last[::-2]
+    @rule(back=st.integers(0, 8), whole=st.booleans())
+    def repeat_labels(self, back: int, whole: bool) -> None:
+        again = self.sent[-1 - back % len(self.sent)][:: None if whole else -2] if self.sent else []
         if again:
             label(self.deck, *again)
         for one in again:
@@ -303,6 +309,61 @@ def test_labels_before_after_and_corrected(deck: Deck) -> None:
     assert wrong() == (3, 1)
 
 
+@pytest.mark.parametrize("cuts", [(), (1,), (2,), (1, 2), (1, 2, 3), (1, 2, 3, 4)])
+@pytest.mark.parametrize("event_at", [0, 2, 5])
+def test_of_labels_with_one_time_the_last_received_counts_however_loads_are_cut(
+    tmp_path: Path, cuts: tuple[int, ...], event_at: int
+) -> None:
+    """Also when the first is sent again after it was corrected, when the server is restarted, and on a rebuild."""
+    given = [("e1", 1, 0), ("e1", 0, 0), ("e1", 1, 0), ("e2", 1, 0), ("e1", 1, -60)]
+    deck = Deck(tmp_path)
+    deck.start(background=False)
+    for i, (id_, value, seconds) in enumerate(given):
+        if i == event_at:
+            send(deck, event(1, prediction=0.9))
+        ts = (NOW + timedelta(seconds=seconds)).isoformat()
+        label(deck, {"event_id": id_, "model": "m", "label": value, "ts": ts})
+        if i + 1 in cuts:
+            deck.close()
+            deck = Deck(tmp_path)
+            deck.start(background=False)
+    if event_at == len(given):
+        send(deck, event(1, prediction=0.9))
+    deck.loop.load_all()
+    with closing(deck):
+        table = deck.store.model("m").labels
+        joined = f"SELECT event_id, label, ts FROM {table} WHERE joined"
+        assert deck.store.query(joined) == [("e1", "0", NOW.replace(tzinfo=None))]
+        counts = "SELECT sum(received), sum(stored), sum(duplicate) FROM accounting WHERE kind = 'labels'"
+        assert deck.store.query(counts) == [(5, 4, 1)]
+        assert deck.store.query(f"SELECT event_id FROM {table} WHERE NOT joined") == [("e2",)]
+        assert deck.store.rewrite()
+        assert deck.store.query(joined) == [("e1", "0", NOW.replace(tzinfo=None))]
+
+
+def test_the_spans_of_all_models_are_those_of_each_whatever_was_loaded_or_deleted(deck: Deck) -> None:
+    def same() -> None:
+        for _ in range(2):
+            assert deck.store.spans() == {n: deck.store.span(n) for n in deck.store.models() if deck.store.span(n)[2]}
+
+    send(deck, *(event(i, model=f"m{i % 3}") for i in range(6, 30)))
+    deck.loop.load_all()
+    same()
+    for first, model in ((0, "m0"), (40, "m1"), (3, "m3")):  # newer, older, and a model that is new
+        send(deck, event(first, model=model), event(first + 1, model=model))
+        label(deck, {"event_id": f"e{first}", "model": model, "label": 1, "ts": NOW.isoformat()})
+        deck.loop.load_all()
+        same()
+    assert {name: span[3] for name, span in deck.store.spans().items()} == {"m0": 1, "m1": 1, "m2": 0, "m3": 1}
+    newest = deck.store.spans()["m0"][1]
+    assert deck.store.erase("m0", "event_id", "e0", "e0").events == 1
+    same()
+    assert newest is not None and (deck.store.spans()["m0"][1] or newest) < newest
+    deck.store.forget(NOW, 1, None)
+    deck.store.reopen()
+    same()
+
+
 def test_a_restart_goes_on_where_the_spool_was(tmp_path: Path) -> None:
     deck = Deck(tmp_path)
     send(deck, *(event(i) for i in range(5)))  # acknowledged, not loaded
@@ -339,12 +400,12 @@ def test_rows_missing_from_the_database_are_replayed_from_the_spool(tmp_path: Pa
 
 def test_a_failed_load_changes_nothing_and_can_be_repeated(deck: Deck, monkeypatch: pytest.MonkeyPatch) -> None:
     send(deck, *(event(i) for i in range(5)))
-    record = deck.store._record
-    monkeypatch.setattr(deck.store, "_record", lambda *_: (_ for _ in ()).throw(duckdb.IOException("disk full")))
+    record = Load._record
+    monkeypatch.setattr(Load, "_record", lambda *_: (_ for _ in ()).throw(duckdb.IOException("disk full")))
     with pytest.raises(duckdb.IOException):
         deck.loop.load_all()
     assert deck.store.models() == {}
-    monkeypatch.setattr(deck.store, "_record", record)
+    monkeypatch.setattr(Load, "_record", record)
     deck.loop.load_all()
     assert deck.store.span("m")[2] == 5
 

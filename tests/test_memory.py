@@ -19,7 +19,8 @@ def fail_above(deck: Deck, monkeypatch: pytest.MonkeyPatch, rows: int, never: st
     whole, loads = deck.store.load, list[int]()
 
     def load(batch: Batch, now: Any) -> Any:
-        ids = [id_ for tables in batch.tables.values() for table in tables for id_ in table["event_id"].to_pylist()]
+        tables = [*(table for some in batch.tables.values() for table in some), *batch.labels.values()]
+        ids = [id_ for table in tables for id_ in table["event_id"].to_pylist()]
         ids += [str(i) for given in batch.lines.values() for i in range(bytes(given).count(b"\n"))]  # type: ignore[arg-type]
         if len(ids) > rows or never in ids:
             raise duckdb.OutOfMemoryException("full")
@@ -85,6 +86,57 @@ def test_a_crash_between_the_parts_of_a_request_leaves_the_accounts_true(
     assert 0 < stored < 20
     deck.loop.load_all()
     assert totals(deck) == (20 + stored, 20, stored, 0)
+
+
+def late(i: int, value: int, minutes: int = 0) -> dict[str, Any]:
+    return {"event_id": f"e{i}", "model": "m", "label": value, "ts": (NOW - timedelta(minutes=minutes)).isoformat()}
+
+
+def test_labels_beyond_memory_are_stored_in_parts_that_fit(deck: Deck, monkeypatch: pytest.MonkeyPatch) -> None:
+    deck.collector.events(lines(*(event(i, prediction=0.9) for i in range(30))), NDJSON).durable.result(10)
+    deck.loop.load_all()
+    body = lines(*(late(i, 0) for i in range(40)), *(late(i, 1) for i in range(0, 40, 2)))
+    deck.collector.labels(body, NDJSON, "key").durable.result(10)
+    loads = fail_above(deck, monkeypatch, 6, never="e17")
+    deck.loop.load_all()
+    assert max(loads) <= 6
+    assert totals(deck) == (90, 89, 0, 1)
+    (kept,) = deck.store.ledger.refused()
+    assert (kept.kind, kept.event_id) == ("labels", "e17")
+    assert "limits.memory" in kept.reason
+    joined = f"SELECT event_id, label FROM {deck.store.model('m').labels} WHERE joined"
+    expected = {(f"e{i}", str(1 - i % 2)) for i in range(30) if i != 17}
+    assert set(deck.store.query(joined)) == expected
+    assert deck.loop.load_all() == 0
+    assert deck.collector.labels(body, NDJSON, "key").replayed
+    # what is in the quarantine can be sent again as it is
+    monkeypatch.undo()
+    deck.collector.labels(kept.raw.encode(), NDJSON).durable.result(10)
+    deck.loop.load_all()
+    assert set(deck.store.query(joined)) == expected | {("e17", "0")}
+
+
+def test_a_crash_between_the_parts_of_labels_leaves_the_accounts_true(
+    deck: Deck, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deck.collector.labels(lines(*(late(i, 1) for i in range(20))), NDJSON).durable.result(10)
+    fail_above(deck, monkeypatch, 5)
+    in_parts, done = deck.store.load, list[int]()
+
+    def crash_at_third(batch: Batch, now: Any) -> Any:
+        done.append(in_parts(batch, now).labels)
+        if len([n for n in done if n]) == 3:
+            raise RuntimeError("killed")
+        return in_parts(batch, now)
+
+    monkeypatch.setattr(deck.store, "load", crash_at_third)
+    with pytest.raises(RuntimeError):
+        deck.loop.load_all()
+    monkeypatch.undo()
+    deck.loop.load_all()
+    received, stored, duplicate, refused = totals(deck)
+    assert (stored, refused, received) == (20, 0, 20 + duplicate)
+    assert duplicate > 0
 
 
 def test_names_of_a_free_text_are_bounded_when_they_are_written(

@@ -97,14 +97,19 @@ def encoded(name: str) -> str:
 
 
 def test_every_way_of_a_body_stores_every_value_under_its_own_name(named: Served) -> None:
-    assert set(named.deck.store.models()) == set(NAMES)
+    assert_kept(named.deck, len(BODIES))
     for name, model in named.deck.store.models().items():
+        assert named.deck.store.span(name)[3] == 1 or model.task == "unknown"
+
+
+def assert_kept(deck: Deck, times: int) -> None:
+    """Every model of NAMES is there under its own name, with `times` rows whose values lie under theirs."""
+    assert set(deck.store.models()) == set(NAMES)
+    for name, model in deck.store.models().items():
         fields = {f.name: f.field for f in model.schema.features}
         assert set(fields) == set(NAMES)
         columns = ", ".join(f'"{fields[n]}"' for n in NAMES)
-        found = named.deck.store.query(f"SELECT {columns} FROM {model.events}")
-        assert found == [tuple(ALL.values())] * len(BODIES), name
-        assert named.deck.store.span(name)[3] == 1 or model.task == "unknown"
+        assert deck.store.query(f"SELECT {columns} FROM {model.events}") == [tuple(ALL.values())] * times, name
 
 
 def test_every_route_answers_under_every_name(named: Served) -> None:

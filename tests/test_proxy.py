@@ -17,6 +17,7 @@ from typing import Any
 
 import httpx
 import pytest
+from test_names import ALL, NAMES, encoded
 
 ROOT = Path(__file__).parent.parent
 V2 = {"inputs": [{"name": "x", "shape": [2, 2], "datatype": "FP64", "data": [1, 2, 3, 4]}]}
@@ -143,6 +144,21 @@ def test_prediction_passes_unchanged_and_is_logged_by_row(upstream: Upstream, co
     assert (first["prediction"], second["prediction"]) == (0.1, 0.2)
     assert (first["model"], first["version"], first["status"]) == ("m", "3", 200)
     assert first["latency_ms"] >= 50
+
+
+def test_every_name_passes_and_is_logged_as_it_is(upstream: Upstream, collector: Any, tmp_path: Path) -> None:
+    inputs = [{"name": n, "shape": [1], "datatype": "FP64", "data": [value]} for n, value in ALL.items()]
+    upstream.answer = (
+        200,
+        [],
+        json.dumps({"outputs": [{**ANSWER["outputs"][0], "shape": [1], "data": [0.1]}]}).encode(),
+    )  # type: ignore[dict-item]
+    with proxy(upstream.url, collector.url, log=tmp_path / "log") as http:
+        for name in NAMES:
+            assert http.post(f"/v2/models/{encoded(name)}/infer", json={"inputs": inputs}).status_code == 200
+    assert [path for _, path, _, _ in upstream.requests] == [f"/v2/models/{encoded(name)}/infer" for name in NAMES]
+    assert [event["model"] for event in collector.of("/v1/events")] == list(NAMES)
+    assert all(event["features"] == ALL for event in collector.of("/v1/events"))
 
 
 def test_headers_are_the_same_as_without_the_proxy(upstream: Upstream, collector: Any, tmp_path: Path) -> None:

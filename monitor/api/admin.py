@@ -85,9 +85,9 @@ async def put_reference(
     else:
         async with body_of(request, MAX_REFERENCE) as body:
             kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
-            table = (await asyncio.to_thread(source_for(kind).read_bytes, body)).table
-            del body  # or it would be held while its rows are profiled
-        about = await asyncio.to_thread(deck.set_reference_table, model, table, source, now)
+            tables = [(await asyncio.to_thread(source_for(kind).read_bytes, body)).table]
+            del body  # or it would be held while its rows are profiled; so would the table, if it were not handed over
+        about = await asyncio.to_thread(lambda: deck.set_reference_table(model, tables.pop(), source, now))
     return answer(request, {"model": model, "reference": about, "task": deck.store.model(model).task}, "reference")
 
 

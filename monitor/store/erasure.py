@@ -1,8 +1,9 @@
-"""A person's rows taken out of the database; the counts they were part of stay."""
+"""Rows taken out of the database: a person's, whose counts stay, and what is past its retention."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 import duckdb
 
@@ -10,6 +11,7 @@ from monitor.errors import InvalidRequest
 from monitor.layout import Layout
 from monitor.sql import quote
 from monitor.store import mistyped
+from monitor.store.detectors import EVIDENCE_KEPT
 from monitor.store.events import Model
 from monitor.store.packed import Relation
 
@@ -140,3 +142,27 @@ def _key(model: Model, column: str) -> str:
 
 def _in_json(value: str) -> str:
     return json.dumps(value, ensure_ascii=False)[1:-1]
+
+
+def forget(
+    con: duckdb.DuckDBPyConnection,
+    models: Sequence[Model],
+    now: datetime,
+    raw_days: int | None,
+    profile_days: int | None,
+) -> None:
+    """Delete raw rows and profiles that are past their retention, and what is kept beside them."""
+    if raw_days is not None:
+        for model in models:
+            con.execute(
+                f"DELETE FROM {model.labels} WHERE event_id IN (SELECT event_id FROM {model.events} WHERE ts < ?)",
+                [now - timedelta(days=raw_days)],
+            )
+            con.execute(f"DELETE FROM {model.events} WHERE ts < ?", [now - timedelta(days=raw_days)])
+    if profile_days is not None:
+        for table in ("profile_bins", "profile_moments"):
+            con.execute(f"DELETE FROM {table} WHERE bucket < ?", [now - timedelta(days=profile_days)])
+    con.execute("DELETE FROM detector_evidence WHERE hour < ?", [now - EVIDENCE_KEPT])
+    con.execute("DELETE FROM idempotency WHERE noted_at < ?", [now - timedelta(days=7)])
+    con.execute("DELETE FROM quarantine WHERE noted_at < ?", [now - timedelta(days=30)])
+    con.execute("DELETE FROM mistyped WHERE hour < ?", [now - timedelta(days=30)])

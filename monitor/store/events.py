@@ -7,7 +7,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from monitor.schema import ModelSchema
+from monitor.schema import Feature, ModelSchema
 from monitor.sql import quote
 from monitor.store import ledger, packed
 from monitor.store.batch import Lines
@@ -60,6 +60,19 @@ def columns_of(schema: ModelSchema) -> list[tuple[str, str]]:
 def arrow_schema(schema: ModelSchema) -> pa.Schema:
     """The Arrow form of the same columns."""
     return pa.schema([(name, ARROW[type_]) for name, type_ in columns_of(schema)])
+
+
+def read_models(con: duckdb.DuckDBPyConnection) -> dict[str, Model]:
+    """Every stored model by name."""
+    found = con.execute("SELECT id, name, task, prediction FROM models ORDER BY id").fetchall()
+    models = {}
+    for number, name, task, prediction in found:
+        rows = con.execute(
+            "SELECT name, field, kind FROM features WHERE model = ? ORDER BY position", [number]
+        ).fetchall()
+        schema = ModelSchema(name, tuple(Feature(*row) for row in rows), prediction)
+        models[name] = Model(number, name, task, schema)
+    return models
 
 
 def create_tables(con: duckdb.DuckDBPyConnection, model: Model) -> None:

@@ -1,6 +1,11 @@
-"""Labels beside their events: kept as they come, joined when both are there, corrected when a later one comes."""
+"""Labels beside their events: kept as they come, joined when both are there, corrected when a later one comes.
+
+`joined` is true of the one label of an event that counts, false while its event has not come, and null of one that was
+replaced: it is kept, so that its repeat is known as one. The rows lie in the order in which they were received.
+"""
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 
 from monitor.store.events import LABEL_NUMBER, Model
@@ -9,14 +14,15 @@ LATEST = "QUALIFY row_number() OVER (PARTITION BY l.event_id ORDER BY l.ts DESC,
 
 
 def insert(con: duckdb.DuckDBPyConnection, model: Model, rows: pa.Table) -> int:
-    """Keep labels (event_id, label, ts) that are not kept yet, each once; how many there were."""
-    con.register("label_rows", rows)
+    """Keep labels (event_id, label, ts) that are not kept yet, each once, in their order; how many there were."""
+    con.register("label_rows", rows.append_column("nth", pa.array(np.arange(rows.num_rows))))
     try:
         # first the few kept labels of these events, then the comparison: not with all labels of the model
         ((added,),) = con.execute(
             f"WITH kept AS (SELECT event_id, label, ts FROM {model.labels} SEMI JOIN label_rows USING (event_id)) "
             f"INSERT INTO {model.labels} SELECT event_id, label, {LABEL_NUMBER}, ts, false "
-            "FROM (SELECT DISTINCT event_id, label, ts FROM label_rows) ANTI JOIN kept USING (event_id, label, ts)"
+            "FROM (SELECT event_id, label, ts, min(nth) AS nth FROM label_rows GROUP BY ALL) "
+            "ANTI JOIN kept USING (event_id, label, ts) ORDER BY nth"
         ).fetchall()
         return int(added)
     finally:
@@ -34,10 +40,11 @@ def match(
     """Join labels to their events: `new` ones to all events, those that wait to the `fresh` events; how many found theirs.
 
     Leaves the temporary tables `matched`, with the event and its label, and `earlier`, with the label that each of
-    them corrects. An older label that comes after a newer one is dropped; of several waiting for one event the latest
-    counts. `columns` is SQL for what is kept of a stored event; `fresh` has nothing else.
+    them corrects. Of the labels of one event the one with the latest `ts` counts, of several with the same the one that
+    was received last, however the loads were cut. `columns` is SQL for what is kept of a stored event; `fresh` has
+    nothing else.
     """
-    form = "l.event_id, l.label, l.number, l.ts AS label_ts, e.* EXCLUDE (event_id)"
+    form = "l.rowid AS nth, l.event_id, l.label, l.number, l.ts AS label_ts, e.* EXCLUDE (event_id)"
     parts = []
     if new is not None and new.num_rows:
         con.register("new_labels", new.select(["event_id"]))
@@ -70,12 +77,13 @@ def _settle(con: duckdb.DuckDBPyConnection, model: Model) -> None:
     table = model.labels
     con.execute(
         f"CREATE OR REPLACE TEMP TABLE earlier AS SELECT l.event_id, l.label, l.number, l.ts AS label_ts, "
-        f"m.* EXCLUDE (event_id, label, number, label_ts) FROM {table} l JOIN matched m ON l.event_id = m.event_id WHERE l.joined"
+        f"m.* EXCLUDE (nth, event_id, label, number, label_ts) FROM {table} l JOIN matched m ON l.event_id = m.event_id WHERE l.joined"
     )
-    con.execute(f"DELETE FROM {table} WHERE NOT joined AND event_id IN (SELECT event_id FROM matched)")
+    con.execute(f"UPDATE {table} SET joined = NULL WHERE NOT joined AND event_id IN (SELECT event_id FROM matched)")
+    # what was joined with the same ts was received in an earlier load: it is replaced
     con.execute(
         "DELETE FROM matched WHERE event_id IN (SELECT e.event_id FROM earlier e WHERE e.label_ts > matched.label_ts)"
     )
     con.execute("DELETE FROM earlier WHERE event_id NOT IN (SELECT event_id FROM matched)")
-    con.execute(f"DELETE FROM {table} WHERE joined AND event_id IN (SELECT event_id FROM earlier)")
-    con.execute(f"INSERT INTO {table} SELECT event_id, label, number, label_ts, true FROM matched")
+    con.execute(f"UPDATE {table} SET joined = NULL WHERE joined AND event_id IN (SELECT event_id FROM earlier)")
+    con.execute(f"UPDATE {table} SET joined = true WHERE rowid IN (SELECT nth FROM matched)")

@@ -1,6 +1,6 @@
 """The reference of a model: frozen layouts and the profile of the rows it was trained on."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -45,7 +45,9 @@ class Reference:
     set_at: datetime | None = None
 
 
-def stage(con: duckdb.DuckDBPyConnection, model: Model, rows: pa.Table | tuple[datetime, datetime]) -> None:
+def stage(
+    con: duckdb.DuckDBPyConnection, model: Model, rows: Callable[[], pa.Table] | tuple[datetime, datetime]
+) -> None:
     """The temporary table `reference_input`, in the form of an events table: given rows, or the stored events of a
     period, with their labels.
     """
@@ -56,11 +58,12 @@ def stage(con: duckdb.DuckDBPyConnection, model: Model, rows: pa.Table | tuple[d
             list(rows),
         )
         return
-    con.register("reference_table", packed.pack(rows, model.schema))
+    con.register("reference_table", packed.pack(rows(), model.schema))
     con.execute(
         f"CREATE OR REPLACE TEMP TABLE reference_input AS SELECT *, {LABEL_NUMBER} AS number FROM reference_table"
     )
     con.unregister("reference_table")
+    pa.default_memory_pool().release_unused()
 
 
 def describe(con: duckdb.DuckDBPyConnection, about: Reference, now: datetime) -> Reference:

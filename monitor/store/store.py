@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,31 +11,29 @@ from typing import Any
 import duckdb
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from monitor.engines.arrow import bools_of, numpy_of
 from monitor.errors import NotFound
 from monitor.layout import Layout
 from monitor.profile import Profile
-from monitor.schema import Feature, ModelSchema
+from monitor.schema import ModelSchema
 from monitor.spool import Position
-from monitor.store import detectors, erasure, events, labels, ledger, mistyped, packed, reading, reference
+from monitor.store import detectors, erasure, events, packed, reading, reference
 from monitor.store.alerts import AlertBook
 from monitor.store.batch import Batch, Loaded
 from monitor.store.compacting import compact, roll_up
 from monitor.store.database import BLOCK_BYTES, open_database, transaction
 from monitor.store.erasure import Erased
 from monitor.store.events import Model
-from monitor.store.ledger import Account, Ledger
+from monitor.store.ledger import Ledger
+from monitor.store.load import Load, grow
 from monitor.store.profiling import (
     SERVICE,
     Profiler,
-    judged_columns,
     quality_column,
-    segment_features,
 )
 from monitor.store.recent import RecentIds
 from monitor.store.reference import Reference
+from monitor.store.spans import Span, Spans
 
 PROVISIONAL_ROWS = 1000
 PROVISIONAL_CAP = 20_000
@@ -74,7 +72,7 @@ class Store:
     def _open(self) -> None:
         self._con = open_database(self.path, self._memory_limit)
         self._profiler = Profiler(self._con)
-        self._models = self._read_models()
+        self._models = events.read_models(self._con)
         self._layouts = {name: reference.read_layouts(self._con, m) for name, m in self._models.items()}
         self._parts = 0  # loads since profiles were compacted, and the earliest bucket they touched
         self._touched: datetime | None = None
@@ -82,6 +80,7 @@ class Store:
         self._reference_cache: dict[str, dict[str, Profile]] = {}
         self._labels_waiting = set(self._models)
         self._events_of = self._count_events()  # by model, as many as there are or more: some may have been deleted
+        self._spans = Spans(self)
         self._recent = RecentIds()
         self._recent.fill(self._con, list(self._models.values()), datetime.now(UTC))
 
@@ -163,8 +162,6 @@ class Store:
         known = ", ".join([*list(model.schema.by_name)[:20], "prediction", "latency_ms", "status"])
         raise NotFound(f"model {name!r} has no column {column!r}; known: {known}")
 
-    # -- loading --------------------------------------------------------------------------------------------------
-
     @property
     def position(self) -> Position:
         """How far the spool has been loaded."""
@@ -174,133 +171,33 @@ class Store:
     def load(self, batch: Batch, now: datetime) -> Loaded:
         """Rows, profiles, ledger and position in one transaction: all of it or nothing."""
         with self._lock:
-            models, waiting = dict(self._models), set(self._labels_waiting)
-            earliest: dict[str, datetime] = {}
-            outcome: dict[tuple[str, str], Account] = {}
-            remembered: list[np.ndarray] = []
-            named = sorted(batch.lines.keys() | batch.tables.keys() | batch.labels.keys())
-            with transaction(self._con), self._profiler.writing():
-                unknown = {name: ModelSchema(name) for name in named if name not in models}
-                models |= self._grow(models, unknown | batch.schemas, now)
-                came = self._read(batch, models)
-                for name in named:
-                    model, fresh = models[name], None
-                    if name in came:
-                        rows, hashes = came.pop(name)
-                        fresh, ids, unchecked = self._new_rows(model, rows, hashes)
-                        again = rows.num_rows - fresh.num_rows
-                        outcome[name, "events"] = Account(0, fresh.num_rows, again, 0, unchecked)
-                        remembered.append(ids)
-                        self._store_events(model, fresh, earliest)
-                    new_labels = batch.labels.get(name)
-                    if new_labels is not None:
-                        added = labels.insert(self._con, model, new_labels)
-                        outcome[name, "labels"] = Account(0, added, new_labels.num_rows - added)
-                        waiting.add(name)
-                    if name in waiting:
-                        self._join_labels(model, new_labels, fresh, earliest)
-                        if not labels.waiting(self._con, model):
-                            waiting.discard(name)
-                self._record(batch, outcome, now)
-            self._models, self._labels_waiting = models, waiting
-            self._begun |= {name: len(packed.columns_of(models[name].schema)) for name in earliest}
-            if remembered:
-                stored = np.sort(np.concatenate(remembered), kind="stable")
-                self._recent.add(stored, now.astimezone(UTC).replace(tzinfo=None))
-            for name in named:
-                stored_now = outcome.get((name, "events"), Account()).stored
-                self._events_of[name] = self._events_of.get(name, 0) + stored_now
-            self._parts += 1
-            self._touched = min([*earliest.values(), *([self._touched] if self._touched else [])], default=None)
-            return Loaded(
-                sum(a.stored for (_, kind), a in outcome.items() if kind == "events"),
-                sum(a.duplicate for (_, kind), a in outcome.items() if kind == "events"),
-                sum(a.stored + a.duplicate for (_, kind), a in outcome.items() if kind == "labels"),
-                batch.received(),
-                earliest=earliest,
+            load = Load(
+                self._con,
+                self._profiler,
+                self._recent,
+                self._models,
+                self._labels_waiting,
+                self._layouts,
+                lambda name: self.settings(name).segments,
             )
+            with transaction(self._con), self._profiler.writing():
+                load.run(batch, now)
+            self._remember(load, now)
+            return load.loaded(batch)
 
-    def _read(self, batch: Batch, models: Mapping[str, Model]) -> dict[str, tuple[pa.Table, np.ndarray]]:
-        """The events that came, by model, and the hashes of their ids."""
-        con, names = self._con, sorted(batch.lines.keys() | batch.tables.keys())
-        rows = [events.read(con, models[n].schema, batch.lines.get(n), batch.tables.get(n, [])) for n in names]
-        hashes = self._recent.hashes(con, [(models[n], table) for n, table in zip(names, rows, strict=True)])
-        return dict(zip(names, zip(rows, hashes, strict=True), strict=True))
-
-    def _new_rows(self, model: Model, rows: pa.Table, hashes: np.ndarray) -> tuple[pa.Table, np.ndarray, int]:
-        """The rows whose id is not stored yet, each once; their ids' hashes in order; and how many of them happened
-        before what is remembered, so that a repeat with another time would not have been recognised.
-        """
-        order = np.argsort(hashes, kind="stable")
-        ordered = hashes[order]
-        new = ~self._recent.known(ordered)
-        new[1:] &= ordered[1:] != ordered[:-1]
-        keep = np.zeros(len(order), bool)
-        keep[order[new]] = True
-        old = numpy_of(rows["ts"].cast(pa.int64())) < np.datetime64(self._recent.since, "us").astype(np.int64)
-        if (keep & old).any():
-            stored = events.stored_ids(self._con, model, rows.filter(bools_of(old)))
-            if len(stored):
-                keep &= ~numpy_of(pc.is_in(rows["event_id"], value_set=stored))
-        if not keep.all():
-            ordered = np.sort(hashes[keep])
-            rows = rows.filter(bools_of(keep))
-        return rows, ordered, int((keep & old).sum())
-
-    def _store_events(self, model: Model, fresh: pa.Table, earliest: dict[str, datetime]) -> None:
-        if fresh.num_rows:
-            events.insert(self._con, model, fresh)
-            earliest[model.name] = pc.min(fresh["ts"]).as_py()
-            layouts, segments = self._layouts.get(model.name, {}), self.settings(model.name).segments
-            self._profiler.add_loaded(model, fresh, layouts, segments)
-
-    def _join_labels(
-        self, model: Model, new: pa.Table | None, fresh: pa.Table | None, earliest: dict[str, datetime]
-    ) -> None:
-        segments = self.settings(model.name).segments
-        kept = [name for name, _ in events.BASE] + [f.field for f in segment_features(model, segments)]
-        fresh = None if fresh is None else fresh.select(kept)
-        if labels.match(self._con, model, judged_columns(model, segments), new, fresh):
-            self._profiler.add_matched(model, segments)
-            self._note_earliest(earliest, model.name)
-
-    def _note_earliest(self, earliest: dict[str, datetime], name: str) -> None:
-        (first,) = self._con.execute("SELECT min(ts) FROM matched").fetchall()[0]
-        if first is not None:
-            earliest[name] = min(first, earliest.get(name, first))
-
-    def _grow(self, known: Mapping[str, Model], schemas: Mapping[str, ModelSchema], now: datetime) -> dict[str, Model]:
-        """The models as the schemas have them, by name, with their tables; new ones made."""
-        con, grown = self._con, dict[str, Model]()
-        number = max((model.id for model in known.values()), default=0)
-        for name, schema in schemas.items():
-            model = known.get(name)
-            if model is None:
-                number += 1
-                grown[name] = Model(number, name, "unknown", schema)
-                events.create_tables(con, grown[name])
-            else:
-                grown[name] = replace(model, schema=schema)
-                events.add_columns(con, model, schema)
-        made = [model for name, model in grown.items() if name not in known]
-        ledger.insert(con, "models", [(m.id, m.name, m.task, m.schema.prediction, now) for m in made])
-        had = {name: len(known[name].schema.features) if name in known else 0 for name in grown}
-        events.note_features(con, ((model, had[name]) for name, model in grown.items()))
-        return grown
-
-    def _record(self, batch: Batch, outcome: Mapping[tuple[str, str], Account], now: datetime) -> None:
-        """Account for the batch: what came, by hour of receipt, what became of it, the keys, and the position."""
-        con = self._con
-        accounts = dict(batch.accounts)
-        hour = now.replace(minute=0, second=0, microsecond=0)
-        for (model, kind), found in outcome.items():
-            account = accounts.setdefault((model, kind, hour), Account())
-            account.stored, account.duplicate, account.unchecked = found.stored, found.duplicate, found.unchecked
-        ledger.record(con, accounts)
-        ledger.quarantine(con, batch.refused)
-        mistyped.record(con, batch.mistyped)
-        ledger.insert(con, "idempotency", batch.keys)
-        con.execute('UPDATE spool_position SET segment = ?, "offset" = ?', list(batch.end))
+    def _remember(self, load: Load, now: datetime) -> None:
+        """Keep what a committed load changed."""
+        self._spans.note(load.last, load.models.keys() - self._models.keys(), load.labelled)
+        self._models, self._labels_waiting = load.models, load.waiting
+        self._begun |= {name: len(packed.columns_of(load.models[name].schema)) for name in load.earliest}
+        if load.remembered:
+            stored = np.sort(np.concatenate(load.remembered), kind="stable")
+            self._recent.add(stored, now.astimezone(UTC).replace(tzinfo=None))
+        for (name, kind), account in load.outcome.items():
+            if kind == "events":
+                self._events_of[name] = self._events_of.get(name, 0) + account.stored
+        self._parts += 1
+        self._touched = min([*load.earliest.values(), *([self._touched] if self._touched else [])], default=None)
 
     # -- reference ------------------------------------------------------------------------------------------------
 
@@ -308,7 +205,7 @@ class Store:
         self,
         name: str,
         schema: ModelSchema,
-        rows: pa.Table | tuple[datetime, datetime],
+        rows: Callable[[], pa.Table] | tuple[datetime, datetime],
         about: Reference,
         now: datetime,
     ) -> Reference:
@@ -318,7 +215,7 @@ class Store:
         """
         with self._lock:
             with transaction(self._con), self._profiler.writing():
-                model = self._grow(self._models, {name: schema}, now)[name]
+                model = grow(self._con, self._models, {name: schema}, now)[name]
                 reference.stage(self._con, model, rows)
                 about = reference.describe(self._con, about, now)
                 model, layouts = reference.freeze(self._con, model, about, self.settings(name).task)
@@ -397,32 +294,13 @@ class Store:
                 result[name] = self._profiler.rebuild(model, self._layouts.get(name, {}), self.settings(name).segments)
         return result
 
-    def first_event(self, name: str) -> datetime | None:
-        """The bucket of the model's first event, aware UTC; None without events."""
-        ((first,),) = self.query(
-            "SELECT min(bucket) FROM profile_moments WHERE model = ? AND segment = '' AND \"column\" = 'status'",
-            [self.model(name).id],
-        )
-        return first.replace(tzinfo=UTC) if first else None
-
-    def spans(self) -> dict[str, tuple[datetime | None, datetime | None, int, int]]:
+    def spans(self) -> dict[str, Span]:
         """`span` of every model that has events, by name."""
-        found = self.query(
-            'SELECT model, min(bucket) FILTER ("column" = $status), max(bucket) FILTER ("column" = $status), '
-            'coalesce(sum("rows") FILTER ("column" = $status), 0)::BIGINT, coalesce(sum("rows") FILTER ("column" <> $status), 0)::BIGINT '
-            "FROM profile_moments WHERE segment = '' AND \"column\" IN ($status, 'wrong', 'absolute_error') GROUP BY model",
-            {"status": "status"},
-        )
-        by_id = {row[0]: row[1:] for row in found}
-        spans = {}
-        for name, model in self._models.items():
-            if quality_column(model) is None:  # labels of an unknown task have no profile to count them by
-                spans[name] = self.span(name)
-            elif model.id in by_id:
-                first, newest, n, labels = by_id[model.id]
-                ((last,),) = self.query(f"SELECT max(ts) FROM {model.events} WHERE ts >= ?", [newest])
-                spans[name] = (first, last or newest, n, labels)
-        return spans
+        return self._spans.all()
+
+    def span(self, name: str) -> Span:
+        """First (its minute or hour) and last event time, number of events and of labels that found theirs."""
+        return self._spans.of(self.model(name))
 
     def references(self) -> dict[str, Reference]:
         """Where every model's reference comes from, by name; a model without one is left out."""
@@ -430,60 +308,24 @@ class Store:
         found = self.query('SELECT model, status, source, first_ts, last_ts, "rows", labelled, set_at FROM reference')
         return {names[row[0]]: Reference(*row[1:]) for row in found if row[0] in names}
 
+    def first_event(self, name: str) -> datetime | None:
+        """The bucket of the model's first event, aware UTC; None without events."""
+        return self._spans.first(self.model(name))
+
     def versions(self) -> dict[str, list[str]]:
         """The versions of every model, in the order of their first event."""
-        found = self.query(
-            "SELECT m.name, p.version FROM profile_moments p JOIN models m ON m.id = p.model "
-            "WHERE p.segment = '' AND p.\"column\" = 'status' GROUP BY ALL ORDER BY min(p.bucket), 2"
-        )
-        versions: dict[str, list[str]] = {}
-        for name, version in found:
-            versions.setdefault(name, []).append(version)
-        return versions
+        return self._spans.versions()
 
     def last_events(self) -> dict[str, datetime]:
         """The minute (long ago: the hour) of every model's newest event, by name, aware UTC."""
-        found = self.query(
-            "SELECT m.name, max(p.bucket) FROM profile_moments p JOIN models m ON m.id = p.model "
-            "WHERE p.segment = '' AND p.\"column\" = 'status' GROUP BY ALL"
-        )
-        return {name: at.replace(tzinfo=UTC) for name, at in found}
-
-    def span(self, name: str) -> tuple[datetime | None, datetime | None, int, int]:
-        """First (its minute or hour) and last event time, number of events and of labels that found theirs."""
-        model = self.model(name)
-        quality = quality_column(model)
-        ((first, newest, n, labels),) = self.query(
-            'SELECT min(bucket) FILTER ("column" = $status), max(bucket) FILTER ("column" = $status), '
-            'coalesce(sum("rows") FILTER ("column" = $status), 0)::BIGINT, coalesce(sum("rows") FILTER ("column" = $quality), 0)::BIGINT '
-            "FROM profile_moments WHERE model = $model AND segment = '' AND \"column\" IN ($status, $quality)",
-            {"model": model.id, "status": "status", "quality": quality.column if quality else "status"},
-        )
-        if quality is None:
-            ((labels,),) = self.query(f"SELECT count(*) FROM {model.labels} WHERE joined")
-        if newest is None:
-            return None, None, 0, labels
-        ((last,),) = self.query(f"SELECT max(ts) FROM {model.events} WHERE ts >= ?", [newest])
-        return first, last or newest, n, labels
+        return self._spans.last_events()
 
     def forget(self, now: datetime, raw_days: int | None, profile_days: int | None) -> None:
         """Delete raw rows and profiles that are past their retention."""
         with self.writing() as con:
-            if raw_days is not None:
-                for model in self._models.values():
-                    con.execute(
-                        f"DELETE FROM {model.labels} WHERE event_id IN (SELECT event_id FROM {model.events} WHERE ts < ?)",
-                        [now - timedelta(days=raw_days)],
-                    )
-                    con.execute(f"DELETE FROM {model.events} WHERE ts < ?", [now - timedelta(days=raw_days)])
-            if profile_days is not None:
-                for table in ("profile_bins", "profile_moments"):
-                    con.execute(f"DELETE FROM {table} WHERE bucket < ?", [now - timedelta(days=profile_days)])
-            con.execute("DELETE FROM detector_evidence WHERE hour < ?", [now - detectors.EVIDENCE_KEPT])
-            con.execute("DELETE FROM idempotency WHERE noted_at < ?", [now - timedelta(days=7)])
-            con.execute("DELETE FROM quarantine WHERE noted_at < ?", [now - timedelta(days=30)])
-            con.execute("DELETE FROM mistyped WHERE hour < ?", [now - timedelta(days=30)])
+            erasure.forget(con, list(self._models.values()), now, raw_days, profile_days)
             self.ledger.trim(con, self.quarantine_bytes)
+        self._spans.forget()
 
     def maintain(self, now: datetime) -> bool:
         """Compact profiles when many small loads have come, roll old minutes up, and write the file's log back.
@@ -523,6 +365,7 @@ class Store:
                     layouts[key] = erasure.rename_category(self._con, model, key, layouts[key], stored)
             self._layouts[name] = layouts
             self._reference_cache.pop(name, None)
+            self._spans.forget()
             return erased
 
     def rewrite(self, patience_s: float = 30.0) -> bool:
@@ -549,19 +392,8 @@ class Store:
             return cursor.execute(sql, params).fetchall()
 
     def _count_events(self) -> dict[str, int]:
-        names = {model.id: name for name, model in self._models.items()}
         found = self._con.execute(
             "SELECT model, sum(\"rows\")::BIGINT FROM profile_moments WHERE segment = '' AND \"column\" = 'status' GROUP BY model"
         ).fetchall()
-        return {names[number]: n for number, n in found}
-
-    def _read_models(self) -> dict[str, Model]:
-        found = self._con.execute("SELECT id, name, task, prediction FROM models ORDER BY id").fetchall()
-        models = {}
-        for number, name, task, prediction in found:
-            rows = self._con.execute(
-                "SELECT name, field, kind FROM features WHERE model = ? ORDER BY position", [number]
-            ).fetchall()
-            schema = ModelSchema(name, tuple(Feature(*row) for row in rows), prediction)
-            models[name] = Model(number, name, task, schema)
-        return models
+        by_id = dict(found)
+        return {name: by_id[model.id] for name, model in self._models.items() if model.id in by_id}
