@@ -24,7 +24,7 @@ class Size:
 
 QUICK = Size(rows=100_000, reference=20_000, pairs=1, others={"psi": 1})
 DEFAULT = Size(
-    rows=1_000_000, reference=100_000, pairs=5, others={"default": 1, "psi": 1, "nannyml": 3, "alibi-detect": 3}
+    rows=1_000_000, reference=100_000, pairs=5, others={"default": 1, "psi": 1, "nannyml": 1, "alibi-detect": 1}
 )
 
 

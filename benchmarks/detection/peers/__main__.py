@@ -18,8 +18,8 @@ from pathlib import Path
 from benchmarks.detection.peers.children import SCRIPTS
 from benchmarks.detection.peers.environments import ONE_THREAD, python_of
 from benchmarks.detection.peers.pages import lowest_limit
-from benchmarks.detection.peers.streams import BASE, CALIBRATION, DELAYS, Plan, scored_change, scored_quiet
-from benchmarks.detection.peers.tables import Key, delay_table, quiet_table
+from benchmarks.detection.peers.streams import BASE, CALIBRATION, DELAYS, RULES, Plan, scored_change, scored_quiet
+from benchmarks.detection.peers.tables import Key, delay_head, delay_row, quiet_table
 from benchmarks.detection.runs import CHANGES
 
 WATCHED_WORLDS = (
@@ -44,36 +44,44 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--tools", nargs="+", choices=list(SCRIPTS), default=list(SCRIPTS))
     parser.add_argument("--environments", type=Path, default=Path(tempfile.gettempdir()) / "driftdeck-peers")
     parser.add_argument("--processes", type=int, default=os.cpu_count())
+    parser.add_argument("--calibration", type=int, default=4, help="quiet models that the limits are raised on")
+    parser.add_argument(
+        "--keep", type=Path, help="a folder for the answers about each stream: what is there is not asked again"
+    )
     parser.add_argument("--json", type=Path, help="write every score to this file")
     given = parser.parse_args(argv)
+    if given.keep:
+        given.keep.mkdir(parents=True, exist_ok=True)
     given.environments.mkdir(parents=True, exist_ok=True)
     for tool in given.tools:
         python_of(tool, given.environments)
     os.environ.update(ONE_THREAD)
-    plan = Plan(tuple(given.tools), given.environments, given.hourly, given.seed)
+    plan = Plan(tuple(given.tools), given.environments, given.hourly, given.seed, given.keep)
     with ProcessPoolExecutor(given.processes, get_context("spawn")) as pool:
-        _measure(pool, plan, given.models, given.json)
+        _measure(pool, plan, given.models, given.calibration, given.json)
 
 
-def _measure(pool: ProcessPoolExecutor, plan: Plan, models: int, file: Path | None) -> None:
+def _measure(pool: ProcessPoolExecutor, plan: Plan, models: int, calibrating: int, file: Path | None) -> None:
     seeds = range(plan.seed, plan.seed + models)
     ours, found = {}, {}
     for world in WATCHED_WORLDS:
         outcomes = list(pool.map(partial(scored_quiet, plan, world), seeds))
         ours[world], found[world] = [n for n, _ in outcomes], _by_key([s for _, s in outcomes])
     print(*quiet_table(ours, found), sep="\n", flush=True)
-    quiet_seeds = [s + CALIBRATION for s in seeds]
+    quiet_seeds = range(plan.seed + CALIBRATION, plan.seed + CALIBRATION + calibrating)
     calibration = list(pool.map(partial(scored_quiet, plan, BASE), quiet_seeds))
     allowed, series = sum(n for n, _ in calibration), _by_key([s for _, s in calibration])
     limits = {key: lowest_limit(scores, allowed, key[1]) for key, scores in series.items()}
-    print(f"\nlimits raised until there are {allowed} pages in {models} quarters, as ours\n", flush=True)
+    print(f"\nlimits raised until there are {allowed} pages in {calibrating} quarters, as ours\n", flush=True)
     # scipy's score is alibi-detect's, less its way with missing values
     plan = replace(plan, tools=tuple(t for t in plan.tools if t != "scipy" or "alibi-detect" not in plan.tools))
+    limits = {key: limit for key, limit in limits.items() if any(key[0] in RULES[tool] for tool in plan.tools)}
+    print(*delay_head(limits), sep="\n", flush=True)
     waited, watched = {}, {}
     for change in CHANGES:
         timed = list(pool.map(partial(scored_change, plan, limits, change), [s + DELAYS for s in seeds]))
         waited[change], watched[change] = [d for d, _ in timed], _by_key([s for _, s in timed])
-    print(*delay_table(waited, watched, limits), sep="\n", flush=True)
+        print(delay_row(change, waited[change], watched[change], limits), flush=True)
     if file:
         said = {"ours": ours, "quiet": found, "limits": limits, "delays": waited, "changed": watched}
         file.write_text(json.dumps(_plain(said)))

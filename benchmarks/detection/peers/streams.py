@@ -1,10 +1,14 @@
 """One stream through the detector and through every tool: the scores of a quarter without drift, or after a change."""
 
+import json
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -43,6 +47,7 @@ class Plan:
     environments: Path
     hourly: int
     seed: int
+    kept: Path | None = None  # where the answers about each stream are kept, so that a run that was ended goes on
 
     def widths(self, seed: int) -> tuple[int, ...]:
         """The windows that the model of a seed is looked at in."""
@@ -51,6 +56,10 @@ class Plan:
 
 def scored_quiet(plan: Plan, world: str, seed: int) -> tuple[int, dict[Key, list[float]]]:
     """Pages of the detector, and every tool's scores, over a quarter without drift."""
+    return _kept(plan, f"{world} {seed} {plan.widths(seed)}", partial(_scored_quiet, plan, world, seed))
+
+
+def _scored_quiet(plan: Plan, world: str, seed: int) -> tuple[int, dict[Key, list[float]]]:
     drawn = quiet_courses(world, seed)
     order = holiday_order(drawn[2][0]) if WORLDS[world].holidays else None
     scores = {}
@@ -71,6 +80,13 @@ def scored_change(
     plan: Plan, limits: Mapping[Key, float], change: str, seed: int
 ) -> tuple[int | None, dict[Key, tuple[int, int, list[float]]]]:
     """How long the detector waited, and every tool's scores from the window of the change until it is above its limit."""
+    name = f"{change} {seed} {plan.widths(seed)} {sorted(limits.items())}"
+    return _kept(plan, name, partial(_scored_change, plan, limits, change, seed))
+
+
+def _scored_change(
+    plan: Plan, limits: Mapping[Key, float], change: str, seed: int
+) -> tuple[int | None, dict[Key, tuple[int, int, list[float]]]]:
     *drawn, at = changed_courses(change, seed)
     scores = {}
     with tempfile.TemporaryDirectory(prefix="driftdeck-peers-") as folder:
@@ -86,6 +102,18 @@ def scored_change(
     print(f"{change}, seed {seed}", file=sys.stderr, flush=True)
     at, outcome = changed(change, seed)
     return next((p - at + 1 for p in outcome.pages if p >= at), None), scores
+
+
+def _kept(plan: Plan, name: str, compute: Callable[[], tuple[Any, dict[Key, Any]]]) -> tuple[Any, dict[Key, Any]]:
+    """What was answered about the stream of that name before, or now."""
+    if plan.kept is None:
+        return compute()
+    file = plan.kept / f"{sha256(f'{name} {plan.tools}'.encode()).hexdigest()[:20]}.json"
+    if not file.exists():
+        ours, scores = compute()
+        file.write_text(json.dumps([name, ours, [[*key, found] for key, found in scores.items()]]))
+    _, ours, scores = json.loads(file.read_text())
+    return ours, {(rule, width): found for rule, width, found in scores}
 
 
 def _write(

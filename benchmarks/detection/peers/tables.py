@@ -44,24 +44,24 @@ def _quiet_cell(series: Sequence[Sequence[float]], width: int) -> str:
 Watched = tuple[int, int, list[float]]  # the hour of the change, the first window, the scores
 
 
-def delay_table(
-    ours: Mapping[str, Sequence[int | None]],
-    found: Mapping[str, Mapping[Key, list[Watched]]],
-    limits: Mapping[Key, float],
-) -> list[str]:
-    """Hours from the change to the page, the median and how many were found, each tool at its raised limit."""
-    keys = _keys(found.values())
+def delay_head(limits: Mapping[Key, float]) -> list[str]:
+    """The head of the table of delays, and by how much each limit was raised."""
+    keys = _keys([limits])
     names = [f"{TITLES[rule]}, {'days' if width == 24 else 'hours'}" for rule, width in keys]
     lines = [f"| change | driftdeck | {' | '.join(names)} |", f"|---|---|{'---|' * len(keys)}"]
-    lines.append(f"| limit, times its own |  | {' | '.join(f'{limits[k]:.2f}' for k in keys)} |")
-    for change, delays in ours.items():
-        cells = []
-        for rule, width in keys:
-            watched = found[change].get((rule, width), [])
-            waited = [delay(scores, first, limits[rule, width], width, at) for at, first, scores in watched]
-            cells.append(_delay_cell(waited))
-        lines.append(f"| {change} | {_delay_cell(delays)} | {' | '.join(cells)} |")
-    return lines
+    return [*lines, f"| limit, times its own |  | {' | '.join(f'{limits[k]:.2f}' for k in keys)} |"]
+
+
+def delay_row(
+    change: str, ours: Sequence[int | None], found: Mapping[Key, list[Watched]], limits: Mapping[Key, float]
+) -> str:
+    """Hours from the change to the page, the median and how many were found, each tool at its raised limit."""
+    cells = []
+    for key in _keys([limits]):
+        watched = found.get(key, [])
+        waited = [delay(scores, first, limits[key], key[1], at) for at, first, scores in watched]
+        cells.append(_delay_cell(waited))
+    return f"| {change} | {_delay_cell(ours)} | {' | '.join(cells)} |"
 
 
 def _delay_cell(delays: Sequence[int | None]) -> str:

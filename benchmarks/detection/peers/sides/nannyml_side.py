@@ -5,7 +5,8 @@ import pandas as pd
 from nannyml import MissingValuesCalculator, UnivariateDriftCalculator
 from stream import CATEGORIES, NUMBERS, serve
 
-NAMES = np.array([f"v{i}" for i in range(50)] + [None], dtype=object)
+NAMES = [f"v{i}" for i in range(50)]
+SIZES = dict(zip(CATEGORIES, (3, 4, 5, 8, 10, 20, 30, 50), strict=True))  # as the world has them
 START = pd.Timestamp("2025-01-06")
 COLUMNS = NUMBERS + CATEGORIES
 
@@ -14,7 +15,8 @@ def frame(numbers, categories, starts, first_hour):
     """The rows with the time of each."""
     hours = np.repeat(np.arange(len(starts) - 1), np.diff(starts)) + first_hour
     columns = {name: numbers[:, j].astype(float) for j, name in enumerate(NUMBERS)}
-    columns.update({name: NAMES[categories[:, j]] for j, name in enumerate(CATEGORIES)})
+    for name, codes in zip(CATEGORIES, categories.T, strict=True):
+        columns[name] = pd.Categorical.from_codes(codes, NAMES[: SIZES[name]])
     columns["ts"] = START + pd.to_timedelta(hours, unit="h")
     return pd.DataFrame(columns)
 
