@@ -5,7 +5,7 @@ from typing import Any
 
 import streamlit as st
 
-from app import cards, changes, charts, figures, inbox, reader
+from app import cards, changes, charts, figures, inbox, reader, trials
 from app.text import column_name, finding, known, listing, plain, raw, sentence_case, t
 
 Json = dict[str, Any]
@@ -32,6 +32,7 @@ def card(model: str, seen: Json) -> None:
                 st.markdown("  \n".join(f":small[:gray[{line}]]" for line in said))
         with course:
             _course(seen)
+        trials.selftest(model)
 
 
 def status(seen: Json) -> str:

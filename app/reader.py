@@ -69,6 +69,7 @@ class _Memory:
     def clear(self) -> None:
         with self.lock:
             self.answers: OrderedDict[tuple[str, ...], Json] = OrderedDict()
+            self.told = 0  # what viewers have told the server; an answer from before that is no answer after it
             self.error: Unreachable | None = None
             self.failed_at = -math.inf
             self.last_good: datetime | None = None
@@ -162,6 +163,18 @@ def detector(model: str, span: str) -> Json:
     return answer
 
 
+def selftest(model: str) -> Json:
+    """The newest self-test of the detector. Raises NotFound before the first."""
+    return shapes.filled(shapes.SELFTEST, _ask(_path(model, "selftest")))
+
+
+def replay(model: str, rule: dict[str, str]) -> Json:
+    """What a rule would have done over the stored history. Takes up to a minute; never cached."""
+    answer = shapes.filled(shapes.REPLAY, _send("GET", server_url() + _path(model, "replay"), rule, patience_s=120.0))
+    answer["rules"] = [shapes.filled(shapes.REPLAYED, one) for one in answer["rules"]]
+    return answer
+
+
 def findings(model: str) -> list[Json]:
     """The newest evaluation of every rule."""
     return list(_ask(_path(model, "findings")).get("findings") or [])
@@ -218,7 +231,7 @@ def _ask(path: str, version: str = "", span: str = "", **params: str) -> Json:
     """The answer, at most 2 x TTL_S old; the last good one if the server is silent now."""
     question = (server_url(), path, version, span, *(f"{k}={v}" for k, v in sorted(params.items())))
     try:
-        answer = _cached(server_url(), path, version, span, tuple(sorted(params.items())))
+        answer = _cached(server_url(), path, version, span, tuple(sorted(params.items())), _memory.told)
     except Unreachable:
         kept = _memory.answers.get(question)
         if kept is None:
@@ -229,24 +242,29 @@ def _ask(path: str, version: str = "", span: str = "", **params: str) -> Json:
 
 
 @st.cache_data(ttl=TTL_S, refresh_mode="background", show_spinner=False, max_entries=500)
-def _cached(url: str, path: str, version: str, span: str, params: tuple[tuple[str, str], ...]) -> Json:
+def _cached(url: str, path: str, version: str, span: str, params: tuple[tuple[str, str], ...], told: int) -> Json:
+    # `told` keeps a refresh that is under way while the server is told something from being taken for the news
     query = dict(params) | (window(span, datetime.now(UTC)) if span else {}) | ({"version": version} if version else {})
     return _send("GET", url + path, query)
 
 
 def _tell(path: str, body: Json) -> None:
     _send("POST", server_url() + path, {}, body)
+    with _memory.lock:
+        _memory.told += 1
     _cached.clear()
 
 
-def _send(method: str, url: str, query: dict[str, str], body: Json | None = None) -> Json:
-    """One request; raises ReadError with the reason in every other case than a JSON object with status 2xx."""
-    if resting := _memory.resting():
+def _send(method: str, url: str, query: dict[str, str], body: Json | None = None, patience_s: float = 8.0) -> Json:
+    """One request; what a viewer does is always tried. Raises ReadError with the reason in every other case than a JSON object with status 2xx."""
+    if method == "GET" and (resting := _memory.resting()):
         raise resting
     key = os.environ.get("DRIFTDECK_KEY")
     headers = {"Accept": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
     try:
-        with httpx.Client(transport=transport, timeout=httpx.Timeout(8.0, connect=1.5), trust_env=False) as client:
+        with httpx.Client(
+            transport=transport, timeout=httpx.Timeout(patience_s, connect=1.5), trust_env=False
+        ) as client:
             response = client.request(method, url, params=query, json=body, headers=headers)
             answer = response.json() if response.content else {}
     except (httpx.HTTPError, ValueError) as error:

@@ -67,6 +67,12 @@ LANE: Json = {
     "detectable": [], "trending": [],
 }  # fmt: skip
 
+SELFTEST: Json = {"model": "", "at": None, "from": None, "to": None, "tests": [], "quiet": []}
+
+REPLAY: Json = {"model": "", "from": None, "to": None, "rules": []}
+
+REPLAYED: Json = {"alerts": 0, "columns": 0, "share_firing": None, "by_column": [], "episodes": []}
+
 ACCOUNTING: Json = {
     "now": None, "from": None, "to": None, "step_s": 3600.0,
     "totals": {"received": 0, "stored": 0, "duplicate": 0, "refused": 0, "pending": 0, "unchecked": 0},

@@ -173,7 +173,7 @@ DETECTED = frozenset(
 DISTANCES = frozenset(
     {
         "psi", "ks", "jensen_shannon", "hellinger", "total_variation", "l_infinity", "chi_squared", "g_test", "cramers_v",
-        "wasserstein", "neyman", "energy_distance",
+        "wasserstein", "neyman", "energy_distance", "mmd",
     }
 )  # fmt: skip
 # columns that are the statistic itself: "p95 latency of latency_ms" says nothing more than "p95 latency"

@@ -3,6 +3,7 @@
 The rules are simple on purpose, tried in this order for each change that the detector found:
 
 - `missing`: a column's share of missing values rose by at least 5 points. A fault of the data.
+- `constant`: a column that moved by at least 0.3 holds one value only. A fault of the data: a sensor, join or default is stuck.
 - `unit`: level and spread of one column both moved by more than 2 reference sd. A fault of the data: another unit or scale.
 - `renamed`: values never seen before came in one column with about the share that a category of it lost, with onsets
   within six hours. A fault of the data: a category has another name.
@@ -10,11 +11,11 @@ The rules are simple on purpose, tried in this order for each change that the de
 - `upstream`: at least three columns changed at the same time. They are likely to have one source.
 - `change`: none of these, and then no more is said.
 
-Not told apart yet, because changes alone do not show it: a constant column, a shifted time zone, a season that was there a year
+Not told apart yet, because changes alone do not show it: a shifted time zone, a season that was there a year
 ago, and which segment a mix shift comes from.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from math import sqrt
@@ -23,6 +24,7 @@ from monitor.finding import CAUSES, DETECTED, Finding, Moved
 
 MISSING_BURST = 0.05  # of the rows
 UNIT_SD = 2.0
+STUCK = 0.3  # sd or share that a column of one value must have moved: rare values are away for a while without a fault
 SMALL_SD = 0.5  # of a mix shift
 MOST = 0.5  # of the columns
 TOGETHER = 3  # columns
@@ -30,7 +32,7 @@ SAME_TIME = timedelta(hours=6)
 RENAMED_WITHIN = 0.25  # of the size that the lost category should have
 FULL_SHARE = 0.5  # of rows: counts like a shift of one sd
 SHARES = frozenset({"missing", "unseen", "error rate", "wrong share"})
-FAULTS = frozenset({"missing", "unit", "renamed"})
+FAULTS = frozenset({"missing", "constant", "unit", "renamed"})
 
 
 @dataclass(frozen=True)
@@ -49,11 +51,13 @@ class Cause:
         return f"{shown or 'All columns'}: {CAUSES[self.kind]}" if self.kind in CAUSES else f"{shown} changed"
 
 
-def cause_of(finding: Finding, watched: int) -> str:
-    """The kind of cause of one change, by itself, in a model of so many watched columns."""
+def cause_of(finding: Finding, watched: int, constant: Collection[str] = ()) -> str:
+    """The kind of cause of one change, by itself, in a model of so many watched columns, of which some hold one value only."""
     moved = finding.moved
     if any(m.contrast == "missing" and m.size >= MISSING_BURST for m in moved):
         return "missing"
+    if any(m.column in constant and abs(m.size) >= STUCK for m in moved if m.contrast not in SHARES):
+        return "constant"
     if any(_is_unit(moved, column) for column in {m.column for m in moved}):
         return "unit"
     if finding.statistic != "inputs_change":

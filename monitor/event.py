@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from monitor import embedding
+
 MAX_ID_BYTES = 128
 MAX_NAME = 200
 MAX_TEXT = 4096
@@ -182,17 +184,37 @@ def _features(value: Any) -> dict[str, float | str | bool | None]:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise Refused(f"`features` is {_kind(value)}; expected an object of name: number, text, boolean or null")
+        raise Refused(
+            f"`features` is {_kind(value)}; expected an object of name: number, text, boolean, null or embedding"
+        )
     if len(value) > MAX_FEATURES:
         raise Refused(f"`features` has {len(value)} names; at most {MAX_FEATURES}")
+    embedded: list[str] = []
     for name, item in value.items():
         if not 0 < len(name) <= MAX_NAME or not _storable(name):
             raise Refused(f"feature name {name[:40]!r} must have 1 to {MAX_NAME} characters of valid Unicode")
-        if isinstance(item, list | dict):
-            raise Refused(f"`features.{name}` is {_kind(item)}; expected number, text, boolean or null")
+        if isinstance(item, dict):
+            raise Refused(f"`features.{name}` is an object; expected number, text, boolean, null or a list of numbers")
+        if isinstance(item, list):
+            embedded.append(name)
+            if problem := embedding.problem(item):
+                raise Refused(f"`features.{name}` {problem}")
         if isinstance(item, str) and (len(item) > MAX_TEXT or not _storable(item)):
             raise Refused(f"`features.{name}` must be at most {MAX_TEXT} characters of valid Unicode")
+    if embedded:
+        value = _unfolded(value, embedded)
     return {name: _number(item) if _is_number(item) else item for name, item in value.items()}
+
+
+def _unfolded(value: dict[str, Any], embedded: list[str]) -> dict[str, Any]:
+    for name in embedded:
+        if len(embedding.names(name)[-1]) > MAX_NAME:
+            raise Refused(
+                f"feature name {name[:40]!r} is too long for an embedding; at most {MAX_NAME - 20} characters"
+            )
+    if taken := embedding.clash(value, embedded):
+        raise Refused(f"`features.{taken}` is the name of what is kept of an embedding; rename one of them")
+    return embedding.unfolded(value)
 
 
 def _prediction(value: Any) -> float | str | dict[str, float] | None:

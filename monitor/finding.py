@@ -156,6 +156,7 @@ TITLES = {
     "wasserstein": "drift (Wasserstein)",
     "neyman": "drift (location)",
     "energy_distance": "drift (energy distance)",
+    "mmd": "drift (maximum mean discrepancy)",
     "quantile_shift": "shift of the quantile",
     "exceedance": "share above the reference's quantile",
     "out_of_range_share": "share outside the reference's range",
@@ -183,6 +184,7 @@ DETECTED = frozenset(
 # what is said of a cause that is more than a change; monitor/cause.py has the rules
 CAUSES = {
     "missing": "values are missing, which looks like a fault of the data: repair its source before retraining",
+    "constant": "only one value comes any more, which looks like a fault of the data: repair its source before retraining",
     "unit": "level and spread jumped together, which looks like another unit or scale: check the source before retraining",
     "renamed": "a category seems to have another name: check the source before retraining",
     "mix": "the mix of the traffic seems to have changed",

@@ -26,6 +26,7 @@ from monitor.store.alerts import Message
 from monitor.store.detectors import Accepted
 from monitor.store.events import Model
 from monitor.watch import Watch
+from monitor.watch.weekly import SelfTests
 
 log = logging.getLogger("driftdeck.loop")
 
@@ -38,6 +39,7 @@ LATE = timedelta(hours=3)  # rows older than this make history be evaluated agai
 LONGEST_PAUSE_S = 2.0
 MAINTAIN_EVERY_S = 60.0
 FORGET_EVERY_S = 3600.0
+TEST_EVERY_S = 60.0  # one model's self-test at most
 
 
 class Loop:
@@ -59,6 +61,7 @@ class Loop:
         self.problem: str | None = None
         self.pending = pending or Pending()
         self.watch = Watch(store, config)
+        self.tests = SelfTests(store, config, self.watch, column_names)
         self._maintained = self._forgot = 0.0
         self._dirty: dict[str, datetime] = {}
         self._touched: dict[str, datetime] = {}  # the earliest row that came since a model's findings were kept
@@ -74,6 +77,7 @@ class Loop:
                 ("load", self._load_step, 0.2),
                 ("evaluate", self.evaluate_due, 1.0),
                 ("notify", self.notify_due, 1.0),
+                ("test", self.test_due, TEST_EVERY_S),
             )
         ]
 
@@ -162,6 +166,10 @@ class Loop:
             except Exception:  # the edge of a tick: one model's fault must not silence the others
                 log.exception("model %s could not be evaluated", name)
         self.last_tick = now
+
+    def test_due(self) -> None:
+        """The self-test of one model's detector, if one is due."""
+        self.tests.next_due(self.clock())
 
     def evaluate(self, name: str, start: datetime | None = None) -> int:
         """Evaluate a model now, or its history again from `start`; the number of moments."""

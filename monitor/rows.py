@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from monitor import mistyped
+from monitor import embedded, mistyped
 from monitor.errors import PayloadError
 from monitor.event import MAX_ID_BYTES, MAX_NAME, MAX_TEXT, RAW_SAMPLE, Event, Refusal, Refused, TimeBounds, label_text
 from monitor.mistyped import Mistyped, parse_numbers
@@ -78,15 +78,16 @@ def from_table(
     """A foreign table of one model as columns, checked column by column; bad rows are refused, good ones beside them kept.
 
     Known columns are event_id, version, ts, prediction, latency_ms, status and error; every other one is a feature
-    (a leading "features." is dropped). Where there is no `room` for a new feature, the rows that have a value of it
+    (a leading "features." is dropped), a list of numbers an embedding. Where there is no `room` for a new feature, the rows that have a value of it
     are refused.
     """
     if "ts" not in table.column_names:
         raise PayloadError(
             f"there is no column ts; found: {', '.join(table.column_names[:20])}; map one with --timestamp"
         )
-    features = _feature_columns(table)
     bad = _Bad(table, first_line)
+    table = embedded.unfolded(table, bad.mark)
+    features = _feature_columns(table)
     kinds = {name: kind for name, column in features.items() if (kind := kind_of(table[column])) is not None}
     room = room or Room()
     for name in [name for name in kinds if name not in schema.by_name][room.features :]:

@@ -33,7 +33,7 @@ def window_of(rule: RuleConfig, now: datetime) -> Window:
 
 
 def columns_of(rule: RuleConfig, layouts: Mapping[str, Layout], names: Mapping[str, str]) -> list[str]:
-    """The column keys a rule is about; `names` gives each key its own name."""
+    """The column keys a rule is about; `names` gives each key its own name. "NAME.*" in a rule is all that begins with it."""
     statistic = load("statistics")[rule.statistic]
     if statistic.COLUMNS:
         return [c for c in statistic.COLUMNS if c in layouts]
@@ -41,7 +41,8 @@ def columns_of(rule: RuleConfig, layouts: Mapping[str, Layout], names: Mapping[s
     fitting = [c for c, layout in layouts.items() if c in names and layout.kind in statistic.KINDS and fits(layout)]
     if rule.columns == "*":
         return fitting
-    return [c for c in fitting if names[c] in rule.columns]
+    begin = tuple(name.removesuffix("*") for name in rule.columns if name.endswith(".*"))
+    return [c for c in fitting if names[c] in rule.columns or (begin and names[c].startswith(begin))]
 
 
 def evaluate(

@@ -23,6 +23,7 @@ GROUPS = {
     "wasserstein": "data",
     "neyman": "data",
     "energy_distance": "data",
+    "mmd": "data",
     "quantile_shift": "data",
     "exceedance": "data",
     "out_of_range_share": "data",

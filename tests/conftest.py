@@ -11,12 +11,15 @@ import httpx
 import pytest
 from events import NDJSON
 from fake_collector import collector, real_server, unused_url, wait_for
+from hypothesis import settings
 
 from monitor.api import create_app
 from monitor.config import Config
 from monitor.deck import Deck
 from monitor.session import serving
 
+settings.register_profile("untimed", deadline=None)  # the machines are shared: how long an example takes says nothing
+settings.load_profile("untimed")
 __all__ = ["collector", "real_server", "unused_url", "wait_for"]  # fixtures of another file
 
 

@@ -506,7 +506,7 @@ def test_no_parameter_and_no_body_makes_the_server_fail(filled: Served) -> None:
         ["from", "to", "step", "version", "segment", "statistic", "by", "model", "state", "limit", "max_age"]
     )
 
-    @settings(max_examples=400 if os.environ.get("DRIFTDECK_NIGHTLY") else 60, deadline=None)
+    @settings(max_examples=400 if os.environ.get("DRIFTDECK_NIGHTLY") else 60)
     @given(st.sampled_from(READS), st.dictionaries(names, ODD, max_size=3))
     def reads(path: str, params: dict[str, str]) -> None:
         params = {k: v.encode("utf-8", "replace").decode() for k, v in params.items()}
@@ -526,7 +526,7 @@ def test_no_parameter_and_no_body_makes_the_server_fail(filled: Served) -> None:
     )
     body = st.one_of(st.binary(max_size=200), near, value.map(lambda v: json.dumps(v).encode()))
 
-    @settings(max_examples=400 if os.environ.get("DRIFTDECK_NIGHTLY") else 60, deadline=None)
+    @settings(max_examples=400 if os.environ.get("DRIFTDECK_NIGHTLY") else 60)
     @given(st.sampled_from(["/v1/events", "/v1/labels"]), kinds, st.lists(body, max_size=3))
     def writes(path: str, kind: str, bodies: list[bytes]) -> None:
         answer = filled.post(path, b"\n".join(bodies), kind)

@@ -77,6 +77,13 @@ def test_kind_of_one_change(expected: str, finding: Finding) -> None:
     assert finding.cause == expected
 
 
+def test_a_column_of_one_value_is_stuck_when_it_also_moved() -> None:
+    moves = (moved("x", "scale", -0.7), moved("y", "location", 0.2), moved("z", "unseen", 0.9))
+    for constant, expected in (({"x"}, "constant"), ({"y"}, "upstream"), ({"z"}, "upstream"), ((), "upstream")):
+        assert cause_of(change(*moves), 8, constant) == expected
+    assert cause_of(change(*moves, moved("w", "missing", 0.3)), 8, {"x"}) == "missing"
+
+
 def renamed(share: float, lost: float, later: timedelta = timedelta(0)) -> list[Finding]:
     """Values never seen before take `share` of the rows, and the category of share `lost` is gone."""
     gone = change(moved("c", "category", -sqrt(lost / (1 - lost))), moved("x"))

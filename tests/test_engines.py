@@ -85,14 +85,14 @@ def check(engine: ModuleType, values: list[Any], layout: Layout, type_: pa.DataT
     assert {b["layout"] for b in bins} <= {layout.id}
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(values=NUMBERS, layout=st.sampled_from([numeric_layout([0, 0, 1, 2.5]), numeric_layout([]), LOG, UNIT]))
 def test_numbers_fall_in_the_bins_of_the_definition(values: list[float | None], layout: Layout) -> None:
     for engine in ENGINES.values():
         check(engine, values, layout, pa.float64())
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(values=TEXTS)
 def test_categories_fall_in_the_bins_of_the_definition(values: list[str | None]) -> None:
     for engine in ENGINES.values():

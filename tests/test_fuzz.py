@@ -92,7 +92,7 @@ def test_every_good_row_is_stored_and_every_bad_one_is_in_the_quarantine(fuzzed:
 
     @seed(20261124)
     @settings(
-        max_examples=BATCHES, deadline=None, database=None, derandomize=False,
+        max_examples=BATCHES, database=None, derandomize=False,
         suppress_health_check=list(HealthCheck),
     )  # fmt: skip
     @given(st.lists(st.integers(-1, len(BAD) - 1), min_size=1, max_size=12), st.booleans())
@@ -131,9 +131,7 @@ def account(served: Served, model: str) -> dict[str, int]:
 
 def fuzz(examples: int = BATCHES) -> Any:
     """Settings of every test here: the same cases each time."""
-    return settings(
-        max_examples=examples, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck)
-    )
+    return settings(max_examples=examples, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
 
 def totals(served: Served) -> dict[str, int]:

@@ -19,7 +19,7 @@ def test_no_made_up_request_is_an_error_of_the_server(served: Served) -> None:
 
         @seed(20261124)
         @settings(
-            max_examples=CASES, deadline=None, database=None, phases=[Phase.generate],
+            max_examples=CASES, database=None, phases=[Phase.generate],
             suppress_health_check=list(HealthCheck),
         )  # fmt: skip
         @given(operation.as_strategy())

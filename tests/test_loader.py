@@ -272,7 +272,6 @@ TestMix = pytest.mark.timeout(3600 if NIGHTLY else 300)(Mix.TestCase)
 TestMix.settings = settings(
     max_examples=400 if NIGHTLY else 20,
     stateful_step_count=15,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
 )
 

@@ -67,7 +67,7 @@ SIDES = st.one_of(
 
 
 @pytest.mark.parametrize("name", S)
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.sampled_from(LAYOUTS), SIDES, st.one_of(st.none(), SIDES), st.floats(0.01, 0.99))
 def test_whatever_the_values_a_rule_has_a_verdict_and_finite_numbers(
     name: str, layout: Layout, current: list[Any], reference: list[Any] | None, quantile: float
@@ -105,7 +105,7 @@ def test_an_empty_reference_is_not_zero_drift(name: str) -> None:
 
 @pytest.mark.parametrize("name", [n for n, s in S.items() if "categorical" in s.KINDS])
 @given(st.permutations(range(8)))
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 def test_the_order_of_categories_changes_no_value(name: str, order: list[int]) -> None:
     r, c = np.array([100, 11, 120, 13, 140, 15, 16, 170]), np.array([90, 0, 140, 3, 130, 20, 11, 200])
     first, second = (
@@ -134,7 +134,7 @@ def test_twice_the_rows_leave_the_plain_value_as_it_is(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["psi", "jensen_shannon", "hellinger", "ks", "total_variation"])
 @given(st.sampled_from([-1e149, 1e149, -1e9, 1e9]), st.booleans())
-@settings(deadline=None, max_examples=8)
+@settings(max_examples=8)
 def test_one_extreme_value_in_either_sample_changes_less_than_a_hundredth(
     name: str, extreme: float, in_reference: bool
 ) -> None:

@@ -163,6 +163,21 @@ def test_energy_distance_is_the_square_of_scipys() -> None:
     assert found**0.5 == pytest.approx(1.570231, abs=1e-6)
 
 
+def test_mmd_is_that_of_its_definition_and_of_two_normal_distributions() -> None:
+    mmd = S["mmd"].mmd
+    rng = np.random.default_rng(3)
+    x, y = rng.normal(0, 1, 40), rng.normal(0.5, 2, 60)
+    places = np.union1d(x, y)
+    kernel = np.exp(-0.5 * np.subtract.outer(places, places) ** 2)
+    p, q = np.isin(places, x) / 40, np.isin(places, y) / 60
+    found = mmd(np.isin(places, x).astype(int), np.isin(places, y).astype(int), places)
+    assert found**2 == pytest.approx(p @ kernel @ p + q @ kernel @ q - 2 * p @ kernel @ q, rel=1e-9)
+    fine = np.linspace(-8, 8, 801)
+    for shift in (0.1, 1.0):
+        shares = stats.norm.pdf(fine), stats.norm.pdf(fine - shift)
+        assert mmd(*shares, fine) == pytest.approx((2 / 3**0.5 * (1 - np.exp(-(shift**2) / 6))) ** 0.5, abs=1e-3)
+
+
 def test_energy_distance_of_eight_values() -> None:
     a, b = np.arange(1.0, 9), np.arange(2.5, 10)
     places = np.union1d(a, b)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +10,15 @@ import pytest
 from scipy import stats
 from test_watch import evaluate, opened, send, state, traffic
 
+from monitor.config import Config, DetectorConfig, ModelConfig
 from monitor.deck import Deck
 from monitor.errors import InvalidRequest
 from monitor.layout import INTEGER, Layout, categorical_layout, numeric_layout
+from monitor.loop import column_names
 from monitor.profile import Profile
 from monitor.statistics.neyman import location
-from monitor.views.selftest import exchanged, failing, lost, moved, selftest, thinned, unseen
+from monitor.watch.selftest import exchanged, failing, lost, moved, selftest, thinned, unseen
+from monitor.watch.weekly import SelfTests
 
 RNG = np.random.default_rng(1)
 NUMBERS = numeric_layout(stats.norm.ppf(np.arange(1, 20) / 20), (-4.0, 4.0))
@@ -29,7 +33,7 @@ def deck(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deck]:
 
 
 def run(deck: Deck, seed: int = 1) -> dict:
-    return selftest(deck.store, deck.loop.config, deck.loop.watch, "m", seed)
+    return selftest(deck.store, deck.loop.watch, "m", column_names(deck.store.model("m")), seed)
 
 
 def test_large_changes_are_found_and_quiet_hours_are_quiet(deck: Deck) -> None:
@@ -61,6 +65,35 @@ def test_what_has_learned_nothing_cannot_be_tested(tmp_path: Path) -> None:
         send(young, traffic(rows=2)[:500])
         with pytest.raises(InvalidRequest, match="learned nothing yet"):
             run(young)
+
+
+def test_it_runs_by_itself_once_a_week_and_is_kept(deck: Deck) -> None:
+    model, now = deck.store.model("m"), datetime(2026, 11, 24, tzinfo=UTC)
+    tests = deck.loop.tests
+    assert tests.next_due(now) == "m"
+    kept = deck.loop.watch.book.selftest(model.id)
+    assert kept is not None
+    assert datetime.fromisoformat(kept["at"]) == now
+    assert [t["change"] for t in kept["tests"]] == [t["change"] for t in run(deck)["tests"]]
+    assert tests.next_due(now + timedelta(days=6, hours=23)) is None
+    assert tests.next_due(now + timedelta(days=7)) == "m"
+    deck.loop.note_reference("m")
+    assert deck.loop.watch.book.selftest(model.id) is None
+
+
+def test_a_detector_that_still_learns_is_asked_again_after_hours_and_one_that_is_off_never(tmp_path: Path) -> None:
+    now = datetime(2026, 11, 24, tzinfo=UTC)
+    with closing(opened(tmp_path)) as young:
+        send(young, traffic(rows=2)[:500])
+        tests = young.loop.tests
+        assert [tests.next_due(now + timedelta(hours=h)) for h in (0, 1, 6)] == ["m", None, "m"]
+        off = SelfTests(
+            young.store,
+            Config(models={"m": ModelConfig(detector=DetectorConfig(selftest_days=0))}),
+            young.loop.watch,
+            column_names,
+        )
+        assert off.next_due(now) is None
 
 
 def profile(layout: Layout, counts: np.ndarray) -> Profile:

@@ -132,6 +132,19 @@ def shifted(days: float, size: float = 0.6) -> Change:
 # the whole
 
 
+@pytest.mark.parametrize(("column", "value"), [("x", 0.1), ("c", "a")])
+def test_a_column_that_is_stuck_at_one_value_is_told_as_such(deck: Deck, column: str, value: object) -> None:
+    def stuck(at: datetime, row: dict[str, Any], rng: np.random.Generator) -> None:
+        if at >= NOW - 3 * DAY:
+            row["features"][column] = value
+
+    send(deck, traffic(stuck))
+    (alert,) = evaluate(deck)
+    assert alert.finding.column == column
+    assert alert.finding.cause == "constant"
+    assert "only one value comes any more" in alert.finding.text
+
+
 def test_quiet_traffic_raises_no_alert_and_the_detector_says_that_it_watches(deck: Deck) -> None:
     send(deck, traffic())
     assert evaluate(deck) == []

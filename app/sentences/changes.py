@@ -62,6 +62,10 @@ CHANGES: dict[str, tuple[str, str]] = {
         "looks like a fault of the data, values are missing: repair its source before retraining",
         "看起來是資料異常（有缺值）：重新訓練前請先修復來源",
     ),
+    "cause.constant": (
+        "looks like a fault of the data, only one value comes any more: repair its source before retraining",
+        "看起來是資料異常（只剩單一值）：重新訓練前請先修復來源",
+    ),
     "cause.unit": (
         "looks like another unit or scale: check the source before retraining",
         "看起來是單位或尺度改變：重新訓練前請先檢查來源",

@@ -143,6 +143,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "stat.wrong_share": ("share of wrong predictions", "預測錯誤率"),
     "stat.mean_absolute_error": ("mean absolute error", "平均絕對誤差"),
     "stat.energy_distance": ("energy distance", "能量距離"),
+    "stat.mmd": ("maximum mean discrepancy", "最大平均差異"),
     "stat.quantile_shift": ("quantile shift", "分位數偏移"),
     "stat.exceedance": ("share above the reference's quantile", "超過參考分位數的比例"),
     "stat.out_of_range_share": ("share outside the reference's range", "超出參考範圍的比例"),

@@ -7,7 +7,7 @@ from zlib import crc32
 import pandas as pd
 import streamlit as st
 
-from app import cards, charts, detector, explain, figures, filters, reader, session
+from app import cards, charts, detector, explain, figures, filters, reader, session, trials
 from app.text import known, listing, raw, statistic, t
 
 Json = dict[str, Any]
@@ -35,6 +35,7 @@ def page(choice: filters.Choice) -> None:
             detail = reader.column(choice.model, picked, choice.version)
             compare_card(seen, one, detail)
             words_card(choice, seen, one, detail, detector.detectable(watched, picked))
+        trials.limit(choice.model, [column["column"] for column in columns])
 
 
 def heat_card(seen: Json) -> None:

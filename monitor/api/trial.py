@@ -9,11 +9,12 @@ from starlette.responses import Response
 
 from monitor.api.encoding import answer
 from monitor.deck import Deck
-from monitor.errors import InvalidRequest
+from monitor.errors import InvalidRequest, NotFound
+from monitor.loop import column_names
 from monitor.section import duration
 from monitor.views.replay import replay, trial
-from monitor.views.selftest import SEED, selftest
 from monitor.views.span import parse_time
+from monitor.watch.selftest import SEED, selftest
 
 router = APIRouter(prefix="/v1", tags=["trial"])
 
@@ -83,5 +84,16 @@ async def post_selftest(
 ) -> Response:
     """Known changes put into a copy of the last week: which are found, after how many hours. Nothing is stored."""
     deck: Deck = request.app.state.deck
-    body = await asyncio.to_thread(selftest, deck.store, deck.config, deck.loop.watch, model, seed)
-    return answer(request, body, "tests")
+    names = column_names(deck.store.model(model))
+    body = await asyncio.to_thread(selftest, deck.store, deck.loop.watch, model, names, seed)
+    return answer(request, {**body, "at": datetime.now(UTC)}, "tests")
+
+
+@router.get("/models/{model:name}/selftest", summary="The newest weekly self-test")
+def get_selftest(request: Request, model: str) -> Response:
+    """What the self-test that runs by itself found last, `at` when; 404 before the first one."""
+    deck: Deck = request.app.state.deck
+    kept = deck.loop.watch.book.selftest(deck.store.model(model).id)
+    if kept is None:
+        raise NotFound(f"{model!r} has had no self-test yet; the first one runs when its detector has learned")
+    return answer(request, kept, "tests")

@@ -11,5 +11,6 @@
 
 from .client import Client
 from .event_id import new_event_id
+from .image import image_statistics
 
-__all__ = ["Client", "new_event_id"]
+__all__ = ["Client", "image_statistics", "new_event_id"]

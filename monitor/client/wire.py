@@ -89,6 +89,33 @@ def _plain_mapping(values: Mapping[Any, Any]) -> dict[str, Any]:
     return {str(name): plain(value) for name, value in values.items()}
 
 
+def _features(values: Mapping[Any, Any]) -> dict[str, Any]:
+    return {str(name): _feature(value) for name, value in values.items()}
+
+
+def _feature(value: Any) -> Any:
+    """A feature as JSON can carry it: a list of numbers (list, tuple, array, tensor) is an embedding and stays a list, with
+    null where it is not finite; everything else as `plain` gives it.
+    """
+    if isinstance(value, str | bool | int | float | None):
+        return plain(value)
+    try:
+        return [_element(one) for one in (value if isinstance(value, list | tuple) else value.tolist())]
+    except Exception:  # not a list, or not one of numbers, or a tensor that is not in this machine's memory
+        return plain(value)
+
+
+def _element(value: Any) -> float | None:
+    if value is None or type(value) is int:
+        return value
+    if type(value) is float:
+        return value if math.isfinite(value) else None
+    inner = value.item()  # a NumPy scalar
+    if not isinstance(inner, int | float) or isinstance(inner, bool):
+        raise TypeError("not a number")
+    return inner if math.isfinite(inner) else None
+
+
 def _prediction(value: Any) -> Any:
     return _plain_mapping(value) if isinstance(value, Mapping) else plain(value)
 
@@ -116,7 +143,7 @@ def timestamp(value: Any) -> str:
 
 
 _FIELDS: dict[str, Callable[[Any], Any]] = {
-    "features": _plain_mapping,
+    "features": _features,
     "prediction": _prediction,
     "tags": _tags,
     "error": _as_text,

@@ -1,14 +1,13 @@
 """Energy distance in standard deviations of the reference, from bins."""
 
-import math
 from typing import Any
 
 import numpy as np
 
 from monitor.finding import Measurement
-from monitor.profile import Profile, check_same_layout
-from monitor.statistics._bins import norm, nothing, shares
-from monitor.statistics.wasserstein import positions
+from monitor.profile import Profile
+from monitor.statistics._bins import shares
+from monitor.statistics._places import measured
 
 NAME = "energy_distance"
 UNIT = "sd"
@@ -45,17 +44,7 @@ def measure(reference: Profile | None, current: Profile, **_: Any) -> Measuremen
     is a norm, so value and interval are the squares of what `_bins.norm` says of it. None when the reference has no
     spread.
     """
-    if reference is None or reference.n == 0 or current.n == 0:
-        return nothing(reference, current)
-    check_same_layout(reference, current)
-    reference, current = reference.inner(), current.inner()
-    places, variance = positions(reference.layout), reference.variance
-    if not variance or places[-1] <= places[0]:
-        return nothing(reference, current)
-    gaps = np.diff(places) / math.sqrt(variance)
-    found = norm(reference.counts.astype(float), current.counts.astype(float), lambda d: _root(d, gaps))
-    raw, value, low, high = (x * x for x in found)
-    return Measurement(value, low, high, current.n, reference.n, raw)
+    return measured(reference, current, lambda places: lambda d: _root(d, np.diff(places)), power=2)
 
 
 def _root(d: np.ndarray, gaps: np.ndarray) -> np.ndarray:

@@ -1,14 +1,13 @@
 """Wasserstein distance in standard deviations of the reference, from bins."""
 
-import math
 from typing import Any
 
 import numpy as np
 
 from monitor.finding import Measurement
-from monitor.layout import Layout
-from monitor.profile import Profile, check_same_layout
-from monitor.statistics._bins import norm, nothing, shares
+from monitor.profile import Profile
+from monitor.statistics._bins import shares
+from monitor.statistics._places import measured
 
 NAME = "wasserstein"
 UNIT = "sd"
@@ -35,16 +34,6 @@ def wasserstein(reference: np.ndarray, current: np.ndarray, positions: np.ndarra
     return float(_distance(q - p, np.diff(positions)))
 
 
-def positions(layout: Layout) -> np.ndarray:
-    """Where the mass of each bin is taken to be: its middle, and the only edge of the two open bins at the ends.
-
-    >>> positions(Layout("numeric", (1.0, 2.0, 4.0))).tolist()
-    [1.0, 1.5, 3.0, 4.0]
-    """
-    edges = layout.upper_bounds()[:-1]
-    return np.concatenate([edges[:1], (edges[:-1] + edges[1:]) / 2, edges[-1:]])
-
-
 def measure(reference: Profile | None, current: Profile, **_: Any) -> Measurement:
     """W1 in standard deviations of the reference, corrected for sample size, with its 95 % interval as `_bins.norm` says.
 
@@ -52,18 +41,7 @@ def measure(reference: Profile | None, current: Profile, **_: Any) -> Measuremen
     with 20 bins: how far outside they are is not seen, and a shift of 1 sd reads about 0.85. Value and interval are of
     the clipped distance. None when the reference has no spread.
     """
-    if reference is None or reference.n == 0 or current.n == 0:
-        return nothing(reference, current)
-    check_same_layout(reference, current)
-    reference, current = reference.inner(), current.inner()
-    places, variance = positions(reference.layout), reference.variance
-    if not variance or places[-1] <= places[0]:
-        return nothing(reference, current)
-    gaps = np.diff(places) / math.sqrt(variance)
-    raw, value, low, high = norm(
-        reference.counts.astype(float), current.counts.astype(float), lambda d: _distance(d, gaps)
-    )
-    return Measurement(value, low, high, current.n, reference.n, raw)
+    return measured(reference, current, lambda places: lambda d: _distance(d, np.diff(places)))
 
 
 def _distance(d: np.ndarray, gaps: np.ndarray) -> np.ndarray:

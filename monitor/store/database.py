@@ -9,7 +9,7 @@ import duckdb
 
 from monitor.errors import StorageError
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 # each table keeps at least a block in memory: with 256 kB, as DuckDB has it, a thousand models took 268 MB
 BLOCK_BYTES = 32_768
 
@@ -59,6 +59,7 @@ CREATE TABLE detector_fits(model INTEGER, lane VARCHAR, starts TIMESTAMP, source
 CREATE TABLE detector_states(model INTEGER, until TIMESTAMP, body VARCHAR);
 CREATE TABLE detector_evidence(model INTEGER, hour TIMESTAMP, lane VARCHAR, evidence DOUBLE);
 CREATE TABLE detector_accepted(model INTEGER, noted_at TIMESTAMP, since TIMESTAMP, who VARCHAR);
+CREATE TABLE detector_selftests(model INTEGER, noted_at TIMESTAMP, body VARCHAR);
 CREATE TABLE evaluated(model INTEGER, until TIMESTAMP);
 CREATE TABLE findings(model VARCHAR, "key" VARCHAR, noted_at TIMESTAMP, body VARCHAR);
 CREATE TABLE alerts(id VARCHAR, model VARCHAR, state VARCHAR, since TIMESTAMP, last_seen TIMESTAMP, body VARCHAR);
@@ -99,6 +100,7 @@ MIGRATIONS = {
         'CREATE TABLE IF NOT EXISTS mistyped(model VARCHAR, hour TIMESTAMP, "column" VARCHAR, expected VARCHAR, came VARCHAR, "rows" BIGINT, '
         "sample VARCHAR)",
     ),
+    5: ("CREATE TABLE IF NOT EXISTS detector_selftests(model INTEGER, noted_at TIMESTAMP, body VARCHAR)",),
 }
 
 

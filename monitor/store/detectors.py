@@ -1,9 +1,10 @@
 """What the detector keeps of each model: fitted machines, states to go on from, hourly evidence, and what was accepted."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 
@@ -93,6 +94,25 @@ class DetectorBook:
         )
         return [(_aware(at), lane, value) for at, lane, value in rows]
 
+    def selftest(self, model_id: int) -> dict[str, Any] | None:
+        """The newest self-test, with `at`, when it ran; None before the first."""
+        rows = self.store.query(
+            "SELECT body FROM detector_selftests WHERE model = ? ORDER BY noted_at DESC LIMIT 1", [model_id]
+        )
+        return json.loads(rows[0][0]) if rows else None
+
+    def selftests_at(self) -> dict[int, datetime]:
+        """When the newest self-test of each model ran, by model id."""
+        rows = self.store.query("SELECT model, max(noted_at) FROM detector_selftests GROUP BY model")
+        return {model: _aware(at) for model, at in rows}
+
+    def keep_selftest(self, model_id: int, at: datetime, body: dict[str, Any]) -> None:
+        """Keep what a self-test found in place of the one before."""
+        text = json.dumps({**body, "at": at}, default=datetime.isoformat)
+        with self.store.writing() as con:
+            con.execute("DELETE FROM detector_selftests WHERE model = ?", [model_id])
+            con.execute("INSERT INTO detector_selftests VALUES (?, ?, ?)", [model_id, at, text])
+
 
 def save(con: duckdb.DuckDBPyConnection, model_id: int, model: str, progress: Progress) -> None:
     """Write what a run left, in the caller's transaction; states that are too close together are thinned out."""
@@ -150,7 +170,7 @@ def rewind(con: duckdb.DuckDBPyConnection, model_id: int, model: str, to: dateti
 
 def forget(con: duckdb.DuckDBPyConnection, model_id: int) -> None:
     """Forget everything of a model: its reference is another one, and so the bins mean something else."""
-    for table in ("detector_fits", "detector_states", "detector_evidence", "detector_accepted"):
+    for table in ("detector_fits", "detector_states", "detector_evidence", "detector_accepted", "detector_selftests"):
         con.execute(f"DELETE FROM {table} WHERE model = ?", [model_id])
 
 

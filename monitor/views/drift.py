@@ -32,6 +32,7 @@ DRIFT_STATISTICS = (
     "wasserstein",
     "neyman",
     "energy_distance",
+    "mmd",
 )
 SHOWN = ("psi", "ks", "missing_rate", "type_error_rate", "new_category_share", "out_of_range_share")  # of one column
 MAX_BARS = 24

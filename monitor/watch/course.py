@@ -8,12 +8,14 @@ from typing import Any
 from monitor.calendar import HOUR
 from monitor.detector.episode import Episode
 from monitor.layout import Layout
+from monitor.profile import Profile
 from monitor.watch.lanes import LEAST_WINDOWS, Budget, Lane, Window
 
 LEARN = timedelta(days=14)  # of live traffic, before anything is judged
 LEARN_DAILY = timedelta(days=28)  # where traffic is so thin that a window is a day
 LEARN_AGAIN = timedelta(days=7)  # after a change was accepted
 WEEK_HOURS = 168
+LEAST_CONSTANT = 20  # values, before it means anything that they are the same
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,9 @@ class Machine:
 
 @dataclass(frozen=True)
 class Step:
-    """What one closed window of a lane came to: open episodes, those that ended, and the evidence as a share of a page."""
+    """What one closed window of a lane came to: open episodes, those that ended, and the evidence as a share of a page;
+    and which columns hold one value only while something is open.
+    """
 
     lane: str
     end: datetime
@@ -39,6 +43,7 @@ class Step:
     episodes: tuple[Episode, ...]
     ended: Sequence[Episode]
     evidence: float
+    constant: frozenset[str] = frozenset()
 
 
 @dataclass(eq=False)
@@ -111,9 +116,18 @@ class Course:
             return None
         self.state, ended = self.lane.step(machine.learned, self.state, self.views)
         evidence = self.lane.evidence(machine.learned, self.state)
-        return Step(
-            self.lane.name, end, machine, whole.index, whole.rows, self.lane.episodes(self.state), ended, evidence
-        )
+        episodes = self.lane.episodes(self.state)
+        constant = frozenset(c for c, p in whole.profiles.items() if _is_constant(p)) if episodes else frozenset()
+        return Step(self.lane.name, end, machine, whole.index, whole.rows, episodes, ended, evidence, constant)
+
+
+def _is_constant(profile: Profile) -> bool:
+    """Whether a column with something to choose from holds one value only."""
+    if profile.n < LEAST_CONSTANT:
+        return False
+    if profile.layout.kind == "categorical":
+        return len(profile.layout.categories) > 1 and int(profile.counts.max()) == profile.n
+    return profile.min == profile.max
 
 
 def put_together(windows: Sequence[Window], width: int) -> Iterator[Window]:

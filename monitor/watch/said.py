@@ -77,7 +77,12 @@ def finding(
         severity="critical",
         moved=moved,
     )
-    return replace(found, cause=cause_of(found, len(getattr(step.machine.learned, "columns", ()))))
+    return replace(
+        found,
+        cause=cause_of(
+            found, len(getattr(step.machine.learned, "columns", ())), {names.get(c, c) for c in step.constant}
+        ),
+    )
 
 
 def standing(

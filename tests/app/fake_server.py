@@ -86,7 +86,11 @@ class World:
             return 200, self.column(rest[0])
         if what == "service":
             return 200, self.service(model, hours, {"1h": 3600, "6h": 21_600, "1d": 86_400}.get(query.get("step", "")))
-        makers = {"overview": self.overview, "drift": self.drift, "detector": self.detector}
+        if what == "selftest" and model != "flight-delay":
+            return 404, {"error": f"{model!r} has had no self-test yet"}
+        if what == "replay":
+            return self.replay(model, query)
+        makers = {"overview": self.overview, "drift": self.drift, "detector": self.detector, "selftest": self.selftest}
         if what == "findings":
             return 200, {"now": stamp(self.now), "findings": self.findings(model)}
         return (
@@ -391,6 +395,33 @@ class World:
             "evidence": [] if young or not self.detecting else course, "accepted": self.accepted,
             "from": stamp(self.now - timedelta(hours=hours)), "to": stamp(self.now),
         }  # fmt: skip
+
+    def selftest(self, model: str, _hours: float) -> Json:
+        """Three known changes, one of them too small to be found."""
+        tests = [
+            {"change": change, "column": column, "lane": "inputs", "found": hours is not None, "hours": hours,
+             "evidence": 1.0 if hours else 0.4, "named": [column] if hours else []}
+            for change, column, hours in (("mean +0.1 sd", "temp", None), ("mean +0.5 sd", "temp", 3), ("half the traffic", "status", 30))
+        ]  # fmt: skip
+        at = stamp(self.now - timedelta(days=2))
+        quiet = [{"lane": "inputs", "evidence": 0.03, "pages": 0}, {"lane": "traffic", "evidence": 0.01, "pages": 0}]
+        return {"model": model, "at": at, "from": at, "to": at, "seed": 1, "tests": tests, "quiet": quiet}
+
+    def replay(self, model: str, query: dict[str, str]) -> tuple[int, Json]:
+        """Alerts above the limit: two on temp, one of them still open; none from 1 on; negative ones are refused."""
+        level = float(query["limit"])
+        if query.get("columns") == "carrier":
+            return 422, {"error": f"the statistic {query['statistic']} does not go with carrier"}
+        episodes = [
+            {"column": "temp", "fired_at": stamp(self.now - timedelta(days=at)), "peak": 0.31, "count": 40,
+             "resolved_at": None if lasting is None else stamp(self.now - timedelta(days=at - lasting))}
+            for at, lasting in ((70, 12), (9, None)) if level < 1
+        ]  # fmt: skip
+        by_column = [{"column": "temp", "alerts": len(episodes), "hours": 500.0}] if episodes else []
+        rule = {"rule": "trial", "statistic": query["statistic"], "limit": level, "columns": 16, "judged": 400,
+                "alerts": len(episodes), "share_firing": 0.22 if episodes else 0.0, "by_column": by_column, "episodes": episodes}  # fmt: skip
+        return 200, {"model": model, "from": stamp(self.now - timedelta(days=240)), "to": stamp(self.now),
+                     "step_s": 21_600.0, "moments": 960, "rules": [rule], "stored": []}  # fmt: skip
 
     def _accept(self, model: str, body: Json) -> tuple[int, Json]:
         if not self.admin:

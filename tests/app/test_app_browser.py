@@ -75,8 +75,15 @@ def page(chromium: str, dashboard: str) -> Iterator[Any]:
         browser.close()
 
 
+def opened(page: Any, address: str) -> None:
+    """Go there and wait until it is drawn whole: what moves under the mouse is not hit."""
+    page.goto(address)
+    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
+    page.locator("h1").first.wait_for()
+
+
 def test_deep_link_into_a_fresh_process_draws_the_page(page: Any, dashboard: str) -> None:
-    page.goto(f"{dashboard}/drift?range=24h&feature=carrier")
+    opened(page, f"{dashboard}/drift?range=24h&feature=carrier")
     page.get_by_text("carrier · reference and now").wait_for()
     page.locator(".main-svg").first.wait_for()
     assert page.locator("h1").inner_text() == "What changed in the incoming data?"
@@ -84,7 +91,7 @@ def test_deep_link_into_a_fresh_process_draws_the_page(page: Any, dashboard: str
 
 
 def test_choices_are_in_the_url_and_survive_reload_and_the_back_button(page: Any, dashboard: str) -> None:
-    page.goto(dashboard)
+    opened(page, dashboard)
     page.get_by_text("Open alerts").wait_for()
     page.get_by_text("24h", exact=True).click()
     page.wait_for_url("**range=24h**")
@@ -99,7 +106,7 @@ def test_choices_are_in_the_url_and_survive_reload_and_the_back_button(page: Any
 
 
 def test_acknowledging_shows_who_and_leaves_the_page_intact(page: Any, dashboard: str) -> None:
-    page.goto(dashboard)
+    opened(page, dashboard)
     page.get_by_role("button", name="Acknowledge").first.click()
     page.get_by_text("acknowledged by dashboard").wait_for()
     page.get_by_text("Acknowledged as dashboard.").wait_for()
@@ -108,7 +115,7 @@ def test_acknowledging_shows_who_and_leaves_the_page_intact(page: Any, dashboard
 
 
 def test_ingestion_is_reached_by_navigation_and_shows_records_as_text(page: Any, dashboard: str) -> None:
-    page.goto(dashboard)
+    opened(page, dashboard)
     page.get_by_role("link", name="Ingestion").click()
     page.get_by_role("heading", name="Is monitoring itself alive?").wait_for()
     page.locator(".main-svg").first.wait_for()
@@ -117,7 +124,7 @@ def test_ingestion_is_reached_by_navigation_and_shows_records_as_text(page: Any,
 
 
 def test_accepting_a_change_asks_first_and_then_says_who_did(page: Any, dashboard: str) -> None:
-    page.goto(f"{dashboard}/drift")
+    opened(page, f"{dashboard}/drift")
     page.get_by_role("button", name="Accept as normal").click()
     page.get_by_text("This cannot be undone.").wait_for()
     page.get_by_role("button", name="Accept", exact=True).click()

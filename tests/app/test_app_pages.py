@@ -306,3 +306,35 @@ def test_a_thousand_models_are_searched(world: World, open_page: Open) -> None:
     assert "200 of 1,000 accounts shown" in shown(app)
     app.text_input(key="accounts_search").set_value("MODEL-99").run()
     assert sorted(app.dataframe[0].value["model"]) == sorted(["model-99", *(f"model-99{i}" for i in range(10))])
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_self_test_says_what_is_found_and_after_how_long(language: str, world: World, open_page: Open) -> None:
+    app = open_page("drift", lang=language)
+    (fold,) = app.expander
+    assert (
+        fold.label.split("@")[0]
+        and say(language, "selftest.title", at="@", found=2, of=3).split("@")[1][:20] in fold.label
+    )
+    (table,) = (one.value for one in app.dataframe if say(language, "selftest.after") in one.value.columns)
+    assert table[say(language, "selftest.after")].tolist()[0] == say(language, "selftest.not_found")
+    assert table[say(language, "selftest.change")].tolist()[2] == say(language, "injected.half_the_traffic")
+    young = open_page("drift", lang=language, model="young_*model*")
+    assert not young.expander
+
+
+def test_limit_is_tried_and_says_what_it_would_have_done(world: World, open_page: Open) -> None:
+    app = open_page("drift")
+    app.number_input(key="trial_limit").set_value(0.25)
+    app.button(key="FormSubmitter:trial-Try it").click().run()
+    text = shown(app)
+    assert healthy(app)
+    assert "**PSI > 0.25** would have raised **2 alerts** on 1 of 16 columns" in text
+    assert 'statistic = "psi"\nlimit = 0.25\nwindow = "1d"' in app.code[-1].value
+    app.number_input(key="trial_limit").set_value(1.5)
+    app.button(key="FormSubmitter:trial-Try it").click().run()
+    assert "would have raised no alert on any of 16 columns" in shown(app)
+    app.selectbox(key="trial_columns").set_value("carrier")
+    app.button(key="FormSubmitter:trial-Try it").click().run()
+    assert not app.exception
+    assert plain("does not go with carrier") in shown(app)

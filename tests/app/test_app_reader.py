@@ -143,6 +143,31 @@ def test_acting_on_an_alert_sends_the_body_and_drops_the_cache(answering: Callab
     assert dict(asked[0].url.params) == {"model": "m", "state": "open", "limit": "100"}
 
 
+def test_an_answer_that_was_under_way_while_somebody_acted_is_not_the_news(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[str] = []
+
+    def server(request: httpx.Request) -> httpx.Response:
+        if request.method == "POST":
+            taken.append("Mei")
+            return httpx.Response(200, json={})
+        answer = httpx.Response(200, json={"alerts": [{"id": 1, "acknowledged_by": name} for name in taken[-1:]]})
+        if not taken:
+            reader.acknowledge(1, "Mei")  # while the answer is on its way
+        return answer
+
+    monkeypatch.setattr(reader, "transport", httpx.MockTransport(server))
+    assert not reader.alerts("m", "open")["alerts"]
+    assert reader.alerts("m", "open")["alerts"][0]["acknowledged_by"] == "Mei"
+
+
+def test_what_a_viewer_does_is_tried_even_right_after_a_failure(answering: Callable[..., list[httpx.Request]]) -> None:
+    with pytest.raises(reader.Unreachable):
+        reader.models()
+    asked = answering(json={})
+    reader.acknowledge(1, "Mei")
+    assert [request.method for request in asked] == ["POST"]
+
+
 @pytest.mark.parametrize("span", reader.RANGES)
 def test_range_is_whole_minutes_before_now(span: str) -> None:
     now = datetime(2026, 11, 22, 12, 0, 31, tzinfo=UTC)

@@ -12,6 +12,7 @@ from app.sentences import SENTENCES
 from app.sentences.accounts import ACCOUNTS
 from app.sentences.changes import CHANGES
 from app.sentences.pages import PAGES
+from app.sentences.trials import TRIALS
 from app.sentences.words import WORDS
 
 APP = Path(__file__).parents[2] / "app"
@@ -45,8 +46,8 @@ def test_sentence_exists_in_both_languages_with_the_same_places(key: str) -> Non
 
 
 def test_no_key_is_defined_twice() -> None:
-    assert len(SENTENCES) == len(WORDS) + len(PAGES) + len(ACCOUNTS) + len(CHANGES)
-    for table in ("words", "pages", "accounts", "changes"):
+    assert len(SENTENCES) == len(WORDS) + len(PAGES) + len(ACCOUNTS) + len(CHANGES) + len(TRIALS)
+    for table in ("words", "pages", "accounts", "changes", "trials"):
         keys = re.findall(r'^    "([a-z_.0-9]+)": \(', (APP / "sentences" / f"{table}.py").read_text(), re.MULTILINE)
         assert len(keys) == len(set(keys))
 

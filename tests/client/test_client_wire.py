@@ -74,6 +74,25 @@ def test_any_event_is_one_line_of_strict_json(features, prediction):
     assert set(json.loads(line, parse_constant=refuse)["features"]) == set(features)
 
 
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ([1, 2.5, None], [1, 2.5, None]),
+        ((1.0, math.inf), [1.0, None]),
+        (np.array([1.5, np.nan], np.float32), [1.5, None]),
+        ([np.float64(2), np.int8(3)], [2.0, 3]),
+        ([], []),
+        (np.array(3), 3),
+        (["a", "b"], "['a', 'b']"),
+        ([1, True], "[1, True]"),
+        (np.array([[1, 2]]), "[[1 2]]"),
+        ({1: 2}, "{1: 2}"),
+    ],
+)
+def test_a_list_of_numbers_stays_one_as_a_feature(value, expected):
+    assert json.loads(encode({"features": {"embedding": value}}))["features"]["embedding"] == expected
+
+
 def test_long_texts_are_cut_where_the_server_would_refuse_them():
     record = json.loads(encode({"features": {"comment": "x" * 9_000}, "error": "y" * 9_000}))
     assert len(record["features"]["comment"]) == len(record["error"]) == 4_096

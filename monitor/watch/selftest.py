@@ -9,16 +9,14 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 
 from monitor.calendar import HOUR
-from monitor.config import Config
 from monitor.errors import InvalidRequest
 from monitor.layout import Layout
-from monitor.loop import column_names
 from monitor.profile import Profile
 from monitor.store import Store
 from monitor.store.alerts import aware
-from monitor.watch import Watch
 from monitor.watch.course import Course, hourly
 from monitor.watch.lanes import FIRST_SERVER_ERROR, Window
+from monitor.watch.runner import Watch
 
 QUIET = timedelta(days=7)  # of the newest judged hours, that changes are put into
 BEFORE = timedelta(days=7)  # that are only remembered, as what came before
@@ -28,15 +26,13 @@ Hours = list[Window]
 Change = Callable[[Profile, np.random.Generator], Profile]
 
 
-def selftest(store: Store, config: Config, watch: Watch, name: str, seed: int = SEED) -> dict[str, Any]:
+def selftest(store: Store, watch: Watch, name: str, names: Mapping[str, str], seed: int = SEED) -> dict[str, Any]:
     """For each known change: whether a lane pages, after how many hours, and the evidence that the hours have by themselves.
 
-    The machines are those in use; they start without evidence a week before the newest judged hour. The same seed gives
+    `names` gives each column's own name. The machines are those in use; they start without evidence a week before the newest judged hour. The same seed gives
     the same answer. Raises InvalidRequest while the detector is off or still learns.
     """
-    model = store.model(name)
-    names = column_names(model)
-    going = watch.look(model, names)
+    going = watch.look(store.model(name), names)
     courses = {lane: c for lane, c in going.courses.items() if c.machine is not None} if going else {}
     if going is None or not courses:
         raise InvalidRequest(f"the detector of {name!r} has learned nothing yet; it needs two weeks or a reference")

@@ -1,0 +1,44 @@
+"""The self-test that runs by itself: each model's detector in turn, so often as its section says."""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+
+from monitor.config import Config
+from monitor.errors import InvalidRequest
+from monitor.store import Store
+from monitor.store.events import Model
+from monitor.watch.runner import Watch
+from monitor.watch.selftest import selftest
+
+NEVER = datetime(1970, 1, 1, tzinfo=UTC)
+AGAIN = timedelta(hours=6)  # when a detector that still learned is asked again
+
+
+class SelfTests:
+    """Runs the self-tests that are due and keeps what they found."""
+
+    def __init__(self, store: Store, config: Config, watch: Watch, names: Callable[[Model], Mapping[str, str]]) -> None:
+        self.store, self.config, self.watch, self.names = store, config, watch, names
+        self._learning: dict[str, datetime] = {}  # models that could not be tested, and when that was
+
+    def next_due(self, now: datetime) -> str | None:
+        """Run the self-test of the model that waits longest for it; its name, None when none is due."""
+        last, book = self.watch.book.selftests_at(), self.watch.book
+        waiting = []
+        for name, model in self.store.models().items():
+            settings = self.config.model(name).detector
+            if not settings.enabled or not settings.selftest_days:
+                continue
+            due = last.get(model.id, NEVER) + timedelta(days=settings.selftest_days)
+            due = max(due, self._learning.get(name, NEVER) + AGAIN)
+            if due <= now:
+                waiting.append((due, name, model))
+        if not waiting:
+            return None
+        _, name, model = min(waiting, key=lambda w: w[:2])
+        try:
+            book.keep_selftest(model.id, now, selftest(self.store, self.watch, name, self.names(model)))
+            self._learning.pop(name, None)
+        except InvalidRequest:
+            self._learning[name] = now
+        return name
