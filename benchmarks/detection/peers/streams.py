@@ -28,7 +28,7 @@ from benchmarks.detection.runs import (
 from benchmarks.detection.world import World
 
 BASE = "about 1,000 rows an hour, seasonal, AR(1)"
-CALIBRATION, DELAYS = 1000, 2000  # after the first seed
+DELAYS = 2000  # their seeds come so far after the first
 QUIET_HOURS, DELAY_HOURS = 336, 120  # how long is looked at hour by hour: a tool needs 0.1 s for a window
 RULES = {
     "evidently": ("evidently any", "evidently half", "evidently psi"),
@@ -51,7 +51,7 @@ class Plan:
 
     def widths(self, seed: int) -> tuple[int, ...]:
         """The windows that the model of a seed is looked at in."""
-        return (24, 1) if (seed - self.seed) % CALIBRATION < self.hourly else (24,)
+        return (24, 1) if (seed - self.seed) % DELAYS < self.hourly else (24,)
 
 
 def scored_quiet(plan: Plan, world: str, seed: int) -> tuple[int, dict[Key, list[float]]]:
