@@ -34,7 +34,7 @@ RULES = {
     "evidently": ("evidently any", "evidently half", "evidently psi"),
     "nannyml": ("nannyml drift", "nannyml drift or missing"),
     "alibi-detect": ("alibi",),
-    "scipy": ("scipy", "scipy bonferroni"),
+    "scipy": ("scipy bonferroni", "scipy"),
 }
 
 
