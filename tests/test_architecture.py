@@ -37,7 +37,18 @@ PURE = NOUNS | {
     "detector",
     "policy",
 }
-STORAGE = PURE | {"embedded", "mistyped", "engines", "sources", "rows", "spool", "store", "pending", "batches"}
+STORAGE = PURE | {
+    "domain_classifier",
+    "embedded",
+    "mistyped",
+    "engines",
+    "sources",
+    "rows",
+    "spool",
+    "store",
+    "pending",
+    "batches",
+}
 FLOW = STORAGE | {"lines", "taken", "intake", "collector", "loader", "notify"}
 LOOP = FLOW | {"halves", "watch", "loop", "views", "deck", "drop"}
 TOP = LOOP | {"api", "session", "address", "ingest", "follow", "kafka", "supervisor", "demo", "client", "proxy"}
@@ -59,6 +70,7 @@ ALLOWED = {
     "sources": NOUNS,
     "mistyped": NOUNS,
     "embedded": NOUNS | {"engines"},
+    "domain_classifier": {"engines"},
     "rows": STORAGE,
     "spool": NOUNS,
     "pending": set(),

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy import stats
-from test_watch import evaluate, opened, send, state, traffic
+from test_watch import DAY, NOW, before, evaluate, opened, send, state, traffic
 
 from monitor.config import Config, DetectorConfig, ModelConfig
 from monitor.deck import Deck
@@ -85,6 +85,7 @@ def test_a_detector_that_still_learns_is_asked_again_after_hours_and_one_that_is
     now = datetime(2026, 11, 24, tzinfo=UTC)
     with closing(opened(tmp_path)) as young:
         send(young, traffic(rows=2)[:500])
+        evaluate(young)
         tests = young.loop.tests
         assert [tests.next_due(now + timedelta(hours=h)) for h in (0, 1, 6)] == ["m", None, "m"]
         off = SelfTests(
@@ -94,6 +95,19 @@ def test_a_detector_that_still_learns_is_asked_again_after_hours_and_one_that_is
             column_names,
         )
         assert off.next_due(now) is None
+
+
+def test_a_detector_that_goes_through_its_history_is_tested_afterwards(tmp_path: Path) -> None:
+    rows, clock = traffic(), [NOW - 3 * DAY]
+    with closing(opened(tmp_path, now=lambda: clock[0])) as busy:
+        send(busy, before(rows, NOW - 3 * DAY))
+        evaluate(busy)
+        send(busy, [row for row in rows if datetime.fromisoformat(row["ts"]) >= NOW - 3 * DAY])
+        assert busy.loop.tests.next_due(NOW) is None
+        clock[0] = NOW
+        evaluate(busy)
+        assert busy.loop.tests.next_due(NOW + timedelta(minutes=1)) is None
+        assert busy.loop.tests.next_due(NOW + timedelta(minutes=5)) == "m"
 
 
 def profile(layout: Layout, counts: np.ndarray) -> Profile:

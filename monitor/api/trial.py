@@ -12,6 +12,7 @@ from monitor.deck import Deck
 from monitor.errors import InvalidRequest, NotFound
 from monitor.loop import column_names
 from monitor.section import duration
+from monitor.views.domain import FEWEST, ROWS, periods_of, told_apart
 from monitor.views.replay import replay, trial
 from monitor.views.span import parse_time
 from monitor.watch.selftest import SEED, selftest
@@ -76,6 +77,27 @@ async def get_replay(
         raise InvalidRequest(f"`step`: {error}") from None
     body = await asyncio.to_thread(replay, deck.loop, model, rules, start, end, width)
     return answer(request, body, "rules")
+
+
+@router.post("/models/{model:name}/domain-classifier", summary="Which features tell two periods apart")
+async def post_domain_classifier(
+    request: Request,
+    model: str,
+    from_: Annotated[str | None, Query(alias="from", max_length=40, description="default: a day before `to`")] = None,
+    to: Annotated[str | None, Query(max_length=40, description="default: now")] = None,
+    before_from: Annotated[str | None, Query(max_length=40, description="default: as long before `before_to`")] = None,
+    before_to: Annotated[str | None, Query(max_length=40, description="default: `from`")] = None,
+    without: Annotated[list[str] | None, Query(max_length=1000, description="features to leave out")] = None,
+    rows: Annotated[int, Query(ge=FEWEST, le=50_000, description="of each period, drawn at random")] = ROWS,
+    seed: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0,
+) -> Response:
+    """A model is trained on stored rows to tell the periods apart: its AUC, and what each feature is worth to it."""
+    deck: Deck = request.app.state.deck
+    given = {"from": from_, "to": to, "before_from": before_from, "before_to": before_to}
+    at = {name: parse_time(text, name) if text else None for name, text in given.items()}
+    before, after = periods_of((at["before_from"], at["before_to"]), (at["from"], at["to"]), datetime.now(UTC))
+    body = await asyncio.to_thread(told_apart, deck.store, model, before, after, without or (), rows, seed)
+    return answer(request, body, "features")
 
 
 @router.post("/models/{model:name}/selftest", summary="What the detector would find")

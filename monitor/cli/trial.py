@@ -124,3 +124,53 @@ def selftest(
         )
     if any(lane["pages"] for lane in answer["quiet"]):
         console.print("a lane that pages without a change has something open already, and may not call for more")
+
+
+@app.command()
+def domain_classifier(
+    model: Annotated[str, typer.Argument(help="The model.")],
+    start: Annotated[str | None, typer.Option("--from", help="Default: a day before --to.")] = None,
+    end: Annotated[str | None, typer.Option("--to", help="Default: now.")] = None,
+    before_start: Annotated[str | None, typer.Option("--before-from", help="Default: as long before.")] = None,
+    before_end: Annotated[str | None, typer.Option("--before-to", help="Default: --from.")] = None,
+    without: Annotated[str | None, typer.Option("--without", help="Features to leave out, comma separated.")] = None,
+    rows: Annotated[int, typer.Option("--rows", help="Of each period, drawn at random.")] = 10_000,
+    seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same answer.")] = 0,
+    url: Url = None,
+    data: Data = HERE,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train a model to tell the rows of two periods apart, and say by which features it can. Nothing is stored."""
+    import json
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from monitor.cli.data import quoted
+    from monitor.session import connect
+
+    params: dict[str, Any] = {"from": start, "to": end, "before_from": before_start, "before_to": before_end}
+    params = {k: v for k, v in params.items() if v is not None} | {"rows": rows, "seed": seed}
+    if without:
+        params["without"] = [name.strip() for name in without.split(",")]
+    progress = Console(stderr=True)
+    with (
+        connect(url, data, config_file(config), existing=True) as session,
+        progress.status(f"training on rows of {model} …"),
+    ):
+        answer = session.request("POST", f"/v1/models/{quoted(model)}/domain-classifier", params=params)
+    if as_json:
+        typer.echo(json.dumps(answer, ensure_ascii=False))
+        return
+    for key in ("before", "after"):
+        period = answer[key]
+        typer.echo(f"{key}: {period['from'][:16]} to {period['to'][:16]}, {answer[f'rows_{key}']} rows")
+    apart = "can be told apart" if answer["low"] > 0.5 else "cannot be told apart"
+    typer.echo(f"AUC {answer['auc']:.3f} (95 % {answer['low']:.3f} to {answer['high']:.3f}): the periods {apart}")
+    if answer["low"] <= 0.5:
+        return
+    table = Table("feature", "AUC lost without it", box=None)
+    for one in answer["features"][:15]:
+        table.add_row(one["column"], f"{one['loss']:.3f}")
+    Console().print(table)

@@ -12,6 +12,8 @@ from monitor.watch.selftest import selftest
 
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 AGAIN = timedelta(hours=6)  # when a detector that still learned is asked again
+SOON = timedelta(minutes=5)  # when one is that goes through its history
+BEHIND = timedelta(days=1)
 
 
 class SelfTests:
@@ -19,7 +21,7 @@ class SelfTests:
 
     def __init__(self, store: Store, config: Config, watch: Watch, names: Callable[[Model], Mapping[str, str]]) -> None:
         self.store, self.config, self.watch, self.names = store, config, watch, names
-        self._learning: dict[str, datetime] = {}  # models that could not be tested, and when that was
+        self._waits: dict[str, datetime] = {}  # models that could not be tested, and until when they are let alone
 
     def next_due(self, now: datetime) -> str | None:
         """Run the self-test of the model that waits longest for it; its name, None when none is due."""
@@ -30,15 +32,21 @@ class SelfTests:
             if not settings.enabled or not settings.selftest_days:
                 continue
             due = last.get(model.id, NEVER) + timedelta(days=settings.selftest_days)
-            due = max(due, self._learning.get(name, NEVER) + AGAIN)
-            if due <= now:
+            if due <= now and self._waits.get(name, NEVER) <= now:
                 waiting.append((due, name, model))
         if not waiting:
             return None
         _, name, model = min(waiting, key=lambda w: w[:2])
+        if self._is_behind(model):
+            self._waits[name] = now + SOON
+            return None
         try:
             book.keep_selftest(model.id, now, selftest(self.store, self.watch, name, self.names(model)))
-            self._learning.pop(name, None)
         except InvalidRequest:
-            self._learning[name] = now
+            self._waits[name] = now + AGAIN
         return name
+
+    def _is_behind(self, model: Model) -> bool:
+        """Whether its detector has a day or more of stored rows before it: the week to try it on is not the newest then."""
+        going, last = self.watch.look(model, self.names(model)), self.store.spans().get(model.name, (None, None))[1]
+        return going is not None and last is not None and going.cursor < last.replace(tzinfo=UTC) - BEHIND

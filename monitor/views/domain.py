@@ -1,0 +1,107 @@
+"""Which features tell two periods apart: a sample of the raw rows of each, and the domain classifier in its own process."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Collection
+from datetime import datetime, timedelta
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from monitor.domain_classifier import HOUR, PERIOD
+from monitor.errors import InvalidRequest
+from monitor.schema import Feature
+from monitor.sql import quote
+from monitor.store import Store
+from monitor.store.events import Model
+from monitor.store.packed import Relation
+
+ROWS = 10_000  # of each period
+FEWEST = 200
+MOST_FEATURES = 200  # each is shuffled in each fold
+LONGEST_S = 300
+
+Period = tuple[datetime, datetime]
+
+
+def told_apart(
+    store: Store,
+    name: str,
+    before: Period,
+    after: Period,
+    without: Collection[str] = (),
+    rows: int = ROWS,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """The answer of the domain classifier on at most `rows` rows of each period. Raises InvalidRequest when there are too
+    few, or a feature `without` which it is to be done is unknown."""
+    model = store.model(name)
+    unknown = set(without) - set(model.schema.by_name)
+    if unknown:
+        raise InvalidRequest(f"{name!r} has no feature {sorted(unknown)[0][:40]!r}")
+    features = [f for f in model.schema.features if f.name not in without]
+    if not features or len(features) > MOST_FEATURES:
+        raise InvalidRequest(f"{len(features)} features are left; the domain classifier takes 1 to {MOST_FEATURES}")
+    parts = [_sample(store, model, features, period, rows, seed) for period in (before, after)]
+    for part, (start, end) in zip(parts, (before, after), strict=True):
+        if part.num_rows < FEWEST:
+            raise InvalidRequest(
+                f"only {part.num_rows} rows are stored from {start:%Y-%m-%dT%H:%MZ} to {end:%Y-%m-%dT%H:%MZ}; at least {FEWEST} are needed"
+            )
+    numbered = [part.append_column(PERIOD, pa.array([p] * part.num_rows, pa.int8())) for p, part in enumerate(parts)]
+    found = _in_a_process(pa.concat_tables(numbered), seed)
+    periods = {"before": before, "after": after}
+    return {"model": name, **{k: {"from": s, "to": e} for k, (s, e) in periods.items()}, "seed": seed, **found}
+
+
+def _sample(store: Store, model: Model, features: list[Feature], period: Period, rows: int, seed: int) -> pa.Table:
+    relation = Relation("", model.schema)
+    chosen = "".join(f", {relation.value(f.field)} AS {quote(f.name)}" for f in features)
+    with store.cursor() as con:
+        found: duckdb.DuckDBPyRelation = con.sql(
+            f"SELECT epoch(ts)::BIGINT // 3600 AS {quote(HOUR)}{chosen} FROM (SELECT * FROM {model.events} "
+            f"WHERE ts >= $start AND ts < $end) USING SAMPLE reservoir({rows} ROWS) REPEATABLE ({seed})",
+            params={"start": period[0].replace(tzinfo=None), "end": period[1].replace(tzinfo=None)},
+        )
+        return found.to_arrow_table()
+
+
+def _in_a_process(rows: pa.Table, seed: int) -> dict[str, Any]:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, rows.schema) as writer:
+        writer.write_table(rows)
+    command = [sys.executable, "-m", "monitor.domain_classifier", str(seed)]
+    # threads of OpenMP wait for each other at every small step: one is faster than two
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    try:
+        done = subprocess.run(
+            command, input=sink.getvalue().to_pybytes(), capture_output=True, timeout=LONGEST_S, env=environment
+        )
+    except subprocess.TimeoutExpired:
+        raise InvalidRequest(f"it took longer than {LONGEST_S} s; ask for fewer `rows` or leave features out") from None
+    if done.returncode:
+        last = (done.stderr.decode(errors="replace").strip().splitlines() or ["no message"])[-1]
+        raise InvalidRequest(f"the domain classifier could not be trained: {last[:200]}")
+    found: dict[str, Any] = json.loads(done.stdout)
+    if "problem" in found:
+        raise InvalidRequest(found["problem"])
+    return found
+
+
+def periods_of(
+    before: tuple[datetime | None, datetime | None], after: tuple[datetime | None, datetime | None], now: datetime
+) -> tuple[Period, Period]:
+    """The two periods, as far as they were given: the last day, and as long before it. Raises InvalidRequest."""
+    end = after[1] or now
+    start = after[0] or end - timedelta(days=1)
+    until = before[1] or start
+    begin = before[0] or until - (end - start)
+    for name, (first, last) in (("", (start, end)), ("before_", (begin, until))):
+        if first >= last:
+            raise InvalidRequest(f"`{name}from` must be before `{name}to`")
+    if begin < end and start < until:
+        raise InvalidRequest("the two periods overlap; end `before_to` where `from` begins, or earlier")
+    return (begin, until), (start, end)
