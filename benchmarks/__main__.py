@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import burst, client, drift, ingest, pages, policy, proxy, report, start, wide
+from benchmarks import burst, client, detector, drift, ingest, pages, policy, proxy, report, start, stored, wide
 from benchmarks.figure import Figure
 from benchmarks.process import keep_bytecode
 
@@ -19,7 +19,9 @@ def chosen(given: argparse.Namespace) -> dict[str, Measure]:
     quick = given.quick
     every: dict[str, Measure] = {
         "ingest": lambda folder: ingest.measure(folder, ingest.QUICK if quick else ingest.DEFAULT),
-        "drift": lambda folder: drift.measure(folder, drift.QUICK if quick else drift.DEFAULT, given.evidently_python),
+        "drift": lambda folder: drift.measure(folder, drift.QUICK if quick else drift.DEFAULT, given.peers),
+        "detector": lambda folder: detector.measure(1 if quick else 5),
+        "stored": lambda folder: stored.measure(folder, stored.QUICK if quick else stored.DEFAULT),
         "pages": lambda folder: pages.measure(folder, pages.QUICK if quick else pages.DEFAULT),
         "start": lambda folder: start.measure(folder, pairs=3 if quick else 10, servers=1 if quick else 3),
         "client": lambda folder: client.measure(folder, pairs=1 if quick else 5, events=2_000 if quick else 10_000),
@@ -37,13 +39,30 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--only",
         nargs="+",
-        choices=["ingest", "drift", "pages", "start", "client", "proxy", "policy", "burst", "wide"],
+        choices=[
+            "ingest",
+            "drift",
+            "detector",
+            "stored",
+            "pages",
+            "start",
+            "client",
+            "proxy",
+            "policy",
+            "burst",
+            "wide",
+        ],
         help="these only",
     )
     parser.add_argument("--quick", action="store_true", help="small sizes, about a minute: does it run?")
     parser.add_argument("--json", type=Path, help="write every sample to this file")
     parser.add_argument("--markdown", type=Path, help="write the table to this file")
-    parser.add_argument("--evidently-python", default=sys.executable, help="a Python that has evidently")
+    parser.add_argument(
+        "--peers",
+        type=Path,
+        help="a folder of environments of Evidently, NannyML and alibi-detect, made when missing; without it only Evidently "
+        "is measured, in this Python",
+    )
     return parser.parse_args(argv)
 
 

@@ -1,9 +1,11 @@
-"""Drift of 20 features from Parquet files in a fresh process, beside Evidently, scipy and numpy."""
+"""Drift of 20 features from Parquet files in a fresh process, beside numpy, scipy, Evidently, NannyML and alibi-detect."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.detection.peers.environments import python_of
 from benchmarks.figure import Figure
 from benchmarks.process import Run, python, run
 
@@ -12,22 +14,44 @@ SIDES = Path(__file__).parent / "sides"
 
 @dataclass(frozen=True)
 class Size:
-    """Rows of both files, and how many pairs are taken against short jobs and against each method of Evidently."""
+    """Rows of both files, and how many pairs are taken against short jobs and against each job of another tool."""
 
     rows: int
     reference: int
     pairs: int
-    evidently: dict[str, int]
+    others: dict[str, int]
 
 
-QUICK = Size(rows=100_000, reference=20_000, pairs=1, evidently={"psi": 1})
-DEFAULT = Size(rows=1_000_000, reference=100_000, pairs=5, evidently={"default": 1, "psi": 1})
-GOALS = {"default": 1 / 40, "psi": 1 / 10}  # of Evidently's CPU
-NAMES = {"default": "Evidently, default preset", "psi": "Evidently, PSI"}
+QUICK = Size(rows=100_000, reference=20_000, pairs=1, others={"psi": 1})
+DEFAULT = Size(
+    rows=1_000_000, reference=100_000, pairs=5, others={"default": 1, "psi": 1, "nannyml": 1, "alibi-detect": 1}
+)
 
 
-def measure(folder: Path, size: Size, evidently_python: str) -> list[Figure]:
-    """CPU seconds and peak RSS of whole processes; counts are checked against numpy's."""
+@dataclass(frozen=True)
+class Job:
+    """A job of another tool: its name in the table, whose Python runs which script, and the goal for our share of its CPU."""
+
+    name: str
+    tool: str
+    script: str
+    method: tuple[str, ...]
+    goal: float
+
+
+JOBS = {
+    "default": Job("Evidently, default preset", "evidently", "drift_evidently.py", ("default",), 1 / 40),
+    "psi": Job("Evidently, PSI", "evidently", "drift_evidently.py", ("psi",), 1 / 10),
+    "nannyml": Job("NannyML, Jensen-Shannon, 100 chunks", "nannyml", "drift_nannyml.py", (), 1 / 10),
+    "alibi-detect": Job("alibi-detect, KS and chi-squared", "alibi-detect", "drift_alibi.py", (), 1 / 10),
+}
+
+
+def measure(folder: Path, size: Size, environments: Path | None) -> list[Figure]:
+    """CPU seconds and peak RSS of whole processes; counts are checked against numpy's.
+
+    Other tools run in their `environments`, which are made when missing; without them only Evidently, in this Python.
+    """
     reference, current, small = (folder / f"{name}.parquet" for name in ("reference", "current", "small"))
     run(python("benchmarks.rows", reference, "--rows", size.reference, "--seed", 1))
     run(python("benchmarks.rows", current, "--rows", size.rows, "--seed", 2, "--drifted"))
@@ -43,10 +67,15 @@ def measure(folder: Path, size: Size, evidently_python: str) -> list[Figure]:
     ]
     by_scipy = _pairs(ours, python("benchmarks.sides.drift_scipy", reference, current), size.pairs)
     figures += _figures(by_scipy, "pandas and scipy ks_2samp, 16 features")
-    for method, pairs in size.evidently.items():
-        script = [evidently_python, str(SIDES / "drift_evidently.py"), str(reference), str(current), method]
-        run([evidently_python, str(SIDES / "drift_evidently.py"), str(small), str(small), method])
-        figures += _figures([(run(ours), run(script)) for _ in range(pairs)], NAMES[method], GOALS[method])
+    for key, pairs in size.others.items():
+        job = JOBS[key]
+        if environments is None and job.tool != "evidently":
+            continue
+        executable = python_of(job.tool, environments) if environments else sys.executable
+        script = [executable, str(SIDES / job.script)]
+        run([*script, str(small), str(small), *job.method])
+        theirs = [*script, str(reference), str(current), *job.method]
+        figures += _figures([(run(ours), run(theirs)) for _ in range(pairs)], job.name, job.goal)
     return figures
 
 

@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -53,11 +54,15 @@ class Profile:
 
     def inner(self) -> "Profile":
         """The profile with what is beyond the reference's range put into the bins beside it, as distances see it."""
+        return self if self.layout.inner is self.layout else self._inner
+
+    @cached_property
+    def _inner(self) -> "Profile":
+        # kept: a reference is compared with every window of a page
         layout = self.layout.inner
-        if layout is self.layout:
-            return self
         counts = np.bincount(self.layout.inner_bins, self.counts, layout.size).astype(np.int64)
-        return replace(self, layout=layout, counts=counts)
+        moments = (self.rows, self.missing, self.invalid, self.sum, self.sum_sq, self.min, self.max)
+        return Profile(layout, counts, *moments)
 
     def quantile(self, q: float) -> float | None:
         """The q-quantile of an ordered layout, 0 <= q <= 1; None without values.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import client, policy, proxy, report, rows, start
+from benchmarks import client, detector, policy, proxy, report, rows, start, stored
 from benchmarks.__main__ import arguments, chosen
 from benchmarks.columns import FEATURES
 from benchmarks.figure import Figure, quantile
@@ -78,7 +78,7 @@ def test_failing_process_is_an_error_with_its_words() -> None:
 
 def test_only_names_what_is_measured() -> None:
     assert list(chosen(arguments(["--only", "start", "--quick"]))) == ["start"]
-    every = ["ingest", "drift", "pages", "start", "client", "proxy", "policy", "burst", "wide"]
+    every = ["ingest", "drift", "detector", "stored", "pages", "start", "client", "proxy", "policy", "burst", "wide"]
     assert list(chosen(arguments([]))) == every
 
 
@@ -114,3 +114,14 @@ def test_driftdeck_counts_what_numpy_counts(tmp_path: Path) -> None:
     ours, theirs = (run(python(f"benchmarks.sides.drift_{side}", *files)).said for side in ("driftdeck", "numpy"))
     assert ours["counts"] == theirs["counts"]
     assert ours["psi"] == pytest.approx(theirs["psi"])
+
+
+def test_detector_is_measured() -> None:
+    figures = detector.measure(1)
+    assert [f.unit for f in figures] == ["CPU s", "CPU ms", "CPU ms"]
+    assert all(f.ours[0] > 0 for f in figures)
+
+
+def test_drift_of_a_wide_model_comes_from_stored_profiles(tmp_path: Path) -> None:
+    figures = stored.measure(tmp_path, stored.Size(columns=12, days=2, rows=3, asked=2))
+    assert [len(f.ours) for f in figures] == [2, 2, 2, 2]

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from benchmarks.detection.world import FEATURES, Change, Shocks, World
+from benchmarks.detection.world import FEATURES, Change, Law, Shocks, World
 from monitor.detector import Hour
 from monitor.detector.shifts import Shift, advance_shift, initial_shift
 from monitor.watch.lanes import INPUTS, Budget, machine_of
@@ -86,37 +86,56 @@ def watch(shift: Shift, hours: list[Hour]) -> Outcome:
     return Outcome(tuple(pages), tuple(warnings), shift.fitted.tail_class == "heavy", tuple(rules))
 
 
+Course = tuple[list[Hour], list[Law]]
+
+
 def quiet(name: str, seed: int) -> Outcome:
     """A quarter of a world without drift."""
-    s = WORLDS[name]
-    world = World(seed, s.rows, s.shocks, s.phi, s.wobble, s.seasonal)
-    reference, hours = world.hours(s.reference), world.hours(QUARTER)
-    if s.holidays:
-        hours = _with_holidays(hours, s.known)
+    _, (reference, _), (hours, _) = quiet_courses(name, seed)
+    if WORLDS[name].holidays:
+        hours = _with_holidays(hours, WORLDS[name].known)
     return watch(machine(reference), hours)
 
 
 def changed(name: str, seed: int) -> tuple[int, Outcome]:
     """A week of quiet, a change at some hour of the day, and a month: hours from the change to the first page."""
-    kind, size, features = CHANGES[name]
-    world = World(seed)
-    reference = world.hours(MONTH)
-    at = QUIET + (seed * 5) % 24
-    number = QUIET + (BURST_WATCHED if kind == "burst" else WATCHED)
-    hours = world.hours(number, Change(kind, MONTH + at, size, features))  # type: ignore[arg-type]
+    _, (reference, _), (hours, _), at = changed_courses(name, seed)
     return at, watch(machine(reference), hours)
 
 
-def _with_holidays(hours: list[Hour], known: bool) -> list[Hour]:
-    """The hours with two weekdays replaced by the Sunday of their week."""
-    out = list(hours)
+def quiet_courses(name: str, seed: int) -> tuple[World, Course, Course]:
+    """The world, its reference and its quarter, holidays not yet put in."""
+    s = WORLDS[name]
+    world = World(seed, s.rows, s.shocks, s.phi, s.wobble, s.seasonal)
+    return world, world.course(s.reference), world.course(QUARTER)
+
+
+def changed_courses(name: str, seed: int) -> tuple[World, Course, Course, int]:
+    """The world, its reference, its watched hours, and in which of them the change begins."""
+    kind, size, features = CHANGES[name]
+    world = World(seed)
+    reference = world.course(MONTH)
+    at = QUIET + (seed * 5) % 24
+    number = QUIET + (BURST_WATCHED if kind == "burst" else WATCHED)
+    watched = world.course(number, Change(kind, MONTH + at, size, features))  # type: ignore[arg-type]
+    return world, reference, watched, at
+
+
+def holiday_order(hours: list[Hour]) -> list[int]:
+    """Which hour's traffic comes in each hour when two weekdays look like the Sunday of their week."""
+    order = list(range(len(hours)))
     for day in HOLIDAYS:
         first = day * 24
         sunday = first + (6 - (hours[first].index // 24) % 7) * 24
-        for k in range(24):
-            source = hours[sunday + k]
-            out[first + k] = Hour(hours[first + k].index, source.counts, source.missing, known)
-    return out
+        order[first : first + 24] = range(sunday, sunday + 24)
+    return order
+
+
+def _with_holidays(hours: list[Hour], known: bool) -> list[Hour]:
+    return [
+        Hour(hour.index, hours[source].counts, hours[source].missing, known) if source != i else hour
+        for i, (hour, source) in enumerate(zip(hours, holiday_order(hours), strict=True))
+    ]
 
 
 def merged(pages: Iterable[int], cooldown: int = 24) -> list[int]:

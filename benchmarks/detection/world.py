@@ -39,6 +39,21 @@ class Change:
     features: tuple[int, ...] = (0,)
 
 
+@dataclass(frozen=True, eq=False)
+class Law:
+    """How the values of one number are distributed in each hour: segments in the shares `mix` (T, segments), each normal
+    around its `centres` (T, segments) with the deviation `wider` (T,)."""
+
+    mix: np.ndarray
+    centres: np.ndarray
+    wider: np.ndarray
+
+    def cumulative(self, x: np.ndarray) -> np.ndarray:
+        """P(value <= x) in each hour, (T, len(x))."""
+        below = ndtr((x[None, :, None] - self.centres[:, None, :]) / self.wider[:, None, None])
+        return (below * self.mix[:, None, :]).sum(2)
+
+
 class World:
     """One model's traffic; `hours` draws the next ones, and every draw moves the generator on."""
 
@@ -88,6 +103,14 @@ class World:
 
     def hours(self, number: int, change: Change | None = None) -> list[Hour]:
         """The next hours, oldest first."""
+        return self.course(number, change)[0]
+
+    def edges(self, j: int) -> np.ndarray:
+        """The inner bounds of the bins of number `j`."""
+        return ndtri(np.arange(1, BINS) / BINS) * self.sd[j]
+
+    def course(self, number: int, change: Change | None = None) -> tuple[list[Hour], list[Law]]:
+        """The next hours, and the law that the values of each number were binned from."""
         t = np.arange(self.at, self.at + number)
         self.at += number
         day, week = 2 * np.pi * t / 24, 2 * np.pi * t / 168
@@ -107,7 +130,7 @@ class World:
         if kind == "segment":
             mix = mix * (1 - size[:, None])
             mix[:, -1] += size
-        counts = []
+        counts, laws = [], []
         for j, usual in enumerate(self.missing):
             logit = np.log(usual / (1 - usual)) + (self._wander(number, 0.1)[:, 0] if self.seasonal else 0)
             missing = np.broadcast_to(1 / (1 + np.exp(-logit)), (number,))
@@ -117,29 +140,26 @@ class World:
             if j < NUMERIC:
                 moved = size * (own and kind in ("mean", "gradual"))
                 wider = np.sqrt(change.size) if change and own and kind == "variance" else 1.0
-                p = self._numeric(j, shown, mix, moved, 1 + (wider - 1) * on)
+                laws.append(self._law(j, shown, mix, moved, 1 + (wider - 1) * on))
+                p = np.diff(laws[-1].cumulative(self.edges(j)), axis=1, prepend=0, append=1)
             else:
                 p = self._categorical(j - NUMERIC, mix, size * (own and kind == "category"))
             p = np.clip(p, 0, None)
             p /= p.sum(1, keepdims=True)
             counts.append(rng.multinomial(rows, np.hstack([p * (1 - missing[:, None]), missing[:, None]])))
-        return [
+        drawn = [
             Hour(int(h), tuple(c[i, :-1] for c in counts), np.array([c[i, -1] for c in counts]))
             for i, h in enumerate(t)
         ]
+        return drawn, laws
 
-    def _numeric(self, j: int, day: np.ndarray, mix: np.ndarray, moved: np.ndarray, wider: np.ndarray) -> np.ndarray:
+    def _law(self, j: int, day: np.ndarray, mix: np.ndarray, moved: np.ndarray, wider: np.ndarray) -> Law:
         shift = np.zeros(len(day))
         if self.seasonal:
             shift = self.own_daily[j, 0] * np.cos(day) + self.own_daily[j, 1] * np.sin(day)
             shift = shift + self._wander(len(day), self.wobble)[:, 0]
         shift = shift + moved * self.sd[j]
-        edges = ndtri(np.arange(1, BINS) / BINS) * self.sd[j]
-        p = np.zeros((len(day), BINS))
-        for g in range(SEGMENTS):
-            below = ndtr((edges[None, :] - (self.means[j, g] + shift)[:, None]) / wider[:, None])
-            p += mix[:, g : g + 1] * np.diff(below, axis=1, prepend=0, append=1)
-        return p
+        return Law(mix, self.means[j][None, :] + shift[:, None], wider)
 
     def _categorical(self, k: int, mix: np.ndarray, moved: np.ndarray) -> np.ndarray:
         p = mix @ self.categories[k]

@@ -33,7 +33,7 @@ def psi(reference: np.ndarray, current: np.ndarray) -> float:
     0.067081
     """
     p, q = _shares(reference), _shares(current)
-    return float(np.sum((q - p) * np.log(q / p)))
+    return float((q - p) @ np.log(q / p))
 
 
 def measure(reference: Profile | None, current: Profile, **_: Any) -> Measurement:
@@ -74,7 +74,9 @@ def _shares(counts: np.ndarray) -> np.ndarray:
 def _variance(r: np.ndarray, c: np.ndarray) -> float:
     """Sampling variance of the plain PSI to first order, from multinomial counts on both sides."""
     p, q = _shares(r), _shares(c)
-    by_q, by_p = np.log(q / p) + 1 - p / q, np.log(p / q) + 1 - q / p
-    var_q = np.sum(q * by_q**2) - np.sum(q * by_q) ** 2
-    var_p = np.sum(p * by_p**2) - np.sum(p * by_p) ** 2
+    ratio = q / p
+    log = np.log(ratio)
+    by_q, by_p = log + 1 - 1 / ratio, 1 - ratio - log
+    var_q = q @ (by_q * by_q) - (q @ by_q) ** 2
+    var_p = p @ (by_p * by_p) - (p @ by_p) ** 2
     return float(var_q / c.sum() + var_p / r.sum())
