@@ -1,6 +1,7 @@
 """Maximum mean discrepancy with a Gaussian kernel as wide as the reference's standard deviation, from bins."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -42,7 +43,8 @@ def measure(reference: Profile | None, current: Profile, **_: Any) -> Measuremen
     approximation: every value counts as the middle of its bin, in the open bins at the ends as the only edge. The MMD is a
     norm of the difference of shares; value and interval are what `_bins.norm` says. None when the reference has no spread.
     """
-    return measured(reference, current, _norm_at)
+    found = measured(reference, current, _norm_at)
+    return found if found.high is None else replace(found, high=min(found.high, RANGE[1]))
 
 
 def _norm_at(places: np.ndarray) -> Distance:
