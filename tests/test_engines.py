@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.contracts import Measured
-from monitor.layout import INTEGER, LOG, UNIT, Layout, categorical_layout, numeric_layout
+from monitor.layout import AT_ONCE, INTEGER, LOG, MANY, UNIT, Layout, categorical_layout, numeric_layout
 from monitor.plugins import load
 
 ENGINES = load("engines")
@@ -103,6 +103,13 @@ def test_edges_themselves_belong_to_the_lower_bin(engine: ModuleType) -> None:
     check(
         engine, [1.0, 2.0, 3.0, math.nextafter(2.0, 3), math.nextafter(2.0, 1)], numeric_layout([1, 2, 3]), pa.float64()
     )
+
+
+def test_many_values_fall_in_the_same_bins_as_each_by_itself() -> None:
+    layout = numeric_layout(np.linspace(-2, 2, 19), (-3.0, 3.0))
+    x = np.random.default_rng(1).normal(size=MANY + AT_ONCE + 7).round(1)  # many of them on an edge
+    x[:6] = [np.nan, np.inf, -np.inf, 1e200, -3.0, 3.0]
+    assert layout.bins_of(x).tolist() == [-1 if (b := layout.index(value)) is None else b for value in x.tolist()]
 
 
 def test_status_codes_are_bins_of_their_own(engine: ModuleType) -> None:

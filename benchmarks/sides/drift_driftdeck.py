@@ -3,48 +3,52 @@
 import json
 import sys
 
-import duckdb
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from benchmarks.columns import CATEGORICAL, NUMERIC
 from monitor.contracts import Measured
-from monitor.engines.arrow import numpy_of
+from monitor.engines.arrow import numpy_of, profile
 from monitor.layout import NUMERIC_BINS, Layout, categorical_layout, numeric_layout
 from monitor.statistics.psi import psi
-from monitor.store.packed import Relation
-from monitor.store.profiling import profile_rows
+
+AT_ONCE = 60_000  # rows in memory
 
 
-def main(reference: str, current: str, memory: str = "") -> None:
+def main(reference: str, current: str) -> None:
     """Print the PSI and the counts of every feature."""
-    con = duckdb.connect(config={"memory_limit": memory} if memory else {})
-    one_bucket = "* REPLACE (TIMESTAMP '2000-01-01' AS ts)"  # as the store does with a reference
-    con.execute(f"CREATE VIEW reference_rows AS SELECT {one_bucket} FROM read_parquet('{reference}')")
-    con.execute(f"CREATE VIEW current_rows AS SELECT * FROM read_parquet('{current}')")
-    layouts = layouts_of(con)
+    rows = pq.ParquetFile(reference, pre_buffer=False).read(use_threads=False)
+    layouts = layouts_of(rows)
     columns = [Measured(name, name, layout) for name, layout in layouts.items()]
-    before, now = (counts(con, name, columns) for name in ("reference_rows", "current_rows"))
+    one_bucket = pa.array([0], pa.timestamp("us")).take(pa.array(np.zeros(len(rows), np.int64)))  # as the store has it
+    before = counts(rows.set_column(rows.column_names.index("ts"), "ts", one_bucket), columns)
+    del rows
+    file = pq.ParquetFile(current, pre_buffer=False)
+    batches = file.iter_batches(AT_ONCE, use_threads=False)  # by a thread a column, all columns are in memory at once
+    now = counts(pa.RecordBatchReader.from_batches(file.schema_arrow, batches), columns)
     drift = {name: psi(before[name], now[name]) for name in layouts}
     print(json.dumps({"psi": drift, "counts": {name: now[name].tolist() for name in layouts}}))
 
 
-def layouts_of(con: duckdb.DuckDBPyConnection) -> dict[str, Layout]:
-    """The layouts that a server would freeze for these reference rows."""
-    points = [i / NUMERIC_BINS for i in range(1, NUMERIC_BINS)]
-    wanted = ", ".join(f"quantile_disc({name}, {points})" for name in NUMERIC)
-    found = con.execute(f"SELECT {wanted} FROM reference_rows").fetchall()[0]
-    layouts = {name: numeric_layout(values) for name, values in zip(NUMERIC, found, strict=True)}
+def layouts_of(rows: pa.Table) -> dict[str, Layout]:
+    """The layouts that a server would freeze for these reference rows: i/20 of the values are at most the i-th bound."""
+    layouts = {}
+    for name in NUMERIC:
+        values = np.sort(numpy_of(rows[name].drop_null()))
+        bounds = [float(values[-(-i * len(values) // NUMERIC_BINS) - 1]) for i in range(1, NUMERIC_BINS)]
+        layouts[name] = numeric_layout(bounds)
     for name in CATEGORICAL:
-        values = con.execute(
-            f"SELECT {name} FROM reference_rows WHERE {name} IS NOT NULL GROUP BY 1 ORDER BY count(*) DESC, 1"
-        ).fetchall()
-        layouts[name] = categorical_layout([value for (value,) in values])
+        counted = pc.value_counts(rows[name].drop_null()).to_pylist()
+        counted.sort(key=lambda one: (-one["counts"], one["values"]))
+        layouts[name] = categorical_layout([one["values"] for one in counted])
     return layouts
 
 
-def counts(con: duckdb.DuckDBPyConnection, rows: str, columns: list[Measured]) -> dict[str, np.ndarray]:
+def counts(rows: pa.Table | pa.RecordBatchReader, columns: list[Measured]) -> dict[str, np.ndarray]:
     """The counts of every bin of every column, all hours and versions added up."""
-    bins = profile_rows(con, Relation(rows), columns).bins
+    bins = profile(rows, columns).bins
     names = bins["column"].combine_chunks().dictionary_encode()
     which, bin_, n = numpy_of(names.indices), numpy_of(bins["bin"]), numpy_of(bins["n"])
     position = {name: i for i, name in enumerate(names.dictionary.to_pylist())}
