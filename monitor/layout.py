@@ -252,4 +252,4 @@ def _above(edges: np.ndarray, x: np.ndarray) -> np.ndarray:
         for edge in edges:
             np.greater(some, edge, out=one)
             np.add(counted, one.view(np.uint8), out=counted)
-    return found
+    return found.astype(np.int64)
