@@ -10,7 +10,8 @@ from monitor.plugins import load
 from monitor.profile import Profile
 from monitor.rules import columns_of
 from monitor.views.drift import bins
-from monitor.watch.lanes import INPUTS, UNSEEN_VALUES, Budget, Window
+from monitor.watch.lane import Budget, Window
+from monitor.watch.lanes import INPUTS, UNSEEN_VALUES
 
 S = load("statistics")
 QUANTILES = np.arange(1, 20) / 20

@@ -35,7 +35,7 @@ from monitor.views.detector import detector
 from monitor.views.overview import overview
 from monitor.views.span import Span
 from monitor.watch.course import put_together
-from monitor.watch.lanes import Window
+from monitor.watch.lane import Window
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)

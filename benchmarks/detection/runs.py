@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from benchmarks.detection.world import FEATURES, Change, Law, Shocks, World
 from monitor.detector import Hour
 from monitor.detector.shifts import Shift, advance_shift, initial_shift
-from monitor.watch.lanes import INPUTS, Budget, machine_of
+from monitor.watch.distributions import machine_of
+from monitor.watch.lane import Budget
+from monitor.watch.lanes import INPUTS
 
 QUARTER, QUIET, WATCHED, BURST_WATCHED = 2160, 168, 720, 48  # hours
 WEEK, MONTH = 168, 672

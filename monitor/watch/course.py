@@ -9,7 +9,7 @@ from monitor.calendar import HOUR
 from monitor.detector.episode import Episode
 from monitor.layout import Layout
 from monitor.profile import Profile
-from monitor.watch.lanes import LEAST_WINDOWS, Budget, Lane, Window
+from monitor.watch.lane import LEAST_WINDOWS, Budget, Lane, Window
 
 LEARN = timedelta(days=14)  # of live traffic, before anything is judged
 LEARN_DAILY = timedelta(days=28)  # where traffic is so thin that a window is a day

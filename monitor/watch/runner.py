@@ -20,7 +20,8 @@ from monitor.store.events import Model
 from monitor.store.profiling import quality_column
 from monitor.watch import said
 from monitor.watch.course import LEARN, LEARN_DAILY, Course, Machine, Step, hourly
-from monitor.watch.lanes import LANES, MOST_FEATURES, QUALITY, SERVICE, Lane, Window
+from monitor.watch.lane import MOST_FEATURES, SERVICE, Lane, Window
+from monitor.watch.lanes import LANES, QUALITY
 
 GRACE = timedelta(minutes=5)  # after an hour has ended: its last rows are still on their way
 DAY, WEEK = timedelta(days=1), timedelta(days=7)

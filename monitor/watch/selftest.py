@@ -15,7 +15,8 @@ from monitor.profile import Profile
 from monitor.store import Store
 from monitor.store.alerts import aware
 from monitor.watch.course import Course, hourly
-from monitor.watch.lanes import FIRST_SERVER_ERROR, Window
+from monitor.watch.lane import Window
+from monitor.watch.rises import FIRST_SERVER_ERROR
 from monitor.watch.runner import Watch
 
 QUIET = timedelta(days=7)  # of the newest judged hours, that changes are put into
