@@ -176,7 +176,7 @@ def test_an_alert_that_was_told_ends_when_history_finds_an_earlier_beginning(
 ) -> None:
     from monitor.schema import ModelSchema
     from monitor.store.events import Model
-    from monitor.watch.runner import Run
+    from monitor.watch.going import Run
 
     channel = ChannelConfig(name="c", url="http://x/", secret=SECRET)
     loop = deck.loop
