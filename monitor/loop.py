@@ -61,7 +61,6 @@ class Loop:
         self.problem: str | None = None
         self.pending = pending or Pending()
         self.watch = Watch(store, config)
-        self.tests = SelfTests(store, config, self.watch, column_names)
         self._maintained = self._forgot = 0.0
         self._dirty: dict[str, datetime] = {}
         self._touched: dict[str, datetime] = {}  # the earliest row that came since a model's findings were kept
@@ -71,6 +70,7 @@ class Loop:
         self._lock = threading.Lock()
         self._evaluating = threading.Lock()
         self._stop = threading.Event()
+        self.tests = SelfTests(store, config, self.watch, column_names, self._stop.is_set)
         self._threads = [
             threading.Thread(target=self._run, args=(step, pause), name=f"driftdeck-{name}", daemon=True)
             for name, step, pause in (

@@ -67,6 +67,12 @@ def test_what_has_learned_nothing_cannot_be_tested(tmp_path: Path) -> None:
             run(young)
 
 
+def test_it_is_given_up_when_the_server_stops(deck: Deck) -> None:
+    names = column_names(deck.store.model("m"))
+    with pytest.raises(InvalidRequest, match="the server is stopping"):
+        selftest(deck.store, deck.loop.watch, "m", names, stopping=lambda: True)
+
+
 def test_it_runs_by_itself_once_a_week_and_is_kept(deck: Deck) -> None:
     model, now = deck.store.model("m"), datetime(2026, 11, 24, tzinfo=UTC)
     tests = deck.loop.tests

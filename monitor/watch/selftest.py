@@ -27,7 +27,14 @@ Hours = list[Window]
 Change = Callable[[Profile, np.random.Generator], Profile]
 
 
-def selftest(store: Store, watch: Watch, name: str, names: Mapping[str, str], seed: int = SEED) -> dict[str, Any]:
+def selftest(
+    store: Store,
+    watch: Watch,
+    name: str,
+    names: Mapping[str, str],
+    seed: int = SEED,
+    stopping: Callable[[], bool] = lambda: False,
+) -> dict[str, Any]:
     """For each known change: whether a lane pages, after how many hours, and the evidence that the hours have by themselves.
 
     `names` gives each column's own name. The machines are those in use; they start without evidence a week before the newest judged hour. The same seed gives
@@ -53,6 +60,8 @@ def selftest(store: Store, watch: Watch, name: str, names: Mapping[str, str], se
     quiet = {lane: _highest(course, hours, judged) for lane, course in courses.items()}
     tests = []
     for change, lane, column, inject in _changes(layouts, hours[-judged:], courses):
+        if stopping():
+            raise InvalidRequest("the server is stopping; the self-test runs when it is back")
         changed = _changed(hours, judged, column, inject, np.random.default_rng(seed))
         after, evidence, named = _first_page(courses[lane], changed, judged)
         tests.append(

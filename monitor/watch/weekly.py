@@ -19,8 +19,15 @@ BEHIND = timedelta(days=1)
 class SelfTests:
     """Runs the self-tests that are due and keeps what they found."""
 
-    def __init__(self, store: Store, config: Config, watch: Watch, names: Callable[[Model], Mapping[str, str]]) -> None:
-        self.store, self.config, self.watch, self.names = store, config, watch, names
+    def __init__(
+        self,
+        store: Store,
+        config: Config,
+        watch: Watch,
+        names: Callable[[Model], Mapping[str, str]],
+        stopping: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.store, self.config, self.watch, self.names, self.stopping = store, config, watch, names, stopping
         self._waits: dict[str, datetime] = {}  # models that could not be tested, and until when they are let alone
 
     def next_due(self, now: datetime) -> str | None:
@@ -41,7 +48,8 @@ class SelfTests:
             self._waits[name] = now + SOON
             return None
         try:
-            book.keep_selftest(model.id, now, selftest(self.store, self.watch, name, self.names(model)))
+            found = selftest(self.store, self.watch, name, self.names(model), stopping=self.stopping)
+            book.keep_selftest(model.id, now, found)
         except InvalidRequest:
             self._waits[name] = now + AGAIN
         return name
