@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import msgspec
@@ -130,7 +131,9 @@ def _load_in_parts(batch: Batch, store: Store, start: Position, now: datetime) -
                 if middle:
                     parts += [rows.slice(middle), rows.slice(0, middle)]
                 else:
-                    refusal = Refusal(0, rows["event_id"][0].as_py(), TOO_LARGE, _text_of(rows, model), model)
+                    row = rows.slice(0, 1).to_pylist()[0]
+                    raw = _as_event(row, _schema(batch, store, model)) if kind == "events" else {"model": model, **row}
+                    refusal = Refusal(0, row["event_id"], TOO_LARGE, _text_of(raw), model)
                     _refuse(batch, refusal, now, kind)
     loads.append(store.load(batch, now))
     events, duplicates, joined = (
@@ -154,9 +157,18 @@ def _take(batch: Batch, model: str, kind: str, rows: int) -> None:
             return
 
 
-def _text_of(row: pa.Table, model: str) -> str:
-    values = {"model": model, **row.slice(0, 1).to_pylist()[0]}
-    return json.dumps(values, default=lambda time: f"{time.isoformat()}Z", ensure_ascii=False)[:RAW_SAMPLE]
+def _as_event(row: dict[str, Any], schema: ModelSchema) -> dict[str, Any]:
+    """A stored row as the event that could be sent in its place; class probabilities are not stored, so they are left out."""
+    own = {name: row[name] for name in ("event_id", "ts", "version", "latency_ms", "status", "error")}
+    prediction = {"number": row["prediction"], "class": row["predicted_class"]}.get(schema.prediction)
+    tags = json.loads(row["tags"]) if row["tags"] else None
+    values = {"model": schema.model, **own, "prediction": prediction, "tags": tags}
+    features = {f.name: row[f.field] for f in schema.features if row.get(f.field) is not None}
+    return {name: value for name, value in values.items() if value is not None} | {"features": features}
+
+
+def _text_of(record: dict[str, Any]) -> str:
+    return json.dumps(record, default=lambda time: f"{time.isoformat()}Z", ensure_ascii=False)[:RAW_SAMPLE]
 
 
 class _RawLines:

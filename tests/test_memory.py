@@ -1,5 +1,6 @@
 """What keeps memory bounded: loads in parts, names of new values, profiles added up some hours at a time."""
 
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -9,6 +10,7 @@ from conftest import Served
 from events import NDJSON, NOW, event, lines
 
 from monitor.deck import Deck
+from monitor.event import TimeBounds, label_text, parse_event
 from monitor.store import compacting, profiling
 from monitor.store.batch import Batch
 from monitor.store.database import transaction
@@ -57,6 +59,10 @@ def test_a_row_beyond_memory_goes_to_the_quarantine_and_the_rest_is_stored(
     (kept,) = deck.store.ledger.refused()
     assert kept.event_id == "e17"
     assert "limits.memory" in kept.reason
+    sent = event(17)
+    sent["features"]["premium"] = label_text(sent["features"]["premium"])  # a boolean is stored as its text
+    again, first = (parse_event(one, NOW, TimeBounds()) for one in (json.loads(kept.raw), sent))
+    assert again == first  # as it is it can be sent again
     assert max(loads) <= 6
     assert deck.loop.load_all() == 0
     assert deck.collector.events(lines(*(event(i) for i in range(2, 40))), NDJSON, "key").replayed
