@@ -1,5 +1,6 @@
 """What is tried on the drift page: the weekly self-test of the detector, and a limit over the stored history."""
 
+import json
 import re
 from typing import Any
 
@@ -11,7 +12,7 @@ from app.text import column_name, known, raw, statistic, t
 
 Json = dict[str, Any]
 STATISTICS = ("psi", "ks", "jensen_shannon", "hellinger", "wasserstein", "missing_rate", "new_category_share")
-LIMITS = {"psi": 0.2, "ks": 0.1, "missing_rate": 0.05, "new_category_share": 0.01}
+USUAL_LIMIT = 0.2  # of PSI, which stands first
 WINDOWS = {"1h": 1, "6h": 6, "1d": 24, "7d": 168}
 SHOWN_EPISODES = 12
 _RESULT = "trial_result"
@@ -68,7 +69,7 @@ def limit(model: str, names: list[str]) -> None:
             raw("trial.statistic"), STATISTICS, format_func=lambda one: statistic(str(one)), key="trial_statistic"
         )
         above = second.number_input(
-            raw("trial.limit"), min_value=0.0, value=LIMITS["psi"], step=0.01, format="%.3f", key="trial_limit"
+            raw("trial.limit"), min_value=0.0, value=USUAL_LIMIT, step=0.01, format="%.3f", key="trial_limit"
         )
         window = third.selectbox(
             raw("trial.window"), list(WINDOWS), index=2, key="trial_window",
@@ -84,7 +85,7 @@ def limit(model: str, names: list[str]) -> None:
                 _try(model, asked | ({"columns": str(scope)} if scope else {}))
     kept = st.session_state.get(_RESULT)
     if kept is not None and kept[0] == model:
-        _result(kept[1], kept[2])
+        _result(*kept)
 
 
 def _try(model: str, asked: dict[str, str]) -> None:
@@ -96,7 +97,7 @@ def _try(model: str, asked: dict[str, str]) -> None:
         st.markdown(f":red[:material/error: {error.sentence()}]")
 
 
-def _result(asked: dict[str, str], seen: Json) -> None:
+def _result(model: str, asked: dict[str, str], seen: Json) -> None:
     """The outcome in one sentence, each alert as a bar, and how to switch the limit on."""
     rule = next(iter(seen["rules"]), None)
     if rule is None:
@@ -120,7 +121,7 @@ def _result(asked: dict[str, str], seen: Json) -> None:
             if len(rule["episodes"]) > SHOWN_EPISODES:
                 st.markdown(f":small[:gray[{t('trial.more', n=rule['alerts'] - SHOWN_EPISODES)}]]")
         st.markdown(f":small[{t('trial.switch_on')}]")
-        st.code(_section(asked), language="toml")
+        st.code(_section(model, asked), language="toml")
 
 
 def _bars(rule: Json) -> list[Json]:
@@ -138,15 +139,11 @@ def _bars(rule: Json) -> list[Json]:
     ]
 
 
-def _section(asked: dict[str, str]) -> str:
-    """The rule as it stands in driftdeck.toml."""
-    lines = [
-        "[[rules]]",
-        f'name = "{asked["statistic"].replace("_", "-")}-limit"',
-        f'statistic = "{asked["statistic"]}"',
-    ]
+def _section(model: str, asked: dict[str, str]) -> str:
+    """The rule as it stands in driftdeck.toml, for this model alone. A JSON text is one of TOML, too."""
+    told = {"name": f"{asked['statistic'].replace('_', '-')}-limit", "model": model, "statistic": asked["statistic"]}
+    lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in told.items()]
     lines += [f"limit = {asked['limit']}", f'window = "{asked["window"]}"']
     if "columns" in asked:
-        escaped = asked["columns"].replace("\\", "\\\\").replace('"', '\\"')
-        lines.append(f'columns = ["{escaped}"]')
-    return "\n".join(lines)
+        lines.append(f"columns = {json.dumps([asked['columns']], ensure_ascii=False)}")
+    return "\n".join(["[[rules]]", *lines])

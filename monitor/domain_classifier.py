@@ -28,7 +28,7 @@ def tell_apart(rows: pa.Table, seed: int = 0) -> dict[str, Any]:
     resamples of whole hours; it does not include how the trees vary. `features` have `loss`, the AUC that is lost on
     held-out rows when the column is shuffled: columns that say the same share it, so that each alone may lose little.
     Without a change the AUC lies a little below 0.5, as what was learned from a chance excess meets its opposite in the
-    rows left out: `low` above 0.5 is rarer than 1 in 40 then.
+    rows left out; a `low` above 0.5 errs on the safe side.
     Source: Lopez-Paz and Oquab (2017), Revisiting classifier two-sample tests; Breiman (2001) for the shuffling.
     """
     from scipy.stats import rankdata

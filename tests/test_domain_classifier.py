@@ -5,8 +5,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +18,8 @@ from typer.testing import CliRunner
 from monitor.cli import app
 from monitor.deck import Deck
 from monitor.domain_classifier import HOUR, PERIOD, tell_apart
-from monitor.errors import InvalidRequest
+from monitor.errors import InvalidRequest, TooMany
+from monitor.views import domain
 from monitor.views.domain import periods_of, told_apart
 
 BEFORE, AFTER = (NOW - 7 * DAY, NOW - 4 * DAY), (NOW - 3 * DAY, NOW)
@@ -73,6 +75,17 @@ def test_stored_periods_are_told_apart_by_what_changed(deck: Deck) -> None:
     assert {one["column"] for one in without["features"]} == {"y", "c"}
 
 
+def test_features_may_have_the_names_that_it_uses_itself(tmp_path: Path) -> None:
+    def odd(at: datetime, row: dict[str, Any], rng: np.random.Generator) -> None:
+        row["features"] = {PERIOD: row["features"]["x"] + (at >= NOW - 3 * DAY), HOUR: row["features"]["c"]}
+
+    with closing(opened(tmp_path)) as deck:
+        send(deck, traffic(odd))
+        found = told_apart(deck.store, "m", BEFORE, AFTER)
+    assert [one["column"] for one in found["features"]] == [PERIOD, HOUR]
+    assert found["low"] > 0.6
+
+
 def test_what_cannot_be_done_is_said(deck: Deck) -> None:
     with pytest.raises(InvalidRequest, match="only 0 rows are stored from"):
         told_apart(deck.store, "m", BEFORE, (NOW + DAY, NOW + 2 * DAY))
@@ -84,6 +97,11 @@ def test_what_cannot_be_done_is_said(deck: Deck) -> None:
         periods_of((None, None), (NOW, NOW - DAY), NOW)
     with pytest.raises(InvalidRequest, match="overlap"):
         periods_of((NOW - DAY, NOW), (NOW - timedelta(hours=2), NOW), NOW)
+
+
+def test_one_is_trained_at_a_time(deck: Deck) -> None:
+    with domain._one_at_a_time, pytest.raises(TooMany, match="try again in a minute"):
+        told_apart(deck.store, "m", BEFORE, AFTER)
 
 
 def test_periods_are_the_last_day_and_the_one_before_unless_given() -> None:

@@ -19,6 +19,7 @@ from monitor.config import RuleConfig
 from monitor.deck import Deck
 from monitor.event import Refused, TimeBounds, parse_event
 from monitor.layout import numeric_layout
+from monitor.policy import ColumnPolicy, Policy
 from monitor.rows import from_events, from_table
 from monitor.rules import columns_of
 from monitor.schema import ModelSchema
@@ -77,6 +78,18 @@ def test_what_is_no_embedding_is_refused_with_the_reason(value: object, said: st
     with pytest.raises(Refused) as refused:
         parsed({"text": value})
     assert str(refused.value) == said
+
+
+def test_a_column_policy_goes_by_the_name_of_the_list_in_json_and_in_tables() -> None:
+    policy = Policy({"text": ColumnPolicy(keep="drop"), "face": ColumnPolicy(keep="hash")}, key=b"k")
+    raw = event({"text": [1.0, 2.0], "face": [3.0], "photo": [4.0]})
+    found = dict(parse_event(policy.event(raw), NOW, TimeBounds()).features)
+    assert set(found) == {"face", *embedding.names("photo")}
+    assert str(found["face"]).startswith("h:")
+    table = policy.table(pa.table({"ts": pa.array([NOW]), "text": [[1.0]], "face": [[3.0]], "photo": [[4.0]]}))
+    shaped = from_table(table, ModelSchema("m"), NOW, TimeBounds())
+    assert set(shaped.schema.by_name) == set(found)
+    assert shaped.table[shaped.schema.by_name["face"].field].to_pylist() == [found["face"]]
 
 
 def test_a_name_that_an_embedding_needs_cannot_be_another_feature() -> None:

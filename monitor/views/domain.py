@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,7 +13,7 @@ import duckdb
 import pyarrow as pa
 
 from monitor.domain_classifier import HOUR, PERIOD
-from monitor.errors import InvalidRequest
+from monitor.errors import InvalidRequest, TooMany
 from monitor.schema import Feature
 from monitor.sql import quote
 from monitor.store import Store
@@ -24,6 +25,7 @@ FEWEST = 200
 MOST_FEATURES = 200  # each is shuffled in each fold
 LONGEST_S = 300
 
+_one_at_a_time = threading.Lock()  # each takes a core and 200 MB
 Period = tuple[datetime, datetime]
 
 
@@ -53,13 +55,16 @@ def told_apart(
             )
     numbered = [part.append_column(PERIOD, pa.array([p] * part.num_rows, pa.int8())) for p, part in enumerate(parts)]
     found = _in_a_process(pa.concat_tables(numbered), seed)
+    names = {f.field: f.name for f in features}
+    found["features"] = [{**one, "column": names[one["column"]]} for one in found["features"]]
     periods = {"before": before, "after": after}
     return {"model": name, **{k: {"from": s, "to": e} for k, (s, e) in periods.items()}, "seed": seed, **found}
 
 
 def _sample(store: Store, model: Model, features: list[Feature], period: Period, rows: int, seed: int) -> pa.Table:
     relation = Relation("", model.schema)
-    chosen = "".join(f", {relation.value(f.field)} AS {quote(f.name)}" for f in features)
+    # under their keys: names may be anything, also those of the two columns beside them
+    chosen = relation.values(f.field for f in features)
     with store.cursor() as con:
         found: duckdb.DuckDBPyRelation = con.sql(
             f"SELECT epoch(ts)::BIGINT // 3600 AS {quote(HOUR)}{chosen} FROM (SELECT * FROM {model.events} "
@@ -76,12 +81,16 @@ def _in_a_process(rows: pa.Table, seed: int) -> dict[str, Any]:
     command = [sys.executable, "-m", "monitor.domain_classifier", str(seed)]
     # threads of OpenMP wait for each other at every small step: one is faster than two
     environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    if not _one_at_a_time.acquire(blocking=False):
+        raise TooMany("another domain classifier is being trained; try again in a minute", 60)
     try:
         done = subprocess.run(
             command, input=sink.getvalue().to_pybytes(), capture_output=True, timeout=LONGEST_S, env=environment
         )
     except subprocess.TimeoutExpired:
         raise InvalidRequest(f"it took longer than {LONGEST_S} s; ask for fewer `rows` or leave features out") from None
+    finally:
+        _one_at_a_time.release()
     if done.returncode:
         last = (done.stderr.decode(errors="replace").strip().splitlines() or ["no message"])[-1]
         raise InvalidRequest(f"the domain classifier could not be trained: {last[:200]}")

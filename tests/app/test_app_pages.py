@@ -1,5 +1,6 @@
 """Every page, in both languages, with a server that answers, one that knows nothing, and none at all."""
 
+import tomllib
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -330,7 +331,8 @@ def test_limit_is_tried_and_says_what_it_would_have_done(world: World, open_page
     text = shown(app)
     assert healthy(app)
     assert "**PSI > 0.25** would have raised **2 alerts** on 1 of 16 columns" in text
-    assert 'statistic = "psi"\nlimit = 0.25\nwindow = "1d"' in app.code[-1].value
+    (rule,) = tomllib.loads(app.code[-1].value)["rules"]
+    assert rule == {"name": "psi-limit", "model": "flight-delay", "statistic": "psi", "limit": 0.25, "window": "1d"}
     app.number_input(key="trial_limit").set_value(1.5)
     app.button(key="FormSubmitter:trial-Try it").click().run()
     assert "would have raised no alert on any of 16 columns" in shown(app)
