@@ -7,6 +7,8 @@ The rules are simple on purpose, tried in this order for each change that the de
 - `unit`: level and spread of one column both moved by more than 2 reference sd. A fault of the data: another unit or scale.
 - `renamed`: values never seen before came in one column with about the share that a category of it lost, with onsets
   within six hours. A fault of the data: a category has another name.
+- `relation`: nothing but the reconstruction error moved: features go together in another way. Where a feature moved too,
+  the error follows from it and says nothing.
 - `mix`: all columns moved a little together, or at least half of those watched did, none by more than half an sd.
 - `upstream`: at least three columns changed at the same time. They are likely to have one source.
 - `change`: none of these, and then no more is said.
@@ -21,6 +23,7 @@ from datetime import datetime, timedelta
 from math import sqrt
 
 from monitor.finding import CAUSES, DETECTED, Finding, Moved
+from monitor.schema import RECONSTRUCTION_ERROR
 
 MISSING_BURST = 0.05  # of the rows
 UNIT_SD = 2.0
@@ -53,7 +56,9 @@ class Cause:
 
 def cause_of(finding: Finding, watched: int, constant: Collection[str] = ()) -> str:
     """The kind of cause of one change, by itself, in a model of so many watched columns, of which some hold one value only."""
-    moved = finding.moved
+    moved = _of_features(finding.moved)
+    if finding.moved and not moved:
+        return "relation"
     if any(m.contrast == "missing" and m.size >= MISSING_BURST for m in moved):
         return "missing"
     if any(m.column in constant and abs(m.size) >= STUCK for m in moved if m.contrast not in SHARES):
@@ -67,6 +72,10 @@ def cause_of(finding: Finding, watched: int, constant: Collection[str] = ()) -> 
     if wide and all(abs(m.size) <= SMALL_SD for m in moved):
         return "mix"
     return "upstream" if len(columns) >= TOGETHER else "change"
+
+
+def _of_features(moved: Sequence[Moved]) -> list[Moved]:
+    return [m for m in moved if m.column != RECONSTRUCTION_ERROR]
 
 
 def _is_unit(moved: Sequence[Moved], column: str) -> bool:
@@ -83,11 +92,14 @@ def causes(findings: Iterable[Finding], importance: Callable[[str], float | None
     open_now = [f for f in findings if f.verdict == "breach" and not f.segment]
     found = [_cause(f, importance) for f in _renamed(open_now) if f.statistic in DETECTED and f.cause]
     told = {column for cause in found for column in cause.columns}
-    for f in open_now:
+    for f in sorted(open_now, key=lambda f: f.column == RECONSTRUCTION_ERROR):
         if f.statistic in DETECTED or not f.column or f.column in told:
             continue
+        if f.column == RECONSTRUCTION_ERROR and told - {"prediction"}:
+            continue  # it follows from what changed in the features
         told.add(f.column)
-        kind = "missing" if f.statistic == "missing_rate" else "change"
+        alone = "relation" if f.column == RECONSTRUCTION_ERROR else "change"
+        kind = "missing" if f.statistic == "missing_rate" else alone
         strength = min(1.0, abs(f.value or 0.0))
         found.append(Cause(kind, (f.column,), f.window_start, strength * _weight(importance, f.column)))
     found = _one_fault(found)
@@ -106,8 +118,9 @@ def _one_fault(found: Sequence[Cause]) -> list[Cause]:
 
 
 def _cause(finding: Finding, importance: Callable[[str], float | None]) -> Cause:
-    columns = tuple(dict.fromkeys(m.column for m in finding.moved)) or ((finding.column,) if finding.column else ())
-    weight = sum(_strength([m for m in finding.moved if m.column == c]) * _weight(importance, c) for c in columns)
+    moved = _of_features(finding.moved) or finding.moved
+    columns = tuple(dict.fromkeys(m.column for m in moved)) or ((finding.column,) if finding.column else ())
+    weight = sum(_strength([m for m in moved if m.column == c]) * _weight(importance, c) for c in columns)
     return Cause(finding.cause, columns, finding.window_start, weight or min(1.0, abs(finding.value or 0.0)))
 
 

@@ -188,6 +188,7 @@ CAUSES = {
     "unit": "level and spread jumped together, which looks like another unit or scale: check the source before retraining",
     "renamed": "a category seems to have another name: check the source before retraining",
     "mix": "the mix of the traffic seems to have changed",
+    "relation": "the features no longer move together as in the reference, though none of them changed alone",
     "upstream": "several columns changed at the same time and are likely to have one source",
 }
 _CONTRASTS = {

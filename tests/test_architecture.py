@@ -40,6 +40,7 @@ PURE = NOUNS | {
 STORAGE = PURE | {
     "domain_classifier",
     "embedded",
+    "reconstruction",
     "mistyped",
     "engines",
     "sources",
@@ -70,6 +71,7 @@ ALLOWED = {
     "sources": NOUNS,
     "mistyped": NOUNS,
     "embedded": NOUNS | {"engines"},
+    "reconstruction": NOUNS | {"engines"},
     "domain_classifier": {"engines"},
     "rows": STORAGE,
     "spool": NOUNS,

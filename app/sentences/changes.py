@@ -32,6 +32,7 @@ CHANGES: dict[str, tuple[str, str]] = {
     "change.latency": ("the latency", "延遲"),
     "change.prediction": ("the prediction", "預測值"),
     "change.error": ("the size of the error", "誤差大小"),
+    "change.together": ("how the features move together", "特徵之間的關聯"),
     "change.and_others": ("{first}; {n} more columns changed with it", "{first}；另有 {n} 個欄位同時變化"),
     "change.and_other": ("{first}; {name} changed with it", "{first}；{name} 同時變化"),
     "change.over": ("{what} is over", "{what}已結束"),
@@ -78,6 +79,10 @@ CHANGES: dict[str, tuple[str, str]] = {
     "cause.upstream": (
         "several columns changed at the same time: they are likely to have one source",
         "多個欄位同時改變：很可能來自同一個來源",
+    ),
+    "cause.relation": (
+        "the features no longer move together as in the reference, though none of them changed alone",
+        "特徵之間的關聯已與參考資料不同，但各特徵本身並未改變",
     ),
     "cause.of": ("{columns}: {cause}", "關於 {columns}：{cause}"),
     # the card on the drift page

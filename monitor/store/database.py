@@ -9,7 +9,7 @@ import duckdb
 
 from monitor.errors import StorageError
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 # each table keeps at least a block in memory: with 256 kB, as DuckDB has it, a thousand models took 268 MB
 BLOCK_BYTES = 32_768
 
@@ -28,7 +28,9 @@ CREATE TABLE quarantine(
 CREATE TABLE mistyped(
     model VARCHAR, hour TIMESTAMP, "column" VARCHAR, expected VARCHAR, came VARCHAR, "rows" BIGINT, sample VARCHAR
 );
-CREATE TABLE models(id INTEGER, name VARCHAR, task VARCHAR, prediction VARCHAR, created TIMESTAMP);
+CREATE TABLE models(
+    id INTEGER, name VARCHAR, task VARCHAR, prediction VARCHAR, created TIMESTAMP, reconstruction VARCHAR
+);
 CREATE TABLE features(model INTEGER, position INTEGER, name VARCHAR, field VARCHAR, kind VARCHAR);
 CREATE TABLE layouts(id VARCHAR, definition VARCHAR);
 CREATE TABLE model_layouts(model INTEGER, "column" VARCHAR, layout VARCHAR);
@@ -101,6 +103,8 @@ MIGRATIONS = {
         "sample VARCHAR)",
     ),
     5: ("CREATE TABLE IF NOT EXISTS detector_selftests(model INTEGER, noted_at TIMESTAMP, body VARCHAR)",),
+    # references of before have no reconstruction error until one is set anew
+    6: ("ALTER TABLE models ADD COLUMN IF NOT EXISTS reconstruction VARCHAR",),
 }
 
 

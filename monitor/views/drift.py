@@ -14,6 +14,7 @@ from monitor.loop import column_names
 from monitor.plugins import load
 from monitor.profile import Profile, sliding
 from monitor.rules import Window, evaluate
+from monitor.schema import NO_FEATURES
 from monitor.statistics.psi import contributions
 from monitor.store import Store
 from monitor.views.span import Span
@@ -70,7 +71,7 @@ def drift(
         columns.append(
             {
                 "column": names[key],
-                "kind": "prediction" if key == "prediction" else layouts[key].kind,
+                "kind": key if key in NO_FEATURES else layouts[key].kind,
                 "importance": weights[key],
                 "status": judged[key].verdict,
                 **_summary(judged[key], reference.get(key), newest[key]),
@@ -123,7 +124,7 @@ def column(
     ]
     return {
         "column": column,
-        "kind": "prediction" if key == "prediction" else current.layout.kind,
+        "kind": key if key in NO_FEATURES else current.layout.kind,
         "status": findings[0].verdict if findings else "learning",
         "bins": bins(reference, current),
         "reference": _counts(reference),

@@ -11,6 +11,7 @@ from monitor.config import Config
 from monitor.finding import Finding
 from monitor.plugins import load
 from monitor.profile import merge
+from monitor.schema import NO_FEATURES
 from monitor.store import Store
 from monitor.store.alerts import aware
 from monitor.store.profiling import quality_column
@@ -180,7 +181,7 @@ def _prediction_error(
 def _drifted(
     store: Store, config: Config, name: str, span: Span, findings: list[Finding], verdict: ModelVerdict
 ) -> dict[str, Any]:
-    found = [f for f in findings if f.statistic == "psi" and not f.segment and f.column != "prediction"]
+    found = [f for f in findings if f.statistic == "psi" and not f.segment and f.column not in NO_FEATURES]
     bad = [f for f in found if f.verdict == "breach"]
     shares = [importance(config, name, f.column or "") for f in bad]
     rule = rule_for(config, name, "psi")
