@@ -4,6 +4,7 @@ The rules are simple on purpose, tried in this order for each change that the de
 
 - `missing`: a column's share of missing values rose by at least 5 points. A fault of the data.
 - `constant`: a column that moved by at least 0.3 holds one value only. A fault of the data: a sensor, join or default is stuck.
+- `zone`: the usual course of the day comes some hours early or late. A fault of the data: a clock of another time zone.
 - `unit`: level and spread of one column both moved by more than 2 reference sd. A fault of the data: another unit or scale.
 - `renamed`: values never seen before came in one column with about the share that a category of it lost, with onsets
   within six hours. A fault of the data: a category has another name.
@@ -13,8 +14,8 @@ The rules are simple on purpose, tried in this order for each change that the de
 - `upstream`: at least three columns changed at the same time. They are likely to have one source.
 - `change`: none of these, and then no more is said.
 
-Not told apart yet, because changes alone do not show it: a shifted time zone, a season that was there a year
-ago, and which segment a mix shift comes from.
+Not told apart yet, because changes alone do not show it: a season that was there a year ago, and which segment a
+mix shift comes from.
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -35,7 +36,7 @@ SAME_TIME = timedelta(hours=6)
 RENAMED_WITHIN = 0.25  # of the size that the lost category should have
 FULL_SHARE = 0.5  # of rows: counts like a shift of one sd
 SHARES = frozenset({"missing", "unseen", "error rate", "wrong share"})
-FAULTS = frozenset({"missing", "constant", "unit", "renamed"})
+FAULTS = frozenset({"missing", "constant", "zone", "unit", "renamed"})
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,11 @@ class Cause:
         return f"{shown or 'All columns'}: {CAUSES[self.kind]}" if self.kind in CAUSES else f"{shown} changed"
 
 
-def cause_of(finding: Finding, watched: int, constant: Collection[str] = ()) -> str:
-    """The kind of cause of one change, by itself, in a model of so many watched columns, of which some hold one value only."""
+def cause_of(finding: Finding, watched: int, constant: Collection[str] = (), displaced: int = 0) -> str:
+    """The kind of cause of one change, by itself, in a model of so many watched columns, of which some hold one value only.
+
+    `displaced`: by how many hours the course of the day came late or early.
+    """
     moved = _of_features(finding.moved)
     if finding.moved and not moved:
         return "relation"
@@ -63,6 +67,8 @@ def cause_of(finding: Finding, watched: int, constant: Collection[str] = ()) -> 
         return "missing"
     if any(m.column in constant and abs(m.size) >= STUCK for m in moved if m.contrast not in SHARES):
         return "constant"
+    if displaced:
+        return "zone"
     if any(_is_unit(moved, column) for column in {m.column for m in moved}):
         return "unit"
     if finding.statistic != "inputs_change":

@@ -185,6 +185,7 @@ DETECTED = frozenset(
 CAUSES = {
     "missing": "values are missing, which looks like a fault of the data: repair its source before retraining",
     "constant": "only one value comes any more, which looks like a fault of the data: repair its source before retraining",
+    "zone": "the usual course of the day comes some hours early or late, which looks like a clock of another time zone: check the source before retraining",
     "unit": "level and spread jumped together, which looks like another unit or scale: check the source before retraining",
     "renamed": "a category seems to have another name: check the source before retraining",
     "mix": "the mix of the traffic seems to have changed",

@@ -145,6 +145,17 @@ def test_a_column_that_is_stuck_at_one_value_is_told_as_such(deck: Deck, column:
     assert "only one value comes any more" in alert.finding.text
 
 
+def test_a_clock_of_another_time_zone_is_one_alert_that_says_so(deck: Deck) -> None:
+    def daily(at: datetime, row: dict[str, Any], rng: np.random.Generator) -> None:
+        hour = at.hour + (5 if at >= NOW - 4 * DAY else 0)
+        row["features"]["x"] += 2 * np.sin(2 * np.pi * hour / 24)
+
+    send(deck, traffic(daily))
+    (alert,) = evaluate(deck)
+    assert (alert.finding.column, alert.finding.cause) == ("x", "zone")
+    assert "another time zone" in alert.finding.text
+
+
 def test_quiet_traffic_raises_no_alert_and_the_detector_says_that_it_watches(deck: Deck) -> None:
     send(deck, traffic())
     assert evaluate(deck) == []

@@ -67,6 +67,10 @@ CHANGES: dict[str, tuple[str, str]] = {
         "looks like a fault of the data, only one value comes any more: repair its source before retraining",
         "看起來是資料異常（只剩單一值）：重新訓練前請先修復來源",
     ),
+    "cause.zone": (
+        "the usual course of the day comes some hours early or late, like a clock of another time zone: check the source before retraining",
+        "一天的起伏提早或延後了數小時，看起來是時鐘使用了其他時區：重新訓練前請先檢查來源",
+    ),
     "cause.unit": (
         "looks like another unit or scale: check the source before retraining",
         "看起來是單位或尺度改變：重新訓練前請先檢查來源",

@@ -77,12 +77,9 @@ def finding(
         severity="critical",
         moved=moved,
     )
-    return replace(
-        found,
-        cause=cause_of(
-            found, len(getattr(step.machine.learned, "columns", ())), {names.get(c, c) for c in step.constant}
-        ),
-    )
+    constant = {names.get(c, c) for c in step.constant}
+    watched = len(getattr(step.machine.learned, "columns", ()))
+    return replace(found, cause=cause_of(found, watched, constant, episode.displaced))
 
 
 def standing(
