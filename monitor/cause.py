@@ -11,11 +11,10 @@ The rules are simple on purpose, tried in this order for each change that the de
 - `relation`: nothing but the reconstruction error moved: features go together in another way. Where a feature moved too,
   the error follows from it and says nothing.
 - `mix`: all columns moved a little together, or at least half of those watched did, none by more than half an sd.
+- `mix` by a segment, `segment`, `season`: what the profiles of segments and of a year ago say, see `monitor/behind.py`. They
+  are asked once a day of the change is there, and where nothing above fits but `mix`.
 - `upstream`: at least three columns changed at the same time. They are likely to have one source.
 - `change`: none of these, and then no more is said.
-
-Not told apart yet, because changes alone do not show it: a season that was there a year ago, and which segment a
-mix shift comes from.
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -47,12 +46,14 @@ class Cause:
     columns: tuple[str, ...]
     since: datetime
     weight: float
+    behind: str = ""  # the segment it is about
 
     @property
     def text(self) -> str:
         """The cause as one English sentence without a full stop."""
         shown = ", ".join(self.columns[:5]) + (f" and {len(self.columns) - 5} more" if len(self.columns) > 5 else "")
-        return f"{shown or 'All columns'}: {CAUSES[self.kind]}" if self.kind in CAUSES else f"{shown} changed"
+        behind = f": {self.behind}" if self.behind else ""
+        return f"{shown or 'All columns'}: {CAUSES[self.kind]}{behind}" if self.kind in CAUSES else f"{shown} changed"
 
 
 def cause_of(finding: Finding, watched: int, constant: Collection[str] = (), displaced: int = 0) -> str:
@@ -127,7 +128,9 @@ def _cause(finding: Finding, importance: Callable[[str], float | None]) -> Cause
     moved = _of_features(finding.moved) or finding.moved
     columns = tuple(dict.fromkeys(m.column for m in moved)) or ((finding.column,) if finding.column else ())
     weight = sum(_strength([m for m in moved if m.column == c]) * _weight(importance, c) for c in columns)
-    return Cause(finding.cause, columns, finding.window_start, weight or min(1.0, abs(finding.value or 0.0)))
+    return Cause(
+        finding.cause, columns, finding.window_start, weight or min(1.0, abs(finding.value or 0.0)), finding.behind
+    )
 
 
 def _strength(moved: Sequence[Moved]) -> float:

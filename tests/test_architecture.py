@@ -33,6 +33,7 @@ PURE = NOUNS | {
     "config",
     "rules",
     "verdict",
+    "behind",
     "cause",
     "detector",
     "policy",
@@ -66,6 +67,7 @@ ALLOWED = {
     "config": NOUNS | {"plugins", "policy"},
     "rules": PURE,
     "verdict": PURE,
+    "behind": NOUNS,
     "cause": NOUNS,
     "engines": NOUNS,
     "sources": NOUNS,
@@ -103,7 +105,9 @@ ALLOWED = {
     "cli": TOP,
 }
 CLOCKS = {"now", "utcnow", "today", "time", "monotonic"}
-NO_CLOCK = NOUNS | {"statistics", "channels", "protocols", "rules", "verdict", "cause", "detector"} - {"event"}
+NO_CLOCK = NOUNS | {"statistics", "channels", "protocols", "rules", "verdict", "behind", "cause", "detector"} - {
+    "event"
+}
 INPUT_OUTPUT = {"duckdb", "httpx", "socket", "subprocess", "threading", "streamlit", "fastapi", "requests"}
 
 

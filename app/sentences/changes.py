@@ -88,6 +88,12 @@ CHANGES: dict[str, tuple[str, str]] = {
         "the features no longer move together as in the reference, though none of them changed alone",
         "特徵之間的關聯已與參考資料不同，但各特徵本身並未改變",
     ),
+    "cause.segment": ("it changed in one segment alone", "只有一個區隔發生變化"),
+    "cause.season": (
+        "a year ago it was like that, too: it looks like the season",
+        "一年前也是如此：看起來是季節因素",
+    ),
+    "cause.behind": ("{cause}: {segment}", "{cause}：{segment}"),
     "cause.of": ("{columns}: {cause}", "關於 {columns}：{cause}"),
     # the card on the drift page
     "detector.title": ("Detector", "偵測器"),

@@ -137,6 +137,7 @@ def finding_data(f: Finding) -> dict[str, Any]:
         "minimum",
         "severity",
         "cause",
+        "behind",
         "detectable",
     )
     return {
