@@ -40,6 +40,7 @@ PURE = NOUNS | {
 }
 STORAGE = PURE | {
     "domain_classifier",
+    "importance",
     "embedded",
     "reconstruction",
     "mistyped",
@@ -75,6 +76,7 @@ ALLOWED = {
     "embedded": NOUNS | {"engines"},
     "reconstruction": NOUNS | {"engines"},
     "domain_classifier": {"engines"},
+    "importance": {"domain_classifier", "engines"},
     "rows": STORAGE,
     "spool": NOUNS,
     "pending": set(),

@@ -62,6 +62,7 @@ CREATE TABLE detector_states(model INTEGER, until TIMESTAMP, body VARCHAR);
 CREATE TABLE detector_evidence(model INTEGER, hour TIMESTAMP, lane VARCHAR, evidence DOUBLE);
 CREATE TABLE detector_accepted(model INTEGER, noted_at TIMESTAMP, since TIMESTAMP, who VARCHAR);
 CREATE TABLE detector_selftests(model INTEGER, noted_at TIMESTAMP, body VARCHAR);
+CREATE TABLE importances(model INTEGER, noted_at TIMESTAMP, body VARCHAR);
 CREATE TABLE evaluated(model INTEGER, until TIMESTAMP);
 CREATE TABLE findings(model VARCHAR, "key" VARCHAR, noted_at TIMESTAMP, body VARCHAR);
 CREATE TABLE alerts(id VARCHAR, model VARCHAR, state VARCHAR, since TIMESTAMP, last_seen TIMESTAMP, body VARCHAR);
@@ -104,7 +105,10 @@ MIGRATIONS = {
     ),
     5: ("CREATE TABLE IF NOT EXISTS detector_selftests(model INTEGER, noted_at TIMESTAMP, body VARCHAR)",),
     # references of before have no reconstruction error until one is set anew
-    6: ("ALTER TABLE models ADD COLUMN IF NOT EXISTS reconstruction VARCHAR",),
+    6: (
+        "ALTER TABLE models ADD COLUMN IF NOT EXISTS reconstruction VARCHAR",
+        "CREATE TABLE IF NOT EXISTS importances(model INTEGER, noted_at TIMESTAMP, body VARCHAR)",
+    ),
 }
 
 

@@ -17,6 +17,7 @@ from monitor.rules import Window, evaluate
 from monitor.schema import NO_FEATURES
 from monitor.statistics.psi import contributions
 from monitor.store import Store
+from monitor.views.importance import importances
 from monitor.views.span import Span
 
 SEVERE = 2.5  # times the limit
@@ -62,7 +63,8 @@ def drift(
     newest = _newest(store, name, span, rule.window, version, segment, wanted)
     window = Window(span.end - rule.window, span.end)
     judged = {key: evaluate(rule, name, names[key], reference.get(key), newest[key], window) for key in wanted}
-    weights = {key: importance(config, name, names[key]) for key in wanted}
+    shares = importances(store, config, name)
+    weights = {key: shares.get(names[key], 0.0) if shares else None for key in wanted}
     wanted.sort(key=lambda key: _harm(judged[key].value, weights[key]), reverse=True)
     steps = _trailing(store, name, span, rule.window, version, segment, wanted[:limit])
     columns = []
@@ -142,13 +144,6 @@ def rule_for(config: Config, name: str, statistic: str) -> RuleConfig:
         if rule.statistic == statistic and rule.model in ("*", name) and not rule.segment:
             return rule
     return RuleConfig(name=statistic.replace("_", "-"), statistic=statistic, limit=math.inf)
-
-
-def importance(config: Config, name: str, column: str) -> float | None:
-    """A feature's share of the configured importance; None when none is configured."""
-    given = config.model(name).importance
-    total = sum(given.values())
-    return given.get(column, 0.0) / total if total else None
 
 
 def bins(reference: Profile | None, current: Profile) -> list[dict[str, Any]]:
