@@ -10,7 +10,7 @@ from starlette.responses import Response
 from monitor.api.encoding import answer
 from monitor.deck import Deck
 from monitor.errors import InvalidRequest, NotFound
-from monitor.loop import column_names
+from monitor.judging import column_names
 from monitor.section import duration
 from monitor.views.domain import FEWEST, ROWS, periods_of, told_apart
 from monitor.views.importance import FEWEST as MIN_ROWS

@@ -10,7 +10,7 @@ import numpy as np
 from monitor.config import Config, RuleConfig
 from monitor.errors import InvalidRequest
 from monitor.finding import Finding
-from monitor.loop import column_names
+from monitor.judging import column_names
 from monitor.plugins import load
 from monitor.profile import Profile, sliding
 from monitor.rules import Window, evaluate
