@@ -41,25 +41,30 @@ class Judge:
         self._first.clear()
 
     def findings(
-        self, model: Model, moments: Sequence[datetime], rules: Sequence[RuleConfig] | None = None
+        self,
+        model: Model,
+        moments: Sequence[datetime],
+        rules: Sequence[RuleConfig] | None = None,
+        keep: bool | None = None,
     ) -> list[list[Finding]]:
         """Every rule on every column of a model, over the windows that close at each of the moments.
 
-        Other `rules` than the configured ones are on trial: nothing of them is kept.
+        Other `rules` than the configured ones are on trial: nothing of them is kept, unless `keep` says so.
         """
+        keep = len(moments) == 1 and (rules is None if keep is None else keep)
         names = column_names(model)
         layouts = self.store.layouts(model.name)
         reference = self.store.reference_profiles(model.name)
-        first = self.first_event(model.name)
-        kept = self._kept(model.name) if len(moments) == 1 and rules is None else {}
+        first, calendar = self.first_event(model.name), self.config.model(model.name).detector.calendar
+        kept = self._kept(model.name) if keep else {}
         groups: dict[tuple[str, str | None, str, tuple[Window, ...]], list[RuleConfig]] = {}
         for rule in self.config.all_rules if rules is None else rules:
             if rule.model in ("*", model.name):
-                windows = tuple(window_of(rule, at) for at in moments)
+                windows = tuple(window_of(rule, at, calendar) for at in moments)
                 groups.setdefault((rule.segment, rule.version, rule.against, windows), []).append(rule)
         findings: list[list[Finding]] = [[] for _ in moments]
         for (segment, version, against, windows), some in groups.items():
-            question = (segment, version or "", *(rule.name for rule in some))
+            question = (segment, version or "", *(f"{rule.name} {rule.window}" for rule in some))
             earlier = kept.get(question)
             if earlier is not None and earlier[0] == windows[0]:
                 findings[0] += earlier[1]  # the same rows in the same window
@@ -75,8 +80,31 @@ class Judge:
                     # one day's rows are no month: what a window means is known when half of it has been
                     found = [replace(f, verdict="insufficient") if f.verdict in JUDGED else f for f in found]
                 findings[i] += found
-                if len(moments) == 1 and rules is None:
+                if keep:
                     kept[question] = window, found
+        return self._grown(model, moments, findings, self.config.all_rules if rules is None else rules, keep)
+
+    def _grown(
+        self,
+        model: Model,
+        moments: Sequence[datetime],
+        findings: list[list[Finding]],
+        rules: Sequence[RuleConfig],
+        keep: bool,
+    ) -> list[list[Finding]]:
+        """The findings, where a rule may look further back for want of rows, of the shortest window that has enough."""
+        for rule in rules:
+            length = 2 * rule.window
+            if rule.up_to is None or length > rule.up_to:
+                continue
+            short = [i for i, found in enumerate(findings) if any(f.rule == rule.name and _is_short(f) for f in found)]
+            if not short:
+                continue
+            wider = rule.model_copy(update={"window": length})
+            found = self.findings(model, [moments[i] for i in short], [wider], keep)
+            for i, of_wider in zip(short, found, strict=True):
+                enough = {f.key: f for f in of_wider if not _is_short(f)}
+                findings[i] = [enough.get(f.key, f) if _is_short(f) else f for f in findings[i]]
         return findings
 
     def _compared_with(
@@ -93,9 +121,11 @@ class Judge:
             return None
         if against.startswith("version:"):
             return self._window_profiles(name, windows, columns, segment, against.removeprefix("version:"))
-        length = windows[0].end - windows[0].start
-        steps = [length] if against == "previous" else [timedelta(weeks=k) for k in range(1, WEEKS + 1)]
-        earlier = [[Window(w.start - step, w.end - step) for w in windows] for step in steps]
+        if against == "previous":
+            earlier = [[Window(w.start - (w.end - w.start), w.start) for w in windows]]
+        else:
+            steps = [timedelta(weeks=k) for k in range(1, WEEKS + 1)]
+            earlier = [[Window(w.start - step, w.end - step) for w in windows] for step in steps]
         read = [self._window_profiles(name, some, columns, segment, version) for some in earlier]
         return {
             c: [merge([r[c][i] for r in read], r0[i].layout) for i in range(len(windows))] for c, r0 in read[0].items()
@@ -123,11 +153,11 @@ class Judge:
         self, name: str, windows: Sequence[Window], columns: Sequence[str], segment: str, version: str | None
     ) -> dict[str, list[Profile]]:
         """The profiles of each window by column, from one read: its steps are added up and subtracted."""
-        length = windows[0].end - windows[0].start
+        lengths = [window.end - window.start for window in windows]  # days are not equally long where clocks change
         gaps = [b.end - a.end for a, b in pairwise(windows)]
         minute = timedelta(minutes=1)
-        step = math.gcd(*(gap // minute for gap in (length, *gaps))) * minute
-        start, end = windows[0].start, windows[-1].end
+        step = math.gcd(*(gap // minute for gap in (*lengths, *gaps))) * minute
+        start, end = min(window.start for window in windows), windows[-1].end
         if len(windows) > 1 and (end - start) // step * len(columns) > MOST_PROFILES:
             middle = len(windows) // 2
             first = self._window_profiles(name, windows[:middle], columns, segment, version)
@@ -135,7 +165,13 @@ class Judge:
             return {column: first[column] + last[column] for column in first}
         read = self.store.profiles(name, start, end, step, version, segment, columns)
         ends = [(window.end - start) // step for window in windows]
-        return {column: sliding(profiles, length // step, ends) for column, profiles in read.items()}
+        widths = [length // step for length in lengths]
+        return {column: sliding(profiles, widths, ends) for column, profiles in read.items()}
+
+
+def _is_short(finding: Finding) -> bool:
+    """Whether a finding could not be judged for want of rows; silence is told as such, whatever came before it."""
+    return finding.verdict == "insufficient"
 
 
 def column_names(model: Model) -> Mapping[str, str]:
