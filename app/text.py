@@ -143,6 +143,8 @@ def _change(found: dict[str, Any]) -> str:
     side = "up" if size > (1.0 if contrast == "traffic" else 0.0) else "down"
     key = "change.silence" if contrast == "traffic" and size == 0 else f"change.{contrast}_{side}"
     key = next((k for k in (key, f"change.{contrast}") if k in SENTENCES), "change.unknown")
+    if lead == "reconstruction_error":
+        key = "finding.reconstruction_error_drifted"
     first = raw(key, column=column_name(moved[0].get("column"))) if lead else raw("change.joint")
     others = [one for one in dict.fromkeys(m.get("column") for m in moved) if one != lead]
     if not lead or not others:

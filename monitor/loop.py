@@ -206,9 +206,6 @@ class Loop:
         watched = self.watch.run(model, column_names(model), self.judge.first_event(model.name), moments[-1])
         judged = self.judge.findings(model, moments)
         rounds = [*watched.reports, *zip(moments, judged, strict=True)]
-        for alert in [a for a in opened.values() if not self._is_asked(a)]:
-            self._end(alert, now, changed, transitions, messages)
-            del opened[alert.key]
         for at, findings in sorted(rounds, key=lambda r: r[0]):
             alerts, steps = advance({k: a for k, a in opened.items() if a.since <= at}, findings, at, holds)
             transitions += steps
@@ -222,6 +219,11 @@ class Loop:
                 if alert.state == "resolved":
                     del opened[alert.key]
         newest = [*judged[-1], *watched.newest]
+        going_on = {f.key for f in newest if f.verdict == "breach"}
+        for alert in [a for a in opened.values() if a.since <= moments[-1] and a.key not in going_on]:
+            if not self._is_asked(alert) or (watched.newest and alert.finding.rule in self.watch.rules(model.name)):
+                # its rule is gone, or what the detector found by another reference is not what it finds now
+                self._end(alert, now, changed, transitions, messages)
         self.book.save(
             model.id, model.name, moments[-1], newest, list(changed.values()), transitions, messages, watched.progress
         )

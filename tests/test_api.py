@@ -148,6 +148,12 @@ def test_a_feature_that_the_reference_lacks_is_learning_not_missing(filled: Serv
     assert filled.get("/v1/models/m/columns/income")["status"] == "learning"
 
 
+def test_a_period_in_the_body_is_no_row_of_a_reference(filled: Served) -> None:
+    body = {"from": "2026-01-01T00:00:00Z", "to": "2026-02-01T00:00:00Z"}
+    answer = filled.client.put("/v1/models/m/reference", json=body)
+    assert answer.status_code == 422 and "goes into the address" in answer.text
+
+
 def test_a_reference_without_rows_is_refused(filled: Served) -> None:
     answer = filled.client.put("/v1/models/m/reference", params={"from": "2001-01-01", "to": "2001-01-02"})
     assert answer.status_code == 422

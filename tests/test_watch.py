@@ -259,6 +259,16 @@ def test_segments_that_are_no_longer_watched_end_their_alerts(tmp_path: Path) ->
         evaluate(deck)  # learns again
 
 
+def test_what_another_reference_finds_normal_is_over(deck: Deck) -> None:
+    send(deck, traffic(shifted(11)))
+    deck.set_reference_period("m", START, NOW - 11.5 * DAY, NOW)
+    evaluate(deck)
+    assert [a.state for a in deck.store.alerts.open_alerts("m").values() if a.finding.column == "x"] == ["firing"]
+    deck.set_reference_period("m", NOW - 10 * DAY, NOW, NOW)
+    evaluate(deck)
+    assert [a for a in deck.store.alerts.open_alerts("m").values() if a.finding.column == "x"] == []
+
+
 def test_quiet_traffic_raises_no_alert_and_the_detector_says_that_it_watches(deck: Deck) -> None:
     send(deck, traffic())
     assert evaluate(deck) == []

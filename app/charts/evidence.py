@@ -17,6 +17,7 @@ DASHES = {
     "errors": "dot",
     "traffic": "dashdot",
     "unseen": "longdash",
+    "segments": "longdashdot",
 }
 LEAST, MOST = 0.01, 10.0  # of a page: below is nothing, above says no more
 POINTS = 400

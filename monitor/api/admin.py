@@ -86,6 +86,10 @@ async def put_reference(
         async with body_of(request, MAX_REFERENCE) as body:
             kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
             tables = [(await asyncio.to_thread(source_for(kind).read_bytes, body)).table]
+            if set(tables[0].column_names) <= {"from", "to", "source"}:
+                raise InvalidRequest(
+                    "a period goes into the address: PUT ...?from=2026-01-01&to=2026-02-01; a body has rows"
+                )
             del body  # or it would be held while its rows are profiled; so would the table, if it were not handed over
         about = await asyncio.to_thread(lambda: deck.set_reference_table(model, tables.pop(), source, now))
     return answer(request, {"model": model, "reference": about, "task": deck.store.model(model).task}, "reference")
