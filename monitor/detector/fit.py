@@ -36,10 +36,7 @@ TailClass = Literal["light", "heavy"]
 
 LEAST_HEAVY_KURTOSIS = 0.2
 TREND_HOURS, LEAST_TREND, LARGEST_PHI = 24, 0.1, 0.85  # a trend itself looks like slow wandering
-FAST, SLOW = (
-    0.8,
-    0.92,
-)  # autocorrelations up to which a shock is over in hours, and from which on it stays for half a day
+FAST, SLOW = 0.8, 0.92  # autocorrelations up to which a shock is over in hours, and from which on it stays half a day
 LARGE_MULTIPLE = 2.0  # a large innovation is at least twice the largest of its contrast on the reference
 
 
