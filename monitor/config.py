@@ -74,6 +74,7 @@ class ModelConfig(Section):
     columns: dict[str, ColumnPolicy] = Field(default_factory=dict)
     undeclared: Literal["keep", "drop"] = "keep"
     entity: str | None = None
+    reconstruction_error: bool = True
     detector: DetectorConfig = DetectorConfig()
 
     @field_validator("importance")

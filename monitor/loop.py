@@ -20,6 +20,7 @@ from monitor.notify import deliver, messages_for
 from monitor.pending import Pending
 from monitor.profile import Profile, merge, sliding
 from monitor.rules import Window, columns_of, evaluate_all, window_of
+from monitor.schema import RECONSTRUCTION_ERROR
 from monitor.spool import Spool
 from monitor.store import Store
 from monitor.store.alerts import Message
@@ -378,8 +379,9 @@ def moments_between(until: datetime, now: datetime) -> list[datetime]:
 
 
 def column_names(model: Model) -> Mapping[str, str]:
-    """The own name of each column that drifts: features and the prediction, by stored key."""
-    return {f.field: f.name for f in model.schema.features} | {"prediction": "prediction"}
+    """The own name of each column that drifts: features, the prediction and the reconstruction error, by stored key."""
+    derived = ("prediction",) if model.reconstruction is None else ("prediction", RECONSTRUCTION_ERROR)
+    return {f.field: f.name for f in model.schema.features} | {name: name for name in derived}
 
 
 def _midnight(at: datetime) -> datetime:

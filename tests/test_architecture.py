@@ -33,13 +33,16 @@ PURE = NOUNS | {
     "config",
     "rules",
     "verdict",
+    "behind",
     "cause",
     "detector",
     "policy",
 }
 STORAGE = PURE | {
     "domain_classifier",
+    "importance",
     "embedded",
+    "reconstruction",
     "mistyped",
     "engines",
     "sources",
@@ -65,12 +68,15 @@ ALLOWED = {
     "config": NOUNS | {"plugins", "policy"},
     "rules": PURE,
     "verdict": PURE,
+    "behind": NOUNS,
     "cause": NOUNS,
     "engines": NOUNS,
     "sources": NOUNS,
     "mistyped": NOUNS,
     "embedded": NOUNS | {"engines"},
+    "reconstruction": NOUNS | {"engines"},
     "domain_classifier": {"engines"},
+    "importance": {"domain_classifier", "engines"},
     "rows": STORAGE,
     "spool": NOUNS,
     "pending": set(),
@@ -101,7 +107,9 @@ ALLOWED = {
     "cli": TOP,
 }
 CLOCKS = {"now", "utcnow", "today", "time", "monotonic"}
-NO_CLOCK = NOUNS | {"statistics", "channels", "protocols", "rules", "verdict", "cause", "detector"} - {"event"}
+NO_CLOCK = NOUNS | {"statistics", "channels", "protocols", "rules", "verdict", "behind", "cause", "detector"} - {
+    "event"
+}
 INPUT_OUTPUT = {"duckdb", "httpx", "socket", "subprocess", "threading", "streamlit", "fastapi", "requests"}
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
@@ -13,6 +13,9 @@ from monitor.errors import InvalidRequest, NotFound
 from monitor.loop import column_names
 from monitor.section import duration
 from monitor.views.domain import FEWEST, ROWS, periods_of, told_apart
+from monitor.views.importance import FEWEST as MIN_ROWS
+from monitor.views.importance import ROWS as IMPORTANCE_ROWS
+from monitor.views.importance import compute_importance, kept_importance
 from monitor.views.replay import replay, trial
 from monitor.views.span import parse_time
 from monitor.watch.selftest import SEED, selftest
@@ -98,6 +101,33 @@ async def post_domain_classifier(
     before, after = periods_of((at["before_from"], at["before_to"]), (at["from"], at["to"]), datetime.now(UTC))
     body = await asyncio.to_thread(told_apart, deck.store, model, before, after, without or (), rows, seed)
     return answer(request, body, "features")
+
+
+@router.post("/models/{model:name}/importance", summary="What each feature is worth")
+async def post_importance(
+    request: Request,
+    model: str,
+    of: Annotated[
+        Literal["labels", "predictions"] | None, Query(description="default: labels, if there are enough")
+    ] = None,
+    rows: Annotated[int, Query(ge=MIN_ROWS, le=100_000, description="drawn at random")] = IMPORTANCE_ROWS,
+    seed: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0,
+) -> Response:
+    """A model is trained on stored rows to tell labels or predictions, and each feature is shuffled. Kept: drift and causes are
+    ranked by it, unless the configuration has an importance."""
+    deck: Deck = request.app.state.deck
+    body = await asyncio.to_thread(compute_importance, deck.store, model, of, rows, seed, datetime.now(UTC))
+    return answer(request, body, "features")
+
+
+@router.get("/models/{model:name}/importance", summary="What each feature is worth, as computed last")
+def get_importance(request: Request, model: str) -> Response:
+    """What was computed last, `at` when; 404 before."""
+    deck: Deck = request.app.state.deck
+    kept = kept_importance(deck.store, model)
+    if kept is None:
+        raise NotFound(f"the importance of {model!r} was not computed yet; POST to the same address does that")
+    return answer(request, kept, "features")
 
 
 @router.post("/models/{model:name}/selftest", summary="What the detector would find")

@@ -1,4 +1,4 @@
-"""Verbs that try things out on what is stored: nothing is changed."""
+"""Verbs that try things out on what is stored: events, profiles and alerts stay as they are."""
 
 from typing import Annotated, Any
 
@@ -174,3 +174,46 @@ def domain_classifier(
     for one in answer["features"][:15]:
         table.add_row(one["column"], f"{one['loss']:.3f}")
     Console().print(table)
+
+
+@app.command()
+def importance(
+    model: Annotated[str, typer.Argument(help="The model.")],
+    of: Annotated[
+        str | None, typer.Option("--of", help="labels or predictions (default: labels, if there are enough).")
+    ] = None,
+    rows: Annotated[int, typer.Option("--rows", help="Drawn at random.")] = 20_000,
+    seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same answer.")] = 0,
+    url: Url = None,
+    data: Data = HERE,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train on stored rows and say what each feature is worth in telling labels or predictions.
+
+    It is kept: drift and causes are ranked by it, unless the configuration has [models.NAME.importance].
+    """
+    import json
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from monitor.cli.data import quoted
+    from monitor.session import connect
+
+    params = {key: value for key, value in {"of": of, "rows": rows, "seed": seed}.items() if value is not None}
+    progress = Console(stderr=True)
+    with (
+        connect(url, data, config_file(config), existing=True) as session,
+        progress.status(f"training on rows of {model} …"),
+    ):
+        answer = session.request("POST", f"/v1/models/{quoted(model)}/importance", params=params)
+    if as_json:
+        typer.echo(json.dumps(answer, ensure_ascii=False))
+        return
+    typer.echo(f"{answer['of']} of {answer['rows']} rows, told to {answer['score']:.0%} of what there is to tell")
+    table = Table("feature", "share", "lost when shuffled", box=None)
+    for one in answer["features"][:30]:
+        table.add_row(one["column"], f"{one['share']:.1%}", f"{one['loss']:.3f}")
+    Console().print(table)
+    typer.echo("kept: drift and causes are ranked by it, unless the configuration has an importance of its own")

@@ -24,7 +24,7 @@ def to_plain(value: Any) -> Any:
 def from_plain(kind: Callable[..., T], data: Any) -> T:
     """What `to_plain` wrote, as an object of that class: `from_plain(State, json.loads(text))`.
 
-    A field that was added after it was written has its default.
+    A field that was not there yet when it was written has its default.
     """
     result: T = _restore(kind, data)
     return result
