@@ -39,7 +39,7 @@ from monitor.detector.evidence import LAMBDAS, MissingNull, accumulate, missing_
 from monitor.detector.filter import Wander, advance, advance_all, fit_wander, start
 from monitor.detector.naming import Recent
 from monitor.detector.season import regressors, season_for
-from monitor.detector.shifts import advance_shift, initial_shift
+from monitor.detector.shifts import Shift, advance_shift, initial_shift
 from monitor.detector.streams import category_contrasts, neyman_contrasts, score
 from monitor.errors import InvalidRequest
 
@@ -418,6 +418,25 @@ def test_short_references_teach_no_season() -> None:
     seasons = [season_for(hours) for hours in (1, 167, 168, 335, 336)]
     assert seasons == ["none", "none", "daily", "daily", "weekly"]
     assert [regressors(s, np.arange(5)).shape for s in ("none", "daily", "weekly")] == [(5, 1), (5, 9), (5, 19)]
+
+
+@pytest.mark.parametrize(("other", "episodes"), [("reconstruction_error", 1), ("y", 2)])
+def test_reconstruction_error_calls_nobody_while_a_feature_is_open(other: str, episodes: int) -> None:
+    rng = np.random.default_rng(8)
+    edges = stats.norm.ppf(np.arange(21) / 20)
+
+    def hour(index: int, x: float = 0, y: float = 0) -> Hour:
+        laws = (np.diff(stats.norm.cdf(edges - moved)) for moved in (x, y))
+        return Hour(index, tuple(rng.multinomial(500, p) for p in laws), np.zeros(2))
+
+    fitted = fit([Feature("x", "numeric"), Feature(other, "numeric")], [hour(i) for i in range(336)])
+    machine = Shift(fitted, fitted)
+    state, hours = initial_shift(machine), []
+    for i in range(336, 436):
+        hours.append(hour(i, 0.6 * (i >= 346), 0.3 * (i >= 386)))
+        state, _ = advance_shift(machine, state, hours)
+    assert len(state.episodes) == episodes
+    assert state.episodes[0].lead == "x"
 
 
 def test_traffic_without_change_stays_far_below_a_page() -> None:
