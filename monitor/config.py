@@ -40,8 +40,9 @@ class DetectorConfig(Section):
     """[models.NAME.detector]: the calibrated detector of one model.
 
     `days`: at most one false page in that many days is what it is set to. `tolerance` is the shift, in reference sd,
-    that is nothing to be called for. `selftest_days`: so often it is tried on
-    known changes by itself, 0 for never. The clock and the holidays are those of the people behind the traffic.
+    that is nothing to be called for. `selftest_days`: so often it is tried on known changes by itself, 0 for never.
+    `segments`: the first segments are watched apart, too. The clock and the holidays are those of the people behind the
+    traffic.
     """
 
     enabled: bool = True
@@ -52,6 +53,7 @@ class DetectorConfig(Section):
     subdivision: str | None = None
     special_days: tuple[date, ...] = ()
     selftest_days: Annotated[float, Field(ge=0, le=365)] = 7
+    segments: bool = False
 
     @model_validator(mode="after")
     def _known(self) -> "DetectorConfig":
@@ -96,6 +98,8 @@ class RuleConfig(Section):
     model: str = "*"
     columns: tuple[str, ...] | Literal["*"] = "*"
     window: Duration = timedelta(days=1)
+    align: Literal["day", "week"] | None = None
+    up_to: Duration | None = None
     minimum: Annotated[int, Field(ge=0)] | None = None
     compare: Literal["value", "increase"] | None = None
     direction: Literal["above", "below"] = "above"
@@ -128,6 +132,17 @@ class RuleConfig(Section):
         if not timedelta(minutes=1) <= value <= timedelta(days=366):
             raise ValueError("a window has 1 minute to 366 days")
         return value
+
+    @model_validator(mode="after")
+    def _fits(self) -> "RuleConfig":
+        unit = {"day": timedelta(days=1), "week": timedelta(weeks=1)}.get(self.align or "")
+        if unit and self.window % unit:
+            raise ValueError(
+                f"a window aligned to the {self.align} has whole {self.align}s, like {unit.days}d or {2 * unit.days}d"
+            )
+        if self.up_to is not None and not self.window <= self.up_to <= timedelta(days=366):
+            raise ValueError("`up_to` is at least the window and at most 366 days")
+        return self
 
 
 class ChannelConfig(Section):

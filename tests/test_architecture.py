@@ -53,7 +53,7 @@ STORAGE = PURE | {
     "batches",
 }
 FLOW = STORAGE | {"lines", "taken", "intake", "collector", "loader", "notify"}
-LOOP = FLOW | {"halves", "watch", "loop", "views", "deck", "drop"}
+LOOP = FLOW | {"halves", "watch", "judging", "loop", "views", "deck", "drop"}
 TOP = LOOP | {"api", "session", "address", "ingest", "follow", "kafka", "supervisor", "demo", "client", "proxy"}
 
 # a module may import what is in its row; a row's modules may import each other unless told otherwise below
@@ -89,7 +89,8 @@ ALLOWED = {
     "notify": STORAGE,
     "halves": FLOW,
     "watch": STORAGE,
-    "loop": FLOW | {"watch"},
+    "judging": STORAGE,
+    "loop": FLOW | {"watch", "judging"},
     "views": LOOP,
     "drop": FLOW,
     "deck": LOOP,

@@ -20,8 +20,8 @@ from monitor.config import Config, ModelConfig
 from monitor.deck import Deck
 from monitor.engines.arrow import numpy_of
 from monitor.ipc import to_ipc
+from monitor.judging import column_names
 from monitor.layout import Layout, categorical_layout, numeric_layout
-from monitor.loop import column_names
 from monitor.profile import Profile
 from monitor.schema import RECONSTRUCTION_ERROR
 from monitor.statistics import ks

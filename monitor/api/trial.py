@@ -10,7 +10,7 @@ from starlette.responses import Response
 from monitor.api.encoding import answer
 from monitor.deck import Deck
 from monitor.errors import InvalidRequest, NotFound
-from monitor.loop import column_names
+from monitor.judging import column_names
 from monitor.section import duration
 from monitor.views.domain import FEWEST, ROWS, periods_of, told_apart
 from monitor.views.importance import FEWEST as MIN_ROWS
@@ -34,6 +34,8 @@ async def get_replay(
     warn: float | None = None,
     columns: Annotated[list[str] | None, Query(max_length=1000, description="all when left out")] = None,
     window: Text = None,
+    align: Text = None,
+    up_to: Text = None,
     hold: Text = None,
     clear: Text = None,
     minimum: int | None = None,
@@ -57,6 +59,8 @@ async def get_replay(
         "warn": warn,
         "columns": tuple(columns) if columns else None,
         "window": window,
+        "align": align,
+        "up_to": up_to,
         "hold": hold,
         "clear": clear,
         "minimum": minimum,

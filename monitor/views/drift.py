@@ -10,7 +10,7 @@ import numpy as np
 from monitor.config import Config, RuleConfig
 from monitor.errors import InvalidRequest
 from monitor.finding import Finding
-from monitor.loop import column_names
+from monitor.judging import column_names
 from monitor.plugins import load
 from monitor.profile import Profile, sliding
 from monitor.rules import Window, evaluate
@@ -215,7 +215,7 @@ def _trailing(
     start, end = span.naive
     read = store.profiles(name, start - (before - 1) * span.step, end, span.step, version, segment, columns)
     ends = [i + before for i in range(len(span.steps))]
-    return {column: sliding(profiles, before, ends) for column, profiles in read.items()}
+    return {column: sliding(profiles, [before] * len(ends), ends) for column, profiles in read.items()}
 
 
 def _newest(
