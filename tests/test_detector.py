@@ -7,6 +7,8 @@ a second implementation of it.
 """
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -34,10 +36,10 @@ from monitor.detector import (
 from monitor.detector.displaced import displacement
 from monitor.detector.episode import Episode
 from monitor.detector.evidence import LAMBDAS, MissingNull, accumulate, missing_score, tail_score
-from monitor.detector.filter import Wander, advance, advance_all, start
+from monitor.detector.filter import Wander, advance, advance_all, fit_wander, start
 from monitor.detector.naming import Recent
 from monitor.detector.season import regressors, season_for
-from monitor.detector.shifts import advance_shift, initial_shift
+from monitor.detector.shifts import Shift, advance_shift, initial_shift
 from monitor.detector.streams import category_contrasts, neyman_contrasts, score
 from monitor.errors import InvalidRequest
 
@@ -319,6 +321,61 @@ def test_jump_is_absorbed_at_once_and_leaves_no_run() -> None:
     assert np.abs(innovation.z[1:]).max() < 1
 
 
+def wandering(phi: np.ndarray, hours: int, seed: int) -> np.ndarray:
+    """Readings (hours, K) of AR(1) levels with sd .03 in noise of sd .03."""
+    rng = np.random.default_rng(seed)
+    x = np.zeros((hours, len(phi)))
+    x[0] = rng.normal(0, 0.03, len(phi))
+    for t in range(1, hours):
+        x[t] = phi * x[t - 1] + rng.normal(0, 0.03, len(phi)) * np.sqrt(1 - phi**2)
+    return x + rng.normal(0, 0.03, x.shape)
+
+
+def test_streams_that_wander_alike_are_estimated_closer_to_it_together_than_alone() -> None:
+    readings, variances = wandering(np.full(12, 0.95), 336, 5), np.full((336, 12), 0.0009)
+    alone, _ = fit_wander(readings, variances, variances[0])
+    together, tau2 = fit_wander(readings, variances, variances[0], np.zeros(12))
+    assert np.abs(together - 0.95).max() <= 0.05 < np.abs(alone - 0.95).max()
+    assert 0.015 < np.sqrt(tau2).min() <= np.sqrt(tau2).max() < 0.045
+
+
+def test_stream_unlike_its_siblings_keeps_its_own_wandering() -> None:
+    phi = np.array([0.95] * 11 + [0.0])
+    readings, variances = wandering(phi, 672, 6), np.full((672, 12), 0.0009)
+    readings[:, -1] += np.random.default_rng(7).normal(0, 0.1, 672)
+    together, tau2 = fit_wander(readings, variances, variances[0], np.zeros(12))
+    assert together[-1] < 0.4
+    assert 0.08 < np.sqrt(tau2[-1]) < 0.13
+
+
+def test_slowly_wandering_streams_absorb_smaller_shocks() -> None:
+    reference = World(3, phi=0.95).hours(672)
+    settings = Settings(slow_jump=2.5, pooled=True)
+    slow = fit(FEATURES, reference, settings).wander
+    location = slow.phi >= 0.92
+    assert location.any()
+    assert (slow.jump[location & (slow.tau2 > 0)] == 2.5).all()
+    assert (fit(FEATURES, reference).wander.jump == 4.5).all()
+
+
+def test_evidence_is_the_mixture_of_that_of_each_size() -> None:
+    fitted, _, watched = prepared("mean_of_one_feature")
+
+    def evidence(mixture: Sequence[float]) -> list[float]:
+        settings = Settings(level=1e9, mixture=tuple(mixture))
+        return [s.evidence for s in run(replace(fitted, settings=settings), watched[:48])[1]]
+
+    weights = (0.25, 0.3, 0.2, 0.125, 0.125)
+    np.testing.assert_allclose(evidence(weights), np.array(weights) @ [evidence(m) for m in np.eye(5)], rtol=1e-9)
+
+
+def test_fit_stored_before_a_setting_existed_has_its_default() -> None:
+    fitted, _, _ = prepared("quiet")
+    stored = to_plain(fitted)
+    del stored["settings"]["mixture"], stored["settings"]["pooled"]
+    assert same(from_plain(Fitted, stored), fitted)
+
+
 def test_beta_binomial_score_is_close_to_the_exact_one_and_never_above_it() -> None:
     null = MissingNull(np.array([0.02]), np.array([1 / 101]))  # a = 2, b = 98
     assert stats.betabinom.sf(6, 100, 2, 98) == pytest.approx(0.03347831, abs=1e-8)
@@ -361,6 +418,25 @@ def test_short_references_teach_no_season() -> None:
     seasons = [season_for(hours) for hours in (1, 167, 168, 335, 336)]
     assert seasons == ["none", "none", "daily", "daily", "weekly"]
     assert [regressors(s, np.arange(5)).shape for s in ("none", "daily", "weekly")] == [(5, 1), (5, 9), (5, 19)]
+
+
+@pytest.mark.parametrize(("other", "episodes"), [("reconstruction_error", 1), ("y", 2)])
+def test_reconstruction_error_calls_nobody_while_a_feature_is_open(other: str, episodes: int) -> None:
+    rng = np.random.default_rng(8)
+    edges = stats.norm.ppf(np.arange(21) / 20)
+
+    def hour(index: int, x: float = 0, y: float = 0) -> Hour:
+        laws = (np.diff(stats.norm.cdf(edges - moved)) for moved in (x, y))
+        return Hour(index, tuple(rng.multinomial(500, p) for p in laws), np.zeros(2))
+
+    fitted = fit([Feature("x", "numeric"), Feature(other, "numeric")], [hour(i) for i in range(336)])
+    machine = Shift(fitted, fitted)
+    state, hours = initial_shift(machine), []
+    for i in range(336, 436):
+        hours.append(hour(i, 0.6 * (i >= 346), 0.3 * (i >= 386)))
+        state, _ = advance_shift(machine, state, hours)
+    assert len(state.episodes) == episodes
+    assert state.episodes[0].lead == "x"
 
 
 def test_traffic_without_change_stays_far_below_a_page() -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from events import NDJSON
 from scipy import stats
+from scipy.signal import lfilter
 
 from monitor.alert import Alert
 from monitor.calendar import Calendar
@@ -26,6 +27,7 @@ from monitor.detector.rates import (
     fit_rates,
     initial_rates,
     rise,
+    spells,
 )
 from monitor.detector.traffic import fit_traffic, initial_traffic, step_traffic
 from monitor.detector.windows import independent_width, width_for
@@ -561,13 +563,13 @@ def test_rate_that_stays_pages_never_and_one_that_doubles_pages_soon() -> None:
 def test_errors_that_come_in_spells_are_judged_in_longer_windows_and_page_seldom() -> None:
     rng = np.random.default_rng(3)
 
-    def spells(hours: int) -> np.ndarray:
+    def in_spells(hours: int) -> np.ndarray:
         level = np.zeros(hours)
         for t in range(1, hours):
             level[t] = 0.95 * level[t - 1] + 0.1 * rng.normal()
         return rng.binomial(200, 0.1 * np.exp(level)).astype(float)
 
-    hits = spells(1344)
+    hits = in_spells(1344)
     index, rows = list(range(1344)), [200] * 1344
     assert independent_width(index, hits.tolist(), rows, 1) == 24
     assert independent_width(index, rng.binomial(200, 0.1, 1344).tolist(), rows, 1) == 1
@@ -576,11 +578,37 @@ def test_errors_that_come_in_spells_are_judged_in_longer_windows_and_page_seldom
     pages = 0
     for _ in range(20):
         now, seen = initial_rates(fitted), []
-        for i, x in enumerate(spells(2160).reshape(-1, 24).sum(axis=1)):
+        for i, x in enumerate(in_spells(2160).reshape(-1, 24).sum(axis=1)):
             seen.append(Counted(24 * i, np.array([x]), np.array([4800.0])))
             now, _ = advance_rates(fitted, 90, 24, now, seen[-7:])
             pages += any(e.opened == 24 * i for e in now.episodes)
     assert pages <= 20  # one in ninety days of each of twenty models
+
+
+def test_rate_that_wanders_slowly_pages_seldom() -> None:
+    rng = np.random.default_rng(4)
+    rows = np.full((2832, 1), 1000.0)
+    pages = following = 0.0
+    for _ in range(6):
+        level = lfilter([1], [1, -0.95], rng.normal(0, 0.2 * np.sqrt(1 - 0.95**2), 2832))
+        hits = rng.binomial(1000, 0.005 * np.exp(level)).astype(float)[:, None]
+        fitted = fit_rates([Rate("status", "error rate", 0.06)], hits[:672], rows[:672])
+        following += float(fitted.spells[0]) / 6
+        seen = [Counted(i, x, rows[0]) for i, x in enumerate(hits)]
+        now = initial_rates(fitted)
+        for i in range(672, 2832):
+            now, _ = advance_rates(fitted, 2160, 1, now, seen[i - 167 : i + 1])
+            pages += any(e.opened == i for e in now.episodes)
+    assert pages <= 2  # in one and a half years
+    assert following > 2
+
+
+def test_independent_rates_have_no_spells() -> None:
+    hits = np.random.default_rng(5).binomial(1000, 0.005, (672, 40)).astype(float)
+    found = spells(hits, np.full((672, 40), 1000.0), np.full(40, 0.005))
+    assert (found >= 1).all()
+    assert (found > 1).mean() < 0.2
+    assert found.max() < 3
 
 
 # traffic, windows, calendar

@@ -1,12 +1,12 @@
 """One model of a world through the inputs lane as the product runs it: its false pages, or how long a change waited."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 
 from benchmarks.detection.world import FEATURES, Change, Law, Shocks, World
-from monitor.detector import Hour
+from monitor.detector import Hour, Settings, fit
 from monitor.detector.shifts import Shift, advance_shift, initial_shift
-from monitor.watch.distributions import machine_of
+from monitor.watch.distributions import SENSITIVE, machine_of
 from monitor.watch.lane import Budget
 from monitor.watch.lanes import INPUTS
 
@@ -74,8 +74,15 @@ def machine(reference: list[Hour]) -> Shift:
     return machine_of(FEATURES, reference, Budget(QUARTER / INPUTS.share, TOLERANCE, 1))
 
 
-def watch(shift: Shift, hours: list[Hour]) -> Outcome:
-    """All hours in order, episodes opening and closing as in the product."""
+def version_2(reference: list[Hour]) -> Shift:
+    """Version 2 of the detector: `Settings()`, the whole budget for the inputs."""
+    settings = Settings(level=QUARTER, tolerance=TOLERANCE)
+    return Shift(fit(FEATURES, reference, settings), fit(FEATURES, reference, replace(settings, tolerance=SENSITIVE)))
+
+
+def watch(shift: Shift, hours: list[Hour], at: int | None = None) -> Outcome:
+    """The hours in order, episodes opening and closing as in the product; all of them, or until there was both a page and
+    a warning from hour `at` on."""
     state, pages, warnings, rules = initial_shift(shift), [], [], []
     for i, hour in enumerate(hours):
         before = len(pages)
@@ -85,24 +92,26 @@ def watch(shift: Shift, hours: list[Hour]) -> Outcome:
         rules += [f"{e.rule} {e.changes[0].contrast if e.changes else 'joint'}" for e in opened[: len(pages) - before]]
         if state.warned is not None and state.warned.index == hour.index:
             warnings.append(i)
+        if at is not None and pages and warnings and min(pages[-1], warnings[-1]) >= at:
+            break
     return Outcome(tuple(pages), tuple(warnings), shift.fitted.tail_class == "heavy", tuple(rules))
 
 
 Course = tuple[list[Hour], list[Law]]
 
 
-def quiet(name: str, seed: int) -> Outcome:
+def quiet(name: str, seed: int, make: Callable[[list[Hour]], Shift] = machine) -> Outcome:
     """A quarter of a world without drift."""
     _, (reference, _), (hours, _) = quiet_courses(name, seed)
     if WORLDS[name].holidays:
         hours = _with_holidays(hours, WORLDS[name].known)
-    return watch(machine(reference), hours)
+    return watch(make(reference), hours)
 
 
-def changed(name: str, seed: int) -> tuple[int, Outcome]:
+def changed(name: str, seed: int, make: Callable[[list[Hour]], Shift] = machine) -> tuple[int, Outcome]:
     """A week of quiet, a change at some hour of the day, and a month: hours from the change to the first page."""
     _, (reference, _), (hours, _), at = changed_courses(name, seed)
-    return at, watch(machine(reference), hours)
+    return at, watch(make(reference), hours, at)
 
 
 def quiet_courses(name: str, seed: int) -> tuple[World, Course, Course]:

@@ -1,5 +1,6 @@
 """From an innovation to evidence: normal scores of tails that are not normal, and the e-detector that adds them up."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ from scipy.special import ndtri as normal_quantile
 LAMBDAS = np.array([0.25, 0.5, 1.0, 2.0, 3.0])  # sizes of shift, in sd of an innovation, that evidence is a mixture of
 DIVISORS = np.array([1.0, 1.15, 1.3, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0])
 FLOOR = -6.0  # the least score of an hour: one hour cannot unsay more than that
+UNIFORM = (0.2, 0.2, 0.2, 0.2, 0.2)  # weights of LAMBDAS
 MOST_EVIDENCE = 1e12
 LEAST_KURTOSIS = 0.06  # tails with less of it are treated as having it: at most 104 degrees of freedom
 MISSING_RISE = 0.005  # a share of missing values that rose by half a point is still the reference's
@@ -118,11 +120,11 @@ def accumulate(evidence: np.ndarray, scores: np.ndarray) -> np.ndarray:
     return np.minimum((evidence + 1) * growth, MOST_EVIDENCE)
 
 
-def smallest_divisor(scores: np.ndarray, bound: float) -> np.ndarray:
+def smallest_divisor(scores: np.ndarray, bound: float, mixture: Sequence[float] = UNIFORM) -> np.ndarray:
     """The self-test: by how much each stream's scores must be divided, (K,), from its `scores` (T, sides, K).
 
     The least of DIVISORS with which the stream's own evidence over the T hours of the reference stays below T / 4; the
-    largest when none does. Scores are capped at `bound` as they will be in use.
+    largest when none does. Scores are capped at `bound` and LAMBDAS weighted by `mixture` as they will be in use.
     """
     hours, sides, streams = scores.shape
     divisors = DIVISORS[:, None, None]
@@ -130,6 +132,6 @@ def smallest_divisor(scores: np.ndarray, bound: float) -> np.ndarray:
     most = np.zeros((len(DIVISORS), streams))
     for t in range(hours):
         evidence = accumulate(evidence, np.clip(scores[t] / divisors, FLOOR, bound))
-        most = np.maximum(most, evidence.mean(axis=(1, 3)))
+        most = np.maximum(most, (evidence @ np.array(mixture)).mean(axis=1))
     passed = most <= hours / 4
     return np.where(passed.any(axis=0), DIVISORS[passed.argmax(axis=0)], DIVISORS[-1])

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 
 from monitor.detector.evidence import (
+    UNIFORM,
     MissingNull,
     Tails,
     excess_kurtosis,
@@ -35,7 +36,7 @@ TailClass = Literal["light", "heavy"]
 
 LEAST_HEAVY_KURTOSIS = 0.2
 TREND_HOURS, LEAST_TREND, LARGEST_PHI = 24, 0.1, 0.85  # a trend itself looks like slow wandering
-SLOW = 0.92  # an autocorrelation from which on a shock stays for half a day
+FAST, SLOW = 0.8, 0.92  # autocorrelations up to which a shock is over in hours, and from which on it stays half a day
 LARGE_MULTIPLE = 2.0  # a large innovation is at least twice the largest of its contrast on the reference
 
 
@@ -62,7 +63,9 @@ class Settings:
     together with a norm within `joint_tolerance`, is not drift. An effect from `large` on (for missing values a share,
     `large_missing`) may page at once; with heavy tails it must persist for one more hour unless it is `huge`. `slow_jump`:
     innovations beyond it are absorbed as shocks in streams that wander slowly, where a shock that decays looks like a
-    small shift for half a day. Pages within `cooldown` of the first are marked as repeated.
+    small shift for half a day. `pooled`: how a stream wanders is learned from all streams of its contrast together.
+    `mixture`: the weights of the sizes of shift, LAMBDAS, summing to 1. Pages within `cooldown` of the first are marked
+    as repeated.
     """
 
     tolerance: float = 0.05
@@ -76,6 +79,8 @@ class Settings:
     huge_missing: float = 0.2
     tails: TailClass | None = None  # None: decided by the reference
     slow_jump: float = JUMP
+    pooled: bool = False
+    mixture: tuple[float, ...] = UNIFORM
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,13 +156,13 @@ def fit(features: Sequence[Feature], reference: Sequence[Hour], settings: Settin
     columns = regressors(season, index, settings.width)
     coefficients = regress(columns, scores.values, _usual(scores.variances, axis=1))
     residuals = scores.values - columns @ coefficients
-    wander, errors = _wander(residuals, scores.variances, settings)
+    wander, errors = _wander(residuals, scores.variances, streams.contrasts, settings)
     level, innovation = advance_all(wander, start(wander), residuals, scores.variances)
     z = innovation.z
     kurtosis, tail_class = _tail_class(streams.streams, z)
     tail_class = settings.tails or tail_class
     strictness = STRICTNESS[tail_class]
-    tails = _tails(innovation, columns.shape[1], strictness.bound)
+    tails = _tails(innovation, columns.shape[1], strictness.bound, settings.mixture)
     scaled = z / tails.scale
     together = streams.joint
     gains = (innovation.allowed / (wander.tolerance * tails.scale))[:, together]
@@ -175,8 +180,10 @@ def fit(features: Sequence[Feature], reference: Sequence[Hour], settings: Settin
         tails=tails,
         errors=errors,
         trend=_trend(residuals, scores.variances, wander),
-        largest=LARGE_MULTIPLE * _largest_of_contrast(streams.streams, scaled),
-        joint=fit_joint(joint_scores, gains, errors[together], settings.joint_tolerance, strictness.joint_bound),
+        largest=LARGE_MULTIPLE * _largest_of_contrast(streams.contrasts, scaled),
+        joint=fit_joint(
+            joint_scores, gains, errors[together], settings.joint_tolerance, strictness.joint_bound, settings.mixture
+        ),
     )
 
 
@@ -187,12 +194,14 @@ def _usual(variances: np.ndarray, axis: int) -> np.ndarray:
     return np.where(seen.any(axis=axis), mean, UNOBSERVED)
 
 
-def _wander(residuals: np.ndarray, variances: np.ndarray, settings: Settings) -> tuple[Wander, np.ndarray]:
+def _wander(
+    residuals: np.ndarray, variances: np.ndarray, contrasts: np.ndarray, settings: Settings
+) -> tuple[Wander, np.ndarray]:
     """The null of the residuals, and the standard error of their baseline (K,): two of them are tolerated at least."""
     usual = _usual(variances, axis=0)
-    phi, tau2 = fit_wander(residuals, variances, usual)
+    phi, tau2 = fit_wander(residuals, variances, usual, contrasts if settings.pooled else None)
     errors = baseline_error(phi, tau2, usual, len(residuals))
-    jump = np.where((phi >= SLOW) & (tau2 > 0), settings.slow_jump, JUMP)
+    jump = np.where(tau2 > 0, np.interp(phi, (FAST, SLOW), (JUMP, settings.slow_jump)), JUMP)
     return Wander(phi, tau2, np.maximum(settings.tolerance, 2 * errors), jump), errors
 
 
@@ -232,7 +241,7 @@ def _begins(streams: Sequence[Stream], k: int) -> bool:
     return streams[k - 1].contrast == "missing"
 
 
-def _tails(innovation: Innovation, columns: int, bound: float) -> Tails:
+def _tails(innovation: Innovation, columns: int, bound: float, mixture: Sequence[float]) -> Tails:
     z = innovation.z
     hours, streams = z.shape
     scale = np.maximum(1.0, np.sqrt((z * z).mean(axis=0) * hours / max(1, hours - columns)))
@@ -241,17 +250,16 @@ def _tails(innovation: Innovation, columns: int, bound: float) -> Tails:
     pooled = np.median(np.sort(kurtosis)[-max(3, streams // 4) :])  # one stream alone may have been lucky
     freedom = freedom_of(np.maximum(kurtosis, pooled))
     sides = [tail_score((sign * z - innovation.allowed) / scale, freedom) for sign in (1, -1)]
-    return Tails(scale, freedom, smallest_divisor(np.stack(sides, axis=1), bound))
+    return Tails(scale, freedom, smallest_divisor(np.stack(sides, axis=1), bound, mixture))
 
 
 def _only(tails: Tails, chosen: np.ndarray) -> Tails:
     return Tails(tails.scale[chosen], tails.freedom[chosen], tails.divisor[chosen])
 
 
-def _largest_of_contrast(streams: Sequence[Stream], scaled: np.ndarray) -> np.ndarray:
+def _largest_of_contrast(contrasts: np.ndarray, scaled: np.ndarray) -> np.ndarray:
     """The largest |z| of all streams of the same contrast, (K,)."""
-    contrast = np.array([s.contrast for s in streams])
-    out = np.empty(len(streams))
-    for name in np.unique(contrast):
-        out[contrast == name] = np.abs(scaled[:, contrast == name]).max()
+    out = np.empty(len(contrasts))
+    for name in np.unique(contrasts):
+        out[contrasts == name] = np.abs(scaled[:, contrasts == name]).max()
     return out

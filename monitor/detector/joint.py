@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from monitor.detector.evidence import Tails, excess_kurtosis, freedom_of, smallest_divisor, tail_score
+from monitor.detector.evidence import UNIFORM, Tails, excess_kurtosis, freedom_of, smallest_divisor, tail_score
 
 MEMORIES = np.array([4.0, 16.0, 64.0])  # hours over which a direction is the exponential mean
 BLOCKS = (1, 6, 24)  # hours; the covariance of their sums guards against wandering that the filter did not explain
@@ -57,7 +57,14 @@ def project(
     return direction + (scores - direction) / MEMORIES[:, None], now
 
 
-def fit_joint(scores: np.ndarray, gains: np.ndarray, errors: np.ndarray, tolerance: float, bound: float) -> Joint:
+def fit_joint(
+    scores: np.ndarray,
+    gains: np.ndarray,
+    errors: np.ndarray,
+    tolerance: float,
+    bound: float,
+    mixture: Sequence[float] = UNIFORM,
+) -> Joint:
     """The joint null from capped `scores` and `gains` of the reference, (T, J), and baseline `errors` (J,)."""
     hours, streams = scores.shape
     allowed_norm = max(
@@ -69,7 +76,7 @@ def fit_joint(scores: np.ndarray, gains: np.ndarray, errors: np.ndarray, toleran
     for t in range(hours):
         direction, now = project(covariances, allowed_norm, direction, scores[t], gains[t])
         projections.append(now)
-    tails = _tails(projections[SETTLING:] or projections[-1:], bound)
+    tails = _tails(projections[SETTLING:] or projections[-1:], bound, mixture)
     return Joint(covariances, allowed_norm, tails)
 
 
@@ -80,10 +87,10 @@ def _block_covariance(scores: np.ndarray, block: int) -> np.ndarray:
     return (1 - DIAGONAL) * c + DIAGONAL * np.diag(np.diag(c))
 
 
-def _tails(projections: Sequence[Projection], bound: float) -> Tails:
+def _tails(projections: Sequence[Projection], bound: float, mixture: Sequence[float]) -> Tails:
     s = np.array([p.s for p in projections])
     allowed = np.array([p.allowed for p in projections])
     scale = np.maximum(1, np.sqrt((s * s).mean(axis=0)))
     freedom = freedom_of(excess_kurtosis(s))
     beyond = tail_score((s - allowed) / scale, freedom)
-    return Tails(scale, freedom, smallest_divisor(beyond[:, None], bound))
+    return Tails(scale, freedom, smallest_divisor(beyond[:, None], bound, mixture))

@@ -116,6 +116,10 @@ def named(fitted: Fitted, found: Sequence[Effect], error_rate: float = ERROR_RAT
     return kept
 
 
+def _weighted_lambdas(fitted: Fitted) -> list[tuple[float, float]]:
+    return [(lam, w) for lam, w in zip(LAMBDAS.tolist(), fitted.settings.mixture, strict=True) if w > 0]
+
+
 def detectable(fitted: Fitted, rows: np.ndarray, windows: int) -> np.ndarray:
     """The smallest lasting shift that is expected to page within that many windows of `rows` (K,) each, (K,).
 
@@ -131,8 +135,8 @@ def detectable(fitted: Fitted, rows: np.ndarray, windows: int) -> np.ndarray:
     for _ in range(windows):
         level, innovation = advance(wander, level, zero, np.where(rows > 0, 1 / np.maximum(rows, 1e-9), UNOBSERVED))
         response += innovation.allowed / (tails.scale * tails.divisor)
-    needed = np.log(fitted.due * 2 * len(LAMBDAS) / share)
-    best = np.min([(needed / lam + windows * lam / 2) for lam in LAMBDAS], axis=0)
+    sizes = [(lam, np.log(fitted.due * 2 / (share * weight))) for lam, weight in _weighted_lambdas(fitted)]
+    best = np.min([(needed / lam + windows * lam / 2) for lam, needed in sizes], axis=0)
     shift = fitted.wander.tolerance + best / np.maximum(response, 1e-9)
     shift[fitted.streams.missing] *= fitted.streams.missing_sd
     return np.asarray(shift)

@@ -1,7 +1,7 @@
 """Rates that should not rise: errors, wrong predictions, categories never seen. Exact likelihoods, one-sided."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy.special import betaincinv, betaln, gammaln
@@ -14,6 +14,7 @@ RELATIVE_RISE = 1.03  # a rate that rose by 3 % of itself is still the reference
 LEAST_RATE = 0.0005
 LARGEST_RATE = 0.999
 Z95 = 1.959964
+BLOCKS = (6, 24, 48)  # windows
 INDEPENDENT = 1e-6  # over-dispersion below which counts are binomial
 
 
@@ -31,12 +32,13 @@ class Rate:
 @dataclass(frozen=True, eq=False)
 class Rates:
     """What is usual of R rates: `usual` the reference's own share, `null` the highest share that is no finding,
-    `overdispersion` the correlation of two rows of one hour, all (R,)."""
+    `overdispersion` the correlation of two rows of one hour, `spells` how many windows in a row say as much as one, all (R,)."""
 
     rates: tuple[Rate, ...]
     usual: np.ndarray
     null: np.ndarray
     overdispersion: np.ndarray
+    spells: np.ndarray = field(default_factory=lambda: np.array(1.0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,26 +73,29 @@ def fit_rates(rates: Sequence[Rate], hits: np.ndarray, rows: np.ndarray) -> Rate
     total = rows.sum(axis=0)
     p = (hits.sum(axis=0) + 0.5) / (total + 1)
     rho = overdispersion(hits, rows, p)
-    # rows of neighbouring windows that go wrong together make each window say less than it seems to
-    phi = np.array([autocorrelation(hits[:, r], rows[:, r], p[r], rho[r]) for r in range(len(rates))])
-    rho = np.where(phi > 0, np.minimum(0.99, rho * (1 + phi) / (1 - phi)), rho)
-    spread = p * (1 - p) * (1 + np.where(rho > INDEPENDENT, rho, 0) * rows.mean(axis=0))
+    following = spells(hits, rows, p)
+    spread = p * (1 - p) * (1 + np.where(rho > INDEPENDENT, rho, 0) * rows.mean(axis=0)) * following
     error = np.sqrt(spread / np.maximum(total, 1))
     floor = np.array([r.floor for r in rates])
     null = np.minimum(LARGEST_RATE / 2, np.maximum(floor, RELATIVE_RISE * p + 2 * error))
-    return Rates(tuple(rates), p, np.maximum(null, np.minimum(p, LARGEST_RATE)), rho)
+    return Rates(tuple(rates), p, np.maximum(null, np.minimum(p, LARGEST_RATE)), rho, following)
 
 
-def autocorrelation(hits: np.ndarray, rows: np.ndarray, p: float, rho: float) -> float:
-    """The lag-1 autocorrelation of a rate's standardised hits (T,), 0 where it is within two standard errors, at most 0.9."""
-    seen = rows > 0
-    n, x = rows[seen], hits[seen]
-    if len(n) < 3:
-        return 0.0
-    z = (x - n * p) / np.sqrt(np.maximum(n * p * (1 - p) * (1 + (n - 1) * rho), 1e-12))
-    power = float((z * z).sum())
-    phi = float((z[1:] * z[:-1]).sum()) / power if power > 0 else 0.0
-    return min(phi, 0.9) if phi > 2 / np.sqrt(len(n)) else 0.0
+def spells(hits: np.ndarray, rows: np.ndarray, p: np.ndarray) -> np.ndarray:
+    """How many windows that follow each other say as much as one that stands alone, (R,), at least 1.
+
+    The largest variance of sums of hits over overlapping blocks of 6 to 48 windows in units of what single windows would
+    make it; 1 where none exceeds that by two standard errors, sqrt(4 b / 3 T), of such sums of independent windows.
+    """
+    residuals, variances = hits - rows * p, rows * p * (1 - p)
+    single = np.maximum((residuals**2).sum(axis=0) / np.maximum(variances.sum(axis=0), 1e-12), 1)
+    most, windows = np.ones_like(single), len(hits)
+    for block in (b for b in BLOCKS if 4 * b <= windows):
+        sums, usual = (np.cumsum(np.vstack([np.zeros(v.shape[1]), v]), axis=0) for v in (residuals, variances))
+        within = np.maximum((usual[block:] - usual[:-block]).sum(axis=0), 1e-12)
+        spread = ((sums[block:] - sums[:-block]) ** 2).sum(axis=0) / within / single
+        most = np.where(spread > 1 + 2 * np.sqrt(4 * block / (3 * windows)), np.maximum(most, spread), most)
+    return most
 
 
 def overdispersion(hits: np.ndarray, rows: np.ndarray, p: np.ndarray) -> np.ndarray:
@@ -146,11 +151,15 @@ def accumulate_rates(evidence: np.ndarray, ratio: np.ndarray) -> np.ndarray:
 def advance_rates(
     fitted: Rates, due: float, width: int, state: RateState, recent: Sequence[Counted]
 ) -> tuple[RateState, list[Episode]]:
-    """One more window of the rates, the last of `recent`; `due` is the evidence, in windows, that pages."""
+    """One more window of the rates, the last of `recent`; `due` is the evidence, in windows, that pages.
+
+    Log likelihood ratios are divided by the `spells`: the root of an e-value is one still (Jensen), and sums over many
+    windows, whose variance is that many times as large as if they were independent, keep a mean of exp at most 1.
+    """
     now = recent[-1]
     open_ = {episode.lead for episode in state.episodes}
     told = np.array([rate.column in open_ for rate in fitted.rates])
-    evidence = accumulate_rates(state.evidence, rise(fitted, now.hits, now.rows))
+    evidence = accumulate_rates(state.evidence, rise(fitted, now.hits, now.rows) / _column(fitted.spells))
     evidence = np.where((now.rows > 0)[:, None], evidence, state.evidence)
     evidence[told] = 0
     shares = np.array([rate.share for rate in fitted.rates])
@@ -181,15 +190,19 @@ def detectable_rates(fitted: Rates, rows: float, windows: int, due: float) -> np
     """The smallest rate that is expected to page within that many windows of `rows` each, (R,); 1 when none is.
 
     A rate p adds windows x KL(p, null) = windows x rows x (p log(p / null) + (1 - p) log((1 - p) / (1 - null))) to the best
-    log likelihood ratio, divided by 1 + (rows - 1) rho for over-dispersion; it is due at log(level / share).
+    log likelihood ratio, divided by 1 + (rows - 1) rho for over-dispersion and by the spells; it is due at log(level / share).
     """
     shares = np.array([rate.share for rate in fitted.rates])
-    needed = np.log(due * len(MULTIPLES) / shares) / windows
+    needed = np.log(due * len(MULTIPLES) / shares) / windows * fitted.spells
     grid = np.geomspace(1.001, 1 / fitted.null, 2000)  # (2000, R), multiples of the null up to certainty
     p = np.minimum(fitted.null * grid, 1 - 1e-9)
     gain = p * np.log(p / fitted.null) + (1 - p) * np.log((1 - p) / (1 - fitted.null))
     enough = rows * gain / (1 + (rows - 1) * fitted.overdispersion) >= needed
     return np.where(enough.any(axis=0), p[enough.argmax(axis=0), np.arange(len(shares))], 1.0)
+
+
+def _column(values: np.ndarray) -> np.ndarray:
+    return np.atleast_1d(values)[:, None]
 
 
 def _risen(fitted: Rates, worst: int, recent: Sequence[Counted]) -> Episode:

@@ -11,6 +11,7 @@ from monitor.detector.episode import CALM_SHARE, DAY, WEEK, Change, Episode, par
 from monitor.detector.fit import Fitted
 from monitor.detector.step import DIRECTIONS, Page, State, initial, step
 from monitor.detector.streams import Hour
+from monitor.schema import NO_FEATURES, RECONSTRUCTION_ERROR
 
 REVISED_EVERY = 6  # hours
 SAME_CLOCK = 1  # hours by which two columns may be displaced apart
@@ -84,10 +85,15 @@ def _lead(page: Page) -> str:
 
 
 def _told(fitted: Fitted, episodes: Sequence[Episode]) -> np.ndarray | None:
-    """The streams, and last the joint ones, that an open episode is about already, (K + 1,)."""
+    """The streams, and last the joint ones, that an open episode is about already, (K + 1,).
+
+    A feature that changes is rebuilt badly from the others, so its episode is about the reconstruction error too.
+    """
     if not episodes:
         return None
     columns = {column for episode in episodes for column in episode.columns}
+    if columns - NO_FEATURES:
+        columns.add(RECONSTRUCTION_ERROR)
     told = [stream.feature in columns for stream in fitted.streams.streams]
     return np.array([*told, any(not episode.lead for episode in episodes)])
 

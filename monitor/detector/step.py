@@ -198,8 +198,8 @@ def _joint_scores(
 
 def _weighted(fitted: Fitted, evidence: np.ndarray, joint_evidence: np.ndarray) -> tuple[np.ndarray, float]:
     """The parts of G: (2, K) of the streams and one of the joint streams. Averages, so G keeps the guarantee of M."""
-    share = fitted.streams.shares * (1 - JOINT_SHARE) / (2 * len(LAMBDAS))
-    return share * evidence.sum(axis=2), JOINT_SHARE * float(joint_evidence.mean())
+    share, mixture = fitted.streams.shares * (1 - JOINT_SHARE) / 2, np.array(fitted.settings.mixture)
+    return share * (evidence @ mixture), JOINT_SHARE * float((joint_evidence @ mixture).mean())
 
 
 def _large_effect(fitted: Fitted, state: State, reading: _Reading) -> tuple[Page | None, Suspect | None]:

@@ -89,6 +89,11 @@ class Streams:
     shares: np.ndarray
 
     @cached_property
+    def contrasts(self) -> np.ndarray:
+        """The contrast of each stream, (K,)."""
+        return np.array([s.contrast for s in self.streams])
+
+    @cached_property
     def missing(self) -> np.ndarray:
         """Indices of the missing streams, one for each feature in order, shape (features,)."""
         return np.flatnonzero([s.contrast == "missing" for s in self.streams])

@@ -16,7 +16,8 @@ from monitor.layout import Layout
 from monitor.profile import grouping
 from monitor.watch.lane import MOST_FEATURES, SERVICE, Budget, Window, rows_of
 
-SLOW_JUMP = 3.0  # against pages for shocks that decay over half a day; measured, see docs/detector.md
+SLOW_JUMP = 2.5  # against pages for shocks that decay over half a day; measured, see docs/detector.md
+SMALL_FIRST = (0.25, 0.3, 0.2, 0.125, 0.125)  # of LAMBDAS: a small shift waits days for its evidence, a large one hours
 SENSITIVE = 0.03  # the tolerance, in sd, of the detector that only warns
 PREDICTION_SHARE = 2.0  # features that the prediction counts for, at least a tenth of all
 
@@ -102,7 +103,14 @@ class Distributions:
 
 def machine_of(features: Sequence[Feature], hours: Sequence[Hour], budget: Budget) -> Shift:
     """The detector that pages and the one that warns, as they are used: the settings that were measured."""
-    usual = Settings(level=budget.hours, tolerance=budget.tolerance, width=budget.width, slow_jump=SLOW_JUMP)
+    usual = Settings(
+        level=budget.hours,
+        tolerance=budget.tolerance,
+        width=budget.width,
+        slow_jump=SLOW_JUMP,
+        pooled=True,
+        mixture=SMALL_FIRST,
+    )
     sensitive = replace(usual, tolerance=min(SENSITIVE, budget.tolerance))
     return Shift(fit(features, hours, usual), fit(features, hours, sensitive))
 

@@ -1,0 +1,51 @@
+"""A quarter of a whole model without drift through every lane, each with its own part of the budget, as the product runs them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from benchmarks.detection.runs import MONTH, QUARTER, TOLERANCE, merged
+from benchmarks.detection.whole import Model, Quiet
+from monitor.calendar import HOUR
+from monitor.layout import Layout
+from monitor.watch.course import Course
+from monitor.watch.lane import Lane, Window
+from monitor.watch.lanes import LANES, QUALITY
+
+WHOLE: dict[str, Quiet] = {
+    "about 1,000 rows an hour, share of wrong predictions": Quiet(),
+    "about 1,000 rows an hour, absolute error": Quiet(truth="absolute_error"),
+    "fat shocks (t3)": Quiet(shocks="t3"),
+    "slow wandering (phi .95)": Quiet(phi=0.95),
+    "about 50 rows an hour": Quiet(rows=50),
+}
+MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
+LANE_NAMES = (*(lane.name for lane in LANES), "quality")
+
+
+@dataclass(frozen=True)
+class Whole:
+    """Hours of the pages of each lane, counted from the first watched hour."""
+
+    pages: dict[str, list[int]]
+
+
+def whole(name: str, seed: int) -> Whole:
+    """A quarter of every lane of one model."""
+    quiet = WHOLE[name]
+    layouts, windows = Model(seed, quiet, MONTH, QUARTER).windows()
+    lanes = (*LANES, QUALITY[quiet.truth])
+    return Whole({lane.name: pages_of(lane, layouts, windows, MONTH) for lane in lanes})
+
+
+def pages_of(lane: Lane, layouts: Mapping[str, Layout], windows: Sequence[Window], reference: int) -> list[int]:
+    """The hours, after so many of reference, in which a lane called somebody; none within a day of another."""
+    course = Course(lane, QUARTER / lane.share, TOLERANCE)
+    if not course.learn(windows[:reference], layouts, MONDAY + reference * HOUR, "live", MONDAY):
+        raise ValueError(f"the lane {lane.name} learned nothing")
+    opened = []
+    for window in windows[reference:]:
+        step = course.take(window, MONDAY + (window.index + 1) * HOUR, window.index + 1, judge=True)
+        if step is not None and any(episode.opened == step.index for episode in step.episodes):
+            opened.append(step.index - reference)
+    return merged(opened)
