@@ -1,8 +1,9 @@
 """One process's part of the spool: a folder of append-only files that nobody else writes or sends.
 
 A lane is held by a lock on its folder for as long as its process lives, however that ends; then another process adopts
-it. A file `NNNNNNNN.log` has one line a record: a checksum, the kind, the number of rows and the body. The file `cursor`
-says how far all before was sent and which bytes are under way, so that a batch is the same batch after a restart.
+it. A file `NNNNNNNN.log` has one line a record: a checksum, the kind (E: an event, P: one with
+its numbers apart, L: a label, A: a table), the number of rows and the body. The file `cursor` says how far all before was
+sent and which bytes are under way, so that a batch is the same batch after a restart.
 """
 
 import fcntl
@@ -17,6 +18,8 @@ from typing import Any, NamedTuple
 
 from .batch import EVENTS, LABELS, MAX_BODY_BYTES
 from .event_id import new_event_id
+from .packed import packed, unpacked
+from .wire import encode
 
 _FIRST_READ = 1 << 20
 _KINDS = {EVENTS: b"E", LABELS: b"L"}
@@ -31,10 +34,15 @@ class Line(NamedTuple):
     table: bool
 
 
-def line_of(path: str, body: bytes, rows: int) -> bytes:
-    """The line that keeps one record; `body` is JSON with its line break, or an Arrow table for a path with a model."""
-    kind = _KINDS.get(path)
-    kept = b"%s 1 %s" % (kind, body) if kind else b"A %d %s %s\n" % (rows, path.encode(), b64encode(body))
+def line_of(path: str, record: dict[str, Any] | bytes, rows: int) -> bytes:
+    """The line that keeps an event or label, or an Arrow table for a path with a model."""
+    if isinstance(record, bytes):
+        return _checked(b"A %d %s %s\n" % (rows, path.encode(), b64encode(record)))
+    line = packed(record) if path == EVENTS else None
+    return line or _checked(b"%s 1 %s" % (_KINDS[path], encode(record)))
+
+
+def _checked(kept: bytes) -> bytes:
     return b"%08x %s" % (zlib.crc32(kept), kept)
 
 
@@ -47,6 +55,8 @@ def read_line(line: bytes) -> Line | None:
     if kind == b"A":
         path, _, table = body.partition(b" ")
         return Line(path.decode(), b64decode(table), int(rows), True)
+    if kind == b"P":
+        return Line(EVENTS, unpacked(body), 1, False)
     return Line(EVENTS if kind == b"E" else LABELS, body, 1, False)
 
 
