@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,19 +12,20 @@ import duckdb
 import pyarrow as pa
 
 from monitor.domain_classifier import HOUR, PERIOD
-from monitor.errors import InvalidRequest, TooMany
+from monitor.errors import InvalidRequest
 from monitor.schema import Feature
 from monitor.sql import quote
 from monitor.store import Store
 from monitor.store.events import Model
 from monitor.store.packed import Relation
+from monitor.turn import Turn
 
 ROWS = 10_000  # of each period
 FEWEST = 200
 MOST_FEATURES = 200  # each is shuffled in each fold
 LONGEST_S = 300
 
-_one_at_a_time = threading.Lock()  # each takes a core and 200 MB
+TURN = Turn("domain classifier")  # each takes a core and 200 MB
 Period = tuple[datetime, datetime]
 
 
@@ -81,16 +81,13 @@ def _in_a_process(rows: pa.Table, seed: int) -> dict[str, Any]:
     command = [sys.executable, "-m", "monitor.domain_classifier", str(seed)]
     # threads of OpenMP wait for each other at every small step: one is faster than two
     environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    if not _one_at_a_time.acquire(blocking=False):
-        raise TooMany("another domain classifier is being trained; try again in a minute", 60)
     try:
-        done = subprocess.run(
-            command, input=sink.getvalue().to_pybytes(), capture_output=True, timeout=LONGEST_S, env=environment
-        )
+        with TURN:
+            done = subprocess.run(
+                command, input=sink.getvalue().to_pybytes(), capture_output=True, timeout=LONGEST_S, env=environment
+            )
     except subprocess.TimeoutExpired:
         raise InvalidRequest(f"it took longer than {LONGEST_S} s; ask for fewer `rows` or leave features out") from None
-    finally:
-        _one_at_a_time.release()
     if done.returncode:
         last = (done.stderr.decode(errors="replace").strip().splitlines() or ["no message"])[-1]
         raise InvalidRequest(f"the domain classifier could not be trained: {last[:200]}")
