@@ -50,12 +50,12 @@ def lines(found: Json, most: int = SHOWN) -> list[str]:
     return said + ([t("moved.more", n=len(columns) - most)] if len(columns) > most else [])
 
 
-def likely(kind: object, columns: list[str] | None = None) -> str | None:
-    """The likely cause as markdown, with the columns it is about if they are given; None when there is none to tell."""
+def likely(kind: object, columns: list[str] | None = None, behind: object = "") -> str | None:
+    """The likely cause as markdown, with the columns and the segment it is about if they are given; None if there is none."""
     key = f"cause.{kind}"
     if key not in SENTENCES:
         return None
-    said = raw(key)
+    said = raw("cause.behind", cause=raw(key), segment=behind) if behind else raw(key)
     if columns:
         names = [column_name(name) for name in columns]
         shown = names if len(names) <= 3 else [*names[:2], raw("finding.n_columns", n=len(names) - 2)]

@@ -90,7 +90,7 @@ def _open(one: Json) -> None:
     lines = [f"**{plain(sentence_case(finding(one)) if not one.get('column') else finding(one))}**"]
     lines += [f":small[{t('detector.since', at=figures.at(one.get('from'), place))}]"]
     lines += [f":small[{line}]" for line in changes.lines(one, SHOWN_COLUMNS)]
-    if cause := changes.likely(one.get("cause")):
+    if cause := changes.likely(one.get("cause"), behind=one.get("behind")):
         lines.append(f":small[{cause}]")
     revised = figures.parse(one.get("revised_until"))
     if revised is not None and revised > datetime.now(UTC):

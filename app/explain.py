@@ -13,7 +13,7 @@ VISIBLE_SHARE = 0.005  # new or missing values below half a percent are not wort
 
 def verdict(seen: Json) -> str:
     """How many features drifted, and the worst of them, as markdown."""
-    features = [one for one in seen["columns"] if one["kind"] != "prediction"]
+    features = [one for one in seen["columns"] if one["kind"] not in ("prediction", "reconstruction_error")]
     drifted = [one for one in features if one["status"] in ("breach", "severe")]
     if not drifted:
         watched = [one for one in features if one["status"] == "warn"]

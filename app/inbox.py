@@ -64,7 +64,8 @@ def show(alert: Alert, now: str | None, place: str, more: Callable[[Alert], None
     word = known(f"severity.{alert['severity']}", plain(alert["severity"]))
     age = figures.duration(figures.seconds_between(alert["since"], alert["resolved_at"] or now))
     detected = alert["statistic"] in DETECTED
-    cause = changes.likely((alert["finding"] or {}).get("cause"))
+    found = alert["finding"] or {}
+    cause = changes.likely(found.get("cause"), behind=found.get("behind"))
     name = f"{plain(statistic(alert['statistic']))} " if alert["statistic"] in DISTANCES else ""
     version = f" · {plain(alert['version'])}" if alert["version"] else ""
     with st.container(border=True, key=f"al_{place}_{alert['id']}", gap="xsmall"):

@@ -78,9 +78,7 @@ def finding(found: dict[str, Any]) -> str:
         return _standing(str(verdict), column)
     if verdict in ("breach", "severe"):
         if distance:
-            return (
-                raw("finding.prediction_drifted") if column == "prediction" else raw("finding.drifted", column=column)
-            )
+            return raw(f"finding.{column}_drifted") if column in _DRIFTED else raw("finding.drifted", column=column)
         if column and f"finding.{name}" in SENTENCES:
             return raw(f"finding.{name}", column=column)
         return raw("finding.below" if found.get("direction") == "below" else "finding.above", what=_what(name, column))
@@ -127,7 +125,7 @@ def _begins_with_a_name(reasons: list[dict[str, Any]]) -> bool:
 
 def _is_drifted_feature(one: dict[str, Any]) -> bool:
     drifted = one.get("statistic") in DISTANCES and one.get("verdict") in ("breach", "severe")
-    return drifted and one.get("column") not in (None, "", "prediction")
+    return drifted and one.get("column") not in (None, "", *_DRIFTED)
 
 
 def sentence_case(sentence: str) -> str:
@@ -163,13 +161,21 @@ def _standing(verdict: str, column: str | None) -> str:
 
 def column_name(column: str | None) -> str:
     """The name of a column for people: its own, or a word for those that every model has."""
-    word = {"latency_ms": "change.latency", "prediction": "change.prediction", "absolute_error": "change.error"}
-    return raw(word[column]) if column in word else str(column or "")
+    return raw(_WORDS[column]) if column in _WORDS else str(column or "")
+
+
+_WORDS = {
+    "latency_ms": "change.latency",
+    "prediction": "change.prediction",
+    "absolute_error": "change.error",
+    "reconstruction_error": "change.together",
+}
 
 
 DETECTED = frozenset(
     {"inputs_change", "unseen_values", "latency_change", "error_rise", "traffic_change", "quality_change"}
 )
+_DRIFTED = ("prediction", "reconstruction_error")  # with sentences of their own
 DISTANCES = frozenset(
     {
         "psi", "ks", "jensen_shannon", "hellinger", "total_variation", "l_infinity", "chi_squared", "g_test", "cramers_v",

@@ -4,11 +4,13 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
+from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import holidays
 
 HOUR = timedelta(hours=1)
+DAY_HOURS, WEEK_HOURS = 24, 168
 MONDAY = datetime(1970, 1, 5, tzinfo=UTC)  # hour 0
 
 
@@ -60,6 +62,20 @@ class Calendar:
     def start(self, index: int) -> datetime:
         """The first moment of an hour on the wall, in UTC."""
         return (MONDAY + index * HOUR).replace(tzinfo=self.zone).astimezone(UTC)
+
+    def whole(self, at: datetime, unit: Literal["day", "week"], days: int) -> tuple[datetime, datetime]:
+        """The newest `days` days, up to the end of the last whole day or week (Monday to Sunday) on the wall before `at`, in UTC.
+
+        In zones that are not whole hours from UTC, to the whole hour of UTC before: profiles have such hours.
+
+        >>> start, end = Calendar("Europe/Berlin").whole(datetime(2024, 4, 1, 12, tzinfo=UTC), "day", 1)
+        >>> f"{start:%d %H:%M}", f"{end:%d %H:%M}"  # the clock went forward: 23 hours
+        ('30 23:00', '31 22:00')
+        """
+        hours = DAY_HOURS if unit == "day" else WEEK_HOURS
+        end = self.index(at) // hours * hours
+        start, until = (self.start(i).replace(minute=0) for i in (end - days * DAY_HOURS, end))
+        return start, until
 
     def is_special(self, at: datetime) -> bool:
         """Whether that moment is on a holiday.

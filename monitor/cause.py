@@ -4,15 +4,17 @@ The rules are simple on purpose, tried in this order for each change that the de
 
 - `missing`: a column's share of missing values rose by at least 5 points. A fault of the data.
 - `constant`: a column that moved by at least 0.3 holds one value only. A fault of the data: a sensor, join or default is stuck.
+- `zone`: the usual course of the day comes some hours early or late. A fault of the data: a clock of another time zone.
 - `unit`: level and spread of one column both moved by more than 2 reference sd. A fault of the data: another unit or scale.
 - `renamed`: values never seen before came in one column with about the share that a category of it lost, with onsets
   within six hours. A fault of the data: a category has another name.
+- `relation`: nothing but the reconstruction error moved: features go together in another way. Where a feature moved too,
+  the error follows from it and says nothing.
 - `mix`: all columns moved a little together, or at least half of those watched did, none by more than half an sd.
+- `mix` by a segment, `segment`, `season`: what the profiles of segments and of a year ago say, see `monitor/behind.py`. They
+  are asked once a day of the change is there, and where nothing above fits but `mix`.
 - `upstream`: at least three columns changed at the same time. They are likely to have one source.
 - `change`: none of these, and then no more is said.
-
-Not told apart yet, because changes alone do not show it: a shifted time zone, a season that was there a year
-ago, and which segment a mix shift comes from.
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -21,6 +23,7 @@ from datetime import datetime, timedelta
 from math import sqrt
 
 from monitor.finding import CAUSES, DETECTED, Finding, Moved
+from monitor.schema import RECONSTRUCTION_ERROR
 
 MISSING_BURST = 0.05  # of the rows
 UNIT_SD = 2.0
@@ -32,7 +35,7 @@ SAME_TIME = timedelta(hours=6)
 RENAMED_WITHIN = 0.25  # of the size that the lost category should have
 FULL_SHARE = 0.5  # of rows: counts like a shift of one sd
 SHARES = frozenset({"missing", "unseen", "error rate", "wrong share"})
-FAULTS = frozenset({"missing", "constant", "unit", "renamed"})
+FAULTS = frozenset({"missing", "constant", "zone", "unit", "renamed"})
 
 
 @dataclass(frozen=True)
@@ -43,21 +46,30 @@ class Cause:
     columns: tuple[str, ...]
     since: datetime
     weight: float
+    behind: str = ""  # the segment it is about
 
     @property
     def text(self) -> str:
         """The cause as one English sentence without a full stop."""
         shown = ", ".join(self.columns[:5]) + (f" and {len(self.columns) - 5} more" if len(self.columns) > 5 else "")
-        return f"{shown or 'All columns'}: {CAUSES[self.kind]}" if self.kind in CAUSES else f"{shown} changed"
+        behind = f": {self.behind}" if self.behind else ""
+        return f"{shown or 'All columns'}: {CAUSES[self.kind]}{behind}" if self.kind in CAUSES else f"{shown} changed"
 
 
-def cause_of(finding: Finding, watched: int, constant: Collection[str] = ()) -> str:
-    """The kind of cause of one change, by itself, in a model of so many watched columns, of which some hold one value only."""
-    moved = finding.moved
+def cause_of(finding: Finding, watched: int, constant: Collection[str] = (), displaced: int = 0) -> str:
+    """The kind of cause of one change, by itself, in a model of so many watched columns, of which some hold one value only.
+
+    `displaced`: by how many hours the course of the day came late or early.
+    """
+    moved = _of_features(finding.moved)
+    if finding.moved and not moved:
+        return "relation"
     if any(m.contrast == "missing" and m.size >= MISSING_BURST for m in moved):
         return "missing"
     if any(m.column in constant and abs(m.size) >= STUCK for m in moved if m.contrast not in SHARES):
         return "constant"
+    if displaced:
+        return "zone"
     if any(_is_unit(moved, column) for column in {m.column for m in moved}):
         return "unit"
     if finding.statistic != "inputs_change":
@@ -67,6 +79,10 @@ def cause_of(finding: Finding, watched: int, constant: Collection[str] = ()) -> 
     if wide and all(abs(m.size) <= SMALL_SD for m in moved):
         return "mix"
     return "upstream" if len(columns) >= TOGETHER else "change"
+
+
+def _of_features(moved: Sequence[Moved]) -> list[Moved]:
+    return [m for m in moved if m.column != RECONSTRUCTION_ERROR]
 
 
 def _is_unit(moved: Sequence[Moved], column: str) -> bool:
@@ -83,11 +99,14 @@ def causes(findings: Iterable[Finding], importance: Callable[[str], float | None
     open_now = [f for f in findings if f.verdict == "breach" and not f.segment]
     found = [_cause(f, importance) for f in _renamed(open_now) if f.statistic in DETECTED and f.cause]
     told = {column for cause in found for column in cause.columns}
-    for f in open_now:
+    for f in sorted(open_now, key=lambda f: f.column == RECONSTRUCTION_ERROR):
         if f.statistic in DETECTED or not f.column or f.column in told:
             continue
+        if f.column == RECONSTRUCTION_ERROR and told - {"prediction"}:
+            continue  # it follows from what changed in the features
         told.add(f.column)
-        kind = "missing" if f.statistic == "missing_rate" else "change"
+        alone = "relation" if f.column == RECONSTRUCTION_ERROR else "change"
+        kind = "missing" if f.statistic == "missing_rate" else alone
         strength = min(1.0, abs(f.value or 0.0))
         found.append(Cause(kind, (f.column,), f.window_start, strength * _weight(importance, f.column)))
     found = _one_fault(found)
@@ -106,9 +125,12 @@ def _one_fault(found: Sequence[Cause]) -> list[Cause]:
 
 
 def _cause(finding: Finding, importance: Callable[[str], float | None]) -> Cause:
-    columns = tuple(dict.fromkeys(m.column for m in finding.moved)) or ((finding.column,) if finding.column else ())
-    weight = sum(_strength([m for m in finding.moved if m.column == c]) * _weight(importance, c) for c in columns)
-    return Cause(finding.cause, columns, finding.window_start, weight or min(1.0, abs(finding.value or 0.0)))
+    moved = _of_features(finding.moved) or finding.moved
+    columns = tuple(dict.fromkeys(m.column for m in moved)) or ((finding.column,) if finding.column else ())
+    weight = sum(_strength([m for m in moved if m.column == c]) * _weight(importance, c) for c in columns)
+    return Cause(
+        finding.cause, columns, finding.window_start, weight or min(1.0, abs(finding.value or 0.0)), finding.behind
+    )
 
 
 def _strength(moved: Sequence[Moved]) -> float:

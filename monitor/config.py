@@ -74,6 +74,7 @@ class ModelConfig(Section):
     columns: dict[str, ColumnPolicy] = Field(default_factory=dict)
     undeclared: Literal["keep", "drop"] = "keep"
     entity: str | None = None
+    reconstruction_error: bool = True
     detector: DetectorConfig = DetectorConfig()
 
     @field_validator("importance")
@@ -95,6 +96,8 @@ class RuleConfig(Section):
     model: str = "*"
     columns: tuple[str, ...] | Literal["*"] = "*"
     window: Duration = timedelta(days=1)
+    align: Literal["day", "week"] | None = None
+    up_to: Duration | None = None
     minimum: Annotated[int, Field(ge=0)] | None = None
     compare: Literal["value", "increase"] | None = None
     direction: Literal["above", "below"] = "above"
@@ -127,6 +130,17 @@ class RuleConfig(Section):
         if not timedelta(minutes=1) <= value <= timedelta(days=366):
             raise ValueError("a window has 1 minute to 366 days")
         return value
+
+    @model_validator(mode="after")
+    def _fits(self) -> "RuleConfig":
+        unit = {"day": timedelta(days=1), "week": timedelta(weeks=1)}.get(self.align or "")
+        if unit and self.window % unit:
+            raise ValueError(
+                f"a window aligned to the {self.align} has whole {self.align}s, like {unit.days}d or {2 * unit.days}d"
+            )
+        if self.up_to is not None and not self.window <= self.up_to <= timedelta(days=366):
+            raise ValueError("`up_to` is at least the window and at most 366 days")
+        return self
 
 
 class ChannelConfig(Section):

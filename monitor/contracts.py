@@ -67,15 +67,35 @@ class Source(Protocol):
         """The records of a file in chunks of about `rows`. Raises PayloadError when nothing of it can be read."""
 
 
+class Derived(Protocol):
+    """A column that is not in the rows but made from some that are."""
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The fields of a row that it is made from."""
+
+    def values(self, batch: pa.RecordBatch) -> pa.Array:
+        """Its value in each row, from that row alone."""
+
+
 @dataclass(frozen=True)
 class Measured:
-    """One column to profile: its key, where it stands in the rows, its layout and its bucket width."""
+    """One column to profile: its key, where it stands in the rows or what it is made from, its layout and bucket width."""
 
     column: str
-    field: str
+    source: str | Derived
     layout: Layout
     bucket: str = "hour"  # or "minute"
     extremes: bool = True  # False where rows may be taken back later: min and max cannot be subtracted
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The fields of a row that it needs."""
+        return (self.source,) if isinstance(self.source, str) else self.source.fields
+
+    def values(self, batch: pa.RecordBatch) -> pa.Array:
+        """Its value in each row."""
+        return batch[self.source] if isinstance(self.source, str) else self.source.values(batch)
 
 
 @dataclass(frozen=True)

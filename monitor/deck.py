@@ -154,7 +154,7 @@ class Deck:
 
     def _settings(self, name: str) -> ModelSettings:
         section = self.config.model(name)
-        return ModelSettings(section.task, section.segments)
+        return ModelSettings(section.task, section.segments, section.reconstruction_error)
 
     def _policy(self, name: str) -> Policy:
         if name not in self._policies:

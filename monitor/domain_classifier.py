@@ -6,6 +6,7 @@ features from standard input, and writes one JSON object.
 
 import json
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -38,9 +39,7 @@ def tell_apart(rows: pa.Table, seed: int = 0) -> dict[str, Any]:
 
     names = [name for name in rows.column_names if name not in (PERIOD, HOUR)]
     period, hour = numpy_of(rows[PERIOD].cast(pa.int64())), numpy_of(rows[HOUR].cast(pa.int64()))
-    columns = [_numbers(rows[name]) for name in names]
-    x = np.column_stack([values for values, _ in columns])
-    categorical = [is_category for _, is_category in columns]
+    x, categorical = numbers_of(rows, names)
     rng = np.random.default_rng(seed)
     held_out, losses = np.zeros(len(x)), np.zeros(len(names))
     folds = min(FOLDS, *(len(np.unique(hour[period == p])) for p in (0, 1)))
@@ -69,6 +68,12 @@ def tell_apart(rows: pa.Table, seed: int = 0) -> dict[str, Any]:
         "rows_after": int((period == 1).sum()),
         "features": [{"column": name, "loss": loss} for name, loss in ranked],
     }
+
+
+def numbers_of(rows: pa.Table, names: Sequence[str]) -> tuple[np.ndarray, list[bool]]:
+    """Some columns as the trees take them, shape (rows, columns), and which of them are categories."""
+    columns = [_numbers(rows[name]) for name in names]
+    return np.column_stack([values for values, _ in columns]), [is_category for _, is_category in columns]
 
 
 def _numbers(column: pa.ChunkedArray) -> tuple[np.ndarray, bool]:

@@ -71,6 +71,7 @@ class Finding:
     segment: str = ""
     moved: tuple[Moved, ...] = ()  # of the detector: the streams that changed, the strongest first
     cause: str = ""
+    behind: str = ""  # the segment that the cause is about, with its shares before and after
     detectable: float | None = None  # the true value that is a breach half of the time with as many rows
 
     @property
@@ -134,7 +135,9 @@ class Finding:
     @property
     def _likely(self) -> str:
         """The likely cause, when there is one to tell."""
-        return f"; {CAUSES[self.cause]}" if self.cause in CAUSES else ""
+        if self.cause not in CAUSES:
+            return ""
+        return f"; {CAUSES[self.cause]}{f': {self.behind}' if self.behind else ''}"
 
     @property
     def title(self) -> str:
@@ -185,9 +188,13 @@ DETECTED = frozenset(
 CAUSES = {
     "missing": "values are missing, which looks like a fault of the data: repair its source before retraining",
     "constant": "only one value comes any more, which looks like a fault of the data: repair its source before retraining",
+    "zone": "the usual course of the day comes some hours early or late, which looks like a clock of another time zone: check the source before retraining",
     "unit": "level and spread jumped together, which looks like another unit or scale: check the source before retraining",
     "renamed": "a category seems to have another name: check the source before retraining",
     "mix": "the mix of the traffic seems to have changed",
+    "relation": "the features no longer move together as in the reference, though none of them changed alone",
+    "segment": "it changed in one segment alone",
+    "season": "a year ago it was like that, too, which looks like the season",
     "upstream": "several columns changed at the same time and are likely to have one source",
 }
 _CONTRASTS = {

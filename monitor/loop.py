@@ -1,25 +1,21 @@
 """The loop: measure what is new, decide what it means, tell people."""
 
 import logging
-import math
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
 
 import duckdb
 import httpx
 
 from monitor.alert import Alert, Hold, Transition, advance
-from monitor.config import Config, RuleConfig
-from monitor.finding import Finding
+from monitor.config import Config
+from monitor.judging import Judge, column_names
 from monitor.loader import load, release
 from monitor.notify import deliver, messages_for
 from monitor.pending import Pending
-from monitor.profile import Profile, merge, sliding
-from monitor.rules import Window, columns_of, evaluate_all, window_of
 from monitor.spool import Spool
 from monitor.store import Store
 from monitor.store.alerts import Message
@@ -31,9 +27,6 @@ from monitor.watch.weekly import SelfTests
 log = logging.getLogger("driftdeck.loop")
 
 SETTLE = timedelta(seconds=8)  # after a bulk load, before its history is evaluated: the rest of it is still coming
-JUDGED = ("ok", "warn", "breach")
-MOST_PROFILES = 300_000  # of one read: its steps for each of its columns
-WEEKS = 4  # before a window, whose same hours together are a rolling reference
 CHUNK = 60  # moments of history that are saved together
 LATE = timedelta(hours=3)  # rows older than this make history be evaluated again
 LONGEST_PAUSE_S = 2.0
@@ -63,9 +56,7 @@ class Loop:
         self.watch = Watch(store, config)
         self._maintained = self._forgot = 0.0
         self._dirty: dict[str, datetime] = {}
-        self._touched: dict[str, datetime] = {}  # the earliest row that came since a model's findings were kept
-        self._judged: dict[str, dict[tuple[str, ...], tuple[Window, list[Finding]]]] = {}
-        self._first: dict[str, datetime] = {}
+        self.judge = Judge(store, config)
         self._bulk_at: dict[str, datetime] = {}
         self._lock = threading.Lock()
         self._evaluating = threading.Lock()
@@ -119,7 +110,7 @@ class Loop:
                 for model, earliest in loaded.earliest.items():
                     self._note_rows(model, earliest.replace(tzinfo=UTC))
             for model in self.store.make_provisional(self.clock()):
-                self._judged.pop(model, None)
+                self.judge.forget(model)
                 with self._evaluating:
                     self.watch.forget(self.store.model(model).id)
         return total
@@ -135,7 +126,7 @@ class Loop:
         if now - self._forgot > FORGET_EVERY_S:
             self._forgot = now
             self.store.forget(self.clock(), self.config.retention.raw_days, self.config.retention.profile_days)
-            self._first.clear()
+            self.judge.forget_first_events()
 
     def note_reference(self, model: str) -> None:
         """A model has another reference: its history means something else and is evaluated again."""
@@ -146,7 +137,7 @@ class Loop:
             self._note_rows(model, first)
 
     def _note_rows(self, model: str, earliest: datetime) -> None:
-        self._touched[model] = min(earliest, self._touched.get(model, earliest))
+        self.judge.note_rows(model, earliest)
         if earliest < self.clock() - LATE:
             self._bulk_at[model] = self.clock()
             self._dirty[model] = min(earliest, self._dirty.get(model, earliest))
@@ -188,7 +179,7 @@ class Loop:
             return self._evaluate_alone(model, now)
 
     def _evaluate_alone(self, model: Model, now: datetime) -> int:
-        first = self._first_event(model.name)
+        first = self.judge.first_event(model.name)
         if first is None:
             return 0
         late = self._dirty.pop(model.name, None)
@@ -212,8 +203,8 @@ class Loop:
         changed: dict[str, Alert] = {}
         transitions: list[Transition] = []
         messages: list[Message] = []
-        watched = self.watch.run(model, column_names(model), self._first_event(model.name), moments[-1])
-        judged = self.findings_at(model, moments)
+        watched = self.watch.run(model, column_names(model), self.judge.first_event(model.name), moments[-1])
+        judged = self.judge.findings(model, moments)
         rounds = [*watched.reports, *zip(moments, judged, strict=True)]
         for at, findings in sorted(rounds, key=lambda r: r[0]):
             alerts, steps = advance({k: a for k, a in opened.items() if a.since <= at}, findings, at, holds)
@@ -235,103 +226,6 @@ class Loop:
         self.book.save(
             model.id, model.name, moments[-1], newest, list(changed.values()), transitions, messages, watched.progress
         )
-
-    def findings_at(
-        self, model: Model, moments: Sequence[datetime], rules: Sequence[RuleConfig] | None = None
-    ) -> list[list[Finding]]:
-        """Every rule on every column of a model, over the windows that close at each of the moments.
-
-        Other `rules` than the configured ones are on trial: nothing of them is kept.
-        """
-        names = column_names(model)
-        layouts = self.store.layouts(model.name)
-        reference = self.store.reference_profiles(model.name)
-        first = self._first_event(model.name)
-        kept = self._kept(model.name) if len(moments) == 1 and rules is None else {}
-        groups: dict[tuple[str, str | None, str, tuple[Window, ...]], list[RuleConfig]] = {}
-        for rule in self.config.all_rules if rules is None else rules:
-            if rule.model in ("*", model.name):
-                windows = tuple(window_of(rule, at) for at in moments)
-                groups.setdefault((rule.segment, rule.version, rule.against, windows), []).append(rule)
-        findings: list[list[Finding]] = [[] for _ in moments]
-        for (segment, version, against, windows), some in groups.items():
-            question = (segment, version or "", *(rule.name for rule in some))
-            earlier = kept.get(question)
-            if earlier is not None and earlier[0] == windows[0]:
-                findings[0] += earlier[1]  # the same rows in the same window
-                continue
-            columns = sorted({c for rule in some for c in columns_of(rule, layouts, names)})
-            read = self._window_profiles(model.name, windows, columns, segment, version)
-            compared = self._compared_with(against, model.name, windows, columns, segment, version)
-            for i, window in enumerate(windows):
-                current = {column: profiles[i] for column, profiles in read.items()}
-                base = reference if compared is None else {column: profiles[i] for column, profiles in compared.items()}
-                found = evaluate_all(some, model.name, current, base, names, window)
-                if first is not None and first > window.start + (window.end - window.start) / 2:
-                    # one day's rows are no month: what a window means is known when half of it has been
-                    found = [replace(f, verdict="insufficient") if f.verdict in JUDGED else f for f in found]
-                findings[i] += found
-                if len(moments) == 1 and rules is None:
-                    kept[question] = window, found
-        return findings
-
-    def _compared_with(
-        self,
-        against: str,
-        name: str,
-        windows: Sequence[Window],
-        columns: Sequence[str],
-        segment: str,
-        version: str | None,
-    ) -> dict[str, list[Profile]] | None:
-        """For each window what it is held against, by column; None for the model's reference."""
-        if against == "reference":
-            return None
-        if against.startswith("version:"):
-            return self._window_profiles(name, windows, columns, segment, against.removeprefix("version:"))
-        length = windows[0].end - windows[0].start
-        steps = [length] if against == "previous" else [timedelta(weeks=k) for k in range(1, WEEKS + 1)]
-        earlier = [[Window(w.start - step, w.end - step) for w in windows] for step in steps]
-        read = [self._window_profiles(name, some, columns, segment, version) for some in earlier]
-        return {
-            c: [merge([r[c][i] for r in read], r0[i].layout) for i in range(len(windows))] for c, r0 in read[0].items()
-        }
-
-    def _kept(self, name: str) -> dict[tuple[str, ...], tuple[Window, list[Finding]]]:
-        """The findings of windows that no row has come into since: hours stand still while minutes pass."""
-        touched = self._touched.pop(name, None)
-        kept = self._judged.setdefault(name, {})
-        if touched is not None:
-            for question in [q for q, (window, _) in kept.items() if touched < window.end]:
-                del kept[question]
-        return kept
-
-    def _first_event(self, name: str) -> datetime | None:
-        """The time of a model's first event, asked once until an earlier one comes."""
-        touched, known = self._touched.get(name), self._first.get(name)
-        if known is None or (touched is not None and touched < known):
-            known = self.store.first_event(name)
-            if known is not None:
-                self._first[name] = known
-        return known
-
-    def _window_profiles(
-        self, name: str, windows: Sequence[Window], columns: Sequence[str], segment: str, version: str | None
-    ) -> dict[str, list[Profile]]:
-        """The profiles of each window by column, from one read: its steps are added up and subtracted."""
-        length = windows[0].end - windows[0].start
-        gaps = [b.end - a.end for a, b in pairwise(windows)]
-        minute = timedelta(minutes=1)
-        step = math.gcd(*(gap // minute for gap in (length, *gaps))) * minute
-        start, end = windows[0].start, windows[-1].end
-        if len(windows) > 1 and (end - start) // step * len(columns) > MOST_PROFILES:
-            middle = len(windows) // 2
-            first = self._window_profiles(name, windows[:middle], columns, segment, version)
-            last = self._window_profiles(name, windows[middle:], columns, segment, version)
-            return {column: first[column] + last[column] for column in first}
-        read = self.store.profiles(name, start, end, step, version, segment, columns)
-        ends = [(window.end - start) // step for window in windows]
-        return {column: sliding(profiles, length // step, ends) for column, profiles in read.items()}
 
     # -- notify ---------------------------------------------------------------------------------------------------
 
@@ -375,11 +269,6 @@ def moments_between(until: datetime, now: datetime) -> list[datetime]:
             at = newest
         moments.append(min(at, newest))
     return moments
-
-
-def column_names(model: Model) -> Mapping[str, str]:
-    """The own name of each column that drifts: features and the prediction, by stored key."""
-    return {f.field: f.name for f in model.schema.features} | {"prediction": "prediction"}
 
 
 def _midnight(at: datetime) -> datetime:

@@ -72,6 +72,7 @@ def body_of(alert: Alert, t: Transition) -> dict[str, Any]:
             "window": {"from": f.window_start.isoformat(), "to": f.window_end.isoformat()},
             "since": alert.since.isoformat(),
             "cause": f.cause,
+            "behind": f.behind,
             "moved": [asdict(m) for m in f.moved[:MOST_MOVED]],
             "text": f.text,
         },

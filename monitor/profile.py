@@ -109,8 +109,8 @@ def merge(profiles: Iterable[Profile], layout: Layout) -> Profile:
     return total
 
 
-def sliding(profiles: Sequence[Profile], width: int, ends: Sequence[int]) -> list[Profile]:
-    """The merged profile of the `width` neighbours before each index in `ends`, by differences of running sums.
+def sliding(profiles: Sequence[Profile], widths: Sequence[int], ends: Sequence[int]) -> list[Profile]:
+    """The merged profile of so many neighbours before each index in `ends`, by differences of running sums.
 
     Counts are exact, sums equal to 1e-9 relative; `min` and `max` cannot be subtracted and are NaN.
     """
@@ -119,7 +119,7 @@ def sliding(profiles: Sequence[Profile], width: int, ends: Sequence[int]) -> lis
     sums = np.array([(p.rows, p.missing, p.invalid, p.sum, p.sum_sq) for p in profiles], dtype=float)
     sums = np.concatenate([np.zeros((1, 5)), np.cumsum(sums, axis=0)])
     merged = []
-    for end in ends:
+    for width, end in zip(widths, ends, strict=True):
         start = max(0, end - width)
         m = sums[end] - sums[start]
         merged.append(

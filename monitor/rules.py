@@ -3,9 +3,10 @@
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
+from monitor.calendar import Calendar
 from monitor.config import RuleConfig
 from monitor.finding import Finding, Measurement, Verdict
 from monitor.layout import Layout
@@ -14,6 +15,7 @@ from monitor.profile import Profile
 from monitor.statistics._proportion import smallest_above
 
 UNCOUNTED = frozenset({"constant_column", "vanished_categories"})  # shares with other than the exact interval
+UTC_CALENDAR = Calendar()
 SERVICE_COLUMNS = frozenset({"latency_ms", "status"})
 
 
@@ -25,8 +27,12 @@ class Window:
     end: datetime
 
 
-def window_of(rule: RuleConfig, now: datetime) -> Window:
-    """The newest closed window: whole minutes for service columns, whole hours for the others."""
+def window_of(rule: RuleConfig, now: datetime, calendar: Calendar = UTC_CALENDAR) -> Window:
+    """The newest closed window: whole days or weeks of the model's clock where a rule is aligned to them, else whole minutes
+    for service columns, whole hours for the others.
+    """
+    if rule.align is not None:
+        return Window(*calendar.whole(now, rule.align, rule.window // timedelta(days=1)))
     service = set(load("statistics")[rule.statistic].COLUMNS) & SERVICE_COLUMNS
     end = now.replace(second=0, microsecond=0) if service else now.replace(minute=0, second=0, microsecond=0)
     return Window(end - rule.window, end)

@@ -12,6 +12,8 @@ import msgspec
 from monitor.event import MAX_FEATURES, MAX_ID_BYTES, MAX_NAME, MAX_TEXT, Event, Refused, label_text
 
 OWN_COLUMNS = 100  # features of a model with a column of their own; a column costs blocks and buffers wherever it goes
+RECONSTRUCTION_ERROR = "reconstruction_error"  # the column that says how badly features are rebuilt from each other
+NO_FEATURES = frozenset({"prediction", RECONSTRUCTION_ERROR})  # columns that drift and are no features
 PACKED = 500  # of the others in one list
 FeatureKind = Literal["numeric", "categorical"]
 PredictionKind = Literal["number", "class", "probabilities", "unknown"]

@@ -33,13 +33,16 @@ PURE = NOUNS | {
     "config",
     "rules",
     "verdict",
+    "behind",
     "cause",
     "detector",
     "policy",
 }
 STORAGE = PURE | {
     "domain_classifier",
+    "importance",
     "embedded",
+    "reconstruction",
     "mistyped",
     "engines",
     "sources",
@@ -51,7 +54,7 @@ STORAGE = PURE | {
     "batches",
 }
 FLOW = STORAGE | {"lines", "taken", "intake", "collector", "loader", "notify"}
-LOOP = FLOW | {"halves", "watch", "loop", "views", "deck", "drop"}
+LOOP = FLOW | {"halves", "watch", "judging", "loop", "views", "deck", "drop"}
 TOP = LOOP | {"api", "session", "address", "ingest", "follow", "kafka", "supervisor", "demo", "client", "proxy"}
 
 # a module may import what is in its row; a row's modules may import each other unless told otherwise below
@@ -66,12 +69,15 @@ ALLOWED = {
     "config": NOUNS | {"plugins", "policy"},
     "rules": PURE,
     "verdict": PURE,
+    "behind": NOUNS,
     "cause": NOUNS,
     "engines": NOUNS,
     "sources": NOUNS,
     "mistyped": NOUNS,
     "embedded": NOUNS | {"engines"},
+    "reconstruction": NOUNS | {"engines"},
     "domain_classifier": {"engines"},
+    "importance": {"domain_classifier", "engines"},
     "rows": STORAGE,
     "spool": NOUNS,
     "pending": set(),
@@ -85,7 +91,8 @@ ALLOWED = {
     "notify": STORAGE,
     "halves": FLOW,
     "watch": STORAGE,
-    "loop": FLOW | {"watch"},
+    "judging": STORAGE,
+    "loop": FLOW | {"watch", "judging"},
     "views": LOOP,
     "drop": FLOW,
     "deck": LOOP,
@@ -103,7 +110,9 @@ ALLOWED = {
     "cli": TOP,
 }
 CLOCKS = {"now", "utcnow", "today", "time", "monotonic"}
-NO_CLOCK = NOUNS | {"statistics", "channels", "protocols", "rules", "verdict", "cause", "detector"} - {"event"}
+NO_CLOCK = NOUNS | {"statistics", "channels", "protocols", "rules", "verdict", "behind", "cause", "detector"} - {
+    "event"
+}
 INPUT_OUTPUT = {"duckdb", "httpx", "socket", "subprocess", "threading", "streamlit", "fastapi", "requests"}
 
 

@@ -64,6 +64,10 @@ def no_importance(column: str) -> float | None:
         ("unit", change(moved("x", "location", -2.1), moved("x", "scale", 2.4))),
         ("change", change(moved("x", "location", 2.1), moved("x", "scale", 1.9))),
         ("change", change(moved("x", "location", 2.1), moved("z", "scale", 2.4))),
+        ("relation", change(moved("reconstruction_error", size=1.2))),
+        ("relation", change(moved("reconstruction_error"), moved("reconstruction_error", "scale"))),
+        ("change", change(moved("reconstruction_error"), moved("x"), moved("z"))),
+        ("unit", change(moved("reconstruction_error", size=3.0), moved("x", size=2.1), moved("x", "scale", 2.4))),
         ("mix", change(column=None)),
         ("mix", change(*(moved(f"x{i}", size=0.2) for i in range(5)))),
         ("upstream", change(*(moved(f"x{i}", size=0.2) for i in range(4)))),
@@ -133,3 +137,18 @@ def test_cause_stands_in_the_sentence_only_when_there_is_one_to_tell() -> None:
     assert "looks like a fault of the data" in change(moved("y", "missing", 0.3)).text
     assert change(moved("x")).text == "x: its level moved by +0.40 sd since 2026-11-20 00:00 UTC"
     assert change(column=None).text.endswith("; the mix of the traffic seems to have changed")
+
+
+def test_the_reconstruction_error_is_a_cause_only_where_no_feature_changed() -> None:
+    alone = causes([rule("psi", "reconstruction_error", 0.4)], no_importance)
+    assert [(c.kind, c.columns) for c in alone] == [("relation", ("reconstruction_error",))]
+    both = causes([rule("psi", "reconstruction_error", 0.9), rule("psi", "x", 0.4)], no_importance)
+    assert [(c.kind, c.columns) for c in both] == [("change", ("x",))]
+    seen = change(moved("reconstruction_error", size=1.5), moved("x"))
+    (cause,) = causes([seen, rule("psi", "reconstruction_error", 0.9)], no_importance)
+    assert cause.columns == ("x",)
+
+
+def test_a_drifted_prediction_does_not_hide_that_features_go_together_in_another_way() -> None:
+    found = causes([rule("psi", "prediction", 0.3), rule("psi", "reconstruction_error", 0.9)], no_importance)
+    assert {c.kind for c in found} == {"change", "relation"}

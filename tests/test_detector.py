@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from benchmarks.detection.runs import changed_courses
+from benchmarks.detection.runs import machine as machine_of_reference
 from benchmarks.detection.world import FEATURES, Change, World, digest, drawn
 from monitor.detector import (
     Feature,
@@ -29,9 +31,13 @@ from monitor.detector import (
     step,
     to_plain,
 )
+from monitor.detector.displaced import displacement
+from monitor.detector.episode import Episode
 from monitor.detector.evidence import LAMBDAS, MissingNull, accumulate, missing_score, tail_score
 from monitor.detector.filter import Wander, advance, advance_all, start
+from monitor.detector.naming import Recent
 from monitor.detector.season import regressors, season_for
+from monitor.detector.shifts import advance_shift, initial_shift
 from monitor.detector.streams import category_contrasts, neyman_contrasts, score
 from monitor.errors import InvalidRequest
 
@@ -370,3 +376,57 @@ def test_reference_that_drifts_itself_is_said_and_a_steady_one_is_not() -> None:
     world = World(12)
     drifting = fit(FEATURES, world.hours(672, Change("gradual", 100, 0.5)))
     assert {s.feature for s, t in zip(drifting.streams.streams, drifting.trend, strict=True) if t} == {"x0"}
+
+
+# -- a displaced course of the day ---------------------------------------------------------------------------------------
+
+
+def episodes_of(name: str, seed: int, days: int) -> tuple[list[Episode], list[Episode]]:
+    """Those that are open so many days after a change, and those that had ended by then."""
+    _, (reference, _), (hours, _), at = changed_courses(name, seed)
+    machine = machine_of_reference(reference)
+    state, over = initial_shift(machine), list[Episode]()
+    for i in range(at + days * 24):
+        state, ended = advance_shift(machine, state, hours[max(0, i - 167) : i + 1])
+        over += ended
+        if i < at:
+            assert not state.episodes and not over
+    return list(state.episodes), over
+
+
+@pytest.mark.parametrize("seed", [27000, 27001])
+def test_a_clock_six_hours_early_is_one_episode_that_stays_open(seed: int) -> None:
+    (episode,), over = episodes_of("season shifted by 6 h", seed, 9)
+    assert episode.displaced == -6
+    assert not over
+
+
+@pytest.mark.parametrize(
+    "name", ["mean +0.5 sd, 1 feature", "mean +0.15 sd, 5 features", "variance x 1.3", "segment mix, 15 % moved"]
+)
+def test_other_changes_are_no_displaced_course(name: str) -> None:
+    episodes, over = episodes_of(name, 27002, 4)
+    assert episodes or over
+    assert {e.displaced for e in (*episodes, *over)} == {0}
+
+
+@pytest.mark.parametrize("lag", [-9, -3, 4, 12])
+def test_the_displacement_is_the_lag_of_the_course(lag: int) -> None:
+    """From a noiseless day: hour t looks as hour t - lag usually does."""
+    world = World(27003)
+    machine = machine_of_reference(world.hours(672)).fitted
+    index = np.arange(700, 748)
+    values = regressors(machine.season, index - lag) @ machine.coefficients
+    residuals = values - regressors(machine.season, index) @ machine.coefficients
+    last = Recent(residuals, np.full(residuals.shape, 1e-4), index)
+    columns = {stream.feature for stream in machine.streams.streams}
+    found = displacement(machine, last, 700, columns)
+    assert abs(found) == 12 if abs(lag) == 12 else found == lag
+    assert displacement(machine, last, 730, columns) == 0  # less than a day
+    assert displacement(machine, Recent(residuals * 0 + 0.5, last.variances, index), 700, columns) == 0  # another level
+
+
+def test_an_episode_that_was_stored_before_it_had_a_displacement_can_be_read() -> None:
+    plain = to_plain(Episode(1, 1, "x", True, "alone", (), 0.4))
+    del plain["displaced"]
+    assert from_plain(Episode, plain).displaced == 0

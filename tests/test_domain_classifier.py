@@ -19,7 +19,7 @@ from monitor.cli import app
 from monitor.deck import Deck
 from monitor.domain_classifier import HOUR, PERIOD, tell_apart
 from monitor.errors import InvalidRequest, TooMany
-from monitor.views import domain
+from monitor.views import training
 from monitor.views.domain import periods_of, told_apart
 
 BEFORE, AFTER = (NOW - 7 * DAY, NOW - 4 * DAY), (NOW - 3 * DAY, NOW)
@@ -100,7 +100,7 @@ def test_what_cannot_be_done_is_said(deck: Deck) -> None:
 
 
 def test_one_is_trained_at_a_time(deck: Deck) -> None:
-    with domain.TURN, pytest.raises(TooMany, match="try again in a minute"):
+    with training.TURN, pytest.raises(TooMany, match="try again in a minute"):
         told_apart(deck.store, "m", BEFORE, AFTER)
 
 

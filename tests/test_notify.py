@@ -183,9 +183,9 @@ def test_an_alert_that_was_told_ends_when_history_finds_an_earlier_beginning(
     loop.config = deck.config.model_copy(update={"channels": (channel,)})
     model = Model(1, "m", "unknown", ModelSchema("m"))
     found: dict[datetime, Any] = {}
-    monkeypatch.setattr(loop, "findings_at", lambda _, moments: [[found[at]] for at in moments])
+    monkeypatch.setattr(loop.judge, "findings", lambda _, moments: [[found[at]] for at in moments])
     monkeypatch.setattr(loop.watch, "run", lambda *_: Run())
-    monkeypatch.setattr(loop, "_first_event", lambda _: T0)
+    monkeypatch.setattr(loop.judge, "first_event", lambda _: T0)
     hours = [T0 + timedelta(hours=i) for i in range(5)]
     found |= dict(zip(hours, [finding(v) for v in ("ok", "ok", "breach", "breach", "breach")], strict=True))
     loop._evaluate_moments(model, hours, hours[-1])

@@ -73,7 +73,7 @@ def test_merging_any_split_in_any_order_is_the_whole(
 def test_sliding_windows_equal_merged_neighbours(parts: list[list[float]], width: int) -> None:
     profiles = [measure(list(part), LOG) for part in parts]
     ends = range(1, len(profiles) + 1)
-    for end, window in zip(ends, sliding(profiles, width, list(ends)), strict=True):
+    for end, window in zip(ends, sliding(profiles, [width] * len(ends), list(ends)), strict=True):
         expected = merge(profiles[max(0, end - width) : end], LOG)
         assert (window.counts == expected.counts).all()
         assert window.rows == expected.rows

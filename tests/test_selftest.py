@@ -15,8 +15,8 @@ from test_watch import DAY, NOW, before, evaluate, opened, send, state, traffic
 from monitor.config import Config, DetectorConfig, ModelConfig
 from monitor.deck import Deck
 from monitor.errors import InvalidRequest, NotFound, TooMany
+from monitor.judging import column_names
 from monitor.layout import INTEGER, Layout, categorical_layout, numeric_layout
-from monitor.loop import column_names
 from monitor.profile import Profile
 from monitor.statistics.neyman import location
 from monitor.watch.selftest import TURN, exchanged, failing, lost, moved, selftest, thinned, unseen

@@ -145,6 +145,60 @@ def test_a_column_that_is_stuck_at_one_value_is_told_as_such(deck: Deck, column:
     assert "only one value comes any more" in alert.finding.text
 
 
+def test_a_clock_of_another_time_zone_is_one_alert_that_says_so(deck: Deck) -> None:
+    def daily(at: datetime, row: dict[str, Any], rng: np.random.Generator) -> None:
+        hour = at.hour + (5 if at >= NOW - 4 * DAY else 0)
+        row["features"]["x"] += 2 * np.sin(2 * np.pi * hour / 24)
+
+    send(deck, traffic(daily))
+    (alert,) = evaluate(deck)
+    assert (alert.finding.column, alert.finding.cause) == ("x", "zone")
+    assert "another time zone" in alert.finding.text
+
+
+def segmented(folder: Path, now: Callable[[], datetime] = lambda: NOW) -> Deck:
+    return opened(folder, Config(default_rules=False, models={"m": ModelConfig(segments=("c",))}), now)
+
+
+def by_segment(mixed: float = 0.0, higher: str = "") -> Change:
+    """x is 1.5 higher in segment b. Four days before now b gets so many rows of a, or x rises by 2 in segment `higher`."""
+
+    def change(at: datetime, row: dict[str, Any], rng: np.random.Generator) -> None:
+        features, changed = row["features"], at >= NOW - 4 * DAY
+        if changed and features["c"] == "a" and rng.random() < mixed:
+            features["c"] = "b"
+        features["x"] += 1.5 * (features["c"] == "b") + 2 * (changed and features["c"] == higher)
+
+    return change
+
+
+def test_a_mix_that_changed_is_told_with_the_segment_it_comes_from(tmp_path: Path) -> None:
+    with closing(segmented(tmp_path)) as deck:
+        send(deck, traffic(by_segment(mixed=0.5)))
+        found = [a.finding for a in evaluate(deck) if a.finding.rule == "detector.inputs"]
+        assert any(f.column == "x" or any(m.column == "x" for m in f.moved) for f in found)
+        assert {f.cause for f in found} == {"mix"}
+        assert {f.behind.split(" (")[0] for f in found} <= {"c=a", "c=b"}
+        assert "% →" in found[0].text
+
+
+def test_a_change_in_one_segment_alone_names_it_and_is_kept_over_a_restart(tmp_path: Path) -> None:
+    with closing(segmented(tmp_path)) as deck:
+        send(deck, traffic(by_segment(higher="d")))
+        (alert,) = [a for a in evaluate(deck) if "x" in {m.column for m in a.finding.moved}]
+        assert (alert.finding.cause, alert.finding.behind) == ("segment", "c=d")
+    with closing(segmented(tmp_path, lambda: NOW + HOUR)) as deck:
+        (alert,) = [a for a in evaluate(deck) if "x" in {m.column for m in a.finding.moved}]
+        assert (alert.finding.cause, alert.finding.behind) == ("segment", "c=d")
+
+
+def test_a_change_in_all_segments_names_none(tmp_path: Path) -> None:
+    with closing(segmented(tmp_path)) as deck:
+        send(deck, traffic(shifted(4)))
+        (alert,) = evaluate(deck)
+        assert (alert.finding.cause, alert.finding.behind) == ("change", "")
+
+
 def test_quiet_traffic_raises_no_alert_and_the_detector_says_that_it_watches(deck: Deck) -> None:
     send(deck, traffic())
     assert evaluate(deck) == []

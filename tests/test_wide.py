@@ -124,7 +124,7 @@ def test_ten_thousand_features_work_as_the_server_comes(served: Served, caplog: 
     assert (answer["of"], len(answer["columns"])) == (WIDE + 1, 40)
     assert len(served.get("/v1/models/wide/drift")["columns"]) == 500
     assert served.get("/v1/models/wide/columns/feature 9999")["reference"]["rows"] == 12
-    (findings,) = deck.loop.findings_at(deck.store.model("wide"), [NOW])
+    (findings,) = deck.loop.judge.findings(deck.store.model("wide"), [NOW])
     assert len({f.column for f in findings}) > WIDE
 
 

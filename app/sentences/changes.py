@@ -32,6 +32,7 @@ CHANGES: dict[str, tuple[str, str]] = {
     "change.latency": ("the latency", "延遲"),
     "change.prediction": ("the prediction", "預測值"),
     "change.error": ("the size of the error", "誤差大小"),
+    "change.together": ("how the features move together", "特徵之間的關聯"),
     "change.and_others": ("{first}; {n} more columns changed with it", "{first}；另有 {n} 個欄位同時變化"),
     "change.and_other": ("{first}; {name} changed with it", "{first}；{name} 同時變化"),
     "change.over": ("{what} is over", "{what}已結束"),
@@ -66,6 +67,10 @@ CHANGES: dict[str, tuple[str, str]] = {
         "looks like a fault of the data, only one value comes any more: repair its source before retraining",
         "看起來是資料異常（只剩單一值）：重新訓練前請先修復來源",
     ),
+    "cause.zone": (
+        "the usual course of the day comes some hours early or late, like a clock of another time zone: check the source before retraining",
+        "一天的起伏提早或延後了數小時，看起來是時鐘使用了其他時區：重新訓練前請先檢查來源",
+    ),
     "cause.unit": (
         "looks like another unit or scale: check the source before retraining",
         "看起來是單位或尺度改變：重新訓練前請先檢查來源",
@@ -79,6 +84,16 @@ CHANGES: dict[str, tuple[str, str]] = {
         "several columns changed at the same time: they are likely to have one source",
         "多個欄位同時改變：很可能來自同一個來源",
     ),
+    "cause.relation": (
+        "the features no longer move together as in the reference, though none of them changed alone",
+        "特徵之間的關聯已與參考資料不同，但各特徵本身並未改變",
+    ),
+    "cause.segment": ("it changed in one segment alone", "只有一個區隔發生變化"),
+    "cause.season": (
+        "a year ago it was like that, too: it looks like the season",
+        "一年前也是如此：看起來是季節因素",
+    ),
+    "cause.behind": ("{cause}: {segment}", "{cause}：{segment}"),
     "cause.of": ("{columns}: {cause}", "關於 {columns}：{cause}"),
     # the card on the drift page
     "detector.title": ("Detector", "偵測器"),

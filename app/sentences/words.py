@@ -110,6 +110,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "finding.n_columns": ("{n} more features", "另外 {n} 個特徵"),
     "finding.drifted": ("{column} drifted", "{column} 漂移"),
     "finding.prediction_drifted": ("the predictions drifted", "預測分布漂移"),
+    "finding.reconstruction_error_drifted": ("features move together in another way", "特徵之間的關聯已改變"),
     "finding.missing_rate": ("{column}: too many missing values", "{column} 缺值過多"),
     "finding.type_error_rate": ("{column}: too many unusable values", "{column} 無法使用的值過多"),
     "finding.new_category_share": ("{column}: too many new values", "{column} 新值過多"),

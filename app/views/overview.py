@@ -41,7 +41,11 @@ def verdict(seen: dict[str, Any], found: list[dict[str, Any]]) -> None:
     ):  # fmt: skip
         facts = [tiles.shortage(found, None)] if status == "insufficient" else []
         line = " &nbsp;·&nbsp; ".join(facts + circumstances(seen, place))
-        told = [said for one in seen["causes"] if (said := changes.likely(one.get("kind"), one.get("columns")))]
+        told = [
+            said
+            for one in seen["causes"]
+            if (said := changes.likely(one.get("kind"), one.get("columns"), one.get("behind")))
+        ]
         st.markdown(
             f"{cards.badge(status)} &nbsp; **{plain(sentence)}**"
             + "".join(f"  \n{said}" for said in told[:SHOWN_CAUSES])

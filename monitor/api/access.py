@@ -42,6 +42,8 @@ ROUTES: dict[str, Needs] = {
     "GET /v1/models/{model:name}/detector": Needs("read", "path"),
     "GET /v1/models/{model:name}/replay": Needs("read", "path"),
     "POST /v1/models/{model:name}/domain-classifier": Needs("read", "path"),
+    "GET /v1/models/{model:name}/importance": Needs("read", "path"),
+    "POST /v1/models/{model:name}/importance": Needs("admin", "path"),
     "GET /v1/models/{model:name}/selftest": Needs("read", "path"),
     "POST /v1/models/{model:name}/selftest": Needs("read", "path"),
     "POST /v1/models/{model:name}/accept": Needs("admin", "path"),

@@ -2,7 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
@@ -10,9 +10,12 @@ from starlette.responses import Response
 from monitor.api.encoding import answer
 from monitor.deck import Deck
 from monitor.errors import InvalidRequest, NotFound
-from monitor.loop import column_names
+from monitor.judging import column_names
 from monitor.section import duration
 from monitor.views.domain import FEWEST, ROWS, periods_of, told_apart
+from monitor.views.importance import FEWEST as MIN_ROWS
+from monitor.views.importance import ROWS as IMPORTANCE_ROWS
+from monitor.views.importance import compute_importance, kept_importance
 from monitor.views.replay import replay, trial
 from monitor.views.span import parse_time
 from monitor.watch.selftest import SEED, selftest
@@ -31,6 +34,8 @@ async def get_replay(
     warn: float | None = None,
     columns: Annotated[list[str] | None, Query(max_length=1000, description="all when left out")] = None,
     window: Text = None,
+    align: Text = None,
+    up_to: Text = None,
     hold: Text = None,
     clear: Text = None,
     minimum: int | None = None,
@@ -54,6 +59,8 @@ async def get_replay(
         "warn": warn,
         "columns": tuple(columns) if columns else None,
         "window": window,
+        "align": align,
+        "up_to": up_to,
         "hold": hold,
         "clear": clear,
         "minimum": minimum,
@@ -98,6 +105,33 @@ async def post_domain_classifier(
     before, after = periods_of((at["before_from"], at["before_to"]), (at["from"], at["to"]), datetime.now(UTC))
     body = await asyncio.to_thread(told_apart, deck.store, model, before, after, without or (), rows, seed)
     return answer(request, body, "features")
+
+
+@router.post("/models/{model:name}/importance", summary="What each feature is worth")
+async def post_importance(
+    request: Request,
+    model: str,
+    of: Annotated[
+        Literal["labels", "predictions"] | None, Query(description="default: labels, if there are enough")
+    ] = None,
+    rows: Annotated[int, Query(ge=MIN_ROWS, le=100_000, description="drawn at random")] = IMPORTANCE_ROWS,
+    seed: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0,
+) -> Response:
+    """A model is trained on stored rows to tell labels or predictions, and each feature is shuffled. Kept: drift and causes are
+    ranked by it, unless the configuration has an importance."""
+    deck: Deck = request.app.state.deck
+    body = await asyncio.to_thread(compute_importance, deck.store, model, of, rows, seed, datetime.now(UTC))
+    return answer(request, body, "features")
+
+
+@router.get("/models/{model:name}/importance", summary="What each feature is worth, as computed last")
+def get_importance(request: Request, model: str) -> Response:
+    """What was computed last, `at` when; 404 before."""
+    deck: Deck = request.app.state.deck
+    kept = kept_importance(deck.store, model)
+    if kept is None:
+        raise NotFound(f"the importance of {model!r} was not computed yet; POST to the same address does that")
+    return answer(request, kept, "features")
 
 
 @router.post("/models/{model:name}/selftest", summary="What the detector would find")

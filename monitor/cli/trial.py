@@ -1,5 +1,6 @@
-"""Verbs that try things out on what is stored: nothing is changed."""
+"""Verbs that try things out on what is stored: events, profiles and alerts stay as they are."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -15,6 +16,8 @@ def replay(
     warn: Annotated[float | None, typer.Option("--warn", help="As in [[rules]].")] = None,
     columns: Annotated[str | None, typer.Option("--columns", help="Comma separated (default: all).")] = None,
     window: Annotated[str | None, typer.Option("--window", help="E.g. 1d.")] = None,
+    align: Annotated[str | None, typer.Option("--align", help="day or week: whole ones of the model's clock.")] = None,
+    up_to: Annotated[str | None, typer.Option("--up-to", help="With too few rows the window grows up to this.")] = None,
     hold: Annotated[str | None, typer.Option("--hold", help="In breach this long before it fires.")] = None,
     clear: Annotated[str | None, typer.Option("--clear", help="Good this long before it resolves.")] = None,
     minimum: Annotated[int | None, typer.Option("--minimum", help="Rows below which nothing is judged.")] = None,
@@ -48,6 +51,8 @@ def replay(
         "warn": warn,
         "columns": [name.strip() for name in columns.split(",")] if columns else None,
         "window": window,
+        "align": align,
+        "up_to": up_to,
         "hold": hold,
         "clear": clear,
         "minimum": minimum,
@@ -147,19 +152,11 @@ def domain_classifier(
     from rich.console import Console
     from rich.table import Table
 
-    from monitor.cli.data import quoted
-    from monitor.session import connect
-
     params: dict[str, Any] = {"from": start, "to": end, "before_from": before_start, "before_to": before_end}
     params = {k: v for k, v in params.items() if v is not None} | {"rows": rows, "seed": seed}
     if without:
         params["without"] = [name.strip() for name in without.split(",")]
-    progress = Console(stderr=True)
-    with (
-        connect(url, data, config_file(config), existing=True) as session,
-        progress.status(f"training on rows of {model} …"),
-    ):
-        answer = session.request("POST", f"/v1/models/{quoted(model)}/domain-classifier", params=params)
+    answer = _trained("domain-classifier", model, params, url, data, config)
     if as_json:
         typer.echo(json.dumps(answer, ensure_ascii=False))
         return
@@ -174,3 +171,56 @@ def domain_classifier(
     for one in answer["features"][:15]:
         table.add_row(one["column"], f"{one['loss']:.3f}")
     Console().print(table)
+
+
+@app.command()
+def importance(
+    model: Annotated[str, typer.Argument(help="The model.")],
+    of: Annotated[
+        str | None, typer.Option("--of", help="labels or predictions (default: labels, if there are enough).")
+    ] = None,
+    rows: Annotated[int, typer.Option("--rows", help="Drawn at random.")] = 20_000,
+    seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same answer.")] = 0,
+    url: Url = None,
+    data: Data = HERE,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train on stored rows and say what each feature is worth in telling labels or predictions.
+
+    It is kept: drift and causes are ranked by it, unless the configuration has [models.NAME.importance].
+    """
+    import json
+
+    from rich.console import Console
+    from rich.table import Table
+
+    params = {key: value for key, value in {"of": of, "rows": rows, "seed": seed}.items() if value is not None}
+    answer = _trained("importance", model, params, url, data, config)
+    if as_json:
+        typer.echo(json.dumps(answer, ensure_ascii=False))
+        return
+    typer.echo(f"{answer['of']} of {answer['rows']} rows, told to {answer['score']:.0%} of what there is to tell")
+    table = Table("feature", "share", "lost when shuffled", box=None)
+    for one in answer["features"][:30]:
+        table.add_row(one["column"], f"{one['share']:.1%}", f"{one['loss']:.3f}")
+    Console().print(table)
+    typer.echo("kept: drift and causes are ranked by it, unless the configuration has an importance of its own")
+
+
+def _trained(
+    verb: str, model: str, params: dict[str, Any], url: str | None, data: Path, config: Path | None
+) -> dict[str, Any]:
+    """The answer of a verb that trains on stored rows, with a spinner meanwhile."""
+    from rich.console import Console
+
+    from monitor.cli.data import quoted
+    from monitor.session import connect
+
+    progress = Console(stderr=True)
+    with (
+        connect(url, data, config_file(config), existing=True) as session,
+        progress.status(f"training on rows of {model} …"),
+    ):
+        answer: dict[str, Any] = session.request("POST", f"/v1/models/{quoted(model)}/{verb}", params=params)
+    return answer

@@ -30,6 +30,7 @@ class Episode:
 
     `onset` is the window it most likely began with; both are hour indices. `lead` names the column that paged, empty when
     all moved a little together. `changes` are the streams that are named, the lead's first. `calm` counts windows.
+    `displaced`: by how many hours the course of the day came late, early below 0, where that explains the change.
     """
 
     opened: int
@@ -40,6 +41,7 @@ class Episode:
     changes: tuple[Change, ...]
     size: float
     calm: int = 0
+    displaced: int = 0
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -22,7 +22,10 @@ def to_plain(value: Any) -> Any:
 
 
 def from_plain(kind: Callable[..., T], data: Any) -> T:
-    """What `to_plain` wrote, as an object of that class: `from_plain(State, json.loads(text))`."""
+    """What `to_plain` wrote, as an object of that class: `from_plain(State, json.loads(text))`.
+
+    A field that was not there yet when it was written has its default.
+    """
     result: T = _restore(kind, data)
     return result
 
@@ -39,5 +42,5 @@ def _restore(kind: Any, data: Any) -> Any:
         return np.array(data["values"], dtype=float).reshape(data["shape"])
     if is_dataclass(kind):
         hints = get_type_hints(kind)
-        return kind(**{f.name: _restore(hints[f.name], data[f.name]) for f in fields(kind)})  # type: ignore[operator]
+        return kind(**{f.name: _restore(hints[f.name], data[f.name]) for f in fields(kind) if f.name in data})  # type: ignore[operator]
     return data

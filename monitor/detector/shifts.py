@@ -6,12 +6,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from monitor.detector import naming
+from monitor.detector.displaced import displacement
 from monitor.detector.episode import CALM_SHARE, DAY, WEEK, Change, Episode, parted
 from monitor.detector.fit import Fitted
 from monitor.detector.step import DIRECTIONS, Page, State, initial, step
 from monitor.detector.streams import Hour
 
 REVISED_EVERY = 6  # hours
+SAME_CLOCK = 1  # hours by which two columns may be displaced apart
 
 
 @dataclass(frozen=True)
@@ -64,8 +66,11 @@ def advance_shift(machine: Shift, state: ShiftState, recent: Sequence[Hour]) -> 
     if not len(last.index) or hour.special:
         return ShiftState(page, warning, tuple(episodes), warned, signal.evidence), []
     for i, episode in enumerate(episodes):
+        due = _revision_due(episode, hour.index, width)
+        if due:
+            episode = replace(episode, displaced=displacement(fitted, last, episode.onset, episode.columns))
         calm = _is_calm(fitted, episode, last, hour.index)
-        if not calm and _revision_due(episode, hour.index, width):
+        if not calm and due:
             # once it is calm, more hours would only water the change down
             others = {c for k, other in enumerate(episodes) if k != i for c in other.columns}
             episode = _revised(fitted, episode, last, others)
@@ -88,14 +93,22 @@ def _told(fitted: Fitted, episodes: Sequence[Episode]) -> np.ndarray | None:
 
 
 def _open(fitted: Fitted, episodes: list[Episode], page: Page, last: naming.Recent, at: int) -> None:
-    """Add the episode of a page; within a day of another page, or while all move together, it is the same episode."""
+    """Add the episode of a page; it is the same as another within a day, while all move together, or by the same clock."""
     stream = None if page.stream is None else fitted.streams.streams.index(page.stream)
     side = DIRECTIONS.index(page.direction) if page.direction else 0
     since = at if page.rule == "at once" else naming.onset(fitted, last, stream, side)
     named = naming.named(fitted, naming.effects(fitted, last, since))
     changes = _changes(fitted, named, last, since, stream)
     lead = _lead(page)
-    same = next((i for i, e in enumerate(episodes) if not e.lead or at - e.opened < fitted.settings.cooldown), None)
+    cooldown = fitted.settings.cooldown
+    same = next(
+        (
+            i
+            for i, e in enumerate(episodes)
+            if not e.lead or at - e.opened < cooldown or _by_its_clock(fitted, e, last, lead)
+        ),
+        None,
+    )
     if same is not None:
         first = episodes[same]
         known = {(c.column, c.contrast, c.stream) for c in first.changes}
@@ -104,6 +117,13 @@ def _open(fitted: Fitted, episodes: list[Episode], page: Page, last: naming.Rece
         return
     size = changes[0].size if lead else _joint_size(fitted, last, since)
     episodes.append(Episode(at, since, lead, side == 0, page.rule, tuple(changes), size))
+
+
+def _by_its_clock(fitted: Fitted, episode: Episode, last: naming.Recent, lead: str) -> bool:
+    """Whether the course of the day is displaced for an episode, and likewise for what pages now: a column, or all."""
+    paging = {lead} if lead else {stream.feature for stream in fitted.streams.streams}
+    of_episode, of_lead = (displacement(fitted, last, episode.onset, c) for c in (episode.columns, paging))
+    return bool(of_episode and of_lead) and abs(of_episode - of_lead) <= SAME_CLOCK
 
 
 def _changes(
@@ -148,6 +168,8 @@ def _is_calm(fitted: Fitted, episode: Episode, last: naming.Recent, at: int) -> 
     since = at - DAY + fitted.settings.width
     if not episode.may_be_calm(at, fitted.settings.width):
         return False
+    if episode.displaced and displacement(fitted, last, since, episode.columns):
+        return False  # over a whole day its mean is what it was
     if not episode.lead and not episode.changes:
         return _joint_size(fitted, last, since) <= CALM_SHARE * episode.size
     now, _, _ = naming.means(fitted, last, since)

@@ -1,6 +1,6 @@
 """The embedded engine: Arrow columns put in bins with numpy, a hundred thousand rows at a time."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -40,7 +40,9 @@ def profile(rows: pa.Table | pa.RecordBatchReader, columns: Sequence[Measured]) 
     """
     slices = _Slices()
     counts = [_Counts(column) for column in columns]
-    for batch in _batches(rows):
+    names = {c.source for c in columns if c.layout.kind == "categorical" and isinstance(c.source, str)}
+    for plain in _batches(rows):
+        batch = _coded(plain, names)
         groups = {width: slices.of(batch, width) for width in {column.bucket for column in columns}}
         for column, count in zip(columns, counts, strict=True):
             count.add(batch, groups[column.bucket])
@@ -56,6 +58,15 @@ def together(profiled: Sequence[Profiled]) -> Profiled:
 def _batches(rows: pa.Table | pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
     batches = rows.to_batches(max_chunksize=BATCH_ROWS) if isinstance(rows, pa.Table) else rows
     return (batch for batch in batches if batch.num_rows)
+
+
+def _coded(batch: pa.RecordBatch, fields: Collection[str]) -> pa.RecordBatch:
+    """The batch with some columns as dictionaries: a derived column needs the categories once more."""
+    columns = [
+        c.cast(pa.string()).dictionary_encode() if f in fields else c
+        for f, c in zip(batch.schema.names, batch.columns, strict=True)
+    ]
+    return pa.record_batch(columns, names=batch.schema.names)
 
 
 @dataclass(frozen=True)
@@ -121,7 +132,7 @@ class _Counts:
 
     def add(self, batch: pa.RecordBatch, groups: _Groups) -> None:
         """Count the rows of a batch."""
-        values = batch[self.column.field]
+        values = self.column.values(batch)
         if self.column.layout.kind == "categorical":
             self._add_categories(values, groups)
         else:
@@ -154,12 +165,11 @@ class _Counts:
 
     def _add_categories(self, values: pa.Array, groups: _Groups) -> None:
         layout, n = self.column.layout, len(groups.numbers)
-        coded = values.cast(pa.string()).dictionary_encode()
-        names = coded.dictionary.to_pylist()
-        codes, slices, ts = numpy_of(coded.indices), groups.of_row, groups.ts
+        names, codes = categories_of(values)
+        slices, ts = groups.of_row, groups.ts
         missing = np.zeros(n, np.int64)
-        if coded.null_count:
-            valid = numpy_of(coded.is_valid())
+        if values.null_count:
+            valid = numpy_of(values.is_valid())
             missing = np.bincount(slices[~valid], minlength=n)
             codes, slices, ts = codes[valid], slices[valid], ts[valid]
         nothing = np.zeros(n)
@@ -289,6 +299,12 @@ def numpy_of(array: pa.Array | pa.ChunkedArray) -> np.ndarray:
     if not len(whole):
         return np.empty(0, kind)
     return np.frombuffer(whole.buffers()[1], kind)[whole.offset : whole.offset + len(whole)]
+
+
+def categories_of(values: pa.Array) -> tuple[list[str], np.ndarray]:
+    """The distinct texts of a column, and which of them each value is; what stands at nulls is undefined."""
+    coded = values if pa.types.is_dictionary(values.type) else values.cast(pa.string()).dictionary_encode()
+    return coded.dictionary.to_pylist(), numpy_of(coded.indices)
 
 
 def arrow_of(values: np.ndarray) -> pa.Array:

@@ -9,7 +9,7 @@ import duckdb
 
 from monitor.errors import StorageError
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 # each table keeps at least a block in memory: with 256 kB, as DuckDB has it, a thousand models took 268 MB
 BLOCK_BYTES = 32_768
 
@@ -28,7 +28,9 @@ CREATE TABLE quarantine(
 CREATE TABLE mistyped(
     model VARCHAR, hour TIMESTAMP, "column" VARCHAR, expected VARCHAR, came VARCHAR, "rows" BIGINT, sample VARCHAR
 );
-CREATE TABLE models(id INTEGER, name VARCHAR, task VARCHAR, prediction VARCHAR, created TIMESTAMP);
+CREATE TABLE models(
+    id INTEGER, name VARCHAR, task VARCHAR, prediction VARCHAR, created TIMESTAMP, reconstruction VARCHAR
+);
 CREATE TABLE features(model INTEGER, position INTEGER, name VARCHAR, field VARCHAR, kind VARCHAR);
 CREATE TABLE layouts(id VARCHAR, definition VARCHAR);
 CREATE TABLE model_layouts(model INTEGER, "column" VARCHAR, layout VARCHAR);
@@ -60,6 +62,7 @@ CREATE TABLE detector_states(model INTEGER, until TIMESTAMP, body VARCHAR);
 CREATE TABLE detector_evidence(model INTEGER, hour TIMESTAMP, lane VARCHAR, evidence DOUBLE);
 CREATE TABLE detector_accepted(model INTEGER, noted_at TIMESTAMP, since TIMESTAMP, who VARCHAR);
 CREATE TABLE detector_selftests(model INTEGER, noted_at TIMESTAMP, body VARCHAR);
+CREATE TABLE importances(model INTEGER, noted_at TIMESTAMP, body VARCHAR);
 CREATE TABLE evaluated(model INTEGER, until TIMESTAMP);
 CREATE TABLE findings(model VARCHAR, "key" VARCHAR, noted_at TIMESTAMP, body VARCHAR);
 CREATE TABLE alerts(id VARCHAR, model VARCHAR, state VARCHAR, since TIMESTAMP, last_seen TIMESTAMP, body VARCHAR);
@@ -101,6 +104,11 @@ MIGRATIONS = {
         "sample VARCHAR)",
     ),
     5: ("CREATE TABLE IF NOT EXISTS detector_selftests(model INTEGER, noted_at TIMESTAMP, body VARCHAR)",),
+    # references of before have no reconstruction error until one is set anew
+    6: (
+        "ALTER TABLE models ADD COLUMN IF NOT EXISTS reconstruction VARCHAR",
+        "CREATE TABLE IF NOT EXISTS importances(model INTEGER, noted_at TIMESTAMP, body VARCHAR)",
+    ),
 }
 
 

@@ -7,6 +7,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from monitor.reconstruction import Reconstruction
 from monitor.schema import Feature, ModelSchema
 from monitor.sql import quote
 from monitor.store import ledger, packed
@@ -34,12 +35,16 @@ ARROW = {"VARCHAR": pa.string(), "DOUBLE": pa.float64(), "SMALLINT": pa.int16(),
 
 @dataclass(frozen=True)
 class Model:
-    """One model as stored: `id` names its tables, `schema` its columns, `task` how its predictions are judged."""
+    """One model as stored: `id` names its tables, `schema` its columns, `task` how its predictions are judged.
+
+    `reconstruction` is what the reference taught of its features together; None when it has too few rows or features.
+    """
 
     id: int
     name: str
     task: str
     schema: ModelSchema
+    reconstruction: Reconstruction | None = None
 
     @property
     def events(self) -> str:
@@ -64,14 +69,14 @@ def arrow_schema(schema: ModelSchema) -> pa.Schema:
 
 def read_models(con: duckdb.DuckDBPyConnection) -> dict[str, Model]:
     """Every stored model by name."""
-    found = con.execute("SELECT id, name, task, prediction FROM models ORDER BY id").fetchall()
+    found = con.execute("SELECT id, name, task, prediction, reconstruction FROM models ORDER BY id").fetchall()
     models = {}
-    for number, name, task, prediction in found:
+    for number, name, task, prediction, text in found:
         rows = con.execute(
             "SELECT name, field, kind FROM features WHERE model = ? ORDER BY position", [number]
         ).fetchall()
         schema = ModelSchema(name, tuple(Feature(*row) for row in rows), prediction)
-        models[name] = Model(number, name, task, schema)
+        models[name] = Model(number, name, task, schema, None if text is None else Reconstruction.from_json(text))
     return models
 
 

@@ -159,7 +159,7 @@ def grow(
             grown[name] = replace(model, schema=schema)
             events.add_columns(con, model, schema)
     made = [model for name, model in grown.items() if name not in known]
-    ledger.insert(con, "models", [(m.id, m.name, m.task, m.schema.prediction, now) for m in made])
+    ledger.insert(con, "models", [(m.id, m.name, m.task, m.schema.prediction, now, None) for m in made])
     had = {name: len(known[name].schema.features) if name in known else 0 for name in grown}
     events.note_features(con, ((model, had[name]) for name, model in grown.items()))
     return grown

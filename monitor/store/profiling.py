@@ -10,10 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from monitor.contracts import Measured, Profiled
+from monitor.contracts import Derived, Measured, Profiled
 from monitor.engines import arrow as engine
 from monitor.layout import INTEGER, LOG, ZERO_ONE, Layout
-from monitor.schema import Feature
+from monitor.reconstruction import Errors
+from monitor.schema import RECONSTRUCTION_ERROR, Feature
 from monitor.sql import quote
 from monitor.store.compacting import trim_new_values
 from monitor.store.events import BASE, Model
@@ -37,9 +38,12 @@ def prediction_field(model: Model) -> str:
 
 
 def data_columns(model: Model, layouts: Layouts) -> list[Measured]:
-    """The features and the prediction, as far as their layouts are frozen."""
-    fields = {f.field: f.field for f in model.schema.features} | {"prediction": prediction_field(model)}
-    return [Measured(column, field, layouts[column]) for column, field in fields.items() if column in layouts]
+    """The features, the prediction and the reconstruction error, as far as their layouts are frozen."""
+    sources: dict[str, str | Derived] = {f.field: f.field for f in model.schema.features}
+    sources["prediction"] = prediction_field(model)
+    if model.reconstruction is not None:
+        sources[RECONSTRUCTION_ERROR] = Errors(model.reconstruction, layouts)
+    return [Measured(column, source, layouts[column]) for column, source in sources.items() if column in layouts]
 
 
 def quality_column(model: Model) -> Measured | None:
@@ -75,12 +79,13 @@ def profile_rows(
         return engine.profile(rows if where is None else rows.filter(pc.equal(rows[where[0]], where[1])), columns)
     condition, params = ("true", []) if where is None else (f"{rows.value(where[0])} = ?", [where[1]])
     found = []
-    for fields in rows.together(dict.fromkeys(c.field for c in columns)):
+    for fields in rows.together(dict.fromkeys(field for c in columns for field in c.fields)):
         read = con.sql(
             f"SELECT ts, version{rows.values(fields)} FROM {quote(rows.name)} WHERE {condition}", params=params
         )
         at_once = max(FEWEST_ROWS, min(engine.BATCH_ROWS, CELLS_AT_ONCE // len(fields)))
-        found.append(engine.profile(read.to_arrow_reader(at_once), [c for c in columns if c.field in fields]))
+        here = [c for c in columns if set(fields).issuperset(c.fields)]
+        found.append(engine.profile(read.to_arrow_reader(at_once), here))
     return found[0] if len(found) == 1 else engine.together(found)
 
 
@@ -146,7 +151,7 @@ class Profiler:
             return
         self._register_segments(model, rows, segments)
         # every model has the same service columns: they are profiled together, as a call costs more than its rows
-        self._events.append((model, rows.select(["ts", "version", *(c.field for c in SERVICE)])))
+        self._events.append((model, rows.select(["ts", "version", *(field for c in SERVICE for field in c.fields)])))
         self.add(model, rows, columns, [], register=False)
         self._add_segments(model, rows, [*SERVICE, *columns], segments, 1)
 

@@ -13,9 +13,9 @@ from monitor.engines.arrow import numpy_of
 from monitor.errors import InvalidRequest
 from monitor.layout import NUMERIC_BINS, UNIT, Layout, categorical_layout, numeric_layout
 from monitor.profile import Profile
-from monitor.schema import PACKED
+from monitor.schema import PACKED, RECONSTRUCTION_ERROR
 from monitor.sql import quote
-from monitor.store import ledger, packed
+from monitor.store import ledger, packed, reconstructing
 from monitor.store.events import LABEL_NUMBER, Model
 from monitor.store.packed import Relation
 from monitor.store.profiling import SERVICE, data_columns, judge, prediction_field, profile_rows, quality_column
@@ -77,12 +77,18 @@ def describe(con: duckdb.DuckDBPyConnection, about: Reference, now: datetime) ->
 
 
 def freeze(
-    con: duckdb.DuckDBPyConnection, model: Model, about: Reference, task: str
+    con: duckdb.DuckDBPyConnection, model: Model, about: Reference, task: str, together: bool
 ) -> tuple[Model, dict[str, Layout]]:
-    """Make the staged rows the model's reference; the model with its task, and the layouts from now on."""
+    """Make the staged rows the model's reference; the model with its task and, if features are to be judged `together`,
+    their reconstruction; and the layouts from now on.
+    """
     model = replace(model, task=task_of(con, model, INPUT, task))
     con.execute("UPDATE models SET task = ? WHERE id = ?", [model.task, model.id])
     layouts = freeze_layouts(con, model, Relation(INPUT, model.schema), about.rows)
+    found, errors = reconstructing.freeze(con, model, INPUT, about.rows, layouts, together)
+    model = replace(model, reconstruction=found)
+    if found is not None:
+        layouts[RECONSTRUCTION_ERROR] = _numeric_layout(errors)
     save(con, model, layouts, about)
     con.execute(f"DROP TABLE {INPUT}")
     return model, layouts

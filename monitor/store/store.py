@@ -15,7 +15,7 @@ import pyarrow as pa
 from monitor.errors import NotFound
 from monitor.layout import Layout
 from monitor.profile import Profile
-from monitor.schema import ModelSchema
+from monitor.schema import RECONSTRUCTION_ERROR, ModelSchema
 from monitor.spool import Position
 from monitor.store import detectors, erasure, events, packed, reading, reference
 from monitor.store.alerts import AlertBook
@@ -41,6 +41,7 @@ MINUTES_KEPT = timedelta(hours=48)
 COMPACT_AFTER = 300  # loads
 COMPACT_ROWS = 2_000_000  # of profiles: a load of ten thousand features writes two hundred thousand
 CROWD_BYTES = 64 << 20
+OWN_COLUMNS = ("prediction", RECONSTRUCTION_ERROR, "latency_ms", "status", "wrong", "absolute_error")
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class ModelSettings:
 
     task: str = "auto"
     segments: tuple[str, ...] = ()
+    reconstruction: bool = True
 
 
 class Store:
@@ -157,9 +159,9 @@ class Store:
         feature = model.schema.by_name.get(column)
         if feature is not None:
             return feature.field
-        if column in ("prediction", "latency_ms", "status", "wrong", "absolute_error"):
+        if column in OWN_COLUMNS:
             return column
-        known = ", ".join([*list(model.schema.by_name)[:20], "prediction", "latency_ms", "status"])
+        known = ", ".join([*list(model.schema.by_name)[:20], *OWN_COLUMNS[:4]])
         raise NotFound(f"model {name!r} has no column {column!r}; known: {known}")
 
     @property
@@ -218,8 +220,9 @@ class Store:
                 model = grow(self._con, self._models, {name: schema}, now)[name]
                 reference.stage(self._con, model, rows)
                 about = reference.describe(self._con, about, now)
-                model, layouts = reference.freeze(self._con, model, about, self.settings(name).task)
-                self._profiler.rebuild(model, layouts, self.settings(name).segments)
+                settings = self.settings(name)
+                model, layouts = reference.freeze(self._con, model, about, settings.task, settings.reconstruction)
+                self._profiler.rebuild(model, layouts, settings.segments)
                 detectors.forget(self._con, model.id)
             self._models[name], self._layouts[name] = model, layouts
             self._reference_cache.pop(name, None)

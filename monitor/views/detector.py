@@ -9,7 +9,7 @@ from monitor.calendar import HOUR
 from monitor.config import Config
 from monitor.detector.episode import WEEK
 from monitor.finding import Finding
-from monitor.loop import column_names
+from monitor.judging import column_names
 from monitor.store import Store
 from monitor.views.overview import reason
 from monitor.views.span import Span

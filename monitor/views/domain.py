@@ -1,9 +1,5 @@
 """Which features tell two periods apart: a sample of the raw rows of each, and the domain classifier in its own process."""
 
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,14 +14,12 @@ from monitor.sql import quote
 from monitor.store import Store
 from monitor.store.events import Model
 from monitor.store.packed import Relation
-from monitor.turn import Turn
+from monitor.views.training import trained
 
 ROWS = 10_000  # of each period
 FEWEST = 200
 MOST_FEATURES = 200  # each is shuffled in each fold
-LONGEST_S = 300
 
-TURN = Turn("domain classifier")  # each takes a core and 200 MB
 Period = tuple[datetime, datetime]
 
 
@@ -54,7 +48,7 @@ def told_apart(
                 f"only {part.num_rows} rows are stored from {start:%Y-%m-%dT%H:%MZ} to {end:%Y-%m-%dT%H:%MZ}; at least {FEWEST} are needed"
             )
     numbered = [part.append_column(PERIOD, pa.array([p] * part.num_rows, pa.int8())) for p, part in enumerate(parts)]
-    found = _in_a_process(pa.concat_tables(numbered), seed)
+    found = trained("monitor.domain_classifier", "domain classifier", pa.concat_tables(numbered), seed)
     names = {f.field: f.name for f in features}
     found["features"] = [{**one, "column": names[one["column"]]} for one in found["features"]]
     periods = {"before": before, "after": after}
@@ -72,29 +66,6 @@ def _sample(store: Store, model: Model, features: list[Feature], period: Period,
             params={"start": period[0].replace(tzinfo=None), "end": period[1].replace(tzinfo=None)},
         )
         return found.to_arrow_table()
-
-
-def _in_a_process(rows: pa.Table, seed: int) -> dict[str, Any]:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, rows.schema) as writer:
-        writer.write_table(rows)
-    command = [sys.executable, "-m", "monitor.domain_classifier", str(seed)]
-    # threads of OpenMP wait for each other at every small step: one is faster than two
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    try:
-        with TURN:
-            done = subprocess.run(
-                command, input=sink.getvalue().to_pybytes(), capture_output=True, timeout=LONGEST_S, env=environment
-            )
-    except subprocess.TimeoutExpired:
-        raise InvalidRequest(f"it took longer than {LONGEST_S} s; ask for fewer `rows` or leave features out") from None
-    if done.returncode:
-        last = (done.stderr.decode(errors="replace").strip().splitlines() or ["no message"])[-1]
-        raise InvalidRequest(f"the domain classifier could not be trained: {last[:200]}")
-    found: dict[str, Any] = json.loads(done.stdout)
-    if "problem" in found:
-        raise InvalidRequest(found["problem"])
-    return found
 
 
 def periods_of(

@@ -10,12 +10,14 @@ import numpy as np
 from monitor.config import Config, RuleConfig
 from monitor.errors import InvalidRequest
 from monitor.finding import Finding
-from monitor.loop import column_names
+from monitor.judging import column_names
 from monitor.plugins import load
 from monitor.profile import Profile, sliding
 from monitor.rules import Window, evaluate
+from monitor.schema import NO_FEATURES
 from monitor.statistics.psi import contributions
 from monitor.store import Store
+from monitor.views.importance import importances
 from monitor.views.span import Span
 
 SEVERE = 2.5  # times the limit
@@ -61,7 +63,8 @@ def drift(
     newest = _newest(store, name, span, rule.window, version, segment, wanted)
     window = Window(span.end - rule.window, span.end)
     judged = {key: evaluate(rule, name, names[key], reference.get(key), newest[key], window) for key in wanted}
-    weights = {key: importance(config, name, names[key]) for key in wanted}
+    shares = importances(store, config, name)
+    weights = {key: shares.get(names[key], 0.0) if shares else None for key in wanted}
     wanted.sort(key=lambda key: _harm(judged[key].value, weights[key]), reverse=True)
     steps = _trailing(store, name, span, rule.window, version, segment, wanted[:limit])
     columns = []
@@ -70,7 +73,7 @@ def drift(
         columns.append(
             {
                 "column": names[key],
-                "kind": "prediction" if key == "prediction" else layouts[key].kind,
+                "kind": key if key in NO_FEATURES else layouts[key].kind,
                 "importance": weights[key],
                 "status": judged[key].verdict,
                 **_summary(judged[key], reference.get(key), newest[key]),
@@ -123,7 +126,7 @@ def column(
     ]
     return {
         "column": column,
-        "kind": "prediction" if key == "prediction" else current.layout.kind,
+        "kind": key if key in NO_FEATURES else current.layout.kind,
         "status": findings[0].verdict if findings else "learning",
         "bins": bins(reference, current),
         "reference": _counts(reference),
@@ -141,13 +144,6 @@ def rule_for(config: Config, name: str, statistic: str) -> RuleConfig:
         if rule.statistic == statistic and rule.model in ("*", name) and not rule.segment:
             return rule
     return RuleConfig(name=statistic.replace("_", "-"), statistic=statistic, limit=math.inf)
-
-
-def importance(config: Config, name: str, column: str) -> float | None:
-    """A feature's share of the configured importance; None when none is configured."""
-    given = config.model(name).importance
-    total = sum(given.values())
-    return given.get(column, 0.0) / total if total else None
 
 
 def bins(reference: Profile | None, current: Profile) -> list[dict[str, Any]]:
@@ -219,7 +215,7 @@ def _trailing(
     start, end = span.naive
     read = store.profiles(name, start - (before - 1) * span.step, end, span.step, version, segment, columns)
     ends = [i + before for i in range(len(span.steps))]
-    return {column: sliding(profiles, before, ends) for column, profiles in read.items()}
+    return {column: sliding(profiles, [before] * len(ends), ends) for column, profiles in read.items()}
 
 
 def _newest(

@@ -11,12 +11,14 @@ from monitor.config import Config
 from monitor.finding import Finding
 from monitor.plugins import load
 from monitor.profile import merge
+from monitor.schema import NO_FEATURES
 from monitor.store import Store
 from monitor.store.alerts import aware
 from monitor.store.profiling import quality_column
 from monitor.store.reference import Reference
 from monitor.verdict import ModelVerdict, decide
-from monitor.views.drift import importance, rule_for
+from monitor.views.drift import rule_for
+from monitor.views.importance import importances
 from monitor.views.service import WEEK, error_share, limits
 from monitor.views.span import Span
 
@@ -110,9 +112,9 @@ def overview(
 
 
 def _causes(store: Store, config: Config, name: str, findings: list[Finding]) -> list[dict[str, Any]]:
-    """What is behind all that is in breach, what matters most first; only features have a configured importance."""
-    features = {feature.name for feature in store.model(name).schema.features}
-    found = causes(findings, lambda column: importance(config, name, column) if column in features else None)
+    """What is behind all that is in breach, what matters most first; only features have an importance."""
+    features, shares = store.model(name).schema.by_name, importances(store, config, name)
+    found = causes(findings, lambda column: shares.get(column, 0.0) if shares and column in features else None)
     return [{**asdict(cause), "text": cause.text} for cause in found[:MOST_CAUSES]]
 
 
@@ -136,6 +138,7 @@ def finding_data(f: Finding) -> dict[str, Any]:
         "minimum",
         "severity",
         "cause",
+        "behind",
         "detectable",
     )
     return {
@@ -180,9 +183,9 @@ def _prediction_error(
 def _drifted(
     store: Store, config: Config, name: str, span: Span, findings: list[Finding], verdict: ModelVerdict
 ) -> dict[str, Any]:
-    found = [f for f in findings if f.statistic == "psi" and not f.segment and f.column != "prediction"]
+    found = [f for f in findings if f.statistic == "psi" and not f.segment and f.column not in NO_FEATURES]
     bad = [f for f in found if f.verdict == "breach"]
-    shares = [importance(config, name, f.column or "") for f in bad]
+    weights = importances(store, config, name)
     rule = rule_for(config, name, "psi")
     alerts = [a for a in store.alerts.listing([name], "all", 10_000) if a.finding.statistic == "psi" and a.fired_at]
     episodes = [(a.since, a.resolved_at or span.end) for a in alerts]
@@ -190,7 +193,7 @@ def _drifted(
         "n": len(bad),
         "of": len(found),
         "columns": [f.column for f in bad],
-        "importance": sum(s or 0.0 for s in shares) if shares and shares[0] is not None else None,
+        "importance": sum(weights.get(f.column or "", 0.0) for f in bad) if bad and weights else None,
         "status": verdict.groups["data"],
         "limit": rule.limit,
         "series": [{"t": t, "n": sum(a <= t < b for a, b in episodes)} for t in span.steps],

@@ -11,7 +11,8 @@ from monitor.alert import Alert, Hold, Key, advance
 from monitor.config import RuleConfig
 from monitor.errors import InvalidRequest
 from monitor.finding import Finding
-from monitor.loop import CHUNK, Loop, column_names
+from monitor.judging import column_names
+from monitor.loop import CHUNK, Loop
 from monitor.rules import columns_of
 from monitor.store.events import Model
 
@@ -83,7 +84,7 @@ def play(loop: Loop, model: Model, rules: Sequence[RuleConfig], moments: Sequenc
     opened: dict[Key, Alert] = {}
     for i in range(0, len(moments), CHUNK):
         some = moments[i : i + CHUNK]
-        for at, findings in zip(some, loop.findings_at(model, some, rules), strict=True):
+        for at, findings in zip(some, loop.judge.findings(model, some, rules), strict=True):
             for alert in advance(opened, findings, at, holds)[0]:
                 opened[alert.key] = alert
                 if alert.fired_at is not None:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from monitor.behind import Behind
 from monitor.calendar import HOUR, Calendar
 from monitor.config import DetectorConfig
+from monitor.detector.episode import Episode
 from monitor.finding import Finding
 from monitor.layout import Layout
 from monitor.store.detectors import Progress, StoredFit
@@ -17,6 +19,7 @@ from monitor.store.events import Model
 from monitor.store.profiling import quality_column
 from monitor.watch import said
 from monitor.watch.course import LEARN, LEARN_DAILY, Course, Step, hourly
+from monitor.watch.explained import Explainer
 from monitor.watch.hours import MOST_PROFILES, WEEK, Hours
 from monitor.watch.lane import MOST_FEATURES, SERVICE, Window
 from monitor.watch.lanes import LANES, QUALITY
@@ -50,6 +53,7 @@ class Going:
         settings: DetectorConfig,
         names: dict[str, str],
         layouts: dict[str, Layout],
+        segments: Sequence[str],
         first: datetime,
     ) -> None:
         self.watch, self.store, self.book = watch, watch.store, watch.book
@@ -64,6 +68,7 @@ class Going:
         hours = settings.days * 24
         self.courses = {lane.name: Course(lane, hours / lane.share, settings.tolerance) for lane in lanes}
         self.first = first
+        self.explainer = Explainer(self.store, model, segments, first)
         self.cursor = first
         self.quality_cursor = first
         self.fits: list[StoredFit] = []
@@ -115,6 +120,7 @@ class Going:
         data = json.loads(stored[1])
         self.quality_cursor = datetime.fromisoformat(data["quality"])
         self.done = data["accepted"]
+        self.explainer.restore(data.get("behind", {}))
         for name, course in self.courses.items():
             part = data["lanes"].get(name)
             if part is None:
@@ -147,9 +153,9 @@ class Going:
             for name, course in self.courses.items()
         }
         days = [[at.isoformat(), n] for at, n in sorted(self.days.items())]
-        return json.dumps(
-            {"quality": self.quality_cursor.isoformat(), "accepted": self.done, "lanes": lanes, "days": days}
-        )
+        self.explainer.forget({e.opened for e in self.courses["inputs"].episodes})
+        data = {"quality": self.quality_cursor.isoformat(), "accepted": self.done, "lanes": lanes, "days": days}
+        return json.dumps({**data, "behind": self.explainer.dump()})
 
     # -- learning ---------------------------------------------------------------------------------------------------
 
@@ -339,7 +345,14 @@ class Going:
         )
 
     def _said(self, step: Step) -> list[Finding]:
-        return said.findings(self.model.name, step, self.calendar, self.names, self.settings.tolerance)
+        tolerance = self.settings.tolerance
+        return said.findings(self.model.name, step, self.calendar, self.names, tolerance, self._behind)
+
+    def _behind(self, step: Step, episode: Episode) -> Behind | None:
+        if step.lane != "inputs":
+            return None
+        columns = episode.columns or tuple(self.courses["inputs"].lane.columns(self.layouts))
+        return self.explainer.of(episode.opened, columns, self.calendar.start(episode.onset), step.end)
 
 
 def watched_layouts(layouts: Mapping[str, Layout]) -> dict[str, Layout]:

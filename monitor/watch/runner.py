@@ -52,11 +52,13 @@ class Watch:
 
     def look(self, model: Model, names: Mapping[str, str]) -> Going | None:
         """Where the detector of a model stands, to be read only; None before there are events or when it is off."""
-        settings = self.config.model(model.name).detector
+        section = self.config.model(model.name)
+        settings = section.detector
         first = self.store.first_event(model.name)
         if not settings.enabled or first is None:
             return None
-        going = Going(self, model, settings, dict(names), dict(self.store.layouts(model.name)), _hour(first))
+        layouts = dict(self.store.layouts(model.name))
+        going = Going(self, model, settings, dict(names), layouts, section.segments, _hour(first))
         going.resume()
         return going
 
@@ -74,14 +76,16 @@ class Watch:
 
     def run(self, model: Model, names: Mapping[str, str], first: datetime | None, until: datetime) -> Run:
         """Judge every hour since the `first` event that has closed by `until` and was not judged before, in order."""
-        settings = self.config.model(model.name).detector
+        section = self.config.model(model.name)
+        settings = section.detector
         if not settings.enabled or first is None:
             return Run()
         end = _hour(until - GRACE)
         known = self._newest.get(model.id)
         if known is not None and end <= known[0] and model.id not in self._again:
             return Run(newest=known[1])
-        going = Going(self, model, settings, dict(names), dict(self.store.layouts(model.name)), _hour(first))
+        layouts = dict(self.store.layouts(model.name))
+        going = Going(self, model, settings, dict(names), layouts, section.segments, _hour(first))
         run = going.through(end, self._again.pop(model.id, None))
         if len(self._newest) > 10_000:
             self._newest.clear()

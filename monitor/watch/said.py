@@ -1,9 +1,10 @@
 """What the detector says: findings of its episodes, and of how far each lane is."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from monitor.behind import Behind
 from monitor.calendar import Calendar
 from monitor.cause import cause_of
 from monitor.detector.episode import Change, Episode
@@ -28,10 +29,28 @@ UNITS = {
 RULE = "detector."
 
 
-def findings(model: str, step: Step, calendar: Calendar, names: dict[str, str], tolerance: float) -> list[Finding]:
-    """One finding for each episode of a step: a breach while it is open, ok once it has ended."""
-    breaches = [finding(model, step, e, "breach", calendar, names, tolerance) for e in step.episodes]
-    return breaches + [finding(model, step, e, "ok", calendar, names, tolerance) for e in step.ended]
+def findings(
+    model: str,
+    step: Step,
+    calendar: Calendar,
+    names: dict[str, str],
+    tolerance: float,
+    behind: Callable[[Step, Episode], Behind | None],
+) -> list[Finding]:
+    """One finding for each episode of a step: a breach while it is open, ok once it has ended; `behind` explains them."""
+    verdicts: list[tuple[Episode, Verdict]] = [(e, "breach") for e in step.episodes]
+    verdicts += [(e, "ok") for e in step.ended]
+    return [
+        _explained(finding(model, step, e, verdict, calendar, names, tolerance), behind(step, e))
+        for e, verdict in verdicts
+    ]
+
+
+def _explained(found: Finding, behind: Behind | None) -> Finding:
+    """The finding with what the stored profiles say of it, where the change itself says no more than that."""
+    if behind is None or found.cause not in ("mix", "relation", "upstream", "change"):
+        return found
+    return replace(found, cause=behind.cause, behind=behind.segment)
 
 
 def finding(
@@ -77,12 +96,9 @@ def finding(
         severity="critical",
         moved=moved,
     )
-    return replace(
-        found,
-        cause=cause_of(
-            found, len(getattr(step.machine.learned, "columns", ())), {names.get(c, c) for c in step.constant}
-        ),
-    )
+    constant = {names.get(c, c) for c in step.constant}
+    watched = len(getattr(step.machine.learned, "columns", ()))
+    return replace(found, cause=cause_of(found, watched, constant, episode.displaced))
 
 
 def standing(

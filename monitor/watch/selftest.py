@@ -12,6 +12,7 @@ from monitor.calendar import HOUR
 from monitor.errors import InvalidRequest
 from monitor.layout import Layout
 from monitor.profile import Profile
+from monitor.schema import NO_FEATURES
 from monitor.store import Store
 from monitor.store.alerts import aware
 from monitor.turn import Turn
@@ -155,7 +156,7 @@ def _changes(
 
     def fullest(kind: str, lane: str) -> str | None:
         columns = courses[lane].lane.columns(layouts) if lane in courses else []
-        some = [c for c in columns if layouts[c].kind == kind and c != "prediction"]
+        some = [c for c in columns if layouts[c].kind == kind and c not in NO_FEATURES]
         some = [c for c in some if kind != "categorical" or np.count_nonzero(_sum(hours, c)[:-1]) > 1]
         return max(some, key=lambda c: int(_sum(hours, c).sum()), default=None)
 

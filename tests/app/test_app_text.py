@@ -18,7 +18,7 @@ from app.sentences.words import WORDS
 APP = Path(__file__).parents[2] / "app"
 FILES = sorted(APP.rglob("*.py"))
 SAYING = {"t", "raw", "say", "known"}
-SAME_IN_BOTH = {"chart.band", "drift.csv", "stat.psi", "moved.number"}
+SAME_IN_BOTH = {"cause.behind", "chart.band", "drift.csv", "stat.psi", "moved.number"}
 # what Streamlit shows to people, and the arguments that are shown
 DISPLAY = {
     "badge", "button", "caption", "checkbox", "code", "download_button", "error", "expander", "header", "info",

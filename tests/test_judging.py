@@ -1,0 +1,131 @@
+"""Which windows rules look at: whole days of the model's clock, longer ones where rows are few."""
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from events import NDJSON
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from monitor.calendar import Calendar
+from monitor.config import Config, DetectorConfig, ModelConfig, RuleConfig
+from monitor.deck import Deck
+from monitor.finding import Finding
+from monitor.rules import window_of
+
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+NOW = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+ZONE = "America/New_York"
+
+
+def rule(**changes: Any) -> RuleConfig:
+    return RuleConfig(**{"name": "r", "statistic": "missing_rate", "limit": 0.3, **changes})
+
+
+@given(
+    st.datetimes(datetime(2020, 1, 1), datetime(2030, 1, 1)),
+    st.sampled_from([ZONE, "UTC", "Asia/Kolkata", "Europe/Berlin"]),
+)
+def test_an_aligned_window_is_the_newest_closed_days_of_the_clock(at: datetime, zone: str) -> None:
+    now, calendar = at.replace(tzinfo=UTC), Calendar(zone)
+    for align, days in (("day", 1), ("day", 3), ("week", 7)):
+        window = window_of(rule(align=align, window=f"{days}d"), now, calendar)
+        assert now - timedelta(days=1 if align == "day" else 7, hours=2) < window.end <= now
+        assert abs(window.end - window.start - days * DAY) <= HOUR
+        local = [t.astimezone(calendar.zone) for t in (window.start, window.end)]
+        assert all(t.hour in (0, 23) if zone == "Asia/Kolkata" else t.hour == 0 for t in local)
+        if align == "week":
+            assert (local[1] + HOUR).weekday() == 0
+
+
+def test_a_day_on_which_the_clock_changes_has_as_many_hours_as_it_has() -> None:
+    noon = datetime(2026, 3, 9, 12, tzinfo=UTC)
+    window = window_of(rule(align="day"), noon, Calendar(ZONE))
+    assert window.end - window.start == 23 * HOUR
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"align": "day", "window": "36h"}, "whole days"),
+        ({"align": "week", "window": "3d"}, "whole weeks"),
+        ({"align": "month"}, "day"),
+        ({"window": "2d", "up_to": "1d"}, "at least the window"),
+    ],
+)
+def test_windows_that_make_no_sense_are_refused(changes: dict[str, Any], why: str) -> None:
+    with pytest.raises(ValidationError, match=why):
+        rule(**changes)
+
+
+@pytest.fixture
+def judged(tmp_path: Path) -> Iterator[Callable[..., Finding]]:
+    """The finding on x of one rule, of rows (age in hours, x) of a model with the clock of New York."""
+    decks: list[Deck] = []
+
+    def judge(rows: list[tuple[float, float | None]], **changes: Any) -> Finding:
+        config = Config(
+            default_rules=False,
+            rules=(rule(**changes),),
+            models={"m": ModelConfig(detector=DetectorConfig(enabled=False, timezone=ZONE))},
+        )
+        deck = Deck(tmp_path / str(len(decks)), config)
+        decks.append(deck)
+        deck.start(background=False)
+        body = [
+            {
+                "event_id": f"e{i}",
+                "model": "m",
+                "ts": (NOW - age * HOUR).isoformat(),
+                "features": {"x": x},
+                "prediction": 1.0,
+            }
+            for i, (age, x) in enumerate(rows)
+        ]
+        deck.collector.events("\n".join(map(json.dumps, body)).encode(), NDJSON).durable.result(10)
+        deck.loop.load_all()
+        deck.set_reference_period("m", NOW - 30 * DAY, NOW, NOW)
+        (found,) = [f for f in deck.loop.judge.findings(deck.store.model("m"), [NOW])[0] if f.column == "x"]
+        assert deck.loop.judge.findings(deck.store.model("m"), [NOW])[0].count(found) == 1  # as it was kept
+        return found
+
+    yield judge
+    for deck in decks:
+        deck.close()
+
+
+def hourly(days: int, each: int) -> list[tuple[float, float | None]]:
+    return [(h + i / (each + 1), 1.0) for h in range(1, 24 * days) for i in range(each)]
+
+
+def test_a_rule_is_evaluated_on_the_days_of_the_clock(judged: Callable[..., Finding]) -> None:
+    found = judged(hourly(5, 10), align="day")
+    local = [t.astimezone(Calendar(ZONE).zone) for t in (found.window_start, found.window_end)]
+    assert [t.hour for t in local] == [0, 0]
+    assert found.n == 10 * (found.window_end - found.window_start) // HOUR
+    assert found.verdict == "ok"
+
+
+def test_a_window_with_too_few_rows_grows_until_it_has_enough(judged: Callable[..., Finding]) -> None:
+    rows = hourly(10, 1)  # 24 a day, 50 are needed
+    assert judged(rows, window="1d").verdict == "insufficient"
+    found = judged(rows, window="1d", up_to="14d")
+    assert (found.verdict, found.n) == ("ok", 96)  # four days
+    assert found.window_end - found.window_start == 4 * DAY
+    assert judged(rows, window="1d", up_to="3d").verdict == "insufficient"
+
+
+def test_a_window_does_not_grow_beyond_the_first_event(judged: Callable[..., Finding]) -> None:
+    found = judged([(h / 10, 1.0) for h in range(1, 48)], window="1d", up_to="14d")
+    assert found.verdict == "insufficient"
+    assert found.window_end - found.window_start == DAY
+
+
+def test_silence_is_not_judged_by_what_came_before_it(judged: Callable[..., Finding]) -> None:
+    found = judged([(30 + h, 1.0) for h in range(200)], window="1d", up_to="14d")
+    assert found.verdict == "no_data"
