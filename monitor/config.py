@@ -40,8 +40,9 @@ class DetectorConfig(Section):
     """[models.NAME.detector]: the calibrated detector of one model.
 
     `days`: at most one false page in that many days is what it is set to. `tolerance` is the shift, in reference sd,
-    that is nothing to be called for. `selftest_days`: so often it is tried on
-    known changes by itself, 0 for never. The clock and the holidays are those of the people behind the traffic.
+    that is nothing to be called for. `selftest_days`: so often it is tried on known changes by itself, 0 for never.
+    `segments`: the first segments are watched apart, too. The clock and the holidays are those of the people behind the
+    traffic.
     """
 
     enabled: bool = True
@@ -52,6 +53,7 @@ class DetectorConfig(Section):
     subdivision: str | None = None
     special_days: tuple[date, ...] = ()
     selftest_days: Annotated[float, Field(ge=0, le=365)] = 7
+    segments: bool = False
 
     @model_validator(mode="after")
     def _known(self) -> "DetectorConfig":

@@ -206,6 +206,9 @@ class Loop:
         watched = self.watch.run(model, column_names(model), self.judge.first_event(model.name), moments[-1])
         judged = self.judge.findings(model, moments)
         rounds = [*watched.reports, *zip(moments, judged, strict=True)]
+        for alert in [a for a in opened.values() if not self._is_asked(a)]:
+            self._end(alert, now, changed, transitions, messages)
+            del opened[alert.key]
         for at, findings in sorted(rounds, key=lambda r: r[0]):
             alerts, steps = advance({k: a for k, a in opened.items() if a.since <= at}, findings, at, holds)
             transitions += steps
@@ -214,11 +217,7 @@ class Loop:
                 earlier = opened.get(alert.key)
                 if earlier is not None and earlier.id != alert.id:
                     # history evaluated again found an earlier beginning: the alert that was told ends in its favour
-                    over = replace(earlier, state="resolved", resolved_at=now)
-                    ended = [Transition(over.id, now, earlier.state, "resolved", over.finding)]
-                    changed[over.id] = over
-                    transitions += ended
-                    messages += messages_for([over], ended, self.config.channels, now, self.config.notify_within)
+                    self._end(earlier, now, changed, transitions, messages)
                 changed[alert.id] = opened[alert.key] = alert
                 if alert.state == "resolved":
                     del opened[alert.key]
@@ -226,6 +225,24 @@ class Loop:
         self.book.save(
             model.id, model.name, moments[-1], newest, list(changed.values()), transitions, messages, watched.progress
         )
+
+    def _is_asked(self, alert: Alert) -> bool:
+        """Whether anything still asks what an alert is about: its rule may be gone, or its lane switched off."""
+        found = alert.finding
+        rules = [r for r in self.config.all_rules if r.name == found.rule and r.model in ("*", found.model)]
+        return found.rule in self.watch.rules(found.model) or any(
+            (r.segment, r.version or "") == (found.segment, found.version) for r in rules
+        )
+
+    def _end(
+        self, alert: Alert, now: datetime, changed: dict[str, Alert], steps: list[Transition], messages: list[Message]
+    ) -> None:
+        """Resolve an alert that no finding will end."""
+        over = replace(alert, state="resolved", resolved_at=now)
+        ended = [Transition(over.id, now, alert.state, "resolved", over.finding)]
+        changed[over.id] = over
+        steps += ended
+        messages += messages_for([over], ended, self.config.channels, now, self.config.notify_within)
 
     # -- notify ---------------------------------------------------------------------------------------------------
 

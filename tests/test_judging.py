@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -129,3 +130,29 @@ def test_a_window_does_not_grow_beyond_the_first_event(judged: Callable[..., Fin
 def test_silence_is_not_judged_by_what_came_before_it(judged: Callable[..., Finding]) -> None:
     found = judged([(30 + h, 1.0) for h in range(200)], window="1d", up_to="14d")
     assert found.verdict == "no_data"
+
+
+def test_an_alert_of_a_rule_that_is_gone_ends(tmp_path: Path) -> None:
+    def opened(*rules: RuleConfig) -> Deck:
+        models = {"m": ModelConfig(detector=DetectorConfig(enabled=False))}
+        deck = Deck(tmp_path, Config(default_rules=False, rules=rules, models=models))
+        deck.start(background=False)
+        return deck
+
+    always = rule(name="gone", statistic="volume", limit=1e9, direction="below", window="1d")
+    with closing(
+        opened(always, rule(name="stays", statistic="volume", limit=1e9, direction="below", window="1d"))
+    ) as deck:
+        rows = [
+            {"event_id": f"e{h}", "model": "m", "ts": (NOW - h * HOUR).isoformat(), "prediction": 1.0}
+            for h in range(1, 60)
+        ]
+        deck.collector.events("\n".join(map(json.dumps, rows)).encode(), NDJSON).durable.result(10)
+        deck.loop.tick()
+        assert {a.finding.rule for a in deck.store.alerts.open_alerts("m").values()} == {"gone", "stays"}
+    with closing(opened(rule(name="stays", statistic="volume", limit=1e9, direction="below", window="1d"))) as deck:
+        deck.loop.clock = lambda: datetime.now(UTC) + timedelta(minutes=2)
+        deck.loop.tick()
+        assert {a.finding.rule for a in deck.store.alerts.open_alerts("m").values()} == {"stays"}
+        over = [a for a in deck.store.alerts.listing(["m"], "all", 10) if a.finding.rule == "gone"]
+        assert [a.state for a in over] == ["resolved"]

@@ -199,6 +199,66 @@ def test_a_change_in_all_segments_names_none(tmp_path: Path) -> None:
         assert (alert.finding.cause, alert.finding.behind) == ("change", "")
 
 
+def watched_apart(folder: Path, now: Callable[[], datetime] = lambda: NOW) -> Deck:
+    model = ModelConfig(segments=("c",), detector=DetectorConfig(segments=True))
+    return opened(folder, Config(default_rules=False, models={"m": model}), now)
+
+
+def within(segment: str, size: float, days: float = 4) -> Change:
+    """x is higher in one segment from so many days before now on."""
+
+    def change(at: datetime, row: dict[str, Any], rng: np.random.Generator) -> None:
+        if at >= NOW - days * DAY and row["features"]["c"] == segment:
+            row["features"]["x"] += size
+
+    return change
+
+
+def test_a_change_that_only_one_segment_shows_is_found_there(tmp_path: Path) -> None:
+    with closing(watched_apart(tmp_path / "apart")) as deck:
+        send(deck, traffic(within("d", 0.9, 6), rows=150))
+        (alert,) = [a for a in evaluate(deck) if a.finding.rule == "detector.segments"]
+        found = alert.finding
+        assert (found.rule, found.segment, found.column) == ("detector.segments", "c=d", "x")
+        assert found.moved[0].column == "x"
+        assert found.value == pytest.approx(0.9, abs=0.3)
+        until, _ = state(deck)
+    with closing(watched_apart(tmp_path / "apart", lambda: NOW + HOUR)) as deck:
+        again = next(a for a in evaluate(deck) if a.id == alert.id)
+        assert (again.id, again.state) == (alert.id, "firing")
+        assert state(deck)[0] == until + HOUR
+
+
+def test_quiet_segments_raise_no_alert_and_the_budget_is_one(tmp_path: Path) -> None:
+    with closing(watched_apart(tmp_path)) as deck:
+        send(deck, traffic())
+        assert evaluate(deck) == []
+        now = Span(NOW - DAY, NOW, HOUR, NOW)
+        seen = detector(deck.store, deck.config, deck.loop.watch, "m", now)
+        lanes = {one["lane"]: one for one in seen["lanes"]}
+        assert sum(one["share"] for one in lanes.values()) == pytest.approx(1)
+        assert lanes["segments"]["status"] == "watching"
+        assert lanes["segments"]["window_hours"] == 6  # two of the three need that
+
+
+def test_what_all_rows_show_is_one_alert_and_not_one_for_each_segment(tmp_path: Path) -> None:
+    with closing(watched_apart(tmp_path)) as deck:
+        send(deck, traffic(shifted(4)))
+        (alert,) = evaluate(deck)
+        assert (alert.finding.rule, alert.finding.segment) == ("detector.inputs", "")
+
+
+def test_segments_that_are_no_longer_watched_end_their_alerts(tmp_path: Path) -> None:
+    with closing(watched_apart(tmp_path)) as deck:
+        send(deck, traffic(within("d", 1.5, 6), rows=100))
+        assert any(a.finding.rule == "detector.segments" for a in evaluate(deck))
+    with closing(opened(tmp_path, now=lambda: NOW + HOUR)) as deck:
+        evaluate(deck)
+        assert not [a for a in deck.store.alerts.open_alerts("m").values() if a.finding.rule == "detector.segments"]
+    with closing(watched_apart(tmp_path, lambda: NOW + 2 * HOUR)) as deck:
+        evaluate(deck)  # learns again
+
+
 def test_quiet_traffic_raises_no_alert_and_the_detector_says_that_it_watches(deck: Deck) -> None:
     send(deck, traffic())
     assert evaluate(deck) == []

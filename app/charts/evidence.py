@@ -9,7 +9,7 @@ from app import figures
 from app.charts.look import Look, framed, tag_free, time_axis
 
 Json = dict[str, Any]
-LANES = ("inputs", "quality", "latency", "errors", "traffic", "unseen")
+LANES = ("inputs", "segments", "quality", "latency", "errors", "traffic", "unseen")
 DASHES = {
     "inputs": "solid",
     "quality": "solid",

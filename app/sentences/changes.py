@@ -170,6 +170,7 @@ CHANGES: dict[str, tuple[str, str]] = {
         "變化證據的走勢，以通知門檻的百分比表示；最高 {share}",
     ),
     "lane.inputs": ("inputs", "輸入"),
+    "lane.segments": ("segments", "區隔"),
     "lane.quality": ("quality", "品質"),
     "lane.latency": ("latency", "延遲"),
     "lane.errors": ("errors", "錯誤"),

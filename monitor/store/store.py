@@ -288,6 +288,11 @@ class Store:
         with self.cursor() as cursor:
             return reading.read_profiles(cursor, self.model(name), layouts, start, end, step, version, segment)
 
+    def segments(self, name: str, features: Sequence[str]) -> dict[str, str]:
+        """The feature of each segment that some features made, in the order in which they came, the largest ones first."""
+        rows = self.query("SELECT segment, feature FROM segments WHERE model = ? ORDER BY rowid", [self.model(name).id])
+        return {segment: feature for segment, feature in rows if feature in features}
+
     def rebuild(self, names: Sequence[str] | None = None) -> dict[str, int]:
         """Recompute all profiles from raw rows; rows read, by model."""
         result = {}

@@ -42,12 +42,10 @@ class Explainer:
     def _parts(self, columns: Sequence[str], onset: datetime, end: datetime) -> dict[str, list[Part]]:
         """The largest segments of each feature that makes them."""
         found: dict[str, list[Part]] = {}
-        rows = self.store.query(
-            "SELECT feature, segment FROM segments WHERE model = ? ORDER BY segment", [self.model.id]
-        )
+        all_segments = self.store.segments(self.model.name, self.segments)
         for feature in self.segments:
             known = self.model.schema.by_name.get(feature)
-            names = [segment for of, segment in rows if of == feature]
+            names = [segment for segment, of in all_segments.items() if of == feature]
             if known is None or len(names) < 2:
                 continue
             counted = {name: (self._rows(onset - WEEK, onset, name), self._rows(onset, end, name)) for name in names}

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,8 @@ from monitor.watch.course import LEARN, LEARN_DAILY, Course, Step, hourly
 from monitor.watch.explained import Explainer
 from monitor.watch.hours import MOST_PROFILES, WEEK, Hours
 from monitor.watch.lane import MOST_FEATURES, SERVICE, Window
-from monitor.watch.lanes import LANES, QUALITY
+from monitor.watch.lanes import LANES, QUALITY, SEGMENTS, WITH_SEGMENTS
+from monitor.watch.segments import layouts_of, parts
 
 if TYPE_CHECKING:
     from monitor.watch.runner import Watch
@@ -61,10 +62,12 @@ class Going:
         self.calendar: Calendar = settings.calendar
         self.layouts = watched_layouts(layouts)
         quality = quality_column(model)
-        lanes = [*LANES, *([QUALITY[quality.column]] if quality else [])]
+        lanes = [*(WITH_SEGMENTS if settings.segments else LANES), *([QUALITY[quality.column]] if quality else [])]
         if quality:
             self.layouts[quality.column] = quality.layout
-        self.hours = Hours(self.store, model, self.calendar, self.layouts)
+        known = self.store.segments(model.name, segments) if settings.segments else []
+        self.of_segments = layouts_of(known, self.layouts)
+        self.hours = Hours(self.store, model, self.calendar, {**self.layouts, **self.of_segments})
         hours = settings.days * 24
         self.courses = {lane.name: Course(lane, hours / lane.share, settings.tolerance) for lane in lanes}
         self.first = first
@@ -128,9 +131,10 @@ class Going:
             course.since = datetime.fromisoformat(part["since"]) if part["since"] else None
             course.again = part["again"]
             fit = next((f for f in fits if f.lane == name and part["fit"] == [f.starts.isoformat(), f.source]), None)
-            if fit is not None:
-                course.machine = self.watch.machine(self.model.id, course.lane, fit)
-                course.state = course.lane.state(part["state"])
+            machine = self.watch.machine(self.model.id, course.lane, fit) if fit is not None else None
+            # segments that are no longer watched take what was learned of them along
+            if machine is not None and set(getattr(machine.learned, "columns", ())) <= set(self.hours.layouts):
+                course.machine, course.state = machine, course.lane.state(part["state"])
 
     def _is_valid(self, fit: StoredFit) -> bool:
         return self.again_from is None or fit.source == "reference" or fit.starts <= self.again_from
@@ -182,7 +186,7 @@ class Going:
         starts = last if live and last > self.first else self.first
         for course in self.courses.values():
             if (live or not course.lane.live) and course.learn(
-                [w for _, w in hours], self.layouts, starts, "reference", start
+                [w for _, w in hours], self._layouts(course), starts, "reference", start
             ):
                 self._keep(course)
 
@@ -190,12 +194,12 @@ class Going:
         """Learn from the live hours before `at`, once there are enough."""
         if course.since is None or at - course.since < course.learning_for():
             return
-        columns = course.lane.columns(self.layouts)
+        columns = course.lane.columns(self._layouts(course))
         most = max(LEARN, MOST_PROFILES // (len(columns) + 1) * HOUR)
         start = max(course.since, at - min(MOST_LEARNED, most))
         windows = [w for _, w in self.hours.read(columns, start, at)]
         source = "accepted" if course.again else "live"
-        if not course.learn(windows, self.layouts, at, source, start):
+        if not course.learn(windows, self._layouts(course), at, source, start):
             return
         if (
             course.machine is not None
@@ -222,7 +226,7 @@ class Going:
 
     def _main(self, end: datetime) -> None:
         courses = [c for c in self.courses.values() if c.lane.name != "quality"]
-        columns = list(dict.fromkeys(c for course in courses for c in course.lane.columns(self.layouts)))
+        columns = list(dict.fromkeys(c for course in courses for c in course.lane.columns(self._layouts(course))))
         for start, stop in self.hours.parts(columns, self.cursor, end):
             self.cursor = start
             for at, window in self.hours.read(columns, start - WEEK, stop):
@@ -344,9 +348,26 @@ class Going:
             self.names.get(warned.column, warned.column) if warned is not None and recent else "",
         )
 
+    def _layouts(self, course: Course) -> dict[str, Layout]:
+        return self.of_segments if course.lane.name == SEGMENTS.name else self.layouts
+
     def _said(self, step: Step) -> list[Finding]:
+        if step.lane == SEGMENTS.name:
+            step = replace(step, episodes=self._own(step.episodes), ended=self._own(step.ended))
         tolerance = self.settings.tolerance
         return said.findings(self.model.name, step, self.calendar, self.names, tolerance, self._behind)
+
+    def _own(self, episodes: Sequence[Episode]) -> tuple[Episode, ...]:
+        """Those that are no part of what the inputs of all rows had paged for: one change is one alert."""
+        inputs = self.courses["inputs"].episodes
+        return tuple(
+            e
+            for e in episodes
+            if not any(
+                other.opened <= e.opened and (not other.lead or {parts(c)[0] for c in e.columns} & set(other.columns))
+                for other in inputs
+            )
+        )
 
     def _behind(self, step: Step, episode: Episode) -> Behind | None:
         if step.lane != "inputs":

@@ -6,10 +6,12 @@ from datetime import UTC, datetime, timedelta
 
 from monitor.calendar import HOUR, Calendar
 from monitor.layout import Layout
+from monitor.profile import Profile
 from monitor.store import Store
 from monitor.store.events import Model
 from monitor.watch.course import hourly
 from monitor.watch.lane import Window
+from monitor.watch.segments import key, parts
 
 DAY, WEEK = timedelta(days=1), timedelta(days=7)
 MOST_COUNTS = 3_000_000  # of one read, so that a wide model is read in parts
@@ -67,7 +69,12 @@ class Hours:
 
     def read(self, columns: Sequence[str], start: datetime, end: datetime) -> list[tuple[datetime, Window]]:
         """Each hour of a span with its start; an hour without rows too."""
-        wanted = list(dict.fromkeys([*columns, "status"]))
-        begin = start.astimezone(UTC).replace(tzinfo=None)
-        read = self.store.profiles(self.model.name, begin, end.replace(tzinfo=None), HOUR, columns=wanted)
+        begin, until = start.astimezone(UTC).replace(tzinfo=None), end.replace(tzinfo=None)
+        wanted: dict[str, list[str]] = {"": ["status"]}
+        for column, segment in map(parts, dict.fromkeys(columns)):
+            wanted.setdefault(segment, []).append(column)
+        read: dict[str, list[Profile]] = {}
+        for segment, some in wanted.items():
+            found = self.store.profiles(self.model.name, begin, until, HOUR, segment=segment, columns=some)
+            read |= {key(c, segment): p for c, p in found.items()} if segment else found
         return hourly(start, read, self.calendar.index, self.calendar.is_special)

@@ -1,10 +1,12 @@
 """Lanes: what the detector watches of a model side by side, each with its share of the one budget of false pages. Pure."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from monitor.watch.distributions import Distributions
 from monitor.watch.lane import Lane
 from monitor.watch.rises import UNSEEN, Rises
+from monitor.watch.segments import Segments
 from monitor.watch.volume import Volume
 
 INPUTS = Distributions("inputs", 0.72, False)
@@ -16,4 +18,7 @@ WRONG = Rises("quality", 0.08, False, "wrong share")
 ERROR_SIZE = Distributions("quality", 0.08, False, ("absolute_error",))
 # the shares of all, with one of quality, are 1
 LANES: tuple[Lane, ...] = (INPUTS, UNSEEN_VALUES, LATENCY, ERRORS, TRAFFIC)
+SEGMENTS_SHARE = 0.12  # of the inputs' share, where segments are watched apart
+SEGMENTS = Segments("segments", SEGMENTS_SHARE, True)
+WITH_SEGMENTS: tuple[Lane, ...] = (replace(INPUTS, share=INPUTS.share - SEGMENTS_SHARE), SEGMENTS, *LANES[1:])
 QUALITY: Mapping[str, Lane] = {"wrong": WRONG, "absolute_error": ERROR_SIZE}

@@ -15,6 +15,7 @@ from monitor.watch import said
 from monitor.watch.course import LEARN, Machine
 from monitor.watch.going import Going, Run
 from monitor.watch.lane import Lane
+from monitor.watch.lanes import LANES, QUALITY, WITH_SEGMENTS
 
 GRACE = timedelta(minutes=5)  # after an hour has ended: its last rows are still on their way
 CACHED_MACHINES = 64
@@ -49,6 +50,12 @@ class Watch:
         self.book.accept(model.id, accepted)
         self._newest.pop(model.id, None)
         return accepted
+
+    def rules(self, name: str) -> set[str]:
+        """The names under which the detector of a model may find something."""
+        settings = self.config.model(name).detector
+        lanes = [*(WITH_SEGMENTS if settings.segments else LANES), *QUALITY.values()] if settings.enabled else []
+        return {said.RULE + lane.name for lane in lanes}
 
     def look(self, model: Model, names: Mapping[str, str]) -> Going | None:
         """Where the detector of a model stands, to be read only; None before there are events or when it is off."""

@@ -10,9 +10,11 @@ from monitor.cause import cause_of
 from monitor.detector.episode import Change, Episode
 from monitor.finding import Finding, Moved, Verdict
 from monitor.watch.course import Step
+from monitor.watch.segments import parts
 
 STATISTICS = {
     "inputs": "inputs_change",
+    "segments": "inputs_change",
     "unseen": "unseen_values",
     "latency": "latency_change",
     "errors": "error_rise",
@@ -63,7 +65,8 @@ def finding(
     tolerance: float,
 ) -> Finding:
     """An episode as a finding; columns have their own names in it, and the window is that of the whole change."""
-    moved = tuple(_moved(change, names) for change in episode.changes)
+    column, segment = parts(episode.lead)
+    moved = tuple(_moved(change, names, segment) for change in episode.changes)
     first = moved[0] if moved else None
     rate = first is not None and UNITS.get(first.contrast) == "share" and first.contrast != "missing"
     unit = UNITS.get(first.contrast, "sd") if first else "sd"
@@ -73,7 +76,8 @@ def finding(
         model=model,
         rule=RULE + step.lane,
         statistic=STATISTICS[step.lane],
-        column=names.get(episode.lead, episode.lead) or None,
+        column=names.get(column, column) or None,
+        segment=segment,
         verdict=verdict,
         value=first.size if first else episode.size,
         low=first.low if first else None,
@@ -96,7 +100,7 @@ def finding(
         severity="critical",
         moved=moved,
     )
-    constant = {names.get(c, c) for c in step.constant}
+    constant = {names.get(c, c) for c, of in map(parts, step.constant) if of == segment}
     watched = len(getattr(step.machine.learned, "columns", ()))
     return replace(found, cause=cause_of(found, watched, constant, episode.displaced))
 
@@ -133,8 +137,10 @@ def over(step: Step, episodes: Sequence[Episode], at: datetime) -> Step:
     return replace(step, end=at, episodes=(), ended=tuple(episodes))
 
 
-def _moved(change: Change, names: dict[str, str]) -> Moved:
+def _moved(change: Change, names: dict[str, str], segment: str) -> Moved:
+    column, of = parts(change.column)
+    name = names.get(column, column) + (f" ({of})" if of != segment else "")
     size, low, high = change.size, change.low, change.high
     if UNITS.get(change.contrast) == "share":  # an estimate plus its season may be a little more than all rows
         size, low, high = (max(-1.0, min(1.0, value)) for value in (size, low, high))
-    return Moved(names.get(change.column, change.column), change.contrast, size, low, high)
+    return Moved(name, change.contrast, size, low, high)

@@ -18,6 +18,7 @@ from monitor.store.alerts import aware
 from monitor.turn import Turn
 from monitor.watch.course import Course, hourly
 from monitor.watch.lane import Window
+from monitor.watch.lanes import SEGMENTS
 from monitor.watch.rises import FIRST_SERVER_ERROR
 from monitor.watch.runner import Watch
 
@@ -45,7 +46,11 @@ def selftest(
     the same answer. Raises InvalidRequest while the detector is off or still learns, TooMany while another self-test runs.
     """
     going = watch.look(store.model(name), names)
-    courses = {lane: c for lane, c in going.courses.items() if c.machine is not None} if going else {}
+    courses = (
+        {lane: c for lane, c in going.courses.items() if c.machine is not None and lane != SEGMENTS.name}
+        if going
+        else {}
+    )
     if going is None or not courses:
         raise InvalidRequest(f"the detector of {name!r} has learned nothing yet; it needs two weeks or a reference")
     last = aware(store.spans()[name][1])
