@@ -11,7 +11,8 @@ from queue import Empty, SimpleQueue
 
 from .backlog import Entry
 from .batch import Batch, Gathered
-from .lane import Lane, line_of
+from .lane import Lane
+from .line import line_of
 from .tally import Tally
 
 SYNC_EVERY = 1.0  # seconds that a loss of power may cost

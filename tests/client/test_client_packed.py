@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.client import packed as module
-from monitor.client.lane import read_line
+from monitor.client.line import read_line
 from monitor.client.packed import packed
 from monitor.client.wire import encode
 

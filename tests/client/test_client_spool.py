@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from monitor.client import Client, sender, spool
-from monitor.client.lane import Lane, line_of, read_line
+from monitor.client.lane import Lane
+from monitor.client.line import line_of, read_line
 
 PATIENCE = 30.0
 
