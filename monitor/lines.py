@@ -2,14 +2,18 @@
 
 import re
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from monitor.plugins import load
 from monitor.schema import ModelSchema
 
 JSON_TYPES = ("application/x-ndjson", "application/jsonl", "application/json")
+_BREAK, _OPEN, _CLOSE = b"\n{}"
+_time_of = attrgetter("ts")
 
 
 def split_lines(body: bytes, media_type: str) -> list[tuple[int, bytes]]:
@@ -58,14 +62,22 @@ def whole_body(schema: ModelSchema, body: bytes, earliest: datetime, latest: dat
     except (ValueError, RecursionError):
         return 0
     n = len(events)
-    # the decoder also takes values that share a line or span several; with every line from { to }, none does
-    lines = body.split(b"\n")
-    if not lines[-1]:
-        lines.pop()
-    if not n or len(lines) != n or not all(line[:1] == b"{" and line[-1:] == b"}" for line in lines):
+    if not n or not _a_line_each(body, n):
         return 0
-    plain = body.isascii() and b"\\u" not in body
+    # a search for two bytes takes twenty times as long as one for a byte
+    plain = body.isascii() and (b"\\" not in body or b"\\u" not in body)
     if not plain and not all(event.event_id.isascii() for event in events):  # an id's length counts in bytes
         return 0
-    times = [event.ts for event in events]
+    times = list(map(_time_of, events))
     return n if earliest <= min(times) and max(times) <= latest else 0
+
+
+def _a_line_each(body: bytes, n: int) -> bool:
+    """Whether a body has `n` lines, each from { to }: the decoder also takes values that share a line or span several."""
+    if not body.startswith(b"{") or not body.endswith((b"}", b"}\n")):
+        return False
+    if n == 1:  # a call of numpy costs as much as all else for one event
+        return body.find(b"\n", 0, len(body) - 1) < 0
+    text = np.frombuffer(body, np.uint8)
+    breaks = np.flatnonzero(text[:-1] == _BREAK)  # the last byte may end the last line
+    return len(breaks) == n - 1 and bool((text[breaks - 1] == _CLOSE).all() and (text[breaks + 1] == _OPEN).all())

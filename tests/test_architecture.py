@@ -50,6 +50,7 @@ STORAGE = PURE | {
     "spool",
     "store",
     "pending",
+    "turn",
     "batches",
 }
 FLOW = STORAGE | {"lines", "taken", "intake", "collector", "loader", "notify"}
@@ -80,6 +81,7 @@ ALLOWED = {
     "rows": STORAGE,
     "spool": NOUNS,
     "pending": set(),
+    "turn": NOUNS,
     "store": STORAGE,
     "lines": NOUNS | {"plugins"},
     "taken": STORAGE,

@@ -100,7 +100,7 @@ def test_what_cannot_be_done_is_said(deck: Deck) -> None:
 
 
 def test_one_is_trained_at_a_time(deck: Deck) -> None:
-    with training._one_at_a_time, pytest.raises(TooMany, match="try again in a minute"):
+    with training.TURN, pytest.raises(TooMany, match="try again in a minute"):
         told_apart(deck.store, "m", BEFORE, AFTER)
 
 

@@ -1,7 +1,7 @@
 """What keeps memory bounded: loads in parts, names of new values, profiles added up some hours at a time."""
 
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import duckdb
@@ -9,6 +9,7 @@ import pytest
 from conftest import Served
 from events import NDJSON, NOW, event, lines
 
+from monitor import loader
 from monitor.deck import Deck
 from monitor.event import TimeBounds, label_text, parse_event
 from monitor.store import compacting, profiling
@@ -200,6 +201,24 @@ def test_profiles_added_up_in_spans_are_the_same(deck: Deck, monkeypatch: pytest
         assert compacting.roll_up(con, (NOW + timedelta(days=1)).replace(tzinfo=None)) > 0
     assert [deck.store.query(hourly)] == before
     assert not deck.store.query(f"SELECT 1 FROM profile_bins WHERE {compacting.FINE}")
+
+
+def test_the_first_list_of_new_models_asks_none_of_their_tables(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, asked = served.deck.store, []
+    monkeypatch.setattr(loader, "MOST_MODELS", 7)  # a body of more models is several loads
+    query = store.query
+    monkeypatch.setattr(store, "query", lambda sql, params=None: asked.append(sql) or query(sql, params))
+    for turn in range(2):
+        rows = [event(100 * turn + i, model=f"model {i}", prediction="yes") for i in range(20)]
+        assert served.post("/v1/events", lines(*rows)).json()["accepted"] == 20
+        assert served.deck.loop.load_all() == 20
+        asked.clear()
+        spans = store.spans()
+        assert len(spans) == 20 and not [sql for sql in asked if "events_" in sql]
+        last = {f"model {i}": datetime.fromisoformat(event(i)["ts"]).replace(tzinfo=None) for i in range(20)}
+        assert {name: span[1] for name, span in spans.items()} == last  # the second turn brings older ones
 
 
 def test_two_hundred_models_in_one_body_are_loaded_with_few_statements(served: Served) -> None:

@@ -7,17 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import Served
+from events import event, lines
 from scipy import stats
 from test_watch import DAY, NOW, before, evaluate, opened, send, state, traffic
 
 from monitor.config import Config, DetectorConfig, ModelConfig
 from monitor.deck import Deck
-from monitor.errors import InvalidRequest
+from monitor.errors import InvalidRequest, NotFound, TooMany
 from monitor.judging import column_names
 from monitor.layout import INTEGER, Layout, categorical_layout, numeric_layout
 from monitor.profile import Profile
 from monitor.statistics.neyman import location
-from monitor.watch.selftest import exchanged, failing, lost, moved, selftest, thinned, unseen
+from monitor.watch.selftest import TURN, exchanged, failing, lost, moved, selftest, thinned, unseen
 from monitor.watch.weekly import SelfTests
 
 RNG = np.random.default_rng(1)
@@ -71,6 +73,28 @@ def test_it_is_given_up_when_the_server_stops(deck: Deck) -> None:
     names = column_names(deck.store.model("m"))
     with pytest.raises(InvalidRequest, match="the server is stopping"):
         selftest(deck.store, deck.loop.watch, "m", names, stopping=lambda: True)
+
+
+def test_one_runs_at_a_time_by_hand_or_by_itself(deck: Deck) -> None:
+    now = datetime(2026, 11, 24, tzinfo=UTC)
+    tests = SelfTests(deck.store, Config(), deck.loop.watch, column_names)
+    with TURN:
+        with pytest.raises(TooMany, match="another self-test is under way; try again in a minute") as refused:
+            run(deck)
+        assert refused.value.retry_after == 60
+        assert tests.next_due(now) is None
+    with pytest.raises(NotFound):
+        selftest(deck.store, deck.loop.watch, "nobody", {})
+    assert run(deck)["tests"]  # it is free again, also after one that failed
+
+
+def test_who_asks_during_another_is_told_when_to_come_again(served: Served) -> None:
+    served.post("/v1/events", lines(event(1)))
+    served.deck.loop.load_all()
+    with TURN:
+        answer = served.post("/v1/models/m/selftest", b"")
+    assert (answer.status_code, answer.headers["retry-after"]) == (429, "60")
+    assert "another self-test is under way" in answer.json()["error"]
 
 
 def test_it_runs_by_itself_once_a_week_and_is_kept(deck: Deck) -> None:

@@ -20,6 +20,7 @@ from .sender import Sender
 if TYPE_CHECKING:
     from .spool import DiskBacklog
 
+_PLAIN = (float, int, str, type(None))  # asked first: whether something is a mapping is a slow question
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -84,21 +85,19 @@ class Client:
         """
         event_id = event_id or new_event_id()
         try:
-            self._put(
-                EVENTS,
-                {
-                    "event_id": event_id,
-                    "model": model or self.model,
-                    "version": self.version if version is None else version,
-                    "ts": time.time() if ts is None else ts,
-                    "features": dict(features),
-                    "prediction": dict(prediction) if isinstance(prediction, Mapping) else prediction,
-                    "latency_ms": latency_ms,
-                    "status": status,
-                    "error": error,
-                    "tags": None if tags is None else dict(tags),
-                },
-            )
+            record = {
+                "event_id": event_id,
+                "model": model or self.model or _no_model(),
+                "version": self.version if version is None else version,
+                "ts": time.time() if ts is None else ts,
+                "features": dict(features),
+                "prediction": prediction if isinstance(prediction, _PLAIN) else _copied(prediction),
+                "latency_ms": latency_ms,
+                "status": status,
+                "error": error,
+                "tags": None if tags is None else dict(tags),
+            }
+            self._put(Entry(EVENTS, record))
         except Exception as problem:  # monitoring must never break the service it watches
             self._backlog.tally.refuse_unseen(f"the event could not be logged: {problem!r}")
         return event_id
@@ -109,8 +108,8 @@ class Client:
         """Send the truth for an event logged before; `ts` is the time it became known (now if None)."""
         try:
             moment = time.time() if ts is None else ts
-            record = {"event_id": event_id, "model": model or self.model, "label": label, "ts": moment}
-            self._put(LABELS, record)
+            record = {"event_id": event_id, "model": model or self.model or _no_model(), "label": label, "ts": moment}
+            self._put(Entry(LABELS, record))
         except Exception as problem:  # as in log()
             self._backlog.tally.refuse_unseen(f"the label could not be logged: {problem!r}")
 
@@ -201,12 +200,7 @@ class Client:
     ) -> None:
         self.close()
 
-    def _put(self, path: str, record: dict[str, Any]) -> None:
-        if record["model"] is None:
-            raise ValueError("no model: give it to log() or to Client()")
-        self._enter(Entry(path, record))
-
-    def _enter(self, entry: Entry) -> None:
+    def _put(self, entry: Entry) -> None:
         if self._backlog.put(entry) and self._thread is None:
             self._start()
 
@@ -230,6 +224,14 @@ class Client:
         self._sender = self._sender.fresh()
         self._thread = None
         self._start_lock = threading.Lock()
+
+
+def _copied(prediction: Any) -> Any:
+    return dict(prediction) if isinstance(prediction, Mapping) else prediction
+
+
+def _no_model() -> str:
+    raise ValueError("no model: give it to log() or to Client()")
 
 
 def _checked_address(url: str) -> SplitResult:

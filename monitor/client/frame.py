@@ -56,7 +56,7 @@ def log_columns(client: Client, frame: Any, named: Columns, model: str | None, v
             raise ValueError(problem)
         events = _events(table, named, version)
         for part in _parts(events):
-            client._enter(Entry(_path(model), _body(part), part.num_rows))
+            client._put(Entry(_path(model), _body(part), part.num_rows))
         ids: list[str] = events["event_id"].to_pylist()
         return ids
     except Exception as problem:  # monitoring must never break the service it watches

@@ -1,61 +1,24 @@
 """One process's part of the spool: a folder of append-only files that nobody else writes or sends.
 
 A lane is held by a lock on its folder for as long as its process lives, however that ends; then another process adopts
-it. A file `NNNNNNNN.log` has one line a record: a checksum, the kind, the number of rows and the body. The file `cursor`
-says how far all before was sent and which bytes are under way, so that a batch is the same batch after a restart.
+it. A file `NNNNNNNN.log` has one line a record (line.py). The file `cursor` says how far all
+before was sent and which bytes are under way, so that a batch is the same batch after a restart.
 """
 
 import fcntl
 import os
 import shutil
 import zlib
-from base64 import b64decode, b64encode
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .batch import EVENTS, LABELS, MAX_BODY_BYTES
+from .batch import MAX_BODY_BYTES
 from .event_id import new_event_id
+from .line import Line, read_line, rows_of
 
 _FIRST_READ = 1 << 20
-_KINDS = {EVENTS: b"E", LABELS: b"L"}
-
-
-class Line(NamedTuple):
-    """One whole line: where it is sent, its body, and its rows."""
-
-    path: str
-    body: bytes
-    rows: int
-    table: bool
-
-
-def line_of(path: str, body: bytes, rows: int) -> bytes:
-    """The line that keeps one record; `body` is JSON with its line break, or an Arrow table for a path with a model."""
-    kind = _KINDS.get(path)
-    kept = b"%s 1 %s" % (kind, body) if kind else b"A %d %s %s\n" % (rows, path.encode(), b64encode(body))
-    return b"%08x %s" % (zlib.crc32(kept), kept)
-
-
-def read_line(line: bytes) -> Line | None:
-    """The record in a line; None if it is damaged."""
-    checksum, _, kept = line.partition(b" ")
-    if checksum != b"%08x" % zlib.crc32(kept):
-        return None
-    kind, rows, body = kept.split(b" ", 2)
-    if kind == b"A":
-        path, _, table = body.partition(b" ")
-        return Line(path.decode(), b64decode(table), int(rows), True)
-    return Line(EVENTS if kind == b"E" else LABELS, body, 1, False)
-
-
-def rows_of(line: bytes) -> int:
-    """How many records a line holds, without checking it."""
-    try:
-        return int(line.split(b" ", 3)[2])
-    except (ValueError, IndexError):
-        return 1
 
 
 @dataclass

@@ -11,9 +11,9 @@ from queue import Empty, SimpleQueue
 
 from .backlog import Entry
 from .batch import Batch, Gathered
-from .lane import Lane, line_of
+from .lane import Lane
+from .line import line_of
 from .tally import Tally
-from .wire import encode
 
 SYNC_EVERY = 1.0  # seconds that a loss of power may cost
 LOOK_FOR_LANES_EVERY = 30.0
@@ -63,23 +63,24 @@ class DiskBacklog:
 
     def put(self, entry: Entry) -> bool:
         """True if the record is in the file now; False if it was dropped because of the disk."""
-        body = entry.record if isinstance(entry.record, bytes) else encode(entry.record)
-        line = line_of(entry.path, body, entry.rows)
-        with self.tally.lock:
+        line = line_of(entry.path, entry.record, entry.rows)
+        rows, tally = entry.rows, self.tally
+        with tally.lock:
             if self.closed:
-                self.tally.turn_away(entry.rows)
+                tally.turn_away(rows)
                 return False
             try:
                 before = 0 if self._own is None else self._own.rows
-                self._append(line, entry.rows)
+                self._append(line, rows)
             except OSError as error:
-                self.tally.turn_away(entry.rows, f"the spool {self.folder} cannot be written: {error.strerror}")
+                tally.turn_away(rows, f"the spool {self.folder} cannot be written: {error.strerror}")
                 return False
-            self.tally.enter(entry.rows)
+            tally.logged += rows
+            tally.entered += rows
             self._dirty = True
             if before == 0:
                 self._oldest_since = time.monotonic()
-        if before == 0 or before < self.batch <= before + entry.rows:
+        if before == 0 or before < self.batch <= before + rows:
             self._bell.put(None)
         return True
 
@@ -87,7 +88,7 @@ class DiskBacklog:
         own = self._own
         if own is None:
             own = self._own = Lane.created(self.folder)
-        while own.size + self._found_size() + len(line) > self.limit:
+        while own.size + (self._found_size() if self._found else 0) + len(line) > self.limit:
             lost = next(filter(None, (lane.drop_oldest() for lane in self._all())), 0)
             if not lost:
                 raise OSError(0, f"more than {self.limit} bytes wait")
@@ -98,7 +99,7 @@ class DiskBacklog:
         return self._found if self._own is None else [*self._found, self._own]
 
     def _found_size(self) -> int:
-        return sum([lane.size for lane in self._found]) if self._found else 0
+        return sum([lane.size for lane in self._found])
 
     def wait_for_batch(self, flush_interval: float) -> bool:
         """Block until a batch is due: full, old enough, or wanted by a flush. False once closed: what waits is kept."""

@@ -9,7 +9,7 @@ from typing import Any
 
 MAX_TEXT = 4_096  # characters; the server refuses an event with a longer text, so what is above is cut off
 
-_c_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False).encode
+c_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False).encode
 
 
 def encode(record: Mapping[str, Any]) -> bytes:
@@ -27,7 +27,7 @@ def _at_once(record: Mapping[str, Any]) -> bytes | None:
     fields = {name: value for name, value in record.items() if value is not None}
     try:
         fields["ts"] = timestamp(fields["ts"])
-        text = _c_encode(fields)
+        text = c_encode(fields)
     except (TypeError, ValueError, LookupError):
         return None
     objects = 1 + ("features" in fields) + isinstance(fields.get("prediction"), dict)

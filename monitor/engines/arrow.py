@@ -71,12 +71,15 @@ def _coded(batch: pa.RecordBatch, fields: Collection[str]) -> pa.RecordBatch:
 
 @dataclass(frozen=True)
 class _Groups:
-    """The slice of each row of one batch: `of_row` counts from 0, `numbers` says which slice of all that is."""
+    """The slice of each row of one batch: `of_row` counts from 0, `numbers` says which slice of all that is, `order` takes
+    the rows slice by slice (all as they stand when there is one).
+    """
 
     of_row: np.ndarray
     numbers: np.ndarray
     rows: np.ndarray
     ts: np.ndarray
+    order: np.ndarray | slice
 
 
 class _Slices:
@@ -94,13 +97,18 @@ class _Slices:
         code = (bucket - first) * n_versions + numpy_of(versions.indices)
         if int(code.max()) < 4 * len(code) + 4096:
             present = np.flatnonzero(np.bincount(code))
-            of_row = np.searchsorted(present, code) if len(present) > 1 else np.zeros(len(code), np.int64)
+            place = np.zeros(present[-1] + 1, np.int64)
+            place[present] = np.arange(len(present))
+            of_row = place[code]
         else:
             present, of_row = np.unique(code, return_inverse=True)
         names = versions.dictionary.to_pylist()
         keys = [(names[c % n_versions], (first + c // n_versions) * WIDTHS[width]) for c in present.tolist()]
         numbers = np.array([self._known.setdefault(key, len(self._known)) for key in keys], np.int64)
-        return _Groups(of_row, numbers, np.bincount(of_row, minlength=len(keys)), ts)
+        # numbers of 16 bits are put in order by counting, in linear time
+        narrow = of_row.astype(np.uint16) if len(keys) < 1 << 16 else of_row
+        order = np.argsort(narrow, kind="stable") if len(keys) > 1 else slice(None)
+        return _Groups(of_row, numbers, np.bincount(of_row, minlength=len(keys)), ts, order)
 
     def arrays(self) -> tuple[pa.Array, pa.Array]:
         """Version and bucket of every slice, by number."""
@@ -133,28 +141,27 @@ class _Counts:
     def _add_numbers(self, values: pa.Array, groups: _Groups) -> None:
         layout, n = self.column.layout, len(groups.numbers)
         x = numpy_of(values if pa.types.is_float64(values.type) else values.cast(pa.float64()))
-        slices, bins = groups.of_row, layout.bins_of(x)
-        missing = np.zeros(n, np.int64)
+        bins, missing = layout.bins_of(x), np.zeros(n, np.int64)
         if values.null_count:
             valid = numpy_of(values.is_valid())
-            missing = np.bincount(slices[~valid], minlength=n)
+            missing = np.bincount(groups.of_row[~valid], minlength=n)
             bins = np.where(valid, bins, -1)
+        x, bins = x[groups.order], bins[groups.order]
         usable = bins >= 0
+        counted = np.add.reduceat(usable, np.cumsum(groups.rows) - groups.rows, dtype=np.int64)
         if not usable.all():
-            x, bins, slices = x[usable], bins[usable], slices[usable]
-        counted = np.bincount(slices, minlength=n)
-        low, high = np.full(n, np.inf), np.full(n, -np.inf)
-        if self.column.extremes and n == 1 and len(x):
-            low[0], high[0] = x.min(), x.max()
-        elif self.column.extremes:
-            np.minimum.at(low, slices, x)
-            np.maximum.at(high, slices, x)
+            x, bins = x[usable], bins[usable]
         # where nothing was counted, or later corrections make them meaningless, there are no extremes
-        low[~np.isfinite(low)], high[~np.isfinite(high)] = np.nan, np.nan
-        sums = np.bincount(slices, weights=x, minlength=n), np.bincount(slices, weights=x * x, minlength=n)
+        figures = np.zeros((2, n)), np.full((2, n), np.nan)
+        some = counted > 0
+        first = (np.cumsum(counted) - counted)[some]  # row of each slice: a slice's rows stand together
+        if len(first):
+            figures[0][:, some] = np.add.reduceat(x, first), np.add.reduceat(x * x, first)
+            if self.column.extremes:
+                figures[1][:, some] = np.minimum.reduceat(x, first), np.maximum.reduceat(x, first)
         invalid = groups.rows - missing - counted
-        self.moments.append((groups.numbers, np.stack([groups.rows, missing, invalid, *sums, low, high])))
-        self._add_bins(slices, bins, groups)
+        self.moments.append((groups.numbers, np.stack([groups.rows, missing, invalid, *figures[0], *figures[1]])))
+        self._add_bins(np.repeat(np.arange(n), counted), bins, groups)
 
     def _add_categories(self, values: pa.Array, groups: _Groups) -> None:
         layout, n = self.column.layout, len(groups.numbers)

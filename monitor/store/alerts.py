@@ -11,7 +11,7 @@ import msgspec
 from monitor.alert import Alert, Key, Transition
 from monitor.errors import NotFound
 from monitor.finding import Finding, Moved
-from monitor.store import detectors
+from monitor.store import detectors, ledger
 from monitor.store.detectors import Progress
 
 if TYPE_CHECKING:
@@ -137,14 +137,7 @@ class AlertBook:
                 },
             )
             self._put(con, alerts)
-            con.execute(
-                "INSERT INTO transitions SELECT unnest($ids), unnest($times), unnest($bodies)",
-                {
-                    "ids": [t.alert_id for t in transitions],
-                    "times": [t.at for t in transitions],
-                    "bodies": [dump(_transition(t)) for t in transitions],
-                },
-            )
+            ledger.insert(con, "transitions", [(t.alert_id, t.at, dump(_transition(t))) for t in transitions])
             for m in messages:
                 # the same transition evaluated again makes the same id: it is not told twice
                 con.execute(
@@ -214,6 +207,8 @@ class AlertBook:
         return int(self.store.query("SELECT count(*) FROM outbox WHERE status = 'waiting'")[0][0])
 
     def _put(self, con: Any, alerts: Sequence[Alert]) -> None:
+        if not alerts:  # as for most models at most minutes
+            return
         con.execute("DELETE FROM alerts WHERE id IN (SELECT unnest($ids))", {"ids": [a.id for a in alerts]})
         con.execute(
             "INSERT INTO alerts SELECT unnest($ids), unnest($models), unnest($states), unnest($since), unnest($seen), unnest($bodies)",

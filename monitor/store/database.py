@@ -112,7 +112,7 @@ MIGRATIONS = {
 }
 
 
-def open_database(path: Path, memory_limit: str = "256MB", threads: int = 2) -> duckdb.DuckDBPyConnection:
+def open_database(path: Path, memory_limit: str = "256MB") -> duckdb.DuckDBPyConnection:
     """The database at `path`, created or checked, with the engine closed to files and network outside its folder.
 
     Raises StorageError, in one sentence, when it is held by another process, damaged, or of another schema version.
@@ -122,7 +122,7 @@ def open_database(path: Path, memory_limit: str = "256MB", threads: int = 2) -> 
     except duckdb.Error as error:
         raise StorageError(_why(path, str(error))) from None
     try:
-        _lock_engine(con, path.parent, memory_limit, threads)
+        _lock_engine(con, path.parent, memory_limit)
         _check_schema(con, path)
     except BaseException:
         con.close()
@@ -144,13 +144,14 @@ def transaction(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
         raise
 
 
-def _lock_engine(con: duckdb.DuckDBPyConnection, folder: Path, memory_limit: str, threads: int) -> None:
+def _lock_engine(con: duckdb.DuckDBPyConnection, folder: Path, memory_limit: str) -> None:
     # the order matters: nothing can be changed after lock_configuration
     literal = str(folder.resolve()).replace("'", "''")
     for statement in (
         "SET TimeZone = 'UTC'",
         f"SET memory_limit = '{memory_limit}'",
-        f"SET threads = {int(threads)}",
+        # each statement in the thread that asks: with a second one an insert is copied once more to keep its order
+        "SET threads = 1",
         # the loop checkpoints every minute; inside a COMMIT it would be the slowest part of a load
         "SET checkpoint_threshold = '128MB'",
         f"SET temp_directory = '{literal}/tmp'",  # noqa: S108 (inside the data directory)

@@ -31,7 +31,7 @@ def read_profiles(
     width = step or (end - start)
     steps = max(1, -(-(end - start) // width))
     where = (
-        'model = $model AND segment = $segment AND bucket >= $start AND bucket < $end AND "column" IN (SELECT unnest($columns))'
+        'model = $model AND segment = $segment AND bucket >= $start AND bucket < $end AND list_contains($columns, "column")'
         + ("" if version is None else " AND version = $version")
     )
     params = {

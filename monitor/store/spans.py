@@ -33,9 +33,11 @@ class Spans:
             self._labels |= dict.fromkeys(new, 0)
             for name in labelled:
                 self._labels.pop(name, None)
+            # a model may be made by one load and get its first event with a later one
+            self._last |= dict.fromkeys(new)
             for name, at in last.items():
-                if name in new or name in self._last:
-                    self._last[name] = max(at, self._last.get(name) or at)
+                if name in self._last:
+                    self._last[name] = max(at, self._last[name] or at)
 
     def forget(self) -> None:
         """Rows were deleted: everything is asked again."""

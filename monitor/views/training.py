@@ -4,16 +4,16 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from typing import Any
 
 import pyarrow as pa
 
-from monitor.errors import InvalidRequest, TooMany
+from monitor.errors import InvalidRequest
+from monitor.turn import Turn
 
 LONGEST_S = 300
 
-_one_at_a_time = threading.Lock()
+TURN = Turn("training")
 
 
 def trained(module: str, what: str, rows: pa.Table, seed: int) -> dict[str, Any]:
@@ -24,16 +24,13 @@ def trained(module: str, what: str, rows: pa.Table, seed: int) -> dict[str, Any]
     # threads of OpenMP wait for each other at every small step: one is faster than two
     environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     command = [sys.executable, "-m", module, str(seed)]
-    if not _one_at_a_time.acquire(blocking=False):
-        raise TooMany("another model is being trained; try again in a minute", 60)
     try:
-        done = subprocess.run(
-            command, input=sink.getvalue().to_pybytes(), capture_output=True, timeout=LONGEST_S, env=environment
-        )
+        with TURN:
+            done = subprocess.run(
+                command, input=sink.getvalue().to_pybytes(), capture_output=True, timeout=LONGEST_S, env=environment
+            )
     except subprocess.TimeoutExpired:
         raise InvalidRequest(f"it took longer than {LONGEST_S} s; ask for fewer `rows` or leave features out") from None
-    finally:
-        _one_at_a_time.release()
     if done.returncode:
         last = (done.stderr.decode(errors="replace").strip().splitlines() or ["no message"])[-1]
         raise InvalidRequest(f"the {what} could not be trained: {last[:200]}")

@@ -15,6 +15,7 @@ from monitor.profile import Profile
 from monitor.schema import NO_FEATURES
 from monitor.store import Store
 from monitor.store.alerts import aware
+from monitor.turn import Turn
 from monitor.watch.course import Course, hourly
 from monitor.watch.lane import Window
 from monitor.watch.lanes import SEGMENTS
@@ -24,11 +25,13 @@ from monitor.watch.runner import Watch
 QUIET = timedelta(days=7)  # of the newest judged hours, that changes are put into
 BEFORE = timedelta(days=7)  # that are only remembered, as what came before
 SEED = 1
+TURN = Turn("self-test")  # each takes a core for seconds, by hand or by itself
 
 Hours = list[Window]
 Change = Callable[[Profile, np.random.Generator], Profile]
 
 
+@TURN
 def selftest(
     store: Store,
     watch: Watch,
@@ -40,7 +43,7 @@ def selftest(
     """For each known change: whether a lane pages, after how many hours, and the evidence that the hours have by themselves.
 
     `names` gives each column's own name. The machines are those in use; they start without evidence a week before the newest judged hour. The same seed gives
-    the same answer. Raises InvalidRequest while the detector is off or still learns.
+    the same answer. Raises InvalidRequest while the detector is off or still learns, TooMany while another self-test runs.
     """
     going = watch.look(store.model(name), names)
     courses = (

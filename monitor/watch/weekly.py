@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 
 from monitor.config import Config
-from monitor.errors import InvalidRequest
+from monitor.errors import InvalidRequest, TooMany
 from monitor.store import Store
 from monitor.store.events import Model
 from monitor.watch.runner import Watch
@@ -52,6 +52,8 @@ class SelfTests:
             book.keep_selftest(model.id, now, found)
         except InvalidRequest:
             self._waits[name] = now + AGAIN
+        except TooMany:  # one by hand is under way
+            return None
         return name
 
     def _is_behind(self, model: Model) -> bool:

@@ -78,6 +78,17 @@ def test_forked_child_sends_its_own_events_and_none_of_the_parents(collector):
 
 
 @needs_fork
+def test_forked_child_has_random_bits_of_its_own():
+    script = (
+        "import os; from monitor.client import new_event_id\n"
+        "new_event_id(); read, write = os.pipe()\n"
+        "if os.fork() == 0: os.write(write, new_event_id().encode()); os._exit(0)\n"
+        "print(new_event_id()[-17:] == os.read(read, 36).decode()[-17:])"
+    )
+    assert run(script) == "False\n"
+
+
+@needs_fork
 def test_multiprocessing_workers_flush_at_their_end(collector):
     run(
         "import multiprocessing, sys; from monitor.client import Client\n"

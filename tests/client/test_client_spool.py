@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from monitor.client import Client, sender, spool
-from monitor.client.lane import Lane, line_of, read_line
+from monitor.client.lane import Lane
+from monitor.client.line import line_of, read_line
 
 PATIENCE = 30.0
 
@@ -53,14 +54,25 @@ def test_sending_begins_before_the_first_record_when_something_waits(tmp_path, u
         wait_for(lambda: len(collector.records()) == 1, "the record of the process before")
 
 
+FEATURES = {f"feature_{i:02d}": i * 0.37 + 0.123456 for i in range(20)}
+
+
 def test_kill_9_loses_nothing_that_log_returned(tmp_path, unused_url, collector):
     script = (
-        "import os, sys; from monitor.client import Client\n"
+        "import sys, threading; from monitor.client import Client\n"
         "client = Client(sys.argv[1], model='m', spool=sys.argv[2])\n"
-        "while True: print(client.log({'a': 1.5}, 1), flush=True)"
+        "features = {f'feature_{i:02d}': i * 0.37 + 0.123456 for i in range(20)}\n"
+        "def work(n):\n"
+        "    i = 0\n"
+        "    while True:\n"
+        "        values = features if i % 3 else {**features, 'country': 'TW', 'text': 'a b'}\n"
+        "        tags = {'region': 'east'} if i % 5 == 0 else None\n"
+        "        sys.stdout.write(client.log(values, n + i / 7, latency_ms=12.5, tags=tags) + '\\n')\n"
+        "        sys.stdout.flush(); i += 1\n"
+        "for n in range(3): threading.Thread(target=work, args=(1000 * n,)).start()"
     )
     process = subprocess.Popen([sys.executable, "-c", script, unused_url, tmp_path], stdout=subprocess.PIPE, text=True)
-    seen = [process.stdout.readline().strip() for _ in range(3_000)]
+    seen = [process.stdout.readline().strip() for _ in range(6_000)]
     process.send_signal(signal.SIGKILL)
     seen += [line.strip() for line in process.stdout if line.endswith("\n")]
     process.wait()
@@ -68,9 +80,33 @@ def test_kill_9_loses_nothing_that_log_returned(tmp_path, unused_url, collector)
     with device(collector.url, tmp_path, timeout=PATIENCE) as client:
         client.log({}, "after")
         assert client.flush(PATIENCE)
-    arrived = [r["event_id"] for r in collector.of("/v1/events")][:-1]
-    assert arrived[: len(seen)] == seen
-    assert len(arrived) <= len(seen) + 1  # one may have been kept and not yet printed
+        assert client.stats()["dropped"] == 0
+    arrived = collector.of("/v1/events")[:-1]
+    ids = [record["event_id"] for record in arrived]
+    assert set(seen) <= set(ids)
+    assert len(ids) == len(set(ids)) <= len(set(seen)) + 3  # one of each thread may have been kept and not yet printed
+    for record in arrived:
+        assert {name: value for name, value in record["features"].items() if name in FEATURES} == FEATURES
+        assert record["latency_ms"] == 12.5 and record["prediction"] * 7 == pytest.approx(
+            round(record["prediction"] * 7)
+        )
+    assert {len(record["features"]) for record in arrived} == {20, 22}
+    assert {"tags" in record for record in arrived} == {True, False}
+
+
+def test_numbers_apart_that_are_damaged_are_counted(tmp_path, unused_url, collector):
+    client = device(unused_url, tmp_path)
+    for _ in range(3):
+        client.log(FEATURES, 0.5)
+    client.close()
+    [file] = tmp_path.glob("*/*.log")
+    lines = file.read_bytes().splitlines(keepends=True)
+    lines[1] = lines[1][:30] + bytes([lines[1][30] ^ 1]) + lines[1][31:]
+    file.write_bytes(b"".join(lines))
+    with device(collector.url, tmp_path, timeout=PATIENCE) as later:
+        assert later.log(FEATURES, 0.5) and later.flush(PATIENCE)
+        stats = later.stats()
+    assert (stats["accepted"], stats["dropped"]) == (3, 1) and adds_up(stats)
 
 
 def test_batch_under_way_at_a_crash_comes_again_under_the_same_key(tmp_path, collector):
@@ -112,7 +148,7 @@ def test_torn_tail_is_recognised_and_the_rest_arrives(tmp_path, unused_url, coll
     client.close()
     [file] = tmp_path.glob("*/*.log")
     whole = file.read_bytes()
-    torn = line_of("/v1/events", b'{"never": "acknowledged"}\n', 1)[:-7]
+    torn = line_of("/v1/labels", {"event_id": "never acknowledged", "label": 1, "ts": 1.5}, 1)[:-7]
     file.write_bytes(whole + torn)
     with device(collector.url, tmp_path, timeout=PATIENCE) as later:
         assert later.log({}, "last") and later.flush(PATIENCE)
@@ -169,7 +205,7 @@ def test_processes_that_log_at_once_share_no_file_and_lose_nothing(tmp_path, col
 
 def test_lane_of_a_living_process_is_left_alone(tmp_path):
     lane = Lane.created(tmp_path)
-    lane.append(line_of("/v1/events", b"{}\n", 1), 1, 1000)
+    lane.append(line_of("/v1/labels", {"event_id": "a", "label": 1, "ts": 1.5}, 1), 1, 1000)
     assert Lane.adopted(lane.folder) is None
     lane.let_go()
     again = Lane.adopted(lane.folder)
