@@ -53,6 +53,7 @@ class Loop:
         self.last_tick: datetime | None = None
         self.problem: str | None = None
         self.pending = pending or Pending()
+        store.landed = lambda rows: self.pending.settle(rows, self.clock())
         self.watch = Watch(store, config)
         self._maintained = self._forgot = 0.0
         self._dirty: dict[str, datetime] = {}
@@ -103,7 +104,6 @@ class Loop:
             while more and (loaded := load(self.spool, self.store, self.clock())) is not None:
                 more = loaded.more
                 total += loaded.events
-                self.pending.settle(loaded.rows, self.clock())
                 if self.store.crowded:
                     release(self.spool, self.store, self.clock())
                 self.last_load = self.clock()

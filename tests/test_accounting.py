@@ -1,6 +1,7 @@
 """Accounts that add up, and the quarantine from refusal to mended and taken again."""
 
 import json
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,9 @@ import pytest
 from conftest import Served
 from events import NDJSON, NOW, event, lines
 
+from monitor.deck import Deck
 from monitor.store.ledger import general
+from monitor.views.accounting import totals
 
 BAD = [{**event(90), "ts": "never"}, {**event(91), "latency_ms": -1}, {**event(92), "ts": "tomorrow"}]
 
@@ -196,3 +199,25 @@ def test_the_newest_refused_records_come_first_when_asked(served: Served) -> Non
     flushed(served, *BAD)
     found = served.get("/v1/quarantine", newest=True, limit=2)
     assert [r["event_id"] for r in found["records"]] == ["e92", "e91"] and found["next"] is None
+
+
+def test_rows_that_land_while_they_are_added_up_count_once(deck: Deck, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the commit of a load and the moment its rows no longer wait, nobody can add up."""
+    seen: list[dict[str, int]] = []
+    asking: list[threading.Thread] = []
+    remember = deck.store._remember
+
+    def slowly(load: Any, now: datetime) -> None:
+        thread = threading.Thread(target=lambda: seen.append(totals(deck)))
+        thread.start()
+        asking.append(thread)
+        thread.join(0.2)
+        assert not seen
+        remember(load, now)
+
+    monkeypatch.setattr(deck.store, "_remember", slowly)
+    deck.collector.events(lines(*(event(i) for i in range(30))), NDJSON).durable.result(10)
+    assert totals(deck)["received"] == 30
+    deck.loop.load_all()
+    asking[0].join(10)
+    assert (seen[0]["received"], seen[0]["stored"], seen[0]["pending"]) == (30, 30, 0)

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -69,6 +69,12 @@ class Store:
         self._lock = threading.RLock()
         self._gate = threading.Condition()  # held while a cursor is made, and while the file is exchanged
         self._reading = 0
+        self.accounts = (
+            threading.Lock()
+        )  # held while rows go from what waits to what is stored, and while they are added up
+        self.landed: Callable[[Mapping[tuple[str, str], int]], None] = lambda rows: (
+            None
+        )  # told of the rows of each load
         self._open()
 
     def _open(self) -> None:
@@ -182,10 +188,16 @@ class Store:
                 self._layouts,
                 lambda name: self.settings(name).segments,
             )
-            with transaction(self._con), self._profiler.writing():
-                load.run(batch, now)
-            self._remember(load, now)
-            return load.loaded(batch)
+            with ExitStack() as landing:
+                with transaction(self._con):
+                    with self._profiler.writing():
+                        load.run(batch, now)
+                    # whoever adds up what waits and what is stored sees the rows in one of them
+                    landing.enter_context(self.accounts)
+                self._remember(load, now)
+                loaded = load.loaded(batch)
+                self.landed(loaded.rows)
+            return loaded
 
     def _remember(self, load: Load, now: datetime) -> None:
         """Keep what a committed load changed."""

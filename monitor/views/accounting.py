@@ -15,11 +15,9 @@ def totals(deck: Deck, models: Collection[str] | None = None) -> dict[str, int]:
 
     All are of one moment: what is loaded while they are read would otherwise count twice.
     """
-    for _ in range(20):
+    with deck.store.accounts:
         pending = deck.collector.pending.rows(models)
         found = deck.store.ledger.totals(models)
-        if deck.collector.pending.rows(models) == pending:
-            break
     found["received"] += pending
     return {**{name: found[name] for name in OUTCOMES[:4]}, "pending": pending, "unchecked": found["unchecked"]}
 
@@ -71,13 +69,15 @@ def _models(
     """Each model's accounts of the span by kind, what of it is pending now, and how fresh its events are."""
     last = deck.store.last_events()
     waiting = deck.collector.pending
-    rows = {(row["model"], row["kind"]): row for row in deck.store.ledger.by_model(models, start, end)}
-    for model, kind in waiting.waiting():
+    with deck.store.accounts:
+        rows = {(row["model"], row["kind"]): row for row in deck.store.ledger.by_model(models, start, end)}
+        waits = {key: waiting.of(*key) for key in waiting.waiting()}
+    for model, kind in waits:
         if models is None or model in models:
             rows.setdefault((model, kind), {"model": model, "kind": kind, "hour": None, **dict.fromkeys(OUTCOMES, 0)})
     listed = []
     for key, row in sorted(rows.items()):
-        pending, since = waiting.of(*key)
+        pending, since = waits.get(key, (0, None))
         event = last.get(key[0]) if key[1] == "events" else None
         listed.append(
             {
