@@ -12,7 +12,7 @@ The rules are simple on purpose, tried in this order for each change that the de
   the error follows from it and says nothing.
 - `mix`: all columns moved a little together, or at least half of those watched did, none by more than half an sd.
 - `mix` by a segment, `segment`, `season`: what the profiles of segments and of a year ago say, see `monitor/behind.py`. They
-  are asked once a day of the change is there, and where nothing above fits but `mix`.
+  are asked once a day of the change is there, and take the place of `relation`, `mix`, `upstream` and `change` only.
 - `upstream`: at least three columns changed at the same time. They are likely to have one source.
 - `change`: none of these, and then no more is said.
 """

@@ -86,7 +86,8 @@ async def put_reference(
         async with body_of(request, MAX_REFERENCE) as body:
             kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
             tables = [(await asyncio.to_thread(source_for(kind).read_bytes, body)).table]
-            if set(tables[0].column_names) <= {"from", "to", "source"}:
+            columns = set(tables[0].column_names)
+            if columns and columns <= {"from", "to", "source"}:
                 raise InvalidRequest(
                     "a period goes into the address: PUT ...?from=2026-01-01&to=2026-02-01; a body has rows"
                 )
