@@ -20,7 +20,7 @@ OVERVIEW: Json = {
     "error_rate": _TILE,
     "prediction_error": _TILE | {
         "statistic": None, "low": None, "high": None, "n": 0, "reference": None, "labels_until": None, "coverage": None,
-        "series": [],
+        "delay_p50_s": None, "delay_p95_s": None, "label_bias": None, "series": [],
     },
     "drifted": {"n": None, "of": None, "importance": None, "status": "no_data", "limit": None, "series": []},
     "freshness": {

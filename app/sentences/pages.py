@@ -19,7 +19,15 @@ PAGES: dict[str, tuple[str, str]] = {
     "overview.unexplained": ("The server reports a problem without details.", "伺服器回報有問題，但沒有說明細節。"),
     "overview.since": ("since {at} ({age})", "自 {at}（{age}）"),
     "overview.healthy": ("{groups}: healthy", "{groups}：正常"),
-    "overview.labels": ("labels complete up to {at}", "標籤完整至 {at}"),
+    "overview.labels": ("labels up to {at}", "標籤已到 {at}"),
+    "overview.labels_come": (
+        "{share} of predictions have a label, half within {half}, 95 % within {most}",
+        "{share} 的預測有標籤，半數在 {half}內、95 % 在 {most}內到達",
+    ),
+    "overview.labels_biased": (
+        "labelled predictions are unlike the others (PSI {psi}): the error is theirs, not that of all",
+        "有標籤的預測與其他預測不同（PSI {psi}）：誤差只代表前者",
+    ),
     "overview.provisional": ("reference is provisional", "參考期為暫定"),
     "overview.why": ("Why, and what to do", "原因與處理方式"),
     "overview.stale": (
@@ -97,6 +105,10 @@ PAGES: dict[str, tuple[str, str]] = {
     # drift
     "drift.title": ("What changed in the incoming data?", "進來的資料哪裡變了？"),
     "drift.none": ("None of {of} features drifted", "{of} 個特徵都沒有漂移"),
+    "drift.none_over": (
+        "None of {of} features is over its limit in the newest {window}; what the detector found is below.",
+        "最近 {window}內，{of} 個特徵都未超過上限；偵測器發現的變化見下方。",
+    ),
     "drift.some": ("{n} of {of} features drifted", "{of} 個特徵中有 {n} 個漂移"),
     "drift.moved": (
         "Most harm comes from **{name}**: its mean moved from {before} to {after}.",

@@ -72,13 +72,26 @@ def circumstances(seen: dict[str, Any], place: Any) -> list[str]:
     ]
     if healthy:
         facts.append(t("overview.healthy", groups=listing(healthy)))
-    if seen["prediction_error"]["labels_until"]:
-        facts.append(t("overview.labels", at=figures.at(seen["prediction_error"]["labels_until"], place)))
+    facts += labels(seen["prediction_error"], place)
     fresh = seen["freshness"]
     if is_stale(fresh):
         facts.append(
             t("overview.stale", age=figures.duration(fresh["age_s"]), at=figures.at(fresh["last_event"], place))
         )
+    return facts
+
+
+def labels(part: dict[str, Any], place: Any) -> list[str]:
+    """How far labels have come, how many and how late, and whether they are no fair sample."""
+    facts = []
+    if part["labels_until"]:
+        facts.append(t("overview.labels", at=figures.at(part["labels_until"], place)))
+    if part["coverage"] is not None and part["delay_p50_s"] is not None:
+        share, after = figures.percent(part["coverage"], 0), figures.duration(part["delay_p50_s"])
+        facts.append(t("overview.labels_come", share=share, half=after, most=figures.duration(part["delay_p95_s"])))
+    bias = part["label_bias"]
+    if bias and bias["biased"]:
+        facts.append(t("overview.labels_biased", psi=figures.score(bias["value"])))
     return facts
 
 

@@ -13,7 +13,9 @@ from monitor.calendar import HOUR, Calendar
 from monitor.config import DetectorConfig
 from monitor.detector.episode import Episode
 from monitor.finding import Finding
-from monitor.layout import Layout
+from monitor.layout import SECONDS, Layout
+from monitor.profile import Profile, merge
+from monitor.schema import LABEL_DELAY
 from monitor.store.detectors import Progress, StoredFit
 from monitor.store.events import Model
 from monitor.store.profiling import quality_column
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 
 MOST_LEARNED = timedelta(days=56)
 MATURE = 0.8  # of the usual share of labelled rows: then an hour's labels have come
+WAITED = 0.95  # of the labels usually come within this time: what has not come then is not waited for
+DELAYS_LEAST = 100  # labels whose delay is known, before anything is usual of it
 EVIDENCE_LEAST = 1e-6
 CLOSE = 0.1  # of the evidence that pages: a warning
 WARNED_FOR = 24  # hours that a warning stands
@@ -271,7 +275,7 @@ class Going:
     def _quality(self, end: datetime) -> None:
         """Quality is judged at the hour of the prediction, once the labels of that hour have come."""
         course = self.courses["quality"]
-        columns = [*course.lane.columns(self.layouts), "status"]
+        columns = [*course.lane.columns(self.layouts), "status", LABEL_DELAY]
         ((first,),) = self.store.query(
             "SELECT min(bucket) FROM profile_moments WHERE model = ? AND segment = '' AND \"column\" = ? AND bucket >= ?",
             [self.model.id, columns[0], self.quality_cursor],
@@ -279,11 +283,13 @@ class Going:
         if first is None:
             return
         for start, stop in self.hours.parts(columns, max(self.quality_cursor, first.replace(tzinfo=UTC)), end):
-            if not self._judge_quality(course, columns, start, stop):
+            if not self._judge_quality(course, columns, start, stop, end):
                 return
             course.views, course.hours = [], []
 
-    def _judge_quality(self, course: Course, columns: Sequence[str], start: datetime, stop: datetime) -> bool:
+    def _judge_quality(
+        self, course: Course, columns: Sequence[str], start: datetime, stop: datetime, now: datetime
+    ) -> bool:
         """Judge the hours of one part; False when the labels of one of them are still to come."""
         hours = self.hours.read(columns, start - WEEK, stop)
         rows = np.array([[w.profiles[c].rows for c in (columns[0], "status")] for _, w in hours], dtype=float)
@@ -294,12 +300,13 @@ class Going:
         usual = float(np.quantile(seen[-WEEK * 4 // HOUR :], 0.9))
         ripe = set(np.flatnonzero(share >= MATURE * usual).tolist())
         last = max(ripe)
+        waited = _usual_delay([w.profiles[LABEL_DELAY] for i, (_, w) in enumerate(hours) if i in ripe])
         for i, (at, window) in enumerate(hours):
             after = at + HOUR
             following = self.calendar.index(after)
             judge = at >= start
-            # a later day whose labels are there says that this hour's will not come any more
-            if judge and i not in ripe and i >= last - 24:
+            # a later day whose labels are there says that this hour's will not come any more, and so does its age
+            if judge and i not in ripe and i >= last - 24 and now - after < waited:
                 return False
             step = course.take(window, after, following, judge)
             if judge:
@@ -374,6 +381,13 @@ class Going:
             return None
         columns = episode.columns or tuple(self.courses["inputs"].lane.columns(self.layouts))
         return self.explainer.of(episode.opened, columns, self.calendar.start(episode.onset), step.end)
+
+
+def _usual_delay(delays: Sequence[Profile]) -> timedelta:
+    """Within what time nearly all labels come, of hours whose labels have come; without end while few have a time."""
+    whole = merge(delays[-WEEK * 4 // HOUR :], SECONDS)
+    seconds = whole.quantile(WAITED) if whole.n >= DELAYS_LEAST else None
+    return timedelta.max if seconds is None else timedelta(seconds=seconds)
 
 
 def watched_layouts(layouts: Mapping[str, Layout]) -> dict[str, Layout]:

@@ -202,6 +202,8 @@ class World:
                 "status": "no_data" if young else "breach",
                 "labels_until": None if young else stamp(self.now - timedelta(days=2)),
                 "coverage": None if young else 0.97,
+                "delay_p50_s": None if young else 12_288.0, "delay_p95_s": None if young else 65_536.0,
+                "label_bias": None,
                 "series": [] if young else [{"t": stamp(d), "value": 0.19 + 0.008 * math.sin(i) + max(0,
                 i - 17) * 0.006, "n": 900}
                                             for i, d in enumerate(days)],
