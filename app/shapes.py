@@ -13,7 +13,7 @@ MODEL: Json = {
 _TILE: Json = {"value": None, "previous_week": None, "limit": None, "status": "no_data"}
 
 OVERVIEW: Json = {
-    "model": "", "now": None, "status": "no_data", "since": None, "reasons": [], "causes": [],
+    "model": "", "now": None, "evaluated_until": None, "status": "no_data", "since": None, "reasons": [], "causes": [],
     "groups": {},
     "predictions": {"n": None, "previous_week": None},
     "latency_p95": _TILE,

@@ -17,6 +17,10 @@ PAGES: dict[str, tuple[str, str]] = {
         "正在以最初的事件建立參考期，完成後才開始判斷。",
     ),
     "overview.unexplained": ("The server reports a problem without details.", "伺服器回報有問題，但沒有說明細節。"),
+    "overview.behind": (
+        ":material/hourglass_top: the stored history is being evaluated, up to {at} so far: the verdict is of then",
+        ":material/hourglass_top: 正在評估儲存的歷史資料，目前到 {at}：判定為當時的狀況",
+    ),
     "overview.since": ("since {at} ({age})", "自 {at}（{age}）"),
     "overview.healthy": ("{groups}: healthy", "{groups}：正常"),
     "overview.labels": ("labels up to {at}", "標籤已到 {at}"),
