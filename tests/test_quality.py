@@ -13,12 +13,14 @@ from events import NDJSON
 
 from monitor.config import Config
 from monitor.deck import Deck
-from monitor.layout import SECONDS, UNIT
+from monitor.layout import INTEGER, SECONDS, UNIT, ZERO_ONE
 from monitor.profile import Profile
 from monitor.schema import LABEL_DELAY, LABELLED_PREDICTION
 from monitor.views.overview import overview
 from monitor.views.quality import label_bias
 from monitor.views.span import span_of
+from monitor.watch.labels import waits_at
+from monitor.watch.lane import Window
 
 NOW = datetime.now(UTC).replace(minute=30, second=0, microsecond=0)
 HOUR = timedelta(hours=1)
@@ -139,6 +141,45 @@ def test_a_corrected_label_takes_its_delay_back_and_a_rebuild_finds_the_same(dec
     after = stored(deck)
     for column, profile in before.items():
         assert (profile.counts == after[column].counts).all(), column
+
+
+def hours(labelled: list[int], delay_hours: float = 2) -> list[tuple[datetime, Window]]:
+    """An hour of 100 rows for each entry, so many of them labelled so many hours later."""
+    found = []
+    for i, n in enumerate(labelled):
+        delays = np.zeros(SECONDS.size, dtype=np.int64)
+        delays[SECONDS.index(delay_hours * 3600)] = n
+        profiles = {
+            "status": Profile(INTEGER, np.zeros(INTEGER.size, dtype=np.int64), 100),
+            "wrong": Profile(ZERO_ONE, np.zeros(2, dtype=np.int64), n),
+            LABEL_DELAY: Profile(SECONDS, delays, n),
+        }
+        found.append((NOW + i * HOUR, Window(i, False, profiles)))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("labelled", "stands"),
+    [
+        ([90] * 40, 40),  # all have come
+        ([90] * 36 + [0] * 4, 37),  # two hours and a quarter at most, so three of the last four are waited for
+        ([90] * 36 + [0, 90, 0, 0], 38),
+        ([90] * 10 + [30] * 30, 37),  # fewer come than before
+        ([90] * 10 + [30] * 27 + [80] * 3, 40),  # 80 of 90 is as usual
+        ([0] * 40, 5),  # none was ever there: the first hour that is to be judged waits
+    ],
+)
+def test_hours_are_waited_for_as_long_as_labels_usually_take(labelled: list[int], stands: int) -> None:
+    found = hours(labelled)
+    assert waits_at(found, "wrong", NOW + 5 * HOUR, NOW + len(found) * HOUR) == stands
+
+
+def test_without_known_delays_hours_are_waited_for_until_later_ones_have_come() -> None:
+    found = hours([90] * 10 + [30] * 30 + [90])
+    for _, window in found:
+        window.profiles[LABEL_DELAY].counts[:] = 0
+    # what is more than a day older than the newest with labels is given up
+    assert waits_at(found, "wrong", NOW, NOW + 41 * HOUR) == 16
 
 
 def stored(deck: Deck) -> dict[str, Profile]:

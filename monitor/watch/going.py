@@ -6,15 +6,12 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from monitor.behind import Behind
 from monitor.calendar import HOUR, Calendar
 from monitor.config import DetectorConfig
 from monitor.detector.episode import Episode
 from monitor.finding import Finding
-from monitor.layout import SECONDS, Layout
-from monitor.profile import Profile, merge
+from monitor.layout import Layout
 from monitor.schema import LABEL_DELAY
 from monitor.store.detectors import Progress, StoredFit
 from monitor.store.events import Model
@@ -23,6 +20,7 @@ from monitor.watch import said
 from monitor.watch.course import LEARN, LEARN_DAILY, Course, Step, hourly
 from monitor.watch.explained import Explainer
 from monitor.watch.hours import MOST_PROFILES, WEEK, Hours
+from monitor.watch.labels import waits_at
 from monitor.watch.lane import MOST_FEATURES, SERVICE, Window
 from monitor.watch.lanes import LANES, QUALITY, SEGMENTS, WITH_SEGMENTS
 from monitor.watch.segments import layouts_of, parts
@@ -31,9 +29,6 @@ if TYPE_CHECKING:
     from monitor.watch.runner import Watch
 
 MOST_LEARNED = timedelta(days=56)
-MATURE = 0.8  # of the usual share of labelled rows: then an hour's labels have come
-WAITED = 0.95  # of the labels usually come within this time: what has not come then is not waited for
-DELAYS_LEAST = 100  # labels whose delay is known, before anything is usual of it
 EVIDENCE_LEAST = 1e-6
 CLOSE = 0.1  # of the evidence that pages: a warning
 WARNED_FOR = 24  # hours that a warning stands
@@ -292,22 +287,11 @@ class Going:
     ) -> bool:
         """Judge the hours of one part; False when the labels of one of them are still to come."""
         hours = self.hours.read(columns, start - WEEK, stop)
-        rows = np.array([[w.profiles[c].rows for c in (columns[0], "status")] for _, w in hours], dtype=float)
-        share = np.where(rows[:, 1] > 0, rows[:, 0] / np.maximum(rows[:, 1], 1), 0)
-        seen = share[share > 0]
-        if not seen.size:
-            return False
-        usual = float(np.quantile(seen[-WEEK * 4 // HOUR :], 0.9))
-        ripe = set(np.flatnonzero(share >= MATURE * usual).tolist())
-        last = max(ripe)
-        waited = _usual_delay([w.profiles[LABEL_DELAY] for i, (_, w) in enumerate(hours) if i in ripe])
-        for i, (at, window) in enumerate(hours):
+        stands = waits_at(hours, columns[0], start, now)
+        for at, window in hours[:stands]:
             after = at + HOUR
             following = self.calendar.index(after)
             judge = at >= start
-            # a later day whose labels are there says that this hour's will not come any more, and so does its age
-            if judge and i not in ripe and i >= last - 24 and now - after < waited:
-                return False
             step = course.take(window, after, following, judge)
             if judge:
                 self.quality_cursor = after
@@ -316,7 +300,7 @@ class Going:
                     self._note(step, max(after, self.begun))
                 if course.machine is None:
                     self._wait(course, window, at, following)
-        return True
+        return stands == len(hours)
 
     # -- what it says -----------------------------------------------------------------------------------------------
 
@@ -381,13 +365,6 @@ class Going:
             return None
         columns = episode.columns or tuple(self.courses["inputs"].lane.columns(self.layouts))
         return self.explainer.of(episode.opened, columns, self.calendar.start(episode.onset), step.end)
-
-
-def _usual_delay(delays: Sequence[Profile]) -> timedelta:
-    """Within what time nearly all labels come, of hours whose labels have come; without end while few have a time."""
-    whole = merge(delays[-WEEK * 4 // HOUR :], SECONDS)
-    seconds = whole.quantile(WAITED) if whole.n >= DELAYS_LEAST else None
-    return timedelta.max if seconds is None else timedelta(seconds=seconds)
 
 
 def watched_layouts(layouts: Mapping[str, Layout]) -> dict[str, Layout]:
