@@ -392,6 +392,20 @@ def test_quality_does_not_wait_longer_than_labels_usually_take_when_fewer_come(d
     assert timedelta(hours=5) <= NOW - stood <= timedelta(hours=9)
 
 
+def test_labels_that_no_longer_come_are_told_until_they_come_again(tmp_path: Path) -> None:
+    rows, clock = traffic(), [NOW]
+    labels = judged_wrong(rows, NOW, after=timedelta(hours=3))
+    with closing(opened(tmp_path, now=lambda: clock[0])) as deck:
+        send(deck, rows)
+        send_labels(deck, [x for x in labels if datetime.fromisoformat(x["ts"]) < NOW - 2 * DAY])
+        (alert,) = [a for a in evaluate(deck) if a.finding.rule == "detector.labels"]
+        assert (alert.state, alert.finding.severity) == ("firing", "warning")
+        assert alert.finding.text.startswith("Age of the newest prediction with a label is 50 h, limit 12.8 h")
+        clock[0] += timedelta(hours=1)
+        send_labels(deck, [x for x in labels if datetime.fromisoformat(x["ts"]) >= NOW - 2 * DAY])
+        assert [a.state for a in evaluate(deck) if a.finding.rule == "detector.labels"] == ["resolved"]
+
+
 # order in time
 
 
