@@ -494,12 +494,14 @@ def test_the_displacement_is_the_lag_of_the_course(lag: int) -> None:
     index = np.arange(700, 748)
     values = regressors(machine.season, index - lag) @ machine.coefficients
     residuals = values - regressors(machine.season, index) @ machine.coefficients
-    last = Recent(residuals, np.full(residuals.shape, 1e-4), index)
+    last = Recent(residuals, np.full(residuals.shape, 1e-4), index, index)
     columns = {stream.feature for stream in machine.streams.streams}
     found = displacement(machine, last, 700, columns)
     assert abs(found) == 12 if abs(lag) == 12 else found == lag
     assert displacement(machine, last, 730, columns) == 0  # less than a day
-    assert displacement(machine, Recent(residuals * 0 + 0.5, last.variances, index), 700, columns) == 0  # another level
+    assert (
+        displacement(machine, Recent(residuals * 0 + 0.5, last.variances, index, index), 700, columns) == 0
+    )  # another level
 
 
 def test_an_episode_that_was_stored_before_it_had_a_displacement_can_be_read() -> None:

@@ -64,7 +64,8 @@ class Settings:
     `large_missing`) may page at once; with heavy tails it must persist for one more hour unless it is `huge`. `slow_jump`:
     innovations beyond it are absorbed as shocks in streams that wander slowly, where a shock that decays looks like a
     small shift for half a day. `pooled`: how a stream wanders is learned from all streams of its contrast together.
-    `mixture`: the weights of the sizes of shift, LAMBDAS, summing to 1. Pages within `cooldown` of the first are marked
+    `mixture`: the weights of the sizes of shift, LAMBDAS, summing to 1. `weekdays`: a day that goes like another weekday, as
+    holidays do, is expected to be like that one and does not page. Pages within `cooldown` of the first are marked
     as repeated.
     """
 
@@ -81,6 +82,7 @@ class Settings:
     slow_jump: float = JUMP
     pooled: bool = False
     mixture: tuple[float, ...] = UNIFORM
+    weekdays: bool = False
 
 
 @dataclass(frozen=True, eq=False)

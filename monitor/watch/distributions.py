@@ -110,6 +110,7 @@ def machine_of(features: Sequence[Feature], hours: Sequence[Hour], budget: Budge
         slow_jump=SLOW_JUMP,
         pooled=True,
         mixture=SMALL_FIRST,
+        weekdays=True,
     )
     sensitive = replace(usual, tolerance=min(SENSITIVE, budget.tolerance))
     return Shift(fit(features, hours, usual), fit(features, hours, sensitive))
