@@ -37,6 +37,7 @@ from monitor.detector.displaced import displacement
 from monitor.detector.episode import Episode
 from monitor.detector.evidence import LAMBDAS, MissingNull, accumulate, missing_score, tail_score
 from monitor.detector.filter import Wander, advance, advance_all, fit_wander, start
+from monitor.detector.fit import fit_tolerances
 from monitor.detector.naming import Recent
 from monitor.detector.season import regressors, season_for
 from monitor.detector.shifts import Shift, advance_shift, initial_shift
@@ -238,6 +239,14 @@ def test_reference_that_switches_between_null_and_full_fits() -> None:
     assert (fitted.missing.overdispersion < 1).all(), "a beta-binomial needs it"
     _, signals = run(fitted, USUAL)
     assert np.isfinite([s.evidence for s in signals]).all()
+
+
+def test_two_tolerances_learned_at_once_equal_those_learned_apart() -> None:
+    _, reference, _ = prepared("quiet")
+    settings = Settings(pooled=True, slow_jump=2.5)
+    both = fit_tolerances(FEATURES, reference, settings, [0.05, 0.03])
+    assert same(both[0], fit(FEATURES, reference, settings))
+    assert same(both[1], fit(FEATURES, reference, replace(settings, tolerance=0.03)))
 
 
 def test_reference_without_rows_is_refused() -> None:
