@@ -36,6 +36,7 @@ from monitor.profile import Profile
 from monitor.views.detector import detector
 from monitor.views.overview import overview
 from monitor.views.span import Span
+from monitor.watch import going
 from monitor.watch.course import put_together
 from monitor.watch.lane import Window
 
@@ -491,6 +492,16 @@ def test_holiday_raises_nothing_but_missing_values_are_found_on_it(tmp_path: Pat
     with closing(opened(tmp_path / "lost", config)) as deck:
         send(deck, traffic(lost))
         assert [a.finding.column for a in evaluate(deck)] == ["y"]
+
+
+def test_however_wide_a_model_is_its_reference_teaches_the_week(deck: Deck, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(going, "MOST_PROFILES", 1)
+    send(deck, traffic())
+    deck.set_reference_period("m", START, START + 17 * DAY, NOW)
+    evaluate(deck)
+    (inputs,) = (f for f in deck.loop.watch.book.fits(deck.store.model("m").id) if f.lane == "inputs")
+    assert inputs.source == "reference"
+    assert json.loads(inputs.body)["learned"]["shift"]["fitted"]["season"] == "weekly"
 
 
 def test_new_reference_begins_anew(deck: Deck) -> None:
