@@ -348,23 +348,49 @@ def test_silence_is_found_within_the_hour(deck: Deck) -> None:
     )
 
 
-def test_wrong_predictions_are_found_at_the_hour_of_the_prediction_once_labels_have_come(deck: Deck) -> None:
-    rows = traffic()
-    send(deck, rows)
+def judged_wrong(
+    rows: Sequence[dict[str, Any]], since: datetime, share: float = 1.0, after: timedelta | None = None
+) -> list[dict[str, Any]]:
+    """Labels of rows: 5 % are wrong, from `since` on 25 %, and then only a share has one; they come all now or each so
+    long `after` its event."""
     rng = np.random.default_rng(5)
     labels = []
     for row in rows:
-        wrong = rng.random() < (0.25 if datetime.fromisoformat(row["ts"]) >= NOW - 3 * DAY else 0.05)
-        right = row["prediction"] >= 0.5
-        labels.append({"event_id": row["event_id"], "model": "m", "label": int(right != wrong), "ts": NOW.isoformat()})
+        at = datetime.fromisoformat(row["ts"])
+        wrong, kept = rng.random() < (0.25 if at >= since else 0.05), rng.random() < share or at < since
+        came = NOW if after is None else at + after
+        if kept and came <= NOW:
+            label = int((row["prediction"] >= 0.5) != wrong)
+            labels.append({"event_id": row["event_id"], "model": "m", "label": label, "ts": came.isoformat()})
+    return labels
+
+
+def send_labels(deck: Deck, labels: Sequence[dict[str, Any]]) -> None:
     for i in range(0, len(labels), 10_000):
-        deck.collector.labels("\n".join(json.dumps(x) for x in labels[i : i + 10_000]).encode(), NDJSON).durable.result(
-            10
-        )
+        lines = "\n".join(json.dumps(x) for x in labels[i : i + 10_000]).encode()
+        deck.collector.labels(lines, NDJSON).durable.result(10)
     deck.loop.load_all()
+
+
+def test_wrong_predictions_are_found_at_the_hour_of_the_prediction_once_labels_have_come(deck: Deck) -> None:
+    rows = traffic()
+    send(deck, rows)
+    send_labels(deck, judged_wrong(rows, NOW - 3 * DAY))
     alerts = [a for a in evaluate(deck) if a.finding.rule == "detector.quality"]
     assert [a.finding.column for a in alerts] == ["wrong"]
     assert abs(alerts[0].finding.window_start - (NOW - 3 * DAY)) <= timedelta(hours=6)
+
+
+def test_quality_does_not_wait_longer_than_labels_usually_take_when_fewer_come(deck: Deck) -> None:
+    rows = traffic()
+    send(deck, rows)
+    send_labels(deck, judged_wrong(rows, NOW - 3 * DAY, share=0.4, after=timedelta(hours=5)))
+    alerts = [a for a in evaluate(deck) if a.finding.rule == "detector.quality"]
+    assert [a.finding.column for a in alerts] == ["wrong"]
+    assert abs(alerts[0].finding.window_start - (NOW - 3 * DAY)) <= timedelta(hours=6)
+    # the hours whose labels are still to come are waited for: five hours, and half as long again for the bins of delays
+    stood = datetime.fromisoformat(state(deck)[1]["quality"])
+    assert timedelta(hours=5) <= NOW - stood <= timedelta(hours=9)
 
 
 # order in time

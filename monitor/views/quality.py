@@ -1,0 +1,91 @@
+"""How wrong the predictions were, by their labels, and what the labels are worth: how many, how late, a fair sample or not."""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+
+from monitor.config import Config
+from monitor.finding import Finding
+from monitor.plugins import load
+from monitor.profile import Profile, merge
+from monitor.schema import LABEL_DELAY, LABELLED_PREDICTION
+from monitor.store import Store
+from monitor.store.profiling import quality_column
+from monitor.views.drift import rule_for
+from monitor.views.span import Span
+
+BIASED = 0.1  # of a PSI's lower bound, labelled predictions against the others: then the labels are no fair sample
+
+
+def prediction_error(
+    store: Store, config: Config, name: str, span: Span, version: str | None, segment: str, findings: Sequence[Finding]
+) -> dict[str, Any] | None:
+    """The error of a span with its interval and limit, its course, and what the labels are worth; None until the task is
+    known."""
+    column = quality_column(store.model(name))
+    if column is None:
+        return None
+    statistic = "wrong_share" if column.column == "wrong" else "mean_absolute_error"
+    profiles = store.profiles(name, *span.naive, span.step, version, segment, (column.column, "status"))
+    steps = profiles[column.column]
+    total = merge(steps, column.layout)
+    rule = rule_for(config, name, statistic)
+    measured = load("statistics")[statistic].measure(store.reference_profiles(name).get(column.column), total)
+    labelled = [t for t, p in zip(span.steps, steps, strict=False) if p.rows]
+    predictions = sum(p.rows for p in profiles["status"])
+    judged = [f.verdict for f in findings if f.statistic == statistic]
+    return {
+        "statistic": statistic,
+        "value": measured.value,
+        "low": measured.low,
+        "high": measured.high,
+        "n": measured.n,
+        "reference": measured.reference_value,
+        "limit": rule.limit,
+        "status": judged[0] if judged else "no_data",
+        "labels_until": min(labelled[-1] + span.step, span.until) if labelled else None,
+        "coverage": total.rows / predictions if predictions else None,
+        **_labels(store, name, span, version, segment),
+        "series": [{"t": t, "value": p.mean, "n": p.n} for t, p in zip(span.steps, steps, strict=False)],
+    }
+
+
+def _labels(store: Store, name: str, span: Span, version: str | None, segment: str) -> dict[str, Any]:
+    """How long labels took, and whether labelled predictions are like the others of the hours whose labels have come."""
+    (delay,) = store.profiles(name, *span.naive, None, version, segment, [LABEL_DELAY])[LABEL_DELAY]
+    half, most = delay.quantile(0.5), delay.quantile(0.95)
+    bias = None
+    if most is not None and (come := span.until - timedelta(seconds=most)) > span.start:
+        wanted = (LABELLED_PREDICTION, "prediction")
+        read = store.profiles(name, span.naive[0], come.replace(tzinfo=None), None, version, segment, wanted)
+        bias = label_bias({column: whole for column, (whole,) in read.items()})
+    return {"delay_p50_s": half, "delay_p95_s": most, "label_bias": bias}
+
+
+def label_bias(found: Mapping[str, Profile]) -> dict[str, Any] | None:
+    """PSI of the labelled predictions against those without a label, with its interval; None while either are few.
+
+    Labels that come for some predictions only, as of loans that were granted, measure the error of those: when they are
+    predicted otherwise than the rest, it is not the error of all.
+    """
+    labelled, every = found.get(LABELLED_PREDICTION), found.get("prediction")
+    if labelled is None or every is None:
+        return None
+    rest = np.maximum(every.counts - labelled.counts, 0)
+    others = Profile(every.layout, rest, int(rest.sum()))
+    psi = load("statistics")["psi"]
+    if min(labelled.n, others.n) < psi.MINIMUM:
+        return None
+    measured = psi.measure(others, labelled)
+    if measured.value is None or measured.low is None:
+        return None
+    return {
+        "value": measured.value,
+        "low": measured.low,
+        "high": measured.high,
+        "n": labelled.n,
+        "n_unlabelled": others.n,
+        "biased": bool(measured.low > BIASED),
+    }
