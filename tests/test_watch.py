@@ -742,6 +742,20 @@ def test_detector_says_what_it_learned_and_the_smallest_change_it_would_find(dec
     assert {e["lane"] for e in body["evidence"]} >= {"inputs", "errors"}
 
 
+def test_day_that_went_like_another_weekday_is_told_with_its_date(deck: Deck) -> None:
+    send(deck, traffic())
+    evaluate(deck)
+    until, data = state(deck)
+    assert data["lanes"]["inputs"]["state"]["borrowed"] == []
+    data["lanes"]["inputs"]["state"]["borrowed"] = [{"day": 20_000, "weekday": 6}]
+    with deck.store.writing() as con:
+        con.execute("UPDATE detector_states SET body = ? WHERE until = ?", [json.dumps(data), until])
+    body = detector(deck.store, deck.config, deck.loop.watch, "m", Span(NOW - DAY, NOW, HOUR, NOW))
+    said = {lane["lane"]: lane["other_weekdays"] for lane in body["lanes"]}
+    assert said.pop("inputs") == [{"day": date(2024, 10, 8), "weekday": 6}]
+    assert not any(said.values())
+
+
 def test_smallest_change_is_found_about_half_of_the_time() -> None:
     found = 0
     for seed in range(20):
