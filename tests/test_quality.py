@@ -19,7 +19,7 @@ from monitor.schema import LABEL_DELAY, LABELLED_PREDICTION
 from monitor.views.overview import overview
 from monitor.views.quality import label_bias
 from monitor.views.span import span_of
-from monitor.watch.labels import waits_at
+from monitor.watch.labels import overdue, waits_at
 from monitor.watch.lane import Window
 
 NOW = datetime.now(UTC).replace(minute=30, second=0, microsecond=0)
@@ -180,6 +180,33 @@ def test_without_known_delays_hours_are_waited_for_until_later_ones_have_come() 
         window.profiles[LABEL_DELAY].counts[:] = 0
     # what is more than a day older than the newest with labels is given up
     assert waits_at(found, "wrong", NOW, NOW + 41 * HOUR) == 16
+
+
+def delays_of(hours: float, n: int = 1000) -> Profile:
+    counts = np.zeros(SECONDS.size, dtype=np.int64)
+    counts[SECONDS.index(hours * 3600)] = n
+    return Profile(SECONDS, counts, n)
+
+
+@pytest.mark.parametrize(
+    ("age", "delay", "labelled", "rows", "is_told"),
+    [
+        (24, delays_of(3), 1000, 100, True),
+        (12, delays_of(3), 1000, 100, False),  # twice three hours and a bit, and six
+        (24, delays_of(3), 1000, 19, False),  # too few predictions to expect 20 labels of
+        (24, delays_of(3), 10, 1000, False),  # one in a hundred has a label: ten are to be expected
+        (24, delays_of(3, 99), 1000, 100, False),  # nothing is usual yet
+        (240, delays_of(160), 1000, 100, False),  # once a week
+    ],
+)
+def test_labels_are_overdue_when_many_should_have_come(
+    age: float, delay: Profile, labelled: int, rows: int, is_told: bool
+) -> None:
+    found = overdue(NOW, delay, (labelled, 1000), lambda a, b: rows, NOW + age * HOUR)
+    assert (found is not None) == is_told
+    if found is not None:
+        assert (found.since, found.rows) == (NOW, rows)
+        assert 12 * HOUR <= found.allowed <= 15 * HOUR
 
 
 def stored(deck: Deck) -> dict[str, Profile]:

@@ -1,6 +1,7 @@
 """The detector over stored hours: learning, watching, late rows, restarts, acceptance, and the parts it is made of."""
 
 import json
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
@@ -393,6 +394,20 @@ def test_quality_does_not_wait_longer_than_labels_usually_take_when_fewer_come(d
     assert timedelta(hours=5) <= NOW - stood <= timedelta(hours=9)
 
 
+def test_labels_that_no_longer_come_are_told_until_they_come_again(tmp_path: Path) -> None:
+    rows, clock = traffic(), [NOW]
+    labels = judged_wrong(rows, NOW, after=timedelta(hours=3))
+    with closing(opened(tmp_path, now=lambda: clock[0])) as deck:
+        send(deck, rows)
+        send_labels(deck, [x for x in labels if datetime.fromisoformat(x["ts"]) < NOW - 2 * DAY])
+        (alert,) = [a for a in evaluate(deck) if a.finding.rule == "detector.labels"]
+        assert (alert.state, alert.finding.severity) == ("firing", "warning")
+        assert alert.finding.text.startswith("Age of the newest prediction with a label is 50 h, limit 12.8 h")
+        clock[0] += timedelta(hours=1)
+        send_labels(deck, [x for x in labels if datetime.fromisoformat(x["ts"]) >= NOW - 2 * DAY])
+        assert [a.state for a in evaluate(deck) if a.finding.rule == "detector.labels"] == ["resolved"]
+
+
 # order in time
 
 
@@ -413,6 +428,59 @@ def test_history_at_once_and_hour_by_hour_give_the_same_state_and_the_same_alert
             live = evaluate(deck)
         assert same_state(state(deck), ended)
     assert [(a.id, a.since, a.finding.moved) for a in live] == [(a.id, a.since, a.finding.moved) for a in once]
+
+
+def test_a_silence_of_more_than_a_week_is_judged_live_as_at_once(tmp_path: Path) -> None:
+    """The reference is a period; nine days nothing comes; then x is higher."""
+    silent, again = NOW - 11 * DAY, NOW - 2 * DAY
+    rows = [row for row in traffic(shifted(2)) if not silent <= datetime.fromisoformat(row["ts"]) < again]
+    with closing(opened(tmp_path / "once")) as deck:
+        send(deck, before(rows, silent))
+        deck.set_reference_period("m", START, silent, NOW)
+        send(deck, [row for row in rows if datetime.fromisoformat(row["ts"]) >= silent])
+        once, ended = evaluate(deck), state(deck)
+    clock = [silent]
+    with closing(opened(tmp_path / "live", now=lambda: clock[0])) as deck:
+        send(deck, before(rows, silent))
+        deck.set_reference_period("m", START, silent, silent)
+        live = evaluate(deck)
+        while clock[0] < NOW:
+            sent, clock[0] = clock[0], min(NOW, clock[0] + timedelta(hours=5))
+            send(deck, [row for row in before(rows, clock[0]) if datetime.fromisoformat(row["ts"]) >= sent])
+            live = evaluate(deck)
+        assert same_state(state(deck), ended)
+    assert {a.finding.rule for a in once} >= {"detector.traffic", "detector.inputs"}
+    assert [(a.finding.rule, a.since, a.state, a.finding.moved) for a in live] == [
+        (a.finding.rule, a.since, a.state, a.finding.moved) for a in once
+    ]
+
+
+def test_a_reference_that_is_set_while_history_is_being_evaluated_is_what_counts(tmp_path: Path) -> None:
+    rows = traffic(shifted(2))
+    with closing(opened(tmp_path / "before")) as deck:
+        send(deck, rows)
+        deck.set_reference_period("m", START, NOW - 4 * DAY, NOW)
+        once, ended = evaluate(deck), state(deck)
+    with closing(opened(tmp_path / "meanwhile")) as deck:
+        send(deck, rows)
+        errors: list[BaseException] = []
+
+        def evaluated() -> None:
+            try:
+                evaluate(deck)
+            except BaseException as error:
+                errors.append(error)
+
+        worker = threading.Thread(target=evaluated)
+        worker.start()
+        deck.set_reference_period("m", START, NOW - 4 * DAY, NOW)
+        worker.join(120)
+        assert not worker.is_alive() and not errors
+        meanwhile = evaluate(deck)
+        assert same_state(state(deck), ended)
+    assert [(a.since, a.finding.moved) for a in meanwhile if a.state == "firing"] == [
+        (a.since, a.finding.moved) for a in once if a.state == "firing"
+    ]
 
 
 def same_state(a: tuple[datetime, dict[str, Any]], b: tuple[datetime, dict[str, Any]]) -> bool:

@@ -245,7 +245,7 @@ PAGES: dict[str, tuple[str, str]] = {
         "目前還沒有任何模型的資料。請用以下任一方式送出一筆事件，收到時此頁會通知您。",
     ),
     "setup.lead_more": (
-        "{n} models are sending data. Another one needs nothing but another name.",
+        "Models that send data: {n}. Another one needs nothing but another name.",
         "已有 {n} 個模型在傳送資料。新增模型只需要換一個名稱。",
     ),
     "setup.status": ("What has arrived", "收到的資料"),

@@ -116,7 +116,7 @@ def where_to_look(reasons: list[dict[str, Any]]) -> str:
     ):
         return "views/drift.py"
     named = str(first.get("statistic"))
-    if named in ("freshness", "lag"):
+    if named in ("freshness", "lag", "labels_overdue"):
         return "views/ingestion.py"
     service = named.startswith("latency") or named in ("error_rate", "error_rise", "traffic_change")
     return "views/service.py" if service else "views/alerts.py"

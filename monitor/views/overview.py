@@ -9,6 +9,7 @@ from monitor.alert import Alert, Key
 from monitor.cause import causes
 from monitor.config import Config
 from monitor.finding import Finding
+from monitor.profile import merge
 from monitor.schema import NO_FEATURES
 from monitor.store import Store
 from monitor.store.alerts import aware
@@ -16,12 +17,13 @@ from monitor.store.reference import Reference
 from monitor.verdict import ModelVerdict, decide
 from monitor.views.drift import rule_for
 from monitor.views.importance import importances
-from monitor.views.quality import prediction_error
+from monitor.views.quality import labelled_columns, prediction_error
 from monitor.views.service import WEEK, error_share, limits
 from monitor.views.span import Span
 
 STALE = timedelta(hours=24)
 MOST_CAUSES = 20
+SERVICE = ("latency_ms", "status")
 
 
 def models(store: Store, now: datetime) -> list[dict[str, Any]]:
@@ -68,15 +70,11 @@ def overview(
     findings = store.alerts.latest_findings(name)
     verdict = decide(findings, opened)
     start, end = span.naive
-    current = {
-        c: p[0] for c, p in store.profiles(name, start, end, None, version, segment, ("latency_ms", "status")).items()
-    }
-    week = {
-        c: p[0]
-        for c, p in store.profiles(
-            name, start - WEEK, end - WEEK, None, version, segment, ("latency_ms", "status")
-        ).items()
-    }
+    # one read for all figures: a statement costs more than what it reads
+    wanted = (*SERVICE, *labelled_columns(store.model(name)))
+    steps = store.profiles(name, start, end, span.step, version, segment, wanted)
+    current = {c: merge(steps[c], steps[c][0].layout) for c in SERVICE}
+    week = {c: p[0] for c, p in store.profiles(name, start - WEEK, end - WEEK, None, version, segment, SERVICE).items()}
     by_statistic = {f.statistic: f.verdict for f in findings if not f.segment}
     bounds = limits(config, name)
     freshness = _freshness(store, name, now, pending)
@@ -104,7 +102,7 @@ def overview(
             "limit": bounds["error_rate"],
             "status": by_statistic.get("error_rate", "no_data"),
         },
-        "prediction_error": prediction_error(store, config, name, span, version, segment, findings),
+        "prediction_error": prediction_error(store, config, name, span, steps, findings),
         "drifted": _drifted(store, config, name, span, findings, verdict),
         "freshness": freshness,
     }

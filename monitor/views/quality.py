@@ -8,10 +8,12 @@ import numpy as np
 
 from monitor.config import Config
 from monitor.finding import Finding
+from monitor.layout import SECONDS
 from monitor.plugins import load
 from monitor.profile import Profile, merge
 from monitor.schema import LABEL_DELAY, LABELLED_PREDICTION
 from monitor.store import Store
+from monitor.store.events import Model
 from monitor.store.profiling import quality_column
 from monitor.views.drift import rule_for
 from monitor.views.span import Span
@@ -19,16 +21,28 @@ from monitor.views.span import Span
 BIASED = 0.1  # of a PSI's lower bound, labelled predictions against the others: then the labels are no fair sample
 
 
+def labelled_columns(model: Model) -> tuple[str, ...]:
+    """What `prediction_error` is told from; nothing until the task is known."""
+    column = quality_column(model)
+    return (column.column, LABEL_DELAY, LABELLED_PREDICTION, "prediction") if column else ()
+
+
 def prediction_error(
-    store: Store, config: Config, name: str, span: Span, version: str | None, segment: str, findings: Sequence[Finding]
+    store: Store,
+    config: Config,
+    name: str,
+    span: Span,
+    profiles: Mapping[str, Sequence[Profile]],
+    findings: Sequence[Finding],
 ) -> dict[str, Any] | None:
-    """The error of a span with its interval and limit, its course, and what the labels are worth; None until the task is
-    known."""
+    """The error of a span with its interval and limit, its course, and what the labels are worth; None until the task is known.
+
+    `profiles` are those of "status" and the `labelled_columns`, a list of one for each step of the span.
+    """
     column = quality_column(store.model(name))
     if column is None:
         return None
     statistic = "wrong_share" if column.column == "wrong" else "mean_absolute_error"
-    profiles = store.profiles(name, *span.naive, span.step, version, segment, (column.column, "status"))
     steps = profiles[column.column]
     total = merge(steps, column.layout)
     rule = rule_for(config, name, statistic)
@@ -47,20 +61,20 @@ def prediction_error(
         "status": judged[0] if judged else "no_data",
         "labels_until": min(labelled[-1] + span.step, span.until) if labelled else None,
         "coverage": total.rows / predictions if predictions else None,
-        **_labels(store, name, span, version, segment),
+        **_labels(profiles, span),
         "series": [{"t": t, "value": p.mean, "n": p.n} for t, p in zip(span.steps, steps, strict=False)],
     }
 
 
-def _labels(store: Store, name: str, span: Span, version: str | None, segment: str) -> dict[str, Any]:
-    """How long labels took, and whether labelled predictions are like the others of the hours whose labels have come."""
-    (delay,) = store.profiles(name, *span.naive, None, version, segment, [LABEL_DELAY])[LABEL_DELAY]
+def _labels(profiles: Mapping[str, Sequence[Profile]], span: Span) -> dict[str, Any]:
+    """How long labels took, and whether labelled predictions are like the others of the steps whose labels have come."""
+    delay = merge(profiles[LABEL_DELAY], SECONDS)
     half, most = delay.quantile(0.5), delay.quantile(0.95)
     bias = None
-    if most is not None and (come := span.until - timedelta(seconds=most)) > span.start:
-        wanted = (LABELLED_PREDICTION, "prediction")
-        read = store.profiles(name, span.naive[0], come.replace(tzinfo=None), None, version, segment, wanted)
-        bias = label_bias({column: whole for column, (whole,) in read.items()})
+    if most is not None and LABELLED_PREDICTION in profiles:
+        come = sum(at + span.step <= span.until - timedelta(seconds=most) for at in span.steps)
+        some = {c: profiles[c][:come] for c in (LABELLED_PREDICTION, "prediction")}
+        bias = label_bias({c: merge(steps, steps[0].layout) for c, steps in some.items() if steps})
     return {"delay_p50_s": half, "delay_p95_s": most, "label_bias": bias}
 
 

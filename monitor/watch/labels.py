@@ -1,6 +1,7 @@
 """Up to which hour labels have come: quality is judged at the hour of the prediction, and not before its labels are there."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -14,6 +15,8 @@ from monitor.watch.lane import Window
 MATURE = 0.8  # of the usual share of labelled rows: then an hour's labels have come
 WAITED = 0.95  # of the labels usually come within this time: what has not come then is not waited for
 DELAYS_LEAST = 100  # labels whose delay is known, before anything is usual of it
+SPARE = timedelta(hours=6)  # beyond twice the usual delay, before labels are overdue
+EXPECTED = 20  # labels that should have come, before none is strange
 DAY, MONTH = 24, 28 * 24  # hours
 
 
@@ -36,6 +39,31 @@ def waits_at(hours: Sequence[tuple[datetime, Window]], column: str, start: datet
         i for i in range(max(first, last - DAY), len(hours)) if not come[i] and now - (hours[i][0] + HOUR) < waited
     )
     return next(waiting, len(hours))
+
+
+@dataclass(frozen=True)
+class Overdue:
+    """Labels that should have come: the end of the last hour that has some, the age at which they are overdue, and the
+    rows since then that would have them by now."""
+
+    since: datetime
+    allowed: timedelta
+    rows: int
+
+
+def overdue(
+    since: datetime, delay: Profile, usual: tuple[int, int], rows: Callable[[datetime, datetime], int], now: datetime
+) -> Overdue | None:
+    """Whether no label has come for predictions after `since` for twice as long as 95 % of them take, and six hours.
+
+    `usual` are the rows with a label and all rows of the weeks before, `rows` counts those of a span: when fewer than 20
+    labels are to be expected nothing is said (by chance none of 20 comes once in 5e8 times).
+    """
+    waited = usual_delay([delay])
+    if waited == timedelta.max or now - since <= 2 * waited + SPARE:
+        return None
+    n, (labelled, every) = rows(since, now - waited), usual
+    return Overdue(since, 2 * waited + SPARE, n) if n * labelled >= EXPECTED * max(1, every) else None
 
 
 def usual_delay(delays: Sequence[Profile]) -> timedelta:
