@@ -64,7 +64,7 @@ DETECTOR: Json = {
 
 LANE: Json = {
     "lane": "", "status": "learning", "learned_from": None, "watches_from": None, "window_hours": None, "evidence": None,
-    "detectable": [], "trending": [],
+    "detectable": [], "trending": [], "other_weekdays": [],
 }  # fmt: skip
 
 SELFTEST: Json = {"model": "", "at": None, "from": None, "to": None, "tests": [], "quiet": []}

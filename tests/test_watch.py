@@ -37,6 +37,7 @@ from monitor.profile import Profile
 from monitor.views.detector import detector
 from monitor.views.overview import overview
 from monitor.views.span import Span
+from monitor.watch import going
 from monitor.watch.course import put_together
 from monitor.watch.lane import Window
 
@@ -587,6 +588,16 @@ def test_holiday_raises_nothing_but_missing_values_are_found_on_it(tmp_path: Pat
         assert [a.finding.column for a in evaluate(deck)] == ["y"]
 
 
+def test_however_wide_a_model_is_its_reference_teaches_the_week(deck: Deck, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(going, "MOST_PROFILES", 1)
+    send(deck, traffic())
+    deck.set_reference_period("m", START, START + 17 * DAY, NOW)
+    evaluate(deck)
+    (inputs,) = (f for f in deck.loop.watch.book.fits(deck.store.model("m").id) if f.lane == "inputs")
+    assert inputs.source == "reference"
+    assert json.loads(inputs.body)["learned"]["shift"]["fitted"]["season"] == "weekly"
+
+
 def test_new_reference_begins_anew(deck: Deck) -> None:
     send(deck, traffic(shifted(3)))
     assert len(evaluate(deck)) == 1
@@ -797,6 +808,20 @@ def test_detector_says_what_it_learned_and_the_smallest_change_it_would_find(dec
     assert 0.01 < lanes["errors"]["detectable"][0]["size"] < 0.1
     assert [f["column"] for f in body["open"]] == ["x"]
     assert {e["lane"] for e in body["evidence"]} >= {"inputs", "errors"}
+
+
+def test_day_that_went_like_another_weekday_is_told_with_its_date(deck: Deck) -> None:
+    send(deck, traffic())
+    evaluate(deck)
+    until, data = state(deck)
+    assert data["lanes"]["inputs"]["state"]["borrowed"] == []
+    data["lanes"]["inputs"]["state"]["borrowed"] = [{"day": 20_000, "weekday": 6}]
+    with deck.store.writing() as con:
+        con.execute("UPDATE detector_states SET body = ? WHERE until = ?", [json.dumps(data), until])
+    body = detector(deck.store, deck.config, deck.loop.watch, "m", Span(NOW - DAY, NOW, HOUR, NOW))
+    said = {lane["lane"]: lane["other_weekdays"] for lane in body["lanes"]}
+    assert said.pop("inputs") == [{"day": date(2024, 10, 8), "weekday": 6}]
+    assert not any(said.values())
 
 
 def test_smallest_change_is_found_about_half_of_the_time() -> None:

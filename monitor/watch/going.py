@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from monitor.watch.runner import Watch
 
 MOST_LEARNED = timedelta(days=56)
+# of any model: with rows in less than two weeks of hours nobody knows the week
+LEAST_LEARNED = LEARN + timedelta(days=1)
 EVIDENCE_LEAST = 1e-6
 CLOSE = 0.1  # of the evidence that pages: a warning
 WARNED_FOR = 24  # hours that a warning stands
@@ -173,7 +175,7 @@ class Going:
             if course is not None:
                 course.machine = self.watch.machine(self.model.id, course.lane, fit)
                 course.state = course.lane.initial(course.machine.learned)
-        most = MOST_PROFILES // max(1, len(self.layouts))
+        most = max(LEAST_LEARNED // HOUR, MOST_PROFILES // max(1, len(self.layouts)))
         found = None if self._known else self.store.reference_hours(self.model.name, list(self.layouts), most)
         if found is None:
             return
@@ -198,7 +200,7 @@ class Going:
         if course.since is None or at - course.since < course.learning_for():
             return
         columns = course.lane.columns(self._layouts(course))
-        most = max(LEARN, MOST_PROFILES // (len(columns) + 1) * HOUR)
+        most = max(LEAST_LEARNED, MOST_PROFILES // (len(columns) + 1) * HOUR)
         start = max(course.since, at - min(MOST_LEARNED, most))
         windows = [w for _, w in self.hours.read(columns, start, at)]
         source = "accepted" if course.again else "live"

@@ -380,7 +380,7 @@ class World:
                 {"column": name, "contrast": contrast, "size": size}
                 for name in FEATURES for contrast, size in (("location", 0.21), ("scale", 0.34), ("missing", 0.012))
             ]}  # fmt: skip
-            lanes[0] |= {"trending": ["precip"]}
+            lanes[0] |= {"trending": ["precip"], "other_weekdays": [{"day": "2026-10-26", "weekday": 6}]}
             lanes[4] |= {"window_hours": 6}
         rng = random.Random(7)
         course = []

@@ -138,6 +138,7 @@ def test_detector_card_says_what_is_open_and_until_when_its_list_is_revised(worl
     assert "The list of columns is revised until" in text
     assert "Still learning: quality." in text
     assert "The reference itself drifts in precip" in text
+    assert "2026-10-26 went like a Sunday" in text
     assert (
         "a lasting change of temp from this size on, half of the time: level 0.21 sd, spread 0.34 sd, missing" in text
     )
