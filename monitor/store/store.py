@@ -13,10 +13,10 @@ import numpy as np
 import pyarrow as pa
 
 from monitor.errors import NotFound
+from monitor.frame import Position
 from monitor.layout import Layout
 from monitor.profile import Profile
 from monitor.schema import RECONSTRUCTION_ERROR, ModelSchema
-from monitor.spool import Position
 from monitor.store import detectors, erasure, events, packed, reading, reference
 from monitor.store.alerts import AlertBook
 from monitor.store.batch import Batch, Loaded
