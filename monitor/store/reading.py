@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -49,14 +50,7 @@ def read_profiles(
         **({} if version is None else {"version": version}),
     }
     which = "((epoch_us(bucket) - epoch_us($start::TIMESTAMP)) // $width)::INTEGER AS step"
-    bins = con.sql(
-        f'SELECT "column", layout, {which}, bin, sum(n)::BIGINT AS n FROM profile_bins WHERE {where} GROUP BY ALL',
-        params=params,
-    ).to_arrow_table()
-    moments = con.sql(
-        f'SELECT "column", layout, {which}, {SUMS} FROM profile_moments WHERE {where} GROUP BY ALL',
-        params=params,
-    ).to_arrow_table()
+    bins, moments = _rows(con, which, where, params)
     return profiles_from(bins, moments, layouts, steps)
 
 
@@ -74,18 +68,20 @@ def read_profiles_of(
     )
     columns = sorted({column for some in layouts.values() for column in some})
     params = {"models": list(layouts), "segment": segment, "start": start, "end": end, "columns": columns}
-    bins = con.sql(
-        f'SELECT model, "column", layout, 0 AS step, bin, sum(n)::BIGINT AS n FROM profile_bins WHERE {where} '
-        "GROUP BY ALL ORDER BY model",
-        params=params,
-    ).to_arrow_table()
-    moments = con.sql(
-        f'SELECT model, "column", layout, 0 AS step, {SUMS} FROM profile_moments WHERE {where} GROUP BY ALL ORDER BY model',
-        params=params,
-    ).to_arrow_table()
+    bins, moments = _rows(con, "0 AS step, model", where, params, " ORDER BY model")
     of_bins, of_moments = _by_model(bins, layouts), _by_model(moments, layouts)
     found = {id_: profiles_from(of_bins[id_], of_moments[id_], some, 1) for id_, some in layouts.items()}
     return {id_: {column: profiles[0] for column, profiles in some.items()} for id_, some in found.items()}
+
+
+def _rows(
+    con: duckdb.DuckDBPyConnection, which: str, where: str, params: dict[str, Any], order: str = ""
+) -> tuple[pa.Table, pa.Table]:
+    """Bins and moments by column, layout and `which`."""
+    end = f"WHERE {where} GROUP BY ALL{order}"
+    bins = f'SELECT "column", layout, {which}, bin, sum(n)::BIGINT AS n FROM profile_bins {end}'
+    moments = f'SELECT "column", layout, {which}, {SUMS} FROM profile_moments {end}'
+    return con.sql(bins, params=params).to_arrow_table(), con.sql(moments, params=params).to_arrow_table()
 
 
 def _by_model(rows: pa.Table, models: Iterable[int]) -> dict[int, pa.Table]:
