@@ -1,4 +1,4 @@
-"""The lane of small bodies: the same answers as the routes', in the order of the requests, whatever happens meanwhile."""
+"""The lane of usual bodies: the same answers as the routes', in the order of the requests, whatever happens meanwhile."""
 
 import http.client
 import os
@@ -11,8 +11,10 @@ from typing import Any
 import httpx
 import pytest
 from events import NDJSON, event, lines
+from fake_collector import wait
 
 from monitor.api import create_app
+from monitor.api.bodies import _small
 from monitor.api.lane import SMALL, Lane
 from monitor.config import Config
 from monitor.deck import Deck
@@ -91,18 +93,18 @@ def test_what_the_lane_does_not_take_goes_to_the_routes(keyed: tuple[str, Deck],
     url, deck = keyed
     key = {"authorization": "Bearer boot"}
     with httpx.Client(base_url=url, trust_env=False, headers={"content-type": NDJSON, **key}) as client:
-        large = lines(event(0, tags={"note": "x" * SMALL}))
         for content, more in (
-            (large, {}),
             (lines(event(1)), {"accept": "application/vnd.apache.arrow.stream"}),
             (lines(event(2)), {"content-encoding": "identity"}),
             (iter([lines(event(3))]), {}),  # chunked
             (lines(event(4)), {"idempotency-key": "k" * 201}),
         ):
             client.post("/v1/events", content=content, headers=more)
+        labels = lines({"event_id": "e1", "model": "m", "label": 1, "ts": event(1)["ts"], "note": "x" * SMALL})
+        assert client.post("/v1/labels", content=labels).status_code == 200
         assert posts == []
     deck.loop.load_all()
-    assert deck.store.ledger.totals()["stored"] == 4
+    assert deck.store.ledger.totals()["stored"] == 3
 
 
 def test_a_repeated_key_is_answered_again_and_adds_nothing(keyed: tuple[str, Deck], posts: list[bytes]) -> None:
@@ -182,3 +184,31 @@ def test_who_leaves_before_the_answer_disturbs_nobody(keyed: tuple[str, Deck]) -
     connection.close()
     deck.loop.load_all()
     assert deck.store.ledger.totals()["stored"] == 2
+
+
+def test_a_long_body_in_pieces_is_taken_and_its_room_is_free_again(keyed: tuple[str, Deck], posts: list[bytes]) -> None:
+    url, _ = keyed
+    host, _, port = url.removeprefix("http://").partition(":")
+    body = lines(event(0, tags={"note": "x" * (3 << 20)}))
+    head = HEAD + b"authorization: Bearer boot\r\ncontent-length: %d\r\n\r\n" % len(body)
+    with closing(socket.create_connection((host, int(port)), timeout=60)) as raw:
+        raw.sendall(head + body)
+        assert answers(raw, 1)[0][0] == 200
+        assert posts == [body]
+        raw.sendall(head + body[: 1 << 20])
+        wait(lambda: _small.bytes == len(body), "the room is held while the body comes")
+    wait(lambda: _small.bytes == 0, "nobody is there to send the rest")
+
+
+def test_without_room_for_a_body_the_routes_say_so(
+    keyed: tuple[str, Deck], posts: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, deck = keyed
+    monkeypatch.setattr(_small, "bytes", 64 << 20)
+    headers = {"content-type": NDJSON, "authorization": "Bearer boot"}
+    with httpx.Client(base_url=url, trust_env=False, headers=headers) as client:
+        assert client.post("/v1/events", content=lines(event(0))).status_code == 429
+        monkeypatch.undo()
+        deck.spool.capacity = 10
+        assert client.post("/v1/events", content=lines(event(0))).status_code == 503
+    assert posts == []

@@ -1,4 +1,4 @@
-"""One HTTP connection with deadlines and limits, as uvicorn's own protocol waits for ever for a header or a body; small bodies it
+"""One HTTP connection with deadlines and limits, as uvicorn's own protocol waits for ever for a header or a body; usual bodies it
 hands to the lane itself."""
 
 import asyncio
@@ -8,7 +8,6 @@ from typing import Any
 from fastapi import FastAPI
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from monitor.api.bodies import Held
 from monitor.api.durable import Durable, when_durable
 from monitor.api.encoding import failure
 from monitor.api.lane import Lane, Post, Reply, reply_to
@@ -23,7 +22,7 @@ LINGER_S = 1.0  # an answer is lost when the socket is closed on bytes that were
 
 
 def server_options(app: FastAPI) -> dict[str, Any]:
-    """What uvicorn needs to know to serve the application within its limits, small bodies on its lane."""
+    """What uvicorn needs to know to serve the application within its limits, usual bodies on its lane."""
     limits, waiting = app.state.deck.config.limits, dict[Connection, None]()
     protocol = type("LimitedConnection", (Connection,), {"limits": limits, "waiting": waiting, "lane": app.state.lane})
     return {
@@ -67,6 +66,7 @@ class Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the deadlines."""
         self._stop()
+        self._let_go()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -103,6 +103,8 @@ class Connection(HttpToolsProtocol):
         if not self._refused:
             self._body += len(body)
             super().on_body(body)
+            if self._incomplete is not None:
+                self.flow.resume_reading()  # there is room for the whole of it
 
     def on_message_complete(self) -> None:
         """The request is whole."""
@@ -128,21 +130,26 @@ class Connection(HttpToolsProtocol):
 
     def _take(self, cycle: RequestResponseCycle, post: Post) -> None:
         """Hand the body to the lane, and answer when all of it is on disk."""
-        held = Held(self.lane.longest)
         try:
-            held.take(len(cycle.body))
             answer = self.lane.taken(post, bytes(cycle.body))
         except DriftdeckError as problem:
-            held.release()
+            post.held.release()
             self._fail(cycle, problem)
         except Exception:  # what nobody expects, the framework's handlers tell and log
-            held.release()
+            post.held.release()
             super()._start_asgi_task(cycle, self.app)
         else:
-            when_durable(answer.durable, self.loop, lambda done: self._acknowledge(cycle, answer, held, done))
+            cycle.body = bytearray()
+            when_durable(answer.durable, self.loop, lambda done: self._acknowledge(cycle, answer, post, done))
 
-    def _acknowledge(self, cycle: RequestResponseCycle, answer: Answer, held: Held, done: Durable) -> None:
-        held.release()
+    def _let_go(self) -> None:
+        """No more of a body will come."""
+        if self._incomplete is not None:
+            self._incomplete[1].held.release()
+            self._incomplete = None
+
+    def _acknowledge(self, cycle: RequestResponseCycle, answer: Answer, post: Post, done: Durable) -> None:
+        post.held.release()
         problem = done.exception()
         if isinstance(problem, DriftdeckError):
             self._fail(cycle, problem)
@@ -197,6 +204,7 @@ class Connection(HttpToolsProtocol):
     def _refuse(self, status: int, sentence: str, retry_after: int | None = None) -> None:
         """Answer, where an answer can still be given, and close."""
         self._stop()
+        self._let_go()
         self._refused = True
         self._unset_keepalive_if_required()
         cycle = self.cycle

@@ -1,4 +1,4 @@
-"""The lane of small bodies: POST /v1/events and /v1/labels answered by the connection itself, without the framework.
+"""The lane of usual bodies: POST /v1/events and /v1/labels answered by the connection itself, without the framework.
 
 A task, six layers of applications and a request object for each body took two thirds of the time of a request with a single event.
 The lane takes what is usual; everything else goes to the routes, which do the same and say what is wrong.
@@ -11,13 +11,15 @@ import msgspec
 
 from monitor.api.access import Callers, own_key
 from monitor.api.allowance import Allowance
+from monitor.api.bodies import Held
 from monitor.api.encoding import ARROW
 from monitor.collector import Answer
 from monitor.deck import Deck
+from monitor.errors import Overloaded
 from monitor.lines import JSON_TYPES
 
 MAX_KEY = 200
-SMALL = 64 << 10  # bytes: read on the event loop, as a thread costs more; uvicorn holds as much of any body
+SMALL = 64 << 10  # bytes of labels that are read on the event loop: a thread costs more
 _UNUSUAL = frozenset({b"content-encoding", b"transfer-encoding", b"expect", b"upgrade"})
 Take = Callable[..., Answer]
 
@@ -36,19 +38,24 @@ class Post(NamedTuple):
     take: Take
     headers: Mapping[bytes, bytes]
     kind: str
+    held: Held  # room for its body, until it is answered
 
 
 class Lane:
-    """Hands small bodies to the collector."""
+    """Hands bodies to the collector."""
 
     def __init__(self, deck: Deck, callers: Callers, allowance: Allowance) -> None:
         self.deck, self.callers, self.allowance = deck, callers, allowance
-        self.longest = min(SMALL, int(deck.config.limits.max_body_mb * (1 << 20)))
-        self.takes: dict[str, Take] = {"/v1/events": deck.collector.events, "/v1/labels": deck.collector.labels}
+        self.longest = int(deck.config.limits.max_body_mb * (1 << 20))
+        events, labels = deck.collector.events, deck.collector.labels
+        self.takes: dict[str, tuple[Take, int]] = {
+            "/v1/events": (events, self.longest),
+            "/v1/labels": (labels, min(SMALL, self.longest)),
+        }
 
     def post(self, scope: Mapping[str, Any]) -> Post | None:
         """The request, by its head; None when it is one for the routes."""
-        take = self.takes.get(scope["path"])
+        take, longest = self.takes.get(scope["path"], (None, 0))
         if take is None or scope["method"] != "POST" or scope["query_string"]:
             return None
         given = scope["headers"]
@@ -58,20 +65,28 @@ class Lane:
         usual = (
             len(headers) == len(given)  # none came twice
             and length.isdigit()
-            and int(length) <= self.longest
+            and int(length) <= longest
             and kind in JSON_TYPES
             and _UNUSUAL.isdisjoint(headers)
             and len(headers.get(b"idempotency-key", b"")) <= MAX_KEY
             and ARROW.encode() not in headers.get(b"accept", b"")
         )
-        return Post(take, headers, kind) if usual else None
+        if not usual:
+            return None
+        held = Held(self.longest)
+        try:
+            # said before a body is taken: receiving and checking it would be for nothing
+            self.deck.spool.check_room(int(length))
+            held.take(int(length))
+        except Overloaded:
+            return None
+        return Post(take, headers, kind, held)
 
     def taken(self, post: Post, body: bytes) -> Answer:
         """What the collector answers; its `durable` is still to be waited for. Raises DriftdeckError, as the routes do."""
         caller = self.callers.caller(post.headers.items())
         caller.require("ingest")
         self.allowance.check(caller)
-        self.deck.spool.check_room(len(body))
         key = post.headers.get(b"idempotency-key")
         answer = post.take(
             body, post.kind, own_key(caller, None if key is None else key.decode("latin-1")), None, None, caller.models
