@@ -9,7 +9,7 @@ from app import cards, changes, charts, figures, inbox, reader, trials
 from app.text import column_name, finding, known, listing, plain, raw, sentence_case, t
 
 Json = dict[str, Any]
-SHOWN_OPEN, SHOWN_COLUMNS = 4, 3
+SHOWN_OPEN, SHOWN_COLUMNS, SHOWN_DAYS = 4, 3, 2
 
 
 def card(model: str, seen: Json) -> None:
@@ -62,7 +62,8 @@ def _learning(lane: Json) -> str:
 
 
 def notes(seen: Json) -> list[str]:
-    """Lanes that still learn, columns whose reference drifts itself, thin traffic, and what was accepted last, as markdown."""
+    """Lanes that still learn, columns whose reference drifts itself, thin traffic, days that went like another weekday, and
+    what was accepted last, as markdown."""
     said = []
     learning = [lane["lane"] for lane in seen["lanes"] if lane["status"] == "learning"]
     if learning:
@@ -74,6 +75,9 @@ def notes(seen: Json) -> list[str]:
     width = max((lane["window_hours"] or 1 for lane in seen["lanes"]), default=1)
     if width > 1:
         said.append(t("detector.thin", hours=width))
+    days = {other["day"]: other["weekday"] for lane in seen["lanes"] for other in lane["other_weekdays"]}
+    for day, weekday in sorted(days.items())[-SHOWN_DAYS:]:
+        said.append(t("detector.other_weekday", day=day, weekday=known(f"weekday.{weekday}", str(weekday))))
     if seen["accepted"]:
         last, place = seen["accepted"][-1], figures.zone(st.context.timezone)
         said.append(t("detector.accepted", at=figures.at(last.get("at"), place), by=last.get("by")))

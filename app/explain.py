@@ -11,8 +11,8 @@ Json = dict[str, Any]
 VISIBLE_SHARE = 0.005  # new or missing values below half a percent are not worth a sentence
 
 
-def verdict(seen: Json) -> str:
-    """How many features drifted, and the worst of them, as markdown."""
+def verdict(seen: Json, found: int = 0) -> str:
+    """How many features drifted, and the worst of them, as markdown; `found` changes of the detector are open."""
     features = [one for one in seen["columns"] if one["kind"] not in ("prediction", "reconstruction_error")]
     drifted = [one for one in features if one["status"] in ("breach", "severe")]
     if not drifted:
@@ -22,6 +22,11 @@ def verdict(seen: Json) -> str:
         if not (judged or watched):
             reason = t(f"overview.{status}") if status in ("insufficient", "no_data", "learning") else t("need.more")
             return f"{cards.badge(status)} &nbsp; {reason}"
+        if found:  # its evidence is gathered over hours, in which no window may be over a limit
+            open_now = cards.badge("breach", t("detector.open_n", n=found))
+            return (
+                f"{open_now} &nbsp; {t('drift.none_over', of=len(features), window=figures.duration(seen['window_s']))}"
+            )
         return cards.badge(status, t("drift.none", of=len(features)))
     head = f":orange-badge[:material/warning: {t('drift.some', n=len(drifted), of=len(features))}]"
     sentences = [_moved(seen, drifted[0])] + [s for one in drifted[:4] for s in _broken(one)]

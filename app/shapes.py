@@ -13,14 +13,14 @@ MODEL: Json = {
 _TILE: Json = {"value": None, "previous_week": None, "limit": None, "status": "no_data"}
 
 OVERVIEW: Json = {
-    "model": "", "now": None, "status": "no_data", "since": None, "reasons": [], "causes": [],
+    "model": "", "now": None, "evaluated_until": None, "status": "no_data", "since": None, "reasons": [], "causes": [],
     "groups": {},
     "predictions": {"n": None, "previous_week": None},
     "latency_p95": _TILE,
     "error_rate": _TILE,
     "prediction_error": _TILE | {
         "statistic": None, "low": None, "high": None, "n": 0, "reference": None, "labels_until": None, "coverage": None,
-        "series": [],
+        "delay_p50_s": None, "delay_p95_s": None, "label_bias": None, "series": [],
     },
     "drifted": {"n": None, "of": None, "importance": None, "status": "no_data", "limit": None, "series": []},
     "freshness": {
@@ -64,7 +64,7 @@ DETECTOR: Json = {
 
 LANE: Json = {
     "lane": "", "status": "learning", "learned_from": None, "watches_from": None, "window_hours": None, "evidence": None,
-    "detectable": [], "trending": [],
+    "detectable": [], "trending": [], "other_weekdays": [],
 }  # fmt: skip
 
 SELFTEST: Json = {"model": "", "at": None, "from": None, "to": None, "tests": [], "quiet": []}

@@ -77,6 +77,8 @@ def finding(found: dict[str, Any]) -> str:
     if name == "detector_evidence":
         return _standing(str(verdict), column)
     if verdict in ("breach", "severe"):
+        if name == "labels_overdue":
+            return raw("finding.labels_overdue")
         if distance:
             return raw(f"finding.{column}_drifted") if column in _DRIFTED else raw("finding.drifted", column=column)
         if column and f"finding.{name}" in SENTENCES:

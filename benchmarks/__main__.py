@@ -20,7 +20,7 @@ def chosen(given: argparse.Namespace) -> dict[str, Measure]:
     every: dict[str, Measure] = {
         "ingest": lambda folder: ingest.measure(folder, ingest.QUICK if quick else ingest.DEFAULT),
         "drift": lambda folder: drift.measure(folder, drift.QUICK if quick else drift.DEFAULT, given.peers),
-        "detector": lambda folder: detector.measure(1 if quick else 5),
+        "detector": lambda folder: detector.measure(1 if quick else 5, detector.QUICK_WIDE if quick else detector.WIDE),
         "stored": lambda folder: stored.measure(folder, stored.QUICK if quick else stored.DEFAULT),
         "pages": lambda folder: pages.measure(folder, pages.QUICK if quick else pages.DEFAULT),
         "start": lambda folder: start.measure(folder, pairs=3 if quick else 10, servers=1 if quick else 3),

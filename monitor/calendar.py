@@ -59,6 +59,14 @@ class Calendar:
         """
         return (at.astimezone(self.zone).replace(tzinfo=UTC) - MONDAY) // HOUR
 
+    def date(self, index: int) -> date:
+        """The day of an hour on the wall.
+
+        >>> Calendar().date(24)
+        datetime.date(1970, 1, 6)
+        """
+        return (MONDAY + index * HOUR).date()
+
     def start(self, index: int) -> datetime:
         """The first moment of an hour on the wall, in UTC."""
         return (MONDAY + index * HOUR).replace(tzinfo=self.zone).astimezone(UTC)

@@ -173,6 +173,7 @@ TITLES = {
     "mean_absolute_error": "mean absolute error",
     "volume": "number of predictions",
     "latency_quantile": "latency",
+    "labels_overdue": "age of the newest prediction with a label",
     "detector_evidence": "evidence of a change",
     "inputs_change": "change of the inputs",
     "unseen_values": "values never seen before",
@@ -229,6 +230,8 @@ def show(value: float | None, unit: str) -> str:
         return "unknown"
     if unit == "share":
         return f"{value:.1%}".replace("%", " %")
+    if unit == "s":
+        return f"{value / 3600:.3g} h" if value < 3 * 86_400 else f"{value / 86_400:.3g} days"
     number = f"{value:.0f}" if unit == "rows" else f"{value:.3g}"
     return number if unit in ("nats", "", "distance") else f"{number} {unit}"
 

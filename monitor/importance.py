@@ -6,6 +6,7 @@
 
 import json
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -58,13 +59,18 @@ def importances(rows: pa.Table, seed: int = 0) -> dict[str, Any]:
             shuffled = x[test].copy()
             shuffled[:, j] = rng.permutation(shuffled[:, j])
             losses[j] += (whole - score(fitted, shuffled, y[test], y[learn])) / len(parts)
+    return ranked(names, losses, float(np.mean(scores)), len(x))
+
+
+def ranked(names: Sequence[str], losses: np.ndarray, score: float, rows: int) -> dict[str, Any]:
+    """The features by what is lost without each, and the losses above 0 as parts of 1."""
     total = float(losses.clip(min=0).sum())
-    ranked = sorted(zip(names, losses.tolist(), strict=True), key=lambda item: -item[1])
+    order = sorted(zip(names, losses.tolist(), strict=True), key=lambda item: -item[1])
     return {
-        "score": float(np.mean(scores)),
-        "rows": len(x),
+        "score": score,
+        "rows": rows,
         "features": [
-            {"column": name, "loss": loss, "share": max(0.0, loss) / total if total else 0.0} for name, loss in ranked
+            {"column": name, "loss": loss, "share": max(0.0, loss) / total if total else 0.0} for name, loss in order
         ],
     }
 

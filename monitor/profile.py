@@ -104,9 +104,18 @@ def empty(layout: Layout) -> Profile:
 def merge(profiles: Iterable[Profile], layout: Layout) -> Profile:
     """The sum of all profiles; the empty profile when there are none."""
     total = empty(layout)
-    for profile in profiles:
-        total = total + profile
-    return total
+    counts, sums = total.counts, (0, 0, 0, 0.0, 0.0)
+    low = high = math.nan
+    for one in profiles:
+        check_same_layout(total, one)
+        counts = counts + one.counts
+        rows, missing, invalid, of_values, of_squares = sums
+        sums = (
+            rows + one.rows, missing + one.missing, invalid + one.invalid, of_values + one.sum, of_squares + one.sum_sq,
+        )  # fmt: skip
+        low = one.min if math.isnan(low) or one.min < low else low
+        high = one.max if math.isnan(high) or one.max > high else high
+    return Profile(layout, counts, *sums, low, high)
 
 
 def sliding(profiles: Sequence[Profile], widths: Sequence[int], ends: Sequence[int]) -> list[Profile]:

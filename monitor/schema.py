@@ -13,6 +13,8 @@ from monitor.event import MAX_FEATURES, MAX_ID_BYTES, MAX_NAME, MAX_TEXT, Event,
 
 OWN_COLUMNS = 100  # features of a model with a column of their own; a column costs blocks and buffers wherever it goes
 RECONSTRUCTION_ERROR = "reconstruction_error"  # the column that says how badly features are rebuilt from each other
+LABEL_DELAY = "label_delay_s"  # from a prediction to its label, in seconds
+LABELLED_PREDICTION = "labelled_prediction"  # the prediction, of those alone that have a label
 NO_FEATURES = frozenset({"prediction", RECONSTRUCTION_ERROR})  # columns that drift and are no features
 PACKED = 500  # of the others in one list
 FeatureKind = Literal["numeric", "categorical"]

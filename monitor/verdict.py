@@ -41,6 +41,7 @@ GROUPS = {
     "error_rise": "service",
     "traffic_change": "service",
     "quality_change": "quality",
+    "labels_overdue": "quality",
 }
 SEVERITY = {"critical": 1, "warning": 0}
 

@@ -41,6 +41,7 @@ PURE = NOUNS | {
 STORAGE = PURE | {
     "domain_classifier",
     "importance",
+    "model_file",
     "embedded",
     "reconstruction",
     "mistyped",
@@ -79,6 +80,7 @@ ALLOWED = {
     "reconstruction": NOUNS | {"engines"},
     "domain_classifier": {"engines"},
     "importance": {"domain_classifier", "engines"},
+    "model_file": {"engines", "importance"},
     "rows": STORAGE,
     "frame": NOUNS,
     "spool": NOUNS | {"frame"},

@@ -117,8 +117,9 @@ def test_driftdeck_counts_what_numpy_counts(tmp_path: Path) -> None:
 
 
 def test_detector_is_measured() -> None:
-    figures = detector.measure(1)
-    assert [f.unit for f in figures] == ["CPU s", "CPU ms", "CPU ms"]
+    figures = detector.measure(1, detector.QUICK_WIDE)
+    assert [f.unit for f in figures] == ["CPU s", "CPU ms", "CPU ms", "MiB"] * 2
+    assert "40 features" in figures[-1].name
     assert all(f.ours[0] > 0 for f in figures)
 
 

@@ -9,7 +9,8 @@ from benchmarks.detection.lanes import pages_of
 from benchmarks.detection.runs import MONTH
 from benchmarks.detection.whole import FAILED, OK, Model, Quiet
 from monitor.watch.lane import Window
-from monitor.watch.lanes import LANES
+from monitor.watch.lanes import LANES, WITH_SEGMENTS
+from monitor.watch.segments import key
 
 LANE = {lane.name: lane for lane in LANES}
 DAYS = 96
@@ -58,3 +59,25 @@ def test_lane_of_errors_finds_errors_that_are_put_in_and_others_do_not(drawn) ->
     assert len(pages) == 1
     assert 30 <= pages[0] < 54
     assert pages_of(LANE["latency"], layouts, failing, MONTH) == []
+
+
+def test_segments_add_up_and_their_lane_finds_what_moves_in_one_alone() -> None:
+    layouts, windows = Model(6, Quiet(rows=400, segments=(0.5, 0.5)), MONTH, DAYS).windows()
+    halves = [key("x0", f"segment={s}") for s in range(2)]
+    assert all(np.array_equal(w.profiles["x0"].counts, sum(w.profiles[h].counts for h in halves)) for w in windows)
+    at = MONTH + 30
+    moved = [*windows[:at], *(_shifted(w, halves[1]) for w in windows[at:])]
+    (segments,) = (lane for lane in WITH_SEGMENTS if lane.name == "segments")
+    assert pages_of(segments, layouts, windows, MONTH) == []
+    (page,) = pages_of(segments, layouts, moved, MONTH)
+    assert 30 <= page < 54
+
+
+def _shifted(window: Window, column: str) -> Window:
+    """Every second row goes up by three bins."""
+    profile = window.profiles[column]
+    up = profile.counts[1:-4] // 2
+    counts = profile.counts.copy()
+    counts[1:-4] -= up
+    counts[4:-1] += up
+    return replace(window, profiles={**window.profiles, column: replace(profile, counts=counts)})

@@ -37,6 +37,7 @@ from monitor.detector.displaced import displacement
 from monitor.detector.episode import Episode
 from monitor.detector.evidence import LAMBDAS, MissingNull, accumulate, missing_score, tail_score
 from monitor.detector.filter import Wander, advance, advance_all, fit_wander, start
+from monitor.detector.fit import fit_tolerances
 from monitor.detector.naming import Recent
 from monitor.detector.season import regressors, season_for
 from monitor.detector.shifts import Shift, advance_shift, initial_shift
@@ -238,6 +239,14 @@ def test_reference_that_switches_between_null_and_full_fits() -> None:
     assert (fitted.missing.overdispersion < 1).all(), "a beta-binomial needs it"
     _, signals = run(fitted, USUAL)
     assert np.isfinite([s.evidence for s in signals]).all()
+
+
+def test_two_tolerances_learned_at_once_equal_those_learned_apart() -> None:
+    _, reference, _ = prepared("quiet")
+    settings = Settings(pooled=True, slow_jump=2.5)
+    both = fit_tolerances(FEATURES, reference, settings, [0.05, 0.03])
+    assert same(both[0], fit(FEATURES, reference, settings))
+    assert same(both[1], fit(FEATURES, reference, replace(settings, tolerance=0.03)))
 
 
 def test_reference_without_rows_is_refused() -> None:
@@ -494,12 +503,14 @@ def test_the_displacement_is_the_lag_of_the_course(lag: int) -> None:
     index = np.arange(700, 748)
     values = regressors(machine.season, index - lag) @ machine.coefficients
     residuals = values - regressors(machine.season, index) @ machine.coefficients
-    last = Recent(residuals, np.full(residuals.shape, 1e-4), index)
+    last = Recent(residuals, np.full(residuals.shape, 1e-4), index, index)
     columns = {stream.feature for stream in machine.streams.streams}
     found = displacement(machine, last, 700, columns)
     assert abs(found) == 12 if abs(lag) == 12 else found == lag
     assert displacement(machine, last, 730, columns) == 0  # less than a day
-    assert displacement(machine, Recent(residuals * 0 + 0.5, last.variances, index), 700, columns) == 0  # another level
+    assert (
+        displacement(machine, Recent(residuals * 0 + 0.5, last.variances, index, index), 700, columns) == 0
+    )  # another level
 
 
 def test_an_episode_that_was_stored_before_it_had_a_displacement_can_be_read() -> None:

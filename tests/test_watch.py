@@ -1,6 +1,7 @@
 """The detector over stored hours: learning, watching, late rows, restarts, acceptance, and the parts it is made of."""
 
 import json
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
@@ -36,6 +37,7 @@ from monitor.profile import Profile
 from monitor.views.detector import detector
 from monitor.views.overview import overview
 from monitor.views.span import Span
+from monitor.watch import going
 from monitor.watch.course import put_together
 from monitor.watch.lane import Window
 
@@ -347,23 +349,63 @@ def test_silence_is_found_within_the_hour(deck: Deck) -> None:
     )
 
 
-def test_wrong_predictions_are_found_at_the_hour_of_the_prediction_once_labels_have_come(deck: Deck) -> None:
-    rows = traffic()
-    send(deck, rows)
+def judged_wrong(
+    rows: Sequence[dict[str, Any]], since: datetime, share: float = 1.0, after: timedelta | None = None
+) -> list[dict[str, Any]]:
+    """Labels of rows: 5 % are wrong, from `since` on 25 %, and then only a share has one; they come all now or each so
+    long `after` its event."""
     rng = np.random.default_rng(5)
     labels = []
     for row in rows:
-        wrong = rng.random() < (0.25 if datetime.fromisoformat(row["ts"]) >= NOW - 3 * DAY else 0.05)
-        right = row["prediction"] >= 0.5
-        labels.append({"event_id": row["event_id"], "model": "m", "label": int(right != wrong), "ts": NOW.isoformat()})
+        at = datetime.fromisoformat(row["ts"])
+        wrong, kept = rng.random() < (0.25 if at >= since else 0.05), rng.random() < share or at < since
+        came = NOW if after is None else at + after
+        if kept and came <= NOW:
+            label = int((row["prediction"] >= 0.5) != wrong)
+            labels.append({"event_id": row["event_id"], "model": "m", "label": label, "ts": came.isoformat()})
+    return labels
+
+
+def send_labels(deck: Deck, labels: Sequence[dict[str, Any]]) -> None:
     for i in range(0, len(labels), 10_000):
-        deck.collector.labels("\n".join(json.dumps(x) for x in labels[i : i + 10_000]).encode(), NDJSON).durable.result(
-            10
-        )
+        lines = "\n".join(json.dumps(x) for x in labels[i : i + 10_000]).encode()
+        deck.collector.labels(lines, NDJSON).durable.result(10)
     deck.loop.load_all()
+
+
+def test_wrong_predictions_are_found_at_the_hour_of_the_prediction_once_labels_have_come(deck: Deck) -> None:
+    rows = traffic()
+    send(deck, rows)
+    send_labels(deck, judged_wrong(rows, NOW - 3 * DAY))
     alerts = [a for a in evaluate(deck) if a.finding.rule == "detector.quality"]
     assert [a.finding.column for a in alerts] == ["wrong"]
     assert abs(alerts[0].finding.window_start - (NOW - 3 * DAY)) <= timedelta(hours=6)
+
+
+def test_quality_does_not_wait_longer_than_labels_usually_take_when_fewer_come(deck: Deck) -> None:
+    rows = traffic()
+    send(deck, rows)
+    send_labels(deck, judged_wrong(rows, NOW - 3 * DAY, share=0.4, after=timedelta(hours=5)))
+    alerts = [a for a in evaluate(deck) if a.finding.rule == "detector.quality"]
+    assert [a.finding.column for a in alerts] == ["wrong"]
+    assert abs(alerts[0].finding.window_start - (NOW - 3 * DAY)) <= timedelta(hours=6)
+    # the hours whose labels are still to come are waited for: five hours, and half as long again for the bins of delays
+    stood = datetime.fromisoformat(state(deck)[1]["quality"])
+    assert timedelta(hours=5) <= NOW - stood <= timedelta(hours=9)
+
+
+def test_labels_that_no_longer_come_are_told_until_they_come_again(tmp_path: Path) -> None:
+    rows, clock = traffic(), [NOW]
+    labels = judged_wrong(rows, NOW, after=timedelta(hours=3))
+    with closing(opened(tmp_path, now=lambda: clock[0])) as deck:
+        send(deck, rows)
+        send_labels(deck, [x for x in labels if datetime.fromisoformat(x["ts"]) < NOW - 2 * DAY])
+        (alert,) = [a for a in evaluate(deck) if a.finding.rule == "detector.labels"]
+        assert (alert.state, alert.finding.severity) == ("firing", "warning")
+        assert alert.finding.text.startswith("Age of the newest prediction with a label is 50 h, limit 12.8 h")
+        clock[0] += timedelta(hours=1)
+        send_labels(deck, [x for x in labels if datetime.fromisoformat(x["ts"]) >= NOW - 2 * DAY])
+        assert [a.state for a in evaluate(deck) if a.finding.rule == "detector.labels"] == ["resolved"]
 
 
 # order in time
@@ -386,6 +428,59 @@ def test_history_at_once_and_hour_by_hour_give_the_same_state_and_the_same_alert
             live = evaluate(deck)
         assert same_state(state(deck), ended)
     assert [(a.id, a.since, a.finding.moved) for a in live] == [(a.id, a.since, a.finding.moved) for a in once]
+
+
+def test_a_silence_of_more_than_a_week_is_judged_live_as_at_once(tmp_path: Path) -> None:
+    """The reference is a period; nine days nothing comes; then x is higher."""
+    silent, again = NOW - 11 * DAY, NOW - 2 * DAY
+    rows = [row for row in traffic(shifted(2)) if not silent <= datetime.fromisoformat(row["ts"]) < again]
+    with closing(opened(tmp_path / "once")) as deck:
+        send(deck, before(rows, silent))
+        deck.set_reference_period("m", START, silent, NOW)
+        send(deck, [row for row in rows if datetime.fromisoformat(row["ts"]) >= silent])
+        once, ended = evaluate(deck), state(deck)
+    clock = [silent]
+    with closing(opened(tmp_path / "live", now=lambda: clock[0])) as deck:
+        send(deck, before(rows, silent))
+        deck.set_reference_period("m", START, silent, silent)
+        live = evaluate(deck)
+        while clock[0] < NOW:
+            sent, clock[0] = clock[0], min(NOW, clock[0] + timedelta(hours=5))
+            send(deck, [row for row in before(rows, clock[0]) if datetime.fromisoformat(row["ts"]) >= sent])
+            live = evaluate(deck)
+        assert same_state(state(deck), ended)
+    assert {a.finding.rule for a in once} >= {"detector.traffic", "detector.inputs"}
+    assert [(a.finding.rule, a.since, a.state, a.finding.moved) for a in live] == [
+        (a.finding.rule, a.since, a.state, a.finding.moved) for a in once
+    ]
+
+
+def test_a_reference_that_is_set_while_history_is_being_evaluated_is_what_counts(tmp_path: Path) -> None:
+    rows = traffic(shifted(2))
+    with closing(opened(tmp_path / "before")) as deck:
+        send(deck, rows)
+        deck.set_reference_period("m", START, NOW - 4 * DAY, NOW)
+        once, ended = evaluate(deck), state(deck)
+    with closing(opened(tmp_path / "meanwhile")) as deck:
+        send(deck, rows)
+        errors: list[BaseException] = []
+
+        def evaluated() -> None:
+            try:
+                evaluate(deck)
+            except BaseException as error:
+                errors.append(error)
+
+        worker = threading.Thread(target=evaluated)
+        worker.start()
+        deck.set_reference_period("m", START, NOW - 4 * DAY, NOW)
+        worker.join(120)
+        assert not worker.is_alive() and not errors
+        meanwhile = evaluate(deck)
+        assert same_state(state(deck), ended)
+    assert [(a.since, a.finding.moved) for a in meanwhile if a.state == "firing"] == [
+        (a.since, a.finding.moved) for a in once if a.state == "firing"
+    ]
 
 
 def same_state(a: tuple[datetime, dict[str, Any]], b: tuple[datetime, dict[str, Any]]) -> bool:
@@ -491,6 +586,16 @@ def test_holiday_raises_nothing_but_missing_values_are_found_on_it(tmp_path: Pat
     with closing(opened(tmp_path / "lost", config)) as deck:
         send(deck, traffic(lost))
         assert [a.finding.column for a in evaluate(deck)] == ["y"]
+
+
+def test_however_wide_a_model_is_its_reference_teaches_the_week(deck: Deck, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(going, "MOST_PROFILES", 1)
+    send(deck, traffic())
+    deck.set_reference_period("m", START, START + 17 * DAY, NOW)
+    evaluate(deck)
+    (inputs,) = (f for f in deck.loop.watch.book.fits(deck.store.model("m").id) if f.lane == "inputs")
+    assert inputs.source == "reference"
+    assert json.loads(inputs.body)["learned"]["shift"]["fitted"]["season"] == "weekly"
 
 
 def test_new_reference_begins_anew(deck: Deck) -> None:
@@ -703,6 +808,20 @@ def test_detector_says_what_it_learned_and_the_smallest_change_it_would_find(dec
     assert 0.01 < lanes["errors"]["detectable"][0]["size"] < 0.1
     assert [f["column"] for f in body["open"]] == ["x"]
     assert {e["lane"] for e in body["evidence"]} >= {"inputs", "errors"}
+
+
+def test_day_that_went_like_another_weekday_is_told_with_its_date(deck: Deck) -> None:
+    send(deck, traffic())
+    evaluate(deck)
+    until, data = state(deck)
+    assert data["lanes"]["inputs"]["state"]["borrowed"] == []
+    data["lanes"]["inputs"]["state"]["borrowed"] = [{"day": 20_000, "weekday": 6}]
+    with deck.store.writing() as con:
+        con.execute("UPDATE detector_states SET body = ? WHERE until = ?", [json.dumps(data), until])
+    body = detector(deck.store, deck.config, deck.loop.watch, "m", Span(NOW - DAY, NOW, HOUR, NOW))
+    said = {lane["lane"]: lane["other_weekdays"] for lane in body["lanes"]}
+    assert said.pop("inputs") == [{"day": date(2024, 10, 8), "weekday": 6}]
+    assert not any(said.values())
 
 
 def test_smallest_change_is_found_about_half_of_the_time() -> None:

@@ -17,9 +17,21 @@ PAGES: dict[str, tuple[str, str]] = {
         "正在以最初的事件建立參考期，完成後才開始判斷。",
     ),
     "overview.unexplained": ("The server reports a problem without details.", "伺服器回報有問題，但沒有說明細節。"),
+    "overview.behind": (
+        ":material/hourglass_top: the stored history is being evaluated, up to {at} so far: the verdict is of then",
+        ":material/hourglass_top: 正在評估儲存的歷史資料，目前到 {at}：判定為當時的狀況",
+    ),
     "overview.since": ("since {at} ({age})", "自 {at}（{age}）"),
     "overview.healthy": ("{groups}: healthy", "{groups}：正常"),
-    "overview.labels": ("labels complete up to {at}", "標籤完整至 {at}"),
+    "overview.labels": ("labels up to {at}", "標籤已到 {at}"),
+    "overview.labels_come": (
+        "{share} of predictions have a label, half within {half}, 95 % within {most}",
+        "{share} 的預測有標籤，半數在 {half}內、95 % 在 {most}內到達",
+    ),
+    "overview.labels_biased": (
+        "labelled predictions are unlike all predictions (PSI {psi}): the error is theirs, not that of all",
+        "有標籤的預測與全部預測不同（PSI {psi}）：誤差只代表前者",
+    ),
     "overview.provisional": ("reference is provisional", "參考期為暫定"),
     "overview.why": ("Why, and what to do", "原因與處理方式"),
     "overview.stale": (
@@ -97,6 +109,10 @@ PAGES: dict[str, tuple[str, str]] = {
     # drift
     "drift.title": ("What changed in the incoming data?", "進來的資料哪裡變了？"),
     "drift.none": ("None of {of} features drifted", "{of} 個特徵都沒有漂移"),
+    "drift.none_over": (
+        "None of {of} features is over its limit in the newest {window}; what the detector found is below.",
+        "最近 {window}內，{of} 個特徵都未超過上限；偵測器發現的變化見下方。",
+    ),
     "drift.some": ("{n} of {of} features drifted", "{of} 個特徵中有 {n} 個漂移"),
     "drift.moved": (
         "Most harm comes from **{name}**: its mean moved from {before} to {after}.",
@@ -229,7 +245,7 @@ PAGES: dict[str, tuple[str, str]] = {
         "目前還沒有任何模型的資料。請用以下任一方式送出一筆事件，收到時此頁會通知您。",
     ),
     "setup.lead_more": (
-        "{n} models are sending data. Another one needs nothing but another name.",
+        "Models that send data: {n}. Another one needs nothing but another name.",
         "已有 {n} 個模型在傳送資料。新增模型只需要換一個名稱。",
     ),
     "setup.status": ("What has arrived", "收到的資料"),

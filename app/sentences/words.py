@@ -114,6 +114,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "finding.missing_rate": ("{column}: too many missing values", "{column} 缺值過多"),
     "finding.type_error_rate": ("{column}: too many unusable values", "{column} 無法使用的值過多"),
     "finding.new_category_share": ("{column}: too many new values", "{column} 新值過多"),
+    "finding.labels_overdue": ("labels no longer come", "標籤不再到達"),
     "finding.above": ("{what} is over its limit", "{what}超過上限"),
     "finding.below": ("{what} is under its limit", "{what}低於下限"),
     "finding.watch": ("{what} is near its limit", "{what}接近上限"),
@@ -154,6 +155,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "stat.type_error_rate": ("share of unusable values", "無法使用的值比例"),
     "stat.new_category_share": ("share of new values", "新值比例"),
     "stat.volume": ("traffic", "流量"),
+    "stat.labels_overdue": ("age of the newest prediction with a label", "最新有標籤預測的時間"),
     "stat.freshness": ("age of the last event", "最後一筆事件的時間"),
     "stat.lag": ("delay of storing", "存入延遲"),
 }

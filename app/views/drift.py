@@ -24,7 +24,7 @@ def page(choice: filters.Choice) -> None:
             st.markdown(f"{cards.badge('learning')} &nbsp; {t('drift.no_columns')}")
             detector.card(choice.model, watched)
             return
-        st.markdown(explain.verdict(seen))
+        st.markdown(explain.verdict(seen, len(watched["open"])))
         detector.card(choice.model, watched)
         left, right = st.columns([1.15, 1], gap="small")
         with left:

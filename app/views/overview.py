@@ -9,6 +9,7 @@ from app import cards, changes, charts, figures, filters, inbox, reader, session
 from app.text import DISTANCES, listing, plain, raw, summary, t
 
 STALE_S = 600
+BEHIND_S = 7200  # evaluation goes by hours, the last one by minutes
 SHOWN_ALERTS = 4
 SHOWN_CAUSES = 2
 
@@ -64,6 +65,8 @@ def verdict(seen: dict[str, Any], found: list[dict[str, Any]]) -> None:
 def circumstances(seen: dict[str, Any], place: Any) -> list[str]:
     """The short facts under the verdict, as markdown."""
     facts = []
+    if is_behind(seen):
+        facts.append(t("overview.behind", at=figures.at(seen["evaluated_until"], place)))
     if seen["since"] and seen["status"] != "ok":
         age = figures.duration(figures.seconds_between(seen["since"], seen["now"]))
         facts.append(t("overview.since", at=figures.at(seen["since"], place), age=age))
@@ -72,14 +75,32 @@ def circumstances(seen: dict[str, Any], place: Any) -> list[str]:
     ]
     if healthy:
         facts.append(t("overview.healthy", groups=listing(healthy)))
-    if seen["prediction_error"]["labels_until"]:
-        facts.append(t("overview.labels", at=figures.at(seen["prediction_error"]["labels_until"], place)))
+    facts += labels(seen["prediction_error"], place)
     fresh = seen["freshness"]
     if is_stale(fresh):
         facts.append(
             t("overview.stale", age=figures.duration(fresh["age_s"]), at=figures.at(fresh["last_event"], place))
         )
     return facts
+
+
+def labels(part: dict[str, Any], place: Any) -> list[str]:
+    """How far labels have come, how many and how late, and whether they are no fair sample."""
+    facts = []
+    if part["labels_until"]:
+        facts.append(t("overview.labels", at=figures.at(part["labels_until"], place)))
+    if part["coverage"] is not None and part["delay_p50_s"] is not None:
+        share, after = figures.percent(part["coverage"], 0), figures.duration(part["delay_p50_s"])
+        facts.append(t("overview.labels_come", share=share, half=after, most=figures.duration(part["delay_p95_s"])))
+    bias = part["label_bias"]
+    if bias and bias["biased"]:
+        facts.append(t("overview.labels_biased", psi=figures.score(bias["value"])))
+    return facts
+
+
+def is_behind(seen: dict[str, Any]) -> bool:
+    """Whether stored history is still being evaluated: the verdict is that of some time ago."""
+    return (figures.seconds_between(seen["evaluated_until"], seen["now"]) or 0.0) > BEHIND_S
 
 
 def is_stale(fresh: dict[str, Any]) -> bool:
@@ -95,7 +116,7 @@ def where_to_look(reasons: list[dict[str, Any]]) -> str:
     ):
         return "views/drift.py"
     named = str(first.get("statistic"))
-    if named in ("freshness", "lag"):
+    if named in ("freshness", "lag", "labels_overdue"):
         return "views/ingestion.py"
     service = named.startswith("latency") or named in ("error_rate", "error_rise", "traffic_change")
     return "views/service.py" if service else "views/alerts.py"

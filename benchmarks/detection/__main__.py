@@ -76,7 +76,10 @@ def _quiet_row(name, outcomes):
 
 
 def _whole_row(name, outcomes):
-    by_lane = [f"{sum(len(o.pages[lane]) for o in outcomes) / len(outcomes):.2f}" for lane in LANE_NAMES]
+    by_lane = [
+        f"{sum(len(o.pages[lane]) for o in outcomes) / len(outcomes):.2f}" if lane in outcomes[0].pages else "-"
+        for lane in LANE_NAMES
+    ]
     every = _rate([sorted(p for pages in o.pages.values() for p in pages) for o in outcomes])
     return f"| {name} | {len(outcomes)} | {' | '.join(by_lane)} | {every} |"
 

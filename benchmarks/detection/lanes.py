@@ -10,7 +10,8 @@ from monitor.calendar import HOUR
 from monitor.layout import Layout
 from monitor.watch.course import Course
 from monitor.watch.lane import Lane, Window
-from monitor.watch.lanes import LANES, QUALITY
+from monitor.watch.lanes import LANES, QUALITY, SEGMENTS, WITH_SEGMENTS
+from monitor.watch.segments import parts
 
 WHOLE: dict[str, Quiet] = {
     "about 1,000 rows an hour, share of wrong predictions": Quiet(),
@@ -18,14 +19,15 @@ WHOLE: dict[str, Quiet] = {
     "fat shocks (t3)": Quiet(shocks="t3"),
     "slow wandering (phi .95)": Quiet(phi=0.95),
     "about 50 rows an hour": Quiet(rows=50),
+    "about 1,000 rows an hour in four segments, watched apart": Quiet(segments=(0.4, 0.3, 0.2, 0.1)),
 }
 MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
-LANE_NAMES = (*(lane.name for lane in LANES), "quality")
+LANE_NAMES = (*(lane.name for lane in WITH_SEGMENTS), "quality")
 
 
 @dataclass(frozen=True)
 class Whole:
-    """Hours of the pages of each lane, counted from the first watched hour."""
+    """Hours of the pages of each lane that was watched, counted from the first watched hour."""
 
     pages: dict[str, list[int]]
 
@@ -34,12 +36,13 @@ def whole(name: str, seed: int) -> Whole:
     """A quarter of every lane of one model."""
     quiet = WHOLE[name]
     layouts, windows = Model(seed, quiet, MONTH, QUARTER).windows()
-    lanes = (*LANES, QUALITY[quiet.truth])
+    lanes = (*(WITH_SEGMENTS if quiet.segments else LANES), QUALITY[quiet.truth])
     return Whole({lane.name: pages_of(lane, layouts, windows, MONTH) for lane in lanes})
 
 
 def pages_of(lane: Lane, layouts: Mapping[str, Layout], windows: Sequence[Window], reference: int) -> list[int]:
     """The hours, after so many of reference, in which a lane called somebody; none within a day of another."""
+    layouts = {c: layout for c, layout in layouts.items() if bool(parts(c)[1]) == (lane.name == SEGMENTS.name)}
     course = Course(lane, QUARTER / lane.share, TOLERANCE)
     if not course.learn(windows[:reference], layouts, MONDAY + reference * HOUR, "live", MONDAY):
         raise ValueError(f"the lane {lane.name} learned nothing")

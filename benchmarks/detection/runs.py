@@ -1,10 +1,11 @@
 """One model of a world through the inputs lane as the product runs it: its false pages, or how long a change waited."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from benchmarks.detection.world import FEATURES, Change, Law, Shocks, World
-from monitor.detector import Hour, Settings, fit
+from monitor.detector import Hour, Settings
+from monitor.detector.fit import fit_tolerances
 from monitor.detector.shifts import Shift, advance_shift, initial_shift
 from monitor.watch.distributions import SENSITIVE, machine_of
 from monitor.watch.lane import Budget
@@ -76,8 +77,7 @@ def machine(reference: list[Hour]) -> Shift:
 
 def version_2(reference: list[Hour]) -> Shift:
     """Version 2 of the detector: `Settings()`, the whole budget for the inputs."""
-    settings = Settings(level=QUARTER, tolerance=TOLERANCE)
-    return Shift(fit(FEATURES, reference, settings), fit(FEATURES, reference, replace(settings, tolerance=SENSITIVE)))
+    return Shift(*fit_tolerances(FEATURES, reference, Settings(level=QUARTER), [TOLERANCE, SENSITIVE]))
 
 
 def watch(shift: Shift, hours: list[Hour], at: int | None = None) -> Outcome:

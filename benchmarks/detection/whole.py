@@ -1,10 +1,12 @@
 """Synthetic hours of a whole model without drift: features, prediction, latency, errors, traffic, and how wrong it was.
 
 Every column has its law in each hour, with a day, a week and a wandering (AR(1)) of its own; the counts are one draw from
-it. What is beyond the reference's range, and which rare categories the reference never held, follow from the number of
-its rows.
+it. Where there are segments, each has a share of the rows that wanders, too, and in each of them every column has one more
+day and wandering of its own; the counts of all rows are their sum. What is beyond the reference's range, and which rare
+categories the reference never held, follow from the number of its rows.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,6 +17,7 @@ from scipy.special import expit, logit, ndtr, ndtri
 from monitor.layout import INTEGER, LOG, UNIT, ZERO_ONE, Layout, categorical_layout, numeric_layout
 from monitor.profile import Profile
 from monitor.watch.lane import Window
+from monitor.watch.segments import key
 
 NUMBERS, CATEGORICALS, COMMON, RARE = 8, 4, 10, 40
 BINS = 20
@@ -38,6 +41,7 @@ class Quiet:
     truth: Literal["wrong", "absolute_error"] = "wrong"
     error_rate: float = 0.005
     wrong_rate: float = 0.1
+    segments: tuple[float, ...] = ()  # shares of the rows
 
 
 class Model:
@@ -51,29 +55,49 @@ class Model:
         weekend = np.where((self.t // 24) % 7 >= 5, 0.7, 1)
         day = 1 + 0.6 * np.sin(2 * np.pi * self.t / 24 + rng.uniform(0, 6.28))
         self.rows = rng.poisson(quiet.rows * day * weekend * np.exp(self._wander(quiet.volume)))
+        self.parts = self._parts() if quiet.segments else [self.rows]
 
     def windows(self) -> tuple[dict[str, Layout], list[Window]]:
         """The layouts of its columns, and its hours."""
-        drawn: dict[str, tuple[Layout, np.ndarray]] = {}
-        for j in range(NUMBERS):
-            drawn[f"x{j}"] = self._number()
-        for j in range(CATEGORICALS):
-            drawn[f"c{j}"] = self._categorical()
-        drawn["prediction"] = UNIT, self._draw(self._cut(UNIT, lambda x: logit(np.clip(x, 0, 1)), self._location()))
+        split = {f"x{j}": self._number() for j in range(NUMBERS)}
+        split |= {f"c{j}": self._categorical() for j in range(CATEGORICALS)}
+        split["prediction"] = (
+            UNIT,
+            self._split(lambda location: self._cut(UNIT, lambda x: logit(np.clip(x, 0, 1)), location)),
+        )
+        drawn = {column: (layout, sum(counts)) for column, (layout, counts) in split.items()}
+        if self.quiet.segments:
+            drawn |= {
+                key(column, f"segment={s}"): (layout, part)
+                for column, (layout, counts) in split.items()
+                for s, part in enumerate(counts)
+            }
         log_ms = np.log(LATENCY_MS) + self._wander(self.quiet.latency) + LATENCY_SPREAD * self._season()
-        drawn["latency_ms"] = LOG, self._draw(self._cut(LOG, np.log, log_ms, LATENCY_SPREAD))
+        drawn["latency_ms"] = LOG, self._draw(self._cut(LOG, np.log, log_ms, LATENCY_SPREAD), self.rows)
         drawn["status"] = INTEGER, self._outcome(INTEGER.size, OK, FAILED, self.quiet.error_rate)
         if self.quiet.truth == "wrong":
             drawn["wrong"] = ZERO_ONE, self._outcome(ZERO_ONE.size, 0, 1, self.quiet.wrong_rate)
         else:
             log_error = self._wander(self.quiet.wobble) + self._season()
-            drawn["absolute_error"] = LOG, self._draw(self._cut(LOG, np.log, log_error))
+            drawn["absolute_error"] = LOG, self._draw(self._cut(LOG, np.log, log_error), self.rows)
         profiles = {
             column: [Profile(layout, c, int(c.sum())) for c in counts] for column, (layout, counts) in drawn.items()
         }
         hours = zip(*profiles.values(), strict=True)
         windows = [Window(i, False, dict(zip(profiles, parts, strict=True))) for i, parts in enumerate(hours)]
         return {column: layout for column, (layout, _) in drawn.items()}, windows
+
+    def _parts(self) -> list[np.ndarray]:
+        """The rows of each segment in each hour."""
+        shares = np.stack([share * np.exp(self._wander(self.quiet.volume)) for share in self.quiet.segments], axis=1)
+        return list(self.rng.multinomial(self.rows, shares / shares.sum(axis=1, keepdims=True)).T)
+
+    def _split(self, law: Callable[[np.ndarray], np.ndarray]) -> list[np.ndarray]:
+        """The counts of each segment, from the shares of the bins by location; of all rows where there are none."""
+        location = self._location()
+        if not self.quiet.segments:
+            return [self._draw(law(location), self.rows)]
+        return [self._draw(law(location + self._location()), rows) for rows in self.parts]
 
     def _wander(self, sd: float) -> np.ndarray:
         phi, heavy = self.quiet.phi, self.quiet.shocks == "t3"
@@ -95,21 +119,25 @@ class Model:
         below = ndtr((bounds[None, :] - location[:, None]) / sd)
         return np.diff(below, axis=1, prepend=0, append=1)
 
-    def _number(self) -> tuple[Layout, np.ndarray]:
+    def _number(self) -> tuple[Layout, list[np.ndarray]]:
         # the reference's least and largest values are the extremes of as many independent draws
         low, high = self.rng.exponential(1 / self.seen, 2)
         layout = numeric_layout(ndtri(np.arange(1, BINS) / BINS), (float(ndtri(low)), float(-ndtri(high))))
-        return layout, self._draw(self._cut(layout, lambda x: x, self._location()))
+        return layout, self._split(lambda location: self._cut(layout, lambda x: x, location))
 
-    def _categorical(self) -> tuple[Layout, np.ndarray]:
+    def _categorical(self) -> tuple[Layout, list[np.ndarray]]:
         common = self.rng.dirichlet(np.full(COMMON, 2.0))
         rare = RARE_SHARE * 0.5 ** np.arange(RARE)
         known = self.rng.random(RARE) < -np.expm1(-rare * self.seen)
         layout = categorical_layout([f"v{i}" for i in range(COMMON + int(known.sum()))])
         usual = np.concatenate([common * (1 - rare.sum()), rare[known], [0.0], [rare[~known].sum()]])
-        shares = np.tile(usual, (self.number, 1))
-        shares[:, 0] *= np.exp(self._location())
-        return layout, self._draw(shares / shares.sum(axis=1, keepdims=True))
+
+        def law(location: np.ndarray) -> np.ndarray:
+            shares = np.tile(usual, (self.number, 1))
+            shares[:, 0] *= np.exp(location)
+            return shares / shares.sum(axis=1, keepdims=True)
+
+        return layout, self._split(law)
 
     def _outcome(self, size: int, good: int, bad: int, rate: float) -> np.ndarray:
         counts = np.zeros((self.number, size), dtype=np.int64)
@@ -117,6 +145,6 @@ class Model:
         counts[:, good] = self.rows - counts[:, bad]
         return counts
 
-    def _draw(self, shares: np.ndarray) -> np.ndarray:
+    def _draw(self, shares: np.ndarray, rows: np.ndarray) -> np.ndarray:
         shares = np.clip(shares, 0, None)
-        return self.rng.multinomial(self.rows, shares / shares.sum(axis=1, keepdims=True))
+        return self.rng.multinomial(rows, shares / shares.sum(axis=1, keepdims=True))

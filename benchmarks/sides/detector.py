@@ -1,26 +1,43 @@
-"""The page detector over 20 features: seconds of one fit on four weeks, and of each step of an hour, in this thread."""
+"""The page detector over so many worlds of 20 features side by side: CPU time of one fit on four weeks and of each step of an hour."""
 
 import json
+import sys
 import time
+from dataclasses import replace
 
-from benchmarks.detection.runs import machine
-from benchmarks.detection.world import World
+import numpy as np
+
+from benchmarks.detection.runs import INPUTS, QUARTER, TOLERANCE
+from benchmarks.detection.world import FEATURES, World
+from monitor.detector import Hour
 from monitor.detector.shifts import advance_shift, initial_shift
+from monitor.watch.distributions import machine_of
+from monitor.watch.lane import Budget
 
 
 def main() -> None:
-    """Print CPU milliseconds of a fit and of every step over a week."""
-    world = World(96_000)
-    reference, hours = world.hours(672), world.hours(168)
+    """Print CPU milliseconds of a fit and of every step over a week, and in how many hours an episode began."""
+    worlds = [World(96_000 + i) for i in range(int(sys.argv[1]) if len(sys.argv) > 1 else 1)]
+    features = [replace(f, name=f"{f.name}_{i}") for i in range(len(worlds)) for f in FEATURES]
+    reference, hours = (_beside([world.hours(number) for world in worlds]) for number in (672, 168))
     began = time.process_time()
-    shift = machine(reference)
+    shift = machine_of(features, reference, Budget(QUARTER / INPUTS.share, TOLERANCE, 1))
     fit_ms = (time.process_time() - began) * 1e3
-    state, steps = initial_shift(shift), []
-    for i in range(len(hours)):
+    state, steps, pages = initial_shift(shift), [], 0
+    for i, hour in enumerate(hours):
         began = time.process_time()
         state, _ = advance_shift(shift, state, hours[: i + 1])
         steps.append((time.process_time() - began) * 1e3)
-    print(json.dumps({"fit_ms": fit_ms, "step_ms": steps}))
+        pages += any(e.opened == hour.index for e in state.episodes)
+    print(json.dumps({"fit_ms": fit_ms, "step_ms": steps, "pages": pages}))
+
+
+def _beside(courses: list[list[Hour]]) -> list[Hour]:
+    """The features of all worlds in one hour."""
+    return [
+        Hour(together[0].index, sum((h.counts for h in together), ()), np.concatenate([h.missing for h in together]))
+        for together in zip(*courses, strict=True)
+    ]
 
 
 if __name__ == "__main__":

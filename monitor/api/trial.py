@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
+from monitor.api.bodies import body_of
 from monitor.api.encoding import answer
 from monitor.deck import Deck
 from monitor.errors import InvalidRequest, NotFound
@@ -15,12 +16,14 @@ from monitor.section import duration
 from monitor.views.domain import FEWEST, ROWS, periods_of, told_apart
 from monitor.views.importance import FEWEST as MIN_ROWS
 from monitor.views.importance import ROWS as IMPORTANCE_ROWS
-from monitor.views.importance import compute_importance, kept_importance
+from monitor.views.importance import ModelFile, compute_importance, kept_importance
 from monitor.views.replay import replay, trial
 from monitor.views.span import parse_time
 from monitor.watch.selftest import SEED, selftest
 
 router = APIRouter(prefix="/v1", tags=["trial"])
+
+MOST_MODEL_BYTES = 256 << 20
 
 Text = Annotated[str | None, Query(max_length=200)]
 
@@ -116,11 +119,19 @@ async def post_importance(
     ] = None,
     rows: Annotated[int, Query(ge=MIN_ROWS, le=100_000, description="drawn at random")] = IMPORTANCE_ROWS,
     seed: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0,
+    features: Annotated[
+        list[str] | None,
+        Query(max_length=1000, description="that a model in the body takes, in its order; default: all"),
+    ] = None,
+    version: Annotated[str, Query(max_length=200, description="that a model in the body is; default: the newest")] = "",
 ) -> Response:
-    """A model is trained on stored rows to tell labels or predictions, and each feature is shuffled. Kept: drift and causes are
-    ranked by it, unless the configuration has an importance."""
+    """Each feature is shuffled in stored rows: a model that was trained on them tells labels or predictions worse, or the one in
+    the body (ONNX, with inputs by name or one matrix) answers otherwise. Kept: drift and causes are ranked by it, unless the
+    configuration has an importance."""
     deck: Deck = request.app.state.deck
-    body = await asyncio.to_thread(compute_importance, deck.store, model, of, rows, seed, datetime.now(UTC))
+    async with body_of(request, MOST_MODEL_BYTES) as content:
+        file = ModelFile(content, tuple(features or ()), version) if content else None
+        body = await asyncio.to_thread(compute_importance, deck.store, model, of, rows, seed, datetime.now(UTC), file)
     return answer(request, body, "features")
 
 

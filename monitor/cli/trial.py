@@ -181,26 +181,56 @@ def importance(
     ] = None,
     rows: Annotated[int, typer.Option("--rows", help="Drawn at random.")] = 20_000,
     seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same answer.")] = 0,
+    model_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--model-file",
+            exists=True,
+            dir_okay=False,
+            readable=True,
+            help="The model itself, ONNX: asked instead of a trained one.",
+        ),
+    ] = None,
+    features: Annotated[
+        str | None, typer.Option("--features", help="a,b,c: what the model file takes, in its order (default: all).")
+    ] = None,
+    version: Annotated[
+        str | None, typer.Option("--version", help="That the model file is (default: the newest).")
+    ] = None,
     url: Url = None,
     data: Data = HERE,
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train on stored rows and say what each feature is worth in telling labels or predictions.
+    """Say what each feature is worth in telling labels or predictions, by shuffling it in stored rows.
 
-    It is kept: drift and causes are ranked by it, unless the configuration has [models.NAME.importance].
+    A model is trained on the rows for that, unless --model-file gives the one that runs. The answer is kept: drift and
+    causes are ranked by it, unless the configuration has [models.NAME.importance].
     """
     import json
 
     from rich.console import Console
     from rich.table import Table
 
-    params = {key: value for key, value in {"of": of, "rows": rows, "seed": seed}.items() if value is not None}
-    answer = _trained("importance", model, params, url, data, config)
+    if model_file is None and (features or version):
+        raise typer.BadParameter("--features and --version say what a --model-file is; give one")
+    given = {
+        "of": of,
+        "rows": rows,
+        "seed": seed,
+        "features": features.split(",") if features else None,
+        "version": version,
+    }
+    params = {key: value for key, value in given.items() if value is not None}
+    content = model_file.read_bytes() if model_file else None
+    answer = _trained("importance", model, params, url, data, config, content)
     if as_json:
         typer.echo(json.dumps(answer, ensure_ascii=False))
         return
     typer.echo(f"{answer['of']} of {answer['rows']} rows, told to {answer['score']:.0%} of what there is to tell")
+    if answer["by"] == "model":
+        of = f" of version {answer['version']}" if answer["version"] else ""
+        typer.echo(f"by the model in the file, which gives the stored predictions{of} again")
     table = Table("feature", "share", "lost when shuffled", box=None)
     for one in answer["features"][:30]:
         table.add_row(one["column"], f"{one['share']:.1%}", f"{one['loss']:.3f}")
@@ -209,9 +239,15 @@ def importance(
 
 
 def _trained(
-    verb: str, model: str, params: dict[str, Any], url: str | None, data: Path, config: Path | None
+    verb: str,
+    model: str,
+    params: dict[str, Any],
+    url: str | None,
+    data: Path,
+    config: Path | None,
+    content: bytes | None = None,
 ) -> dict[str, Any]:
-    """The answer of a verb that trains on stored rows, with a spinner meanwhile."""
+    """The answer of a verb that works on stored rows for a while, with a spinner meanwhile."""
     from rich.console import Console
 
     from monitor.cli.data import quoted
@@ -220,7 +256,8 @@ def _trained(
     progress = Console(stderr=True)
     with (
         connect(url, data, config_file(config), existing=True) as session,
-        progress.status(f"training on rows of {model} …"),
+        progress.status(f"working on rows of {model} …"),
     ):
-        answer: dict[str, Any] = session.request("POST", f"/v1/models/{quoted(model)}/{verb}", params=params)
+        path = f"/v1/models/{quoted(model)}/{verb}"
+        answer: dict[str, Any] = session.request("POST", path, params=params, content=content)
     return answer

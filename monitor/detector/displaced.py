@@ -24,7 +24,7 @@ def displacement(fitted: Fitted, last: Recent, since: int, columns: Collection[s
     a day, a fitted season and windows of at most LONGEST_WINDOW hours.
     """
     width, chosen = fitted.settings.width, last.index >= since
-    hours = last.index[chosen]
+    hours = last.usual[chosen]
     of_columns = np.array([s.feature in columns for s in fitted.streams.streams])
     streams = fitted.streams.binned[of_columns[fitted.streams.binned]]
     if fitted.season == "none" or width > LONGEST_WINDOW or len(hours) < DAY // width or not len(streams):

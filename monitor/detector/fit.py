@@ -1,7 +1,7 @@
 """What a detector knows of a reference: its contrasts, season, wandering, tails, and how strict it has to be."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -64,7 +64,8 @@ class Settings:
     `large_missing`) may page at once; with heavy tails it must persist for one more hour unless it is `huge`. `slow_jump`:
     innovations beyond it are absorbed as shocks in streams that wander slowly, where a shock that decays looks like a
     small shift for half a day. `pooled`: how a stream wanders is learned from all streams of its contrast together.
-    `mixture`: the weights of the sizes of shift, LAMBDAS, summing to 1. Pages within `cooldown` of the first are marked
+    `mixture`: the weights of the sizes of shift, LAMBDAS, summing to 1. `weekdays`: a day that goes like another weekday, as
+    holidays do, is expected to be like that one and does not page. Pages within `cooldown` of the first are marked
     as repeated.
     """
 
@@ -81,6 +82,7 @@ class Settings:
     slow_jump: float = JUMP
     pooled: bool = False
     mixture: tuple[float, ...] = UNIFORM
+    weekdays: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,6 +141,19 @@ class Fitted:
         return scores.values - regressors(self.season, index, self.settings.width) @ self.coefficients
 
 
+@dataclass(frozen=True, eq=False)
+class _Learned:
+    """What no tolerance changes: the contrasts of the reference, their season and residuals, and how they wander."""
+
+    streams: Streams
+    scores: Scores
+    season: Season
+    coefficients: np.ndarray
+    residuals: np.ndarray
+    phi: np.ndarray
+    tau2: np.ndarray
+
+
 def fit(features: Sequence[Feature], reference: Sequence[Hour], settings: Settings | None = None) -> Fitted:
     """The detector of a model from the closed hours of its reference, oldest first; empty and special ones are left out.
 
@@ -146,6 +161,13 @@ def fit(features: Sequence[Feature], reference: Sequence[Hour], settings: Settin
     Raises InvalidRequest when no hour has rows.
     """
     settings = settings or Settings()
+    return fit_tolerances(features, reference, settings, [settings.tolerance])[0]
+
+
+def fit_tolerances(
+    features: Sequence[Feature], reference: Sequence[Hour], settings: Settings, tolerances: Sequence[float]
+) -> list[Fitted]:
+    """`fit` with each of some tolerances in place of that of the settings; season and wandering are learned once."""
     hours = [h for h in reference if not h.is_empty and not h.special]
     if not features or not hours:
         raise InvalidRequest("a detector needs at least one feature and one hour of reference with rows")
@@ -156,13 +178,21 @@ def fit(features: Sequence[Feature], reference: Sequence[Hour], settings: Settin
     columns = regressors(season, index, settings.width)
     coefficients = regress(columns, scores.values, _usual(scores.variances, axis=1))
     residuals = scores.values - columns @ coefficients
-    wander, errors = _wander(residuals, scores.variances, streams.contrasts, settings)
+    usual = _usual(scores.variances, axis=0)
+    phi, tau2 = fit_wander(residuals, scores.variances, usual, streams.contrasts if settings.pooled else None)
+    learned = _Learned(streams, scores, season, coefficients, residuals, phi, tau2)
+    return [_fitted(learned, replace(settings, tolerance=tolerance)) for tolerance in tolerances]
+
+
+def _fitted(learned: _Learned, settings: Settings) -> Fitted:
+    streams, scores, residuals = learned.streams, learned.scores, learned.residuals
+    wander, errors = _wander(learned, settings)
     level, innovation = advance_all(wander, start(wander), residuals, scores.variances)
     z = innovation.z
     kurtosis, tail_class = _tail_class(streams.streams, z)
     tail_class = settings.tails or tail_class
     strictness = STRICTNESS[tail_class]
-    tails = _tails(innovation, columns.shape[1], strictness.bound, settings.mixture)
+    tails = _tails(innovation, len(learned.coefficients), strictness.bound, settings.mixture)
     scaled = z / tails.scale
     together = streams.joint
     gains = (innovation.allowed / (wander.tolerance * tails.scale))[:, together]
@@ -171,8 +201,8 @@ def fit(features: Sequence[Feature], reference: Sequence[Hour], settings: Settin
         settings=settings,
         streams=streams,
         missing=fit_missing(scores.missing, scores.rows),
-        season=season,
-        coefficients=coefficients,
+        season=learned.season,
+        coefficients=learned.coefficients,
         wander=wander,
         level=Level(level.estimate, level.variance, np.zeros_like(level.response)),
         kurtosis=kurtosis,
@@ -194,13 +224,10 @@ def _usual(variances: np.ndarray, axis: int) -> np.ndarray:
     return np.where(seen.any(axis=axis), mean, UNOBSERVED)
 
 
-def _wander(
-    residuals: np.ndarray, variances: np.ndarray, contrasts: np.ndarray, settings: Settings
-) -> tuple[Wander, np.ndarray]:
+def _wander(learned: _Learned, settings: Settings) -> tuple[Wander, np.ndarray]:
     """The null of the residuals, and the standard error of their baseline (K,): two of them are tolerated at least."""
-    usual = _usual(variances, axis=0)
-    phi, tau2 = fit_wander(residuals, variances, usual, contrasts if settings.pooled else None)
-    errors = baseline_error(phi, tau2, usual, len(residuals))
+    phi, tau2 = learned.phi, learned.tau2
+    errors = baseline_error(phi, tau2, _usual(learned.scores.variances, axis=0), len(learned.residuals))
     jump = np.where(tau2 > 0, np.interp(phi, (FAST, SLOW), (JUMP, settings.slow_jump)), JUMP)
     return Wander(phi, tau2, np.maximum(settings.tolerance, 2 * errors), jump), errors
 

@@ -32,11 +32,13 @@ class Effect:
 
 @dataclass(frozen=True, eq=False)
 class Recent:
-    """The last windows of a model as residuals and their sampling variances, (h, K), oldest first, and their hours (h,)."""
+    """The last windows of a model as residuals and their sampling variances, (h, K), oldest first, their hours (h,), and the
+    hours whose usual values were expected (h,)."""
 
     residuals: np.ndarray
     variances: np.ndarray
     index: np.ndarray
+    usual: np.ndarray
 
 
 def recent(fitted: Fitted, hours: Sequence[Hour]) -> Recent:
@@ -44,10 +46,11 @@ def recent(fitted: Fitted, hours: Sequence[Hour]) -> Recent:
     kept = [h for h in hours if not h.is_empty and not h.special]
     if not kept:
         nothing = np.zeros((0, len(fitted.streams.streams)))
-        return Recent(nothing, nothing, np.zeros(0, dtype=int))
+        return Recent(nothing, nothing, np.zeros(0, dtype=int), np.zeros(0, dtype=int))
     scores = score(fitted.streams, kept)
     index = np.array([h.index for h in kept])
-    return Recent(fitted.residuals(scores, index), scores.variances, index)
+    usual = np.array([h.usual for h in kept])
+    return Recent(fitted.residuals(scores, usual), scores.variances, index, usual)
 
 
 def onset(fitted: Fitted, last: Recent, stream: int | None, side: int) -> int:

@@ -11,6 +11,7 @@ from monitor.detector.episode import CALM_SHARE, DAY, WEEK, Change, Episode, par
 from monitor.detector.fit import Fitted
 from monitor.detector.step import DIRECTIONS, Page, State, initial, step
 from monitor.detector.streams import Hour
+from monitor.detector.weekdays import Borrowed, Morning, alike, dressed, remembered, resumed
 from monitor.schema import NO_FEATURES, RECONSTRUCTION_ERROR
 
 REVISED_EVERY = 6  # hours
@@ -35,13 +36,16 @@ class Shift:
 
 @dataclass(frozen=True, eq=False)
 class ShiftState:
-    """Where both detectors stand, what is open, and when the sensitive one warned last."""
+    """Where both detectors stand, what is open, when the sensitive one warned last, where the filters stood this morning,
+    and which of the last days went like another weekday."""
 
     page: State
     warning: State
     episodes: tuple[Episode, ...] = ()
     warned: Warning | None = None
     evidence: float = 0.0
+    morning: Morning | None = None
+    borrowed: tuple[Borrowed, ...] = ()
 
 
 def initial_shift(machine: Shift) -> ShiftState:
@@ -51,21 +55,30 @@ def initial_shift(machine: Shift) -> ShiftState:
 
 def advance_shift(machine: Shift, state: ShiftState, recent: Sequence[Hour]) -> tuple[ShiftState, list[Episode]]:
     """One more window, the last of `recent` (up to a week of them); the state, and the episodes that ended with it."""
-    fitted, hour = machine.fitted, recent[-1]
+    fitted = machine.fitted
+    recent = dressed(state.borrowed, recent)
+    state = _since_morning(fitted, state, recent[-1].index)
     told = _told(fitted, state.episodes)
-    page, signal = step(fitted, state.page, hour, told)
-    warning, sensed = step(machine.sensitive, state.warning, hour, told)
+    page, signal = step(fitted, state.page, recent[-1], told)
+    warning, sensed = step(machine.sensitive, state.warning, recent[-1], told)
+    other = _other_weekday(fitted, state, recent, (signal.page, sensed.page))
+    if other is not None:
+        state, recent = _borrowing(machine, state, recent, other)
+        page, signal = step(fitted, state.page, recent[-1], told)
+        warning, sensed = step(machine.sensitive, state.warning, recent[-1], told)
+    hour = recent[-1]
     warned = Warning(hour.index, _lead(sensed.page)) if sensed.page else state.warned
     episodes = list(state.episodes)
+    after = replace(state, page=page, warning=warning, warned=warned, evidence=signal.evidence)
     if hour.is_empty or (signal.page is None and not episodes):
-        return ShiftState(page, warning, tuple(episodes), warned, signal.evidence), []
+        return after, []
     width = fitted.settings.width
     naming_due = signal.page is not None or any(_revision_due(e, hour.index, width) for e in episodes)
     last = naming.recent(fitted, recent if naming_due else recent[-DAY // width :])
     if signal.page is not None and len(last.index):
         _open(fitted, episodes, signal.page, last, hour.index)
     if not len(last.index) or hour.special:
-        return ShiftState(page, warning, tuple(episodes), warned, signal.evidence), []
+        return replace(after, episodes=tuple(episodes)), []
     for i, episode in enumerate(episodes):
         due = _revision_due(episode, hour.index, width)
         if due:
@@ -77,7 +90,41 @@ def advance_shift(machine: Shift, state: ShiftState, recent: Sequence[Hour]) -> 
             episode = _revised(fitted, episode, last, others)
         episodes[i] = episode.after(calm)
     going, ended = parted(episodes, width)
-    return ShiftState(page, warning, going, warned, signal.evidence), ended
+    return replace(after, episodes=going), ended
+
+
+def _since_morning(fitted: Fitted, state: ShiftState, index: int) -> ShiftState:
+    """The state, which remembers where the filters stood before the first window of a day."""
+    if not fitted.settings.weekdays or (state.morning is not None and state.morning.index // DAY == index // DAY):
+        return state
+    return replace(state, morning=Morning(index, state.page.level, state.warning.level))
+
+
+def _other_weekday(
+    fitted: Fitted, state: ShiftState, recent: Sequence[Hour], pages: Sequence[Page | None]
+) -> Borrowed | None:
+    """The weekday that explains why one of the detectors would page; missing values have no weekday."""
+    streams = [page.stream for page in pages if page is not None]
+    if state.morning is None or not streams or any(s is not None and s.contrast == "missing" for s in streams):
+        return None
+    return alike(fitted, state.morning.page, _today(state.morning, recent), state.borrowed)
+
+
+def _borrowing(
+    machine: Shift, state: ShiftState, recent: Sequence[Hour], other: Borrowed
+) -> tuple[ShiftState, Sequence[Hour]]:
+    """The state before the last of the hours as if it had been known this morning, and the hours likewise."""
+    if state.morning is None:
+        raise LookupError("no morning is known")
+    recent = dressed([other], recent)
+    before = _today(state.morning, recent[:-1])
+    page = resumed(machine.fitted, state.page, state.morning.page, before)
+    warning = resumed(machine.sensitive, state.warning, state.morning.warning, before)
+    return replace(state, page=page, warning=warning, borrowed=remembered(state.borrowed, other)), recent
+
+
+def _today(morning: Morning, recent: Sequence[Hour]) -> list[Hour]:
+    return [h for h in recent if h.index >= morning.index and not h.is_empty]
 
 
 def _lead(page: Page) -> str:

@@ -152,7 +152,7 @@ def _read(fitted: Fitted, state: State, hour: Hour, judged: np.ndarray) -> tuple
     scores = score(fitted.streams, [hour])
     if hour.special:
         scores.variances[:, fitted.streams.binned] = UNOBSERVED
-    residuals = fitted.residuals(scores, np.array([hour.index]))[0]
+    residuals = fitted.residuals(scores, np.array([hour.usual]))[0]
     level, innovation = advance(fitted.wander, state.level, residuals, scores.variances[0])
     scores_now = _scores(fitted, scores, innovation)
     direction, joint = _joint_scores(fitted, state.direction, innovation, judged[fitted.streams.joint])

@@ -42,13 +42,20 @@ class Hour:
 
     `index` counts hours from Monday 1970-01-05 00:00, so that index mod 168 is the hour of the week (of the model's own
     clock, if it has one). `counts` has one array of shape (bins,) for each feature, `missing` the rows without a usable
-    value, shape (features,). `special`: a holiday, whose traffic is not expected to look like its weekday.
+    value, shape (features,). `special`: a holiday, whose traffic is not expected to look like its weekday. `like`: the hour
+    whose usual values are expected, where that is not `index`.
     """
 
     index: int
     counts: tuple[np.ndarray, ...]
     missing: np.ndarray
     special: bool = False
+    like: int | None = None
+
+    @property
+    def usual(self) -> int:
+        """The hour whose usual values are expected."""
+        return self.index if self.like is None else self.like
 
     @cached_property
     def flat(self) -> np.ndarray:

@@ -119,7 +119,7 @@ class Load:
         kept = [name for name, _ in events.BASE] + [f.field for f in segment_features(model, segments)]
         fresh = None if fresh is None else fresh.select(kept)
         if labels.match(self._con, model, judged_columns(model, segments), new, fresh):
-            self._profiler.add_matched(model, segments)
+            self._profiler.add_matched(model, self._layouts.get(model.name, {}), segments)
             self.labelled.add(model.name)
             self._note_earliest(model.name)
 

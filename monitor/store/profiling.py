@@ -12,9 +12,9 @@ import pyarrow.compute as pc
 
 from monitor.contracts import Derived, Measured, Profiled
 from monitor.engines import arrow as engine
-from monitor.layout import INTEGER, LOG, ZERO_ONE, Layout
+from monitor.layout import INTEGER, LOG, SECONDS, ZERO_ONE, Layout
 from monitor.reconstruction import Errors
-from monitor.schema import RECONSTRUCTION_ERROR, Feature
+from monitor.schema import LABEL_DELAY, LABELLED_PREDICTION, RECONSTRUCTION_ERROR, Feature
 from monitor.sql import quote
 from monitor.store.compacting import trim_new_values
 from monitor.store.events import BASE, Model
@@ -23,6 +23,7 @@ from monitor.store.packed import Relation
 SERVICE = (Measured("latency_ms", "latency_ms", LOG, "minute"), Measured("status", "status", INTEGER, "minute"))
 WRONG = Measured("wrong", "wrong", ZERO_ONE, extremes=False)
 ABSOLUTE_ERROR = Measured("absolute_error", "absolute_error", LOG, extremes=False)
+DELAY = Measured(LABEL_DELAY, LABEL_DELAY, SECONDS, extremes=False)
 MAX_SEGMENTS = 50
 MOST_NEW_VALUES = 20_000  # that are written before they are trimmed
 THRESHOLD = 0.5
@@ -51,6 +52,18 @@ def quality_column(model: Model) -> Measured | None:
     if model.task == "regression":
         return ABSOLUTE_ERROR
     return WRONG if model.task in ("binary", "classification") else None
+
+
+def labelled_columns(model: Model, layouts: Layouts) -> list[Measured]:
+    """What is profiled of the predictions that have a label: how wrong they were, how long the label took, and what was
+    predicted, so that it can be held against all predictions; nothing until the task is known.
+    """
+    quality = quality_column(model)
+    if quality is None:
+        return []
+    predicted = layouts.get("prediction")
+    source = prediction_field(model)
+    return [quality, DELAY, *([Measured(LABELLED_PREDICTION, source, predicted)] if predicted else [])]
 
 
 def judge(model: Model) -> str:
@@ -155,12 +168,12 @@ class Profiler:
         self.add(model, rows, columns, [], register=False)
         self._add_segments(model, rows, [*SERVICE, *columns], segments, 1)
 
-    def add_matched(self, model: Model, segments: Sequence[str]) -> None:
-        """Profile how wrong the predictions in `matched` were, and take back what their `earlier` labels had added."""
-        column = quality_column(model)
-        if column is not None:
-            self._judge_and_add(model, "earlier", column, segments, -1)
-            self._judge_and_add(model, "matched", column, segments, 1)
+    def add_matched(self, model: Model, layouts: Layouts, segments: Sequence[str]) -> None:
+        """Profile the predictions in `matched` with their labels, and take back what their `earlier` labels had added."""
+        columns = labelled_columns(model, layouts)
+        if columns:
+            self._judge_and_add(model, "earlier", columns, segments, -1)
+            self._judge_and_add(model, "matched", columns, segments, 1)
 
     def rebuild(self, model: Model, layouts: Layouts, segments: Sequence[str]) -> int:
         """Recompute every profile of a model from its raw rows; returns the number of rows read."""
@@ -174,20 +187,25 @@ class Profiler:
             con.execute(f"CREATE OR REPLACE TEMP VIEW fresh AS SELECT * FROM {model.events} WHERE {span}")
             self.add_loaded(model, Relation("fresh", model.schema), layouts, segments)
             rows += int(con.execute("SELECT count(*) FROM fresh").fetchall()[0][0])
-        column = quality_column(model)
-        if column is not None:
+        columns = labelled_columns(model, layouts)
+        if columns:
             con.execute(
                 f"CREATE OR REPLACE TEMP TABLE matched AS SELECT l.event_id, l.label, l.number, l.ts AS label_ts, "
                 f"e.* EXCLUDE (event_id) FROM {model.labels} l JOIN (SELECT {judged_columns(model, segments)} FROM {model.events}) e "
                 "ON l.event_id = e.event_id WHERE l.joined"
             )
-            self._judge_and_add(model, "matched", column, segments, 1)
+            self._judge_and_add(model, "matched", columns, segments, 1)
         return rows
 
-    def _judge_and_add(self, model: Model, rows: str, column: Measured, segments: Sequence[str], sign: int) -> None:
+    def _judge_and_add(
+        self, model: Model, rows: str, columns: Sequence[Measured], segments: Sequence[str], sign: int
+    ) -> None:
         con = self.con
-        con.execute(f"CREATE OR REPLACE TEMP TABLE judged AS SELECT *, {judge(model)} FROM {quote(rows)}")
-        self.add(model, Relation("judged"), [column], segments, sign, register=False)
+        con.execute(
+            f"CREATE OR REPLACE TEMP TABLE judged AS SELECT *, {judge(model)}, "
+            f"greatest(0, epoch(label_ts - ts))::DOUBLE AS {LABEL_DELAY} FROM {quote(rows)}"
+        )
+        self.add(model, Relation("judged"), columns, segments, sign, register=False)
         con.execute("DROP TABLE judged")
 
     def _register_segments(self, model: Model, rows: Rows, names: Sequence[str]) -> None:

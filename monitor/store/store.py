@@ -26,11 +26,7 @@ from monitor.store.erasure import Erased
 from monitor.store.events import Model
 from monitor.store.ledger import Ledger
 from monitor.store.load import Load, grow
-from monitor.store.profiling import (
-    SERVICE,
-    Profiler,
-    quality_column,
-)
+from monitor.store.profiling import SERVICE, Profiler, labelled_columns
 from monitor.store.recent import RecentIds
 from monitor.store.reference import Reference
 from monitor.store.spans import Span, Spans
@@ -155,9 +151,9 @@ class Store:
     def layouts(self, name: str) -> dict[str, Layout]:
         """The layout of every column that is profiled for a model."""
         model = self.model(name)
-        service = {c.column: c.layout for c in SERVICE}
-        quality = quality_column(model)
-        return service | self._layouts.get(name, {}) | ({quality.column: quality.layout} if quality else {})
+        frozen = self._layouts.get(name, {})
+        labelled = {c.column: c.layout for c in labelled_columns(model, frozen)}
+        return {c.column: c.layout for c in SERVICE} | frozen | labelled
 
     def column_key(self, name: str, column: str) -> str:
         """The stored key of a column given its own name. Raises NotFound, naming the known ones."""

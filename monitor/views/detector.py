@@ -5,9 +5,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from monitor.alert import Alert, Key
-from monitor.calendar import HOUR
+from monitor.calendar import HOUR, Calendar
 from monitor.config import Config
-from monitor.detector.episode import WEEK
+from monitor.detector.episode import DAY, WEEK
 from monitor.finding import Finding
 from monitor.judging import column_names
 from monitor.store import Store
@@ -43,7 +43,9 @@ def detector(store: Store, config: Config, watch: Watch, name: str, span: Span) 
         "judged_until": going.cursor if going else None,
         "clock": settings.timezone,
         "holidays": settings.country,
-        "lanes": [_lane(course, names, going.first, rows) for course in going.courses.values()] if going else [],
+        "lanes": [_lane(course, names, going.first, rows, going.calendar) for course in going.courses.values()]
+        if going
+        else [],
         "open": [_open(f, opened) for f in findings if f.verdict == "breach"],
         "evidence": [{"t": at, "lane": lane, "value": value} for at, lane, value in evidence],
         "accepted": [{"at": a.at, "since": a.since, "by": a.who} for a in accepted],
@@ -59,7 +61,7 @@ def _open(finding: Finding, opened: Mapping[Key, Alert]) -> dict[str, Any]:
     return {**data, "revised_until": revised}
 
 
-def _lane(course: Course, names: Mapping[str, str], first: datetime, rows: float) -> dict[str, Any]:
+def _lane(course: Course, names: Mapping[str, str], first: datetime, rows: float, calendar: Calendar) -> dict[str, Any]:
     machine, lane = course.machine, course.lane
     begun = course.since or first
     found = lane.detectable(machine.learned, rows, POWER_HOURS) if machine else []
@@ -73,6 +75,9 @@ def _lane(course: Course, names: Mapping[str, str], first: datetime, rows: float
         "window_hours": machine.width if machine else None,
         "evidence": lane.evidence(machine.learned, course.state) if machine else None,
         "trending": _trending(machine.learned, names) if machine else [],
+        "other_weekdays": [
+            {"day": calendar.date(b.day * DAY), "weekday": b.weekday} for b in getattr(course.state, "borrowed", ())
+        ],
         "detectable": [{"column": names.get(c, c), "contrast": k, "size": size} for c, k, size in found],
     }
 

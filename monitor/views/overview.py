@@ -9,21 +9,21 @@ from monitor.alert import Alert, Key
 from monitor.cause import causes
 from monitor.config import Config
 from monitor.finding import Finding
-from monitor.plugins import load
 from monitor.profile import merge
 from monitor.schema import NO_FEATURES
 from monitor.store import Store
 from monitor.store.alerts import aware
-from monitor.store.profiling import quality_column
 from monitor.store.reference import Reference
 from monitor.verdict import ModelVerdict, decide
 from monitor.views.drift import rule_for
 from monitor.views.importance import importances
+from monitor.views.quality import labelled_columns, prediction_error
 from monitor.views.service import WEEK, error_share, limits
 from monitor.views.span import Span
 
 STALE = timedelta(hours=24)
 MOST_CAUSES = 20
+SERVICE = ("latency_ms", "status")
 
 
 def models(store: Store, now: datetime) -> list[dict[str, Any]]:
@@ -70,15 +70,11 @@ def overview(
     findings = store.alerts.latest_findings(name)
     verdict = decide(findings, opened)
     start, end = span.naive
-    current = {
-        c: p[0] for c, p in store.profiles(name, start, end, None, version, segment, ("latency_ms", "status")).items()
-    }
-    week = {
-        c: p[0]
-        for c, p in store.profiles(
-            name, start - WEEK, end - WEEK, None, version, segment, ("latency_ms", "status")
-        ).items()
-    }
+    # one read for all figures: a statement costs more than what it reads
+    wanted = (*SERVICE, *labelled_columns(store.model(name)))
+    steps = store.profiles(name, start, end, span.step, version, segment, wanted)
+    current = {c: merge(steps[c], steps[c][0].layout) for c in SERVICE}
+    week = {c: p[0] for c, p in store.profiles(name, start - WEEK, end - WEEK, None, version, segment, SERVICE).items()}
     by_statistic = {f.statistic: f.verdict for f in findings if not f.segment}
     bounds = limits(config, name)
     freshness = _freshness(store, name, now, pending)
@@ -87,6 +83,7 @@ def overview(
         "now": now,
         "from": span.start,
         "to": span.end,
+        "evaluated_until": store.alerts.evaluated_until(store.model(name).id),
         "status": verdict.status,
         "since": verdict.since,
         "reasons": [reason(f, opened) for f in verdict.reasons[:50]],
@@ -105,7 +102,7 @@ def overview(
             "limit": bounds["error_rate"],
             "status": by_statistic.get("error_rate", "no_data"),
         },
-        "prediction_error": _prediction_error(store, config, name, span, version, segment, findings),
+        "prediction_error": prediction_error(store, config, name, span, steps, findings),
         "drifted": _drifted(store, config, name, span, findings, verdict),
         "freshness": freshness,
     }
@@ -147,36 +144,6 @@ def finding_data(f: Finding) -> dict[str, Any]:
         "to": f.window_end,
         "moved": [asdict(m) for m in f.moved],
         "text": f.text,
-    }
-
-
-def _prediction_error(
-    store: Store, config: Config, name: str, span: Span, version: str | None, segment: str, findings: list[Finding]
-) -> dict[str, Any] | None:
-    column = quality_column(store.model(name))
-    if column is None:
-        return None
-    statistic = "wrong_share" if column.column == "wrong" else "mean_absolute_error"
-    profiles = store.profiles(name, *span.naive, span.step, version, segment, (column.column, "status"))
-    steps = profiles[column.column]
-    total = merge(steps, column.layout)
-    rule = rule_for(config, name, statistic)
-    measured = load("statistics")[statistic].measure(store.reference_profiles(name).get(column.column), total)
-    labelled = [t for t, p in zip(span.steps, steps, strict=False) if p.rows]
-    predictions = sum(p.rows for p in profiles["status"])
-    judged = [f.verdict for f in findings if f.statistic == statistic]
-    return {
-        "statistic": statistic,
-        "value": measured.value,
-        "low": measured.low,
-        "high": measured.high,
-        "n": measured.n,
-        "reference": measured.reference_value,
-        "limit": rule.limit,
-        "status": judged[0] if judged else "no_data",
-        "labels_until": min(labelled[-1] + span.step, span.until) if labelled else None,
-        "coverage": total.rows / predictions if predictions else None,
-        "series": [{"t": t, "value": p.mean, "n": p.n} for t, p in zip(span.steps, steps, strict=False)],
     }
 
 

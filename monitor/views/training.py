@@ -16,14 +16,14 @@ LONGEST_S = 300
 TURN = Turn("training")
 
 
-def trained(module: str, what: str, rows: pa.Table, seed: int) -> dict[str, Any]:
-    """What `python -m module` answers for some rows. Raises InvalidRequest when it cannot, TooMany when another one runs."""
+def trained(module: str, what: str, rows: pa.Table, seed: int, *more: str) -> dict[str, Any]:
+    """What `python -m module SEED MORE` answers for some rows. Raises InvalidRequest when it cannot, TooMany when another one runs."""
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, rows.schema) as writer:
         writer.write_table(rows)
     # threads of OpenMP wait for each other at every small step: one is faster than two
     environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", module, str(seed)]
+    command = [sys.executable, "-m", module, str(seed), *more]
     try:
         with TURN:
             done = subprocess.run(
@@ -33,7 +33,7 @@ def trained(module: str, what: str, rows: pa.Table, seed: int) -> dict[str, Any]
         raise InvalidRequest(f"it took longer than {LONGEST_S} s; ask for fewer `rows` or leave features out") from None
     if done.returncode:
         last = (done.stderr.decode(errors="replace").strip().splitlines() or ["no message"])[-1]
-        raise InvalidRequest(f"the {what} could not be trained: {last[:200]}")
+        raise InvalidRequest(f"the {what} could not be computed: {last[:200]}")
     found: dict[str, Any] = json.loads(done.stdout)
     if "problem" in found:
         raise InvalidRequest(found["problem"])

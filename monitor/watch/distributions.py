@@ -1,13 +1,14 @@
 """The lanes of distributions: inputs and prediction, latency, the size of errors. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from monitor.detector import Feature, Hour, Settings, fit
+from monitor.detector import Feature, Hour, Settings
 from monitor.detector.episode import Episode
+from monitor.detector.fit import fit_tolerances
 from monitor.detector.naming import detectable
 from monitor.detector.plain import from_plain, to_plain
 from monitor.detector.shifts import Shift, ShiftState, advance_shift, initial_shift
@@ -110,9 +111,9 @@ def machine_of(features: Sequence[Feature], hours: Sequence[Hour], budget: Budge
         slow_jump=SLOW_JUMP,
         pooled=True,
         mixture=SMALL_FIRST,
+        weekdays=True,
     )
-    sensitive = replace(usual, tolerance=min(SENSITIVE, budget.tolerance))
-    return Shift(fit(features, hours, usual), fit(features, hours, sensitive))
+    return Shift(*fit_tolerances(features, hours, usual, [budget.tolerance, min(SENSITIVE, budget.tolerance)]))
 
 
 def _hour(columns: Sequence[str], groups: Sequence[np.ndarray], window: Window) -> Hour:

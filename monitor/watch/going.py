@@ -6,14 +6,14 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from monitor.behind import Behind
 from monitor.calendar import HOUR, Calendar
 from monitor.config import DetectorConfig
 from monitor.detector.episode import Episode
 from monitor.finding import Finding
 from monitor.layout import Layout
+from monitor.profile import Profile
+from monitor.schema import LABEL_DELAY
 from monitor.store.detectors import Progress, StoredFit
 from monitor.store.events import Model
 from monitor.store.profiling import quality_column
@@ -21,6 +21,7 @@ from monitor.watch import said
 from monitor.watch.course import LEARN, LEARN_DAILY, Course, Step, hourly
 from monitor.watch.explained import Explainer
 from monitor.watch.hours import MOST_PROFILES, WEEK, Hours
+from monitor.watch.labels import overdue, waits_at
 from monitor.watch.lane import MOST_FEATURES, SERVICE, Window
 from monitor.watch.lanes import LANES, QUALITY, SEGMENTS, WITH_SEGMENTS
 from monitor.watch.segments import layouts_of, parts
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
     from monitor.watch.runner import Watch
 
 MOST_LEARNED = timedelta(days=56)
-MATURE = 0.8  # of the usual share of labelled rows: then an hour's labels have come
+# of any model: with rows in less than two weeks of hours nobody knows the week
+LEAST_LEARNED = LEARN + timedelta(days=1)
 EVIDENCE_LEAST = 1e-6
 CLOSE = 0.1  # of the evidence that pages: a warning
 WARNED_FOR = 24  # hours that a warning stands
@@ -101,7 +103,10 @@ class Going:
         self.states.append((self.cursor, self._dump()))
         progress = Progress(self.again_from, self.fits, self.states, self.evidence)
         open_now = [f for c in self.courses.values() if c.episodes for f in self._said(self._now(c))]
-        return Run(self.reports, progress, [*open_now, self._standing()])
+        missing = self._labels_overdue(max(end, self.cursor)) if "quality" in self.courses else []
+        if missing:
+            self.reports.append((max(end, self.cursor), missing))
+        return Run(self.reports, progress, [*open_now, *missing, self._standing()])
 
     # -- state ------------------------------------------------------------------------------------------------------
 
@@ -170,7 +175,7 @@ class Going:
             if course is not None:
                 course.machine = self.watch.machine(self.model.id, course.lane, fit)
                 course.state = course.lane.initial(course.machine.learned)
-        most = MOST_PROFILES // max(1, len(self.layouts))
+        most = max(LEAST_LEARNED // HOUR, MOST_PROFILES // max(1, len(self.layouts)))
         found = None if self._known else self.store.reference_hours(self.model.name, list(self.layouts), most)
         if found is None:
             return
@@ -195,7 +200,7 @@ class Going:
         if course.since is None or at - course.since < course.learning_for():
             return
         columns = course.lane.columns(self._layouts(course))
-        most = max(LEARN, MOST_PROFILES // (len(columns) + 1) * HOUR)
+        most = max(LEAST_LEARNED, MOST_PROFILES // (len(columns) + 1) * HOUR)
         start = max(course.since, at - min(MOST_LEARNED, most))
         windows = [w for _, w in self.hours.read(columns, start, at)]
         source = "accepted" if course.again else "live"
@@ -271,7 +276,7 @@ class Going:
     def _quality(self, end: datetime) -> None:
         """Quality is judged at the hour of the prediction, once the labels of that hour have come."""
         course = self.courses["quality"]
-        columns = [*course.lane.columns(self.layouts), "status"]
+        columns = [*course.lane.columns(self.layouts), "status", LABEL_DELAY]
         ((first,),) = self.store.query(
             "SELECT min(bucket) FROM profile_moments WHERE model = ? AND segment = '' AND \"column\" = ? AND bucket >= ?",
             [self.model.id, columns[0], self.quality_cursor],
@@ -279,28 +284,20 @@ class Going:
         if first is None:
             return
         for start, stop in self.hours.parts(columns, max(self.quality_cursor, first.replace(tzinfo=UTC)), end):
-            if not self._judge_quality(course, columns, start, stop):
+            if not self._judge_quality(course, columns, start, stop, end):
                 return
             course.views, course.hours = [], []
 
-    def _judge_quality(self, course: Course, columns: Sequence[str], start: datetime, stop: datetime) -> bool:
+    def _judge_quality(
+        self, course: Course, columns: Sequence[str], start: datetime, stop: datetime, now: datetime
+    ) -> bool:
         """Judge the hours of one part; False when the labels of one of them are still to come."""
         hours = self.hours.read(columns, start - WEEK, stop)
-        rows = np.array([[w.profiles[c].rows for c in (columns[0], "status")] for _, w in hours], dtype=float)
-        share = np.where(rows[:, 1] > 0, rows[:, 0] / np.maximum(rows[:, 1], 1), 0)
-        seen = share[share > 0]
-        if not seen.size:
-            return False
-        usual = float(np.quantile(seen[-WEEK * 4 // HOUR :], 0.9))
-        ripe = set(np.flatnonzero(share >= MATURE * usual).tolist())
-        last = max(ripe)
-        for i, (at, window) in enumerate(hours):
+        stands = waits_at(hours, columns[0], start, now)
+        for at, window in hours[:stands]:
             after = at + HOUR
             following = self.calendar.index(after)
             judge = at >= start
-            # a later day whose labels are there says that this hour's will not come any more
-            if judge and i not in ripe and i >= last - 24:
-                return False
             step = course.take(window, after, following, judge)
             if judge:
                 self.quality_cursor = after
@@ -309,7 +306,28 @@ class Going:
                     self._note(step, max(after, self.begun))
                 if course.machine is None:
                     self._wait(course, window, at, following)
-        return True
+        return stands == len(hours)
+
+    def _labels_overdue(self, now: datetime) -> list[Finding]:
+        """That labels no longer come, as of now."""
+        column, model = self.courses["quality"].lane.columns(self.layouts)[0], self.model
+        ((last,),) = self.store.query(
+            'SELECT max(bucket) FROM profile_moments WHERE model = ? AND segment = \'\' AND "column" = ? AND "rows" > 0',
+            [model.id, column],
+        )
+        if last is None:
+            return []
+
+        def whole(start: datetime, end: datetime) -> dict[str, Profile]:
+            naive = (start.replace(tzinfo=None), end.replace(tzinfo=None))
+            read = self.store.profiles(model.name, *naive, columns=[column, "status", LABEL_DELAY])
+            return {c: p[0] for c, p in read.items()}
+
+        since = last.replace(tzinfo=UTC) + HOUR
+        before = whole(since - 4 * WEEK, since)
+        usual = (before[column].rows, before["status"].rows)
+        found = overdue(since, before[LABEL_DELAY], usual, lambda a, b: whole(a, b)["status"].rows if b > a else 0, now)
+        return [said.labels_overdue(model.name, found, now)] if found else []
 
     # -- what it says -----------------------------------------------------------------------------------------------
 

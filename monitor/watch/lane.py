@@ -7,10 +7,11 @@ from typing import Any, Protocol
 from monitor.detector.episode import Episode
 from monitor.layout import Layout
 from monitor.profile import Profile
+from monitor.schema import LABEL_DELAY, LABELLED_PREDICTION
 
 MOST_FEATURES = 1000  # of a wider model the others have plain limits only
 LEAST_WINDOWS = 28  # with rows, before anything is usual
-SERVICE = frozenset({"latency_ms", "status", "wrong", "absolute_error"})
+SERVICE = frozenset({"latency_ms", "status", "wrong", "absolute_error", LABEL_DELAY, LABELLED_PREDICTION})
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,6 +10,7 @@ from monitor.cause import cause_of
 from monitor.detector.episode import Change, Episode
 from monitor.finding import Finding, Moved, Verdict
 from monitor.watch.course import Step
+from monitor.watch.labels import Overdue
 from monitor.watch.segments import parts
 
 STATISTICS = {
@@ -29,6 +30,7 @@ UNITS = {
     "traffic": "times",
 }
 RULE = "detector."
+LABELS = "detector.labels"  # the rule of labels that no longer come
 
 
 def findings(
@@ -129,6 +131,32 @@ def standing(
         minimum=0,
         window_start=span[0],
         window_end=span[1],
+    )
+
+
+def labels_overdue(model: str, overdue: Overdue, now: datetime) -> Finding:
+    """Labels that should have come, as a warning: quality is that of some time ago."""
+    return Finding(
+        model=model,
+        rule=LABELS,
+        statistic="labels_overdue",
+        column=None,
+        verdict="breach",
+        value=(now - overdue.since).total_seconds(),
+        low=None,
+        high=None,
+        unit="s",
+        limit=overdue.allowed.total_seconds(),
+        warn=None,
+        compare="value",
+        direction="above",
+        reference_value=None,
+        n=overdue.rows,
+        n_reference=0,
+        minimum=0,
+        window_start=overdue.since,
+        window_end=now,
+        severity="warning",
     )
 
 

@@ -43,6 +43,7 @@ class World:
         self.now = (now or datetime.now(UTC)).replace(microsecond=0)
         self.empty = empty
         self.admin = True  # whether the key may see the quarantine and accept a change
+        self.evaluated = timedelta(0)  # how far behind the evaluation of history is
         self.detecting = True  # whether the detector is switched on
         self.counts: Json | None = None  # the totals, when a test wants others
         self.accounts: list[Json] | None = None
@@ -180,6 +181,7 @@ class World:
         days = [self.now - timedelta(days=7 - i * 0.25) for i in range(28)]
         return {
             "model": model, "now": stamp(self.now), "status": "insufficient" if young else "breach",
+            "evaluated_until": stamp(self.now - self.evaluated),
             "since": None if young else stamp(self.now - timedelta(hours=46)),
             "reasons": [] if young else [one for one in self.findings(model) if one["verdict"] == "breach"],
             "causes": [] if young else [
@@ -202,6 +204,8 @@ class World:
                 "status": "no_data" if young else "breach",
                 "labels_until": None if young else stamp(self.now - timedelta(days=2)),
                 "coverage": None if young else 0.97,
+                "delay_p50_s": None if young else 12_288.0, "delay_p95_s": None if young else 65_536.0,
+                "label_bias": None if young else {"value": 0.31, "low": 0.27, "high": 0.35, "biased": True},
                 "series": [] if young else [{"t": stamp(d), "value": 0.19 + 0.008 * math.sin(i) + max(0,
                 i - 17) * 0.006, "n": 900}
                                             for i, d in enumerate(days)],
@@ -376,7 +380,7 @@ class World:
                 {"column": name, "contrast": contrast, "size": size}
                 for name in FEATURES for contrast, size in (("location", 0.21), ("scale", 0.34), ("missing", 0.012))
             ]}  # fmt: skip
-            lanes[0] |= {"trending": ["precip"]}
+            lanes[0] |= {"trending": ["precip"], "other_weekdays": [{"day": "2026-10-26", "weekday": 6}]}
             lanes[4] |= {"window_hours": 6}
         rng = random.Random(7)
         course = []

@@ -2,7 +2,7 @@
 
 import tomllib
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -98,6 +98,19 @@ def test_verdict_names_the_findings(world: World, open_page: Open) -> None:
     assert f"**{plain('Share of wrong predictions is over its limit; dep_delay, carrier and temp drifted.')}**" in text
 
 
+def test_overview_says_what_labels_are_worth(world: World, open_page: Open) -> None:
+    text = shown(open_page("overview"))
+    assert "97% of predictions have a label, half within 3 h, 95 % within 18 h" in text
+    assert "labelled predictions are unlike all predictions (PSI 0.31)" in text
+
+
+@pytest.mark.parametrize("behind", [timedelta(0), timedelta(minutes=61), timedelta(days=3)])
+def test_overview_says_while_history_is_being_evaluated(behind: timedelta, world: World, open_page: Open) -> None:
+    world.evaluated = behind
+    said = "the stored history is being evaluated, up to" in shown(open_page("overview"))
+    assert said == (behind > timedelta(hours=2))
+
+
 def test_overview_tells_likely_causes_and_nothing_of_a_plain_change(world: World, open_page: Open) -> None:
     text = shown(open_page("overview"))
     assert (
@@ -125,6 +138,7 @@ def test_detector_card_says_what_is_open_and_until_when_its_list_is_revised(worl
     assert "The list of columns is revised until" in text
     assert "Still learning: quality." in text
     assert "The reference itself drifts in precip" in text
+    assert "2026-10-26 went like a Sunday" in text
     assert (
         "a lasting change of temp from this size on, half of the time: level 0.21 sd, spread 0.34 sd, missing" in text
     )

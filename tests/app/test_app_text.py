@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app import changes, figures, text
+from app import changes, explain, figures, text
 from app.sentences import SENTENCES
 from app.sentences.accounts import ACCOUNTS
 from app.sentences.changes import CHANGES
@@ -238,6 +238,18 @@ def test_summary_gathers_drifted_features_and_counts_the_rest(monkeypatch: pytes
         text.summary([late, rate, *drifted])
         == "p95 latency is over its limit; error rate is over its limit; and 1 more."
     )
+
+
+def test_the_drift_page_does_not_say_that_nothing_drifted_while_the_detector_has_a_change_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(text, "_viewer", [lambda: "en"])
+    seen = {"columns": [{"kind": "numeric", "status": "ok", "column": "a"}], "window_s": 86_400}
+    assert "None of 1 features drifted" in explain.verdict(seen)
+    said = explain.verdict(seen, found=2)
+    assert "Open changes: 2" in said
+    assert "None of 1 features is over its limit in the newest 24 h" in said
+    assert "green" not in said
 
 
 @pytest.mark.parametrize(

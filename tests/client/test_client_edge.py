@@ -2,12 +2,12 @@
 
 import os
 import signal
-import struct
 import subprocess
 import sys
 from pathlib import Path
 
 import httpx
+from onnx_file import linear
 
 from monitor.client import Client
 from monitor.config import Config
@@ -15,35 +15,6 @@ from monitor.deck import Deck
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "docs" / "ways-in" / "edge_onnx.py"
-
-
-def varint(value: int) -> bytes:
-    found = b""
-    while value > 127:
-        found += bytes([value & 127 | 128])
-        value >>= 7
-    return found + bytes([value])
-
-
-def field(number: int, value: int | bytes) -> bytes:
-    """One field of a Protocol Buffers message."""
-    if isinstance(value, int):
-        return varint(number << 3) + varint(value)
-    return varint(number << 3 | 2) + varint(len(value)) + value
-
-
-def matrix_of_two(weights: tuple[float, float]) -> bytes:
-    """An ONNX model with one node: y[N, 1] = x[N, 2] @ weights[2, 1]."""
-
-    def of_shape(name: bytes, columns: int) -> bytes:
-        shape = field(1, field(2, b"N")) + field(1, field(1, columns))
-        return field(1, name) + field(2, field(1, field(1, 1) + field(2, shape)))
-
-    node = field(1, b"x") + field(1, b"w") + field(2, b"y") + field(4, b"MatMul")
-    constant = field(1, 2) + field(1, 1) + field(2, 1) + field(4, struct.pack("<2f", *weights)) + field(8, b"w")
-    graph = field(1, node) + field(2, b"g") + field(5, constant)
-    graph += field(11, of_shape(b"x", 2)) + field(12, of_shape(b"y", 1))
-    return field(1, 8) + field(7, graph) + field(8, field(1, b"") + field(2, 13))
 
 
 def run(*arguments: object) -> dict:
@@ -56,7 +27,7 @@ def run(*arguments: object) -> dict:
 
 def test_predictions_of_two_days_without_a_network_arrive_once(tmp_path, unused_url, real_server):
     model = tmp_path / "vibration.onnx"
-    model.write_bytes(matrix_of_two((2.0, -1.0)))
+    model.write_bytes(linear(2.0, -1.0))
     spool = tmp_path / "spool"
     for rows in (40, 25):  # the device is switched off in between
         stats = run(model, spool, unused_url, rows)
