@@ -65,6 +65,13 @@ def measure(folder: Path, size: Size, environments: Path | None) -> list[Figure]
         Figure(what, "MiB", [a.rss_mib for a, _ in by_numpy], goal=400.0),
         *_figures(by_numpy, "numpy by hand, PSI on the same bins"),
     ]
+    together = _pairs([*ours, "together"], ours, size.pairs)
+    derived, plain = ([pair[i] for pair in together] for i in (0, 1))
+    figures += [
+        Figure(f"{what}, and the reconstruction error", "CPU s", [r.cpu_s for r in derived], goal=2.0),
+        Figure(f"{what}, and the reconstruction error", "MiB", [r.rss_mib for r in derived], goal=400.0),
+        Figure("the same", "CPU s", [r.cpu_s for r in derived], "without it", [r.cpu_s for r in plain]),
+    ]
     by_scipy = _pairs(ours, python("benchmarks.sides.drift_scipy", reference, current), size.pairs)
     figures += _figures(by_scipy, "pandas and scipy ks_2samp, 16 features")
     for key, pairs in size.others.items():

@@ -136,25 +136,39 @@ class Collector:
         found = self._known_key(key)
         if found is None:
             return None
-        done: Future[None] = Future()
-        done.set_result(None)
         body = json.loads(found[1])
         refusals = [Refusal(r["line"], r["event_id"], r["reason"]) for r in body["refusals"]]
-        return found[0], Answer(body["accepted"], body["refused"], refusals, done, body.get("mistyped", ()))
+        return found[0], Answer(
+            body["accepted"], body["refused"], refusals, _NOTHING_TO_WRITE, body.get("mistyped", ())
+        )
 
     def _append(self, taken: Taken, key: str | None, digest: str) -> Answer:
         """Write all frames of a request; the last one carries its key, so that a torn request is not taken for done."""
-        answer = Answer(taken.accepted, len(taken.refusals), taken.refusals, Future(), told(taken.mistyped))
         now = self.clock()
-        at = now.isoformat()
+        at = now.isoformat(timespec="seconds")  # requests of one second share a frame
         frames = list(taken.frames)
         if taken.refusals:
             frames.append(refused_frame(taken.kind, taken.noted))
         if key:
-            frames.append(({"kind": "key", "key": key, "hash": digest, "answer": json.dumps(answer.body())}, b""))
-        durable: Future[None] = Future()
-        durable.set_result(None)
-        for model, schema in taken.schemas.items():
+            text = json.dumps(_answer(taken, _NOTHING_TO_WRITE).body())
+            frames.append(({"kind": "key", "key": key, "hash": digest, "answer": text}, b""))
+        self._grow(taken.schemas, now, at)
+        rows = taken.received()
+        self.pending.add(rows, now)
+        durable = _NOTHING_TO_WRITE
+        try:
+            for header, payload in frames:
+                about = {**header, "at": at, "v": __version__}
+                joined = about.pop("rows") if about.get("format") == "lines" else 0
+                durable = self.spool.append(about, payload, joined)
+        except BaseException:
+            self.pending.settle(rows, now)
+            raise
+        durable.add_done_callback(lambda done: self.pending.settle(rows, now) if done.exception() else None)
+        return _answer(taken, durable)
+
+    def _grow(self, schemas: Mapping[str, ModelSchema], now: datetime, at: str) -> None:
+        for model, schema in schemas.items():
             before = self.schemas.get(model)
             if before is None:
                 self.quota.note("", 1, now)
@@ -163,13 +177,16 @@ class Collector:
             grown = msgspec.json.encode(schema.to_dict(len(before.features) if before else 0))
             self.spool.append({"kind": "schema", "model": model, "at": at}, grown)
             self.schemas[model] = schema
-        rows = taken.received()
-        self.pending.add(rows, now)
-        try:
-            for header, payload in frames:
-                durable = self.spool.append({**header, "at": at, "v": __version__}, payload)
-        except BaseException:
-            self.pending.settle(rows, now)
-            raise
-        durable.add_done_callback(lambda done: self.pending.settle(rows, now) if done.exception() else None)
-        return replace(answer, durable=durable)
+
+
+def _answer(taken: Taken, durable: "Future[None]") -> Answer:
+    return Answer(taken.accepted, len(taken.refusals), taken.refusals, durable, told(taken.mistyped))
+
+
+def _done() -> "Future[None]":
+    done: Future[None] = Future()
+    done.set_result(None)
+    return done
+
+
+_NOTHING_TO_WRITE = _done()

@@ -21,8 +21,9 @@ from monitor.collector import Answer, Collector
 from monitor.contracts import NotUnderstood, Row, Wanted
 from monitor.errors import DriftdeckError, Overloaded
 from monitor.event import MAX_ID_BYTES, RAW_SAMPLE, Refusal
+from monitor.frame import Position
 from monitor.plugins import load
-from monitor.spool import Position, Spool
+from monitor.spool import Spool
 
 log = logging.getLogger("driftdeck.halves")
 

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from monitor.errors import NotFound, UnsupportedMedia
 from monitor.event import MAX_NAME, RAW_SAMPLE, Event, Refusal, Refused, TimeBounds, decode, derived_id, parse_event
 from monitor.label import Label, parse_label
-from monitor.lines import JSON_TYPES, fast, model_in, named_model, split_lines, whole_body
+from monitor.lines import JSON_TYPES, a_line_each, fast, model_in, named_model, split_lines, whole_body
 from monitor.mistyped import unseen
 from monitor.plugins import load
 from monitor.policy import NOTHING, PolicyOf
@@ -55,10 +55,11 @@ class Intake:
             taken = Taken("events", allowed=allowed, key=key)
             earliest, latest = bounds.around(now)
             schema = self._last
-            rows = 0 if schema is None or not taken.may(schema.model) else whole_body(schema, body, earliest, latest)
-            if schema is not None and rows:
+            kept = None if schema is None or not taken.may(schema.model) else self._kept_lines(schema, body)
+            rows = 0 if schema is None or kept is None else whole_body(schema, kept, earliest, latest)
+            if schema is not None and kept is not None and rows and (kept is body or a_line_each(body, rows)):
                 taken.rows = rows
-                taken.lines(schema.model, body if body.endswith(b"\n") else body + b"\n", rows)
+                taken.lines(schema.model, kept if kept.endswith(b"\n") else kept + b"\n", rows)
                 return taken
             return self._event_lines(split_lines(body, media_type), now, bounds, model, taken)
         chunk = source_for(media_type).read_bytes(body)
@@ -86,10 +87,10 @@ class Intake:
         schema = self._last
         for number, line in lines:
             taken.rows += 1
-            event = None if schema is None else fast(schema, line)
+            kept, event = self._fast(schema, line)
             if event is None:
                 schema = self._last = self._schema_of(line)
-                event = None if schema is None else fast(schema, line)
+                kept, event = self._fast(schema, line)
             if (
                 event is not None
                 and schema is not None
@@ -97,23 +98,35 @@ class Intake:
                 and event.event_id.isascii()
                 and taken.may(schema.model)
             ):
-                parts.setdefault(schema.model, _Part()).raw.append(line)
+                parts.setdefault(schema.model, _Part()).raw.append(kept)
                 continue
             # the thorough path finds out whether the line is good after all, and says what is wrong
             parsed = self._thorough(number, line, now, bounds, model, taken)
             if parsed is not None:
-                event, kept = parsed
+                event, text = parsed
                 part = parts.setdefault(event.model, _Part())
                 part.parsed.append((number, event))
-                part.kept[number] = kept
+                part.kept[number] = text
         for name, part in parts.items():
             self._take_part(name, part, taken, now)
         return taken
 
     def _schema_of(self, line: bytes) -> ModelSchema | None:
         schema = self.schemas.get(named_model(line) or "")
-        # lines of a model with a policy are never kept as they came
-        return schema if schema is not None and schema.plain and not self.policy(schema.model).active else None
+        return schema if schema is not None and schema.plain else None
+
+    def _kept_lines(self, schema: ModelSchema, lines: bytes) -> bytes | None:
+        """Lines as the model's policy lets them be kept; None when any of them may be no event."""
+        policy = self.policy(schema.model)
+        return policy.lines(lines) if policy.active else lines
+
+    def _fast(self, schema: ModelSchema | None, line: bytes) -> tuple[bytes, Any]:
+        """A line as it may be kept and its event, when that fits the schema as it is, else None."""
+        kept = None if schema is None else self._kept_lines(schema, line)
+        if schema is None or kept is None:
+            return b"", None
+        kept = kept.rstrip(b"\n")
+        return kept, fast(schema, kept)
 
     def _thorough(
         self, number: int, line: bytes, now: datetime, bounds: TimeBounds, model: str | None, taken: Taken

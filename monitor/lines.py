@@ -62,7 +62,7 @@ def whole_body(schema: ModelSchema, body: bytes, earliest: datetime, latest: dat
     except (ValueError, RecursionError):
         return 0
     n = len(events)
-    if not n or not _a_line_each(body, n):
+    if not n or not a_line_each(body, n):
         return 0
     # a search for two bytes takes twenty times as long as one for a byte
     plain = body.isascii() and (b"\\" not in body or b"\\u" not in body)
@@ -72,7 +72,7 @@ def whole_body(schema: ModelSchema, body: bytes, earliest: datetime, latest: dat
     return n if earliest <= min(times) and max(times) <= latest else 0
 
 
-def _a_line_each(body: bytes, n: int) -> bool:
+def a_line_each(body: bytes, n: int) -> bool:
     """Whether a body has `n` lines, each from { to }: the decoder also takes values that share a line or span several."""
     if not body.startswith(b"{") or not body.endswith((b"}", b"}\n")):
         return False

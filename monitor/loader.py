@@ -15,11 +15,12 @@ import msgspec
 import pyarrow as pa
 
 from monitor.event import RAW_SAMPLE, Event, Refusal, Refused, TimeBounds, decode, parse_event
+from monitor.frame import Frame, Position
 from monitor.ipc import from_ipc
 from monitor.mistyped import Mistyped
 from monitor.rows import from_events
 from monitor.schema import ModelSchema
-from monitor.spool import Frame, Position, Spool
+from monitor.spool import Spool
 from monitor.store import Store
 from monitor.store.batch import Batch, Lines, Loaded
 from monitor.store.ledger import general

@@ -3,7 +3,8 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -32,6 +33,9 @@ LATE = timedelta(hours=3)  # rows older than this make history be evaluated agai
 LONGEST_PAUSE_S = 2.0
 MAINTAIN_EVERY_S = 60.0
 FORGET_EVERY_S = 3600.0
+TOGETHER = 100  # models whose windows are read together
+FEW = 200  # features of a model whose windows are
+PATIENCE_S = 10.0  # that a model's evaluation waits for a load
 TEST_EVERY_S = 60.0  # one model's self-test at most
 
 
@@ -62,6 +66,9 @@ class Loop:
         self._lock = threading.Lock()
         self._evaluating = threading.Lock()
         self._stop = threading.Event()
+        self._free = threading.Event()  # nothing is being loaded
+        self._free.set()
+        self._evaluated: dict[int, datetime | None] = {}
         self.tests = SelfTests(store, config, self.watch, column_names, self._stop.is_set)
         self._threads = [
             threading.Thread(target=self._run, args=(step, pause), name=f"driftdeck-{name}", daemon=True)
@@ -98,7 +105,7 @@ class Loop:
     def load_all(self) -> int:
         """Load everything that is acknowledged by now; the number of events stored."""
         total = 0
-        with self._lock:
+        with self._lock, self._first_of_all():
             more = True
             # what comes meanwhile waits for the next round: a load has a fixed cost, whatever it brings
             while more and (loaded := load(self.spool, self.store, self.clock())) is not None:
@@ -114,6 +121,15 @@ class Loop:
                 with self._evaluating:
                     self.watch.forget(self.store.model(model).id)
         return total
+
+    @contextmanager
+    def _first_of_all(self) -> Iterator[None]:
+        """Meanwhile evaluation waits before its next model: both want the same core, and what was acknowledged comes first."""
+        self._free.clear()
+        try:
+            yield
+        finally:
+            self._free.set()
 
     def _load_step(self) -> None:
         self.load_all()
@@ -147,15 +163,24 @@ class Loop:
     def evaluate_due(self, settle: timedelta = SETTLE) -> None:
         """Evaluate every model's closed windows that were not evaluated yet, in order of time."""
         now = self.clock()
-        for name, model in self.store.models().items():
-            if now - self._bulk_at.get(name, datetime.min.replace(tzinfo=UTC)) < settle:
-                continue
-            try:
-                self._evaluate_model(model, now)
-            except duckdb.Error:
-                raise
-            except Exception:  # the edge of a tick: one model's fault must not silence the others
-                log.exception("model %s could not be evaluated", name)
+        settled = [
+            model
+            for name, model in self.store.models().items()
+            if now - self._bulk_at.get(name, datetime.min.replace(tzinfo=UTC)) >= settle
+        ]
+        due = [model for model in settled if self._is_due(model, now)]
+        for start in range(0, len(due), TOGETHER):
+            some = due[start : start + TOGETHER]
+            newest = [m for m in some if self._moments(m, now) == [_minute(now)] and len(m.schema.features) <= FEW]
+            self._free.wait(PATIENCE_S)
+            self.judge.read_ahead(newest, _minute(now))
+            for model in some:
+                try:
+                    self._evaluate_model(model, now)
+                except duckdb.Error:
+                    raise
+                except Exception:  # the edge of a tick: one model's fault must not silence the others
+                    log.exception("model %s could not be evaluated", model.name)
         self.last_tick = now
 
     def test_due(self) -> None:
@@ -166,7 +191,8 @@ class Loop:
         """Evaluate a model now, or its history again from `start`; the number of moments."""
         model = self.store.model(name)
         if start is not None:
-            self.book.rewind(model.id, name, start)
+            with self._evaluating:
+                self._rewind(model, start)
             self.watch.again(model.id, start)
         return self._evaluate_model(model, self.clock())
 
@@ -183,18 +209,38 @@ class Loop:
         if first is None:
             return 0
         late = self._dirty.pop(model.name, None)
-        until = self.book.evaluated_until(model.id)
+        until = self._until(model)
         if late is not None:
             self.watch.look_again(model.id)
         if until is not None and late is not None and late < until - LATE:
             until = _midnight(late)
-            self.book.rewind(model.id, model.name, until)
+            self._rewind(model, until)
         moments = moments_between(until or _midnight(first), now)
         for i in range(0, len(moments), CHUNK):
             if self._stop.is_set() or model.name in self._dirty:
                 break  # more of the past has come: begin again from there
+            self._free.wait(PATIENCE_S)
             self._evaluate_moments(model, moments[i : i + CHUNK], now)
         return len(moments)
+
+    def _is_due(self, model: Model, now: datetime) -> bool:
+        """Whether a minute has passed since a model was evaluated, or late rows have come."""
+        until = self._until(model)
+        return until is None or until < _minute(now) or model.name in self._dirty
+
+    def _moments(self, model: Model, now: datetime) -> list[datetime]:
+        until = self._until(model)
+        return [] if until is None or model.name in self._dirty else moments_between(until, now)
+
+    def _until(self, model: Model) -> datetime | None:
+        """The end of the last window that was evaluated; asked once, as only this loop moves it."""
+        if model.id not in self._evaluated:
+            self._evaluated[model.id] = self.book.evaluated_until(model.id)
+        return self._evaluated[model.id]
+
+    def _rewind(self, model: Model, until: datetime) -> None:
+        self._evaluated.pop(model.id, None)
+        self.book.rewind(model.id, model.name, until)
 
     def _evaluate_moments(self, model: Model, moments: Sequence[datetime], now: datetime) -> None:
         """Evaluate moments in order and save what they changed, in one transaction."""
@@ -227,6 +273,7 @@ class Loop:
         self.book.save(
             model.id, model.name, moments[-1], newest, list(changed.values()), transitions, messages, watched.progress
         )
+        self._evaluated[model.id] = moments[-1]
 
     def _is_asked(self, alert: Alert) -> bool:
         """Whether anything still asks what an alert is about: its rule may be gone, or its lane switched off."""
@@ -275,7 +322,7 @@ class Loop:
 
 def moments_between(until: datetime, now: datetime) -> list[datetime]:
     """The moments to evaluate after `until`: days far back, hours within two days, and the newest minute."""
-    newest = now.replace(second=0, microsecond=0)
+    newest = _minute(now)
     moments = []
     at = until
     while at < newest:
@@ -288,6 +335,10 @@ def moments_between(until: datetime, now: datetime) -> list[datetime]:
             at = newest
         moments.append(min(at, newest))
     return moments
+
+
+def _minute(at: datetime) -> datetime:
+    return at.replace(second=0, microsecond=0)
 
 
 def _midnight(at: datetime) -> datetime:

@@ -1,15 +1,16 @@
 """What is kept of each column: all of it, nothing, a keyed hash, or the bucket it falls in. Applied before anything is written."""
 
-import hashlib
 import hmac
 import math
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
+import msgspec
 import pyarrow as pa
 from pydantic import Field, model_validator
 
@@ -17,6 +18,7 @@ from monitor.event import label_text
 from monitor.section import Section
 
 OWN = ("event_id", "model", "version", "ts", "prediction", "latency_ms", "status", "label", "label_ts")
+MOST_REMEMBERED = 4096  # values of a column whose hash or bucket is kept in memory
 HASHED = re.compile(r"h:[0-9a-f]{16}")
 
 
@@ -66,6 +68,56 @@ class Policy:
             kept["error"] = None if self._drops("error") else self._change("error", kept["error"])
         return kept
 
+    def lines(self, body: bytes) -> bytes | None:
+        """Lines of JSON as they may be kept, each value of the same meaning as in `event`; None when any may be no event.
+
+        What a column may keep is copied as it came; what it may not is left out, or replaced by its text.
+        """
+        try:
+            events = _LINES.decode_lines(body)
+            for event in events:
+                self._keep(event)
+        except (ValueError, RecursionError):
+            return None
+        return _ENCODER.encode_lines(events)
+
+    def _keep(self, event: "_Line") -> None:
+        for parts, prefix in ((event.features, ""), (event.tags, "tags.")):
+            if parts:
+                if self.undeclared == "drop":
+                    for name in [n for n in parts if self._drops(f"{prefix}{n}")]:
+                        del parts[name]
+                for name, change in self._changes[prefix].items():
+                    if name in parts:
+                        if change is None:
+                            del parts[name]
+                        else:
+                            parts[name] = change(bytes(parts[name]))
+        if event.error is not msgspec.UNSET and "error" in self._changes["error"]:
+            change = self._changes["error"]["error"]
+            event.error = msgspec.UNSET if change is None else change(bytes(event.error))
+
+    @cached_property
+    def _changes(self) -> "dict[str, dict[str, _Change | None]]":
+        """What is done to values, as JSON, of features (""), tags and the error, by name; None where they are dropped."""
+        found: dict[str, dict[str, _Change | None]] = {"": {}, "tags.": {}, "error": {}}
+        for name, column in self.columns.items():
+            if column.keep != "keep":
+                change = None if column.keep == "drop" else self._as_json(name)
+                if name.startswith("tags."):
+                    found["tags."][name.removeprefix("tags.")] = change
+                elif name == "error":
+                    found["error"][name] = change
+                found[""][name] = change  # a feature may be called like a tag or the error
+        return found
+
+    def _as_json(self, name: str) -> "_Change":
+        def change(value: bytes) -> msgspec.Raw:
+            return msgspec.Raw(_ENCODER.encode(self._change(name, _VALUE.decode(value))))
+
+        # numbers seldom come again, what is hashed does
+        return change if self.columns[name].keep == "bucket" else lru_cache(maxsize=MOST_REMEMBERED)(change)
+
     def table(self, rows: pa.Table) -> pa.Table:
         """A table with one column a feature (a leading "features." does not count), as it may be kept."""
         for name in rows.column_names:
@@ -100,9 +152,27 @@ class Policy:
         text = label_text(value) or str(value)
         if HASHED.fullmatch(text):  # it has been here before: sent again from the quarantine
             return text
-        return f"h:{hmac.new(self.key, text.encode('utf-8', 'replace'), hashlib.sha256).hexdigest()[:16]}"
+        return f"h:{hmac.digest(self.key, text.encode('utf-8', 'replace'), 'sha256').hex()[:16]}"
 
 
+class _Line(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, gc=False):
+    """An event as it came: what no policy changes stays as its bytes."""
+
+    features: dict[str, msgspec.Raw] | msgspec.UnsetType | None = msgspec.UNSET
+    tags: dict[str, msgspec.Raw] | msgspec.UnsetType | None = msgspec.UNSET
+    error: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    event_id: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    model: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    version: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    ts: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    prediction: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    latency_ms: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    status: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+_Change = Callable[[bytes], msgspec.Raw]
+_LINES, _VALUE = msgspec.json.Decoder(_Line), msgspec.json.Decoder()
+_ENCODER = msgspec.json.Encoder()
 KEEP = ColumnPolicy(keep="keep")
 NOTHING = Policy()
 PolicyOf = Callable[[str], Policy]
@@ -120,11 +190,12 @@ def _bucket(value: Any, edges: tuple[float, ...]) -> str:
     return "invalid" if math.isnan(number) else labels[bisect_right(edges, number)]
 
 
-def bucket_labels(edges: tuple[float, ...]) -> list[str]:
+@lru_cache
+def bucket_labels(edges: tuple[float, ...]) -> tuple[str, ...]:
     """The names of the buckets between `edges`.
 
     >>> bucket_labels((18, 30.5))
-    ['< 18', '18 – 30.5', '≥ 30.5']
+    ('< 18', '18 – 30.5', '≥ 30.5')
     """
     names = [f"{edge:g}" for edge in edges]
-    return [f"< {names[0]}", *(f"{a} – {b}" for a, b in pairwise(names)), f"≥ {names[-1]}"]
+    return (f"< {names[0]}", *(f"{a} – {b}" for a, b in pairwise(names)), f"≥ {names[-1]}")

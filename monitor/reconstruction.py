@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from monitor.engines.arrow import categories_of, nullable, numpy_of
+from monitor.engines.arrow import categories_of, looked_up, nullable, numpy_of
 from monitor.layout import LARGEST, Layout
 
 EXPLAINED = 0.65  # of the variance of the standardised features
@@ -160,9 +160,8 @@ def _numbers(values: pa.Array, layout: Layout, shares: tuple[float, ...] | None)
         x = numpy_of(values if pa.types.is_float64(values.type) else values.cast(pa.float64()))
         with np.errstate(invalid="ignore"):
             return x, valid & (np.abs(x) < LARGEST)
-    share_of = dict(zip(layout.categories, shares, strict=True))
     names, codes = categories_of(values)
-    by_code = np.array([share_of.get(name, 0.0) for name in names] or [0.0])
+    by_code = looked_up(names, layout.categories, np.array([*shares, 0.0])) if len(names) else np.zeros(1)
     return by_code[np.where(valid, codes, 0)], valid
 
 

@@ -86,8 +86,10 @@ def serving(app: "FastAPI") -> Iterator[str]:
 
     import uvicorn
 
+    from monitor.api.connection import server_options
+
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error", access_log=False))
+    server = uvicorn.Server(uvicorn.Config(app, **{**server_options(app), "log_level": "error"}))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="driftdeck-local", daemon=True)
     thread.start()
     try:

@@ -1,7 +1,6 @@
 """What was acknowledged: append-only, checksummed, synced segments that the loader reads and that outlive a crash.
 
-A segment is a file `NNNNNNNN.spool` of frames. A frame is one line (a checksum, then the header as JSON: bytes, crc and
-what the writer adds) and `bytes` bytes of payload, whose checksum is `crc`. A position is (segment, offset): everything before it has been read.
+A segment is a file `NNNNNNNN.spool` of frames (see frame.py). A position is (segment, offset): everything before it has been read.
 """
 
 import os
@@ -11,59 +10,17 @@ import time
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import msgspec
+from typing import Any
 
 from monitor.errors import Overloaded, StorageError
+from monitor.frame import HEAD_BYTES, Damage, Frame, Group, Position, header_in
 
 SEGMENT_BYTES = 32 << 20
 FREE_FLOOR = 64 << 20
 CHECK_FREE_EVERY = 16 << 20
 READ_AHEAD = 1 << 20
 MOST_PARTS = 1000  # of one writev; the system's limit is 1024
-
-
-class Position(NamedTuple):
-    """A place in the spool, just after a frame."""
-
-    segment: int
-    offset: int
-
-
-@dataclass(frozen=True)
-class Frame:
-    """One appended batch: its header, its payload, and the position after it."""
-
-    header: dict[str, Any]
-    payload: bytes
-    end: Position
-
-
-@dataclass(frozen=True)
-class Damage:
-    """Bytes of a segment that are not a whole, checksummed frame: where they begin and how many they are."""
-
-    segment: int
-    offset: int
-    bytes: int
-    at_tail: bool
-
-
-class Group(Future[None]):
-    """Frames that are written and synced together; done when they are on disk.
-
-    A request that comes while others are being synced joins the next group: one write, one sync and one wake-up serve
-    them all.
-    """
-
-    def __init__(self, segment: int) -> None:
-        super().__init__()
-        self.segment = segment
-        self.parts: list[bytes] = []
-        self.bytes = 0
 
 
 class Spool:
@@ -92,22 +49,23 @@ class Spool:
         self._writer = threading.Thread(target=self._write_loop, name="spool-write", daemon=True)
         self._writer.start()
 
-    def append(self, header: dict[str, Any], payload: bytes) -> "Future[None]":
-        """Add one frame; the future is done when it is on disk. Raises Overloaded when the spool or the disk is full."""
-        about = msgspec.json.encode({**header, "bytes": len(payload), "crc": zlib.crc32(payload)})
-        head = b"%08x %s\n" % (zlib.crc32(about), about)
-        size = len(head) + len(payload)
+    def append(self, header: dict[str, Any], payload: bytes, rows: int = 0) -> "Future[None]":
+        """Add one frame; the future is done when it is on disk. Raises Overloaded when the spool or the disk is full.
+
+        A payload of `rows` may share a frame with those before it that have the same header: `rows` in it is their sum.
+        """
+        size = HEAD_BYTES + len(payload)
         with self._wake:
             self.check_room(size)
             if self._offset >= SEGMENT_BYTES:
                 self._roll()
             group = self._group
-            group.parts += (head, payload)
+            if not group.frames:
+                self._wake.notify()
+            group.add(header, payload, rows)
             group.bytes += size
             self._offset += size
             self._held += size
-            if len(group.parts) == 2:
-                self._wake.notify()
         return group
 
     def frames(self, start: Position, limit_bytes: int = 64 << 20) -> Iterator[Frame]:
@@ -208,10 +166,10 @@ class Spool:
     def _write_loop(self) -> None:
         while True:
             with self._wake:
-                while not self._sealed and not self._group.parts and not self._closed:
+                while not self._sealed and not self._group.frames and not self._closed:
                     self._wake.wait()
                 groups = [*self._sealed, self._group]
-                if self._closed and not any(group.parts for group in groups):
+                if self._closed and not any(group.frames for group in groups):
                     return
                 self._sealed, self._group = [], Group(self._segment)
             for i, group in enumerate(groups):
@@ -220,7 +178,7 @@ class Spool:
                 except OSError as problem:
                     self._fail(groups[i:], problem)
                     break
-                group.parts = []  # the future lives on in answers that are remembered, the bytes must not
+                group.frames = []  # the future lives on in answers that are remembered, the bytes must not
                 group.set_result(None)
 
     def _write(self, group: Group) -> None:
@@ -228,11 +186,15 @@ class Spool:
             following = self._open(group.segment)
             os.close(self._file)
             self._file, self.synced = following, Position(group.segment, 0)
-        if group.parts:
-            for i in range(0, len(group.parts), MOST_PARTS):
-                _write_all(self._file, group.parts[i : i + MOST_PARTS])
+        if group.frames:
+            parts = [part for frame in group.frames for part in frame.parts()]
+            for i in range(0, len(parts), MOST_PARTS):
+                _write_all(self._file, parts[i : i + MOST_PARTS])
             os.fdatasync(self._file)
-            self.synced = Position(group.segment, self.synced.offset + group.bytes)
+            size = sum(map(len, parts))
+            with self._wake:
+                self._held += size - group.bytes
+            self.synced = Position(group.segment, self.synced.offset + size)
 
     def _fail(self, groups: list[Group], problem: OSError) -> None:
         """Nothing of these groups counts, nor of what was appended meanwhile: the spool goes on after what is synced."""
@@ -247,7 +209,7 @@ class Spool:
             self._sealed, self._group = [], Group(self._segment)
         sentence = f"the spool cannot be written ({problem.strerror}); free disk space, then send again"
         for group in groups:
-            group.parts = []
+            group.frames = []
             group.set_exception(Overloaded(sentence, 30))
 
     def _read(self, segment: int, offset: int, stop: int | None) -> Iterator[Frame]:
@@ -257,7 +219,7 @@ class Spool:
             file.seek(offset)
             while offset < size:
                 line = file.readline(1 << 20)
-                header = _header(line)
+                header = header_in(line)
                 payload = file.read(header["bytes"]) if header else b""
                 if header is None or len(payload) != header["bytes"] or zlib.crc32(payload) != header["crc"]:
                     self._report(Damage(segment, offset, size - offset, at_tail=segment == self.segments()[-1]))
@@ -268,14 +230,6 @@ class Spool:
     def _report(self, damage: Damage) -> None:
         if damage not in self.damage:
             self.damage.append(damage)
-
-
-def _header(line: bytes) -> dict[str, Any] | None:
-    checksum, _, about = line.rstrip(b"\n").partition(b" ")
-    if not line.endswith(b"\n") or checksum != b"%08x" % zlib.crc32(about):
-        return None
-    header: dict[str, Any] = msgspec.json.decode(about)
-    return header
 
 
 def _write_all(fd: int, parts: list[bytes]) -> None:

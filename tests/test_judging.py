@@ -1,6 +1,7 @@
 """Which windows rules look at: whole days of the model's clock, longer ones where rows are few."""
 
 import json
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from events import NDJSON
+from events import NDJSON, event, lines
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -17,6 +18,7 @@ from monitor.calendar import Calendar
 from monitor.config import Config, DetectorConfig, ModelConfig, RuleConfig
 from monitor.deck import Deck
 from monitor.finding import Finding
+from monitor.judging import Judge
 from monitor.rules import window_of
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -156,3 +158,94 @@ def test_an_alert_of_a_rule_that_is_gone_ends(tmp_path: Path) -> None:
         assert {a.finding.rule for a in deck.store.alerts.open_alerts("m").values()} == {"stays"}
         over = [a for a in deck.store.alerts.listing(["m"], "all", 10) if a.finding.rule == "gone"]
         assert [a.state for a in over] == ["resolved"]
+
+
+MODELS = [f"m{i}" for i in range(5)]
+
+
+@pytest.fixture
+def several(tmp_path: Path) -> Iterator[Deck]:
+    """Five models whose rows of the last three hours differ, with rules on their features, status, latency and a segment."""
+    rules = [
+        rule(name="hour", window="1h"),
+        rule(name="minutes", statistic="error_rate", window="10m", limit=0.1),
+        rule(name="late", statistic="latency_quantile", window="2h", limit=20),
+        rule(name="east", window="2h", segment="features.country=a"),
+        rule(name="before", window="1h", against="previous"),
+    ]
+    with closing(Deck(tmp_path, Config(rules=rules, default_rules=False))) as deck:
+        deck.start(background=False)
+        rows = [
+            event(i, model=name, ts=(NOW - 7 * i * timedelta(minutes=1)).isoformat(), status=500 if i < n else 200)
+            for n, name in enumerate(MODELS)
+            for i in range(20 + n)
+        ]
+        body = lines(*({**row, "event_id": f"{row['model']}-{row['event_id']}"} for row in rows))
+        deck.collector.events(body, NDJSON).durable.result(10)
+        deck.loop.load_all()
+        yield deck
+
+
+def test_windows_read_for_many_models_at_once_are_those_read_one_by_one(
+    several: Deck, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = [several.store.model(name) for name in MODELS]
+    apart = [Judge(several.store, several.config).findings(model, [NOW]) for model in models]
+    assert len({str(found) for found in apart}) == len(MODELS)
+    judge = Judge(several.store, several.config)
+    judge.read_ahead(models, NOW)
+    read: list[str] = []
+    one = several.store.profiles
+    monkeypatch.setattr(
+        several.store, "profiles", lambda name, *rest, **more: read.append(name) or one(name, *rest, **more)
+    )
+    assert [judge.findings(model, [NOW]) for model in models] == apart
+    assert read == MODELS  # only the hour before, which the last rule holds it against
+    judge.read_ahead(models, NOW)
+    assert judge._ahead == {name: {} for name in MODELS}  # what was found in these windows stands
+
+
+def test_rows_that_come_meanwhile_are_read(several: Deck) -> None:
+    judge, model = Judge(several.store, several.config), several.store.model("m0")
+    judge.read_ahead([model], NOW)
+    late = lines(*(event(i, model="m0", event_id=f"late{i}", ts=(NOW - HOUR / 2).isoformat()) for i in range(9)))
+    several.collector.events(late, NDJSON).durable.result(10)
+    several.loop.load_all()
+    judge.note_rows("m0", NOW - HOUR / 2)
+    assert judge.findings(model, [NOW]) == Judge(several.store, several.config).findings(model, [NOW])
+
+
+def test_a_model_is_evaluated_once_a_minute_and_again_when_late_rows_came(
+    several: Deck, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop, now = several.loop, [datetime.now(UTC).replace(second=0, microsecond=0) + timedelta(minutes=1)]
+    loop.clock = lambda: now[0]
+    asked: list[str] = []
+    whole = loop._evaluate_model
+    monkeypatch.setattr(loop, "_evaluate_model", lambda model, at: asked.append(model.name) or whole(model, at))
+    loop.evaluate_due(timedelta(0))
+    assert asked == MODELS
+    now[0] += timedelta(seconds=20)
+    loop.evaluate_due(timedelta(0))
+    assert asked == MODELS
+    old = lines(event(0, model="m3", event_id="old", ts=(NOW - 5 * HOUR).isoformat()))
+    several.collector.events(old, NDJSON).durable.result(10)
+    loop.load_all()
+    loop.evaluate_due(timedelta(0))
+    assert asked == [*MODELS, "m3"]
+    now[0] += timedelta(minutes=1)
+    loop.evaluate_due(timedelta(0))
+    assert asked == [*MODELS, "m3", *MODELS]
+
+
+def test_evaluation_waits_while_rows_are_loaded(several: Deck, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("monitor.loop.PATIENCE_S", 600.0)
+    loop = several.loop
+    done = threading.Event()
+    waiting = threading.Thread(target=lambda: (loop.evaluate_due(timedelta(0)), done.set()))
+    with loop._first_of_all():
+        waiting.start()
+        assert not done.wait(0.3)
+    waiting.join(60)
+    assert done.is_set()
+    assert loop.last_tick is not None

@@ -9,6 +9,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from events import NDJSON, NOW, event, lines
+from hypothesis import given
+from hypothesis import strategies as st
 
 from monitor.config import Config, ModelConfig
 from monitor.deck import Deck
@@ -156,3 +158,84 @@ def test_buckets_hold_their_lower_bound(value: Any, label: str) -> None:
 def test_a_bucket_without_edges_is_a_mistake() -> None:
     with pytest.raises(ValueError, match="needs `edges`, ascending"):
         ColumnPolicy(keep="bucket", edges=(3, 1))
+
+
+NAMES = st.sampled_from(["name", "passport", "age", "country", "tags.agent", "error", "agent", "é"])
+VALUES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**70), 2**70),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.text(max_size=5),
+    st.lists(st.integers(0, 9), max_size=2),
+    st.sampled_from(["30 – 50", "h:0123456789abcdef", "Ada Lovelace", 41.25, 30]),
+)
+COLUMNS_OF = st.dictionaries(
+    NAMES | st.sampled_from(["tags.region", "tags.error"]),
+    st.sampled_from([
+        ColumnPolicy(keep="keep"),
+        ColumnPolicy(keep="drop"),
+        ColumnPolicy(keep="hash"),
+        ColumnPolicy(keep="bucket", edges=(18, 30, 50)),
+    ]),
+)  # fmt: skip
+
+
+@given(
+    COLUMNS_OF,
+    st.sampled_from(["keep", "drop"]),
+    st.lists(
+        st.fixed_dictionaries(
+            {"event_id": VALUES, "prediction": VALUES},
+            optional={
+                "features": st.none() | st.dictionaries(NAMES, VALUES),
+                "tags": st.none() | st.dictionaries(NAMES, st.text(max_size=3)),
+                "error": st.none() | st.text(max_size=3),
+            },
+        ),
+        min_size=1,
+        max_size=4,
+    ),
+    st.booleans(),
+)
+def test_lines_are_kept_as_events_are(
+    columns: dict[str, ColumnPolicy], undeclared: Any, events: list[dict[str, Any]], ascii_: bool
+) -> None:
+    policy = Policy(columns, undeclared, b"key")
+    kept = policy.lines("\n".join(json.dumps(e, ensure_ascii=ascii_) for e in events).encode())
+    assert kept is not None
+    expected = [policy.event(e) for e in events]
+    for one in expected:
+        if one.get("error", "") is None and policy.columns.get("error") == ColumnPolicy(keep="drop"):
+            del one["error"]  # left out means the same
+    assert [json.loads(line) for line in kept.splitlines()] == expected
+
+
+def test_what_may_be_no_event_is_not_kept_as_a_line() -> None:
+    policy = Policy(COLUMNS, key=b"key")
+    for body in (b"[]", b"{", b'{"features": []}', b'{"label": 1}', b'{"features": {"age": NaN}}', b'{"tags": 3}'):
+        assert policy.lines(body) is None
+
+
+def test_a_model_with_a_policy_takes_the_fast_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with opened(tmp_path) as deck:
+        take(deck, lines(*(person(i) for i in range(20))), NDJSON)
+        slow: list[bytes] = []
+        thorough = deck.collector.intake._thorough
+        monkeypatch.setattr(
+            deck.collector.intake, "_thorough", lambda *given: slow.append(given[1]) or thorough(*given)
+        )
+        assert take(deck, lines(*(person(i) for i in range(20, 40))), NDJSON).accepted == 20
+        assert slow == []
+        odd = lines(person(40), person(41, status="x"), person(42))
+        both = lines(person(43)).rstrip() + b" " + lines(person(44))  # two events in a line are none
+        answer = take(deck, odd + both, NDJSON)
+        assert (answer.accepted, [r.line for r in answer.refusals]) == (2, [2, 4])
+        assert len(slow) == 2
+        assert take(deck, both, NDJSON).refused == 1
+        rows = stored(deck)
+        assert len(rows) == 42
+        assert {row["age"] for row in rows} == {"30 – 50"}
+        assert len({row["passport"] for row in rows}) == 1
+        assert found(tmp_path) == set()
+    assert found(tmp_path) == set()

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from monitor.errors import Overloaded
-from monitor.spool import Group, Position, Spool
+from monitor.frame import JOINED_BYTES, Group, Position
+from monitor.spool import Spool
 
 START = Position(0, 0)
 
@@ -152,5 +153,36 @@ def test_what_is_written_is_not_held_in_memory_by_whoever_remembers_it(tmp_path:
     done = spool.append({"kind": "x"}, b"y" * 1000)
     done.result(10)
     assert isinstance(done, Group)
-    assert done.parts == []  # an answer that is kept for its Idempotency-Key keeps this future
+    assert done.frames == []  # an answer that is kept for its Idempotency-Key keeps this future
+    spool.close()
+
+
+def test_payloads_of_one_header_share_a_frame_whose_rows_are_their_sum(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    one, other = {"kind": "a"}, {"kind": "b"}
+    frames = (
+        (one, b"1\n", 1),
+        (one, b"2\n3\n", 2),
+        (other, b"4\n", 1),
+        (other, b"5\n", 0),  # this one stands alone
+        (other, b"6\n", 1),
+        (one, b"x" * JOINED_BYTES, 7),
+        (one, b"8\n", 1),  # what came before is large enough
+    )
+    with spool._wake:  # the writing thread waits
+        for header, payload, rows in frames:
+            spool.append(dict(header), payload, rows)
+    spool.append({"kind": "end"}, b"").result(10)
+    found = [(f.header["kind"], f.header.get("rows"), f.payload) for f in spool.frames(START)]
+    assert found == [
+        ("a", 3, b"1\n2\n3\n"),
+        ("b", 1, b"4\n"),
+        ("b", None, b"5\n"),
+        ("b", 1, b"6\n"),
+        ("a", 7, b"x" * JOINED_BYTES),
+        ("a", 1, b"8\n"),
+        ("end", None, b""),
+    ]
+    size = (tmp_path / f"{spool.synced.segment:08d}.spool").stat().st_size
+    assert (spool.synced.offset, spool._held) == (size, size)
     spool.close()

@@ -18,8 +18,8 @@ from events import NDJSON, NOW, event, lines
 from monitor import schema
 from monitor.config import Config, ModelConfig
 from monitor.deck import Deck
+from monitor.frame import Position
 from monitor.schema import ModelSchema
-from monitor.spool import Position
 from monitor.store.lines import read_lines
 from monitor.store.packed import Relation
 from monitor.views.drift import drift

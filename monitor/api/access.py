@@ -1,6 +1,6 @@
 """Every route with the scope it needs and where its model comes from; who a request is from, and whether it may."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Literal, NamedTuple, cast
@@ -9,7 +9,7 @@ from fastapi import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from monitor.access import SCOPES, Caller, bearer, digest, same
-from monitor.api.encoding import error
+from monitor.api.encoding import failure
 from monitor.errors import DriftdeckError, Unauthorized
 from monitor.store.keys import KeyBook
 
@@ -66,32 +66,39 @@ ROUTES: dict[str, Needs] = {
 }
 
 
-class Authenticate:
-    """Finds out who sends a request before anything of its body is read; what is not OPEN needs a key once there is one."""
+class Callers:
+    """Finds out who sends a request; what is not OPEN needs a key once there is one."""
 
-    def __init__(self, app: ASGIApp, keys: Callable[[], KeyBook], bootstrap: str | None) -> None:
-        self.app, self.keys = app, keys
+    def __init__(self, keys: Callable[[], KeyBook], bootstrap: str | None) -> None:
+        self.keys = keys
         self.bootstrap = digest(bootstrap.encode()) if bootstrap else None
+
+    def caller(self, headers: Iterable[tuple[bytes, bytes]]) -> Caller:
+        """Who the headers say it is. Raises Unauthorized."""
+        book = self.keys()
+        if self.bootstrap is None and not book.required:
+            return EVERYBODY
+        secret = bearer(headers)
+        if self.bootstrap is not None and same(digest(secret), self.bootstrap):
+            return BOOTSTRAP
+        return book.caller(secret, datetime.now(UTC))
+
+
+class Authenticate:
+    """Asks who sends a request before anything of its body is read."""
+
+    def __init__(self, app: ASGIApp, callers: Callers) -> None:
+        self.app, self.callers = app, callers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Leave the caller in the request's state, or answer 401 in place of the application."""
         if scope["type"] == "http" and scope["path"] not in OPEN:
             try:
-                scope.setdefault("state", {})["caller"] = self.caller(scope)
+                scope.setdefault("state", {})["caller"] = self.callers.caller(scope["headers"])
             except Unauthorized as problem:
-                await error(str(problem), 401, {"www-authenticate": "Bearer"})(scope, receive, send)
+                await failure(problem)(scope, receive, send)
                 return
         await self.app(scope, receive, send)
-
-    def caller(self, scope: Scope) -> Caller:
-        """Who the headers say it is. Raises Unauthorized."""
-        book = self.keys()
-        if self.bootstrap is None and not book.required:
-            return EVERYBODY
-        secret = bearer(scope["headers"])
-        if self.bootstrap is not None and same(digest(secret), self.bootstrap):
-            return BOOTSTRAP
-        return book.caller(secret, datetime.now(UTC))
 
 
 async def authorize(request: Request) -> None:

@@ -10,8 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from monitor.api.access import caller_of
+from monitor.api.durable import durable
 from monitor.api.encoding import answer
-from monitor.api.ingest import bounds_of, durable
+from monitor.api.ingest import bounds_of
 from monitor.collector import Answer
 from monitor.deck import Deck
 from monitor.errors import InvalidRequest

@@ -17,9 +17,10 @@ from starlette.responses import Response
 
 from monitor import __version__
 from monitor.api import accounting, admin, cloudevents, erase, ingest, keys, read, trial
-from monitor.api.access import Authenticate, authorize
+from monitor.api.access import Authenticate, Callers, authorize
 from monitor.api.allowance import Allowance
 from monitor.api.encoding import error, failure
+from monitor.api.lane import Lane
 from monitor.api.naming import Naming
 from monitor.deck import Deck
 from monitor.errors import DriftdeckError
@@ -78,9 +79,10 @@ def create_app(
     )
     app.state.deck = deck
     app.state.allowance = Allowance(deck.config.limits)
+    callers = Callers(lambda: deck.keys, key)
+    app.state.lane = Lane(deck, callers, app.state.allowance)
     app.add_middleware(Naming)
-    app.add_middleware(ingest.FastLane, deck=deck)
-    app.add_middleware(Authenticate, keys=lambda: deck.keys, bootstrap=key)  # the outermost: it runs first
+    app.add_middleware(Authenticate, callers=callers)  # the outermost: it runs first
     app.include_router(ingest.router)
     app.include_router(cloudevents.router)
     app.include_router(read.router)

@@ -26,7 +26,7 @@ class _Room:
 _small, _large = _Room(), _Room()
 
 
-class _Held:
+class Held:
     """The part of a room that one body takes."""
 
     def __init__(self, most: int) -> None:
@@ -40,6 +40,11 @@ class _Held:
         self.room.bytes += size - self.bytes
         self.bytes = size
 
+    def release(self) -> None:
+        """Let go of all of it."""
+        self.room.bytes -= self.bytes
+        self.bytes = 0
+
 
 @asynccontextmanager
 async def body_of(request: Request, most: int) -> AsyncIterator[bytes]:
@@ -47,14 +52,14 @@ async def body_of(request: Request, most: int) -> AsyncIterator[bytes]:
 
     Raises TooLarge as soon as it passes `most` bytes, on the wire or unpacked, and TooMany when too much is held already.
     """
-    held = _Held(most)
+    held = Held(most)
     try:
         yield await _received(request, most, held)
     finally:
-        held.room.bytes -= held.bytes
+        held.release()
 
 
-async def _received(request: Request, most: int, held: _Held) -> bytes:
+async def _received(request: Request, most: int, held: Held) -> bytes:
     announced = request.headers.get("content-length", "0")
     if not announced.isdigit():
         raise InvalidRequest("Content-Length is not a number")

@@ -15,8 +15,9 @@ from starlette.responses import Response
 
 from monitor.api.access import caller_of
 from monitor.api.bodies import body_of
+from monitor.api.durable import durable
 from monitor.api.encoding import answer as respond
-from monitor.api.ingest import RESPONSES, durable
+from monitor.api.ingest import RESPONSES
 from monitor.deck import Deck
 from monitor.errors import PayloadError
 from monitor.event import MAX_NAME, Refusal, Refused

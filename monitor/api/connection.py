@@ -1,23 +1,34 @@
-"""One HTTP connection with deadlines and limits: uvicorn's own protocol waits for ever for a header or a body."""
+"""One HTTP connection with deadlines and limits, as uvicorn's own protocol waits for ever for a header or a body; usual bodies it
+hands to the lane itself."""
 
 import asyncio
+import logging
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from fastapi import FastAPI
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
+from monitor.api.durable import Durable, when_durable
+from monitor.api.encoding import failure
+from monitor.api.lane import Lane, Post, Reply, reply_to
+from monitor.collector import Answer
+from monitor.errors import DriftdeckError
 from monitor.limits import Limits
+
+log = logging.getLogger("driftdeck.api")
 
 LEAST_RATE = 64 << 10  # bytes a second that earn a long body more time
 LINGER_S = 1.0  # an answer is lost when the socket is closed on bytes that were not read
 
 
-def server_options(limits: Limits) -> dict[str, Any]:
-    """What uvicorn needs to know to serve within the limits."""
-    waiting: dict[Connection, None] = {}
-    protocol = type("LimitedConnection", (Connection,), {"limits": limits, "waiting": waiting})
+def server_options(app: FastAPI) -> dict[str, Any]:
+    """What uvicorn needs to know to serve the application within its limits, usual bodies on its lane."""
+    limits, waiting = app.state.deck.config.limits, dict[Connection, None]()
+    protocol = type("LimitedConnection", (Connection,), {"limits": limits, "waiting": waiting, "lane": app.state.lane})
     return {
         "http": protocol,
         "ws": "none",
+        "proxy_headers": False,  # nobody asks where a request came from
         "timeout_keep_alive": limits.keep_alive_seconds,
         "log_level": "warning",
         "access_log": False,
@@ -31,6 +42,7 @@ class Connection(HttpToolsProtocol):
     """
 
     limits: Limits
+    lane: Lane
     waiting: "dict[Connection, None]"  # those whose header has not come, the oldest first
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -39,6 +51,7 @@ class Connection(HttpToolsProtocol):
         self._in_body = self._refused = False
         self._head = self._body = 0  # bytes of the current request
         self._since = 0.0
+        self._incomplete: tuple[RequestResponseCycle, Post] | None = None  # what the lane takes when its body is whole
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a header. Over the limit of connections the one that has waited longest has to go."""
@@ -53,6 +66,7 @@ class Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the deadlines."""
         self._stop()
+        self._let_go()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -89,6 +103,8 @@ class Connection(HttpToolsProtocol):
         if not self._refused:
             self._body += len(body)
             super().on_body(body)
+            if self._incomplete is not None:
+                self.flow.resume_reading()  # there is room for the whole of it
 
     def on_message_complete(self) -> None:
         """The request is whole."""
@@ -96,6 +112,71 @@ class Connection(HttpToolsProtocol):
             self._stop()
             self._in_body, self._head = False, 0
             super().on_message_complete()
+            if self._incomplete is not None and self._incomplete[0] is self.cycle:
+                taken, self._incomplete = self._incomplete, None
+                self._take(*taken)
+
+    # -- the lane -------------------------------------------------------------------------------------------------
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        # who does not read the answers waits with the framework until there is room for one
+        post = None if self.flow.write_paused else self.lane.post(cycle.scope)
+        if post is None:
+            super()._start_asgi_task(cycle, app)
+        elif cycle.more_body:
+            self._incomplete = cycle, post
+        else:  # it came behind another request, and waited for its answer
+            self.loop.call_soon(self._take, cycle, post)
+
+    def _take(self, cycle: RequestResponseCycle, post: Post) -> None:
+        """Hand the body to the lane, and answer when all of it is on disk."""
+        try:
+            answer = self.lane.taken(post, bytes(cycle.body))
+        except DriftdeckError as problem:
+            post.held.release()
+            self._fail(cycle, problem)
+        except Exception:  # what nobody expects, the framework's handlers tell and log
+            post.held.release()
+            super()._start_asgi_task(cycle, self.app)
+        else:
+            cycle.body = bytearray()
+            when_durable(answer.durable, self.loop, lambda done: self._acknowledge(cycle, answer, post, done))
+
+    def _let_go(self) -> None:
+        """No more of a body will come."""
+        if self._incomplete is not None:
+            self._incomplete[1].held.release()
+            self._incomplete = None
+
+    def _acknowledge(self, cycle: RequestResponseCycle, answer: Answer, post: Post, done: Durable) -> None:
+        post.held.release()
+        problem = done.exception()
+        if isinstance(problem, DriftdeckError):
+            self._fail(cycle, problem)
+        elif problem is None:
+            self._reply(cycle, reply_to(answer))
+        else:
+            log.error("a body could not be written", exc_info=problem)
+            self.transport.close()
+
+    def _fail(self, cycle: RequestResponseCycle, problem: DriftdeckError) -> None:
+        answer = failure(problem)
+        self._reply(cycle, Reply(answer.status_code, answer.raw_headers, bytes(answer.body)))
+
+    def _reply(self, cycle: RequestResponseCycle, reply: Reply) -> None:
+        if cycle.disconnected or self.transport.is_closing():
+            return
+        head = [*self.server_state.default_headers, *reply.headers]
+        if not cycle.keep_alive:
+            head.append((b"connection", b"close"))
+        lines = b"".join(b"%b: %b\r\n" % header for header in head)
+        self.transport.write(b"%b%b\r\n%b" % (STATUS_LINE[reply.status], lines, reply.body))
+        cycle.response_started = cycle.response_complete = True
+        if not cycle.keep_alive:
+            self.transport.close()
+        cycle.on_response()
+
+    # -- deadlines ------------------------------------------------------------------------------------------------
 
     def _wait_for_head(self) -> None:
         self.waiting[self] = None
@@ -123,6 +204,7 @@ class Connection(HttpToolsProtocol):
     def _refuse(self, status: int, sentence: str, retry_after: int | None = None) -> None:
         """Answer, where an answer can still be given, and close."""
         self._stop()
+        self._let_go()
         self._refused = True
         self._unset_keepalive_if_required()
         cycle = self.cycle

@@ -12,7 +12,7 @@ import pyarrow as pa
 from starlette.requests import Request
 from starlette.responses import Response
 
-from monitor.errors import DriftdeckError, Overloaded
+from monitor.errors import DriftdeckError, Overloaded, Unauthorized
 from monitor.finding import Finding
 from monitor.ipc import to_ipc
 from monitor.views.overview import finding_data
@@ -65,8 +65,12 @@ def error(sentence: str, status: int, headers: Mapping[str, str] | None = None) 
 
 
 def failure(problem: DriftdeckError) -> Response:
-    """The answer to an expected failure: its sentence, its status, and when to come again."""
-    headers = {"retry-after": str(problem.retry_after)} if isinstance(problem, Overloaded) else None
+    """The answer to an expected failure: its sentence, its status, and when to come again or what to come with."""
+    headers = None
+    if isinstance(problem, Overloaded):
+        headers = {"retry-after": str(problem.retry_after)}
+    elif isinstance(problem, Unauthorized):
+        headers = {"www-authenticate": "Bearer"}
     return error(str(problem), problem.status, headers)
 
 

@@ -2,31 +2,25 @@
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import Future
 from datetime import timedelta
 from typing import Annotated, Any, Literal
-from weakref import WeakKeyDictionary
 
 from fastapi import APIRouter, Header, Query, Request
 from pydantic import BaseModel, Field
-from starlette.requests import ClientDisconnect
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from monitor.api.access import caller_of, own_key
 from monitor.api.bodies import body_of
+from monitor.api.durable import durable
 from monitor.api.encoding import answer as respond
-from monitor.api.encoding import failure
+from monitor.api.lane import MAX_KEY, SMALL
 from monitor.collector import Answer
 from monitor.deck import Deck
-from monitor.errors import DriftdeckError
 from monitor.event import MAX_NAME, RAW_SAMPLE, Refusal, TimeBounds
 from monitor.lines import JSON_TYPES
 
 router = APIRouter(prefix="/v1", tags=["ingest"])
 
-MAX_KEY = 200
-SMALL = 64 << 10  # bytes of labels that are read on the event loop: a thread costs more
 TYPES = (
     "application/x-ndjson",
     "application/json",
@@ -118,37 +112,6 @@ async def post_refused(
     return await _acknowledge(request, deck.collector.refuse(kind, refusals, own_key(caller, idempotency_key)))
 
 
-class FastLane:
-    """POST /v1/events and /v1/labels without parameters: the same handling without the framework around it.
-
-    Routes, dependencies and validation took over a third of the time of a request with a single event.
-    """
-
-    def __init__(self, app: ASGIApp, deck: Deck) -> None:
-        self.app = app
-        self.lanes = {"/v1/events": deck.collector.events, "/v1/labels": deck.collector.labels}
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer the usual request here; pass any other on."""
-        take = self.lanes.get(scope.get("path", ""))
-        if take is None or scope["type"] != "http" or scope["method"] != "POST" or scope["query_string"]:
-            await self.app(scope, receive, send)
-            return
-        request = Request(scope, receive)
-        key = request.headers.get("idempotency-key")
-        if key is not None and len(key) > MAX_KEY:
-            await self.app(scope, receive, send)  # which says what is wrong with it
-            return
-        try:
-            caller_of(request).require("ingest")  # what `authorize` asks on the way round
-            response = await _take(request, take, key, None, None)
-        except DriftdeckError as problem:
-            response = failure(problem)
-        except ClientDisconnect:
-            return  # whoever went away in the middle of a body hears no answer, and nothing of it was kept
-        await response(scope, receive, send)
-
-
 async def _take(
     request: Request, take: Callable[..., Answer], key: str | None, model: str | None, bounds: TimeBounds | None
 ) -> Response:
@@ -175,21 +138,6 @@ async def _acknowledge(request: Request, answer: Answer) -> Response:
     if answer.replayed:
         response.headers["idempotency-replayed"] = "true"
     return response
-
-
-async def durable(done: "Future[None]") -> None:
-    """Wait until a group of frames is on disk. All who wait for one group are woken by one call."""
-    if done.done():
-        done.result()
-        return
-    loop = asyncio.get_running_loop()
-    waiter = _waiters.get(done)
-    if waiter is None or waiter.get_loop() is not loop:
-        waiter = _waiters[done] = asyncio.wrap_future(done, loop=loop)
-    await asyncio.shield(waiter)
-
-
-_waiters: "WeakKeyDictionary[Future[None], asyncio.Future[None]]" = WeakKeyDictionary()
 
 
 def bounds_of(deck: Deck, max_age: float | None) -> TimeBounds | None:

@@ -95,8 +95,7 @@ def server(
     app_ = create_app(
         deck, on_start=lambda: started(f"http://{_reach(host)}:{port}"), on_stop=lambda: withdraw(data), key=key
     )
-    options = server_options(deck.config.limits)
-    uvicorn.run(app_, host=host, port=port, timeout_graceful_shutdown=10, **options)
+    uvicorn.run(app_, host=host, port=port, timeout_graceful_shutdown=10, **server_options(app_))
 
 
 @app.command()

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from monitor.contracts import Measured, Profiled
 
@@ -175,10 +176,10 @@ class _Counts:
         nothing = np.zeros(n)
         none = np.full(n, np.nan)
         self.moments.append((groups.numbers, np.stack([groups.rows, missing, nothing, nothing, nothing, none, none])))
-        if not names:
+        if not len(names):
             return
         new_bin = len(layout.categories) + 1
-        bins = np.array([layout.category_bins.get(name, new_bin) for name in names], np.int64)
+        bins = looked_up(names, list(layout.category_bins), np.array([*layout.category_bins.values(), new_bin]))
         self._add_bins(slices, bins[codes], groups)
         unseen = bins[codes] == new_bin
         if unseen.any():
@@ -195,15 +196,13 @@ class _Counts:
             used, n = np.unique(key, return_counts=True)
         self.bins.append((groups.numbers[used // size], used % size, n))
 
-    def _add_new(
-        self, codes: np.ndarray, names: list[str], slices: np.ndarray, ts: np.ndarray, groups: _Groups
-    ) -> None:
+    def _add_new(self, codes: np.ndarray, names: pa.Array, slices: np.ndarray, ts: np.ndarray, groups: _Groups) -> None:
         key, inverse, n = np.unique(slices * len(names) + codes, return_inverse=True, return_counts=True)
         first = np.full(len(key), np.iinfo(np.int64).max)
         np.minimum.at(first, inverse, ts)
         most = np.argsort(-n, kind="stable")[:MAX_NEW_VALUES].tolist()
         for i in most:
-            which = int(groups.numbers[key[i] // len(names)]), names[key[i] % len(names)]
+            which = int(groups.numbers[key[i] // len(names)]), names[int(key[i] % len(names))].as_py()
             seen, earliest = self.new.get(which, (0, int(first[i])))
             self.new[which] = (seen + int(n[i]), min(earliest, int(first[i])))
 
@@ -301,10 +300,15 @@ def numpy_of(array: pa.Array | pa.ChunkedArray) -> np.ndarray:
     return np.frombuffer(whole.buffers()[1], kind)[whole.offset : whole.offset + len(whole)]
 
 
-def categories_of(values: pa.Array) -> tuple[list[str], np.ndarray]:
+def categories_of(values: pa.Array) -> tuple[pa.Array, np.ndarray]:
     """The distinct texts of a column, and which of them each value is; what stands at nulls is undefined."""
     coded = values if pa.types.is_dictionary(values.type) else values.cast(pa.string()).dictionary_encode()
-    return coded.dictionary.to_pylist(), numpy_of(coded.indices)
+    return coded.dictionary, numpy_of(coded.indices)
+
+
+def looked_up(texts: pa.Array, known: Sequence[str], values: np.ndarray) -> np.ndarray:
+    """For each text the value of the `known` one that it is, the last of `values` for any other; shape (n,)."""
+    return values[numpy_of(pc.index_in(texts, value_set=texts_of(known)).fill_null(len(known)))]
 
 
 def arrow_of(values: np.ndarray) -> pa.Array:

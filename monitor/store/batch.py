@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from monitor.frame import Position
 from monitor.schema import ModelSchema
-from monitor.spool import Position
 from monitor.store.ledger import Account, Accounts
 from monitor.store.mistyped import Seen
 
@@ -32,8 +32,11 @@ class Batch:
 
     def account(self, model: str, kind: str, at: datetime) -> Account:
         """The account of a model and kind for the hour of `at`."""
-        hour = at.replace(minute=0, second=0, microsecond=0)
-        return self.accounts.setdefault((model, kind, hour), Account())
+        key = model, kind, at.replace(minute=0, second=0, microsecond=0)
+        found = self.accounts.get(key)
+        if found is None:
+            found = self.accounts[key] = Account()
+        return found
 
     def received(self) -> dict[tuple[str, str], int]:
         """Rows that came, by model and kind."""

@@ -1,7 +1,7 @@
 """The store: the only owner of the DuckDB file. Writes are one at a time; every read has a cursor of its own."""
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -13,10 +13,10 @@ import numpy as np
 import pyarrow as pa
 
 from monitor.errors import NotFound
+from monitor.frame import Position
 from monitor.layout import Layout
 from monitor.profile import Profile
 from monitor.schema import RECONSTRUCTION_ERROR, ModelSchema
-from monitor.spool import Position
 from monitor.store import detectors, erasure, events, packed, reading, reference
 from monitor.store.alerts import AlertBook
 from monitor.store.batch import Batch, Loaded
@@ -295,6 +295,16 @@ class Store:
             layouts = {c: layouts[c] for c in columns if c in layouts}
         with self.cursor() as cursor:
             return reading.read_profiles(cursor, self.model(name), layouts, start, end, step, version, segment)
+
+    def profiles_of(
+        self, columns: Mapping[str, Collection[str]], start: datetime, end: datetime, segment: str = ""
+    ) -> dict[str, dict[str, Profile]]:
+        """Stored profiles of the whole span by model and column key, for some columns of each of many models."""
+        ids = {name: self.model(name).id for name in columns}
+        layouts = {ids[n]: {c: one for c, one in self.layouts(n).items() if c in some} for n, some in columns.items()}
+        with self.cursor() as cursor:
+            found = reading.read_profiles_of(cursor, layouts, start, end, segment)
+        return {name: found[id_] for name, id_ in ids.items()}
 
     def segments(self, name: str, features: Sequence[str]) -> dict[str, str]:
         """The feature of each segment that some features made, in the order in which they came, the largest ones first."""
