@@ -37,6 +37,7 @@ class Judge:
     def forget(self, model: str) -> None:
         """A model's bins mean something else."""
         self._judged.pop(model, None)
+        self._ahead.pop(model, None)
 
     def forget_first_events(self) -> None:
         """Rows were deleted: the first event of a model may be a later one."""
