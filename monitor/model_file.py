@@ -53,7 +53,9 @@ def importances(rows: pa.Table, file: str, called: Mapping[str, str], seed: int 
     try:
         session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime has no common class for what is wrong with a file
-        raise _Unusable(f"the file is no ONNX model that can be opened: {_first_line(error)}") from None
+        raise _Unusable(
+            f"the file is no ONNX model that can be opened: {_first_line(error).replace(file, 'it')}"
+        ) from None
     keys = list(called)
     feed = _feed(session, rows.select(keys).rename_columns([called[key] for key in keys]))
     whole = np.arange(rows.num_rows)
@@ -87,7 +89,8 @@ def _feed(session: Any, rows: pa.Table) -> Feed:
         return named
     if len(inputs) != 1 or len(inputs[0].shape) != 2:
         wanted = ", ".join(f"{one.name} {one.shape}" for one in inputs[:5])
-        raise _Unusable(f"the model's inputs ({wanted}) are neither the features by name nor one matrix of them")
+        known = ", ".join(names[:20])
+        raise _Unusable(f"the model's inputs ({wanted}) are neither features by name ({known}) nor one matrix of them")
     only, width = inputs[0], inputs[0].shape[1]
     if isinstance(width, int) and width != len(names):
         raise _Unusable(

@@ -92,7 +92,7 @@ def test_inputs_by_name_need_no_order(tmp_path: Path) -> None:
         (b"no model", {}, "no ONNX model"),
         (linear(-1, 3, 0), {}, "does not give the stored predictions"),
         (linear(3, -1), {}, "takes 2 numbers a row and there are 3 features"),
-        (by_name(a=1, unknown=2), {}, "neither the features by name"),
+        (by_name(a=1, unknown=2), {}, r"neither features by name \(a, b, c\)"),
         (linear(3, -1, 0, 0), {"d": pa.array(["x"] * N)}, "'d' is text"),
     ],
 )

@@ -29,8 +29,8 @@ PAGES: dict[str, tuple[str, str]] = {
         "{share} 的預測有標籤，半數在 {half}內、95 % 在 {most}內到達",
     ),
     "overview.labels_biased": (
-        "labelled predictions are unlike the others (PSI {psi}): the error is theirs, not that of all",
-        "有標籤的預測與其他預測不同（PSI {psi}）：誤差只代表前者",
+        "labelled predictions are unlike all predictions (PSI {psi}): the error is theirs, not that of all",
+        "有標籤的預測與全部預測不同（PSI {psi}）：誤差只代表前者",
     ),
     "overview.provisional": ("reference is provisional", "參考期為暫定"),
     "overview.why": ("Why, and what to do", "原因與處理方式"),

@@ -229,7 +229,8 @@ def importance(
         return
     typer.echo(f"{answer['of']} of {answer['rows']} rows, told to {answer['score']:.0%} of what there is to tell")
     if answer["by"] == "model":
-        typer.echo(f"by the model in the file, which gives the predictions of version {answer['version']} again")
+        of = f" of version {answer['version']}" if answer["version"] else ""
+        typer.echo(f"by the model in the file, which gives the stored predictions{of} again")
     table = Table("feature", "share", "lost when shuffled", box=None)
     for one in answer["features"][:30]:
         table.add_row(one["column"], f"{one['share']:.1%}", f"{one['loss']:.3f}")

@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-import numpy as np
-
 from monitor.config import Config
 from monitor.finding import Finding
 from monitor.layout import SECONDS
@@ -18,7 +16,7 @@ from monitor.store.profiling import quality_column
 from monitor.views.drift import rule_for
 from monitor.views.span import Span
 
-BIASED = 0.1  # of a PSI's lower bound, labelled predictions against the others: then the labels are no fair sample
+BIASED = 0.1  # of a PSI's lower bound, labelled predictions against all: then the labels are no fair sample
 
 
 def labelled_columns(model: Model) -> tuple[str, ...]:
@@ -79,20 +77,17 @@ def _labels(profiles: Mapping[str, Sequence[Profile]], span: Span) -> dict[str, 
 
 
 def label_bias(found: Mapping[str, Profile]) -> dict[str, Any] | None:
-    """PSI of the labelled predictions against those without a label, with its interval; None while either are few.
+    """PSI of the labelled predictions against all, with its interval; None while they are few.
 
     Labels that come for some predictions only, as of loans that were granted, measure the error of those: when they are
-    predicted otherwise than the rest, it is not the error of all.
+    predicted otherwise than all, it is not the error of all. The interval takes both for samples of their own; as one is
+    part of the other it is too wide, so nothing is said too early.
     """
     labelled, every = found.get(LABELLED_PREDICTION), found.get("prediction")
-    if labelled is None or every is None:
-        return None
-    rest = np.maximum(every.counts - labelled.counts, 0)
-    others = Profile(every.layout, rest, int(rest.sum()))
     psi = load("statistics")["psi"]
-    if min(labelled.n, others.n) < psi.MINIMUM:
+    if labelled is None or every is None or labelled.n < psi.MINIMUM:
         return None
-    measured = psi.measure(others, labelled)
+    measured = psi.measure(every, labelled)
     if measured.value is None or measured.low is None:
         return None
     return {
@@ -100,6 +95,6 @@ def label_bias(found: Mapping[str, Profile]) -> dict[str, Any] | None:
         "low": measured.low,
         "high": measured.high,
         "n": labelled.n,
-        "n_unlabelled": others.n,
+        "n_all": every.n,
         "biased": bool(measured.low > BIASED),
     }

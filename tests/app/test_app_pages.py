@@ -101,7 +101,7 @@ def test_verdict_names_the_findings(world: World, open_page: Open) -> None:
 def test_overview_says_what_labels_are_worth(world: World, open_page: Open) -> None:
     text = shown(open_page("overview"))
     assert "97% of predictions have a label, half within 3 h, 95 % within 18 h" in text
-    assert "labelled predictions are unlike the others (PSI 0.31)" in text
+    assert "labelled predictions are unlike all predictions (PSI 0.31)" in text
 
 
 @pytest.mark.parametrize("behind", [timedelta(0), timedelta(minutes=61), timedelta(days=3)])
