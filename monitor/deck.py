@@ -126,7 +126,7 @@ class Deck:
         shaped = reference_from_table(self._policy(model).table(table), schema, now, room)
         schema, rows = shaped.schema, [shaped.table]
         del table, shaped  # ten thousand columns are not held twice: the store takes the rows and lets go of them
-        about = self.store.set_reference(model, schema, rows.pop, Reference("set", source), now)
+        about = self.store.references.set(model, schema, rows.pop, Reference("set", source), now)
         self.collector.schemas[model] = schema
         self.loop.note_reference(model)
         return about
@@ -134,14 +134,14 @@ class Deck:
     def set_reference_period(self, model: str, start: datetime, end: datetime, now: datetime) -> Reference:
         """A reference from the stored events of a period."""
         schema = self.store.model(model).schema
-        about = self.store.set_reference(model, schema, (start, end), Reference("set", "period"), now)
+        about = self.store.references.set(model, schema, (start, end), Reference("set", "period"), now)
         self.loop.note_reference(model)
         return about
 
     def _apply_references(self) -> None:
         for name, section in self.config.models.items():
             wanted = section.reference
-            if wanted is None or (name in self.store.models() and self.store.about_reference(name).status == "set"):
+            if wanted is None or (name in self.store.models() and self.store.references.about(name).status == "set"):
                 continue
             now = datetime.now(UTC)
             if wanted.file is not None:

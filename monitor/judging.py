@@ -85,7 +85,7 @@ class Judge:
         keep = len(moments) == 1 and (rules is None if keep is None else keep)
         names = column_names(model)
         layouts = self.store.layouts(model.name)
-        reference = self.store.reference_profiles(model.name)
+        reference = self.store.references.profiles(model.name)
         first, calendar = self.first_event(model.name), self.config.model(model.name).detector.calendar
         kept = self._kept(model.name) if keep else {}
         groups: dict[tuple[str, str | None, str, tuple[Window, ...]], list[RuleConfig]] = {}

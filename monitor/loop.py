@@ -116,7 +116,7 @@ class Loop:
                 self.last_load = self.clock()
                 for model, earliest in loaded.earliest.items():
                     self._note_rows(model, earliest.replace(tzinfo=UTC))
-            for model in self.store.make_provisional(self.clock()):
+            for model in self.store.references.make_provisional(self.clock()):
                 self.judge.forget(model)
                 with self._evaluating:
                     self.watch.forget(self.store.model(model).id)

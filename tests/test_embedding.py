@@ -180,6 +180,6 @@ def test_a_parquet_reference_and_json_events_are_compared(deck: Deck) -> None:
     rows = pa.table({"text": pa.array(random.normal(size=(2000, 16)).tolist())})
     deck.set_reference_table("m", rows, "file", NOW)
     (column,) = (f for f in deck.store.model("m").schema.features if f.name == "text.projection_3")
-    reference = deck.store.reference_profiles("m")[column.field]
+    reference = deck.store.references.profiles("m")[column.field]
     assert reference.n == 2000
     assert reference.variance == pytest.approx(1, rel=0.1)

@@ -74,15 +74,15 @@ def test_a_persons_rows_are_gone_from_every_file_and_the_counts_stay(tmp_path: P
 def test_a_category_of_the_reference_loses_its_name_and_keeps_its_counts(tmp_path: Path) -> None:
     with opened(tmp_path) as deck:
         fill(deck)
-        assert deck.store.about_reference("m").status == "provisional"
+        assert deck.store.references.about("m").status == "provisional"
         field = deck.store.model("m").schema.by_name["user"].field
         assert PERSON in deck.store.layouts("m")[field].category_bins
-        before = deck.store.reference_profiles("m")[field].counts.tolist()
+        before = deck.store.references.profiles("m")[field].counts.tolist()
         for person in (PERSON, "other-1"):
             deck.erase(person, "user", ["m"])
         layout = deck.store.layouts("m")[field]
         assert PERSON not in layout.category_bins and {"(erased)", "(erased 2)"} <= set(layout.category_bins)
-        assert deck.store.reference_profiles("m")[field].counts.tolist() == before
+        assert deck.store.references.profiles("m")[field].counts.tolist() == before
         assert (
             sum(
                 p.n

@@ -423,7 +423,7 @@ def test_a_model_without_reference_gets_a_provisional_one(deck: Deck) -> None:
     for start in range(0, 1500, 300):
         send(deck, *(event(i) for i in range(start, start + 300)))
         deck.loop.load_all()
-    about = deck.store.about_reference("m")
+    about = deck.store.references.about("m")
     assert about.status == "provisional"
     assert about.rows >= 1000
     assert deck.store.model("m").task == "binary"

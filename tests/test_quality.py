@@ -66,7 +66,7 @@ def send(deck: Deck, rows: list[dict[str, Any]], of: list[dict[str, Any]]) -> di
     for i in range(0, len(rows), 5000):
         deck.collector.events(lines(rows[i : i + 5000]), NDJSON).durable.result(10)
     deck.loop.load_all()
-    deck.store.make_provisional(NOW)
+    deck.store.references.make_provisional(NOW)
     deck.collector.labels(lines(of), NDJSON).durable.result(10)
     deck.loop.load_all()
     said = overview(deck.store, deck.config, "loans", span_of(None, None, None, NOW, HOUR), None, "", NOW, 0)

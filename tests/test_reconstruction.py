@@ -201,7 +201,7 @@ def test_features_that_no_longer_move_together_are_seen_by_it_alone(tmp_path: Pa
         with_reference(deck)
         send(deck, tied(5000, 2, broken=True), START)
         reference, current, names = (
-            deck.store.reference_profiles("m"),
+            deck.store.references.profiles("m"),
             profiles_of(deck),
             column_names(deck.store.model("m")),
         )

@@ -78,7 +78,7 @@ def _table(rng: np.random.Generator, columns: int, start: datetime, rows: int, h
 def _rule(deck: Deck, span: Span) -> dict[str, float | None]:
     """The PSI of every column over the whole span, by its name, as the loop evaluates a rule."""
     rule = rule_for(deck.config, "m", "psi")
-    reference = deck.store.reference_profiles("m")
+    reference = deck.store.references.profiles("m")
     current = deck.store.profiles("m", *span.naive)
     names = {feature.field: feature.name for feature in deck.store.model("m").schema.features}
     window = Window(span.start, span.end)

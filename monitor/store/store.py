@@ -10,14 +10,13 @@ from typing import Any
 
 import duckdb
 import numpy as np
-import pyarrow as pa
 
 from monitor.errors import NotFound
 from monitor.frame import Position
 from monitor.layout import Layout
 from monitor.profile import Profile
-from monitor.schema import RECONSTRUCTION_ERROR, ModelSchema
-from monitor.store import detectors, erasure, events, packed, reading, reference
+from monitor.schema import RECONSTRUCTION_ERROR
+from monitor.store import erasure, events, packed, reading
 from monitor.store.alerts import AlertBook
 from monitor.store.batch import Batch, Loaded
 from monitor.store.compacting import compact, roll_up
@@ -25,14 +24,12 @@ from monitor.store.database import BLOCK_BYTES, open_database, transaction
 from monitor.store.erasure import Erased
 from monitor.store.events import Model
 from monitor.store.ledger import Ledger
-from monitor.store.load import Load, grow
+from monitor.store.load import Load
 from monitor.store.profiling import SERVICE, Profiler, labelled_columns
 from monitor.store.recent import RecentIds
-from monitor.store.reference import Reference
+from monitor.store.references import References
 from monitor.store.spans import Span, Spans
 
-PROVISIONAL_ROWS = 1000
-PROVISIONAL_CAP = 20_000
 MINUTES_KEPT = timedelta(hours=48)
 COMPACT_AFTER = 300  # loads
 COMPACT_ROWS = 2_000_000  # of profiles: a load of ten thousand features writes two hundred thousand
@@ -65,25 +62,20 @@ class Store:
         self._lock = threading.RLock()
         self._gate = threading.Condition()  # held while a cursor is made, and while the file is exchanged
         self._reading = 0
-        self.accounts = (
-            threading.Lock()
-        )  # held while rows go from what waits to what is stored, and while they are added up
-        self.landed: Callable[[Mapping[tuple[str, str], int]], None] = lambda rows: (
-            None
-        )  # told of the rows of each load
+        # held while rows go from what waits to what is stored, and while they are added up
+        self.accounts = threading.Lock()
+        self.landed: Callable[[Mapping[tuple[str, str], int]], None] = _nobody  # told of the rows of each load
         self._open()
 
     def _open(self) -> None:
         self._con = open_database(self.path, self._memory_limit)
-        self._profiler = Profiler(self._con)
+        self.profiler = Profiler(self._con)
         self._models = events.read_models(self._con)
-        self._layouts = {name: reference.read_layouts(self._con, m) for name, m in self._models.items()}
+        self.references = References(self, self._con)
         self._parts = 0  # loads since profiles were compacted, and the earliest bucket they touched
         self._touched: datetime | None = None
         self._begun: dict[str, int] = {}  # columns of the models that got rows since the last checkpoint
-        self._reference_cache: dict[str, dict[str, Profile]] = {}
         self._labels_waiting = set(self._models)
-        self._events_of = self._count_events()  # by model, as many as there are or more: some may have been deleted
         self._spans = Spans(self)
         self._recent = RecentIds()
         self._recent.fill(self._con, list(self._models.values()), datetime.now(UTC))
@@ -124,6 +116,12 @@ class Store:
         with self._lock, transaction(self._con):
             yield self._con
 
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold writes back, for what has to follow a commit at once."""
+        with self._lock:
+            yield
+
     @property
     def ledger(self) -> Ledger:
         """What came and what became of it."""
@@ -148,10 +146,14 @@ class Store:
             raise NotFound(f"there is no model {name!r}; known: {known}")
         return found
 
+    def put(self, model: Model) -> None:
+        """A model is another one now."""
+        self._models[model.name] = model
+
     def layouts(self, name: str) -> dict[str, Layout]:
         """The layout of every column that is profiled for a model."""
         model = self.model(name)
-        frozen = self._layouts.get(name, {})
+        frozen = self.references.layouts.get(name, {})
         labelled = {c.column: c.layout for c in labelled_columns(model, frozen)}
         return {c.column: c.layout for c in SERVICE} | frozen | labelled
 
@@ -177,16 +179,16 @@ class Store:
         with self._lock:
             load = Load(
                 self._con,
-                self._profiler,
+                self.profiler,
                 self._recent,
                 self._models,
                 self._labels_waiting,
-                self._layouts,
+                self.references.layouts,
                 lambda name: self.settings(name).segments,
             )
             with ExitStack() as landing:
                 with transaction(self._con):
-                    with self._profiler.writing():
+                    with self.profiler.writing():
                         load.run(batch, now)
                     # whoever adds up what waits and what is stored sees the rows in one of them
                     landing.enter_context(self.accounts)
@@ -205,77 +207,9 @@ class Store:
             self._recent.add(stored, now.astimezone(UTC).replace(tzinfo=None))
         for (name, kind), account in load.outcome.items():
             if kind == "events":
-                self._events_of[name] = self._events_of.get(name, 0) + account.stored
+                self.references.note(name, account.stored)
         self._parts += 1
         self._touched = min([*load.earliest.values(), *([self._touched] if self._touched else [])], default=None)
-
-    # -- reference ------------------------------------------------------------------------------------------------
-
-    def set_reference(
-        self,
-        name: str,
-        schema: ModelSchema,
-        rows: Callable[[], pa.Table] | tuple[datetime, datetime],
-        about: Reference,
-        now: datetime,
-    ) -> Reference:
-        """Freeze layouts and profile from `rows` (event columns, and label, number where known) or a stored period.
-
-        What was profiled before is rebuilt from the raw rows on the new layouts.
-        """
-        with self._lock:
-            with transaction(self._con), self._profiler.writing():
-                model = grow(self._con, self._models, {name: schema}, now)[name]
-                reference.stage(self._con, model, rows)
-                about = reference.describe(self._con, about, now)
-                settings = self.settings(name)
-                model, layouts = reference.freeze(self._con, model, about, settings.task, settings.reconstruction)
-                self._profiler.rebuild(model, layouts, settings.segments)
-                detectors.forget(self._con, model.id)
-            self._models[name], self._layouts[name] = model, layouts
-            self._reference_cache.pop(name, None)
-            return about
-
-    def make_provisional(self, now: datetime) -> list[str]:
-        """Give each model without a reference one from its own first events, once there are enough; their names."""
-        made = []
-        for name, model in self.models().items():
-            if self._layouts.get(name) or self._events_of.get(name, 0) < PROVISIONAL_ROWS:
-                continue
-            with self.cursor() as cursor:
-                count, first = cursor.execute(f"SELECT count(*), min(ts) FROM {model.events}").fetchall()[0]
-                self._events_of[name] = count
-                if count < PROVISIONAL_ROWS:
-                    continue
-                last = cursor.execute(
-                    f"SELECT max(ts) FROM (SELECT ts FROM {model.events} ORDER BY ts LIMIT {PROVISIONAL_CAP})"
-                ).fetchall()[0][0]
-            about = Reference("provisional", "first events")
-            self.set_reference(name, model.schema, (first, last + timedelta(microseconds=1)), about, now)
-            made.append(name)
-        return made
-
-    def about_reference(self, name: str) -> Reference:
-        """Where the model's reference comes from."""
-        with self.cursor() as cursor:
-            return reference.read_about(cursor, self.model(name))
-
-    def reference_profiles(self, name: str) -> dict[str, Profile]:
-        """The reference profile of each column that has one."""
-        if name not in self._reference_cache:
-            with self.cursor() as cursor:
-                self._reference_cache[name] = reference.read_profiles(cursor, self.model(name), self.layouts(name))
-        return self._reference_cache[name]
-
-    def reference_hours(
-        self, name: str, columns: Sequence[str], most: int
-    ) -> tuple[datetime, dict[str, list[Profile]]] | None:
-        """The last `most` hours of the reference: the first of them (aware UTC), and profiles of some columns by key;
-        None when it has no times."""
-        layouts = {c: layout for c, layout in self.layouts(name).items() if c in set(columns)}
-        with self.cursor() as cursor:
-            found = reference.read_hours(cursor, self.model(name), layouts, most)
-        return (found[0].replace(tzinfo=UTC), found[1]) if found else None
 
     # -- profiles -------------------------------------------------------------------------------------------------
 
@@ -316,8 +250,10 @@ class Store:
         result = {}
         for name in names or sorted(self._models):
             model = self.model(name)
-            with self.writing(), self._profiler.writing():
-                result[name] = self._profiler.rebuild(model, self._layouts.get(name, {}), self.settings(name).segments)
+            with self.writing(), self.profiler.writing():
+                result[name] = self.profiler.rebuild(
+                    model, self.references.layouts.get(name, {}), self.settings(name).segments
+                )
         return result
 
     def spans(self) -> dict[str, Span]:
@@ -327,12 +263,6 @@ class Store:
     def span(self, name: str) -> Span:
         """First (its minute or hour) and last event time, number of events and of labels that found theirs."""
         return self._spans.of(self.model(name))
-
-    def references(self) -> dict[str, Reference]:
-        """Where every model's reference comes from, by name; a model without one is left out."""
-        names = {model.id: name for name, model in self._models.items()}
-        found = self.query('SELECT model, status, source, first_ts, last_ts, "rows", labelled, set_at FROM reference')
-        return {names[row[0]]: Reference(*row[1:]) for row in found if row[0] in names}
 
     def first_event(self, name: str) -> datetime | None:
         """The bucket of the model's first event, aware UTC; None without events."""
@@ -361,11 +291,11 @@ class Store:
         with self._lock:
             with transaction(self._con):
                 roll_up(self._con, (now - MINUTES_KEPT).replace(minute=0, second=0, microsecond=0, tzinfo=None))
-            many = self._parts > COMPACT_AFTER or self._profiler.rows > COMPACT_ROWS
+            many = self._parts > COMPACT_AFTER or self.profiler.rows > COMPACT_ROWS
             if many and self._touched is not None:
                 with transaction(self._con):
                     compact(self._con, self._touched.replace(minute=0, second=0, microsecond=0))
-                self._parts, self._touched, self._profiler.rows = 0, None, 0
+                self._parts, self._touched, self.profiler.rows = 0, None, 0
             try:
                 self._con.execute("CHECKPOINT")
             except duckdb.TransactionException:
@@ -383,14 +313,13 @@ class Store:
         names the value `given`. Profiles and accounts stay."""
         with self._lock:
             model = self.model(name)
-            layouts = dict(self._layouts.get(name, {}))
+            layouts = dict(self.references.layouts.get(name, {}))
             key = model.schema.by_name[column].field if column in model.schema.by_name else column
             with transaction(self._con):
                 erased = erasure.erase(self._con, model, column, stored, given)
                 if key in layouts:
                     layouts[key] = erasure.rename_category(self._con, model, key, layouts[key], stored)
-            self._layouts[name] = layouts
-            self._reference_cache.pop(name, None)
+            self.references.replace(name, layouts)
             self._spans.forget()
             return erased
 
@@ -417,9 +346,6 @@ class Store:
         with self.cursor() as cursor:
             return cursor.execute(sql, params).fetchall()
 
-    def _count_events(self) -> dict[str, int]:
-        found = self._con.execute(
-            "SELECT model, sum(\"rows\")::BIGINT FROM profile_moments WHERE segment = '' AND \"column\" = 'status' GROUP BY model"
-        ).fetchall()
-        by_id = dict(found)
-        return {name: by_id[model.id] for name, model in self._models.items() if model.id in by_id}
+
+def _nobody(_: Mapping[tuple[str, str], int]) -> None:
+    """Who is told where nobody wants to know."""

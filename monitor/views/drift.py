@@ -56,7 +56,7 @@ def drift(
         raise InvalidRequest(f"`statistic` {statistic!r} is unknown; known: {', '.join(DRIFT_STATISTICS)}")
     rule = rule_for(config, name, statistic)
     names = column_names(store.model(name))
-    reference = store.reference_profiles(name)
+    reference = store.references.profiles(name)
     layouts = store.layouts(name)
     kinds = load("statistics")[statistic].KINDS  # categories have no order: no KS, Wasserstein or location
     wanted = [c for c in names if c in layouts and layouts[c].kind in kinds]
@@ -104,7 +104,7 @@ def column(
     """One column: reference and current share of every bin, every statistic, and values never seen before."""
     key = store.column_key(name, column)
     layouts = store.layouts(name)
-    reference = store.reference_profiles(name).get(key)
+    reference = store.references.profiles(name).get(key)
     if key not in layouts:
         return {
             "column": column,

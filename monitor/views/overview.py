@@ -29,7 +29,7 @@ SERVICE = ("latency_ms", "status")
 def models(store: Store, now: datetime) -> list[dict[str, Any]]:
     """One line for each model."""
     rows = []
-    spans, references, named = store.spans(), store.references(), store.versions()
+    spans, references, named = store.spans(), store.references.all(), store.versions()
     firing, found = store.alerts.open_of_all(), store.alerts.findings_of_all()
     for name, model in sorted(store.models().items()):
         first, last, events, labels = spans.get(name, (None, None, 0, 0))

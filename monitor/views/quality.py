@@ -44,7 +44,7 @@ def prediction_error(
     steps = profiles[column.column]
     total = merge(steps, column.layout)
     rule = rule_for(config, name, statistic)
-    measured = load("statistics")[statistic].measure(store.reference_profiles(name).get(column.column), total)
+    measured = load("statistics")[statistic].measure(store.references.profiles(name).get(column.column), total)
     labelled = [t for t, p in zip(span.steps, steps, strict=False) if p.rows]
     predictions = sum(p.rows for p in profiles["status"])
     judged = [f.verdict for f in findings if f.statistic == statistic]

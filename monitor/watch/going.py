@@ -176,12 +176,12 @@ class Going:
                 course.machine = self.watch.machine(self.model.id, course.lane, fit)
                 course.state = course.lane.initial(course.machine.learned)
         most = max(LEAST_LEARNED // HOUR, MOST_PROFILES // max(1, len(self.layouts)))
-        found = None if self._known else self.store.reference_hours(self.model.name, list(self.layouts), most)
+        found = None if self._known else self.store.references.hours(self.model.name, list(self.layouts), most)
         if found is None:
             return
         start, profiles = found
         hours = hourly(start, profiles, self.calendar.index, self.calendar.is_special)
-        about = self.store.about_reference(self.model.name)
+        about = self.store.references.about(self.model.name)
         last = start + len(hours) * HOUR
         live = about.source != "file"  # it is a part of the history that is about to be judged
         if live:
