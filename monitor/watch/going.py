@@ -12,7 +12,6 @@ from monitor.config import DetectorConfig
 from monitor.detector.episode import Episode
 from monitor.finding import Finding
 from monitor.layout import Layout
-from monitor.profile import Profile
 from monitor.schema import LABEL_DELAY
 from monitor.store.detectors import Progress, StoredFit
 from monitor.store.events import Model
@@ -21,7 +20,7 @@ from monitor.watch import said
 from monitor.watch.course import LEARN, LEARN_DAILY, Course, Step, hourly
 from monitor.watch.explained import Explainer
 from monitor.watch.hours import MOST_PROFILES, WEEK, Hours
-from monitor.watch.labels import overdue, waits_at
+from monitor.watch.labels import overdue_labels, waits_at
 from monitor.watch.lane import MOST_FEATURES, SERVICE, Window
 from monitor.watch.lanes import LANES, QUALITY, SEGMENTS, WITH_SEGMENTS
 from monitor.watch.segments import layouts_of, parts
@@ -103,9 +102,7 @@ class Going:
         self.states.append((self.cursor, self._dump()))
         progress = Progress(self.again_from, self.fits, self.states, self.evidence)
         open_now = [f for c in self.courses.values() if c.episodes for f in self._said(self._now(c))]
-        missing = self._labels_overdue(max(end, self.cursor)) if "quality" in self.courses else []
-        if missing:
-            self.reports.append((max(end, self.cursor), missing))
+        missing = self._overdue(max(end, self.cursor))
         return Run(self.reports, progress, [*open_now, *missing, self._standing()])
 
     # -- state ------------------------------------------------------------------------------------------------------
@@ -308,26 +305,15 @@ class Going:
                     self._wait(course, window, at, following)
         return stands == len(hours)
 
-    def _labels_overdue(self, now: datetime) -> list[Finding]:
+    def _overdue(self, now: datetime) -> list[Finding]:
         """That labels no longer come, as of now."""
-        column, model = self.courses["quality"].lane.columns(self.layouts)[0], self.model
-        ((last,),) = self.store.query(
-            'SELECT max(bucket) FROM profile_moments WHERE model = ? AND segment = \'\' AND "column" = ? AND "rows" > 0',
-            [model.id, column],
-        )
-        if last is None:
+        if "quality" not in self.courses:
             return []
-
-        def whole(start: datetime, end: datetime) -> dict[str, Profile]:
-            naive = (start.replace(tzinfo=None), end.replace(tzinfo=None))
-            read = self.store.profiles(model.name, *naive, columns=[column, "status", LABEL_DELAY])
-            return {c: p[0] for c, p in read.items()}
-
-        since = last.replace(tzinfo=UTC) + HOUR
-        before = whole(since - 4 * WEEK, since)
-        usual = (before[column].rows, before["status"].rows)
-        found = overdue(since, before[LABEL_DELAY], usual, lambda a, b: whole(a, b)["status"].rows if b > a else 0, now)
-        return [said.labels_overdue(model.name, found, now)] if found else []
+        column = self.courses["quality"].lane.columns(self.layouts)[0]
+        late = overdue_labels(self.store, self.model, column, now)
+        found = [said.labels_overdue(self.model.name, late, now)] if late else []
+        self.reports += [(now, found)] if found else []
+        return found
 
     # -- what it says -----------------------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
@@ -10,6 +10,8 @@ from monitor.calendar import HOUR
 from monitor.layout import SECONDS
 from monitor.profile import Profile, merge
 from monitor.schema import LABEL_DELAY
+from monitor.store import Store
+from monitor.store.events import Model
 from monitor.watch.lane import Window
 
 MATURE = 0.8  # of the usual share of labelled rows: then an hour's labels have come
@@ -64,6 +66,28 @@ def overdue(
         return None
     n, (labelled, every) = rows(since, now - waited), usual
     return Overdue(since, 2 * waited + SPARE, n) if n * labelled >= EXPECTED * max(1, every) else None
+
+
+def overdue_labels(store: Store, model: Model, column: str, now: datetime) -> Overdue | None:
+    """`overdue` of what is stored of a model whose labelled rows `column` counts."""
+    ((last,),) = store.query(
+        'SELECT max(bucket) FROM profile_moments WHERE model = ? AND segment = \'\' AND "column" = ? AND "rows" > 0',
+        [model.id, column],
+    )
+    if last is None:
+        return None
+
+    def whole(start: datetime, end: datetime) -> dict[str, Profile]:
+        naive = (start.replace(tzinfo=None), end.replace(tzinfo=None))
+        read = store.profiles(model.name, *naive, columns=[column, "status", LABEL_DELAY])
+        return {c: profiles[0] for c, profiles in read.items()}
+
+    def rows(start: datetime, end: datetime) -> int:
+        return whole(start, end)["status"].rows if end > start else 0
+
+    since = last.replace(tzinfo=UTC) + HOUR
+    before = whole(since - MONTH * HOUR, since)
+    return overdue(since, before[LABEL_DELAY], (before[column].rows, before["status"].rows), rows, now)
 
 
 def usual_delay(delays: Sequence[Profile]) -> timedelta:
