@@ -41,7 +41,7 @@ class DetectorConfig(Section):
 
     `days`: at most one false page in that many days is what it is set to. `tolerance` is the shift, in reference sd,
     that is nothing to be called for. `selftest_days`: so often it is tried on known changes by itself, 0 for never.
-    `segments`: the first segments are watched apart, too. The clock and the holidays are those of the people behind the
+    `segments`: the first segments are watched apart, too. `labels`: warn when they no longer come. The clock and the holidays are those of the people behind the
     traffic.
     """
 
@@ -54,6 +54,7 @@ class DetectorConfig(Section):
     special_days: tuple[date, ...] = ()
     selftest_days: Annotated[float, Field(ge=0, le=365)] = 7
     segments: bool = False
+    labels: bool = True
 
     @model_validator(mode="after")
     def _known(self) -> "DetectorConfig":

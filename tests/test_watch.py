@@ -408,6 +408,16 @@ def test_labels_that_no_longer_come_are_told_until_they_come_again(tmp_path: Pat
         assert [a.state for a in evaluate(deck) if a.finding.rule == "detector.labels"] == ["resolved"]
 
 
+def test_labels_that_no_longer_come_are_not_told_where_nobody_waits_for_them(tmp_path: Path) -> None:
+    rows = traffic()
+    quiet = Config(default_rules=False, models={"m": ModelConfig(detector=DetectorConfig(labels=False))})
+    with closing(opened(tmp_path, quiet)) as deck:
+        send(deck, rows)
+        labels = judged_wrong(rows, NOW, after=timedelta(hours=3))
+        send_labels(deck, [x for x in labels if datetime.fromisoformat(x["ts"]) < NOW - 2 * DAY])
+        assert not evaluate(deck)
+
+
 # order in time
 
 

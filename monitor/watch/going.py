@@ -307,7 +307,7 @@ class Going:
 
     def _overdue(self, now: datetime) -> list[Finding]:
         """That labels no longer come, as of now."""
-        if "quality" not in self.courses:
+        if "quality" not in self.courses or not self.settings.labels:
             return []
         column = self.courses["quality"].lane.columns(self.layouts)[0]
         late = overdue_labels(self.store, self.model, column, now)

@@ -55,7 +55,9 @@ class Watch:
         """The names under which the detector of a model may find something."""
         settings = self.config.model(name).detector
         lanes = [*(WITH_SEGMENTS if settings.segments else LANES), *QUALITY.values()] if settings.enabled else []
-        return {said.RULE + lane.name for lane in lanes} | ({said.LABELS} if lanes else set())
+        return {said.RULE + lane.name for lane in lanes} | (
+            {said.LABELS} if settings.enabled and settings.labels else set()
+        )
 
     def look(self, model: Model, names: Mapping[str, str]) -> Going | None:
         """Where the detector of a model stands, to be read only; None before there are events or when it is off."""
