@@ -41,8 +41,8 @@ class DetectorConfig(Section):
 
     `days`: at most one false page in that many days is what it is set to. `tolerance` is the shift, in reference sd,
     that is nothing to be called for. `selftest_days`: so often it is tried on known changes by itself, 0 for never.
-    `segments`: the first segments are watched apart, too. `labels`: warn when they no longer come. The clock and the holidays are those of the people behind the
-    traffic.
+    `segments`: the first segments are watched apart, too. `labels`: warn when they no longer come. The clock and the
+    holidays are those of the people behind the traffic.
     """
 
     enabled: bool = True
