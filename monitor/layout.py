@@ -193,7 +193,9 @@ LOG = Layout("log")
 UNIT = Layout("unit")
 INTEGER = Layout("integer")
 ZERO_ONE = Layout("numeric", (0.5,))
-SECONDS = Layout("numeric", tuple(m * 2.0**k for k in range(27) for m in (1.0, 1.5)))  # from one second to three years
+SECONDS = Layout(
+    "numeric", tuple(m * 2.0**k for k in range(33) for m in (1.0, 1.5))
+)  # from one second to two centuries
 
 
 def numeric_layout(quantiles: Iterable[float], low_high: tuple[float, float] | None = None) -> Layout:

@@ -19,7 +19,7 @@ from monitor.schema import LABEL_DELAY, LABELLED_PREDICTION
 from monitor.views.overview import overview
 from monitor.views.quality import label_bias
 from monitor.views.span import span_of
-from monitor.watch.labels import overdue, waits_at
+from monitor.watch.labels import overdue, usual_delay, waits_at
 from monitor.watch.lane import Window
 
 NOW = datetime.now(UTC).replace(minute=30, second=0, microsecond=0)
@@ -193,6 +193,13 @@ def delays_of(hours: float, n: int = 1000) -> Profile:
     counts = np.zeros(SECONDS.size, dtype=np.int64)
     counts[SECONDS.index(hours * 3600)] = n
     return Profile(SECONDS, counts, n)
+
+
+def test_labels_that_come_as_late_as_the_limits_allow_have_a_delay() -> None:
+    """`max_age_days` goes to a century: a bin without an end would have no time."""
+    century = 36_600 * 24.0
+    assert timedelta(hours=century) <= usual_delay([delays_of(century)]) <= timedelta(hours=1.5 * century)
+    assert overdue(NOW, delays_of(century), (1000, 1000), lambda a, b: 0, NOW + 24 * HOUR) is None
 
 
 @pytest.mark.parametrize(
