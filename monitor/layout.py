@@ -220,6 +220,17 @@ def numeric_layout(quantiles: Iterable[float], low_high: tuple[float, float] | N
     return Layout("numeric", tuple(sorted(edges)) or (0.0,), range=low_high)
 
 
+def layout_of_numbers(values: np.ndarray) -> Layout:
+    """The numeric layout of reference values, shape (n,): those below which 1/20, 2/20 … of the usable ones lie, each one
+    of them, and their range. What is not finite is left out.
+    """
+    usable = np.sort(values[np.abs(values) < LARGEST])
+    if not len(usable):
+        return numeric_layout([])
+    quantiles = [float(usable[-(-i * len(usable) // NUMERIC_BINS) - 1]) for i in range(1, NUMERIC_BINS)]
+    return numeric_layout(quantiles, (float(usable[0]) + 0.0, float(usable[-1]) + 0.0))
+
+
 def categorical_layout(by_frequency: Sequence[str], top: int = TOP_CATEGORIES) -> Layout:
     """A categorical layout from reference values, most frequent first; ties are the caller's to order."""
     return Layout("categorical", (), tuple(by_frequency[:top]), tuple(sorted(by_frequency[top:KNOWN_CATEGORIES])))
