@@ -10,7 +10,7 @@ import pyarrow as pa
 from monitor.contracts import Measured, Profiled
 from monitor.engines.arrow import numpy_of
 from monitor.errors import InvalidRequest
-from monitor.layout import UNIT, Layout, categorical_layout, layout_of_numbers
+from monitor.layout import KNOWN_CATEGORIES, UNIT, Layout, layout_of_categories, layout_of_numbers
 from monitor.profile import Profile
 from monitor.schema import PACKED, RECONSTRUCTION_ERROR
 from monitor.sql import quote
@@ -214,13 +214,17 @@ def _numeric_layouts(con: duckdb.DuckDBPyConnection, rows: Relation, fields: Seq
 
 
 def _categorical_layouts(con: duckdb.DuckDBPyConnection, rows: Relation, fields: Sequence[str]) -> list[Layout]:
+    ((timed,),) = con.execute(f"SELECT max(ts) - min(ts) >= INTERVAL 1 DAY FROM {quote(rows.name)}").fetchall()
+    # in traffic a value comes in clumps, as a user does: what is new comes by the hour, not by the row
+    once = "date_trunc('hour', min(ts)) = date_trunc('hour', max(ts))" if timed else "count(*) = 1"
     layouts = []
     for value in map(rows.value, fields):
         # one at a time: each may have ten thousand values
-        values = con.execute(
-            f"SELECT {value} FROM {quote(rows.name)} WHERE {value} IS NOT NULL GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT 10000"
+        found = con.execute(
+            f"SELECT {value}, count(*), {once}, (sum(count(*)) OVER ())::BIGINT FROM {quote(rows.name)} "
+            f"WHERE {value} IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {KNOWN_CATEGORIES}"
         ).fetchall()
-        layouts.append(categorical_layout([name for (name,) in values]))
+        layouts.append(layout_of_categories([row[:3] for row in found], found[0][3] if found else 0))
     return layouts
 
 

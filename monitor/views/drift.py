@@ -157,8 +157,12 @@ def bins(reference: Profile | None, current: Profile) -> list[dict[str, Any]]:
         order = [i for i in range(layout.size) if i < MAX_BARS or i >= layout.size - 2]
         extra = [i for i in range(layout.size) if i not in order]
         r_, c_ = r.astype(float).copy(), c.astype(float).copy()
+        extra += (
+            [layout.size - 1] if layout.unseen else []
+        )  # chance brings new values: they are compared with the rare ones
         r_[layout.size - 2] += r[extra].sum()
         c_[layout.size - 2] += c[extra].sum()
+        r_[layout.size - 1], c_[layout.size - 1] = (0, 0) if layout.unseen else (r[-1], c[-1])
         groups = [(labels[i], r_[i], c_[i]) for i in order]
     else:
         groups = _merged(labels, r, c)
