@@ -24,6 +24,7 @@ NOUNS = {
     "quota",
     "calendar",
     "embedding",
+    "comparison",
 }
 PURE = NOUNS | {
     "plugins",
@@ -55,6 +56,7 @@ STORAGE = PURE | {
     "pending",
     "turn",
     "batches",
+    "compare",
 }
 FLOW = STORAGE | {"lines", "taken", "intake", "collector", "loader", "notify"}
 LOOP = FLOW | {"halves", "watch", "judging", "loop", "views", "deck", "drop"}
@@ -106,6 +108,7 @@ ALLOWED = {
     "address": set(),
     "session": {"address", "api", "deck", "errors"},
     "batches": NOUNS | {"plugins", "sources"},
+    "compare": STORAGE,
     "ingest": NOUNS | {"batches", "session"},
     "kafka": NOUNS | {"batches", "ingest", "session"},
     "follow": NOUNS | {"batches", "ingest", "session", "sources"},

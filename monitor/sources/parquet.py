@@ -1,6 +1,6 @@
 """Parquet."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -25,11 +25,25 @@ def read_bytes(body: bytes) -> Chunk:
 
 def read_file(path: Path, rows: int) -> Iterator[Chunk]:
     """The rows of a file in parts of `rows`."""
+    yield from _parts(path, rows)
+
+
+def read_without(path: Path, rows: int, columns: Collection[str]) -> Iterator[Chunk]:
+    """The rows of a file in parts of `rows`, without some columns and with texts as dictionaries: for who only counts."""
+    yield from _parts(path, rows, without=columns, coded=True)
+
+
+def _parts(path: Path, rows: int, without: Collection[str] = (), coded: bool = False) -> Iterator[Chunk]:
     try:
         with pq.ParquetFile(path) as file:
-            first, size = 1, path.stat().st_size
-            total = max(1, file.metadata.num_rows)
-            for batch in file.iter_batches(batch_size=rows):
+            schema, total, size = file.schema_arrow, max(1, file.metadata.num_rows), path.stat().st_size
+        texts = [field.name for field in schema if pa.types.is_string(field.type)] if coded else []
+        names = [name for name in schema.names if name not in without]
+        check_names(names)
+        first = 1
+        with pq.ParquetFile(path, read_dictionary=texts) as file:
+            # one thread: with one a column, all columns are in memory at once
+            for batch in file.iter_batches(rows, columns=names, use_threads=False):
                 yield Chunk(pa.Table.from_batches([batch]), first, (), size * batch.num_rows // total)
                 first += batch.num_rows
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
