@@ -35,11 +35,10 @@ def compare(
     """Say what changed between the rows of files, column by column. No server, nothing is stored."""
     import json
 
-    from monitor.batches import Mapping
+    from monitor.batches import Mapping, files_of
     from monitor.compare import compare as compared
     from monitor.compare import rules_for
     from monitor.config import read_config
-    from monitor.ingest import files_of
 
     names = tuple(name.strip() for name in features.split(",")) if features else None
     mapping = Mapping(timestamp, prediction, label, features=names)
