@@ -248,6 +248,7 @@ def _summary(finding: Finding, reference: Profile | None, current: Profile) -> d
         "missing": _ratio(current.missing + current.invalid, current.rows),
         "missing_reference": _ratio(reference.missing + reference.invalid, reference.rows) if reference else None,
         "new_share": _ratio(current.counts[new], current.n) if new is not None else None,
+        "new_share_usual": current.layout.unseen if new is not None else None,
         "mean": current.mean,
         "mean_reference": reference.mean if reference else None,
         # what the PSI of noise alone stays below with 95 %: a smaller drift cannot be told from none
@@ -257,7 +258,8 @@ def _summary(finding: Finding, reference: Profile | None, current: Profile) -> d
 
 def _unprofiled(name: str, steps: int) -> dict[str, Any]:
     """A feature that the reference does not have: nothing to compare with until the reference is set again."""
-    nothing = ("importance", "value", "raw", "low", "high", "missing", "missing_reference", "new_share", "mean")
+    shares = ("missing", "missing_reference", "new_share", "new_share_usual")
+    nothing = ("importance", "value", "raw", "low", "high", "mean", *shares)
     return {
         "column": name,
         "kind": None,
