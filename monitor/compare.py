@@ -56,7 +56,7 @@ def compare(
     unreadable: list[str] = []
     base = _reference(reference, columns, unreadable)
     sides = _Sides(base)
-    for table in _tables(current, columns, unreadable):
+    for table in _tables(current, columns, unreadable, coded=True):
         sides.add(table)
     if not sides.rows:
         raise PayloadError("there are no current rows to compare")
@@ -83,7 +83,7 @@ class _Base:
 
 
 def _reference(rows: Rows | Sequence[Rows], columns: Columns, unreadable: list[str]) -> _Base:
-    tables = list(_tables(rows, columns, unreadable))
+    tables = list(_tables(rows, columns, unreadable, coded=False))  # texts that are numbers make a number
     table = pa.concat_tables(tables, promote_options="permissive") if tables else pa.table({})
     if not table.num_rows:
         raise PayloadError("the reference has no rows")
@@ -195,17 +195,17 @@ class _Sides:
         return Comparison(base.rows, self.rows, tuple(columns), base.left_out, tuple(self._added), unreadable)
 
 
-def _tables(rows: Rows | Sequence[Rows], columns: Columns, unreadable: list[str]) -> Iterator[pa.Table]:
+def _tables(rows: Rows | Sequence[Rows], columns: Columns, unreadable: list[str], coded: bool) -> Iterator[pa.Table]:
     """The rows in parts, with their columns named as an event's and embeddings as what is kept of them."""
     if isinstance(rows, list | tuple):
         for some in rows:
-            yield from _tables(some, columns, unreadable)
+            yield from _tables(some, columns, unreadable, coded)
         return
     if isinstance(rows, str | Path):
         path = Path(rows)
         source = source_of(path)
         if hasattr(source, "read_without") and not columns.given:
-            chunks = source.read_without(path, ROWS_AT_ONCE, NOT_COMPARED)
+            chunks = source.read_without(path, ROWS_AT_ONCE, NOT_COMPARED, coded)
         else:
             chunks = source.read_file(path, ROWS_AT_ONCE)
         for chunk in chunks:

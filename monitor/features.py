@@ -12,6 +12,7 @@ from monitor.mistyped import parse_numbers
 from monitor.schema import FeatureKind
 
 OWN = ("event_id", "model", "version", "ts", "prediction", "latency_ms", "status", "error", "label", "label_ts")
+TEXTS = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
 NUMERIC_SHARE = 0.95  # of the texts of a new column that must be numbers for it to become numeric
 
 
@@ -41,8 +42,8 @@ def kind_of(column: pa.ChunkedArray) -> FeatureKind | None:
         return None
     if pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or pa.types.is_decimal(column.type):
         return "numeric"
-    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-        texts = column.drop_null()
+    if any(of(column.type) for of in TEXTS):
+        texts = column.drop_null().cast(pa.string())
         readable = pc.sum(pc.is_valid(parse_numbers(texts))).as_py() or 0
         return "numeric" if readable >= NUMERIC_SHARE * len(texts) else "categorical"
     return "categorical"
@@ -51,6 +52,10 @@ def kind_of(column: pa.ChunkedArray) -> FeatureKind | None:
 def values_of(column: pa.ChunkedArray | pa.Array, kind: FeatureKind) -> pa.Array:
     """A column as it is stored for a feature of this kind: float64, NaN for what is no number, or text."""
     values = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    if pa.types.is_dictionary(values.type):
+        values = values.cast(values.type.value_type)
+    if any(of(values.type) for of in TEXTS):
+        values = values.cast(pa.string())
     numeric = pa.types.is_integer(values.type) or pa.types.is_floating(values.type) or pa.types.is_decimal(values.type)
     if kind == "numeric":
         if numeric:
@@ -61,8 +66,6 @@ def values_of(column: pa.ChunkedArray | pa.Array, kind: FeatureKind) -> pa.Array
         return pc.if_else(pc.is_valid(values), pa.scalar(math.nan), pa.scalar(None, pa.float64()))
     if pa.types.is_string(values.type):
         return values
-    if pa.types.is_dictionary(values.type) or pa.types.is_large_string(values.type):
-        return values.cast(pa.string())
     return pa.array([stored(_plain(v), "categorical") for v in values.to_pylist()], pa.string())
 
 

@@ -180,6 +180,15 @@ def test_parts_are_one_and_files_are_read_in_parts(tmp_path: Path) -> None:
         assert [c.current.counts.tolist() for c in other.columns] == [c.current.counts.tolist() for c in whole.columns]
 
 
+def test_texts_that_are_numbers_are_numbers_in_every_form(tmp_path: Path) -> None:
+    for name, seed in (("reference", 1), ("now", 2)):
+        codes = [str(x) for x in np.random.default_rng(seed).integers(0, 1000, 2000)]
+        pq.write_table(pa.table({"code": codes}), tmp_path / f"{name}.parquet")
+    for now in (tmp_path / "now.parquet", pq.read_table(tmp_path / "now.parquet").to_pandas().astype("category")):
+        found = compare(tmp_path / "reference.parquet", now)
+        assert (found.columns[0].kind, found.columns[0].current.invalid) == ("numeric", 0)
+
+
 def test_dictionaries_booleans_and_embeddings() -> None:
     rng = np.random.default_rng(3)
 

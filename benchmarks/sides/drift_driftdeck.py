@@ -38,7 +38,8 @@ def main(reference: str, current: str, together: str = "") -> None:
     before = counts(rows.set_column(rows.column_names.index("ts"), "ts", one_bucket), columns)
     del rows
     now = counts(
-        chain.from_iterable(c.table.to_batches() for c in read_without(Path(current), AT_ONCE, UNUSED)), columns
+        chain.from_iterable(c.table.to_batches() for c in read_without(Path(current), AT_ONCE, UNUSED, coded=True)),
+        columns,
     )
     names = [column.column for column in columns]
     drift = {name: psi(before[name], now[name]) for name in names}

@@ -28,9 +28,9 @@ def read_file(path: Path, rows: int) -> Iterator[Chunk]:
     yield from _parts(path, rows)
 
 
-def read_without(path: Path, rows: int, columns: Collection[str]) -> Iterator[Chunk]:
-    """The rows of a file in parts of `rows`, without some columns and with texts as dictionaries: for who only counts."""
-    yield from _parts(path, rows, without=columns, coded=True)
+def read_without(path: Path, rows: int, columns: Collection[str], coded: bool) -> Iterator[Chunk]:
+    """The rows of a file in parts of `rows`, without some columns and, if `coded`, with texts as dictionaries."""
+    yield from _parts(path, rows, columns, coded)
 
 
 def _parts(path: Path, rows: int, without: Collection[str] = (), coded: bool = False) -> Iterator[Chunk]:
