@@ -113,6 +113,8 @@ class Finding:
     @property
     def _standing(self) -> str:
         """How far the detector is, as one sentence."""
+        if self.verdict == "learning" and self.minimum:
+            return f"The detector has too few rows to know what is usual: it needs {self.minimum} hours or days that have some"
         if self.verdict == "learning":
             return f"The detector learns what is usual until {_time(self.window_end)}"
         close = f"{show(self.value, 'share')} of the evidence that would page"

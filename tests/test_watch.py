@@ -545,7 +545,9 @@ def test_thin_traffic_is_judged_in_windows_of_a_day(tmp_path: Path) -> None:
     with closing(opened(tmp_path)) as deck:
         send(deck, traffic(rows=4))
         evaluate(deck)
-        assert standing(deck)[0] == "learning"  # a month of days is needed
+        verdict, text = standing(deck)
+        assert verdict == "learning"  # a month of days is needed
+        assert text == "The detector has too few rows to know what is usual: it needs 28 hours or days that have some"
 
 
 def test_accepted_change_is_the_new_normal(deck: Deck) -> None:

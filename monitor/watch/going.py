@@ -21,7 +21,7 @@ from monitor.watch.course import LEARN, LEARN_DAILY, Course, Step, hourly
 from monitor.watch.explained import Explainer
 from monitor.watch.hours import MOST_PROFILES, WEEK, Hours
 from monitor.watch.labels import overdue_labels, waits_at
-from monitor.watch.lane import MOST_FEATURES, SERVICE, Window
+from monitor.watch.lane import LEAST_WINDOWS, MOST_FEATURES, SERVICE, Window
 from monitor.watch.lanes import LANES, QUALITY, SEGMENTS, WITH_SEGMENTS
 from monitor.watch.segments import layouts_of, parts
 
@@ -350,6 +350,7 @@ class Going:
             evidence if inputs.machine else None,
             (self.first, learned if inputs.machine is None else self.cursor),
             self.names.get(warned.column, warned.column) if warned is not None and recent else "",
+            LEAST_WINDOWS if inputs.machine is None and learned < self.cursor else 0,
         )
 
     def _layouts(self, course: Course) -> dict[str, Layout]:

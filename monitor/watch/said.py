@@ -108,9 +108,12 @@ def finding(
 
 
 def standing(
-    model: str, verdict: Verdict, evidence: float | None, span: tuple[datetime, datetime], column: str
+    model: str, verdict: Verdict, evidence: float | None, span: tuple[datetime, datetime], column: str, needs: int = 0
 ) -> Finding:
-    """How far the detector is, as a finding that never pages: the evidence as a share of what would."""
+    """How far the detector is, as a finding that never pages: the evidence as a share of what would.
+
+    `needs`: the windows with rows that it waits for, when its time to learn is over and they have not come.
+    """
     return Finding(
         model=model,
         rule=RULE.removesuffix("."),
@@ -128,7 +131,7 @@ def standing(
         reference_value=None,
         n=0,
         n_reference=0,
-        minimum=0,
+        minimum=needs,
         window_start=span[0],
         window_end=span[1],
     )
