@@ -13,7 +13,7 @@ from monitor.sql import quote
 from monitor.store import ledger, packed
 from monitor.store.batch import Lines
 from monitor.store.lines import read_lines
-from monitor.store.packed import TYPES
+from monitor.store.packed import ID_TYPE, TYPES
 
 BASE = (
     ("event_id", "VARCHAR"),
@@ -84,7 +84,7 @@ def create_tables(con: duckdb.DuckDBPyConnection, model: Model) -> None:
     """The empty tables of a new model."""
     con.execute(f"CREATE TABLE {model.events}({_body([*BASE, *packed.columns_of(model.schema)])})")
     con.execute(
-        f"CREATE TABLE {model.labels}(event_id VARCHAR, label VARCHAR, number DOUBLE, ts TIMESTAMP, joined BOOLEAN)"
+        f"CREATE TABLE {model.labels}(event_id {ID_TYPE}, label VARCHAR, number DOUBLE, ts TIMESTAMP, joined BOOLEAN)"
     )
 
 
@@ -113,8 +113,8 @@ def _widen(con: duckdb.DuckDBPyConnection, model: Model, columns: Sequence[tuple
     table has columns: 2,000 of them took 8 s, a new table 0.2 s.
     """
     ((rows,),) = con.execute(f"SELECT count(*) FROM {model.events}").fetchall()
+    body = _body([*BASE, *packed.columns_of(model.schema), *columns])
     if not rows:
-        body = _body([*BASE, *packed.columns_of(model.schema), *columns])
         con.execute(f"CREATE OR REPLACE TABLE {model.events}({body})")
         return
     if len(columns) < FEW_COLUMNS or rows * (len(model.schema.features) + len(BASE)) > REWRITTEN_CELLS:
@@ -122,14 +122,14 @@ def _widen(con: duckdb.DuckDBPyConnection, model: Model, columns: Sequence[tuple
             con.execute(f"ALTER TABLE {model.events} ADD COLUMN {quote(name)} {type_}")
         return
     wider = quote(f"events_{model.id}_wider")
-    added = ", ".join(f"NULL::{type_} AS {quote(name)}" for name, type_ in columns)
-    con.execute(f"CREATE TABLE {wider} AS SELECT *, {added} FROM {model.events}")
+    con.execute(f"CREATE TABLE {wider}({body})")
+    con.execute(f"INSERT INTO {wider} BY NAME SELECT * FROM {model.events}")
     con.execute(f"DROP TABLE {model.events}")
     con.execute(f"ALTER TABLE {wider} RENAME TO {model.events}")
 
 
 def _body(columns: Iterable[tuple[str, str]]) -> str:
-    return ", ".join(f"{quote(name)} {type_}" for name, type_ in columns)
+    return ", ".join(f"{quote(name)} {ID_TYPE if name == 'event_id' else type_}" for name, type_ in columns)
 
 
 def read(
