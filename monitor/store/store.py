@@ -266,7 +266,11 @@ class Store:
 
     def first_event(self, name: str) -> datetime | None:
         """The bucket of the model's first event, aware UTC; None without events."""
-        return self._spans.first(self.model(name))
+        return self.first_events([name]).get(name)
+
+    def first_events(self, names: Sequence[str]) -> dict[str, datetime]:
+        """`first_event` of those models that have events, by name, in one statement."""
+        return self._spans.firsts([self.model(name) for name in names])
 
     def versions(self) -> dict[str, list[str]]:
         """The versions of every model, in the order of their first event."""
