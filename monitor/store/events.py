@@ -178,7 +178,8 @@ def stored_ids(con: duckdb.DuckDBPyConnection, model: Model, rows: pa.Table) -> 
 
 def insert(con: duckdb.DuckDBPyConnection, model: Model, rows: pa.Table) -> None:
     """Store rows in the form of `arrow_schema`."""
-    if rows.num_rows * rows.num_columns <= FEW_CELLS:  # as values: half the time for one row
+    if rows.num_rows * rows.num_columns <= FEW_CELLS:  # as values: half the time for one row; what is not named is null
+        rows = rows.select([name for name in rows.column_names if rows[name].null_count < rows.num_rows])
         into, values = ", ".join(map(quote, rows.column_names)), ", ".join("?" * rows.num_columns)
         statement = f"INSERT INTO {model.events}({into}) VALUES {', '.join([f'({values})'] * rows.num_rows)}"
         con.execute(statement, [value for row in rows.to_pylist() for value in row.values()])

@@ -47,19 +47,28 @@ class RecentIds:
         for model, count in counts.items():
             if count[fitting]:
                 found = con.sql(f"SELECT hash(event_id) AS h FROM {model.events} WHERE ts >= ?", params=[self.since])
-                self.add(np.sort(_own(numpy_of(found.to_arrow_table()["h"]), model)), naive)
+                self.add(np.sort(numpy_of(found.to_arrow_table()["h"]) ^ _salt(model)), naive)
 
-    def hashes(self, con: duckdb.DuckDBPyConnection, ids: Sequence[tuple[Model, pa.Table]]) -> list[np.ndarray]:
-        """The hash of each `event_id` of some models, shape (rows,), uint64; those of different models differ."""
+    def hashes(self, con: duckdb.DuckDBPyConnection, ids: Sequence[tuple[Model, pa.Table]]) -> np.ndarray:
+        """The hash of each `event_id` of some models, one after another, shape (rows,), uint64; those of different models differ."""
         if not ids:
-            return []
+            return np.empty(0, np.uint64)
         con.register("incoming_ids", pa.concat_tables(rows.select(["event_id"]) for _, rows in ids))
         try:
             hashed = numpy_of(con.sql("SELECT hash(event_id) AS h FROM incoming_ids").to_arrow_table()["h"])
         finally:
             con.unregister("incoming_ids")
-        ends = np.cumsum([rows.num_rows for _, rows in ids])[:-1]
-        return [_own(part, model) for (model, _), part in zip(ids, np.split(hashed, ends), strict=True)]
+        return hashed ^ np.repeat([_salt(model) for model, _ in ids], [rows.num_rows for _, rows in ids])
+
+    def new(self, hashes: np.ndarray) -> np.ndarray:
+        """For each of some hashes whether its event is not stored and no earlier one has the same; shape (n,)."""
+        order = np.argsort(hashes, kind="stable")
+        ordered = hashes[order]
+        first = ~self.known(ordered)
+        first[1:] &= ordered[1:] != ordered[:-1]
+        new = np.zeros(len(order), bool)
+        new[order[first]] = True
+        return new
 
     def known(self, ordered: np.ndarray) -> np.ndarray:
         """For each of some hashes in ascending order, whether its event is stored; shape (n,)."""
@@ -87,5 +96,5 @@ class RecentIds:
                 self.since = self._begun[0]
 
 
-def _own(hashed: np.ndarray, model: Model) -> np.ndarray:
-    return hashed ^ np.uint64(model.id * GOLDEN % 2**64)
+def _salt(model: Model) -> np.uint64:
+    return np.uint64(model.id * GOLDEN % 2**64)
