@@ -637,6 +637,19 @@ def test_after_a_restart_repeats_are_still_recognised(tmp_path: Path) -> None:
     assert (found["received"], found["stored"], found["duplicate"]) == (2, 1, 1)
 
 
+def test_after_a_restart_repeats_of_many_models_are_recognised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("monitor.store.recent.TOGETHER", 2)
+    at, models = datetime.now(UTC).replace(microsecond=0), [f"m{i}" for i in range(5)]
+    for minutes, stored in ((2, 10), (1, 15)):  # at first 1 and 2, then 1 once more and 3
+        with closing(Deck(tmp_path)) as deck:
+            deck.start(background=False)
+            ts = (at - timedelta(minutes=minutes)).isoformat()
+            send(deck, *(event(i, model=model, ts=ts) for model in models for i in (1, 4 - minutes)))
+            deck.loop.load_all()
+            found = deck.store.ledger.totals()
+            assert (found["stored"], found["duplicate"]) == (stored, stored - 10)
+
+
 def test_old_rows_are_checked_against_their_own_time_and_counted_as_unchecked(deck: Deck) -> None:
     old = (datetime.now(UTC) - timedelta(days=30)).isoformat()
     send(deck, event(1, ts=old), event(2, ts=old))

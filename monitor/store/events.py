@@ -69,13 +69,15 @@ def arrow_schema(schema: ModelSchema) -> pa.Schema:
 
 def read_models(con: duckdb.DuckDBPyConnection) -> dict[str, Model]:
     """Every stored model by name."""
-    found = con.execute("SELECT id, name, task, prediction, reconstruction FROM models ORDER BY id").fetchall()
+    features: dict[int, list[Feature]] = {}  # in one statement: a thousand take seconds
+    for number, *feature in con.execute(
+        "SELECT model, name, field, kind FROM features ORDER BY model, position"
+    ).fetchall():
+        features.setdefault(number, []).append(Feature(*feature))
     models = {}
+    found = con.execute("SELECT id, name, task, prediction, reconstruction FROM models ORDER BY id").fetchall()
     for number, name, task, prediction, text in found:
-        rows = con.execute(
-            "SELECT name, field, kind FROM features WHERE model = ? ORDER BY position", [number]
-        ).fetchall()
-        schema = ModelSchema(name, tuple(Feature(*row) for row in rows), prediction)
+        schema = ModelSchema(name, tuple(features.get(number, ())), prediction)
         models[name] = Model(number, name, task, schema, None if text is None else Reconstruction.from_json(text))
     return models
 

@@ -27,7 +27,7 @@ class References:
     def __init__(self, store: "Store", con: duckdb.DuckDBPyConnection) -> None:
         self.store = store
         models = store.models()
-        self.layouts: dict[str, dict[str, Layout]] = {n: reference.read_layouts(con, m) for n, m in models.items()}
+        self.layouts: dict[str, dict[str, Layout]] = reference.read_layouts(con, models.values())
         self._profiles: dict[str, dict[str, Profile]] = {}
         rows = con.execute(
             "SELECT model, sum(\"rows\")::BIGINT FROM profile_moments WHERE segment = '' AND \"column\" = 'status' GROUP BY model"
