@@ -157,8 +157,12 @@ def bins(reference: Profile | None, current: Profile) -> list[dict[str, Any]]:
         order = [i for i in range(layout.size) if i < MAX_BARS or i >= layout.size - 2]
         extra = [i for i in range(layout.size) if i not in order]
         r_, c_ = r.astype(float).copy(), c.astype(float).copy()
+        extra += (
+            [layout.size - 1] if layout.unseen else []
+        )  # chance brings new values: they are compared with the rare ones
         r_[layout.size - 2] += r[extra].sum()
         c_[layout.size - 2] += c[extra].sum()
+        r_[layout.size - 1], c_[layout.size - 1] = (0, 0) if layout.unseen else (r[-1], c[-1])
         groups = [(labels[i], r_[i], c_[i]) for i in order]
     else:
         groups = _merged(labels, r, c)
@@ -244,6 +248,7 @@ def _summary(finding: Finding, reference: Profile | None, current: Profile) -> d
         "missing": _ratio(current.missing + current.invalid, current.rows),
         "missing_reference": _ratio(reference.missing + reference.invalid, reference.rows) if reference else None,
         "new_share": _ratio(current.counts[new], current.n) if new is not None else None,
+        "new_share_usual": current.layout.unseen if new is not None else None,
         "mean": current.mean,
         "mean_reference": reference.mean if reference else None,
         # what the PSI of noise alone stays below with 95 %: a smaller drift cannot be told from none
@@ -253,7 +258,8 @@ def _summary(finding: Finding, reference: Profile | None, current: Profile) -> d
 
 def _unprofiled(name: str, steps: int) -> dict[str, Any]:
     """A feature that the reference does not have: nothing to compare with until the reference is set again."""
-    nothing = ("importance", "value", "raw", "low", "high", "missing", "missing_reference", "new_share", "mean")
+    shares = ("missing", "missing_reference", "new_share", "new_share_usual")
+    nothing = ("importance", "value", "raw", "low", "high", "mean", *shares)
     return {
         "column": name,
         "kind": None,

@@ -14,6 +14,7 @@ from monitor.detector.rates import (
     Rates,
     RateState,
     advance_rates,
+    beyond_categories,
     beyond_range,
     detectable_rates,
     fit_rates,
@@ -77,10 +78,15 @@ class Rises:
         rates = [Rate(c, self.contrast, 1 / len(columns), self._floor(layouts[c])) for c in columns]
         seen = [_counted(rates, w) for w in windows]
         hits, rows = np.array([s.hits for s in seen]), np.array([s.rows for s in seen])
-        ranged = [i for i, c in enumerate(columns) if layouts[c].kind == "numeric" and self.name == UNSEEN]
         clumped = np.zeros(len(columns))
-        for i in ranged:
-            clumped[i], floor = beyond_range(np.array([w.profiles[columns[i]].counts for w in windows]))
+        for i, column in enumerate(columns if self.name == UNSEEN else ()):
+            counts, layout = np.array([w.profiles[column].counts for w in windows]), layouts[column]
+            if layout.kind == "numeric":
+                clumped[i], floor = beyond_range(counts)
+            elif layout.unseen:
+                clumped[i], floor = beyond_categories(counts[:, layout.other_bin], counts.sum(axis=1), layout.unseen)
+            else:
+                continue
             rates[i] = replace(rates[i], floor=max(rates[i].floor, floor))
         fitted = fit_rates(rates, hits, rows)
         fitted = replace(fitted, overdispersion=np.maximum(fitted.overdispersion, clumped))
