@@ -245,7 +245,7 @@ class Loop:
 
     def _rewind(self, model: Model, until: datetime) -> None:
         self.book.rewind(model.id, model.name, until)
-        self._evaluated[model.id] = until
+        self._evaluated[model.id] = until.astimezone(UTC)
 
     def _evaluate_moments(self, model: Model, moments: Sequence[datetime], now: datetime) -> None:
         """Evaluate moments in order and save what they changed, in one transaction."""

@@ -4,7 +4,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -276,3 +276,12 @@ def test_new_models_are_evaluated_together(tmp_path: Path, monkeypatch: pytest.M
         for name in MODELS:
             found = [f for f in deck.store.alerts.latest_findings(name) if f.rule in ("hour", "minutes")]
             assert len(found) == len(apart[name]) and {f.key for f in found} == {f.key for f in apart[name]}
+
+
+def test_history_from_a_time_of_another_zone_has_the_same_days(several: Deck, monkeypatch: pytest.MonkeyPatch) -> None:
+    loop, start, seen = several.loop, NOW - 4 * DAY - 3 * HOUR, list[list[datetime]]()
+    loop.clock = lambda: NOW
+    monkeypatch.setattr(loop, "_evaluate_moments", lambda _, moments, __: seen.append(list(moments)))
+    for zone in (UTC, timezone(8 * HOUR)):
+        loop.evaluate("m0", start.astimezone(zone))
+    assert seen[0] == seen[1] and len(seen[0]) > 4
