@@ -111,6 +111,14 @@ def about_values(deck: Deck) -> list[str]:
     return [a.finding.rule for a in evaluate(deck) if a.finding.column in ("c", None)]
 
 
+def test_ids_are_new_in_every_row_and_no_finding(deck: Deck) -> None:
+    def change(at: datetime, row: dict[str, Any], rng: np.random.Generator) -> None:
+        row["features"]["c"] = f"order {rng.integers(10**9)}"
+
+    send(deck, traffic(change))
+    assert about_values(deck) == []
+
+
 @pytest.mark.parametrize("zipf", [False, True])
 def test_quiet_traffic_of_very_many_values_raises_no_alert(deck: Deck, zipf: bool) -> None:
     send(deck, traffic(many_values(zipf=zipf)))

@@ -60,8 +60,8 @@ def drift(
     layouts = store.layouts(name)
     kinds = load("statistics")[statistic].KINDS  # categories have no order: no KS, Wasserstein or location
     wanted = [c for c in names if c in layouts and layouts[c].kind in kinds]
-    newest = _newest(store, name, span, rule.window, version, segment, wanted)
-    window = Window(span.end - rule.window, span.end)
+    window = Window(span.now - rule.window, span.now)
+    newest = _newest(store, name, window, version, segment, wanted)
     judged = {key: evaluate(rule, name, names[key], reference.get(key), newest[key], window) for key in wanted}
     shares = importances(store, config, name)
     weights = {key: shares.get(names[key], 0.0) if shares else None for key in wanted}
@@ -69,7 +69,10 @@ def drift(
     steps = _trailing(store, name, span, rule.window, version, segment, wanted[:limit])
     columns = []
     for key, profiles in steps.items():
-        findings = [evaluate(rule, name, names[key], reference.get(key), p, window) for p in profiles]
+        # the last step is not over: what it shows is the window until now
+        findings = [
+            evaluate(rule, name, names[key], reference.get(key), p, window) for p in [*profiles[:-1], newest[key]]
+        ]
         columns.append(
             {
                 "column": names[key],
@@ -223,10 +226,10 @@ def _trailing(
 
 
 def _newest(
-    store: Store, name: str, span: Span, window: timedelta, version: str | None, segment: str, columns: list[str]
+    store: Store, name: str, window: Window, version: str | None, segment: str, columns: list[str]
 ) -> Mapping[str, Profile]:
-    end = span.end.replace(tzinfo=None)
-    read = store.profiles(name, end - window, end, None, version, segment, columns)
+    start, end = window.start.replace(tzinfo=None), window.end.replace(tzinfo=None)
+    read = store.profiles(name, start, end, None, version, segment, columns)
     return {key: profiles[0] for key, profiles in read.items()}
 
 

@@ -28,6 +28,7 @@ from monitor.watch.lane import MOST_FEATURES, SERVICE, Budget, Window, rows_of
 FIRST_SERVER_ERROR = 500
 WRONG_BIN = 1
 UNSEEN = "unseen"
+MOST_UNSEEN = 0.3
 HIGHER_FLOOR = 0.002  # of unseen values where the reference has many rare ones
 RATE_COLUMNS = {"errors": ("status",), "quality": ("wrong",)}
 
@@ -143,7 +144,10 @@ def _counted(rates: Sequence[Rate], window: Window) -> Counted:
 
 
 def _has_unseen(layout: Layout) -> bool:
-    return layout.kind == "categorical" or layout.range is not None
+    """Whether a value that the reference never had says something: where a third are new as it is, as ids are, it does not."""
+    if layout.kind == "categorical":
+        return layout.unseen <= MOST_UNSEEN
+    return layout.range is not None
 
 
 def _unseen(profile: Profile) -> int:
