@@ -6,6 +6,7 @@ This process must stay small: Linux counts a child's peak RSS from what its pare
 import http.client
 import json
 import os
+import resource
 import shutil
 import socket
 import subprocess
@@ -67,6 +68,7 @@ class Server:
     def __init__(self, port: int, child: "subprocess.Popen[bytes]", ready_s: float) -> None:
         self.port, self.pid, self.ready_s = port, child.pid, ready_s
         self.ready_cpu_s = self.cpu_s()
+        self.whole_cpu_s = 0.0  # of its whole life, known once it was stopped
 
     def cpu_s(self) -> float:
         """User and system CPU seconds since its start, to the clock tick (10 ms)."""
@@ -125,10 +127,13 @@ def server(data: Path, core: str | None = SERVER_CORE, *options: str) -> Iterato
     with (data.parent / f"{data.name}.log").open("ab") as log:
         began = time.perf_counter()
         child = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
+        deck = None
         try:
             _wait_ready(child, port)
-            yield Server(port, child, time.perf_counter() - began)
+            deck = Server(port, child, time.perf_counter() - began)
+            yield deck
         finally:
+            before = _ended_cpu_s()
             child.terminate()
             try:
                 child.wait(timeout=120)
@@ -136,6 +141,14 @@ def server(data: Path, core: str | None = SERVER_CORE, *options: str) -> Iterato
                 child.kill()
                 child.wait()
                 raise
+            if deck is not None:
+                deck.whole_cpu_s = _ended_cpu_s() - before
+
+
+def _ended_cpu_s() -> float:
+    """User and system CPU seconds of all children that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def free_port() -> int:

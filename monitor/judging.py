@@ -43,6 +43,12 @@ class Judge:
         """Rows were deleted: the first event of a model may be a later one."""
         self._first.clear()
 
+    def ask_first_events(self, names: Sequence[str]) -> None:
+        """Ask for the first events of many models at once, as far as they are not known."""
+        unknown = [name for name in names if name not in self._first]
+        if unknown:
+            self._first |= self.store.first_events(unknown)
+
     def read_ahead(self, models: Sequence[Model], at: datetime) -> None:
         """Read the windows that close at a moment for many models together, for the next `findings` of that moment.
 

@@ -30,6 +30,7 @@ log = logging.getLogger("driftdeck.loop")
 SETTLE = timedelta(seconds=8)  # after a bulk load, before its history is evaluated: the rest of it is still coming
 CHUNK = 60  # moments of history that are saved together
 LATE = timedelta(hours=3)  # rows older than this make history be evaluated again
+MINUTE = timedelta(minutes=1)
 LONGEST_PAUSE_S = 2.0
 MAINTAIN_EVERY_S = 60.0
 FORGET_EVERY_S = 3600.0
@@ -171,7 +172,9 @@ class Loop:
         due = [model for model in settled if self._is_due(model, now)]
         for start in range(0, len(due), TOGETHER):
             some = due[start : start + TOGETHER]
-            newest = [m for m in some if self._moments(m, now) == [_minute(now)] and len(m.schema.features) <= FEW]
+            self.judge.ask_first_events([model.name for model in some])
+            near = [m for m in some if m.name not in self._dirty and len(m.schema.features) <= FEW]
+            newest = [m for m in near if self._moments(m, now) == [_minute(now)]]
             self._free.wait(PATIENCE_S)
             self.judge.read_ahead(newest, _minute(now))
             for model in some:
@@ -205,17 +208,15 @@ class Loop:
             return self._evaluate_alone(model, now)
 
     def _evaluate_alone(self, model: Model, now: datetime) -> int:
-        first = self.judge.first_event(model.name)
-        if first is None:
+        if self.judge.first_event(model.name) is None:
             return 0
         late = self._dirty.pop(model.name, None)
         until = self._until(model)
         if late is not None:
             self.watch.look_again(model.id)
         if until is not None and late is not None and late < until - LATE:
-            until = _midnight(late)
-            self._rewind(model, until)
-        moments = moments_between(until or _midnight(first), now)
+            self._rewind(model, _midnight(late))
+        moments = self._moments(model, now)
         for i in range(0, len(moments), CHUNK):
             if self._stop.is_set() or model.name in self._dirty:
                 break  # more of the past has come: begin again from there
@@ -229,18 +230,22 @@ class Loop:
         return until is None or until < _minute(now) or model.name in self._dirty
 
     def _moments(self, model: Model, now: datetime) -> list[datetime]:
-        until = self._until(model)
-        return [] if until is None or model.name in self._dirty else moments_between(until, now)
+        """The moments to evaluate: after the last one that was, else from the first event on."""
+        until, first = self._until(model), self.judge.first_event(model.name)
+        since = _minute(first) - MINUTE if until is None and first is not None else until
+        return [] if since is None else moments_between(since, now)
 
     def _until(self, model: Model) -> datetime | None:
-        """The end of the last window that was evaluated; asked once, as only this loop moves it."""
+        """The end of the last window that was evaluated; asked once, for all models, as only this loop moves it."""
         if model.id not in self._evaluated:
-            self._evaluated[model.id] = self.book.evaluated_until(model.id)
+            found = self.book.evaluated()
+            for id_ in [m.id for m in self.store.models().values()]:
+                self._evaluated.setdefault(id_, found.get(id_))
         return self._evaluated[model.id]
 
     def _rewind(self, model: Model, until: datetime) -> None:
-        self._evaluated.pop(model.id, None)
         self.book.rewind(model.id, model.name, until)
+        self._evaluated[model.id] = until.astimezone(UTC)
 
     def _evaluate_moments(self, model: Model, moments: Sequence[datetime], now: datetime) -> None:
         """Evaluate moments in order and save what they changed, in one transaction."""

@@ -4,7 +4,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -249,3 +249,39 @@ def test_evaluation_waits_while_rows_are_loaded(several: Deck, monkeypatch: pyte
     waiting.join(60)
     assert done.is_set()
     assert loop.last_tick is not None
+
+
+def test_a_model_is_evaluated_from_its_first_event_on(several: Deck) -> None:
+    several.loop.clock = lambda: NOW
+    assert several.loop.evaluate("m0") == 3  # the first of 20 rows, 7 minutes apart, is two hours and 13 minutes old
+    assert several.store.alerts.evaluated() == {several.store.model("m0").id: NOW}
+
+
+def test_new_models_are_evaluated_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rules = (rule(name="hour", window="1h"), rule(name="minutes", statistic="error_rate", window="10m", limit=0.1))
+    with closing(Deck(tmp_path, Config(rules=rules, default_rules=False))) as deck:
+        deck.start(background=False)
+        ts = (NOW - timedelta(minutes=20)).isoformat()
+        body = lines(*(event(i, event_id=name, model=name, ts=ts) for i, name in enumerate(MODELS)))
+        deck.collector.events(body, NDJSON).durable.result(10)
+        deck.loop.load_all()
+        apart = {n: Judge(deck.store, deck.config).findings(deck.store.model(n), [NOW])[0] for n in MODELS}
+        read: list[str] = []
+        monkeypatch.setattr(deck.store, "profiles", lambda name, *_, **__: read.append(name))
+        monkeypatch.setattr(deck.store, "first_event", read.append)
+        deck.loop.clock = lambda: NOW
+        deck.loop.evaluate_due(timedelta(0))
+        assert read == []
+        assert deck.store.alerts.evaluated() == {deck.store.model(n).id: NOW for n in MODELS}
+        for name in MODELS:
+            found = [f for f in deck.store.alerts.latest_findings(name) if f.rule in ("hour", "minutes")]
+            assert len(found) == len(apart[name]) and {f.key for f in found} == {f.key for f in apart[name]}
+
+
+def test_history_from_a_time_of_another_zone_has_the_same_days(several: Deck, monkeypatch: pytest.MonkeyPatch) -> None:
+    loop, start, seen = several.loop, NOW - 4 * DAY - 3 * HOUR, list[list[datetime]]()
+    loop.clock = lambda: NOW
+    monkeypatch.setattr(loop, "_evaluate_moments", lambda _, moments, __: seen.append(list(moments)))
+    for zone in (UTC, timezone(8 * HOUR)):
+        loop.evaluate("m0", start.astimezone(zone))
+    assert seen[0] == seen[1] and len(seen[0]) > 4

@@ -584,6 +584,37 @@ def test_a_database_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -
         assert deck.store.ledger.totals()["stored"] == 2
 
 
+def test_ids_of_a_database_of_before_are_compressed_like_new_ones(tmp_path: Path) -> None:
+    first = {**event(1), "event_id": "0198F0A2-6f5b-7c1e-9d57-2f6f6f2a7b10"}
+    with closing(Deck(tmp_path)) as deck:
+        deck.start(background=False)
+        send(deck, first, *(event(i) for i in range(2, 30)))
+        label(deck, {"event_id": "e2", "model": "m", "label": True, "ts": NOW.isoformat()})
+        deck.loop.load_all()
+    with duckdb.connect(str(tmp_path / "driftdeck.duckdb")) as con:
+        for table in ("events_1", "labels_1"):  # as they were made by version 6
+            con.execute(f"CREATE TABLE before AS FROM {table}")
+            con.execute(f"DROP TABLE {table}")
+            con.execute(f"ALTER TABLE before RENAME TO {table}")
+        con.execute("UPDATE meta SET schema_version = 6")
+    with closing(Deck(tmp_path)) as deck:
+        made = deck.store.query("SELECT sql FROM duckdb_tables() WHERE table_name IN ('events_1', 'labels_1')")
+        assert ["event_id VARCHAR USING COMPRESSION ZSTD" in sql for (sql,) in made] == [True, True]
+        deck.start(background=False)
+        send(deck, first, event(30), event(31, features={"x": 1.5, **{f"new {i}": 1.0 for i in range(20)}}))
+        for id_ in ("e2", "e3"):
+            label(deck, {"event_id": id_, "model": "m", "label": True, "ts": NOW.isoformat()})
+        deck.loop.load_all()
+        assert deck.store.query("SELECT count(*), count(DISTINCT event_id) FROM events_1") == [(31, 31)]
+        assert deck.store.query("SELECT count(*) FROM events_1 WHERE event_id = $1", [first["event_id"]]) == [(1,)]
+        assert deck.store.query("SELECT event_id, label, joined FROM labels_1 ORDER BY 1") == [
+            ("e2", "true", True),
+            ("e3", "true", True),
+        ]
+        ((made,),) = deck.store.query("SELECT sql FROM duckdb_tables() WHERE table_name = 'events_1'")
+        assert "event_id VARCHAR USING COMPRESSION ZSTD" in made  # written anew for the columns that came
+
+
 def test_a_repeat_with_another_time_is_recognised(deck: Deck) -> None:
     at = datetime.now(UTC).replace(microsecond=0)
     for minutes in (3, 1, 2):
@@ -604,6 +635,19 @@ def test_after_a_restart_repeats_are_still_recognised(tmp_path: Path) -> None:
             deck.loop.load_all()
             found = deck.store.ledger.totals()
     assert (found["received"], found["stored"], found["duplicate"]) == (2, 1, 1)
+
+
+def test_after_a_restart_repeats_of_many_models_are_recognised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("monitor.store.recent.TOGETHER", 2)
+    at, models = datetime.now(UTC).replace(microsecond=0), [f"m{i}" for i in range(5)]
+    for minutes, stored in ((2, 10), (1, 15)):  # at first 1 and 2, then 1 once more and 3
+        with closing(Deck(tmp_path)) as deck:
+            deck.start(background=False)
+            ts = (at - timedelta(minutes=minutes)).isoformat()
+            send(deck, *(event(i, model=model, ts=ts) for model in models for i in (1, 4 - minutes)))
+            deck.loop.load_all()
+            found = deck.store.ledger.totals()
+            assert (found["stored"], found["duplicate"]) == (stored, stored - 10)
 
 
 def test_old_rows_are_checked_against_their_own_time_and_counted_as_unchecked(deck: Deck) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import duckdb
 import msgspec
 
 from monitor.alert import Alert, Key, Transition
@@ -36,10 +37,10 @@ class AlertBook:
     def __init__(self, store: "Store") -> None:
         self.store = store
 
-    def evaluated_until(self, model_id: int) -> datetime | None:
-        """The end of the last window that was evaluated for a model."""
-        found = self.store.query("SELECT max(until) FROM evaluated WHERE model = ?", [model_id])
-        return aware(found[0][0]) if found else None
+    def evaluated(self) -> dict[int, datetime]:
+        """The end of the last window that was evaluated, by the id of each model that was."""
+        found = self.store.query("SELECT model, max(until) FROM evaluated GROUP BY model")
+        return {model: until.replace(tzinfo=UTC) for model, until in found}
 
     def open_alerts(self, model: str) -> dict[Key, Alert]:
         """The alerts of a model that are pending or firing, by what they are about."""
@@ -124,8 +125,7 @@ class AlertBook:
         with self.store.writing() as con:
             if watched is not None:
                 detectors.save(con, model_id, model, watched)
-            con.execute("DELETE FROM evaluated WHERE model = ?", [model_id])
-            con.execute("INSERT INTO evaluated VALUES (?, ?)", [model_id, until])
+            _note_evaluated(con, model_id, until)
             con.execute("DELETE FROM findings WHERE model = ?", [model])
             con.execute(
                 "INSERT INTO findings SELECT $model, k, $now, b FROM (SELECT unnest($keys) AS k, unnest($bodies) AS b)",
@@ -160,8 +160,7 @@ class AlertBook:
         acknowledgement stay with it.
         """
         with self.store.writing() as con:
-            con.execute("DELETE FROM evaluated WHERE model = ?", [model_id])
-            con.execute("INSERT INTO evaluated VALUES (?, ?)", [model_id, to])
+            _note_evaluated(con, model_id, to)
             con.execute(
                 "DELETE FROM alerts WHERE model = $model AND since >= $since AND json_extract_string(body, '$.acknowledged_by') IS NULL "
                 "AND id NOT IN (SELECT alert FROM outbox) AND NOT starts_with(json_extract_string(body, '$.finding.rule'), 'detector.')",
@@ -240,6 +239,12 @@ def finding_from(data: dict[str, Any]) -> Finding:
     moved = tuple(Moved(**m) for m in data.get("moved", ()))
     times = {"window_start": _time(data["window_start"]), "window_end": _time(data["window_end"])}
     return Finding(**{**data, **times, "moved": moved})
+
+
+def _note_evaluated(con: duckdb.DuckDBPyConnection, model_id: int, until: datetime) -> None:
+    ((known,),) = con.execute("UPDATE evaluated SET until = ? WHERE model = ?", [until, model_id]).fetchall()
+    if not known:
+        con.execute("INSERT INTO evaluated VALUES (?, ?)", [model_id, until])
 
 
 def aware(at: datetime | None) -> datetime | None:

@@ -1,15 +1,17 @@
 """Opening the DuckDB file: one owner, a locked-down engine, a known schema version, transactions that roll back."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
 
 from monitor.errors import StorageError
+from monitor.sql import quote
+from monitor.store.packed import ID_TYPE
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 # each table keeps at least a block in memory: with 256 kB, as DuckDB has it, a thousand models took 268 MB
 BLOCK_BYTES = 32_768
 
@@ -78,8 +80,21 @@ CREATE TABLE api_keys(
 """
 
 
+def _ids_compressed(con: duckdb.DuckDBPyConnection) -> Iterator[str]:
+    """Statements that give the ids of events and labels the compression of new tables; a column keeps the one it was made with."""
+    found = con.execute(
+        "SELECT table_name FROM duckdb_tables() WHERE regexp_full_match(table_name, '(events|labels)_\\d+')"
+    )
+    for (name,) in found.fetchall():
+        table = quote(name)
+        yield f"ALTER TABLE {table} ADD COLUMN compressed_id {ID_TYPE}"
+        yield f"ALTER TABLE {table} ALTER COLUMN compressed_id TYPE VARCHAR USING event_id"
+        yield f"ALTER TABLE {table} DROP COLUMN event_id"
+        yield f"ALTER TABLE {table} RENAME COLUMN compressed_id TO event_id"
+
+
 # what leads from one version to the next; each is run once, in one transaction
-MIGRATIONS = {
+MIGRATIONS: dict[int, Iterable[str] | Callable[[duckdb.DuckDBPyConnection], Iterable[str]]] = {
     2: (
         "ALTER TABLE accounting ADD COLUMN unchecked BIGINT DEFAULT 0",
         "CREATE TABLE refusals(model VARCHAR, kind VARCHAR, hour TIMESTAMP, reason VARCHAR, n BIGINT)",
@@ -109,6 +124,7 @@ MIGRATIONS = {
         "ALTER TABLE models ADD COLUMN IF NOT EXISTS reconstruction VARCHAR",
         "CREATE TABLE IF NOT EXISTS importances(model INTEGER, noted_at TIMESTAMP, body VARCHAR)",
     ),
+    7: _ids_compressed,
 }
 
 
@@ -185,7 +201,8 @@ def _check_schema(con: duckdb.DuckDBPyConnection, path: Path) -> None:
         )
     for version in range(found[0] + 1, SCHEMA_VERSION + 1):
         with transaction(con):
-            for statement in MIGRATIONS[version]:
+            steps = MIGRATIONS[version]
+            for statement in steps(con) if callable(steps) else steps:
                 con.execute(statement)
             con.execute("UPDATE meta SET schema_version = ?", [version])
 

@@ -20,7 +20,7 @@ def insert(con: duckdb.DuckDBPyConnection, model: Model, rows: pa.Table) -> int:
         # first the few kept labels of these events, then the comparison: not with all labels of the model
         ((added,),) = con.execute(
             f"WITH kept AS (SELECT event_id, label, ts FROM {model.labels} SEMI JOIN label_rows USING (event_id)) "
-            f"INSERT INTO {model.labels} SELECT event_id, label, {LABEL_NUMBER}, ts, false "
+            f"INSERT INTO {model.labels} BY NAME SELECT event_id, label, {LABEL_NUMBER} AS number, ts, false AS joined "
             "FROM (SELECT event_id, label, ts, min(nth) AS nth FROM label_rows GROUP BY ALL) "
             "ANTI JOIN kept USING (event_id, label, ts) ORDER BY nth"
         ).fetchall()

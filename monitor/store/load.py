@@ -40,22 +40,17 @@ class Load:
         self.last: dict[str, datetime] = {}  # by model, of the events that are new
         self.labelled: set[str] = set()  # models whose labels found events
         self.outcome: dict[tuple[str, str], Account] = {}
-        self.remembered: list[np.ndarray] = []  # hashes of the new events' ids
+        self.remembered = np.empty(0, np.uint64)  # hashes of the new events' ids, ascending
 
     def run(self, batch: Batch, now: datetime) -> None:
         """Store and account for all of a batch; to be called once, inside a transaction."""
         named = sorted(batch.lines.keys() | batch.tables.keys() | batch.labels.keys())
         unknown = {name: ModelSchema(name) for name in named if name not in self.models}
         self.models |= grow(self._con, self.models, unknown | batch.schemas, now)
-        came = self._read(batch)
+        came = self._new_rows(batch)
         for name in named:
-            model, fresh = self.models[name], None
-            if name in came:
-                rows, hashes = came.pop(name)
-                fresh, ids, unchecked = self._new_rows(model, rows, hashes)
-                again = rows.num_rows - fresh.num_rows
-                self.outcome[name, "events"] = Account(0, fresh.num_rows, again, 0, unchecked)
-                self.remembered.append(ids)
+            model, fresh = self.models[name], came.pop(name, None)
+            if fresh is not None:
                 self._store_events(model, fresh)
             new_labels = batch.labels.get(name)
             if new_labels is not None:
@@ -79,32 +74,37 @@ class Load:
             earliest=self.earliest,
         )
 
-    def _read(self, batch: Batch) -> dict[str, tuple[pa.Table, np.ndarray]]:
-        """The events that came, by model, and the hashes of their ids."""
+    def _new_rows(self, batch: Batch) -> dict[str, pa.Table]:
+        """The events that came whose id is not stored yet, each once, by model; repeats are looked for in all of them
+        together, as a call costs more than a model's few rows.
+        """
         con, models, names = self._con, self.models, sorted(batch.lines.keys() | batch.tables.keys())
         rows = [events.read(con, models[n].schema, batch.lines.get(n), batch.tables.get(n, [])) for n in names]
         hashes = self._recent.hashes(con, [(models[n], table) for n, table in zip(names, rows, strict=True)])
-        return dict(zip(names, zip(rows, hashes, strict=True), strict=True))
+        new, found = self._recent.new(hashes), {}
+        ends = np.cumsum([table.num_rows for table in rows])
+        for name, end in zip(names, ends, strict=True):
+            table = rows.pop(0)  # let go of once it is filtered
+            part = slice(end - table.num_rows, end)
+            found[name] = self._new_of(models[name], table, new[part])
+        if names:
+            self.remembered = np.sort(hashes[new], kind="stable")
+        return found
 
-    def _new_rows(self, model: Model, rows: pa.Table, hashes: np.ndarray) -> tuple[pa.Table, np.ndarray, int]:
-        """The rows whose id is not stored yet, each once; their ids' hashes in order; and how many of them happened
-        before what is remembered, so that a repeat with another time would not have been recognised.
+    def _new_of(self, model: Model, rows: pa.Table, new: np.ndarray) -> pa.Table:
+        """Those of a model's rows that are new, as far as is remembered, and not stored before that; `new` becomes it.
+
+        A repeat of what is new but happened before what is remembered, with another time, would not be recognised: unchecked.
         """
-        order = np.argsort(hashes, kind="stable")
-        ordered = hashes[order]
-        new = ~self._recent.known(ordered)
-        new[1:] &= ordered[1:] != ordered[:-1]
-        keep = np.zeros(len(order), bool)
-        keep[order[new]] = True
         old = numpy_of(rows["ts"].cast(pa.int64())) < np.datetime64(self._recent.since, "us").astype(np.int64)
-        if (keep & old).any():
+        if (new & old).any():
             stored = events.stored_ids(self._con, model, rows.filter(bools_of(old)))
             if len(stored):
-                keep &= ~numpy_of(pc.is_in(rows["event_id"], value_set=stored))
-        if not keep.all():
-            ordered = np.sort(hashes[keep])
-            rows = rows.filter(bools_of(keep))
-        return rows, ordered, int((keep & old).sum())
+                new &= ~numpy_of(pc.is_in(rows["event_id"], value_set=stored))
+        fresh = rows if new.all() else rows.filter(bools_of(new))
+        again = rows.num_rows - fresh.num_rows
+        self.outcome[model.name, "events"] = Account(0, fresh.num_rows, again, 0, int((new & old).sum()))
+        return fresh
 
     def _store_events(self, model: Model, fresh: pa.Table) -> None:
         if fresh.num_rows:

@@ -14,6 +14,9 @@ from monitor.schema import ModelSchema
 from monitor.sql import quote
 
 TYPES = {"numeric": "DOUBLE", "categorical": "VARCHAR"}
+# left to choose, the engine takes DICT_FSST for ids: 1.9 to 3.3 µs each at the checkpoint, where zstd takes 0.5 to 0.8, for 1 to 3 bytes
+# of 16 to 24 (UUIDs, version 7 and random)
+ID_TYPE = "VARCHAR USING COMPRESSION zstd"
 CELLS = 500_000  # values, of the rows that are moved at once
 
 

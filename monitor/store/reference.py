@@ -1,6 +1,6 @@
 """The reference of a model: frozen layouts and the profile of the rows it was trained on."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -158,13 +158,14 @@ def read_about(con: duckdb.DuckDBPyConnection, model: Model) -> Reference:
     return Reference(*found[0]) if found else Reference("none")
 
 
-def read_layouts(con: duckdb.DuckDBPyConnection, model: Model) -> dict[str, Layout]:
-    """The frozen layout of every column of a model."""
-    found = con.execute(
-        'SELECT m."column", l.definition FROM model_layouts m JOIN layouts l ON l.id = m.layout WHERE m.model = ?',
-        [model.id],
-    ).fetchall()
-    return {column: Layout.from_json(text) for column, text in found}
+def read_layouts(con: duckdb.DuckDBPyConnection, models: Iterable[Model]) -> dict[str, dict[str, Layout]]:
+    """The frozen layouts of each model's columns, by the model's name."""
+    by_id: dict[int, dict[str, Layout]] = {}
+    for number, column, text in con.execute(
+        'SELECT m.model, m."column", l.definition FROM model_layouts m JOIN layouts l ON l.id = m.layout'
+    ).fetchall():
+        by_id.setdefault(number, {})[column] = Layout.from_json(text)
+    return {model.name: by_id.get(model.id, {}) for model in models}
 
 
 def read_profiles(con: duckdb.DuckDBPyConnection, model: Model, layouts: Mapping[str, Layout]) -> dict[str, Profile]:

@@ -27,7 +27,7 @@ class References:
     def __init__(self, store: "Store", con: duckdb.DuckDBPyConnection) -> None:
         self.store = store
         models = store.models()
-        self.layouts: dict[str, dict[str, Layout]] = {n: reference.read_layouts(con, m) for n, m in models.items()}
+        self.layouts: dict[str, dict[str, Layout]] = reference.read_layouts(con, models.values())
         self._profiles: dict[str, dict[str, Profile]] = {}
         rows = con.execute(
             "SELECT model, sum(\"rows\")::BIGINT FROM profile_moments WHERE segment = '' AND \"column\" = 'status' GROUP BY model"
@@ -103,6 +103,8 @@ class References:
 
     def profiles(self, name: str) -> dict[str, Profile]:
         """The reference profile of each column that has one."""
+        if not self.layouts.get(name):
+            return {}  # without a statement: a thousand new models have no reference yet
         if name not in self._profiles:
             with self.store.cursor() as cursor:
                 self._profiles[name] = reference.read_profiles(cursor, self.store.model(name), self.store.layouts(name))
@@ -111,6 +113,8 @@ class References:
     def hours(self, name: str, columns: Sequence[str], most: int) -> tuple[datetime, dict[str, list[Profile]]] | None:
         """The last `most` hours of the reference: the first of them (aware UTC), and profiles of some columns by key;
         None when it has no times."""
+        if not self.layouts.get(name):
+            return None
         layouts = {c: layout for c, layout in self.store.layouts(name).items() if c in set(columns)}
         with self.store.cursor() as cursor:
             found = reference.read_hours(cursor, self.store.model(name), layouts, most)

@@ -88,13 +88,15 @@ class Spans:
         found: datetime | None = last
         return found
 
-    def first(self, model: Model) -> datetime | None:
-        """The bucket of the model's first event, aware UTC; None without events."""
-        ((first,),) = self.store.query(
-            "SELECT min(bucket) FROM profile_moments WHERE model = ? AND segment = '' AND \"column\" = 'status'",
-            [model.id],
+    def firsts(self, models: Collection[Model]) -> dict[str, datetime]:
+        """The bucket of the first event of those models that have any, by name, aware UTC."""
+        names = {model.id: model.name for model in models}
+        found = self.store.query(
+            "SELECT model, min(bucket) FROM profile_moments WHERE model IN (SELECT unnest($ids)) AND segment = '' AND \"column\" = 'status' "
+            "GROUP BY model",
+            {"ids": list(names)},
         )
-        return first.replace(tzinfo=UTC) if first else None
+        return {names[id_]: first.replace(tzinfo=UTC) for id_, first in found}
 
     def versions(self) -> dict[str, list[str]]:
         """The versions of every model, in the order of their first event."""

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import numpy as np
 
 from monitor.errors import NotFound
 from monitor.frame import Position
@@ -202,9 +201,7 @@ class Store:
         self._spans.note(load.last, load.models.keys() - self._models.keys(), load.labelled)
         self._models, self._labels_waiting = load.models, load.waiting
         self._begun |= {name: len(packed.columns_of(load.models[name].schema)) for name in load.earliest}
-        if load.remembered:
-            stored = np.sort(np.concatenate(load.remembered), kind="stable")
-            self._recent.add(stored, now.astimezone(UTC).replace(tzinfo=None))
+        self._recent.add(load.remembered, now.astimezone(UTC).replace(tzinfo=None))
         for (name, kind), account in load.outcome.items():
             if kind == "events":
                 self.references.note(name, account.stored)
@@ -266,7 +263,11 @@ class Store:
 
     def first_event(self, name: str) -> datetime | None:
         """The bucket of the model's first event, aware UTC; None without events."""
-        return self._spans.first(self.model(name))
+        return self.first_events([name]).get(name)
+
+    def first_events(self, names: Sequence[str]) -> dict[str, datetime]:
+        """`first_event` of those models that have events, by name, in one statement."""
+        return self._spans.firsts([self.model(name) for name in names])
 
     def versions(self) -> dict[str, list[str]]:
         """The versions of every model, in the order of their first event."""

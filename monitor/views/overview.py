@@ -83,7 +83,7 @@ def overview(
         "now": now,
         "from": span.start,
         "to": span.end,
-        "evaluated_until": store.alerts.evaluated_until(store.model(name).id),
+        "evaluated_until": store.alerts.evaluated().get(store.model(name).id),
         "status": verdict.status,
         "since": verdict.since,
         "reasons": [reason(f, opened) for f in verdict.reasons[:50]],
