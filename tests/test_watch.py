@@ -245,9 +245,10 @@ def test_quiet_segments_raise_no_alert_and_the_budget_is_one(tmp_path: Path) -> 
         assert lanes["segments"]["window_hours"] == 6  # two of the three need that
 
 
-def test_what_all_rows_show_is_one_alert_and_not_one_for_each_segment(tmp_path: Path) -> None:
+@pytest.mark.parametrize("hours", [0, 2, 4])  # segments are judged in windows of six
+def test_what_all_rows_show_is_one_alert_and_not_one_for_each_segment(tmp_path: Path, hours: int) -> None:
     with closing(watched_apart(tmp_path)) as deck:
-        send(deck, traffic(shifted(4)))
+        send(deck, traffic(shifted(4 + hours / 24)))
         (alert,) = evaluate(deck)
         assert (alert.finding.rule, alert.finding.segment) == ("detector.inputs", "")
 

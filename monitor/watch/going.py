@@ -358,18 +358,23 @@ class Going:
 
     def _said(self, step: Step) -> list[Finding]:
         if step.lane == SEGMENTS.name:
-            step = replace(step, episodes=self._own(step.episodes), ended=self._own(step.ended))
+            width = step.machine.width
+            step = replace(step, episodes=self._own(step.episodes, width), ended=self._own(step.ended, width))
         tolerance = self.settings.tolerance
         return said.findings(self.model.name, step, self.calendar, self.names, tolerance, self._behind)
 
-    def _own(self, episodes: Sequence[Episode]) -> tuple[Episode, ...]:
-        """Those that are no part of what the inputs of all rows had paged for: one change is one alert."""
-        inputs = self.courses["inputs"].episodes
+    def _own(self, episodes: Sequence[Episode], width: int) -> tuple[Episode, ...]:
+        """Those, of windows of `width` hours, that are no part of what the inputs of all rows had paged for by the end of the
+        same window: one change is one alert.
+        """
+        course = self.courses["inputs"]
+        inputs, longer = course.episodes, width - (course.machine.width if course.machine else width)
         return tuple(
             e
             for e in episodes
             if not any(
-                other.opened <= e.opened and (not other.lead or {parts(c)[0] for c in e.columns} & set(other.columns))
+                other.opened <= e.opened + longer
+                and (not other.lead or {parts(c)[0] for c in e.columns} & set(other.columns))
                 for other in inputs
             )
         )
