@@ -94,7 +94,7 @@ def test_start_is_measured_and_reported(tmp_path: Path) -> None:
 
 def test_logging_is_measured_and_loses_nothing(tmp_path: Path) -> None:
     figures = client.measure(tmp_path, pairs=1, events=50)
-    assert len(figures) == 4 and all(value > 0 for figure in figures for value in figure.ours)
+    assert len(figures) == 6 and all(value > 0 for figure in figures for value in figure.ours)
 
 
 def test_proxy_is_measured_and_every_prediction_is_stored(tmp_path: Path) -> None:
