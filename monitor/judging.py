@@ -196,7 +196,7 @@ class Judge:
             return {column: first[column] + last[column] for column in first}
         ahead = self._ahead.get(name, {}).get((segment, windows[0])) if len(windows) == 1 and version is None else None
         if ahead is not None and ahead.keys() >= set(columns):
-            read = {column: [ahead[column]] for column in columns}
+            read: Mapping[str, Sequence[Profile]] = {column: [ahead[column]] for column in columns}
         else:
             read = self.store.profiles(name, start, end, step, version, segment, columns)
         ends = [(window.end - start) // step for window in windows]

@@ -12,7 +12,7 @@ from monitor.contracts import Measured, Profiled
 from monitor.engines.arrow import numpy_of
 from monitor.errors import InvalidRequest
 from monitor.layout import NUMERIC_BINS, UNIT, Layout, categorical_layout, numeric_layout
-from monitor.profile import Profile
+from monitor.profile import Profile, Steps
 from monitor.schema import PACKED, RECONSTRUCTION_ERROR
 from monitor.sql import quote
 from monitor.store import ledger, packed, reconstructing
@@ -190,7 +190,7 @@ def read_profiles(con: duckdb.DuckDBPyConnection, model: Model, layouts: Mapping
 
 def read_hours(
     con: duckdb.DuckDBPyConnection, model: Model, layouts: Mapping[str, Layout], most: int
-) -> tuple[datetime, dict[str, list[Profile]]] | None:
+) -> tuple[datetime, dict[str, Steps]] | None:
     """The last `most` hours of the reference: the first of them (naive UTC), and each column's profiles from there on;
     None without times."""
     where = f"model = $m AND bucket > {ONE_BUCKET}"
