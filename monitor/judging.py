@@ -113,6 +113,7 @@ class Judge:
                 findings[i] += found
                 if keep:
                     kept[question] = window, found
+            del read, compared, current, base  # of ten thousand columns they are not held beside the next ones
         return self._grown(model, moments, findings, self.config.all_rules if rules is None else rules, keep)
 
     def _grown(

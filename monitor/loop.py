@@ -29,7 +29,7 @@ log = logging.getLogger("driftdeck.loop")
 
 SETTLE = timedelta(seconds=8)  # after a bulk load, before its history is evaluated: the rest of it is still coming
 CHUNK = 60  # moments of history that are saved together
-MOST_JUDGED = 60_000  # features times moments that are: each is three findings or more, of half a kilobyte
+MOST_JUDGED = 40_000  # features times moments that are: each is three findings or more, of half a kilobyte
 LATE = timedelta(hours=3)  # rows older than this make history be evaluated again
 LONGEST_PAUSE_S = 2.0
 MAINTAIN_EVERY_S = 60.0
