@@ -46,8 +46,8 @@ DRIFT: Json = {
 
 DRIFT_COLUMN: Json = {
     "column": "", "kind": "numeric", "importance": None, "status": "no_data", "value": None, "raw": None, "low": None,
-    "high": None, "n": 0, "n_reference": 0, "missing": None, "missing_reference": None, "new_share": None,
-    "mean": None, "mean_reference": None, "detectable": None, "values": [], "levels": [],
+    "high": None, "n": 0, "n_reference": 0, "missing": None, "missing_reference": None,
+    "new_share": None, "new_share_usual": None, "mean": None, "mean_reference": None, "detectable": None, "values": [], "levels": [],
 }  # fmt: skip
 
 _SIDE: Json = {"n": 0, "missing": None, "invalid": None, "mean": None}

@@ -1,8 +1,9 @@
 """A file as requests: columns mapped, rows cut into batches that are the same every time, each with its key."""
 
+import glob
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -72,6 +73,33 @@ def source_of(path: Path) -> Any:
             return source
     known = " ".join(sorted(s for source in load("sources").values() for s in source.SUFFIXES))
     raise StorageError(f"{path.name}: the ending {path.suffix or '(none)'} is not known; known: {known}")
+
+
+def files_of(paths: Sequence[Path]) -> list[Path]:
+    """The files themselves, those that a pattern means, and those of known formats in directories, sorted.
+
+    Raises StorageError.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            found += _known(path.rglob("*"))
+        elif path.is_file():
+            source_of(path)
+            found.append(path)
+        elif glob.has_magic(str(path)):
+            matched = [Path(name) for name in glob.iglob(str(path), recursive=True)]  # noqa: PTH207 (absolute patterns too)
+            if not _known(matched):
+                raise StorageError(f"no file of a known format matches {path}")
+            found += _known(matched)
+        else:
+            raise StorageError(f"{path} does not exist")
+    for path in found:
+        if not path.stat().st_size:
+            raise PayloadError(f"{path.name} is empty")
+    if not found:
+        raise StorageError("there are no files of a known format in " + ", ".join(map(str, paths)))
+    return list(dict.fromkeys(found))
 
 
 def digest_of(path: Path, *how: Any) -> str:
@@ -167,6 +195,16 @@ def renamed(table: pa.Table, mapping: Mapping, digest: str | None, first_line: i
     if version is not None and "version" not in table.column_names:
         table = table.append_column("version", pa.array([version] * table.num_rows, pa.string()))
     return table
+
+
+def _known(paths: Iterable[Path]) -> list[Path]:
+    def known(path: Path) -> bool:
+        try:
+            return path.is_file() and bool(source_of(path))
+        except StorageError:
+            return False
+
+    return sorted(filter(known, paths))
 
 
 def _slices(table: pa.Table, first_line: int) -> Iterator[tuple[int, pa.Table]]:

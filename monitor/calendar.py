@@ -7,8 +7,6 @@ from functools import cached_property
 from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-import holidays
-
 HOUR = timedelta(hours=1)
 DAY_HOURS, WEEK_HOURS = 24, 168
 MONDAY = datetime(1970, 1, 5, tzinfo=UTC)  # hour 0
@@ -47,6 +45,8 @@ class Calendar:
         """The public holidays of the country, of any year."""
         if self.country is None:
             return frozenset()
+        import holidays  # 0.1 s, for who has a country
+
         return holidays.country_holidays(self.country, subdiv=self.subdivision)
 
     def index(self, at: datetime) -> int:

@@ -1,14 +1,13 @@
 """Files to a deck, in batches, counted; a second run of the same file adds nothing."""
 
-import glob
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from monitor.batches import Batch, Mapping, digest_of, event_batches, label_batches, source_of
-from monitor.errors import DriftdeckError, Overloaded, PayloadError, StorageError, TooLarge, Unreachable
+from monitor.errors import DriftdeckError, Overloaded, TooLarge, Unreachable
 from monitor.session import Session
 
 TRIES = 30
@@ -30,33 +29,6 @@ class Counts:
         self.refused += answer["refused"]
         self.already += answer["accepted"] if answer.get("replayed") else 0
         self.refusals += [{"file": file, **r, "line": r["line"] + first_line - 1} for r in answer["refusals"]]
-
-
-def files_of(paths: Sequence[Path]) -> list[Path]:
-    """The files themselves, those that a pattern means, and those of known formats in directories, sorted.
-
-    Raises StorageError.
-    """
-    found: list[Path] = []
-    for path in paths:
-        if path.is_dir():
-            found += _known(path.rglob("*"))
-        elif path.is_file():
-            source_of(path)
-            found.append(path)
-        elif glob.has_magic(str(path)):
-            matched = [Path(name) for name in glob.iglob(str(path), recursive=True)]  # noqa: PTH207 (absolute patterns too)
-            if not _known(matched):
-                raise StorageError(f"no file of a known format matches {path}")
-            found += _known(matched)
-        else:
-            raise StorageError(f"{path} does not exist")
-    for path in found:
-        if not path.stat().st_size:
-            raise PayloadError(f"{path.name} is empty")
-    if not found:
-        raise StorageError("there are no files of a known format in " + ", ".join(map(str, paths)))
-    return list(dict.fromkeys(found))
 
 
 def send_events(
@@ -138,13 +110,3 @@ def post(
 def _age(max_age: float | None) -> str:
     """What a key needs of --max-age: rows that were refused for their age are judged anew with another one."""
     return "" if max_age is None else f"-{max_age:g}"
-
-
-def _known(paths: Iterable[Path]) -> list[Path]:
-    def known(path: Path) -> bool:
-        try:
-            return path.is_file() and bool(source_of(path))
-        except StorageError:
-            return False
-
-    return sorted(filter(known, paths))

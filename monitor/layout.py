@@ -5,7 +5,7 @@ import json
 import math
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -24,6 +24,7 @@ MANY, AT_ONCE = 8192, 32_768  # values from which on comparing beats a binary se
 LARGEST = 1e150  # beyond it a sum of squares overflows: counted as invalid
 TOP_CATEGORIES = 50
 KNOWN_CATEGORIES = 10_000
+LEAST_ROWS = 5  # of the reference that a category has a bin of its own for
 _LOG_EDGES = [0.0, *(LOG_LOW * LOG_BASE**i for i in range(LOG_BINS))]
 
 
@@ -33,7 +34,9 @@ class Layout:
 
     numeric      `edges` e_0 < … < e_{k-1}: bin i holds e_{i-1} < x <= e_i, bin k what is above the last edge; with a
                  `range`, the reference's least and largest value, what is below and above it has the outermost bins
-    categorical  `categories` (top of the reference), then "other" (`others`, known but rare), then "new"
+    categorical  `categories` (top of the reference), then "other" (`others`, known but rare), then "new"; `unseen` is
+                 the share of new ones that is to be expected when nothing changed, `chosen` the share by which the
+                 reference overstates its top, having been chosen for it
     log          bin 0 is zero, then powers of LOG_BASE from LOG_LOW: a quantile is off by at most 1 %
     unit         bin 0 is below 0, then 100 equal bins of [0, 1], then above 1
     integer      bin i is the whole number i, 0..999
@@ -44,6 +47,8 @@ class Layout:
     categories: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
     range: tuple[float, float] | None = None
+    unseen: float = 0.0
+    chosen: float = 0.0
 
     @cached_property
     def id(self) -> str:
@@ -176,9 +181,15 @@ class Layout:
 
     def to_json(self) -> str:
         """Canonical JSON: the same layout always gives the same text."""
-        content = {"kind": self.kind, "edges": self.edges, "categories": self.categories, "others": self.others}
+        content: dict[str, Any] = {
+            "kind": self.kind,
+            "edges": self.edges,
+            "categories": self.categories,
+            "others": self.others,
+        }
         if self.range is not None:  # left out otherwise: a layout frozen before there was one keeps its id
             content["range"] = self.range
+        content |= {name: share for name in ("unseen", "chosen") if (share := getattr(self, name))}
         return json.dumps(content, sort_keys=True, ensure_ascii=False)
 
     @classmethod
@@ -186,7 +197,14 @@ class Layout:
         """The layout that `to_json` wrote."""
         d = json.loads(text)
         low_high = (float(d["range"][0]), float(d["range"][1])) if d.get("range") else None
-        return cls(d["kind"], tuple(map(float, d["edges"])), tuple(d["categories"]), tuple(d["others"]), low_high)
+        return cls(
+            d["kind"],
+            tuple(map(float, d["edges"])),
+            tuple(d["categories"]),
+            tuple(d["others"]),
+            low_high,
+            d.get("unseen", 0.0),
+        )
 
 
 LOG = Layout("log")
@@ -220,9 +238,45 @@ def numeric_layout(quantiles: Iterable[float], low_high: tuple[float, float] | N
     return Layout("numeric", tuple(sorted(edges)) or (0.0,), range=low_high)
 
 
+def layout_of_numbers(values: np.ndarray) -> Layout:
+    """The numeric layout of reference values, shape (n,): those below which 1/20, 2/20 … of the usable ones lie, each one
+    of them, and their range. What is not finite is left out.
+    """
+    usable = np.sort(values[np.abs(values) < LARGEST])
+    if not len(usable):
+        return numeric_layout([])
+    quantiles = [float(usable[-(-i * len(usable) // NUMERIC_BINS) - 1]) for i in range(1, NUMERIC_BINS)]
+    return numeric_layout(quantiles, (float(usable[0]) + 0.0, float(usable[-1]) + 0.0))
+
+
 def categorical_layout(by_frequency: Sequence[str], top: int = TOP_CATEGORIES) -> Layout:
     """A categorical layout from reference values, most frequent first; ties are the caller's to order."""
     return Layout("categorical", (), tuple(by_frequency[:top]), tuple(sorted(by_frequency[top:KNOWN_CATEGORIES])))
+
+
+def layout_of_categories(found: Sequence[tuple[str, int, bool]], rows: int) -> Layout:
+    """The categorical layout of a reference: its `found` values with their rows, the most frequent first and those of as
+    many rows by name, at least the first 10,000 of them; `rows` are all that have a value.
+
+    Of each value is said whether it came once only: in one row, or in one hour where rows have times. What chance alone
+    does is told by leaving each row of the reference out in turn (Good 1953, The population frequencies of species and the
+    estimation of population parameters, Biometrika 40). `unseen`: it would be new if it came again, as its value came
+    once, or one row less puts it behind the 10,000 that are known. `chosen`: its value has a bin of its own only because
+    of this row. A value with fewer than 5 rows has none.
+
+    >>> layout = layout_of_categories([("a", 90, False), ("b", 8, False), ("c", 1, True), ("d", 1, True)], 100)
+    >>> layout.categories, layout.others, layout.unseen, layout.chosen
+    (('a', 'b'), ('c', 'd'), 0.02, 0.0)
+    """
+    known = found[:KNOWN_CATEGORIES]
+    cut = sum(n for _, n, _ in known) < rows
+    top = min(TOP_CATEGORIES, sum(n >= LEAST_ROWS for _, n, _ in known))
+    last = (-known[-1][1], known[-1][0]) if cut else (0, "")
+    first_other = (-known[top][1], known[top][0]) if top < len(known) else (0, "")
+    again = sum(n for value, n, once in known if not once and (1 - n, value) <= last)
+    still = sum(n for value, n, _ in known[:top] if n > LEAST_ROWS and (1 - n, value) < first_other)
+    shares = [round(part / max(1, rows), 6) for part in (rows - again, sum(n for _, n, _ in known[:top]) - still)]
+    return replace(categorical_layout([value for value, _, _ in known], top), unseen=shares[0], chosen=shares[1])
 
 
 def _interval_labels(edges: Sequence[float]) -> list[str]:

@@ -94,7 +94,7 @@ def _wrong(column: pa.ChunkedArray, kind: FeatureKind) -> list[tuple[str, pa.Chu
         return [("NaN", pc.is_nan(column)), ("infinity", pc.is_inf(column))]
     if number or column.null_count == len(column):
         return []
-    if pa.types.is_string(type_) or pa.types.is_large_string(type_):
+    if pa.types.is_string(type_) or pa.types.is_large_string(type_) or pa.types.is_string_view(type_):
         return [("text", pc.and_(pc.is_valid(column), pc.is_null(parse_numbers(column))))]
     return [("boolean" if pa.types.is_boolean(type_) else str(type_), pc.is_valid(column))]
 

@@ -195,8 +195,9 @@ def check_same_layout(first: Profile, second: Profile) -> None:
 def paired_counts(reference: Profile, current: Profile, max_bins: int = 20) -> tuple[np.ndarray, np.ndarray]:
     """Counts of both profiles on the same bins, for comparing: shape (k,) each, k small enough to be stable.
 
-    Categories: "new" is left out (a value the reference never saw has no share there; it is a finding of its own) and
-    bins empty on both sides too. Ordered layouts with more than `max_bins` bins (score, latency, status) are merged
+    Categories: "new" is left out (a value the reference never saw has no share there; it is a finding of its own), but
+    counts with "other" where chance alone brings new values: there some of the reference's rare ones do not come again.
+    Bins empty on both sides are left out too. Ordered layouts with more than `max_bins` bins (score, latency, status) are merged
     into groups of about equal reference counts. Values beyond the reference's range count with its ends. Raises
     LayoutMismatch.
     """
@@ -204,7 +205,7 @@ def paired_counts(reference: Profile, current: Profile, max_bins: int = 20) -> t
     reference, current = reference.inner(), current.inner()
     r, c = reference.counts.astype(float), current.counts.astype(float)
     if reference.layout.kind == "categorical":
-        r, c = r[:-1], c[:-1]
+        r, c = _with_new(r, reference.layout.unseen), _with_new(c, reference.layout.unseen)
         seen = (r + c) > 0
         return r[seen], c[seen]
     if reference.layout.kind == "numeric" and r.size <= 2 * max_bins + 1:
@@ -212,6 +213,14 @@ def paired_counts(reference: Profile, current: Profile, max_bins: int = 20) -> t
     which = grouping(r if r.sum() else c, max_bins)
     size = int(which.max()) + 1
     return np.bincount(which, r, size), np.bincount(which, c, size)
+
+
+def _with_new(counts: np.ndarray, unseen: float) -> np.ndarray:
+    """The counts of categories without the bin of new ones, which "other" has too where some are to be expected."""
+    known = counts[:-1].copy()
+    if unseen:
+        known[-1] += counts[-1]
+    return known
 
 
 def grouping(counts: np.ndarray, groups: int = 20) -> np.ndarray:

@@ -1,7 +1,6 @@
 """Events as columns: Arrow tables in the form of a model's events table, from parsed events or from a foreign table."""
 
 import json
-import math
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -15,14 +14,13 @@ import pyarrow.compute as pc
 from monitor import embedded, mistyped
 from monitor.errors import PayloadError
 from monitor.event import MAX_ID_BYTES, MAX_NAME, MAX_TEXT, RAW_SAMPLE, Event, Refusal, Refused, TimeBounds, label_text
-from monitor.mistyped import Mistyped, parse_numbers
-from monitor.schema import FeatureKind, ModelSchema, PredictionKind, Room, split_prediction
+from monitor.features import OWN, columns_of, kind_of, stored, type_of, values_of
+from monitor.mistyped import Mistyped
+from monitor.schema import ModelSchema, PredictionKind, Room, split_prediction
 from monitor.store.events import arrow_schema
 from monitor.store.lines import tags_text
 
-OWN = ("event_id", "model", "version", "ts", "prediction", "latency_ms", "status", "error", "label", "label_ts")
 LABEL_KEYS = ("event_id", "label", "ts")
-NUMERIC_SHARE = 0.95  # of the texts of a new column that must be numbers for it to become numeric
 
 
 @dataclass(frozen=True)
@@ -59,7 +57,7 @@ def from_events(events: Sequence[tuple[int, Event]], schema: ModelSchema) -> Sha
             "status": event.status,
             "error": event.error,
             "tags": tags_text(event.tags),
-            **{f.field: _stored(event.features.get(f.name), f.kind) for f in schema.features},
+            **{f.field: stored(event.features.get(f.name), f.kind) for f in schema.features},
         }
         for name, column in columns.items():
             column.append(values[name])
@@ -87,7 +85,7 @@ def from_table(
         )
     bad = _Bad(table, first_line)
     table = embedded.unfolded(table, bad.mark)
-    features = _feature_columns(table)
+    features = columns_of(table)
     kinds = {name: kind for name, column in features.items() if (kind := kind_of(table[column])) is not None}
     room = room or Room()
     for name in [name for name in kinds if name not in schema.by_name][room.features :]:
@@ -109,7 +107,7 @@ def from_table(
     for feature in schema.features:
         column = features.get(feature.name)
         columns[feature.field] = (
-            _feature(table[column], feature.kind) if column else pa.nulls(table.num_rows, _type(feature.kind))
+            values_of(table[column], feature.kind) if column else pa.nulls(table.num_rows, type_of(feature.kind))
         )
     shaped = pa.table(columns).select(arrow_schema(schema).names).cast(arrow_schema(schema))
     if not bad.reasons:
@@ -161,19 +159,6 @@ def labels_from_table(
     return pa.table({"event_id": ids, "label": labels, "ts": ts}).filter(bad.good()), bad.refusals(model)
 
 
-def kind_of(column: pa.ChunkedArray) -> FeatureKind | None:
-    """What a new column holds: texts that nearly all read as numbers make it numeric; None when it is empty."""
-    if column.null_count == len(column):
-        return None
-    if pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or pa.types.is_decimal(column.type):
-        return "numeric"
-    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-        texts = column.drop_null()
-        readable = pc.sum(pc.is_valid(parse_numbers(texts))).as_py() or 0
-        return "numeric" if readable >= NUMERIC_SHARE * len(texts) else "categorical"
-    return "categorical"
-
-
 class _Bad:
     """Which rows of a table are refused, and why: the first reason counts."""
 
@@ -210,22 +195,6 @@ class _Bad:
         return json.dumps(record, ensure_ascii=False, default=str)
 
 
-def _feature_columns(table: pa.Table) -> dict[str, str]:
-    names: dict[str, str] = {}
-    for column in table.column_names:
-        if column not in OWN:
-            name = column.removeprefix("features.")
-            if name in names:
-                raise PayloadError(
-                    f"columns {names[name][:40]!r} and {column[:40]!r} are one feature; keep one of them"
-                )
-            names[name] = column
-    for name in names:
-        if not 0 < len(name) <= MAX_NAME:
-            raise PayloadError(f"column name {name[:40]!r} must have 1 to {MAX_NAME} characters")
-    return names
-
-
 def _prediction_kind(table: pa.Table) -> PredictionKind:
     if "prediction" not in table.column_names or table["prediction"].null_count == table.num_rows:
         return "unknown"
@@ -241,7 +210,7 @@ def _predictions(table: pa.Table, schema: ModelSchema, bad: _Bad) -> dict[str, p
     if schema.prediction == "class":
         class_ = pa.array([label_text(v) for v in column.to_pylist()], pa.string())
     elif schema.prediction == "number":
-        number = _feature(column, "numeric")
+        number = values_of(column, "numeric")
         wrong = pc.and_(pc.is_valid(column), pc.invert(pc.fill_null(pc.is_finite(number), False)))
         bad.mark(
             wrong,
@@ -313,46 +282,13 @@ def _numbers(table: pa.Table, name: str, bad: _Bad, low: float, high: float) -> 
     if name not in table.column_names:
         return pa.nulls(table.num_rows, pa.float64())
     column = table[name].combine_chunks()
-    values = _feature(column, "numeric")
+    values = values_of(column, "numeric")
     fits = pc.and_(pc.greater_equal(values, low), pc.less_equal(values, high))
     wrong = pc.and_(pc.is_valid(column), pc.invert(pc.fill_null(fits, False)))
     bad.mark(
         wrong, lambda i: f"`{name}` is {str(column[i].as_py())[:20]!r}; expected a number from {low:g} to {high:g}"
     )
     return values
-
-
-def _feature(column: pa.ChunkedArray | pa.Array, kind: FeatureKind) -> pa.Array:
-    values = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    numeric = pa.types.is_integer(values.type) or pa.types.is_floating(values.type) or pa.types.is_decimal(values.type)
-    if kind == "numeric":
-        if numeric:
-            return values.cast(pa.float64(), safe=False)
-        if pa.types.is_string(values.type):
-            parsed = parse_numbers(pa.chunked_array([values]))
-            return pc.if_else(pc.and_(pc.is_valid(values), pc.is_null(parsed)), math.nan, parsed)
-        return pc.if_else(pc.is_valid(values), pa.scalar(math.nan), pa.scalar(None, pa.float64()))
-    if pa.types.is_string(values.type):
-        return values
-    if pa.types.is_dictionary(values.type) or pa.types.is_large_string(values.type):
-        return values.cast(pa.string())
-    return pa.array([_stored(_plain(v), "categorical") for v in values.to_pylist()], pa.string())
-
-
-def _plain(value: Any) -> Any:
-    return value if isinstance(value, str | bool | int | float | type(None)) else str(value)
-
-
-def _stored(value: Any, kind: FeatureKind) -> Any:
-    if value is None:
-        return None
-    if kind == "categorical":
-        return label_text(value) if not isinstance(value, float) or math.isfinite(value) else str(value)
-    return math.nan if isinstance(value, str | bool) else float(value)
-
-
-def _type(kind: FeatureKind) -> pa.DataType:
-    return pa.float64() if kind == "numeric" else pa.string()
 
 
 def _short_id(value: Any) -> str | None:

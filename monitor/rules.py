@@ -89,7 +89,7 @@ def evaluate(
         "segment": rule.segment,
     }
     if compare == "increase":
-        base = statistic.measure(reference, reference, **options) if reference is not None else None
+        base = _base(statistic, reference, options)
         finding["detectable"] = _detectable(rule, statistic, measured, base) if base is not None else None
         measured = _increase(measured, base)
     else:
@@ -113,6 +113,18 @@ def evaluate_all(
         for rule in rules
         for column in columns_of(rule, layouts, names)
     ]
+
+
+def _base(statistic: Any, reference: Profile | None, options: Mapping[str, Any]) -> Measurement | None:
+    """What an increase is over: the reference's own value, or what the statistic says is usual beside this reference."""
+    if reference is None:
+        return None
+    found: Measurement = (
+        statistic.usual(reference)
+        if hasattr(statistic, "usual")
+        else statistic.measure(reference, reference, **options)
+    )
+    return found
 
 
 def _detectable(rule: RuleConfig, statistic: Any, measured: Measurement, base: Measurement | None) -> float | None:

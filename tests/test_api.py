@@ -24,7 +24,8 @@ from monitor.deck import Deck
 from monitor.plugins import load
 from monitor.schema import NO_FEATURES
 from monitor.session import serving
-from monitor.views.drift import DRIFT_STATISTICS
+from monitor.views.drift import DRIFT_STATISTICS, drift
+from monitor.views.span import span_of
 
 ARROW = "application/vnd.apache.arrow.stream"
 
@@ -118,6 +119,22 @@ def test_drift_ranks_the_shifted_column_first_and_shows_its_bins(filled: Served)
         "type_error_rate",
         "out_of_range_share",
     ]
+
+
+@pytest.mark.parametrize("step", [1, 24, 168])
+def test_drift_of_now_is_of_the_rows_until_now_however_much_of_the_last_step_is_to_come(deck: Deck, step: int) -> None:
+    """At nine past midnight a day's step has nine minutes: the window is the last day all the same."""
+    midnight = NOW.replace(hour=0, minute=0, second=0) - timedelta(days=1)
+    rows = [event(i, ts=(midnight + timedelta(minutes=8 - i)).isoformat()) for i in range(1200)]
+    deck.collector.events(lines(*rows), NDJSON).durable.result(10)
+    deck.loop.load_all()
+    deck.set_reference_period("m", midnight - timedelta(days=9), NOW, NOW)
+    at = midnight + timedelta(minutes=9)
+    span = span_of((at - timedelta(days=30)).isoformat(), at.isoformat(), f"{step}h", NOW, timedelta(hours=1))
+    found = drift(deck.store, deck.config, "m", span, "psi", None, "")
+    assert {c["n"] for c in found["columns"]} == {1200}
+    assert {c["status"] for c in found["columns"]} == {"ok"}
+    assert all(c["values"][-1] == c["value"] for c in found["columns"])
 
 
 @pytest.mark.parametrize("statistic", DRIFT_STATISTICS)

@@ -24,6 +24,7 @@ NOUNS = {
     "quota",
     "calendar",
     "embedding",
+    "comparison",
 }
 PURE = NOUNS | {
     "plugins",
@@ -45,6 +46,7 @@ STORAGE = PURE | {
     "embedded",
     "reconstruction",
     "mistyped",
+    "features",
     "engines",
     "sources",
     "rows",
@@ -54,6 +56,7 @@ STORAGE = PURE | {
     "pending",
     "turn",
     "batches",
+    "compare",
 }
 FLOW = STORAGE | {"lines", "taken", "intake", "collector", "loader", "notify"}
 LOOP = FLOW | {"halves", "watch", "judging", "loop", "views", "deck", "drop"}
@@ -76,6 +79,7 @@ ALLOWED = {
     "engines": NOUNS,
     "sources": NOUNS,
     "mistyped": NOUNS,
+    "features": NOUNS | {"mistyped"},
     "embedded": NOUNS | {"engines"},
     "reconstruction": NOUNS | {"engines"},
     "domain_classifier": {"engines"},
@@ -104,6 +108,7 @@ ALLOWED = {
     "address": set(),
     "session": {"address", "api", "deck", "errors"},
     "batches": NOUNS | {"plugins", "sources"},
+    "compare": STORAGE,
     "ingest": NOUNS | {"batches", "session"},
     "kafka": NOUNS | {"batches", "ingest", "session"},
     "follow": NOUNS | {"batches", "ingest", "session", "sources"},

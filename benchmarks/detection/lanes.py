@@ -19,6 +19,7 @@ WHOLE: dict[str, Quiet] = {
     "fat shocks (t3)": Quiet(shocks="t3"),
     "slow wandering (phi .95)": Quiet(phi=0.95),
     "about 50 rows an hour": Quiet(rows=50),
+    "about 1,000 rows an hour, and features of 3,000 and 30,000 values": Quiet(many=((3000, 0.0), (30_000, 1.0))),
     "about 1,000 rows an hour in four segments, watched apart": Quiet(segments=(0.4, 0.3, 0.2, 0.1)),
 }
 MONDAY = datetime(2024, 1, 1, tzinfo=UTC)

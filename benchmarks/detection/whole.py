@@ -14,7 +14,16 @@ import numpy as np
 from scipy.signal import lfilter
 from scipy.special import expit, logit, ndtr, ndtri
 
-from monitor.layout import INTEGER, LOG, UNIT, ZERO_ONE, Layout, categorical_layout, numeric_layout
+from monitor.layout import (
+    INTEGER,
+    LOG,
+    UNIT,
+    ZERO_ONE,
+    Layout,
+    categorical_layout,
+    layout_of_categories,
+    numeric_layout,
+)
 from monitor.profile import Profile
 from monitor.watch.lane import Window
 from monitor.watch.segments import key
@@ -42,6 +51,7 @@ class Quiet:
     error_rate: float = 0.005
     wrong_rate: float = 0.1
     segments: tuple[float, ...] = ()  # shares of the rows
+    many: tuple[tuple[int, float], ...] = ()  # further categorical features: values, and the exponent of Zipf's law
 
 
 class Model:
@@ -51,7 +61,7 @@ class Model:
         self.rng = rng = np.random.default_rng(seed)
         self.quiet, self.number = quiet, reference + hours
         self.t = np.arange(self.number)
-        self.seen = quiet.rows * reference  # rows of the reference
+        self.reference, self.seen = reference, quiet.rows * reference  # hours and rows of the reference
         weekend = np.where((self.t // 24) % 7 >= 5, 0.7, 1)
         day = 1 + 0.6 * np.sin(2 * np.pi * self.t / 24 + rng.uniform(0, 6.28))
         self.rows = rng.poisson(quiet.rows * day * weekend * np.exp(self._wander(quiet.volume)))
@@ -66,6 +76,7 @@ class Model:
             self._split(lambda location: self._cut(UNIT, lambda x: logit(np.clip(x, 0, 1)), location)),
         )
         drawn = {column: (layout, sum(counts)) for column, (layout, counts) in split.items()}
+        drawn |= {f"m{j}": self._many(*law) for j, law in enumerate(self.quiet.many)}
         if self.quiet.segments:
             drawn |= {
                 key(column, f"segment={s}"): (layout, part)
@@ -138,6 +149,19 @@ class Model:
             return shares / shares.sum(axis=1, keepdims=True)
 
         return layout, self._split(law)
+
+    def _many(self, values: int, steepness: float) -> tuple[Layout, np.ndarray]:
+        """The layout of a feature of very many values, of which the reference holds what it drew, and its counts."""
+        weights = (1.0 + np.arange(values)) ** -steepness
+        drawn = np.stack([self.rng.multinomial(n, weights / weights.sum()) for n in self.rows]).astype(np.int32)
+        known = drawn[: self.reference]
+        rows, hours = known.sum(axis=0), np.count_nonzero(known, axis=0)
+        found = [(f"v{i:06}", int(rows[i]), bool(hours[i] == 1)) for i in np.argsort(-rows, kind="stable") if rows[i]]
+        layout = layout_of_categories(found, int(rows.sum()))
+        bins = np.full(values, layout.new_bin)
+        for name, bin_ in layout.category_bins.items():
+            bins[int(name[1:])] = bin_
+        return layout, np.stack([drawn[:, bins == b].sum(axis=1) for b in range(layout.size)], axis=1).astype(np.int64)
 
     def _outcome(self, size: int, good: int, bad: int, rate: float) -> np.ndarray:
         counts = np.zeros((self.number, size), dtype=np.int64)

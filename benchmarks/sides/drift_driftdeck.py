@@ -1,10 +1,14 @@
-"""driftdeck: layouts and profile of the reference, hourly profiles of the current rows, PSI of every feature.
+"""driftdeck: layouts and profile of the reference, hourly profiles of the current rows, PSI of every feature, as an import
+makes them.
 
 With "together" also of the reconstruction error, the column that an import derives for a model of 3 to 100 features.
 """
 
 import json
 import sys
+from collections.abc import Iterable
+from itertools import chain
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -14,11 +18,13 @@ import pyarrow.parquet as pq
 from benchmarks.columns import CATEGORICAL, NUMERIC
 from monitor.contracts import Measured
 from monitor.engines.arrow import numpy_of, profile
-from monitor.layout import NUMERIC_BINS, Layout, categorical_layout, numeric_layout
+from monitor.layout import Layout, layout_of_categories, layout_of_numbers
 from monitor.reconstruction import Errors, fit
+from monitor.sources.parquet import read_without
 from monitor.statistics.psi import psi
 
 AT_ONCE = 60_000  # rows in memory
+UNUSED = ("event_id", "latency_ms", "status")
 
 
 def main(reference: str, current: str, together: str = "") -> None:
@@ -31,9 +37,10 @@ def main(reference: str, current: str, together: str = "") -> None:
     one_bucket = pa.array([0], pa.timestamp("us")).take(pa.array(np.zeros(len(rows), np.int64)))  # as the store has it
     before = counts(rows.set_column(rows.column_names.index("ts"), "ts", one_bucket), columns)
     del rows
-    file = pq.ParquetFile(current, pre_buffer=False)
-    batches = file.iter_batches(AT_ONCE, use_threads=False)  # by a thread a column, all columns are in memory at once
-    now = counts(pa.RecordBatchReader.from_batches(file.schema_arrow, batches), columns)
+    now = counts(
+        chain.from_iterable(c.table.to_batches() for c in read_without(Path(current), AT_ONCE, UNUSED, coded=True)),
+        columns,
+    )
     names = [column.column for column in columns]
     drift = {name: psi(before[name], now[name]) for name in names}
     print(json.dumps({"psi": drift, "counts": {name: now[name].tolist() for name in names}}))
@@ -44,27 +51,22 @@ def error_of(rows: pa.Table, layouts: dict[str, Layout]) -> Measured:
     found = fit(rows, layouts)
     if found is None:
         raise RuntimeError("the reference teaches no reconstruction")
-    errors = np.sort(np.concatenate([numpy_of(found.errors(batch, layouts)) for batch in rows.to_batches(AT_ONCE)]))
-    return Measured("reconstruction_error", Errors(found, layouts), numeric_layout(_bounds(errors)))
+    errors = np.concatenate([numpy_of(found.errors(batch, layouts)) for batch in rows.to_batches(AT_ONCE)])
+    return Measured("reconstruction_error", Errors(found, layouts), layout_of_numbers(errors).inner)
 
 
 def layouts_of(rows: pa.Table) -> dict[str, Layout]:
-    """The layouts that a server would freeze for these reference rows: i/20 of the values are at most the i-th bound."""
-    layouts = {}
-    for name in NUMERIC:
-        layouts[name] = numeric_layout(_bounds(np.sort(numpy_of(rows[name].drop_null()))))
+    """The layouts that a server would freeze for these reference rows."""
+    layouts = {name: layout_of_numbers(numpy_of(rows[name].drop_null())).inner for name in NUMERIC}
     for name in CATEGORICAL:
         counted = pc.value_counts(rows[name].drop_null()).to_pylist()
         counted.sort(key=lambda one: (-one["counts"], one["values"]))
-        layouts[name] = categorical_layout([one["values"] for one in counted])
+        found = [(one["values"], one["counts"], one["counts"] == 1) for one in counted]
+        layouts[name] = layout_of_categories(found, sum(n for _, n, _ in found))
     return layouts
 
 
-def _bounds(values: np.ndarray) -> list[float]:
-    return [float(values[-(-i * len(values) // NUMERIC_BINS) - 1]) for i in range(1, NUMERIC_BINS)]
-
-
-def counts(rows: pa.Table | pa.RecordBatchReader, columns: list[Measured]) -> dict[str, np.ndarray]:
+def counts(rows: pa.Table | Iterable[pa.RecordBatch], columns: list[Measured]) -> dict[str, np.ndarray]:
     """The counts of every bin of every column, all hours and versions added up."""
     bins = profile(rows, columns).bins
     names = bins["column"].combine_chunks().dictionary_encode()

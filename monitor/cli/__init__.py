@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from monitor import __version__
-from monitor.cli import data, kafka, keys, quarantine, run, send, trial  # noqa: F401 (importing them adds their verbs)
+from monitor.cli import compare, data, kafka, keys, quarantine, run, send, trial  # noqa: F401 (importing them adds their verbs)
 from monitor.cli.options import app
 from monitor.errors import DriftdeckError
 

@@ -49,8 +49,7 @@ def reference_set(
     as_json: AsJson = False,
 ) -> None:
     """Set the reference of a model, from a file or from a stored period; what is stored is profiled again."""
-    from monitor.batches import ARROW, Mapping, reference_table
-    from monitor.ingest import files_of
+    from monitor.batches import ARROW, Mapping, files_of, reference_table
     from monitor.ipc import to_ipc
     from monitor.session import connect
 

@@ -60,8 +60,8 @@ def ingest(
         counts = _follow(files[0], model, max_age, url, data)
         _report(counts, as_json, allow_refused, "events", nothing_is_fine=True)
         return
-    from monitor.batches import Mapping
-    from monitor.ingest import Counts, files_of, send_events
+    from monitor.batches import Mapping, files_of
+    from monitor.ingest import Counts, send_events
     from monitor.session import connect
 
     names = tuple(name.strip() for name in features.split(",")) if features else None
@@ -95,8 +95,8 @@ def labels(
     as_json: AsJson = False,
 ) -> None:
     """Log true outcomes from files; a label may come before its event, a later one replaces an earlier one."""
-    from monitor.batches import Mapping
-    from monitor.ingest import Counts, files_of, send_labels
+    from monitor.batches import Mapping, files_of
+    from monitor.ingest import Counts, send_labels
     from monitor.session import connect
 
     mapping = Mapping(timestamp=timestamp, label=label, id=id_)

@@ -226,11 +226,12 @@ def _usual(variances: np.ndarray, axis: int) -> np.ndarray:
 
 
 def _wander(learned: _Learned, settings: Settings) -> tuple[Wander, np.ndarray]:
-    """The null of the residuals, and the standard error of their baseline (K,): two of them are tolerated at least."""
+    """The null of the residuals, and the standard error of their baseline (K,): two of them, and its bias, are tolerated."""
     phi, tau2 = learned.phi, learned.tau2
     errors = baseline_error(phi, tau2, _usual(learned.scores.variances, axis=0), len(learned.residuals))
     jump = np.where(tau2 > 0, np.interp(phi, (FAST, SLOW), (JUMP, settings.slow_jump)), JUMP)
-    return Wander(phi, tau2, np.maximum(settings.tolerance, 2 * errors), jump), errors
+    tolerance = np.maximum(settings.tolerance, np.maximum(2 * errors, learned.streams.bias))
+    return Wander(phi, tau2, tolerance, jump), errors
 
 
 def _trend(residuals: np.ndarray, variances: np.ndarray, wander: Wander) -> np.ndarray:

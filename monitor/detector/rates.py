@@ -15,6 +15,7 @@ LEAST_RATE = 0.0005
 LARGEST_RATE = 0.999
 Z95 = 1.959964
 BLOCKS = (6, 24, 48)  # windows
+MORE_UNSEEN = 1.5  # times what is to be expected
 INDEPENDENT = 1e-6  # over-dispersion below which counts are binomial
 
 
@@ -118,6 +119,20 @@ def beyond_range(counts: np.ndarray) -> tuple[float, float]:
     clumped = float(overdispersion(tails, rows, np.clip(tails.sum(axis=0) / max(1.0, rows.sum()), 1e-6, 0.999))[0])
     worth = max(3.0, float(rows.sum()) / (1 + clumped * float(rows.mean())))
     return clumped, float(betaincinv(2, worth - 1, 0.999))
+
+
+def beyond_categories(rare: np.ndarray, rows: np.ndarray, unseen: float) -> tuple[float, float]:
+    """What is usual of values that the reference never had, of which its own hours say nothing: how they clump, and the floor.
+
+    They clump in hours as those that it had seldom do: `rare` hits among `rows`, both shape (T,). `unseen` is the share to
+    be expected by chance. As the world brings new values as time goes by, half as much again and two standard errors are
+    still no finding.
+    """
+    total = max(1.0, float(rows.sum()))
+    seldom = np.clip(rare.sum() / total, 1e-6, 0.999)
+    clumped = float(overdispersion(rare[:, None], rows[:, None], np.array([seldom]))[0])
+    worth = total / (1 + clumped * float(rows.mean()))
+    return clumped, MORE_UNSEEN * unseen + 2 * float(np.sqrt(unseen * (1 - unseen) / worth))
 
 
 def rise(fitted: Rates, hits: np.ndarray, rows: np.ndarray) -> np.ndarray:

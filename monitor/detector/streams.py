@@ -21,6 +21,8 @@ MOST_CATEGORIES = 8
 EXPECTED_ROWS = 5  # a category with fewer rows in a usual hour is pooled with the other rare ones
 MOST_JOINT = 400  # streams whose covariances are known: they are squared in memory and in time
 DENSE = 4_000_000  # entries
+BIASES = 2  # of `chosen` are tolerated: it is an estimate itself
+LEAST_BIAS = 0.03  # in reference sd
 UNOBSERVED = 1e6  # sampling variance of a contrast without values: the filter learns nothing from it
 
 
@@ -28,12 +30,14 @@ UNOBSERVED = 1e6  # sampling variance of a contrast without values: the filter l
 class Feature:
     """The name of a column and the kind of its layout; every kind but categorical is ordered.
 
-    `share` is its part of the budget of false pages beside the other features', 1 as usual.
+    `share` is its part of the budget of false pages beside the other features', 1 as usual. `chosen`: the share of rows by
+    which a reference may overstate the categories that it was asked for the most frequent of.
     """
 
     name: str
     kind: Kind
     share: float = 1.0
+    chosen: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,11 +80,15 @@ class Hour:
 
 @dataclass(frozen=True)
 class Stream:
-    """One contrast of one feature. `bins` are the bins of a category contrast (several: rare ones pooled), else empty."""
+    """One contrast of one feature. `bins` are the bins of a category contrast (several: rare ones pooled), else empty.
+
+    `bias`: how far its reference may be off, in reference sd, beyond what sampling makes.
+    """
 
     feature: str
     contrast: Contrast
     bins: tuple[int, ...] = ()
+    bias: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,11 +121,19 @@ class Streams:
 
     @cached_property
     def joint(self) -> np.ndarray:
-        """Indices of the streams that the joint streams look at, shape (J,): all made of bins, of very wide models some."""
-        if len(self.binned) <= MOST_JOINT:
-            return self.binned
-        first = [k for k in self.binned if k == 0 or self.streams[k - 1].feature != self.streams[k].feature]
+        """Indices of the streams that the joint streams look at, shape (J,): all made of bins whose reference is known well,
+        of very wide models some.
+        """
+        known = self.binned[self.bias[self.binned] <= LEAST_BIAS]
+        if len(known) <= MOST_JOINT:
+            return known
+        first = [k for k in known if k == 0 or self.streams[k - 1].feature != self.streams[k].feature]
         return np.array(first[:MOST_JOINT])
+
+    @cached_property
+    def bias(self) -> np.ndarray:
+        """How far the reference of each stream may be off beyond sampling, (K,), in reference sd."""
+        return np.array([s.bias for s in self.streams])
 
     @cached_property
     def missing_sd(self) -> np.ndarray:
@@ -162,7 +178,7 @@ def build_streams(features: Sequence[Feature], reference: Sequence[Hour]) -> Str
     for feature, counts, missing, usual in zip(features, totals, all_missing.sum(axis=0), usual_rows, strict=True):
         if feature.kind == "categorical":
             w, groups = category_contrasts(counts, EXPECTED_ROWS / max(usual, 1))
-            own = [Stream(feature.name, "category", group) for group in groups]
+            own = [Stream(feature.name, "category", g, _bias(feature, counts, g)) for g in groups]
             parts = [CATEGORY_SHARE / len(w)] * len(w) if len(w) else []
         else:
             w = neyman_contrasts(counts)
@@ -208,6 +224,11 @@ def _normal_scores(p: np.ndarray) -> np.ndarray:
     density = np.exp(-(ndtri(edges) ** 2) / 2) / np.sqrt(2 * np.pi)
     density[0] = density[-1] = 0
     return np.where(p > 0, -np.diff(density) / np.maximum(p, 1e-12), 0)
+
+
+def _bias(feature: Feature, counts: np.ndarray, group: Sequence[int]) -> float:
+    share = float(counts[list(group)].sum() / counts.sum())
+    return BIASES * feature.chosen / np.sqrt(share * (1 - share))
 
 
 def category_contrasts(counts: np.ndarray, least_share: float) -> tuple[np.ndarray, list[tuple[int, ...]]]:

@@ -33,11 +33,11 @@ NEW_VALUES = pa.schema(
 )
 
 
-def profile(rows: pa.Table | pa.RecordBatchReader, columns: Sequence[Measured]) -> Profiled:
+def profile(rows: pa.Table | Iterable[pa.RecordBatch], columns: Sequence[Measured]) -> Profiled:
     """Bins, moments and new values of `columns`, by version and time bucket.
 
     `rows` has `ts` (timestamp[us], UTC), `version` (string) and the measured fields: numbers for ordered layouts,
-    strings for categories.
+    strings or dictionaries of strings for categories.
     """
     slices = _Slices()
     counts = [_Counts(column) for column in columns]
@@ -56,7 +56,7 @@ def together(profiled: Sequence[Profiled]) -> Profiled:
     return Profiled(*(pa.concat_tables(tables) for tables in parts))
 
 
-def _batches(rows: pa.Table | pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+def _batches(rows: pa.Table | Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     batches = rows.to_batches(max_chunksize=BATCH_ROWS) if isinstance(rows, pa.Table) else rows
     return (batch for batch in batches if batch.num_rows)
 
@@ -64,7 +64,7 @@ def _batches(rows: pa.Table | pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
 def _coded(batch: pa.RecordBatch, fields: Collection[str]) -> pa.RecordBatch:
     """The batch with some columns as dictionaries: a derived column needs the categories once more."""
     columns = [
-        c.cast(pa.string()).dictionary_encode() if f in fields else c
+        c.cast(pa.string()).dictionary_encode() if f in fields and not pa.types.is_dictionary(c.type) else c
         for f, c in zip(batch.schema.names, batch.columns, strict=True)
     ]
     return pa.record_batch(columns, names=batch.schema.names)

@@ -1,6 +1,6 @@
 """Parquet."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -25,15 +25,44 @@ def read_bytes(body: bytes) -> Chunk:
 
 def read_file(path: Path, rows: int) -> Iterator[Chunk]:
     """The rows of a file in parts of `rows`."""
+    yield from _parts(path, rows)
+
+
+def read_without(path: Path, rows: int, columns: Collection[str], coded: bool) -> Iterator[Chunk]:
+    """The rows of a file in parts of `rows`, without some columns and, if `coded`, with texts as dictionaries."""
+    yield from _parts(path, rows, columns, coded)
+
+
+def _parts(path: Path, rows: int, without: Collection[str] = (), coded: bool = False) -> Iterator[Chunk]:
     try:
         with pq.ParquetFile(path) as file:
-            first, size = 1, path.stat().st_size
-            total = max(1, file.metadata.num_rows)
-            for batch in file.iter_batches(batch_size=rows):
-                yield Chunk(pa.Table.from_batches([batch]), first, (), size * batch.num_rows // total)
-                first += batch.num_rows
+            schema, metadata, size = file.schema_arrow, file.metadata, path.stat().st_size
+        texts = [field.name for field in schema if pa.types.is_string(field.type)] if coded else []
+        names = [name for name in schema.names if name not in without]
+        check_names(names)
+        first = 1
+        with pq.ParquetFile(path, read_dictionary=texts) as file:
+            for groups in _groups(metadata, rows):
+                # one thread: with one a column, all columns are in memory at once
+                for batch in file.iter_batches(rows, groups, columns=names, use_threads=False):
+                    yield Chunk(pa.Table.from_batches([batch]), first, (), size * batch.num_rows // metadata.num_rows)
+                    first += batch.num_rows
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
         raise PayloadError(f"{path.name} is not Parquet: {_first_line(error)}") from None
+
+
+def _groups(metadata: pq.FileMetaData, rows: int) -> Iterator[list[int]]:
+    """Neighbouring row groups of at least `rows` rows: what is read of them stays in memory until all of them are read."""
+    groups: list[int] = []
+    n = 0
+    for group in range(metadata.num_row_groups):
+        groups.append(group)
+        n += metadata.row_group(group).num_rows
+        if n >= rows:
+            yield groups
+            groups, n = [], 0
+    if groups:
+        yield groups
 
 
 def _read(file: pq.ParquetFile) -> pa.Table:

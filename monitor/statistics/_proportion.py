@@ -8,7 +8,7 @@ from scipy.special import betaincinv
 from monitor.finding import Measurement
 
 
-def clopper_pearson(x: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
+def clopper_pearson(x: float, n: float, confidence: float = 0.95) -> tuple[float, float]:
     """Exact interval of a share, x of n (Clopper and Pearson 1934). The whole of [0, 1] when n is 0.
 
     >>> tuple(round(v, 4) for v in clopper_pearson(20, 1000))

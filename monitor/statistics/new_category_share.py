@@ -4,22 +4,39 @@ from typing import Any
 
 from monitor.finding import Measurement
 from monitor.profile import Profile, check_same_layout
-from monitor.statistics._proportion import share
+from monitor.statistics._proportion import clopper_pearson, share
 
 NAME = "new_category_share"
 UNIT = "share"
 RANGE = (0.0, 1.0)
 FORMULA = "values outside the reference's categories / values"
-SOURCE = "Clopper and Pearson (1934) for the interval"
+SOURCE = "Good (1953) for what chance brings; Clopper and Pearson (1934) for the interval"
 KINDS = frozenset({"categorical"})
 COLUMNS: tuple[str, ...] = ()
 NEEDS_REFERENCE = True
 MINIMUM = 50
-COMPARE = "value"
+COMPARE = "increase"
+VARIANCE = 3  # times that of a share: what is left out in turn varies as (N1 + 2 N2 - N1² / m) / m²
+
+
+def usual(reference: Profile) -> Measurement:
+    """What is to be expected when nothing changed: the share of the reference's own rows that would be new if they came
+    again, each left out in turn, as its layout holds it. Its interval is that of a share of a third of the rows.
+
+    >>> from monitor.layout import Layout
+    >>> from monitor.profile import of_counts
+    >>> usual(of_counts(90, 6, 4, 0, layout=Layout("categorical", (), ("a", "b"), ("c", "d"), unseen=0.02))).value
+    0.02
+    """
+    n, x = reference.n, _expected(reference)
+    if not n:
+        return share(0, 0)
+    low, high = clopper_pearson(x / VARIANCE, n / VARIANCE)
+    return Measurement(x / n, low, high, n)
 
 
 def measure(reference: Profile | None, current: Profile, **_: Any) -> Measurement:
-    """Share of categorical values never seen in the reference. Range: [0, 1]; the reference's own share is 0.
+    """Share of categorical values never seen in the reference, with what is usual beside it. Range: [0, 1].
 
     >>> from monitor.layout import Layout
     >>> from monitor.profile import of_counts
@@ -30,6 +47,14 @@ def measure(reference: Profile | None, current: Profile, **_: Any) -> Measuremen
     if reference is None or reference.n == 0:
         return Measurement(None, None, None, current.n)
     check_same_layout(reference, current)
-    new = current.layout.new_bin
-    count = int(current.counts[new]) if new is not None else 0
-    return share(count, current.n, 0, reference.n)
+    return share(_new(current), current.n, _expected(reference), reference.n)
+
+
+def _new(profile: Profile) -> int:
+    new = profile.layout.new_bin
+    return int(profile.counts[new]) if new is not None else 0
+
+
+def _expected(reference: Profile) -> int:
+    # compared with other traffic than the reference, that traffic's own share may be larger
+    return max(_new(reference), round(reference.layout.unseen * reference.n))

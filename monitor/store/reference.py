@@ -5,13 +5,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import duckdb
-import numpy as np
 import pyarrow as pa
 
 from monitor.contracts import Measured, Profiled
 from monitor.engines.arrow import numpy_of
 from monitor.errors import InvalidRequest
-from monitor.layout import NUMERIC_BINS, UNIT, Layout, categorical_layout, numeric_layout
+from monitor.layout import KNOWN_CATEGORIES, UNIT, Layout, layout_of_categories, layout_of_numbers
 from monitor.profile import Profile, Steps
 from monitor.schema import PACKED, RECONSTRUCTION_ERROR
 from monitor.sql import quote
@@ -22,7 +21,6 @@ from monitor.store.profiling import SERVICE, data_columns, judge, prediction_fie
 from monitor.store.reading import profiles_from
 
 SORTED_AT_ONCE = 2_000_000  # values that are sorted in memory
-MOST = 1e150  # of a number that layouts are made from
 INPUT, ROWS = "reference_input", "reference_rows"  # a temporary table, and a view of it
 SUMS = (
     'sum("rows")::BIGINT AS "rows", sum(missing)::BIGINT AS missing, sum(invalid)::BIGINT AS invalid, sum("sum") AS "sum", '
@@ -89,7 +87,7 @@ def freeze(
     found, errors = reconstructing.freeze(con, model, INPUT, about.rows, layouts, together)
     model = replace(model, reconstruction=found)
     if found is not None:
-        layouts[RECONSTRUCTION_ERROR] = _numeric_layout(errors)
+        layouts[RECONSTRUCTION_ERROR] = layout_of_numbers(errors)
     save(con, model, layouts, about)
     con.execute(f"DROP TABLE {INPUT}")
     return model, layouts
@@ -216,26 +214,21 @@ def read_hours(
 
 def _numeric_layouts(con: duckdb.DuckDBPyConnection, rows: Relation, fields: Sequence[str]) -> list[Layout]:
     read = con.sql(f"SELECT {rows.values(fields).lstrip(', ')} FROM {quote(rows.name)}").to_arrow_table()
-    return [_numeric_layout(numpy_of(read[field].drop_null())) for field in fields]
-
-
-def _numeric_layout(values: np.ndarray) -> Layout:
-    """Of the usable values: those below which 1/20, 2/20 … of them lie, each one of them, and their range."""
-    usable = np.sort(values[np.abs(values) < MOST])
-    if not len(usable):
-        return numeric_layout([])
-    quantiles = [float(usable[-(-i * len(usable) // NUMERIC_BINS) - 1]) for i in range(1, NUMERIC_BINS)]
-    return numeric_layout(quantiles, (float(usable[0]) + 0.0, float(usable[-1]) + 0.0))
+    return [layout_of_numbers(numpy_of(read[field].drop_null())) for field in fields]
 
 
 def _categorical_layouts(con: duckdb.DuckDBPyConnection, rows: Relation, fields: Sequence[str]) -> list[Layout]:
+    ((timed,),) = con.execute(f"SELECT max(ts) - min(ts) >= INTERVAL 1 DAY FROM {quote(rows.name)}").fetchall()
+    # in traffic a value comes in clumps, as a user does: what is new comes by the hour, not by the row
+    once = "date_trunc('hour', min(ts)) = date_trunc('hour', max(ts))" if timed else "count(*) = 1"
     layouts = []
     for value in map(rows.value, fields):
         # one at a time: each may have ten thousand values
-        values = con.execute(
-            f"SELECT {value} FROM {quote(rows.name)} WHERE {value} IS NOT NULL GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT 10000"
+        found = con.execute(
+            f"SELECT {value}, count(*), {once}, (sum(count(*)) OVER ())::BIGINT FROM {quote(rows.name)} "
+            f"WHERE {value} IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {KNOWN_CATEGORIES}"
         ).fetchall()
-        layouts.append(categorical_layout([name for (name,) in values]))
+        layouts.append(layout_of_categories([row[:3] for row in found], found[0][3] if found else 0))
     return layouts
 
 

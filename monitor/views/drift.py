@@ -60,8 +60,8 @@ def drift(
     layouts = store.layouts(name)
     kinds = load("statistics")[statistic].KINDS  # categories have no order: no KS, Wasserstein or location
     wanted = [c for c in names if c in layouts and layouts[c].kind in kinds]
-    newest = _newest(store, name, span, rule.window, version, segment, wanted)
-    window = Window(span.end - rule.window, span.end)
+    window = Window(span.now - rule.window, span.now)
+    newest = _newest(store, name, window, version, segment, wanted)
     judged = {key: evaluate(rule, name, names[key], reference.get(key), newest[key], window) for key in wanted}
     shares = importances(store, config, name)
     weights = {key: shares.get(names[key], 0.0) if shares else None for key in wanted}
@@ -69,7 +69,10 @@ def drift(
     steps = _trailing(store, name, span, rule.window, version, segment, wanted[:limit])
     columns = []
     for key, profiles in steps.items():
-        findings = [evaluate(rule, name, names[key], reference.get(key), p, window) for p in profiles]
+        # the last step is not over: what it shows is the window until now
+        findings = [
+            evaluate(rule, name, names[key], reference.get(key), p, window) for p in [*profiles[:-1], newest[key]]
+        ]
         columns.append(
             {
                 "column": names[key],
@@ -157,8 +160,12 @@ def bins(reference: Profile | None, current: Profile) -> list[dict[str, Any]]:
         order = [i for i in range(layout.size) if i < MAX_BARS or i >= layout.size - 2]
         extra = [i for i in range(layout.size) if i not in order]
         r_, c_ = r.astype(float).copy(), c.astype(float).copy()
+        extra += (
+            [layout.size - 1] if layout.unseen else []
+        )  # chance brings new values: they are compared with the rare ones
         r_[layout.size - 2] += r[extra].sum()
         c_[layout.size - 2] += c[extra].sum()
+        r_[layout.size - 1], c_[layout.size - 1] = (0, 0) if layout.unseen else (r[-1], c[-1])
         groups = [(labels[i], r_[i], c_[i]) for i in order]
     else:
         groups = _merged(labels, r, c)
@@ -219,10 +226,10 @@ def _trailing(
 
 
 def _newest(
-    store: Store, name: str, span: Span, window: timedelta, version: str | None, segment: str, columns: list[str]
+    store: Store, name: str, window: Window, version: str | None, segment: str, columns: list[str]
 ) -> Mapping[str, Profile]:
-    end = span.end.replace(tzinfo=None)
-    read = store.profiles(name, end - window, end, None, version, segment, columns)
+    start, end = window.start.replace(tzinfo=None), window.end.replace(tzinfo=None)
+    read = store.profiles(name, start, end, None, version, segment, columns)
     return {key: profiles[0] for key, profiles in read.items()}
 
 
@@ -244,6 +251,7 @@ def _summary(finding: Finding, reference: Profile | None, current: Profile) -> d
         "missing": _ratio(current.missing + current.invalid, current.rows),
         "missing_reference": _ratio(reference.missing + reference.invalid, reference.rows) if reference else None,
         "new_share": _ratio(current.counts[new], current.n) if new is not None else None,
+        "new_share_usual": current.layout.unseen if new is not None else None,
         "mean": current.mean,
         "mean_reference": reference.mean if reference else None,
         # what the PSI of noise alone stays below with 95 %: a smaller drift cannot be told from none
@@ -253,7 +261,8 @@ def _summary(finding: Finding, reference: Profile | None, current: Profile) -> d
 
 def _unprofiled(name: str, steps: int) -> dict[str, Any]:
     """A feature that the reference does not have: nothing to compare with until the reference is set again."""
-    nothing = ("importance", "value", "raw", "low", "high", "missing", "missing_reference", "new_share", "mean")
+    shares = ("missing", "missing_reference", "new_share", "new_share_usual")
+    nothing = ("importance", "value", "raw", "low", "high", "mean", *shares)
     return {
         "column": name,
         "kind": None,

@@ -8,6 +8,7 @@ from monitor.section import duration
 
 STEPS = [timedelta(minutes=m) for m in (1, 5, 15, 30, 60, 120, 360, 720, 1440, 10080)]
 MAX_STEPS = 2000
+HOUR = timedelta(hours=1)
 DEFAULT = timedelta(days=7)
 EARLIEST, LATEST = datetime(1971, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 
@@ -26,6 +27,11 @@ class Span:
         """The start of every step."""
         count = -(-(self.end - self.start) // self.step)
         return [self.start + i * self.step for i in range(count)]
+
+    @property
+    def now(self) -> datetime:
+        """The end of the hour that was asked until: up to there rows can be, the rest of the last step is to come."""
+        return min(self.end, _ceil(self.until, HOUR))
 
     @property
     def naive(self) -> tuple[datetime, datetime]:
@@ -50,12 +56,17 @@ def span_of(
         raise InvalidRequest(
             f"`step` {step} gives more than {MAX_STEPS} points; ask for a longer step or a shorter span"
         )
-    return Span(_floor(first, width), _floor(last, width) + width if _floor(last, width) < last else last, width, last)
+    return Span(_floor(first, width), _ceil(last, width), width, last)
 
 
 def _floor(at: datetime, width: timedelta) -> datetime:
     epoch = datetime(1970, 1, 5, tzinfo=UTC)  # a Monday, so that weeks begin on one
     return at - (at - epoch) % width
+
+
+def _ceil(at: datetime, width: timedelta) -> datetime:
+    down = _floor(at, width)
+    return down if down == at else down + width
 
 
 def parse_time(text: str, name: str) -> datetime:

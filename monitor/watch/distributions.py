@@ -59,7 +59,7 @@ class Distributions:
         columns = tuple(self.columns(layouts))
         total = {c: np.sum([w.profiles[c].counts for w in windows], axis=0) for c in columns}
         groups = tuple(
-            np.arange(layouts[c].size)
+            _categories(layouts[c])
             if layouts[c].kind == "categorical"
             else layouts[c].inner_bins
             if layouts[c].kind == "numeric"
@@ -67,7 +67,7 @@ class Distributions:
             for c in columns
         )
         shares = {"prediction": max(PREDICTION_SHARE, len(columns) / 10)}
-        features = [Feature(c, layouts[c].kind, shares.get(c, 1.0)) for c in columns]
+        features = [Feature(c, layouts[c].kind, shares.get(c, 1.0), layouts[c].chosen) for c in columns]
         hours = [_hour(columns, groups, w) for w in windows]
         return Watched(columns, groups, machine_of(features, hours, budget))
 
@@ -114,6 +114,14 @@ def machine_of(features: Sequence[Feature], hours: Sequence[Hour], budget: Budge
         weekdays=True,
     )
     return Shift(*fit_tolerances(features, hours, usual, [budget.tolerance, min(SENSITIVE, budget.tolerance)]))
+
+
+def _categories(layout: Layout) -> np.ndarray:
+    """The group of each category bin: each its own, but where chance brings new values they are with the rare ones."""
+    groups = np.arange(layout.size)
+    if layout.unseen:
+        groups[-1] = groups[-2]
+    return groups
 
 
 def _hour(columns: Sequence[str], groups: Sequence[np.ndarray], window: Window) -> Hour:

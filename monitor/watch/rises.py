@@ -14,6 +14,7 @@ from monitor.detector.rates import (
     Rates,
     RateState,
     advance_rates,
+    beyond_categories,
     beyond_range,
     detectable_rates,
     fit_rates,
@@ -27,6 +28,7 @@ from monitor.watch.lane import MOST_FEATURES, SERVICE, Budget, Window, rows_of
 FIRST_SERVER_ERROR = 500
 WRONG_BIN = 1
 UNSEEN = "unseen"
+MOST_UNSEEN = 0.3
 HIGHER_FLOOR = 0.002  # of unseen values where the reference has many rare ones
 RATE_COLUMNS = {"errors": ("status",), "quality": ("wrong",)}
 
@@ -77,10 +79,15 @@ class Rises:
         rates = [Rate(c, self.contrast, 1 / len(columns), self._floor(layouts[c])) for c in columns]
         seen = [_counted(rates, w) for w in windows]
         hits, rows = np.array([s.hits for s in seen]), np.array([s.rows for s in seen])
-        ranged = [i for i, c in enumerate(columns) if layouts[c].kind == "numeric" and self.name == UNSEEN]
         clumped = np.zeros(len(columns))
-        for i in ranged:
-            clumped[i], floor = beyond_range(np.array([w.profiles[columns[i]].counts for w in windows]))
+        for i, column in enumerate(columns if self.name == UNSEEN else ()):
+            counts, layout = np.array([w.profiles[column].counts for w in windows]), layouts[column]
+            if layout.kind == "numeric":
+                clumped[i], floor = beyond_range(counts)
+            elif layout.unseen:
+                clumped[i], floor = beyond_categories(counts[:, layout.other_bin], counts.sum(axis=1), layout.unseen)
+            else:
+                continue
             rates[i] = replace(rates[i], floor=max(rates[i].floor, floor))
         fitted = fit_rates(rates, hits, rows)
         fitted = replace(fitted, overdispersion=np.maximum(fitted.overdispersion, clumped))
@@ -137,7 +144,10 @@ def _counted(rates: Sequence[Rate], window: Window) -> Counted:
 
 
 def _has_unseen(layout: Layout) -> bool:
-    return layout.kind == "categorical" or layout.range is not None
+    """Whether a value that the reference never had says something: where a third are new as it is, as ids are, it does not."""
+    if layout.kind == "categorical":
+        return layout.unseen <= MOST_UNSEEN
+    return layout.range is not None
 
 
 def _unseen(profile: Profile) -> int:

@@ -24,6 +24,7 @@ from monitor.watch.runner import Watch
 
 QUIET = timedelta(days=7)  # of the newest judged hours, that changes are put into
 BEFORE = timedelta(days=7)  # that are only remembered, as what came before
+FEW_UNSEEN = 0.005  # of a reference's own rows: beside more of them, 2 % are no finding
 SEED = 1
 TURN = Turn("self-test")  # each takes a core for seconds, by hand or by itself
 
@@ -163,6 +164,7 @@ def _changes(
         columns = courses[lane].lane.columns(layouts) if lane in courses else []
         some = [c for c in columns if layouts[c].kind == kind and c not in NO_FEATURES]
         some = [c for c in some if kind != "categorical" or np.count_nonzero(_sum(hours, c)[:-1]) > 1]
+        some = [c for c in some if lane != "unseen" or layouts[c].unseen < FEW_UNSEEN]
         return max(some, key=lambda c: int(_sum(hours, c).sum()), default=None)
 
     number, category = fullest("numeric", "inputs"), fullest("categorical", "inputs")

@@ -290,8 +290,8 @@ class World:
             "high": None if final is None else final * 1.18, "n": 37 if final is None else 13_560,
             "n_reference": 80_789,
             "missing": 0.131 if name == "temp" else 0.01, "missing_reference": 0.01,
-            "new_share": 0.086 if name == "carrier" else 0.0, "mean": 21.6 if kind == "numeric" else None,
-            "mean_reference": 12.7 if kind == "numeric" else None, "detectable": 0.03, "values": values,
+            "new_share": 0.086 if name == "carrier" else 0.0, "new_share_usual": 0.0,
+            "mean": 21.6 if kind == "numeric" else None, "mean_reference": 12.7 if kind == "numeric" else None, "detectable": 0.03, "values": values,
             "levels": [level(v) for v in values],
         }  # fmt: skip
 
