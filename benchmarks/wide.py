@@ -1,18 +1,26 @@
 """A model of many features, and many models, each in a real server."""
 
+import io
 import json
 import random
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from benchmarks.figure import Figure
 from benchmarks.process import server
 
-NDJSON = "application/x-ndjson"
+NDJSON, PARQUET = "application/x-ndjson", "application/vnd.apache.parquet"
+ROWS, HOURS = 500, 48
+REFERENCE = f"with a reference of {ROWS} rows over {HOURS} hours"
+SETTLED_S = 12  # the server evaluates once nothing more has come for eight seconds
 BODY_BYTES = 4_900_000  # below the usual limit of 5 MB
 
 
@@ -46,10 +54,16 @@ def _features(data: Path, size: Size) -> list[Figure]:
         for body in _bodies(size):
             deck.request("POST", "/v1/events", body, NDJSON)
         _expect(deck.drained()["stored"], size.events + 1)
+        cpu_s, rss = deck.cpu_s() - before, deck.peak_rss_mib()
+        deck.request("PUT", "/v1/models/wide/reference", _reference(size.features), PARQUET)
+        deck.request("POST", "/v1/events", _line("last", "wide", size.features), NDJSON)
+        time.sleep(SETTLED_S)
+        deck.quiet()
         return [
             Figure(f"{what}: the first event can be queried", "s", [first], goal=5),
-            Figure(f"{what}: {size.events} further events", "server CPU s", [deck.cpu_s() - before], goal=30),
-            Figure(f"{what}: server peak RSS", "MiB", [deck.peak_rss_mib()], goal=600),
+            Figure(f"{what}: {size.events} further events", "server CPU s", [cpu_s], goal=30),
+            Figure(f"{what}: server peak RSS", "MiB", [rss], goal=600),
+            Figure(f"{what}: the same, {REFERENCE} and their evaluation too", "MiB", [deck.peak_rss_mib()], goal=600),
         ]
 
 
@@ -83,6 +97,17 @@ def _bodies(size: Size) -> Iterator[bytes]:
             body = b""
         body += line
     yield body
+
+
+def _reference(features: int) -> bytes:
+    """Rows of the same features at even times, as Parquet."""
+    rng = np.random.default_rng(0)
+    numbers, texts = rng.normal(0, 1, (features, ROWS)).round(4), rng.choice(list("abc"), (features, ROWS))
+    columns: dict[str, Any] = {f"feature {j}": numbers[j] if j % 50 else texts[j] for j in range(features)}
+    times = [datetime.now(UTC) - timedelta(hours=1 + HOURS * i / ROWS) for i in range(ROWS)]
+    body = io.BytesIO()
+    pq.write_table(pa.table(columns | {"ts": times, "prediction": rng.random(ROWS)}), body)
+    return body.getvalue()
 
 
 def _line(id_: str, model: str, features: int) -> bytes:

@@ -119,6 +119,7 @@ class Judge:
                 findings[i] += found
                 if keep:
                     kept[question] = window, found
+            del read, compared, current, base  # of ten thousand columns they are not held beside the next ones
         return self._grown(model, moments, findings, self.config.all_rules if rules is None else rules, keep)
 
     def _grown(
@@ -202,7 +203,7 @@ class Judge:
             return {column: first[column] + last[column] for column in first}
         ahead = self._ahead.get(name, {}).get((segment, windows[0])) if len(windows) == 1 and version is None else None
         if ahead is not None and ahead.keys() >= set(columns):
-            read = {column: [ahead[column]] for column in columns}
+            read: Mapping[str, Sequence[Profile]] = {column: [ahead[column]] for column in columns}
         else:
             read = self.store.profiles(name, start, end, step, version, segment, columns)
         ends = [(window.end - start) // step for window in windows]

@@ -29,6 +29,7 @@ log = logging.getLogger("driftdeck.loop")
 
 SETTLE = timedelta(seconds=8)  # after a bulk load, before its history is evaluated: the rest of it is still coming
 CHUNK = 60  # moments of history that are saved together
+MOST_JUDGED = 40_000  # features times moments that are: each is three findings or more, of half a kilobyte
 LATE = timedelta(hours=3)  # rows older than this make history be evaluated again
 MINUTE = timedelta(minutes=1)
 LONGEST_PAUSE_S = 2.0
@@ -217,11 +218,12 @@ class Loop:
         if until is not None and late is not None and late < until - LATE:
             self._rewind(model, _midnight(late))
         moments = self._moments(model, now)
-        for i in range(0, len(moments), CHUNK):
+        at_once = max(1, min(CHUNK, MOST_JUDGED // (1 + len(model.schema.features))))
+        for i in range(0, len(moments), at_once):
             if self._stop.is_set() or model.name in self._dirty:
                 break  # more of the past has come: begin again from there
             self._free.wait(PATIENCE_S)
-            self._evaluate_moments(model, moments[i : i + CHUNK], now)
+            self._evaluate_moments(model, moments[i : i + at_once], now)
         return len(moments)
 
     def _is_due(self, model: Model, now: datetime) -> bool:

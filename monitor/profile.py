@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import overload
 
 import numpy as np
 
@@ -94,6 +95,33 @@ class Profile:
             float(np.fmin(self.min, other.min)),
             float(np.fmax(self.max, other.max)),
         )
+
+
+@dataclass(frozen=True, eq=False)
+class Steps(Sequence[Profile]):
+    """The profiles of one column step by step, each made when it is asked for: as objects they take five times the memory.
+
+    `counts` (T, layout.size) are whole numbers, `moments` (T, 7) the other fields of each profile in their order.
+    """
+
+    layout: Layout
+    counts: np.ndarray
+    moments: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.counts)
+
+    @overload
+    def __getitem__(self, which: int) -> Profile: ...
+
+    @overload
+    def __getitem__(self, which: slice) -> "Steps": ...
+
+    def __getitem__(self, which: int | slice) -> "Profile | Steps":
+        if isinstance(which, slice):
+            return Steps(self.layout, self.counts[which], self.moments[which])
+        rows, missing, invalid, *sums = self.moments[which].tolist()
+        return Profile(self.layout, self.counts[which], int(rows), int(missing), int(invalid), *sums)
 
 
 def empty(layout: Layout) -> Profile:

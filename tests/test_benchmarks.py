@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import client, detector, policy, proxy, report, rows, start, stored
+from benchmarks import client, detector, policy, proxy, report, rows, start, stored, wide
 from benchmarks.__main__ import arguments, chosen
 from benchmarks.columns import FEATURES
 from benchmarks.figure import Figure, quantile
@@ -94,7 +94,7 @@ def test_start_is_measured_and_reported(tmp_path: Path) -> None:
 
 def test_logging_is_measured_and_loses_nothing(tmp_path: Path) -> None:
     figures = client.measure(tmp_path, pairs=1, events=50)
-    assert len(figures) == 4 and all(value > 0 for figure in figures for value in figure.ours)
+    assert len(figures) == 6 and all(value > 0 for figure in figures for value in figure.ours)
 
 
 def test_proxy_is_measured_and_every_prediction_is_stored(tmp_path: Path) -> None:
@@ -121,6 +121,14 @@ def test_detector_is_measured() -> None:
     assert [f.unit for f in figures] == ["CPU s", "CPU ms", "CPU ms", "MiB"] * 2
     assert "40 features" in figures[-1].name
     assert all(f.ours[0] > 0 for f in figures)
+
+
+def test_a_wide_model_is_measured_with_its_reference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wide, "SETTLED_S", 0)
+    figures = wide.measure(tmp_path, wide.Size(features=120, events=3, models=2))
+    assert all(value > 0 for figure in figures for value in figure.ours)
+    alone, with_reference = (f.ours[0] for f in figures if f.name.startswith("120") and f.unit == "MiB")
+    assert with_reference >= alone
 
 
 def test_drift_of_a_wide_model_comes_from_stored_profiles(tmp_path: Path) -> None:

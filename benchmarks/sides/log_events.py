@@ -7,11 +7,15 @@ import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from benchmarks.figure import quantile
 from monitor.client import Client
 
 FEATURES = {f"feature_{i:02d}": i * 0.37 + 0.123456 for i in range(20)}
+MIXED = (
+    FEATURES | {f"feature_{i:02d}": i for i in range(4)} | {f"feature_{i:02d}": f"category {i}" for i in range(4, 8)}
+)
 BETWEEN = (
     0.0002  # seconds between two events: 5,000 a second, as a busy service has them, not a loop that starves its sender
 )
@@ -42,11 +46,12 @@ def main() -> None:
     found = {
         "logger": quantile(costs(lambda: lines.info("features %s prediction %s", FEATURES, 0.83), given.events), 0.5)
     }
-    for name, spool in (("memory", None), ("spool", given.spool)):
+    ways = (("memory", None, FEATURES), ("spool", given.spool, FEATURES), ("mixed", given.spool, MIXED))
+    for name, spool, features in ways:
         with Client(given.url, model="m", spool=spool, timeout=60) as client:
 
-            def log(client: Client = client) -> None:
-                client.log(FEATURES, 0.83, latency_ms=12.5)
+            def log(client: Client = client, features: dict[str, Any] = features) -> None:
+                client.log(features, 0.83, latency_ms=12.5)
 
             took = costs(log, given.events)
             found[name], found[f"{name}_p99"] = quantile(took, 0.5), quantile(took, 0.99)

@@ -16,7 +16,7 @@ class Entry(NamedTuple):
 
     path: str
     record: dict[str, Any] | bytes
-    rows: int = 1
+    rows: int
 
     @property
     def weight(self) -> int:
@@ -76,9 +76,9 @@ class Backlog:
         """False: nothing outlives the process here."""
         return False
 
-    def put(self, entry: Entry) -> bool:
+    def put(self, path: str, record: dict[str, Any] | bytes, rows: int) -> bool:
         """True if the record now waits; False if it was dropped because the queue is full or closed."""
-        rows = entry.rows
+        entry = Entry(path, record, rows)
         tally = self.tally
         with tally.lock:
             weight = entry.weight

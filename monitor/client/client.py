@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 from . import leaving
-from .backlog import Backlog, Entry
+from .backlog import Backlog
 from .batch import EVENTS, LABELS
 from .event_id import new_event_id
 from .sender import Sender
@@ -97,7 +97,7 @@ class Client:
                 "error": error,
                 "tags": None if tags is None else dict(tags),
             }
-            self._put(Entry(EVENTS, record))
+            self._put(EVENTS, record)
         except Exception as problem:  # monitoring must never break the service it watches
             self._backlog.tally.refuse_unseen(f"the event could not be logged: {problem!r}")
         return event_id
@@ -109,7 +109,7 @@ class Client:
         try:
             moment = time.time() if ts is None else ts
             record = {"event_id": event_id, "model": model or self.model or _no_model(), "label": label, "ts": moment}
-            self._put(Entry(LABELS, record))
+            self._put(LABELS, record)
         except Exception as problem:  # as in log()
             self._backlog.tally.refuse_unseen(f"the label could not be logged: {problem!r}")
 
@@ -200,8 +200,8 @@ class Client:
     ) -> None:
         self.close()
 
-    def _put(self, entry: Entry) -> None:
-        if self._backlog.put(entry) and self._thread is None:
+    def _put(self, path: str, record: dict[str, Any] | bytes, rows: int = 1) -> None:
+        if self._backlog.put(path, record, rows) and self._thread is None:
             self._start()
 
     def _start(self) -> None:

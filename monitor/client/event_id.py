@@ -12,13 +12,13 @@ def new_event_id() -> str:
 
     The fraction in `rand_a` is method 3 of RFC 9562, section 6.2; Python gets `uuid.uuid7` only with 3.14.
     """
-    ms, ns = divmod(time.time_ns(), 1_000_000)
+    units = time.time_ns() * 64 // 15_625  # of 1/4096 ms: the 60 bits of time and fraction in one number
     try:
         tail = _tails.pop()
     except IndexError:
         tail, *more = _random_tails()
         _tails.extend(more)
-    return f"{ms >> 16:08x}-{ms & 0xFFFF:04x}-7{ns * 4096 // 1_000_000:03x}-{tail}"
+    return "%08x-%04x-7%03x-%s" % (units >> 28, units >> 12 & 0xFFFF, units & 0xFFF, tail)  # noqa: UP031 - a fifth of the id's time
 
 
 def _random_tails() -> list[str]:

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .backlog import Entry
 from .batch import EVENTS, MAX_BODY_BYTES
 from .event_id import new_event_id
 
@@ -56,7 +55,7 @@ def log_columns(client: Client, frame: Any, named: Columns, model: str | None, v
             raise ValueError(problem)
         events = _events(table, named, version)
         for part in _parts(events):
-            client._put(Entry(_path(model), _body(part), part.num_rows))
+            client._put(_path(model), _body(part), part.num_rows)
         ids: list[str] = events["event_id"].to_pylist()
         return ids
     except Exception as problem:  # monitoring must never break the service it watches

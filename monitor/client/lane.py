@@ -201,12 +201,13 @@ class Lane:
                 data += more
         return data[: data.rfind(b"\n") + 1]
 
-    def advance(self) -> None:
-        """What was taken is settled."""
-        number, _, end = self.cursor
-        self.cursor = Cursor(number, end, end)
-        self.segments[number].rows -= self._taken_rows
-        self.rows -= self._taken_rows
+    def advance(self, lock: AbstractContextManager[Any]) -> None:
+        """What was taken is settled; `lock` as in `take`."""
+        with lock:
+            number, _, end = self.cursor
+            self.cursor = Cursor(number, end, end)
+            self.segments[number].rows -= self._taken_rows
+            self.rows -= self._taken_rows
         self._save_cursor(durable=False)
 
     def drop_oldest(self) -> int:

@@ -8,8 +8,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
+from typing import Any
 
-from .backlog import Entry
 from .batch import Batch, Gathered
 from .lane import Lane
 from .line import line_of
@@ -61,17 +61,20 @@ class DiskBacklog:
         self._look_for_lanes()
         return bool(self._found)
 
-    def put(self, entry: Entry) -> bool:
+    def put(self, path: str, record: dict[str, Any] | bytes, rows: int) -> bool:
         """True if the record is in the file now; False if it was dropped because of the disk."""
-        line = line_of(entry.path, entry.record, entry.rows)
-        rows, tally = entry.rows, self.tally
+        line = line_of(path, record, rows)
+        tally = self.tally
         with tally.lock:
             if self.closed:
                 tally.turn_away(rows)
                 return False
             try:
-                before = 0 if self._own is None else self._own.rows
-                self._append(line, rows)
+                own = self._own
+                if own is None or self._found or own.size + len(line) > self.limit:
+                    own = self._with_room(len(line))
+                before = own.rows
+                own.append(line, rows, self._segment_bytes)
             except OSError as error:
                 tally.turn_away(rows, f"the spool {self.folder} cannot be written: {error.strerror}")
                 return False
@@ -84,22 +87,20 @@ class DiskBacklog:
             self._bell.put(None)
         return True
 
-    def _append(self, line: bytes, rows: int) -> None:
+    def _with_room(self, size: int) -> Lane:
+        """The own lane, made when there is none, after so much was dropped that `size` more bytes fit."""
         own = self._own
         if own is None:
             own = self._own = Lane.created(self.folder)
-        while own.size + (self._found_size() if self._found else 0) + len(line) > self.limit:
+        while sum(lane.size for lane in self._all()) + size > self.limit:
             lost = next(filter(None, (lane.drop_oldest() for lane in self._all())), 0)
             if not lost:
                 raise OSError(0, f"more than {self.limit} bytes wait")
             self.tally.settle(dropped=lost, error=f"the spool was full ({self.limit} bytes): the oldest were dropped")
-        own.append(line, rows, self._segment_bytes)
+        return own
 
     def _all(self) -> list[Lane]:
         return self._found if self._own is None else [*self._found, self._own]
-
-    def _found_size(self) -> int:
-        return sum([lane.size for lane in self._found])
 
     def wait_for_batch(self, flush_interval: float) -> bool:
         """Block until a batch is due: full, old enough, or wanted by a flush. False once closed: what waits is kept."""
@@ -173,11 +174,11 @@ class DiskBacklog:
         lane = self._reading
         if lane is None:
             return
-        with self.tally.lock:
-            lane.advance()
-            if lane is not self._own and not lane.rows:
+        lane.advance(self.tally.lock)
+        if lane is not self._own and not lane.rows:
+            with self.tally.lock:
                 self._found.remove(lane)
-                lane.let_go()
+            lane.let_go()
 
     def abandon(self, rows: int, error: str) -> None:
         """They stay on disk and count as queued; the next process sends them under the same keys."""

@@ -60,7 +60,8 @@ def excess_kurtosis(z: np.ndarray) -> np.ndarray:
     """Fourth moment over squared second minus 3, by column of (T, K); 0 for a column that is always 0 or has no rows."""
     if not len(z):
         return np.zeros(z.shape[1])
-    second, fourth = (z * z).mean(axis=0), (z**4).mean(axis=0)
+    squares = z * z
+    second, fourth = squares.mean(axis=0), (squares * squares).mean(axis=0)
     return np.where(second > 0, fourth / np.maximum(second, 1e-150) ** 2 - 3, 0)
 
 
@@ -126,12 +127,22 @@ def smallest_divisor(scores: np.ndarray, bound: float, mixture: Sequence[float] 
     The least of DIVISORS with which the stream's own evidence over the T hours of the reference stays below T / 4; the
     largest when none does. Scores are capped at `bound` and LAMBDAS weighted by `mixture` as they will be in use.
     """
-    hours, sides, streams = scores.shape
-    divisors = DIVISORS[:, None, None]
-    evidence = np.zeros((len(DIVISORS), sides, streams, len(LAMBDAS)))
-    most = np.zeros((len(DIVISORS), streams))
-    for t in range(hours):
-        evidence = accumulate(evidence, np.clip(scores[t] / divisors, FLOOR, bound))
-        most = np.maximum(most, (evidence @ np.array(mixture)).mean(axis=1))
-    passed = most <= hours / 4
-    return np.where(passed.any(axis=0), DIVISORS[passed.argmax(axis=0)], DIVISORS[-1])
+    found = np.full(scores.shape[-1], DIVISORS[-1])
+    left = np.arange(len(found))  # most streams pass with the first
+    for divisor in DIVISORS[:-1]:
+        most = _most_evidence(np.clip(scores[..., left] / divisor, FLOOR, bound), np.array(mixture))
+        passed = most <= len(scores) / 4
+        found[left[passed]] = divisor
+        left = left[~passed]
+        if not len(left):
+            break
+    return found
+
+
+def _most_evidence(scores: np.ndarray, mixture: np.ndarray) -> np.ndarray:
+    """The most evidence of each stream in any hour, the mean of its sides, (K,), from `scores` (T, sides, K)."""
+    evidence, most = np.zeros((*scores.shape[1:], len(LAMBDAS))), np.zeros(scores.shape[-1])
+    for of_hour in scores:
+        evidence = accumulate(evidence, of_hour)
+        most = np.maximum(most, (evidence @ mixture).mean(axis=0))
+    return most

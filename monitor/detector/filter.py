@@ -8,6 +8,7 @@ AUTOCORRELATIONS = (0.0, 0.4, 0.6, 0.75, 0.85, 0.92, 0.97)
 FINER = (0.0, 0.4, 0.6, 0.7, 0.8, 0.86, 0.9, 0.93, 0.95, 0.97)  # where many streams decide together
 LEVEL_TO_NOISE = (0.0, 0.03, 0.1, 0.2, 0.4, 0.8, 1.5, 3, 6, 12, 30, 100, 400)
 EM_STEPS = 200
+BLOCK = 128  # streams that are searched at once
 OUTLYING = 0.01  # of the streams are unlike all others of their group
 JUMP = 4.5  # innovations beyond it are taken for a shock of the level, which then decays instead of repeating
 
@@ -98,24 +99,41 @@ def fit_wander(
     grid = [(p, m) for p in autocorrelations for m in LEVEL_TO_NOISE if m > 0 or p == 0]
     phi = np.array([p for p, _ in grid])[:, None]
     tau2 = np.array([m for _, m in grid])[:, None] * usual
-    shock = tau2 * (1 - phi**2)
-    estimate, variance, deviance = np.zeros_like(tau2), tau2.copy(), np.zeros_like(tau2)
-    product = np.ones_like(tau2)
-    for t in range(len(residuals)):
-        before = phi * phi * variance + shock
-        total = before + variances[t]
-        error = residuals[t] - phi * estimate
-        deviance += error * error / total
-        product *= total * 1e3  # near 1 for usual variances; logarithms are only taken of products of 16
-        if t % 16 == 15:
-            deviance += np.log(product)
-            product[:] = 1
-        gain = before / total
-        estimate = phi * estimate + gain * error
-        variance = before - before * gain
-    deviance += np.log(product)
+    found = [_deviance(phi, tau2[:, some], residuals[:, some], variances[:, some]) for some in blocks(len(usual))]
+    deviance = np.concatenate(found, axis=1)
     best = deviance.argmin(axis=0) if groups is None else most_probable(deviance, groups)
     return phi[best, 0], np.take_along_axis(tau2, best[None], axis=0)[0]
+
+
+def blocks(streams: int) -> list[slice]:
+    """So many streams in blocks whose arrays stay in the processor's cache: those of a wide model do not."""
+    return [slice(i, min(i + BLOCK, streams)) for i in range(0, max(1, streams), BLOCK)]
+
+
+def _deviance(phi: np.ndarray, tau2: np.ndarray, residuals: np.ndarray, variances: np.ndarray) -> np.ndarray:
+    """-2 log likelihood of each stream at each point of the grid, (G, K), but for a constant; `phi` (G, 1), `tau2` (G, K)."""
+    square, shock = phi * phi, tau2 * (1 - phi**2)
+    estimate, variance, deviance = np.zeros_like(tau2), tau2.copy(), np.zeros_like(tau2)
+    product, total, error, scaled = (np.ones_like(tau2) for _ in range(4))
+    for t in range(len(residuals)):
+        variance *= square
+        variance += shock
+        estimate *= phi  # both as they are before this hour
+        np.add(variance, variances[t], out=total)
+        np.subtract(residuals[t], estimate, out=error)
+        product *= total
+        np.divide(error, total, out=scaled)
+        error *= scaled
+        deviance += error
+        scaled *= variance  # gain times error
+        estimate += scaled
+        np.divide(variance, total, out=scaled)
+        scaled *= variance
+        variance -= scaled
+        if t % 16 == 15:  # logarithms are only taken of products
+            deviance += np.log(product)
+            product[:] = 1
+    return np.asarray(deviance + np.log(product))
 
 
 def most_probable(deviance: np.ndarray, groups: np.ndarray) -> np.ndarray:

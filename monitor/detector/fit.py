@@ -24,6 +24,7 @@ from monitor.detector.filter import (
     Wander,
     advance_all,
     baseline_error,
+    blocks,
     fit_wander,
     start,
 )
@@ -277,8 +278,12 @@ def _tails(innovation: Innovation, columns: int, bound: float, mixture: Sequence
     kurtosis = np.maximum(excess_kurtosis(scaled), 0)
     pooled = np.median(np.sort(kurtosis)[-max(3, streams // 4) :])  # one stream alone may have been lucky
     freedom = freedom_of(np.maximum(kurtosis, pooled))
-    sides = [tail_score((sign * z - innovation.allowed) / scale, freedom) for sign in (1, -1)]
-    return Tails(scale, freedom, smallest_divisor(np.stack(sides, axis=1), bound, mixture))
+    divisors = []
+    for some in blocks(streams):
+        own, allowed = z[:, some], innovation.allowed[:, some]
+        sides = [tail_score((sign * own - allowed) / scale[some], freedom[some]) for sign in (1, -1)]
+        divisors.append(smallest_divisor(np.stack(sides, axis=1), bound, mixture))
+    return Tails(scale, freedom, np.concatenate(divisors))
 
 
 def _only(tails: Tails, chosen: np.ndarray) -> Tails:

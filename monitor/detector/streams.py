@@ -61,7 +61,7 @@ class Hour:
         """The hour whose usual values are expected."""
         return self.index if self.like is None else self.like
 
-    @cached_property
+    @property
     def flat(self) -> np.ndarray:
         """The counts of all features side by side, (all bins,)."""
         return np.concatenate(self.counts).astype(float) if self.counts else np.zeros(0)
@@ -69,7 +69,8 @@ class Hour:
     @cached_property
     def filled(self) -> np.ndarray:
         """The rows with a usable value, (features,)."""
-        return np.array([c.sum() for c in self.counts], dtype=float)
+        up_to = np.concatenate([[0], np.cumsum(self.flat)])[np.cumsum([0, *map(len, self.counts)])]
+        return np.asarray(np.diff(up_to))  # whole numbers: exact
 
     @cached_property
     def is_empty(self) -> bool:
@@ -170,11 +171,12 @@ def build_streams(features: Sequence[Feature], reference: Sequence[Hour]) -> Str
     streams: list[Stream] = []
     weights, missing_share, shares = [], [], []
     total_share = sum(feature.share for feature in features)
-    for j, feature in enumerate(features):
-        counts = np.sum([h.counts[j] for h in reference], axis=0).astype(float)
-        missing = sum(float(h.missing[j]) for h in reference)
+    ends = np.cumsum([len(c) for c in reference[0].counts])
+    totals = np.split(sum((h.flat for h in reference), np.zeros(ends[-1])), ends[:-1])
+    all_missing = np.array([h.missing for h in reference], dtype=float)
+    usual_rows = np.median(np.array([h.filled for h in reference]) + all_missing, axis=0)
+    for feature, counts, missing, usual in zip(features, totals, all_missing.sum(axis=0), usual_rows, strict=True):
         if feature.kind == "categorical":
-            usual = float(np.median([h.counts[j].sum() + h.missing[j] for h in reference]))
             w, groups = category_contrasts(counts, EXPECTED_ROWS / max(usual, 1))
             own = [Stream(feature.name, "category", g, _bias(feature, counts, g)) for g in groups]
             parts = [CATEGORY_SHARE / len(w)] * len(w) if len(w) else []
@@ -262,8 +264,11 @@ def score(streams: Streams, hours: Sequence[Hour]) -> Scores:
     n = filled[:, streams.feature_of_binned]
     values = np.empty((len(hours), len(streams.streams)))
     variances = np.empty_like(values)
-    counts = np.array([h.flat for h in hours])
-    values[:, streams.binned] = counts @ streams.matrix / np.maximum(n, 1)
+    at_once = max(1, DENSE // max(1, streams.matrix.shape[0]))
+    for i in range(0, len(hours), at_once):
+        some = slice(i, i + at_once)
+        counts = np.array([h.flat for h in hours[some]])
+        values[some, streams.binned] = counts @ streams.matrix / np.maximum(n[some], 1)
     variances[:, streams.binned] = np.where(n > 0, 1 / np.maximum(n, 1), UNOBSERVED)
     values[:, streams.missing] = (missing / np.maximum(rows, 1) - streams.missing_share) / streams.missing_sd
     variances[:, streams.missing] = np.where(rows > 0, 1 / np.maximum(rows, 1), UNOBSERVED)

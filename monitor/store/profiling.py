@@ -88,18 +88,25 @@ def profile_rows(
     con: duckdb.DuckDBPyConnection, rows: Rows, columns: Sequence[Measured], where: tuple[str, str] | None = None
 ) -> Profiled:
     """The profile of rows, of those alone whose field equals a value if `where` names both."""
+    found = list(profiles_of(con, rows, columns, where))
+    return found[0] if len(found) == 1 else engine.together(found)
+
+
+def profiles_of(
+    con: duckdb.DuckDBPyConnection, rows: Rows, columns: Sequence[Measured], where: tuple[str, str] | None = None
+) -> Iterator[Profiled]:
+    """`profile_rows` some columns at a time, as they are best read: hours of ten thousand are gigabytes together."""
     if isinstance(rows, pa.Table):
-        return engine.profile(rows if where is None else rows.filter(pc.equal(rows[where[0]], where[1])), columns)
+        yield engine.profile(rows if where is None else rows.filter(pc.equal(rows[where[0]], where[1])), columns)
+        return
     condition, params = ("true", []) if where is None else (f"{rows.value(where[0])} = ?", [where[1]])
-    found = []
     for fields in rows.together(dict.fromkeys(field for c in columns for field in c.fields)):
         read = con.sql(
             f"SELECT ts, version{rows.values(fields)} FROM {quote(rows.name)} WHERE {condition}", params=params
         )
         at_once = max(FEWEST_ROWS, min(engine.BATCH_ROWS, CELLS_AT_ONCE // len(fields)))
         here = [c for c in columns if set(fields).issuperset(c.fields)]
-        found.append(engine.profile(read.to_arrow_reader(at_once), here))
-    return found[0] if len(found) == 1 else engine.together(found)
+        yield engine.profile(read.to_arrow_reader(at_once), here)
 
 
 def segment_features(model: Model, names: Sequence[str]) -> list[Feature]:

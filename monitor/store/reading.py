@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from monitor.engines.arrow import numpy_of
 from monitor.layout import Layout
-from monitor.profile import Profile
+from monitor.profile import Profile, Steps
 from monitor.store.events import Model
 
 MOMENTS = ("rows", "missing", "invalid", "sum", "sum_sq", "min", "max")
@@ -29,8 +29,8 @@ def read_profiles(
     step: timedelta | None = None,
     version: str | None = None,
     segment: str = "",
-) -> dict[str, list[Profile]]:
-    """Profiles of the columns in `layouts` from `start` to `end`, a list with one for each `step` (one when None).
+) -> dict[str, Steps]:
+    """Profiles of the columns in `layouts` from `start` to `end`, one for each `step` (one when None).
 
     Times are naive UTC; every column is there, empty where there is no data. `version` None means all versions.
     """
@@ -91,9 +91,7 @@ def _by_model(rows: pa.Table, models: Iterable[int]) -> dict[int, pa.Table]:
     return {id_: rest.slice(start, end - start) for id_, (start, end) in bounds.items()}
 
 
-def profiles_from(
-    bins: pa.Table, moments: pa.Table, layouts: Mapping[str, Layout], steps: int
-) -> dict[str, list[Profile]]:
+def profiles_from(bins: pa.Table, moments: pa.Table, layouts: Mapping[str, Layout], steps: int) -> dict[str, Steps]:
     """Profiles from long rows (column, step, bin, n) and (column, step, moments); rows of other columns are ignored."""
     by_column = _split(bins, layouts)
     by_moment = _split(moments, layouts)
@@ -108,12 +106,7 @@ def profiles_from(
         if column in by_moment:
             part = by_moment[column]
             sums[part["step"]] = np.column_stack([part[name].astype(float) for name in MOMENTS])
-        result[column] = [
-            Profile(
-                layout, counts[i], int(m[0]), int(m[1]), int(m[2]), float(m[3]), float(m[4]), float(m[5]), float(m[6])
-            )
-            for i, m in enumerate(sums)
-        ]
+        result[column] = Steps(layout, counts, sums)
     return result
 
 

@@ -11,13 +11,13 @@ from monitor.contracts import Measured, Profiled
 from monitor.engines.arrow import numpy_of
 from monitor.errors import InvalidRequest
 from monitor.layout import KNOWN_CATEGORIES, UNIT, Layout, layout_of_categories, layout_of_numbers
-from monitor.profile import Profile
+from monitor.profile import Profile, Steps
 from monitor.schema import PACKED, RECONSTRUCTION_ERROR
 from monitor.sql import quote
 from monitor.store import ledger, packed, reconstructing
 from monitor.store.events import LABEL_NUMBER, Model
 from monitor.store.packed import Relation
-from monitor.store.profiling import SERVICE, data_columns, judge, prediction_field, profile_rows, quality_column
+from monitor.store.profiling import SERVICE, data_columns, judge, prediction_field, profiles_of, quality_column
 from monitor.store.reading import profiles_from
 
 SORTED_AT_ONCE = 2_000_000  # values that are sorted in memory
@@ -26,6 +26,7 @@ SUMS = (
     'sum("rows")::BIGINT AS "rows", sum(missing)::BIGINT AS missing, sum(invalid)::BIGINT AS invalid, sum("sum") AS "sum", '
     'sum(sum_sq) AS sum_sq, min("min") AS "min", max("max") AS "max"'
 )
+KEYS = '"column", layout, bucket'
 ONE_BUCKET = "TIMESTAMP '2000-01-01'"
 HOURLY_DAYS = 56  # of the end of a reference are kept hour by hour, so that the detector can learn from them
 
@@ -142,7 +143,10 @@ def save(con: duckdb.DuckDBPyConnection, model: Model, layouts: Mapping[str, Lay
     )
     quality = quality_column(model)
     columns: list[Measured] = [*SERVICE, *data_columns(model, layouts), *([quality] if quality else [])]
-    _write(con, model, profile_rows(con, Relation(ROWS, model.schema), columns))
+    for profiled in profiles_of(con, Relation(ROWS, model.schema), columns):
+        _write(con, model, profiled)
+    del profiled
+    pa.default_memory_pool().release_unused()
     con.execute(f"DROP VIEW {ROWS}")
     con.execute(
         "INSERT INTO reference VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -185,7 +189,7 @@ def read_profiles(con: duckdb.DuckDBPyConnection, model: Model, layouts: Mapping
 
 def read_hours(
     con: duckdb.DuckDBPyConnection, model: Model, layouts: Mapping[str, Layout], most: int
-) -> tuple[datetime, dict[str, list[Profile]]] | None:
+) -> tuple[datetime, dict[str, Steps]] | None:
     """The last `most` hours of the reference: the first of them (naive UTC), and each column's profiles from there on;
     None without times."""
     where = f"model = $m AND bucket > {ONE_BUCKET}"
@@ -230,15 +234,12 @@ def _categorical_layouts(con: duckdb.DuckDBPyConnection, rows: Relation, fields:
 
 
 def _write(con: duckdb.DuckDBPyConnection, model: Model, profiled: Profiled) -> None:
-    con.register("profiled_rows", profiled.bins)
-    con.execute(
-        f"INSERT INTO reference_bins BY NAME SELECT {model.id} AS model, \"column\", layout, date_trunc('hour', bucket) AS bucket, bin, sum(n)::BIGINT AS n "
-        "FROM profiled_rows GROUP BY ALL"
-    )
-    con.unregister("profiled_rows")
-    con.register("profiled_rows", profiled.moments)
-    con.execute(
-        f'INSERT INTO reference_moments BY NAME SELECT {model.id} AS model, "column", layout, '
-        f"date_trunc('hour', bucket) AS bucket, {SUMS} FROM profiled_rows GROUP BY ALL"
-    )
-    con.unregister("profiled_rows")
+    """Add the profiles of some columns, hour by hour."""
+    for table, rows, keys, added in (
+        ("reference_bins", profiled.bins, f"{KEYS}, bin", "sum(n)::BIGINT AS n"),
+        ("reference_moments", profiled.moments, KEYS, SUMS),
+    ):
+        hourly = con.from_arrow(rows).project("* REPLACE (date_trunc('hour', bucket) AS bucket)")
+        summed = hourly.aggregate(f"{model.id} AS model, {keys}, {added}", keys)
+        # not by `register`: what is registered is held until the transaction ends
+        summed.project(", ".join(map(quote, con.table(table).columns))).insert_into(table)

@@ -8,7 +8,7 @@ import duckdb
 import pyarrow as pa
 
 from monitor.layout import Layout
-from monitor.profile import Profile
+from monitor.profile import Profile, Steps
 from monitor.schema import ModelSchema
 from monitor.store import detectors, reference
 from monitor.store.load import grow
@@ -110,7 +110,7 @@ class References:
                 self._profiles[name] = reference.read_profiles(cursor, self.store.model(name), self.store.layouts(name))
         return self._profiles[name]
 
-    def hours(self, name: str, columns: Sequence[str], most: int) -> tuple[datetime, dict[str, list[Profile]]] | None:
+    def hours(self, name: str, columns: Sequence[str], most: int) -> tuple[datetime, dict[str, Steps]] | None:
         """The last `most` hours of the reference: the first of them (aware UTC), and profiles of some columns by key;
         None when it has no times."""
         if not self.layouts.get(name):

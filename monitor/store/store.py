@@ -13,7 +13,7 @@ import duckdb
 from monitor.errors import NotFound
 from monitor.frame import Position
 from monitor.layout import Layout
-from monitor.profile import Profile
+from monitor.profile import Profile, Steps
 from monitor.schema import RECONSTRUCTION_ERROR
 from monitor.store import erasure, events, packed, reading
 from monitor.store.alerts import AlertBook
@@ -219,7 +219,7 @@ class Store:
         version: str | None = None,
         segment: str = "",
         columns: Sequence[str] | None = None,
-    ) -> dict[str, list[Profile]]:
+    ) -> dict[str, Steps]:
         """Stored profiles by column key, one for each step."""
         layouts: Mapping[str, Layout] = self.layouts(name)
         if columns is not None:

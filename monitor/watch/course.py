@@ -8,7 +8,7 @@ from typing import Any
 from monitor.calendar import HOUR
 from monitor.detector.episode import Episode
 from monitor.layout import Layout
-from monitor.profile import Profile
+from monitor.profile import Profile, Steps
 from monitor.watch.lane import LEAST_WINDOWS, Budget, Lane, Window
 
 LEARN = timedelta(days=14)  # of live traffic, before anything is judged
@@ -152,16 +152,30 @@ def _sum(group: Sequence[Window], width: int) -> Window:
     return Window(group[0].index // width * width, any(w.special for w in group), profiles)
 
 
+@dataclass(frozen=True, eq=False)
+class _Hour(Mapping[str, Profile]):
+    """The profiles of one step of all columns."""
+
+    columns: Mapping[str, Steps]
+    step: int
+
+    def __getitem__(self, column: str) -> Profile:
+        return self.columns[column][self.step]
+
+    def __contains__(self, column: object) -> bool:
+        return column in self.columns
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.columns)
+
+    def __len__(self) -> int:
+        return len(self.columns)
+
+
 def hourly(
-    start: datetime,
-    profiles: Mapping[str, Sequence[Any]],
-    index: Callable[[datetime], int],
-    special: Callable[[datetime], bool],
+    start: datetime, columns: Mapping[str, Steps], index: Callable[[datetime], int], special: Callable[[datetime], bool]
 ) -> list[tuple[datetime, Window]]:
     """Hourly profiles by column as windows with their start."""
-    columns = list(profiles)
-    found = []
-    for i, parts in enumerate(zip(*profiles.values(), strict=True)):
-        at = start + i * HOUR
-        found.append((at, Window(index(at), special(at), dict(zip(columns, parts, strict=True)))))
-    return found
+    hours = range(max(map(len, columns.values()), default=0))
+    times = [(start + i * HOUR, i) for i in hours]
+    return [(at, Window(index(at), special(at), _Hour(columns, i))) for at, i in times]

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from monitor.calendar import HOUR, Calendar
 from monitor.layout import Layout
-from monitor.profile import Profile
+from monitor.profile import Steps
 from monitor.store import Store
 from monitor.store.events import Model
 from monitor.watch.course import hourly
@@ -73,7 +73,7 @@ class Hours:
         wanted: dict[str, list[str]] = {"": ["status"]}
         for column, segment in map(parts, dict.fromkeys(columns)):
             wanted.setdefault(segment, []).append(column)
-        read: dict[str, list[Profile]] = {}
+        read: dict[str, Steps] = {}
         for segment, some in wanted.items():
             found = self.store.profiles(self.model.name, begin, until, HOUR, segment=segment, columns=some)
             read |= {key(c, segment): p for c, p in found.items()} if segment else found

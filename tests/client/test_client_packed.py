@@ -48,6 +48,9 @@ def test_every_event_comes_back_as_it_would_have_been_written(features, predicti
         {"features": {"a": math.nan, "b": math.inf, "c": np.float64(0.1)}, "prediction": 0.5},
         {"features": {"a b\t": 1.5, 'c"d': 2.5, "é台": -0.0}, "prediction": {"x": 0.25, "y": 0.75}},
         {"features": {"a": 1.5}, "prediction": 1, "latency_ms": 3},
+        {"features": {"low": -(2**63), "high": 2**63 - 1, "zero": 0, "no": False}, "prediction": None},
+        {"features": {"text": "]", "brace": "}"}, "prediction": {}},
+        {"features": {}, "prediction": np.float64(0.5)},
     ],
 )
 def test_the_usual_event_is_kept_with_its_numbers_apart(more):
@@ -65,7 +68,10 @@ def test_the_usual_event_is_kept_with_its_numbers_apart(more):
         {"status": True},
         {"features": {"a": [1.0, 2.0]}},
         {"features": {"a": []}},
-        {"features": {"a": "x[]"}},
+        {"features": {"a": "x["}},
+        {"features": {"a": 2**63}},
+        {"features": {"a": 1.5, "b": True}, "prediction": "{"},
+        {"event_id": "x" * 5000},
         {"features": {"a": np.float32(1.5)}},
         {"features": {"a": "x" * 5000}},
         {"features": {1: 1.5}},
@@ -90,3 +96,14 @@ def test_few_shapes_are_remembered():
     for i in range(3 * module.MOST_SHAPES):
         assert packed(record(features={f"f{i}": 1.5}, prediction=0.5)) is not None
     assert len(module._shapes) <= module.MOST_SHAPES
+
+
+def test_events_of_the_same_names_and_types_share_a_shape_and_others_do_not():
+    module._shapes.clear()
+    for i in range(10):
+        assert (
+            packed(record(features={"a": i / 3, "n": i, "text": f"t{i}", "none": None}, prediction=i / 7)) is not None
+        )
+    assert len(module._shapes) == 1
+    assert packed(record(features={"a": 1, "n": 1, "text": "t", "none": None}, prediction=0.5)) is not None
+    assert len(module._shapes) == 2

@@ -159,11 +159,12 @@ def test_torn_tail_is_recognised_and_the_rest_arrives(tmp_path, unused_url, coll
 def test_damaged_line_is_counted_and_the_others_arrive(tmp_path, unused_url, collector):
     client = device(unused_url, tmp_path)
     for i in range(3):
-        client.log({"i": i}, i)
+        client.log({"i": f"text {i}"}, i)
     client.close()
     [file] = tmp_path.glob("*/*.log")
     lines = file.read_bytes().splitlines(keepends=True)
-    lines[1] = lines[1].replace(b'"i":1', b'"i":7')
+    assert b'"text 1"' in lines[1]
+    lines[1] = lines[1].replace(b'"text 1"', b'"text 7"')
     file.write_bytes(b"".join(lines))
     with device(collector.url, tmp_path, timeout=PATIENCE) as later:
         assert later.log({}, "last") and later.flush(PATIENCE)
