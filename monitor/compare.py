@@ -17,7 +17,7 @@ from monitor.config import DEFAULT_RULES, Config, RuleConfig
 from monitor.contracts import Measured
 from monitor.embedded import unfolded
 from monitor.engines.arrow import numpy_of, profile
-from monitor.errors import PayloadError
+from monitor.errors import PayloadError, StorageError
 from monitor.features import OWN, columns_of, kind_of, values_of
 from monitor.finding import RANK, Finding
 from monitor.layout import UNIT, Layout, layout_of_categories, layout_of_numbers
@@ -50,7 +50,8 @@ def compare(
     `rules` those on features and predictions count, by default drift (PSI), missing values, wrong types and new values.
 
     If the rows are independent of each other and nothing changed, the chance that any column is said to be changed is at
-    most 5 %. Raises PayloadError when a side has no rows or no columns to compare, StorageError for an unknown ending.
+    most 5 %. Raises PayloadError when a side is no table, or has no rows or no columns to compare, StorageError for a file that
+    is not there or of an unknown ending.
     """
     columns = columns or Columns()
     unreadable: list[str] = []
@@ -203,6 +204,8 @@ def _tables(rows: Rows | Sequence[Rows], columns: Columns, unreadable: list[str]
         return
     if isinstance(rows, str | Path):
         path = Path(rows)
+        if not path.is_file():
+            raise StorageError(f"{path} does not exist")
         source = source_of(path)
         if hasattr(source, "read_without") and not columns.given:
             chunks = source.read_without(path, ROWS_AT_ONCE, NOT_COMPARED, coded)
@@ -212,6 +215,8 @@ def _tables(rows: Rows | Sequence[Rows], columns: Columns, unreadable: list[str]
             unreadable += [f"{path.name} line {r.line}: {r.reason}" for r in chunk.refusals]
             yield _named(chunk.table, columns)
         return
+    if not hasattr(rows, "__arrow_c_stream__"):
+        raise PayloadError(f"rows are a path, a table, or a list of these, not {type(rows).__name__}")
     table = rows if isinstance(rows, pa.Table) else pa.table(rows)
     for start in range(0, table.num_rows, ROWS_AT_ONCE):
         yield _named(table.slice(start, ROWS_AT_ONCE), columns)

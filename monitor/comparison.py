@@ -8,7 +8,7 @@ from monitor.finding import Finding, Verdict, worst
 from monitor.profile import Profile
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Compared:
     """One column: what the rules find in it, and whether it changed at all.
 
@@ -25,6 +25,10 @@ class Compared:
     changed: bool
     reference: Profile
     current: Profile
+
+    def __repr__(self) -> str:
+        """As a notebook shows it."""
+        return f"<{self.column}: {self.status}{', changed' if self.changed else ''}>"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON: counts by bin on the reference's bins, findings with their sentence."""
@@ -64,7 +68,7 @@ class Compared:
         }
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Comparison:
     """All columns, those with the worst verdict and the largest drift first. `left_out`: columns, and why; `added`:
     columns that the reference has not; `unreadable`: lines of the files that could not be read, each with its reason."""
@@ -99,6 +103,10 @@ class Comparison:
             judged = any(c.status == "ok" for c in self.columns)
             return "No column changed" if judged else "No column could be judged: there are too few rows"
         return "; ".join(said)
+
+    def __repr__(self) -> str:
+        """As a notebook shows it."""
+        return f"<{self.current_rows:,} rows beside {self.reference_rows:,}: {self.text}>"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""

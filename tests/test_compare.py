@@ -265,6 +265,16 @@ def test_files_that_cannot_be_read_are_said(tmp_path: Path) -> None:
         compare(tmp_path / "a.xlsx", table())
     with pytest.raises(PayloadError, match=r"b\.parquet is not Parquet"):
         compare(tmp_path / "b.parquet", table())
+    with pytest.raises(StorageError, match=r"c\.csv does not exist"):
+        compare(table(), str(tmp_path / "c.csv"))
+    with pytest.raises(PayloadError, match="not ndarray"):
+        compare(table(), np.zeros(3))
+
+
+def test_what_a_notebook_shows_is_the_sentence() -> None:
+    found = compare(table(seed=1), table(seed=2, shift=1.0))
+    assert repr(found) == "<2,000 rows beside 2,000: 1 of 6 columns breaks a limit: age>"
+    assert repr(found.columns[0]) == "<age: breach, changed>"
 
 
 # the verb
