@@ -23,8 +23,8 @@ class Recorder(Client):
         super().__init__(model="flight-delay")
         self.records = []
 
-    def _put(self, entry):
-        self.records.append((entry.path, entry.record))
+    def _put(self, path, record, rows=1):
+        self.records.append((path, record))
 
 
 def events(recorder):
