@@ -52,9 +52,8 @@ def _moved(seen: Json, one: Json) -> str:
 
 def _broken(one: Json) -> list[str]:
     said = []
-    if (one["new_share"] or 0) - (
-        one["new_share_usual"] or 0
-    ) >= VISIBLE_SHARE:  # of very many values some are always new
+    usual = one["new_share_usual"] or 0  # of very many values some are always new
+    if (one["new_share"] or 0) >= usual + VISIBLE_SHARE:
         said.append(t("drift.new", name=one["column"], share=figures.percent(one["new_share"])))
     now, before = one["missing"] or 0, one["missing_reference"] or 0
     if now >= before + VISIBLE_SHARE * 4:

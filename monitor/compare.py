@@ -65,8 +65,9 @@ def compare(
 
 
 def rules_for(config: Config, model: str) -> list[RuleConfig]:
-    """The configured rules that hold for a model's rows as a whole."""
-    return [r for r in config.all_rules if r.model in ("*", model) and not r.segment and r.version is None]
+    """The configured rules that hold a model's rows as a whole against its reference."""
+    whole = [r for r in config.all_rules if not r.segment and r.version is None and r.against == "reference"]
+    return [r for r in whole if r.model in ("*", model)]
 
 
 # -- the reference ------------------------------------------------------------------------------------------------------

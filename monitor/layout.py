@@ -204,6 +204,7 @@ class Layout:
             tuple(d["others"]),
             low_high,
             d.get("unseen", 0.0),
+            d.get("chosen", 0.0),
         )
 
 

@@ -81,9 +81,12 @@ def test_what_chance_brings_is_told_without_bias() -> None:
 
 
 def test_layout_keeps_what_is_to_be_expected_and_one_without_keeps_its_id() -> None:
-    layout = layout_of_categories([("a", 60, False), ("b", 39, False), ("c", 1, True)], 100)
-    assert Layout.from_json(layout.to_json()) == layout
-    assert layout.unseen == pytest.approx(0.01)
+    found = [*((f"v{i:02}", 10, False) for i in range(51)), ("x", 1, True)]
+    layout = layout_of_categories(found, 511)
+    assert layout.unseen > 0
+    assert layout.chosen > 0
+    again = Layout.from_json(layout.to_json())
+    assert (again, again.id) == (layout, layout.id)
     assert "unseen" not in Layout("categorical", (), ("a",)).to_json()
 
 

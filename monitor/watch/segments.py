@@ -1,12 +1,16 @@
 """The lane of segments: the columns of each of a model's largest segments, watched apart. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from monitor.detector import Hour
+from monitor.detector.episode import Episode
+from monitor.detector.shifts import ShiftState
 from monitor.detector.windows import STEADY_ROWS, width_for
 from monitor.layout import Layout
+from monitor.schema import NO_FEATURES, RECONSTRUCTION_ERROR
 from monitor.watch.distributions import Distributions, Watched
 from monitor.watch.lane import SERVICE, Budget, Window
 
@@ -59,8 +63,25 @@ class Segments(Distributions):
         enough = min(STEADY_ROWS, max(usual.values()))
         return super().fit(windows, {k: v for k, v in layouts.items() if usual[parts(k)[1]] >= enough}, budget)
 
+    def step(self, machine: Watched, state: ShiftState, views: Sequence[Hour]) -> tuple[ShiftState, list[Episode]]:
+        state, ended = super().step(machine, state, views)
+        now = views[-1].index
+        episodes = tuple(_led_by_feature(e) if e.opened == now else e for e in state.episodes)
+        return replace(state, episodes=episodes), ended
+
     def detectable(self, machine: Watched, rows: float, hours: int) -> list[tuple[str, str, float]]:
         return []  # how many of the rows a segment has is not known here
+
+
+def _led_by_feature(episode: Episode) -> Episode:
+    """The episode named after its farthest feature where the error of rebuilding that one paged first, as it may."""
+    column, segment = parts(episode.lead)
+    named = [c for c in episode.changes if parts(c.column)[1] == segment and parts(c.column)[0] not in NO_FEATURES]
+    if column != RECONSTRUCTION_ERROR or not named:
+        return episode
+    first = max(named, key=lambda c: abs(c.size))
+    changes = (first, *(c for c in episode.changes if c is not first))
+    return replace(episode, lead=first.column, rising=first.size > 0, changes=changes, size=first.size)
 
 
 def _rows(windows: Sequence[Window]) -> dict[str, list[int]]:
