@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help install demo test check bench sample lock clean
+.PHONY: help install demo test check bench sample tree lock clean
 
 help:            ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -36,6 +36,9 @@ bench: install   ## benchmarks, each side by side with its baseline
 
 sample: install  ## make data/ again from its seed
 	$(BIN)/python data/make_sample.py
+
+tree: install    ## the file tree of docs/architecture.md from the module docstrings
+	$(BIN)/python docs/tree.py
 
 lock:            ## pin the newest versions, with hashes and without addresses
 	$(BIN)/python -m pip install --quiet uv

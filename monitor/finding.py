@@ -187,7 +187,7 @@ TITLES = {
 DETECTED = frozenset(
     {"inputs_change", "unseen_values", "latency_change", "error_rise", "traffic_change", "quality_change"}
 )
-# what is said of a cause that is more than a change; monitor/cause.py has the rules
+# what is said of a cause that is more than a change; monitor/evaluation/cause.py has the rules
 CAUSES = {
     "missing": "values are missing, which looks like a fault of the data: repair its source before retraining",
     "constant": "only one value comes any more, which looks like a fault of the data: repair its source before retraining",

@@ -14,9 +14,9 @@ from fake_collector import collector, real_server, unused_url, wait_for
 from hypothesis import settings
 
 from monitor.api import create_app
-from monitor.config import Config
-from monitor.deck import Deck
-from monitor.session import serving
+from monitor.config.config import Config
+from monitor.send.session import serving
+from monitor.server.server import Deck
 
 settings.register_profile("untimed", deadline=None)  # the machines are shared: how long an example takes says nothing
 settings.load_profile("untimed")

@@ -15,14 +15,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor import embedding
-from monitor.config import RuleConfig
-from monitor.deck import Deck
+from monitor.config.columns import ColumnPolicy, Policy
+from monitor.config.config import RuleConfig
+from monitor.evaluation.rules import columns_of
 from monitor.event import Refused, TimeBounds, parse_event
+from monitor.ingest.tables import from_events, from_table
 from monitor.layout import numeric_layout
-from monitor.policy import ColumnPolicy, Policy
-from monitor.rows import from_events, from_table
-from monitor.rules import columns_of
 from monitor.schema import ModelSchema
+from monitor.server.server import Deck
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 # of the numbers 1/384, 2/384 to 1, as first computed

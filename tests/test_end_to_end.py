@@ -16,7 +16,7 @@ import pytest
 from events import NDJSON
 from playwright.sync_api import Page, sync_playwright
 from standardwebhooks import Webhook
-from test_notify import SECRET, Receiver
+from test_delivery import SECRET, Receiver
 
 from monitor.client import Client
 

@@ -16,15 +16,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor import reconstruction
-from monitor.config import Config, ModelConfig
-from monitor.deck import Deck
-from monitor.engines.arrow import numpy_of
-from monitor.ipc import to_ipc
-from monitor.judging import column_names
+from monitor.arrow_ipc import to_ipc
+from monitor.config.config import Config, ModelConfig
+from monitor.engines.in_process import numpy_of
+from monitor.evaluation.evaluator import column_names
 from monitor.layout import Layout, categorical_layout, numeric_layout
 from monitor.profile import Profile
 from monitor.schema import RECONSTRUCTION_ERROR
-from monitor.statistics import ks
+from monitor.server.server import Deck
+from monitor.statistics.drift import ks
 
 START = NOW.replace(minute=0, second=0) - timedelta(days=3)
 ARROW = "application/vnd.apache.arrow.stream"

@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from benchmarks.detection.runs import MONTH, QUARTER, TOLERANCE, merged
 from benchmarks.detection.whole import Model, Quiet
 from monitor.calendar import HOUR
+from monitor.detector.lane_run import Course
+from monitor.detector.lanes.lane import Lane, Window
+from monitor.detector.lanes.segment_lane import parts
+from monitor.detector.lanes.signals import LANES, QUALITY, SEGMENTS, WITH_SEGMENTS
 from monitor.layout import Layout
-from monitor.watch.course import Course
-from monitor.watch.lane import Lane, Window
-from monitor.watch.lanes import LANES, QUALITY, SEGMENTS, WITH_SEGMENTS
-from monitor.watch.segments import parts
 
 WHOLE: dict[str, Quiet] = {
     "about 1,000 rows an hour, share of wrong predictions": Quiet(),

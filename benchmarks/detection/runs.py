@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from benchmarks.detection.world import FEATURES, Change, Law, Shocks, World
-from monitor.detector import Hour, Settings
-from monitor.detector.fit import fit_tolerances
-from monitor.detector.shifts import Shift, advance_shift, initial_shift
-from monitor.watch.distributions import SENSITIVE, machine_of
-from monitor.watch.lane import Budget
-from monitor.watch.lanes import INPUTS
+from monitor.detector.lanes.distribution_lane import SENSITIVE, machine_of
+from monitor.detector.lanes.lane import Budget
+from monitor.detector.lanes.signals import INPUTS
+from monitor.detector.model import Hour, Settings
+from monitor.detector.model.fit import fit_tolerances
+from monitor.detector.model.shifts import Shift, advance_shift, initial_shift
 
 QUARTER, QUIET, WATCHED, BURST_WATCHED = 2160, 168, 720, 48  # hours
 WEEK, MONTH = 168, 672

@@ -14,6 +14,8 @@ import numpy as np
 from scipy.signal import lfilter
 from scipy.special import expit, logit, ndtr, ndtri
 
+from monitor.detector.lanes.lane import Window
+from monitor.detector.lanes.segment_lane import key
 from monitor.layout import (
     INTEGER,
     LOG,
@@ -25,8 +27,6 @@ from monitor.layout import (
     numeric_layout,
 )
 from monitor.profile import Profile
-from monitor.watch.lane import Window
-from monitor.watch.segments import key
 
 NUMBERS, CATEGORICALS, COMMON, RARE = 8, 4, 10, 40
 BINS = 20

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.signal import lfilter
 from scipy.special import ndtr, ndtri
 
-from monitor.detector import Feature, Hour
+from monitor.detector.model import Feature, Hour
 
 BINS, NUMERIC, SEGMENTS = 20, 12, 4
 CATEGORIES = (3, 4, 5, 8, 10, 20, 30, 50)

@@ -9,9 +9,9 @@ from itertools import islice
 from pathlib import Path
 
 from benchmarks.columns import CATEGORICAL, NUMERIC
-from monitor.collector import Collector
-from monitor.policy import NOTHING, ColumnPolicy, Policy
-from monitor.spool import Spool
+from monitor.config.columns import NOTHING, ColumnPolicy, Policy
+from monitor.ingest.collector import Collector
+from monitor.spool.spool import Spool
 
 BATCH = 500
 POLICIES = {

@@ -9,10 +9,10 @@ import numpy as np
 
 from benchmarks.detection.runs import INPUTS, QUARTER, TOLERANCE
 from benchmarks.detection.world import FEATURES, World
-from monitor.detector import Hour
-from monitor.detector.shifts import advance_shift, initial_shift
-from monitor.watch.distributions import machine_of
-from monitor.watch.lane import Budget
+from monitor.detector.lanes.distribution_lane import machine_of
+from monitor.detector.lanes.lane import Budget
+from monitor.detector.model import Hour
+from monitor.detector.model.shifts import advance_shift, initial_shift
 
 
 def main() -> None:

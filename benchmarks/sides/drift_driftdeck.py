@@ -17,11 +17,11 @@ import pyarrow.parquet as pq
 
 from benchmarks.columns import CATEGORICAL, NUMERIC
 from monitor.contracts import Measured
-from monitor.engines.arrow import numpy_of, profile
+from monitor.engines.in_process import numpy_of, profile
 from monitor.layout import Layout, layout_of_categories, layout_of_numbers
 from monitor.reconstruction import Errors, fit
 from monitor.sources.parquet import read_without
-from monitor.statistics.psi import psi
+from monitor.statistics.drift.psi import psi
 
 AT_ONCE = 60_000  # rows in memory
 UNUSED = ("event_id", "latency_ms", "status")

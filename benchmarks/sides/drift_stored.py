@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from monitor.batches import ARROW
-from monitor.config import Config, Limits
-from monitor.deck import Deck
-from monitor.ipc import to_ipc
-from monitor.rules import Window, evaluate
-from monitor.views.drift import drift, rule_for
-from monitor.views.span import Span
+from monitor.arrow_ipc import to_ipc
+from monitor.config.config import Config, Limits
+from monitor.evaluation.rules import Window, evaluate
+from monitor.ingest.file_batches import ARROW
+from monitor.queries.drift import drift, rule_for
+from monitor.queries.time_range import Span
+from monitor.server.server import Deck
 
 REFERENCE_ROWS = 2000
 

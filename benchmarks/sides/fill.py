@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from benchmarks.rows import chunks
-from monitor.batches import ARROW
-from monitor.config import Config, Limits
-from monitor.deck import Deck
-from monitor.ipc import to_ipc
+from monitor.arrow_ipc import to_ipc
+from monitor.config.config import Config, Limits
+from monitor.ingest.file_batches import ARROW
+from monitor.server.server import Deck
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 
 from starlette.convertors import register_url_convertor
 
-from monitor.api.naming import NameConvertor
+from monitor.api.url_names import NameConvertor
 
 register_url_convertor("name", NameConvertor())  # before the routes, which are compiled as they are read
 

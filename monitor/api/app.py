@@ -16,15 +16,24 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from monitor import __version__
-from monitor.api import accounting, admin, cloudevents, erase, ingest, keys, read, trial
-from monitor.api.access import Authenticate, Callers, authorize
-from monitor.api.allowance import Allowance
-from monitor.api.encoding import error, failure
-from monitor.api.lane import Lane
-from monitor.api.naming import Naming
-from monitor.deck import Deck
+from monitor.api.authorization import Authenticate, Callers, authorize
+from monitor.api.fast_path import Lane
+from monitor.api.rate_limit import Allowance
+from monitor.api.response import error, failure
+from monitor.api.routes import (
+    admin,
+    analysis,
+    cloudevents,
+    erase,
+    keys,
+    quarantine,
+    read,
+    receive,
+)
+from monitor.api.url_names import Naming
 from monitor.errors import DriftdeckError
-from monitor.store.keys import KeyBook
+from monitor.server.server import Deck
+from monitor.store.key_store import KeyBook
 
 log = logging.getLogger("driftdeck.api")
 
@@ -83,14 +92,14 @@ def create_app(
     app.state.lane = Lane(deck, callers, app.state.allowance)
     app.add_middleware(Naming)
     app.add_middleware(Authenticate, callers=callers)  # the outermost: it runs first
-    app.include_router(ingest.router)
+    app.include_router(receive.router)
     app.include_router(cloudevents.router)
     app.include_router(read.router)
     app.include_router(admin.router)
-    app.include_router(accounting.router)
+    app.include_router(quarantine.router)
     app.include_router(erase.router)
     app.include_router(keys.router)
-    app.include_router(trial.router)
+    app.include_router(analysis.router)
     app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(DriftdeckError, _known)
     app.add_exception_handler(RequestValidationError, _invalid)

@@ -7,7 +7,16 @@ from typing import Annotated, NoReturn
 import typer
 
 from monitor import __version__
-from monitor.cli import compare, data, kafka, keys, quarantine, run, send, trial  # noqa: F401 (importing them adds their verbs)
+from monitor.cli import (  # noqa: F401  each file registers its commands
+    analysis_commands,
+    compare_commands,
+    data_commands,
+    kafka_commands,
+    key_commands,
+    quarantine_commands,
+    run_commands,
+    send_commands,
+)
 from monitor.cli.options import app
 from monitor.errors import DriftdeckError
 

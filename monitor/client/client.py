@@ -11,14 +11,14 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
-from . import leaving
-from .backlog import Backlog
-from .batch import EVENTS, LABELS
+from . import shutdown
 from .event_id import new_event_id
+from .memory_backlog import Backlog
+from .request_batch import EVENTS, LABELS
 from .sender import Sender
 
 if TYPE_CHECKING:
-    from .spool import DiskBacklog
+    from .disk_spool.disk_backlog import DiskBacklog
 
 _PLAIN = (float, int, str, type(None))  # asked first: whether something is a mapping is a slow question
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -60,7 +60,7 @@ class Client:
         self._sender = Sender(self._backlog, address, key, flush_interval, timeout)
         self._thread: threading.Thread | None = None
         self._start_lock = threading.Lock()
-        leaving.remember(self)
+        shutdown.remember(self)
         if self._backlog.pending():
             self._start()
 
@@ -132,7 +132,7 @@ class Client:
         others if None). With pyarrow installed the rows travel as Arrow tables and no Python code runs for a single row;
         without it they are logged one by one. Like log() it never raises: rows that cannot be sent count as refused.
         """
-        from .frame import Columns, log_columns
+        from .frames import Columns, log_columns
 
         named = Columns(prediction, features, event_id, ts, latency_ms, status)
         return log_columns(self, frame, named, model or self.model, self.version if version is None else version)
@@ -153,7 +153,7 @@ class Client:
         or None for "no prediction" (`result` is None when the function failed). `event_id` names the argument that
         holds the event's id. An exception is logged as status 500 with its text and raised again.
         """
-        from .watch import watching
+        from .decorator import watching
 
         wrap = watching(self, extract, event_id, model, version)
         return wrap if function is None else wrap(function)
@@ -178,7 +178,7 @@ class Client:
         """
         self.flush(timeout)
         self._backlog.close()
-        leaving.forget(self)
+        shutdown.forget(self)
         if self._thread is not None:
             self._thread.join(0.5)
         if self._thread is None or not self._thread.is_alive():
@@ -209,7 +209,7 @@ class Client:
             return  # another thread is starting it right now
         try:
             if self._thread is None:
-                leaving.flush_when_a_worker_ends()
+                shutdown.flush_when_a_worker_ends()
                 thread = threading.Thread(target=self._sender.run, name="driftdeck-client", daemon=True)
                 thread.start()
                 self._thread = thread
@@ -251,7 +251,7 @@ def _on_disk(folder: str | PathLike[str], limit: int, batch: int) -> DiskBacklog
     from pathlib import Path
 
     try:
-        from .spool import DiskBacklog
+        from .disk_spool.disk_backlog import DiskBacklog
     except ImportError:
         raise ValueError("spool = ... needs a POSIX system: its files are guarded by flock") from None
     return DiskBacklog(Path(folder), limit, batch)

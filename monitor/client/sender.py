@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import SplitResult
 
 if TYPE_CHECKING:
-    from .backlog import Waiting
-    from .batch import Batch
     from .connection import Answer, Connection
+    from .memory_backlog import Waiting
+    from .request_batch import Batch
 
 FIRST_DELAY = 0.25  # seconds before the second try; doubled with every further one
 LONGEST_DELAY = 30.0

@@ -181,8 +181,8 @@ def _load_history(started: Children, prepared: Prepared, url: str) -> None:
 def _serve_live(stack: ExitStack, prepared: Prepared, url: str, per_second: float) -> None:
     """Start the model service and its callers; both end with the stack, the client's last events flushed."""
     from .delay_model import MODEL_NAME
-    from .service import create_app, serving
-    from .traffic import flowing
+    from .prediction_service import create_app, serving
+    from .request_stream import flowing
 
     client = stack.enter_context(Client(url, model=MODEL_NAME, version=prepared.model.version))
     address = stack.enter_context(serving(create_app(prepared.model, client)))

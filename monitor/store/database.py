@@ -9,7 +9,7 @@ import duckdb
 
 from monitor.errors import StorageError
 from monitor.sql import quote
-from monitor.store.packed import ID_TYPE
+from monitor.store.rows.wide_rows import ID_TYPE
 
 SCHEMA_VERSION = 7
 # each table keeps at least a block in memory: with 256 kB, as DuckDB has it, a thousand models took 268 MB

@@ -11,23 +11,24 @@ from typing import Any
 import duckdb
 
 from monitor.errors import NotFound
-from monitor.frame import Position
 from monitor.layout import Layout
 from monitor.profile import Profile, Steps
 from monitor.schema import RECONSTRUCTION_ERROR
-from monitor.store import erasure, events, packed, reading
-from monitor.store.alerts import AlertBook
-from monitor.store.batch import Batch, Loaded
-from monitor.store.compacting import compact, roll_up
+from monitor.spool.record import Position
+from monitor.store.alert_store import AlertBook
 from monitor.store.database import BLOCK_BYTES, open_database, transaction
-from monitor.store.erasure import Erased
-from monitor.store.events import Model
 from monitor.store.ledger import Ledger
-from monitor.store.load import Load
-from monitor.store.profiling import SERVICE, Profiler, labelled_columns
-from monitor.store.recent import RecentIds
-from monitor.store.references import References
-from monitor.store.spans import Span, Spans
+from monitor.store.profiles import profile_reader
+from monitor.store.profiles.compaction import compact, roll_up
+from monitor.store.profiles.profiler import SERVICE, Profiler, labelled_columns
+from monitor.store.profiles.references import References
+from monitor.store.rows import erasure, events, wide_rows
+from monitor.store.rows.erasure import Erased
+from monitor.store.rows.event_spans import Span, Spans
+from monitor.store.rows.events import Model
+from monitor.store.rows.load_batch import Batch, Loaded
+from monitor.store.rows.load_transaction import Load
+from monitor.store.rows.recent_ids import RecentIds
 
 MINUTES_KEPT = timedelta(hours=48)
 COMPACT_AFTER = 300  # loads
@@ -200,7 +201,7 @@ class Store:
         """Keep what a committed load changed."""
         self._spans.note(load.last, load.models.keys() - self._models.keys(), load.labelled)
         self._models, self._labels_waiting = load.models, load.waiting
-        self._begun |= {name: len(packed.columns_of(load.models[name].schema)) for name in load.earliest}
+        self._begun |= {name: len(wide_rows.columns_of(load.models[name].schema)) for name in load.earliest}
         self._recent.add(load.remembered, now.astimezone(UTC).replace(tzinfo=None))
         for (name, kind), account in load.outcome.items():
             if kind == "events":
@@ -225,7 +226,7 @@ class Store:
         if columns is not None:
             layouts = {c: layouts[c] for c in columns if c in layouts}
         with self.cursor() as cursor:
-            return reading.read_profiles(cursor, self.model(name), layouts, start, end, step, version, segment)
+            return profile_reader.read_profiles(cursor, self.model(name), layouts, start, end, step, version, segment)
 
     def profiles_of(
         self, columns: Mapping[str, Collection[str]], start: datetime, end: datetime, segment: str = ""
@@ -234,7 +235,7 @@ class Store:
         ids = {name: self.model(name).id for name in columns}
         layouts = {ids[n]: {c: one for c, one in self.layouts(n).items() if c in some} for n, some in columns.items()}
         with self.cursor() as cursor:
-            found = reading.read_profiles_of(cursor, layouts, start, end, segment)
+            found = profile_reader.read_profiles_of(cursor, layouts, start, end, segment)
         return {name: found[id_] for name, id_ in ids.items()}
 
     def segments(self, name: str, features: Sequence[str]) -> dict[str, str]:

@@ -10,8 +10,8 @@ import httpx
 from onnx_file import linear
 
 from monitor.client import Client
-from monitor.config import Config
-from monitor.deck import Deck
+from monitor.config.config import Config
+from monitor.server.server import Deck
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "docs" / "ways-in" / "edge_onnx.py"

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.client import packed as module
-from monitor.client.line import read_line
-from monitor.client.packed import packed
-from monitor.client.wire import encode
+from monitor.client.disk_spool import packed_event as module
+from monitor.client.disk_spool.packed_event import packed
+from monitor.client.disk_spool.spool_line import read_line
+from monitor.client.ndjson import encode
 
 names = st.text(max_size=8).filter(lambda text: text.encode("utf-8", "surrogatepass") is not None)
 floats = st.floats(allow_nan=True, allow_infinity=True)

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from monitor.client import Client, sender, spool
-from monitor.client.lane import Lane
-from monitor.client.line import line_of, read_line
+from monitor.client import Client, sender
+from monitor.client.disk_spool import disk_backlog
+from monitor.client.disk_spool.process_spool import Lane
+from monitor.client.disk_spool.spool_line import line_of, read_line
 
 PATIENCE = 30.0
 
@@ -264,7 +265,7 @@ def test_too_small_a_spool_is_refused_at_once(tmp_path):
 def test_what_was_logged_is_synced_about_every_second(tmp_path, unused_url, monkeypatch, wait_for):
     synced = []
     monkeypatch.setattr(os, "fsync", lambda fd: synced.append(fd))
-    monkeypatch.setattr(spool, "SYNC_EVERY", 0.01)
+    monkeypatch.setattr(disk_backlog, "SYNC_EVERY", 0.01)
     client = device(unused_url, Path(tmp_path))
     client.log({}, 1)
     wait_for(lambda: synced, "a sync")

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.client import Client, new_event_id
-from monitor.client.wire import encode, plain, timestamp
+from monitor.client.ndjson import encode, plain, timestamp
 
 
 class Hostile:

@@ -8,12 +8,12 @@ import httpx
 import pytest
 from standardwebhooks.webhooks import Webhook
 
-from monitor.channels import webhook
+from monitor.alerting.channels import webhook
 from monitor.client import Client
-from monitor.demo import traffic
+from monitor.demo import request_stream
 from monitor.demo.flights import features_of
+from monitor.demo.prediction_service import create_app, serving
 from monitor.demo.receiver import receiving
-from monitor.demo.service import create_app, serving
 
 
 class Recorder(Client):
@@ -61,12 +61,12 @@ def test_service_says_422_to_a_body_it_cannot_read_and_logs_it(model):
 
 
 def test_traffic_flows_and_sends_labels_later(found, model, monkeypatch):
-    monkeypatch.setattr(traffic, "LABEL_AFTER", 0.05)
+    monkeypatch.setattr(request_stream, "LABEL_AFTER", 0.05)
     recorder = Recorder()
     labelled = found.current[found.current["label"].notna()].head(5)
     with (
         serving(create_app(model, recorder)) as url,
-        traffic.flowing(url, labelled, recorder, per_second=50) as flow,
+        request_stream.flowing(url, labelled, recorder, per_second=50) as flow,
     ):
         end = time.monotonic() + 20
         while flow.sent < 12 and time.monotonic() < end:
@@ -79,7 +79,7 @@ def test_traffic_flows_and_sends_labels_later(found, model, monkeypatch):
 
 
 def test_traffic_goes_on_when_the_service_does_not_answer(found):
-    flow = traffic.Traffic("http://127.0.0.1:9", found.current.head(1), Recorder(), per_second=100)
+    flow = request_stream.Traffic("http://127.0.0.1:9", found.current.head(1), Recorder(), per_second=100)
     with httpx.Client(trust_env=False) as http:
         flow._ask(http, found.current.iloc[0])
     assert (flow.sent, flow.failed) == (0, 1)

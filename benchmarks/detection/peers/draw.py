@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.detection.world import BINS, NUMERIC, Law, World
-from monitor.detector import Hour
+from monitor.detector.model import Hour
 
 GRID = np.linspace(-7, 7, 351)  # in sd of the column: where the law of an hour is inverted
 MISSING_CATEGORY = -1

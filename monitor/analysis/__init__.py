@@ -1,0 +1,1 @@
+"""Analyses that people ask for: comparison of tables, domain classifier, feature importance."""

@@ -1,0 +1,1 @@
+"""The client's backlog on disk: it outlives the process."""

@@ -1,0 +1,1 @@
+"""driftdeck.toml: its sections, their limits and units, and what is stored of each column."""

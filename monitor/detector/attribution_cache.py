@@ -1,0 +1,88 @@
+"""What is behind an open change, asked of the stored profiles: once a whole day of it is there, and once a day for a week."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from monitor.evaluation.attribution import Behind, Part, Profiles, behind
+from monitor.store import Store
+from monitor.store.rows.events import Model
+
+DAY, WEEK, YEAR = timedelta(days=1), timedelta(days=7), timedelta(days=364)
+MOST_COLUMNS, MOST_PARTS = 30, 20
+
+
+@dataclass
+class Explainer:
+    """Remembers for each change, by when it was opened, what was found and when: it is kept with the detector's state."""
+
+    store: Store
+    model: Model
+    segments: Sequence[str]
+    first: datetime
+    known: dict[int, tuple[datetime, Behind | None]] = field(default_factory=dict)
+
+    def of(self, opened: int, columns: Sequence[str], onset: datetime, end: datetime) -> Behind | None:
+        """What is behind the change of some columns by key since `onset`, as far as it is known at `end`."""
+        days = min((end - onset) // DAY, WEEK // DAY)
+        asked = self.known.get(opened)
+        if days < 1 or (asked is not None and (end - asked[0] < DAY or end - onset > WEEK + DAY)):
+            return asked[1] if asked else None
+        found = self._ask(list(columns)[:MOST_COLUMNS], onset, onset + days * DAY)
+        self.known[opened] = end, found
+        return found
+
+    def _ask(self, columns: Sequence[str], onset: datetime, end: datetime) -> Behind | None:
+        before = self._read(onset - WEEK, onset, columns)
+        after = self._read(onset, end, columns)
+        year_ago = self._read(onset - YEAR, end - YEAR, columns) if self.first <= onset - YEAR else {}
+        return behind(columns, before, after, self._parts(columns, onset, end), year_ago)
+
+    def _parts(self, columns: Sequence[str], onset: datetime, end: datetime) -> dict[str, list[Part]]:
+        """The largest segments of each feature that makes them."""
+        found: dict[str, list[Part]] = {}
+        all_segments = self.store.segments(self.model.name, self.segments)
+        for feature in self.segments:
+            known = self.model.schema.by_name.get(feature)
+            names = [segment for segment, of in all_segments.items() if of == feature]
+            if known is None or len(names) < 2:
+                continue
+            counted = {name: (self._rows(onset - WEEK, onset, name), self._rows(onset, end, name)) for name in names}
+            largest = sorted(names, key=lambda name: -max(counted[name]))[:MOST_PARTS]
+            found[known.field] = [
+                Part(
+                    name,
+                    *counted[name],
+                    self._read(onset - WEEK, onset, columns, name),
+                    self._read(onset, end, columns, name),
+                )
+                for name in largest
+            ]
+        return found
+
+    def _rows(self, start: datetime, end: datetime, segment: str) -> int:
+        return self._read(start, end, ["status"], segment)["status"].rows
+
+    def _read(self, start: datetime, end: datetime, columns: Sequence[str], segment: str = "") -> Profiles:
+        first, last = (at.astimezone(UTC).replace(tzinfo=None) for at in (start, end))
+        read = self.store.profiles(self.model.name, first, last, segment=segment, columns=columns)
+        return {column: profiles[0] for column, profiles in read.items()}
+
+    def dump(self) -> dict[str, Any]:
+        """What is remembered, as plain data."""
+        return {
+            str(opened): [at.isoformat(), [found.cause, found.segment] if found else None]
+            for opened, (at, found) in self.known.items()
+        }
+
+    def restore(self, data: Mapping[str, Any]) -> None:
+        """Remember what `dump` wrote."""
+        self.known = {
+            int(opened): (datetime.fromisoformat(at), Behind(*found) if found else None)
+            for opened, (at, found) in data.items()
+        }
+
+    def forget(self, opened: set[int]) -> None:
+        """Remember nothing but of the changes that are open."""
+        self.known = {key: value for key, value in self.known.items() if key in opened}

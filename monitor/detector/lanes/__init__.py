@@ -1,0 +1,1 @@
+"""The signals that the detector watches, each with its share of the false-alarm budget."""

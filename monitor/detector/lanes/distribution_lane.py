@@ -1,0 +1,137 @@
+"""The lanes of distributions: inputs and prediction, latency, the size of errors. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from monitor.detector.lanes.lane import MOST_FEATURES, SERVICE, Budget, Window, rows_of
+from monitor.detector.model import Feature, Hour, Settings
+from monitor.detector.model.episode import Episode
+from monitor.detector.model.fit import fit_tolerances
+from monitor.detector.model.naming import detectable
+from monitor.detector.model.serialization import from_plain, to_plain
+from monitor.detector.model.shifts import Shift, ShiftState, advance_shift, initial_shift
+from monitor.detector.model.windows import width_for
+from monitor.layout import Layout
+from monitor.profile import grouping
+
+SLOW_JUMP = 2.5  # against pages for shocks that decay over half a day; measured, see docs/detector.md
+SMALL_FIRST = (0.25, 0.3, 0.2, 0.125, 0.125)  # of LAMBDAS: a small shift waits days for its evidence, a large one hours
+SENSITIVE = 0.03  # the tolerance, in sd, of the detector that only warns
+PREDICTION_SHARE = 2.0  # features that the prediction counts for, at least a tenth of all
+
+
+@dataclass(frozen=True, eq=False)
+class Watched:
+    """The machine of a lane of distributions: its columns, which bins of each are put together (F,), and the detectors."""
+
+    columns: tuple[str, ...]
+    groups: tuple[np.ndarray, ...]
+    shift: Shift
+
+
+@dataclass(frozen=True)
+class Distributions:
+    """Location, spread, shape, category shares and missing values of some columns."""
+
+    name: str
+    share: float
+    live: bool
+    only: tuple[str, ...] = ()
+
+    def columns(self, layouts: Mapping[str, Layout]) -> list[str]:
+        if self.only:
+            return [c for c in self.only if c in layouts]
+        features = [c for c in layouts if c not in SERVICE and c != "prediction"]
+        return [*features[:MOST_FEATURES], *(c for c in layouts if c == "prediction")]
+
+    def holds(self, window: Window) -> bool:
+        wanted = self.only or [c for c in window.profiles if c not in SERVICE]
+        return any(window.profiles[c].rows > 0 for c in wanted if c in window.profiles)
+
+    def width(self, hours: Sequence[Window]) -> int:
+        held = [w for w in hours if self.holds(w)]
+        return width_for([w.index for w in held], [rows_of(self, w) for w in held])
+
+    def fit(self, windows: Sequence[Window], layouts: Mapping[str, Layout], budget: Budget) -> Watched:
+        columns = tuple(self.columns(layouts))
+        total = {c: np.sum([w.profiles[c].counts for w in windows], axis=0) for c in columns}
+        groups = tuple(
+            _categories(layouts[c])
+            if layouts[c].kind == "categorical"
+            else layouts[c].inner_bins
+            if layouts[c].kind == "numeric"
+            else grouping(total[c]).astype(float)
+            for c in columns
+        )
+        shares = {"prediction": max(PREDICTION_SHARE, len(columns) / 10)}
+        features = [Feature(c, layouts[c].kind, shares.get(c, 1.0), layouts[c].chosen) for c in columns]
+        hours = [_hour(columns, groups, w) for w in windows]
+        return Watched(columns, groups, machine_of(features, hours, budget))
+
+    def initial(self, machine: Watched) -> ShiftState:
+        return initial_shift(machine.shift)
+
+    def view(self, machine: Watched, window: Window) -> Hour:
+        return _hour(machine.columns, machine.groups, window)
+
+    def step(self, machine: Watched, state: ShiftState, views: Sequence[Hour]) -> tuple[ShiftState, list[Episode]]:
+        return advance_shift(machine.shift, state, views)
+
+    def episodes(self, state: ShiftState) -> tuple[Episode, ...]:
+        return state.episodes
+
+    def evidence(self, machine: Watched, state: ShiftState) -> float:
+        return state.evidence / machine.shift.fitted.due
+
+    def detectable(self, machine: Watched, rows: float, hours: int) -> list[tuple[str, str, float]]:
+        fitted = machine.shift.fitted
+        each = np.full(len(fitted.streams.streams), rows * fitted.settings.width)
+        sizes = detectable(fitted, each, max(1, hours // fitted.settings.width))
+        return [(s.feature, s.contrast, float(d)) for s, d in zip(fitted.streams.streams, sizes, strict=True)]
+
+    def dump(self, value: Any) -> Any:
+        return to_plain(value)
+
+    def machine(self, data: Any) -> Watched:
+        return from_plain(Watched, data)
+
+    def state(self, data: Any) -> ShiftState:
+        return from_plain(ShiftState, data)
+
+
+def machine_of(features: Sequence[Feature], hours: Sequence[Hour], budget: Budget) -> Shift:
+    """The detector that pages and the one that warns, as they are used: the settings that were measured."""
+    usual = Settings(
+        level=budget.hours,
+        tolerance=budget.tolerance,
+        width=budget.width,
+        slow_jump=SLOW_JUMP,
+        pooled=True,
+        mixture=SMALL_FIRST,
+        weekdays=True,
+    )
+    return Shift(*fit_tolerances(features, hours, usual, [budget.tolerance, min(SENSITIVE, budget.tolerance)]))
+
+
+def _categories(layout: Layout) -> np.ndarray:
+    """The group of each category bin: each its own, but where chance brings new values they are with the rare ones."""
+    groups = np.arange(layout.size)
+    if layout.unseen:
+        groups[-1] = groups[-2]
+    return groups
+
+
+def _hour(columns: Sequence[str], groups: Sequence[np.ndarray], window: Window) -> Hour:
+    """The window as counts of the groups of each column; an invalid value counts as missing."""
+    profiles = [window.profiles[c] for c in columns]
+    counts = tuple(
+        p.counts
+        if g.size == p.counts.size and g[-1] == g.size - 1
+        else np.bincount(g.astype(int), p.counts, int(g[-1]) + 1)
+        for p, g in zip(profiles, groups, strict=True)
+    )
+    missing = np.array([p.missing + p.invalid for p in profiles], dtype=float)
+    return Hour(window.index, counts, missing, window.special)

@@ -1,0 +1,106 @@
+"""One lane: what every kind of it can do, and the windows and budgets that it is given. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from monitor.detector.model.episode import Episode
+from monitor.layout import Layout
+from monitor.profile import Profile
+from monitor.schema import LABEL_DELAY, LABELLED_PREDICTION
+
+MOST_FEATURES = 1000  # of a wider model the others have plain limits only
+LEAST_WINDOWS = 28  # with rows, before anything is usual
+SERVICE = frozenset({"latency_ms", "status", "wrong", "absolute_error", LABEL_DELAY, LABELLED_PREDICTION})
+
+
+@dataclass(frozen=True, eq=False)
+class Window:
+    """What came in one window: its first hour, whether it is special, and the profile of every column by key."""
+
+    index: int
+    special: bool
+    profiles: Mapping[str, Profile]
+
+    @property
+    def rows(self) -> int:
+        """The number of events."""
+        status = self.profiles.get("status")
+        return status.rows if status is not None else max((p.rows for p in self.profiles.values()), default=0)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How many hours should pass to a false page of a lane, what shift is tolerated, and the length of a window in hours."""
+
+    hours: float
+    tolerance: float
+    width: int
+
+    @property
+    def due(self) -> float:
+        """The evidence that pages: as many windows."""
+        return self.hours / self.width
+
+
+class Lane(Protocol):
+    """One thing that is watched. A machine is what was learned of it, a state where it stands; both go to JSON and back.
+
+    `live`: learned from live traffic even where there is a reference, as a file of training rows says nothing of it.
+    """
+
+    @property
+    def name(self) -> str:
+        """Its name, in rules and routes."""
+
+    @property
+    def share(self) -> float:
+        """Its part of the budget."""
+
+    @property
+    def live(self) -> bool:
+        """Whether it learns from live traffic only."""
+
+    def columns(self, layouts: Mapping[str, Layout]) -> list[str]:
+        """The stored columns that it looks at, besides the status of each event."""
+
+    def holds(self, window: Window) -> bool:
+        """Whether the window says anything about it."""
+
+    def width(self, hours: Sequence[Window]) -> int:
+        """The length of its windows in hours, from hourly ones."""
+
+    def fit(self, windows: Sequence[Window], layouts: Mapping[str, Layout], budget: Budget) -> Any:
+        """The machine that some windows teach. Called with at least LEAST_WINDOWS that it holds."""
+
+    def initial(self, machine: Any) -> Any:
+        """The state at the end of what was learned from."""
+
+    def view(self, machine: Any, window: Window) -> Any:
+        """What the machine sees of a window."""
+
+    def step(self, machine: Any, state: Any, views: Sequence[Any]) -> tuple[Any, list[Episode]]:
+        """One more window, the last of the views; the episodes that are over."""
+
+    def episodes(self, state: Any) -> tuple[Episode, ...]:
+        """What is open."""
+
+    def evidence(self, machine: Any, state: Any) -> float:
+        """The evidence as a share of what pages."""
+
+    def detectable(self, machine: Any, rows: float, hours: int) -> list[tuple[str, str, float]]:
+        """(column, contrast, size) of the smallest lasting change that pages half of the time within so many hours."""
+
+    def dump(self, value: Any) -> Any:
+        """A machine or a state as plain data."""
+
+    def machine(self, data: Any) -> Any:
+        """The machine that `dump` wrote."""
+
+    def state(self, data: Any) -> Any:
+        """The state that `dump` wrote."""
+
+
+def rows_of(lane: Lane, window: Window) -> int:
+    """How many rows of a window a lane can judge."""
+    return max((p.n for c, p in window.profiles.items() if c in lane.columns({c: p.layout})), default=0)

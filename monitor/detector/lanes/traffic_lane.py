@@ -1,0 +1,73 @@
+"""The lane of traffic. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from monitor.detector.lanes.lane import Budget, Window
+from monitor.detector.model.episode import Episode
+from monitor.detector.model.serialization import from_plain, to_plain
+from monitor.detector.model.traffic import Traffic, VolumeState, advance_traffic, fit_traffic, initial_traffic
+from monitor.detector.model.windows import steady_width
+from monitor.layout import Layout
+
+
+@dataclass(frozen=True, eq=False)
+class Counting:
+    """The machine of the lane of traffic."""
+
+    traffic: Traffic
+    due: float
+
+
+@dataclass(frozen=True)
+class Volume:
+    """The number of events: a lasting change, or silence."""
+
+    name: str
+    share: float
+    live: bool
+
+    def columns(self, layouts: Mapping[str, Layout]) -> list[str]:
+        return []
+
+    def holds(self, window: Window) -> bool:
+        return window.rows > 0
+
+    def width(self, hours: Sequence[Window]) -> int:
+        return steady_width([w.index for w in hours], [w.rows for w in hours])
+
+    def fit(self, windows: Sequence[Window], layouts: Mapping[str, Layout], budget: Budget) -> Counting:
+        usual = [w for w in windows if not w.special]
+        fitted = fit_traffic([w.index for w in usual], [w.rows for w in usual], budget.width)
+        return Counting(fitted, budget.due)
+
+    def initial(self, machine: Counting) -> VolumeState:
+        return VolumeState(initial_traffic(machine.traffic))
+
+    def view(self, machine: Counting, window: Window) -> Window:
+        return window
+
+    def step(self, machine: Counting, state: VolumeState, views: Sequence[Window]) -> tuple[VolumeState, list[Episode]]:
+        if views[-1].special:
+            return state, []
+        recent = [(w.index, float(w.rows)) for w in views if not w.special]
+        return advance_traffic(machine.traffic, machine.due, state, recent)
+
+    def episodes(self, state: VolumeState) -> tuple[Episode, ...]:
+        return state.episodes
+
+    def evidence(self, machine: Counting, state: VolumeState) -> float:
+        return state.total / machine.due
+
+    def detectable(self, machine: Counting, rows: float, hours: int) -> list[tuple[str, str, float]]:
+        return []
+
+    def dump(self, value: Any) -> Any:
+        return to_plain(value)
+
+    def machine(self, data: Any) -> Counting:
+        return from_plain(Counting, data)
+
+    def state(self, data: Any) -> VolumeState:
+        return from_plain(VolumeState, data)

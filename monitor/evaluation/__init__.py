@@ -1,0 +1,1 @@
+"""Profiles to findings: rules, causes, and one status a model."""

@@ -1,0 +1,1 @@
+"""Bytes in, accepted frames out: validation, quotas, column policies and duplicates."""

@@ -1,0 +1,219 @@
+"""A file as requests: columns mapped, rows cut into batches that are the same every time, each with its key."""
+
+import glob
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from monitor.arrow_ipc import to_ipc
+from monitor.contracts import Chunk
+from monitor.errors import PayloadError, StorageError
+from monitor.event import RAW_SAMPLE, Refusal
+from monitor.plugins import load
+from monitor.sources._compressed import MAX_LINE, lines_of, open_plain
+
+ROWS = 5000
+ARROW = "application/vnd.apache.arrow.stream"
+NDJSON = "application/x-ndjson"
+OWN = frozenset({"ts", "prediction", "label", "event_id", "latency_ms", "status", "error", "version"})
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """Which column of a file is what; `features` None means every other column."""
+
+    timestamp: str | None = None
+    prediction: str | None = None
+    label: str | None = None
+    id: str | None = None
+    latency: str | None = None
+    version: str | None = None
+    features: tuple[str, ...] | None = None
+
+    @property
+    def given(self) -> bool:
+        """True when any column was named."""
+        return self != Mapping()
+
+    def renames(self) -> dict[str, str]:
+        """File column to event column."""
+        pairs = (
+            (self.timestamp, "ts"),
+            (self.prediction, "prediction"),
+            (self.label, "label"),
+            (self.id, "event_id"),
+            (self.latency, "latency_ms"),
+        )
+        return {name: own for name, own in pairs if name}
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One request's worth of a file. `kind` is events or labels; of what could not be read only `refusals` are there."""
+
+    kind: str
+    key: str
+    first_line: int
+    media_type: str = ""
+    body: bytes = b""
+    refusals: Sequence[Refusal] = ()
+    bytes_read: int = 0
+
+
+def source_of(path: Path) -> Any:
+    """The source that reads a file by its ending. Raises StorageError, naming the known endings."""
+    for source in load("sources").values():
+        if path.name.lower().endswith(source.SUFFIXES):
+            return source
+    known = " ".join(sorted(s for source in load("sources").values() for s in source.SUFFIXES))
+    raise StorageError(f"{path.name}: the ending {path.suffix or '(none)'} is not known; known: {known}")
+
+
+def files_of(paths: Sequence[Path]) -> list[Path]:
+    """The files themselves, those that a pattern means, and those of known formats in directories, sorted.
+
+    Raises StorageError.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            found += _known(path.rglob("*"))
+        elif path.is_file():
+            source_of(path)
+            found.append(path)
+        elif glob.has_magic(str(path)):
+            matched = [Path(name) for name in glob.iglob(str(path), recursive=True)]  # noqa: PTH207 (absolute patterns too)
+            if not _known(matched):
+                raise StorageError(f"no file of a known format matches {path}")
+            found += _known(matched)
+        else:
+            raise StorageError(f"{path} does not exist")
+    for path in found:
+        if not path.stat().st_size:
+            raise PayloadError(f"{path.name} is empty")
+    if not found:
+        raise StorageError("there are no files of a known format in " + ", ".join(map(str, paths)))
+    return list(dict.fromkeys(found))
+
+
+def digest_of(path: Path, *how: Any) -> str:
+    """What a file holds and how it is read, as a short text: the same again means the same batches again."""
+    with path.open("rb") as file:
+        content = hashlib.file_digest(file, "sha256").hexdigest()
+    return hashlib.sha256(f"{content}{how!r}".encode()).hexdigest()[:32]
+
+
+def event_batches(
+    path: Path, source: Any, digest: str, model: str | None, version: str | None, mapping: Mapping, age: str = ""
+) -> Iterator[Batch]:
+    """All rows of a file of events. Raises PayloadError when nothing of it, or nothing more of it, can be read."""
+    if NDJSON in source.MEDIA_TYPES and not mapping.given:
+        with open_plain(path) as file:
+            yield from line_batches(file, digest, age)
+        return
+    if model is None:
+        raise PayloadError(f"{path.name}: give the model these rows are of: --model NAME")
+    for chunk in source.read_file(path, ROWS):
+        yield from _unreadable("events", digest, chunk)
+        table = renamed(chunk.table, mapping, digest, chunk.first_line, version)
+        events = table.drop_columns([c for c in ("label",) if c in table.column_names])
+        for first, part in _slices(events, chunk.first_line):
+            yield Batch("events", f"{digest}-{first}{age}", first, ARROW, to_ipc(part))
+        if "label" in table.column_names:
+            labels = table.select([c for c in ("event_id", "label", "ts") if c in table.column_names])
+            labels = labels.filter(pc.is_valid(labels["label"]))
+            if labels.num_rows:
+                first = chunk.first_line
+                yield Batch("labels", f"{digest}-{first}{age}-labels", first, ARROW, to_ipc(labels))
+        yield Batch("events", "", chunk.first_line, bytes_read=chunk.bytes_read)
+
+
+def label_batches(path: Path, source: Any, digest: str, mapping: Mapping, age: str = "") -> Iterator[Batch]:
+    """All rows of a file of labels: columns event_id, label, ts (or as mapped)."""
+    for chunk in source.read_file(path, ROWS):
+        yield from _unreadable("labels", f"{digest}-l", chunk)
+        table = chunk.table.rename_columns([mapping.renames().get(c, c) for c in chunk.table.column_names])
+        key = f"{digest}-l-{chunk.first_line}{age}"
+        yield Batch("labels", key, chunk.first_line, ARROW, to_ipc(table), bytes_read=chunk.bytes_read)
+
+
+def line_batches(file: IO[bytes], digest: str, age: str = "") -> Iterator[Batch]:
+    """Lines as they are; one that is longer than a request may be is refused, those around it are not."""
+    lines: list[bytes] = []
+    long: list[Refusal] = []
+    size, first, number = 0, 1, 0
+    for number, line, whole in lines_of(file):
+        if lines and (len(lines) >= ROWS or size + len(line) > MAX_LINE):
+            yield Batch("events", f"{digest}-{first}{age}", first, NDJSON, b"".join(lines), bytes_read=size)
+            lines, size, first = [], 0, number
+        if not whole:
+            text = line[:RAW_SAMPLE].decode("utf-8", "replace")
+            long.append(Refusal(number, None, f"the line has more than {MAX_LINE // 1_000_000} MB", text))
+            line = b"\n"  # keeps the lines after it at their numbers
+        lines.append(line if line.endswith(b"\n") else line + b"\n")
+        size += len(line)
+    if lines:
+        yield Batch("events", f"{digest}-{first}{age}", first, NDJSON, b"".join(lines), bytes_read=size)
+    if long:
+        yield Batch("events", f"{digest}-{number}-unreadable", number, refusals=long)
+
+
+def reference_table(path: Path, mapping: Mapping) -> pa.Table:
+    """All rows of a reference file with their columns named as events' are. Raises DriftdeckError."""
+    chunks = list(source_of(path).read_file(path, 100_000))
+    unreadable = [r for chunk in chunks for r in chunk.refusals]
+    if unreadable:
+        raise PayloadError(
+            f"{path.name} line {unreadable[0].line}: {unreadable[0].reason}; a reference is taken whole or not at all"
+        )
+    if not chunks:
+        raise PayloadError(f"{path.name} has no rows")
+    table = pa.concat_tables([c.table for c in chunks], promote_options="permissive")
+    return renamed(table, mapping, None, 1, None)
+
+
+def renamed(table: pa.Table, mapping: Mapping, digest: str | None, first_line: int, version: str | None) -> pa.Table:
+    """The table with its columns named as an event's. Raises PayloadError when a mapped column is not there."""
+    renames = mapping.renames()
+    missing = [name for name in [*renames, *(mapping.features or ())] if name not in table.column_names]
+    if missing:
+        raise PayloadError(f"there is no column {missing[0]!r}; found: {', '.join(table.column_names[:30])}")
+    if mapping.features is not None:
+        keep = [c for c in table.column_names if c in mapping.features or c in renames or c in OWN]
+        table = table.select(keep)
+    table = table.rename_columns([renames.get(c, c) for c in table.column_names])
+    if digest is not None and "event_id" not in table.column_names:
+        # the line in the file is the id: sending the file again stores nothing twice
+        ids = [f"{digest[:24]}-{first_line + i}" for i in range(table.num_rows)]
+        table = table.append_column("event_id", pa.array(ids, pa.string()))
+    if version is not None and "version" not in table.column_names:
+        table = table.append_column("version", pa.array([version] * table.num_rows, pa.string()))
+    return table
+
+
+def _known(paths: Iterable[Path]) -> list[Path]:
+    def known(path: Path) -> bool:
+        try:
+            return path.is_file() and bool(source_of(path))
+        except StorageError:
+            return False
+
+    return sorted(filter(known, paths))
+
+
+def _slices(table: pa.Table, first_line: int) -> Iterator[tuple[int, pa.Table]]:
+    rows = max(1, min(ROWS, int(MAX_LINE / max(1, table.nbytes / max(1, table.num_rows)))))
+    for start in range(0, table.num_rows, rows):
+        yield first_line + start, table.slice(start, rows)
+
+
+def _unreadable(kind: str, digest: str, chunk: Chunk) -> Iterator[Batch]:
+    if chunk.refusals:
+        what = hashlib.sha256(json.dumps([[r.line, r.reason] for r in chunk.refusals]).encode()).hexdigest()[:8]
+        yield Batch(kind, f"{digest}-{chunk.first_line}-{what}", chunk.first_line, refusals=chunk.refusals)

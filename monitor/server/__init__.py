@@ -1,0 +1,1 @@
+"""The server: one process that owns the data folder."""

@@ -1,0 +1,1 @@
+"""Statistics of missing, invalid, new and constant values."""

@@ -1,0 +1,1 @@
+"""Statistics that compare the distribution of a column with its reference."""

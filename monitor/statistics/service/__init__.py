@@ -1,0 +1,1 @@
+"""Statistics of the service: traffic, latency and request errors."""

@@ -1,0 +1,1 @@
+"""Profiles and references in DuckDB: computed, read, merged and frozen."""

@@ -1,0 +1,1 @@
+"""Events and labels in DuckDB: loading, reading, duplicates and deletion."""

@@ -1,0 +1,234 @@
+"""The outbox and the webhook: signed, retried with the same id, in order, never told twice."""
+
+import json
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import httpx
+import pytest
+from standardwebhooks import Webhook, WebhookVerificationError
+from test_rules import T0, finding
+
+from monitor.alert import Transition, advance
+from monitor.alerting.delivery import RETRIES, deliver, messages_for
+from monitor.config.config import ChannelConfig
+from monitor.plugins import load
+from monitor.server.server import Deck
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+
+class Receiver:
+    """A real webhook receiver; `answers` says what to answer next (default 204)."""
+
+    def __init__(self) -> None:
+        self.got: list[tuple[dict[str, str], bytes]] = []
+        self.answers: list[tuple[int, dict[str, str]]] = []
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["content-length"]))
+                outer.got.append((dict(self.headers.items()), body))
+                status, headers = outer.answers.pop(0) if outer.answers else (204, {})
+                self.send_response(status)
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                self.send_header("content-length", "0")
+                self.end_headers()
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server.server_address[1]}/hook"
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    found = Receiver()
+    yield found
+    found.server.shutdown()
+    found.server.server_close()
+
+
+def queue(deck: Deck, channel: ChannelConfig, *verdicts: Any, now: datetime = T0) -> None:
+    """Play findings through alerts into the outbox."""
+    for i, verdict in enumerate(verdicts):
+        at = now + timedelta(minutes=i)
+        alerts, transitions = advance(deck.store.alerts.open_alerts("m"), [finding(verdict)], at)
+        deck.store.alerts.save(
+            1, "m", at, [], alerts, transitions, messages_for(alerts, transitions, [channel], at, timedelta(days=1))
+        )
+
+
+@pytest.fixture
+def client() -> Iterator[httpx.Client]:
+    with httpx.Client(trust_env=False) as found:
+        yield found
+
+
+def test_a_firing_and_a_resolved_message_arrive_signed_and_in_order(
+    deck: Deck, receiver: Receiver, client: httpx.Client
+) -> None:
+    channel = ChannelConfig(name="c", url=receiver.url, secret=SECRET)
+    queue(deck, channel, "breach", "ok")
+    now = datetime.now(UTC)
+    while deliver(deck.store.alerts, [channel], client, now):
+        pass
+    bodies = [Webhook(SECRET).verify(body, headers) for headers, body in receiver.got]
+    assert [b["type"] for b in bodies] == ["alert.firing", "alert.resolved"]
+    assert bodies[0]["data"]["text"].startswith("Service error rate is")
+    assert bodies[0]["data"]["alert_id"] == bodies[1]["data"]["alert_id"]
+    assert len({h["webhook-id"] for h, _ in receiver.got}) == 2
+    headers, body = receiver.got[0]
+    with pytest.raises(WebhookVerificationError):
+        Webhook(SECRET).verify(body.replace(b"firing", b"FIRING"), headers)
+
+
+def test_a_failed_try_is_repeated_later_with_the_same_id_and_holds_back_what_follows(
+    deck: Deck, receiver: Receiver, client: httpx.Client
+) -> None:
+    channel = ChannelConfig(name="c", url=receiver.url, secret=SECRET)
+    queue(deck, channel, "breach", "ok")
+    receiver.answers = [(500, {}), (302, {"location": "http://127.0.0.1:1/"}), (429, {"retry-after": "3600"})]
+    now = datetime.now(UTC)
+    for _ in range(4):
+        assert deliver(deck.store.alerts, [channel], client, now) == 1
+        assert deliver(deck.store.alerts, [channel], client, now) == (0 if len(receiver.got) < 4 else 1)
+        now += timedelta(hours=2)
+    ids = [h["webhook-id"] for h, _ in receiver.got]
+    assert len(set(ids[:4])) == 1
+    assert ids[4] != ids[0]
+    assert json.loads(receiver.got[4][1])["type"] == "alert.resolved"
+    assert deck.store.alerts.waiting() == 0
+
+
+def test_retry_after_is_honoured(deck: Deck, receiver: Receiver, client: httpx.Client) -> None:
+    channel = ChannelConfig(name="c", url=receiver.url, secret=SECRET)
+    queue(deck, channel, "breach")
+    receiver.answers = [(429, {"retry-after": "3600"})]
+    now = datetime.now(UTC)
+    deliver(deck.store.alerts, [channel], client, now)
+    assert deliver(deck.store.alerts, [channel], client, now + timedelta(minutes=59)) == 0
+    assert deliver(deck.store.alerts, [channel], client, now + timedelta(minutes=61)) == 1
+
+
+@pytest.mark.parametrize(("answers", "tries"), [([(410, {})], 1), ([(500, {})] * 99, len(RETRIES) + 1)])
+def test_it_gives_up_when_told_or_after_three_days(
+    deck: Deck, receiver: Receiver, client: httpx.Client, answers: list[Any], tries: int
+) -> None:
+    channel = ChannelConfig(name="c", url=receiver.url, secret=SECRET)
+    queue(deck, channel, "breach")
+    receiver.answers = list(answers)
+    now = datetime.now(UTC)
+    for _ in range(30):
+        deliver(deck.store.alerts, [channel], client, now)
+        now += timedelta(hours=30)
+    assert len(receiver.got) == tries
+    (alert,) = deck.store.alerts.open_alerts("m").values()
+    (delivery,) = deck.store.alerts.deliveries([alert.id])[alert.id]
+    assert delivery["status"] == "failed"
+    assert delivery["tries"] == tries
+
+
+def test_a_receiver_that_is_down_is_tried_again(deck: Deck, receiver: Receiver, client: httpx.Client) -> None:
+    receiver.server.shutdown()
+    receiver.server.server_close()
+    channel = ChannelConfig(name="c", url=receiver.url, secret=SECRET)
+    queue(deck, channel, "breach")
+    deliver(deck.store.alerts, [channel], client, datetime.now(UTC))
+    (alert,) = deck.store.alerts.open_alerts("m").values()
+    (delivery,) = deck.store.alerts.deliveries([alert.id])[alert.id]
+    assert (delivery["status"], delivery["tries"]) == ("waiting", 1)
+    assert "ConnectError" in delivery["detail"]
+
+
+def test_history_and_silenced_alerts_are_not_told(deck: Deck) -> None:
+    channel = ChannelConfig(name="c", url="http://x/", secret=SECRET)
+    (alert,), transitions = advance({}, [finding("breach")], T0)
+    told = lambda a, now: len(messages_for([a], transitions, [channel], now, timedelta(days=1)))  # noqa: E731
+    assert told(alert, T0) == 1
+    assert told(alert, T0 + timedelta(days=2)) == 0
+    from dataclasses import replace
+
+    assert told(replace(alert, silenced_until=T0 + timedelta(hours=1)), T0) == 0
+
+
+def test_a_round_evaluated_again_is_not_told_again(deck: Deck) -> None:
+    channel = ChannelConfig(name="c", url="http://x/", secret=SECRET)
+    queue(deck, channel, "breach")
+    assert deck.store.alerts.waiting() == 1
+    deck.store.alerts.rewind(1, "m", T0 - timedelta(days=1))
+    queue(deck, channel, "breach")
+    assert deck.store.alerts.waiting() == 1
+
+
+def test_an_alert_that_was_told_ends_when_history_finds_an_earlier_beginning(
+    deck: Deck, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from monitor.detector.model_run import Run
+    from monitor.schema import ModelSchema
+    from monitor.store.rows.events import Model
+
+    channel = ChannelConfig(name="c", url="http://x/", secret=SECRET)
+    loop = deck.loop
+    loop.config = deck.config.model_copy(update={"channels": (channel,)})
+    model = Model(1, "m", "unknown", ModelSchema("m"))
+    found: dict[datetime, Any] = {}
+    monkeypatch.setattr(loop.judge, "findings", lambda _, moments: [[found[at]] for at in moments])
+    monkeypatch.setattr(loop.watch, "run", lambda *_: Run())
+    monkeypatch.setattr(loop.judge, "first_event", lambda _: T0)
+    hours = [T0 + timedelta(hours=i) for i in range(5)]
+    found |= dict(zip(hours, [finding(v) for v in ("ok", "ok", "breach", "breach", "breach")], strict=True))
+    loop._evaluate_moments(model, hours, hours[-1])
+    (told,) = deck.store.alerts.open_alerts("m").values()
+    deck.store.alerts.rewind(1, "m", hours[0])
+    found[hours[1]] = finding("breach")  # rows that came late
+    loop._evaluate_moments(model, hours, hours[-1])
+    (now_open,) = deck.store.alerts.open_alerts("m").values()
+    assert now_open.since == hours[1]
+    assert deck.store.alerts.get(told.id).state == "resolved"
+    bodies = [
+        json.loads(b)["type"]
+        for (b,) in deck.store.query("SELECT body FROM outbox WHERE alert = ? ORDER BY rowid", [told.id])
+    ]
+    assert bodies == ["alert.firing", "alert.resolved"]
+
+
+def test_channels_choose_by_severity_and_model() -> None:
+    (alert,), transitions = advance({}, [finding("breach")], T0)
+    for changes, told in (
+        ({}, 1),
+        ({"severities": ("critical",)}, 0),
+        ({"models": ("other",)}, 0),
+        ({"models": ("m",)}, 1),
+    ):
+        channel = ChannelConfig(name="c", url="http://x/", secret=SECRET, **changes)
+        assert len(messages_for([alert], transitions, [channel], T0, timedelta(days=1))) == told
+
+
+@pytest.mark.parametrize("name", load("channels"))
+@pytest.mark.parametrize("state", ["firing", "resolved"])
+def test_every_channel_renders_a_short_body_without_its_secret(name: str, state: Any) -> None:
+    module = load("channels")[name]
+    (alert,), transitions = advance({}, [finding("breach")], T0)
+    from monitor.alerting.delivery import body_of
+
+    body = body_of(alert, Transition(alert.id, T0, "pending", state, transitions[0].finding))
+    request = module.render("http://receiver/hook", SECRET, body, "id-1", T0)
+    assert request.url == "http://receiver/hook"
+    assert len(request.body) < 20_000
+    everything = request.body + json.dumps(request.headers).encode()
+    assert SECRET.removeprefix("whsec_").encode() not in everything
+    assert json.loads(request.body)["type"] == f"alert.{state}"
+    assert request.headers["webhook-id"] == "id-1"
+    again = module.render("http://receiver/hook", SECRET, body, "id-1", T0)
+    assert again == request

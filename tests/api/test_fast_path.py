@@ -1,0 +1,214 @@
+"""The lane of usual bodies: the same answers as the routes', in the order of the requests, whatever happens meanwhile."""
+
+import http.client
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from events import NDJSON, event, lines
+from fake_collector import wait
+
+from monitor.api import create_app
+from monitor.api.fast_path import SMALL, Lane
+from monitor.api.request_body import _small
+from monitor.config.config import Config
+from monitor.config.limits import Limits
+from monitor.send.session import serving
+from monitor.server.server import Deck
+
+HEAD = b"POST /v1/events HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-ndjson\r\n"
+
+
+@pytest.fixture
+def posts(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """The bodies that went through the lane."""
+    seen: list[bytes] = []
+    whole = Lane.taken
+
+    def taken(lane: Lane, post: Any, body: bytes) -> Any:
+        seen.append(body)
+        return whole(lane, post, body)
+
+    monkeypatch.setattr(Lane, "taken", taken)
+    return seen
+
+
+@pytest.fixture
+def keyed(tmp_path: Path) -> Iterator[tuple[str, Deck]]:
+    """A server that asks for keys, with a limit on rows."""
+    deck = Deck(tmp_path, Config(limits=Limits(max_rows=3)))
+    with serving(create_app(deck, background=False, key="boot")) as url:
+        yield url, deck
+
+
+def answers(raw: socket.socket, n: int) -> list[tuple[int, bytes]]:
+    """(status, body) of the next `n` answers on a connection."""
+    found = []
+    with raw.makefile("rb") as file:
+        for _ in range(n):
+            status = int(file.readline().split()[1])
+            length = 0
+            while (line := file.readline()) != b"\r\n":
+                if line.lower().startswith(b"content-length:"):
+                    length = int(line.split(b":")[1])
+            found.append((status, file.read(length)))
+    return found
+
+
+@pytest.mark.parametrize("path", ["/v1/events", "/v1/labels"])
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        (lines(event(0)), {}),
+        (lines(event(0), {"model": "m"}), {}),
+        (lines(event(0), event(1), event(2), event(3)), {}),  # more rows than allowed
+        (b"", {}),
+        (b"\x00{", {}),
+        (lines(event(0)), {"authorization": "Bearer wrong"}),
+        (lines(event(0)), {"authorization": ""}),
+        (lines(event(0)), {"content-type": "application/json"}),
+    ],
+)
+def test_the_lane_answers_as_the_route_does(
+    keyed: tuple[str, Deck], posts: list[bytes], path: str, body: bytes, headers: dict[str, str]
+) -> None:
+    url, _ = keyed
+    headers = {"content-type": NDJSON, "authorization": "Bearer boot", **headers}
+    told = []
+    with httpx.Client(base_url=url, trust_env=False, headers=headers) as client:
+        for address in (f"{path}?max_age=400", path):
+            answer = client.post(address, content=body)
+            kept = {k: v for k, v in answer.headers.items() if k != "date"}
+            told.append((answer.status_code, kept, answer.json()))
+    assert told[0] == told[1]
+    assert posts == [body]  # one of the two went by the lane
+
+
+def test_what_the_lane_does_not_take_goes_to_the_routes(keyed: tuple[str, Deck], posts: list[bytes]) -> None:
+    url, deck = keyed
+    key = {"authorization": "Bearer boot"}
+    with httpx.Client(base_url=url, trust_env=False, headers={"content-type": NDJSON, **key}) as client:
+        for content, more in (
+            (lines(event(1)), {"accept": "application/vnd.apache.arrow.stream"}),
+            (lines(event(2)), {"content-encoding": "identity"}),
+            (iter([lines(event(3))]), {}),  # chunked
+            (lines(event(4)), {"idempotency-key": "k" * 201}),
+        ):
+            client.post("/v1/events", content=content, headers=more)
+        labels = lines({"event_id": "e1", "model": "m", "label": 1, "ts": event(1)["ts"], "note": "x" * SMALL})
+        assert client.post("/v1/labels", content=labels).status_code == 200
+        assert posts == []
+    deck.loop.load_all()
+    assert deck.store.ledger.totals()["stored"] == 3
+
+
+def test_a_repeated_key_is_answered_again_and_adds_nothing(keyed: tuple[str, Deck], posts: list[bytes]) -> None:
+    url, deck = keyed
+    headers = {"content-type": NDJSON, "authorization": "Bearer boot", "idempotency-key": "k"}
+    with httpx.Client(base_url=url, trust_env=False, headers=headers) as client:
+        first, again = (client.post("/v1/events", content=lines(event(0))) for _ in range(2))
+        assert client.post("/v1/events", content=lines(event(1))).status_code == 409
+    assert first.json() == again.json()
+    assert "idempotency-replayed" not in first.headers
+    assert again.headers["idempotency-replayed"] == "true"
+    assert len(posts) == 3
+    deck.loop.load_all()
+    assert deck.store.ledger.totals()["received"] == 1
+
+
+def test_a_thousand_pipelined_requests_are_answered_in_their_order(keyed: tuple[str, Deck], posts: list[bytes]) -> None:
+    url, deck = keyed
+    good = b"authorization: Bearer boot\r\n"
+    requests, expected = [], []
+    for i in range(1000):
+        body = lines(event(i))
+        bad = i % 3 > 0  # in a row, so that answers at once follow each other
+        requests.append(HEAD + (b"" if bad else good) + b"content-length: %d\r\n\r\n" % len(body) + body)
+        expected.append(401 if bad else 200)
+    host, _, port = url.removeprefix("http://").partition(":")
+    with closing(socket.create_connection((host, int(port)), timeout=60)) as raw:
+        raw.sendall(b"".join(requests))
+        assert [status for status, _ in answers(raw, len(requests))] == expected
+    deck.loop.load_all()
+    assert deck.store.ledger.totals()["stored"] == expected.count(200)
+
+
+def test_a_body_in_pieces_and_a_closing_connection(keyed: tuple[str, Deck], posts: list[bytes]) -> None:
+    url, _ = keyed
+    host, _, port = url.removeprefix("http://").partition(":")
+    body = lines(event(0), event(1))
+    request = HEAD + b"authorization: Bearer boot\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body) + body
+    with closing(socket.create_connection((host, int(port)), timeout=60)) as raw:
+        for at in range(0, len(request), 50):
+            raw.sendall(request[at : at + 50])
+        assert answers(raw, 1) == [(200, b'{"accepted":2,"refused":0,"refusals":[]}')]
+        assert raw.recv(10) == b""  # closed
+    assert posts == [body]
+
+
+def test_a_disk_that_fails_is_503_and_nothing_waits(
+    keyed: tuple[str, Deck], posts: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, deck = keyed
+
+    def full(fd: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fdatasync", full)
+    headers = {"content-type": NDJSON, "authorization": "Bearer boot"}
+    with httpx.Client(base_url=url, trust_env=False, headers=headers) as client:
+        refused = client.post("/v1/events", content=lines(event(0)))
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "30")
+        assert "free disk space" in refused.json()["error"]
+        monkeypatch.undo()
+        assert deck.collector.pending.rows() == 0
+        assert client.post("/v1/events", content=lines(event(0))).status_code == 200
+
+
+def test_who_leaves_before_the_answer_disturbs_nobody(keyed: tuple[str, Deck]) -> None:
+    url, deck = keyed
+    host, _, port = url.removeprefix("http://").partition(":")
+    body = lines(event(0))
+    for _ in range(20):
+        with closing(socket.create_connection((host, int(port)), timeout=60)) as raw:
+            raw.sendall(HEAD + b"authorization: Bearer boot\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+    connection = http.client.HTTPConnection(host, int(port), timeout=60)
+    headers = {"content-type": NDJSON, "authorization": "Bearer boot"}
+    connection.request("POST", "/v1/events", lines(event(1)), headers)
+    assert connection.getresponse().status == 200
+    connection.close()
+    deck.loop.load_all()
+    assert deck.store.ledger.totals()["stored"] == 2
+
+
+def test_a_long_body_in_pieces_is_taken_and_its_room_is_free_again(keyed: tuple[str, Deck], posts: list[bytes]) -> None:
+    url, _ = keyed
+    host, _, port = url.removeprefix("http://").partition(":")
+    body = lines(event(0, tags={"note": "x" * (3 << 20)}))
+    head = HEAD + b"authorization: Bearer boot\r\ncontent-length: %d\r\n\r\n" % len(body)
+    with closing(socket.create_connection((host, int(port)), timeout=60)) as raw:
+        raw.sendall(head + body)
+        assert answers(raw, 1)[0][0] == 200
+        assert posts == [body]
+        raw.sendall(head + body[: 1 << 20])
+        wait(lambda: _small.bytes == len(body), "the room is held while the body comes")
+    wait(lambda: _small.bytes == 0, "nobody is there to send the rest")
+
+
+def test_without_room_for_a_body_the_routes_say_so(
+    keyed: tuple[str, Deck], posts: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, deck = keyed
+    monkeypatch.setattr(_small, "bytes", 64 << 20)
+    headers = {"content-type": NDJSON, "authorization": "Bearer boot"}
+    with httpx.Client(base_url=url, trust_env=False, headers=headers) as client:
+        assert client.post("/v1/events", content=lines(event(0))).status_code == 429
+        monkeypatch.undo()
+        deck.spool.capacity = 10
+        assert client.post("/v1/events", content=lines(event(0))).status_code == 503
+    assert posts == []

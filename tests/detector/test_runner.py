@@ -1,0 +1,902 @@
+"""The detector over stored hours: learning, watching, late rows, restarts, acceptance, and the parts it is made of."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from events import NDJSON
+from scipy import stats
+from scipy.signal import lfilter
+
+from monitor.alert import Alert
+from monitor.calendar import Calendar
+from monitor.config.config import Config, DetectorConfig, ModelConfig, RuleConfig
+from monitor.detector import model_run
+from monitor.detector.lane_run import put_together
+from monitor.detector.lanes.lane import Window
+from monitor.detector.model.rates import (
+    MULTIPLES,
+    Counted,
+    Rate,
+    Rates,
+    advance_rates,
+    detectable_rates,
+    fit_rates,
+    initial_rates,
+    rise,
+    spells,
+)
+from monitor.detector.model.traffic import fit_traffic, initial_traffic, step_traffic
+from monitor.detector.model.windows import independent_width, width_for
+from monitor.layout import categorical_layout, numeric_layout
+from monitor.profile import Profile
+from monitor.queries.detector_status import detector
+from monitor.queries.overview import overview
+from monitor.queries.time_range import Span
+from monitor.server.server import Deck
+
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+NOW = (datetime.now(UTC) - HOUR).replace(minute=30, second=0, microsecond=0)
+DAYS = 21
+START = (NOW - DAYS * DAY).replace(hour=0, minute=0)
+HOURS = (NOW - START) // HOUR
+
+Change = Callable[[datetime, dict[str, Any], np.random.Generator], None]
+
+
+def nothing(at: datetime, row: dict[str, Any], rng: np.random.Generator) -> None:
+    """The world as it always was."""
+
+
+def traffic(change: Change = nothing, rows: int = 60, seed: int = 3) -> list[dict[str, Any]]:
+    """About `rows` events an hour, a little fewer at night; the same seed gives the same rows."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for h in range(HOURS):
+        for i in range(rng.poisson(rows * (1 + 0.3 * np.sin(2 * np.pi * h / 24)))):
+            at = START + h * HOUR + timedelta(seconds=int(rng.integers(3600)))
+            features = {
+                "x": float(rng.normal()),
+                "y": float(rng.normal()),
+                "c": str(rng.choice(["a", "b", "d"], p=[0.6, 0.3, 0.1])),
+            }
+            row = {
+                "event_id": f"{h}-{i}",
+                "model": "m",
+                "ts": at.isoformat(),
+                "features": features,
+                "prediction": float(rng.beta(2, 5)),
+                "latency_ms": float(rng.lognormal(3, 0.3)),
+                "status": 500 if rng.random() < 0.01 else 200,
+            }
+            change(at, row, rng)
+            found.append(row)
+    return found
+
+
+def send(deck: Deck, rows: Sequence[dict[str, Any]]) -> None:
+    for i in range(0, len(rows), 5000):
+        body = "\n".join(json.dumps(row) for row in rows[i : i + 5000]).encode()
+        answer = deck.collector.events(body, NDJSON)
+        answer.durable.result(10)
+        assert answer.refused == 0
+    deck.loop.load_all()
+
+
+def before(rows: Sequence[dict[str, Any]], at: datetime) -> list[dict[str, Any]]:
+    return [row for row in rows if datetime.fromisoformat(row["ts"]) < at]
+
+
+def opened(folder: Path, config: Config | None = None, now: Callable[[], datetime] = lambda: NOW) -> Deck:
+    deck = Deck(folder, config or Config(default_rules=False))
+    deck.loop.clock = now
+    deck.start(background=False)
+    return deck
+
+
+@pytest.fixture
+def deck(tmp_path: Path) -> Iterator[Deck]:
+    with closing(opened(tmp_path)) as deck:
+        yield deck
+
+
+def evaluate(deck: Deck) -> list[Alert]:
+    deck.loop.evaluate_due(settle=timedelta(0))
+    return sorted(deck.store.alerts.listing(["m"], "all", 100), key=lambda a: a.since)
+
+
+def standing(deck: Deck) -> tuple[str, str]:
+    (finding,) = [f for f in deck.store.alerts.latest_findings("m") if f.rule == "detector"]
+    return finding.verdict, finding.text
+
+
+def state(deck: Deck) -> tuple[datetime, dict[str, Any]]:
+    found = deck.loop.watch.book.state(deck.store.model("m").id)
+    assert found is not None
+    return found[0], json.loads(found[1])
+
+
+def shifted(days: float, size: float = 0.6) -> Change:
+    """x is higher by `size` from so many days before now on."""
+
+    def change(at: datetime, row: dict[str, Any], rng: np.random.Generator) -> None:
+        if at >= NOW - days * DAY:
+            row["features"]["x"] += size
+
+    return change
+
+
+# the whole
+
+
+@pytest.mark.parametrize(("column", "value"), [("x", 0.1), ("c", "a")])
+def test_a_column_that_is_stuck_at_one_value_is_told_as_such(deck: Deck, column: str, value: object) -> None:
+    def stuck(at: datetime, row: dict[str, Any], rng: np.random.Generator) -> None:
+        if at >= NOW - 3 * DAY:
+            row["features"][column] = value
+
+    send(deck, traffic(stuck))
+    (alert,) = evaluate(deck)
+    assert alert.finding.column == column
+    assert alert.finding.cause == "constant"
+    assert "only one value comes any more" in alert.finding.text
+
+
+def test_a_clock_of_another_time_zone_is_one_alert_that_says_so(deck: Deck) -> None:
+    def daily(at: datetime, row: dict[str, Any], rng: np.random.Generator) -> None:
+        hour = at.hour + (5 if at >= NOW - 4 * DAY else 0)
+        row["features"]["x"] += 2 * np.sin(2 * np.pi * hour / 24)
+
+    send(deck, traffic(daily))
+    (alert,) = evaluate(deck)
+    assert (alert.finding.column, alert.finding.cause) == ("x", "zone")
+    assert "another time zone" in alert.finding.text
+
+
+def segmented(folder: Path, now: Callable[[], datetime] = lambda: NOW) -> Deck:
+    return opened(folder, Config(default_rules=False, models={"m": ModelConfig(segments=("c",))}), now)
+
+
+def by_segment(mixed: float = 0.0, higher: str = "") -> Change:
+    """x is 1.5 higher in segment b. Four days before now b gets so many rows of a, or x rises by 2 in segment `higher`."""
+
+    def change(at: datetime, row: dict[str, Any], rng: np.random.Generator) -> None:
+        features, changed = row["features"], at >= NOW - 4 * DAY
+        if changed and features["c"] == "a" and rng.random() < mixed:
+            features["c"] = "b"
+        features["x"] += 1.5 * (features["c"] == "b") + 2 * (changed and features["c"] == higher)
+
+    return change
+
+
+def test_a_mix_that_changed_is_told_with_the_segment_it_comes_from(tmp_path: Path) -> None:
+    with closing(segmented(tmp_path)) as deck:
+        send(deck, traffic(by_segment(mixed=0.5)))
+        found = [a.finding for a in evaluate(deck) if a.finding.rule == "detector.inputs"]
+        assert any(f.column == "x" or any(m.column == "x" for m in f.moved) for f in found)
+        assert {f.cause for f in found} == {"mix"}
+        assert {f.behind.split(" (")[0] for f in found} <= {"c=a", "c=b"}
+        assert "% →" in found[0].text
+
+
+def test_a_change_in_one_segment_alone_names_it_and_is_kept_over_a_restart(tmp_path: Path) -> None:
+    with closing(segmented(tmp_path)) as deck:
+        send(deck, traffic(by_segment(higher="d")))
+        (alert,) = [a for a in evaluate(deck) if "x" in {m.column for m in a.finding.moved}]
+        assert (alert.finding.cause, alert.finding.behind) == ("segment", "c=d")
+    with closing(segmented(tmp_path, lambda: NOW + HOUR)) as deck:
+        (alert,) = [a for a in evaluate(deck) if "x" in {m.column for m in a.finding.moved}]
+        assert (alert.finding.cause, alert.finding.behind) == ("segment", "c=d")
+
+
+def test_a_change_in_all_segments_names_none(tmp_path: Path) -> None:
+    with closing(segmented(tmp_path)) as deck:
+        send(deck, traffic(shifted(4)))
+        (alert,) = evaluate(deck)
+        assert (alert.finding.cause, alert.finding.behind) == ("change", "")
+
+
+def watched_apart(folder: Path, now: Callable[[], datetime] = lambda: NOW) -> Deck:
+    model = ModelConfig(segments=("c",), detector=DetectorConfig(segments=True))
+    return opened(folder, Config(default_rules=False, models={"m": model}), now)
+
+
+def within(segment: str, size: float, days: float = 4) -> Change:
+    """x is higher in one segment from so many days before now on."""
+
+    def change(at: datetime, row: dict[str, Any], rng: np.random.Generator) -> None:
+        if at >= NOW - days * DAY and row["features"]["c"] == segment:
+            row["features"]["x"] += size
+
+    return change
+
+
+def test_a_change_that_only_one_segment_shows_is_found_there(tmp_path: Path) -> None:
+    with closing(watched_apart(tmp_path / "apart")) as deck:
+        send(deck, traffic(within("d", 0.9, 6), rows=150))
+        (alert,) = [a for a in evaluate(deck) if a.finding.rule == "detector.segments"]
+        found = alert.finding
+        assert (found.rule, found.segment, found.column) == ("detector.segments", "c=d", "x")
+        assert found.moved[0].column == "x"
+        assert found.value == pytest.approx(0.9, abs=0.3)
+        until, _ = state(deck)
+    with closing(watched_apart(tmp_path / "apart", lambda: NOW + HOUR)) as deck:
+        again = next(a for a in evaluate(deck) if a.id == alert.id)
+        assert (again.id, again.state) == (alert.id, "firing")
+        assert state(deck)[0] == until + HOUR
+
+
+def test_quiet_segments_raise_no_alert_and_the_budget_is_one(tmp_path: Path) -> None:
+    with closing(watched_apart(tmp_path)) as deck:
+        send(deck, traffic())
+        assert evaluate(deck) == []
+        now = Span(NOW - DAY, NOW, HOUR, NOW)
+        seen = detector(deck.store, deck.config, deck.loop.watch, "m", now)
+        lanes = {one["lane"]: one for one in seen["lanes"]}
+        assert sum(one["share"] for one in lanes.values()) == pytest.approx(1)
+        assert lanes["segments"]["status"] == "watching"
+        assert lanes["segments"]["window_hours"] == 6  # two of the three need that
+
+
+@pytest.mark.parametrize("hours", [0, 2, 4])  # segments are judged in windows of six
+def test_what_all_rows_show_is_one_alert_and_not_one_for_each_segment(tmp_path: Path, hours: int) -> None:
+    with closing(watched_apart(tmp_path)) as deck:
+        send(deck, traffic(shifted(4 + hours / 24)))
+        (alert,) = evaluate(deck)
+        assert (alert.finding.rule, alert.finding.segment) == ("detector.inputs", "")
+
+
+def test_segments_that_are_no_longer_watched_end_their_alerts(tmp_path: Path) -> None:
+    with closing(watched_apart(tmp_path)) as deck:
+        send(deck, traffic(within("d", 1.5, 6), rows=100))
+        assert any(a.finding.rule == "detector.segments" for a in evaluate(deck))
+    with closing(opened(tmp_path, now=lambda: NOW + HOUR)) as deck:
+        evaluate(deck)
+        assert not [a for a in deck.store.alerts.open_alerts("m").values() if a.finding.rule == "detector.segments"]
+    with closing(watched_apart(tmp_path, lambda: NOW + 2 * HOUR)) as deck:
+        evaluate(deck)  # learns again
+
+
+def test_what_another_reference_finds_normal_is_over(deck: Deck) -> None:
+    send(deck, traffic(shifted(11)))
+    deck.set_reference_period("m", START, NOW - 11.5 * DAY, NOW)
+    evaluate(deck)
+    assert [a.state for a in deck.store.alerts.open_alerts("m").values() if a.finding.column == "x"] == ["firing"]
+    deck.set_reference_period("m", NOW - 10 * DAY, NOW, NOW)
+    evaluate(deck)
+    assert [a for a in deck.store.alerts.open_alerts("m").values() if a.finding.column == "x"] == []
+
+
+def test_quiet_traffic_raises_no_alert_and_the_detector_says_that_it_watches(deck: Deck) -> None:
+    send(deck, traffic())
+    assert evaluate(deck) == []
+    verdict, text = standing(deck)
+    assert verdict == "ok"
+    assert "finds no change" in text
+
+
+def test_shift_of_one_feature_is_one_alert_that_names_it_and_when_it_began(deck: Deck) -> None:
+    send(deck, traffic(shifted(3)))
+    (alert,) = evaluate(deck)
+    assert (alert.state, alert.finding.rule, alert.finding.column) == ("firing", "detector.inputs", "x")
+    began = NOW - 3 * DAY
+    assert alert.since - began < timedelta(hours=12)
+    assert abs(alert.finding.window_start - began) <= timedelta(hours=3)
+    assert {m.column for m in alert.finding.moved} == {"x"}
+    assert alert.finding.low is not None
+    assert alert.finding.high is not None
+    assert alert.finding.low < 0.6 < alert.finding.high
+    assert alert.finding.severity == "critical"
+
+
+def test_change_that_goes_away_is_resolved_a_day_later(deck: Deck) -> None:
+    def change(at: datetime, row: dict[str, Any], rng: np.random.Generator) -> None:
+        if NOW - 5 * DAY <= at < NOW - 4 * DAY:
+            row["features"]["x"] += 1.0
+
+    send(deck, traffic(change))
+    (alert,) = evaluate(deck)
+    assert alert.state == "resolved"
+    assert alert.resolved_at is not None
+    assert DAY <= alert.resolved_at - (NOW - 4 * DAY) <= 3 * DAY
+
+
+@pytest.mark.parametrize(
+    ("rule", "column", "change"),
+    [
+        (
+            "detector.unseen",
+            "c",
+            lambda row, rng: row["features"].update(c="new" if rng.random() < 0.05 else row["features"]["c"]),
+        ),
+        (
+            "detector.errors",
+            "status",
+            lambda row, rng: row.update(status=500 if rng.random() < 0.15 else row["status"]),
+        ),
+        ("detector.latency", "latency_ms", lambda row, rng: row.update(latency_ms=row["latency_ms"] * 1.5)),
+        ("detector.inputs", "prediction", lambda row, rng: row.update(prediction=min(1.0, row["prediction"] + 0.1))),
+        (
+            "detector.inputs",
+            "y",
+            lambda row, rng: row["features"].update(y=None if rng.random() < 0.3 else row["features"]["y"]),
+        ),
+    ],
+)
+def test_each_part_of_a_model_is_watched(deck: Deck, rule: str, column: str, change: Any) -> None:
+    def apply(at: datetime, row: dict[str, Any], rng: np.random.Generator) -> None:
+        if at >= NOW - 2 * DAY:
+            change(row, rng)
+
+    send(deck, traffic(apply))
+    alerts = evaluate(deck)
+    assert [(a.finding.rule, a.finding.column) for a in alerts] == [(rule, column)]
+    assert alerts[0].since - (NOW - 2 * DAY) < timedelta(hours=12)
+
+
+def test_silence_is_found_within_the_hour(deck: Deck) -> None:
+    send(deck, before(traffic(), NOW - timedelta(hours=5)))
+    (alert,) = evaluate(deck)
+    assert (alert.finding.rule, alert.finding.text) == (
+        "detector.traffic",
+        f"No rows have come at all since {alert.finding.window_start:%Y-%m-%d %H:%M} UTC",
+    )
+
+
+def judged_wrong(
+    rows: Sequence[dict[str, Any]], since: datetime, share: float = 1.0, after: timedelta | None = None
+) -> list[dict[str, Any]]:
+    """Labels of rows: 5 % are wrong, from `since` on 25 %, and then only a share has one; they come all now or each so
+    long `after` its event."""
+    rng = np.random.default_rng(5)
+    labels = []
+    for row in rows:
+        at = datetime.fromisoformat(row["ts"])
+        wrong, kept = rng.random() < (0.25 if at >= since else 0.05), rng.random() < share or at < since
+        came = NOW if after is None else at + after
+        if kept and came <= NOW:
+            label = int((row["prediction"] >= 0.5) != wrong)
+            labels.append({"event_id": row["event_id"], "model": "m", "label": label, "ts": came.isoformat()})
+    return labels
+
+
+def send_labels(deck: Deck, labels: Sequence[dict[str, Any]]) -> None:
+    for i in range(0, len(labels), 10_000):
+        lines = "\n".join(json.dumps(x) for x in labels[i : i + 10_000]).encode()
+        deck.collector.labels(lines, NDJSON).durable.result(10)
+    deck.loop.load_all()
+
+
+def test_wrong_predictions_are_found_at_the_hour_of_the_prediction_once_labels_have_come(deck: Deck) -> None:
+    rows = traffic()
+    send(deck, rows)
+    send_labels(deck, judged_wrong(rows, NOW - 3 * DAY))
+    alerts = [a for a in evaluate(deck) if a.finding.rule == "detector.quality"]
+    assert [a.finding.column for a in alerts] == ["wrong"]
+    assert abs(alerts[0].finding.window_start - (NOW - 3 * DAY)) <= timedelta(hours=6)
+
+
+def test_quality_does_not_wait_longer_than_labels_usually_take_when_fewer_come(deck: Deck) -> None:
+    rows = traffic()
+    send(deck, rows)
+    send_labels(deck, judged_wrong(rows, NOW - 3 * DAY, share=0.4, after=timedelta(hours=5)))
+    alerts = [a for a in evaluate(deck) if a.finding.rule == "detector.quality"]
+    assert [a.finding.column for a in alerts] == ["wrong"]
+    assert abs(alerts[0].finding.window_start - (NOW - 3 * DAY)) <= timedelta(hours=6)
+    # the hours whose labels are still to come are waited for: five hours, and half as long again for the bins of delays
+    stood = datetime.fromisoformat(state(deck)[1]["quality"])
+    assert timedelta(hours=5) <= NOW - stood <= timedelta(hours=9)
+
+
+def test_labels_that_no_longer_come_are_told_until_they_come_again(tmp_path: Path) -> None:
+    rows, clock = traffic(), [NOW]
+    labels = judged_wrong(rows, NOW, after=timedelta(hours=3))
+    with closing(opened(tmp_path, now=lambda: clock[0])) as deck:
+        send(deck, rows)
+        send_labels(deck, [x for x in labels if datetime.fromisoformat(x["ts"]) < NOW - 2 * DAY])
+        (alert,) = [a for a in evaluate(deck) if a.finding.rule == "detector.labels"]
+        assert (alert.state, alert.finding.severity) == ("firing", "warning")
+        assert alert.finding.text.startswith("Age of the newest prediction with a label is 50 h, limit 12.8 h")
+        clock[0] += timedelta(hours=1)
+        send_labels(deck, [x for x in labels if datetime.fromisoformat(x["ts"]) >= NOW - 2 * DAY])
+        assert [a.state for a in evaluate(deck) if a.finding.rule == "detector.labels"] == ["resolved"]
+
+
+def test_labels_that_no_longer_come_are_not_told_where_nobody_waits_for_them(tmp_path: Path) -> None:
+    rows = traffic()
+    quiet = Config(default_rules=False, models={"m": ModelConfig(detector=DetectorConfig(labels=False))})
+    with closing(opened(tmp_path, quiet)) as deck:
+        send(deck, rows)
+        labels = judged_wrong(rows, NOW, after=timedelta(hours=3))
+        send_labels(deck, [x for x in labels if datetime.fromisoformat(x["ts"]) < NOW - 2 * DAY])
+        assert not evaluate(deck)
+
+
+# order in time
+
+
+def test_history_at_once_and_hour_by_hour_give_the_same_state_and_the_same_alerts(tmp_path: Path) -> None:
+    rows = traffic(shifted(2))
+    with closing(opened(tmp_path / "once")) as deck:
+        send(deck, rows)
+        once, ended = evaluate(deck), state(deck)
+    clock = [NOW - 3 * DAY]
+    with closing(opened(tmp_path / "live", now=lambda: clock[0])) as deck:
+        send(deck, before(rows, clock[0]))
+        evaluate(deck)
+        sent = clock[0]
+        while clock[0] < NOW:
+            clock[0] = min(NOW, clock[0] + timedelta(hours=1))
+            send(deck, [row for row in before(rows, clock[0]) if datetime.fromisoformat(row["ts"]) >= sent])
+            sent = clock[0]
+            live = evaluate(deck)
+        assert same_state(state(deck), ended)
+    assert [(a.id, a.since, a.finding.moved) for a in live] == [(a.id, a.since, a.finding.moved) for a in once]
+
+
+def test_a_silence_of_more_than_a_week_is_judged_live_as_at_once(tmp_path: Path) -> None:
+    """The reference is a period; nine days nothing comes; then x is higher."""
+    silent, again = NOW - 11 * DAY, NOW - 2 * DAY
+    rows = [row for row in traffic(shifted(2)) if not silent <= datetime.fromisoformat(row["ts"]) < again]
+    with closing(opened(tmp_path / "once")) as deck:
+        send(deck, before(rows, silent))
+        deck.set_reference_period("m", START, silent, NOW)
+        send(deck, [row for row in rows if datetime.fromisoformat(row["ts"]) >= silent])
+        once, ended = evaluate(deck), state(deck)
+    clock = [silent]
+    with closing(opened(tmp_path / "live", now=lambda: clock[0])) as deck:
+        send(deck, before(rows, silent))
+        deck.set_reference_period("m", START, silent, silent)
+        live = evaluate(deck)
+        while clock[0] < NOW:
+            sent, clock[0] = clock[0], min(NOW, clock[0] + timedelta(hours=5))
+            send(deck, [row for row in before(rows, clock[0]) if datetime.fromisoformat(row["ts"]) >= sent])
+            live = evaluate(deck)
+        assert same_state(state(deck), ended)
+    assert {a.finding.rule for a in once} >= {"detector.traffic", "detector.inputs"}
+    assert [(a.finding.rule, a.since, a.state, a.finding.moved) for a in live] == [
+        (a.finding.rule, a.since, a.state, a.finding.moved) for a in once
+    ]
+
+
+def test_a_reference_that_is_set_while_history_is_being_evaluated_is_what_counts(tmp_path: Path) -> None:
+    rows = traffic(shifted(2))
+    with closing(opened(tmp_path / "before")) as deck:
+        send(deck, rows)
+        deck.set_reference_period("m", START, NOW - 4 * DAY, NOW)
+        once, ended = evaluate(deck), state(deck)
+    with closing(opened(tmp_path / "meanwhile")) as deck:
+        send(deck, rows)
+        errors: list[BaseException] = []
+
+        def evaluated() -> None:
+            try:
+                evaluate(deck)
+            except BaseException as error:
+                errors.append(error)
+
+        worker = threading.Thread(target=evaluated)
+        worker.start()
+        deck.set_reference_period("m", START, NOW - 4 * DAY, NOW)
+        worker.join(120)
+        assert not worker.is_alive() and not errors
+        meanwhile = evaluate(deck)
+        assert same_state(state(deck), ended)
+    # what was told by the reference of before goes on under its own beginning
+    assert [a.finding.moved for a in meanwhile if a.state == "firing"] == [
+        a.finding.moved for a in once if a.state == "firing"
+    ]
+
+
+def same_state(a: tuple[datetime, dict[str, Any]], b: tuple[datetime, dict[str, Any]]) -> bool:
+    return a[0] == b[0] and a[1]["lanes"] == b[1]["lanes"]
+
+
+def test_rows_that_come_late_are_judged_as_if_they_had_been_there(tmp_path: Path) -> None:
+    rows = traffic(shifted(2))
+    with closing(opened(tmp_path / "once")) as deck:
+        send(deck, rows)
+        once, ended = evaluate(deck), state(deck)
+    late = [row for i, row in enumerate(rows) if i % 3 == 0 and datetime.fromisoformat(row["ts"]) >= NOW - 3 * DAY]
+    with closing(opened(tmp_path / "late")) as deck:
+        send(deck, [row for row in rows if row not in late])
+        evaluate(deck)
+        send(deck, late)
+        found = evaluate(deck)
+        assert same_state(state(deck), ended)
+    assert [(a.since, a.finding.rule) for a in found if a.state == "firing"] == [
+        (a.since, a.finding.rule) for a in once
+    ]
+
+
+def test_restart_in_the_middle_changes_nothing(tmp_path: Path) -> None:
+    rows = traffic(shifted(2))
+    with closing(opened(tmp_path / "once")) as deck:
+        send(deck, rows)
+        once, ended = evaluate(deck), state(deck)
+    clock = [NOW - DAY]
+    for moment in (NOW - DAY, NOW - timedelta(hours=5), NOW):
+        clock[0] = moment
+        with closing(opened(tmp_path / "twice", now=lambda: clock[0])) as deck:
+            send(deck, before(rows, moment))
+            found = evaluate(deck)
+            after = state(deck)
+    assert same_state(after, ended)
+    assert [a.id for a in found] == [a.id for a in once]
+
+
+def test_learning_is_said_until_two_weeks_are_there(tmp_path: Path) -> None:
+    clock = [START + 5 * DAY]
+    with closing(opened(tmp_path, now=lambda: clock[0])) as deck:
+        send(deck, before(traffic(), clock[0]))
+        assert evaluate(deck) == []
+        verdict, text = standing(deck)
+        assert verdict == "learning"
+        assert f"{START + 14 * DAY:%Y-%m-%d}" in text
+
+
+def test_thin_traffic_is_judged_in_windows_of_a_day(tmp_path: Path) -> None:
+    with closing(opened(tmp_path)) as deck:
+        send(deck, traffic(rows=4))
+        evaluate(deck)
+        verdict, text = standing(deck)
+        assert verdict == "learning"  # a month of days is needed
+        assert text == "The detector has too few rows to know what is usual: it needs 28 hours or days that have some"
+
+
+def test_accepted_change_is_the_new_normal(deck: Deck) -> None:
+    send(deck, traffic(shifted(6)))
+    (alert,) = evaluate(deck)
+    assert alert.state == "firing"
+    accepted = deck.loop.accept("m", "ann", NOW)
+    assert accepted.since == alert.finding.window_start
+    deck.loop.clock = lambda: NOW + timedelta(minutes=1)
+    deck.loop.evaluate("m")
+    (alert,) = deck.store.alerts.listing(["m"], "all", 10)
+    assert alert.state == "resolved"
+    assert standing(deck)[0] == "learning"
+
+
+def test_nothing_open_cannot_be_accepted(deck: Deck) -> None:
+    from monitor.errors import InvalidRequest
+
+    send(deck, traffic())
+    evaluate(deck)
+    with pytest.raises(InvalidRequest, match="nothing is open"):
+        deck.loop.accept("m", "ann", NOW)
+
+
+def test_detector_can_be_switched_off(tmp_path: Path) -> None:
+    config = Config(default_rules=False, models={"m": ModelConfig(detector=DetectorConfig(enabled=False))})
+    with closing(opened(tmp_path, config)) as deck:
+        send(deck, traffic(shifted(3)))
+        assert evaluate(deck) == []
+        assert deck.store.alerts.latest_findings("m") == []
+
+
+def test_holiday_raises_nothing_but_missing_values_are_found_on_it(tmp_path: Path) -> None:
+    day = (NOW - 2 * DAY).date()
+
+    def odd(at: datetime, row: dict[str, Any], rng: np.random.Generator) -> None:
+        if at.date() == day:
+            row["features"]["x"] += 1.0
+
+    def lost(at: datetime, row: dict[str, Any], rng: np.random.Generator) -> None:
+        odd(at, row, rng)
+        if at.date() == day and rng.random() < 0.4:
+            row["features"]["y"] = None
+
+    config = Config(default_rules=False, models={"m": ModelConfig(detector=DetectorConfig(special_days=(day,)))})
+    with closing(opened(tmp_path / "odd", config)) as deck:
+        send(deck, traffic(odd))
+        assert evaluate(deck) == []
+    with closing(opened(tmp_path / "lost", config)) as deck:
+        send(deck, traffic(lost))
+        assert [a.finding.column for a in evaluate(deck)] == ["y"]
+
+
+def test_however_wide_a_model_is_its_reference_teaches_the_week(deck: Deck, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model_run, "MOST_PROFILES", 1)
+    send(deck, traffic())
+    deck.set_reference_period("m", START, START + 17 * DAY, NOW)
+    evaluate(deck)
+    (inputs,) = (f for f in deck.loop.watch.book.fits(deck.store.model("m").id) if f.lane == "inputs")
+    assert inputs.source == "reference"
+    assert json.loads(inputs.body)["learned"]["shift"]["fitted"]["season"] == "weekly"
+
+
+def test_new_reference_begins_anew(deck: Deck) -> None:
+    send(deck, traffic(shifted(3)))
+    assert len(evaluate(deck)) == 1
+    deck.set_reference_period("m", NOW - 3 * DAY, NOW, NOW)
+    assert deck.loop.watch.book.state(deck.store.model("m").id) is None
+    assert deck.loop.watch.book.fits(deck.store.model("m").id) == []
+
+
+# rates
+
+
+def test_ratio_of_a_rate_equals_the_laws_of_scipy() -> None:
+    fitted = Rates(
+        (Rate("a", "error rate", 1.0), Rate("b", "error rate", 1.0)),
+        np.zeros(2),
+        np.array([0.02, 0.1]),
+        np.array([1e-6, 0.05]),
+    )
+    found = rise(fitted, np.array([7.0, 30.0]), np.array([100.0, 100.0]))
+    plain = stats.binom.logpmf(7, 100, 0.02 * MULTIPLES[:5]) - stats.binom.logpmf(7, 100, 0.02)
+    np.testing.assert_allclose(found[0, :5], plain, rtol=1e-9)
+    strength = 1 / 0.05 - 1
+    clustered = [
+        stats.betabinom.logpmf(30, 100, 0.1 * m * strength, (1 - 0.1 * m) * strength)
+        - stats.betabinom.logpmf(30, 100, 0.1 * strength, 0.9 * strength)
+        for m in MULTIPLES[:5]
+    ]
+    np.testing.assert_allclose(found[1, :5], clustered, rtol=1e-9)
+
+
+@pytest.mark.parametrize("rho", [1e-6, 0.02, 0.3])
+@pytest.mark.parametrize("p", [0.0005, 0.02, 0.3, 0.8])
+@pytest.mark.parametrize("n", [1, 40])
+def test_increment_of_a_rate_has_mean_one_at_the_null_and_less_below_it(rho: float, p: float, n: int) -> None:
+    fitted = Rates((Rate("a", "error rate", 1.0),), np.array([p]), np.array([p]), np.array([rho]))
+    x = np.arange(n + 1)
+    ratios = np.array([np.exp(rise(fitted, np.array([float(k)]), np.array([float(n)]))[0]) for k in x])
+    strength = 1 / rho - 1
+    for true in (p, p / 2):
+        law = (
+            stats.betabinom.pmf(x, n, true * strength, (1 - true) * strength)
+            if rho > 1e-6
+            else stats.binom.pmf(x, n, true)
+        )
+        mean = law @ ratios
+        assert (mean <= 1 + 1e-6).all()
+        if true == p:
+            np.testing.assert_allclose(mean, 1, rtol=1e-6)
+
+
+def test_rate_that_stays_pages_never_and_one_that_doubles_pages_soon() -> None:
+    rng = np.random.default_rng(1)
+    rates = [Rate("status", "error rate", 1.0)]
+    rows = np.full((336, 1), 500.0)
+    fitted = fit_rates(rates, rng.binomial(500, 0.02, (336, 1)).astype(float), rows)
+    quiet = [Counted(i, rng.binomial(500, 0.02, 1).astype(float), rows[0]) for i in range(1000)]
+    risen = [Counted(1000 + i, rng.binomial(500, 0.04, 1).astype(float), rows[0]) for i in range(24)]
+    now, seen = initial_rates(fitted), []
+    for i in range(1024):
+        now, _ = advance_rates(fitted, 2160, 1, now, [*quiet, *risen][max(0, i - 167) : i + 1])
+        seen.append(now.episodes)
+    assert not any(seen[:1000])
+    (episode,) = seen[-1]
+    assert episode.opened - 1000 <= 4
+    assert episode.changes[0].low < 0.04 < episode.changes[0].high
+
+
+def test_errors_that_come_in_spells_are_judged_in_longer_windows_and_page_seldom() -> None:
+    rng = np.random.default_rng(3)
+
+    def in_spells(hours: int) -> np.ndarray:
+        level = np.zeros(hours)
+        for t in range(1, hours):
+            level[t] = 0.95 * level[t - 1] + 0.1 * rng.normal()
+        return rng.binomial(200, 0.1 * np.exp(level)).astype(float)
+
+    hits = in_spells(1344)
+    index, rows = list(range(1344)), [200] * 1344
+    assert independent_width(index, hits.tolist(), rows, 1) == 24
+    assert independent_width(index, rng.binomial(200, 0.1, 1344).tolist(), rows, 1) == 1
+    by_day = hits.reshape(-1, 24).sum(axis=1)[:, None]
+    fitted = fit_rates([Rate("wrong", "wrong share", 1.0)], by_day, np.full_like(by_day, 4800.0))
+    pages = 0
+    for _ in range(20):
+        now, seen = initial_rates(fitted), []
+        for i, x in enumerate(in_spells(2160).reshape(-1, 24).sum(axis=1)):
+            seen.append(Counted(24 * i, np.array([x]), np.array([4800.0])))
+            now, _ = advance_rates(fitted, 90, 24, now, seen[-7:])
+            pages += any(e.opened == 24 * i for e in now.episodes)
+    assert pages <= 20  # one in ninety days of each of twenty models
+
+
+def test_rate_that_wanders_slowly_pages_seldom() -> None:
+    rng = np.random.default_rng(4)
+    rows = np.full((2832, 1), 1000.0)
+    pages = following = 0.0
+    for _ in range(6):
+        level = lfilter([1], [1, -0.95], rng.normal(0, 0.2 * np.sqrt(1 - 0.95**2), 2832))
+        hits = rng.binomial(1000, 0.005 * np.exp(level)).astype(float)[:, None]
+        fitted = fit_rates([Rate("status", "error rate", 0.06)], hits[:672], rows[:672])
+        following += float(fitted.spells[0]) / 6
+        seen = [Counted(i, x, rows[0]) for i, x in enumerate(hits)]
+        now = initial_rates(fitted)
+        for i in range(672, 2832):
+            now, _ = advance_rates(fitted, 2160, 1, now, seen[i - 167 : i + 1])
+            pages += any(e.opened == i for e in now.episodes)
+    assert pages <= 2  # in one and a half years
+    assert following > 2
+
+
+def test_independent_rates_have_no_spells() -> None:
+    hits = np.random.default_rng(5).binomial(1000, 0.005, (672, 40)).astype(float)
+    found = spells(hits, np.full((672, 40), 1000.0), np.full(40, 0.005))
+    assert (found >= 1).all()
+    assert (found > 1).mean() < 0.2
+    assert found.max() < 3
+
+
+# traffic, windows, calendar
+
+
+def test_traffic_that_halves_pages_and_its_usual_day_does_not() -> None:
+    rng = np.random.default_rng(2)
+    usual = 300 * (1 + 0.6 * np.sin(2 * np.pi * np.arange(1000) / 24))
+    rows = rng.poisson(usual).astype(float)
+    fitted = fit_traffic(range(672), rows[:672].tolist())
+    state = initial_traffic(fitted)
+    seen = []
+    for i in range(672, 900):
+        state, signal = step_traffic(fitted, state, i, rows[i] if i < 850 else float(rng.poisson(usual[i] / 2)))
+        seen.append(signal)
+    assert max(s.evidence for s in seen[:178]) < 168
+    assert max(s.evidence for s in seen[178:190]) > 2160
+    assert not seen[-1].rising
+
+
+def test_width_is_the_shortest_with_enough_rows() -> None:
+    assert [width_for(range(48), [n] * 48) for n in (60, 10, 1)] == [1, 6, 24]
+    assert width_for([], []) == 24
+
+
+def test_windows_follow_the_clock_and_add_up() -> None:
+    layout = numeric_layout([0.0])
+    hours = [Window(i, i == 7, {"x": Profile(layout, np.array([i, 1]), i + 1)}) for i in range(3, 20)]
+    found = list(put_together(hours, 6))
+    assert [w.index for w in found] == [0, 6, 12, 18]
+    assert [w.special for w in found] == [False, True, False, False]
+    assert sum(w.profiles["x"].rows for w in found) == sum(w.profiles["x"].rows for w in hours)
+
+
+def test_days_of_a_model_have_its_own_midnight_and_may_have_23_or_25_hours() -> None:
+    calendar = Calendar("Europe/Berlin")
+    hours = [datetime(2024, 3, 30, tzinfo=UTC) + i * HOUR for i in range(96)]
+    days: dict[int, int] = {}
+    for at in hours:
+        days[calendar.index(at) // 24] = days.get(calendar.index(at) // 24, 0) + 1
+    assert list(days.values())[1:-1] == [23, 24, 24]
+    back = [calendar.index(datetime(2024, 10, 27, tzinfo=UTC) + i * HOUR) for i in range(3)]
+    assert back[0] == back[1]
+    assert calendar.start(calendar.index(datetime(2024, 7, 1, 5, tzinfo=UTC))) == datetime(2024, 7, 1, 5, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"timezone": "Europe/Atlantis"}, "time zone"),
+        ({"country": "XX"}, "holidays"),
+        ({"country": "DE", "subdivision": "ZZ"}, "DE-ZZ"),
+    ],
+)
+def test_unknown_clock_is_refused_in_words(wrong: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        Calendar(**wrong)
+
+
+def test_own_and_public_special_days() -> None:
+    calendar = Calendar("America/New_York", "US", None, (date(2024, 3, 3),))
+    assert calendar.is_special(datetime(2024, 7, 5, 3, tzinfo=UTC))  # still the fourth there
+    assert not calendar.is_special(datetime(2024, 7, 5, 5, tzinfo=UTC))
+    assert calendar.is_special(datetime(2024, 3, 3, 12, tzinfo=UTC))
+
+
+def test_categories_have_a_bin_for_what_was_never_seen() -> None:
+    layout = categorical_layout(["a", "b"])
+    assert layout.new_bin == 3
+
+
+# what it says of itself
+
+
+def test_detector_says_what_it_learned_and_the_smallest_change_it_would_find(deck: Deck) -> None:
+    send(deck, traffic(shifted(3)))
+    evaluate(deck)
+    span = Span(NOW - 7 * DAY, NOW, HOUR, NOW)
+    body = detector(deck.store, deck.config, deck.loop.watch, "m", span)
+    lanes = {lane["lane"]: lane for lane in body["lanes"]}
+    assert {name: lane["status"] for name, lane in lanes.items()} == {
+        "inputs": "open",
+        "unseen": "watching",
+        "latency": "watching",
+        "errors": "watching",
+        "traffic": "watching",
+        "quality": "learning",
+    }
+    assert sum(lane["share"] for lane in lanes.values()) == pytest.approx(1)
+    smallest = {(d["column"], d["contrast"]): d["size"] for d in lanes["inputs"]["detectable"]}
+    assert 0.05 < smallest["y", "location"] < 0.6
+    assert 0.01 < lanes["errors"]["detectable"][0]["size"] < 0.1
+    assert [f["column"] for f in body["open"]] == ["x"]
+    assert {e["lane"] for e in body["evidence"]} >= {"inputs", "errors"}
+
+
+def test_day_that_went_like_another_weekday_is_told_with_its_date(deck: Deck) -> None:
+    send(deck, traffic())
+    evaluate(deck)
+    until, data = state(deck)
+    assert data["lanes"]["inputs"]["state"]["borrowed"] == []
+    data["lanes"]["inputs"]["state"]["borrowed"] = [{"day": 20_000, "weekday": 6}]
+    with deck.store.writing() as con:
+        con.execute("UPDATE detector_states SET body = ? WHERE until = ?", [json.dumps(data), until])
+    body = detector(deck.store, deck.config, deck.loop.watch, "m", Span(NOW - DAY, NOW, HOUR, NOW))
+    said = {lane["lane"]: lane["other_weekdays"] for lane in body["lanes"]}
+    assert said.pop("inputs") == [{"day": date(2024, 10, 8), "weekday": 6}]
+    assert not any(said.values())
+
+
+def test_smallest_change_is_found_about_half_of_the_time() -> None:
+    found = 0
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        rates = [Rate("status", "error rate", 1.0)]
+        rows = np.full((336, 1), 300.0)
+        fitted = fit_rates(rates, rng.binomial(300, 0.02, (336, 1)).astype(float), rows)
+        p = float(detectable_rates(fitted, 300.0, 24, 2160)[0])
+        now = initial_rates(fitted)
+        for i in range(24):
+            now, _ = advance_rates(fitted, 2160, 1, now, [Counted(i, rng.binomial(300, p, 1).astype(float), rows[0])])
+            found += any(e.opened == i for e in now.episodes)
+    assert 4 <= found <= 18
+
+
+def test_page_tells_its_likely_cause_in_the_overview_and_in_the_alert(deck: Deck) -> None:
+    def lost(at: datetime, row: dict[str, Any], rng: np.random.Generator) -> None:
+        if at >= NOW - 2 * DAY and rng.random() < 0.3:
+            row["features"]["y"] = None
+
+    send(deck, traffic(lost))
+    (alert,) = evaluate(deck)
+    assert alert.finding.cause == "missing"
+    span = Span(NOW - 7 * DAY, NOW, HOUR, NOW)
+    body = overview(deck.store, deck.config, "m", span, None, "", NOW, 0)
+    assert [(c["kind"], c["columns"]) for c in body["causes"]] == [("missing", ("y",))]
+    assert body["reasons"][0]["moved"][0]["column"] == "y"
+
+
+# rules against something else than the reference
+
+
+def test_rule_may_compare_with_the_window_before_the_same_hours_of_weeks_or_another_version(tmp_path: Path) -> None:
+    def weekly(at: datetime, row: dict[str, Any], rng: np.random.Generator) -> None:
+        row["features"]["x"] += 2.0 * (at.weekday() == (NOW - DAY).weekday())
+        row["version"] = "b" if rng.random() < 0.5 else "a"
+        row["features"]["y"] += 2.0 * (row["version"] == "b")
+
+    about = {"statistic": "psi", "limit": 0.2, "columns": ("x", "y")}
+    rules = (
+        RuleConfig(name="against-reference", **about),
+        RuleConfig(name="against-previous", against="previous", **about),
+        RuleConfig(name="against-weeks", against="weeks", **about),
+        RuleConfig(name="against-version", against="version:a", version="b", **about),
+    )
+    config = Config(default_rules=False, rules=rules, models={"m": ModelConfig(detector=DetectorConfig(enabled=False))})
+    now = (NOW - DAY).replace(hour=0, minute=0) + DAY  # the end of the odd day of the week
+    with closing(opened(tmp_path, config, now=lambda: now)) as deck:
+        send(deck, before(traffic(weekly), now))
+        evaluate(deck)
+        found = {(f.rule.removeprefix("against-"), f.column): f.verdict for f in deck.store.alerts.latest_findings("m")}
+    assert {key for key, verdict in found.items() if verdict == "breach"} == {
+        ("reference", "x"),
+        ("previous", "x"),
+        ("version", "y"),
+    }
+    assert found["weeks", "x"] == "ok"
+
+
+def test_unknown_comparison_is_refused() -> None:
+    with pytest.raises(ValueError, match="against"):
+        RuleConfig(name="r", statistic="psi", limit=0.2, against="yesterday")

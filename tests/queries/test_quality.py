@@ -1,0 +1,229 @@
+"""What labels are worth: how many, how late, and whether those that came are a fair sample."""
+
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from events import NDJSON
+
+from monitor.config.config import Config
+from monitor.detector.label_delay import overdue, usual_delay, waits_at
+from monitor.detector.lanes.lane import Window
+from monitor.layout import INTEGER, SECONDS, UNIT, ZERO_ONE
+from monitor.profile import Profile
+from monitor.queries.overview import overview
+from monitor.queries.quality import label_bias
+from monitor.queries.time_range import span_of
+from monitor.schema import LABEL_DELAY, LABELLED_PREDICTION
+from monitor.server.server import Deck
+
+NOW = datetime.now(UTC).replace(minute=30, second=0, microsecond=0)
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def deck(tmp_path: Path) -> Iterator[Deck]:
+    deck = Deck(tmp_path, Config(default_rules=False))
+    deck.loop.clock = lambda: NOW
+    deck.start(background=False)
+    with closing(deck):
+        yield deck
+
+
+def events(n: int = 3000) -> list[dict[str, Any]]:
+    rng = np.random.default_rng(8)
+    return [
+        {
+            "event_id": f"e{i}",
+            "model": "loans",
+            "ts": (NOW - timedelta(hours=100) + timedelta(seconds=i * 100)).isoformat(),
+            "features": {"income": float(rng.normal())},
+            "prediction": float(rng.random()),
+        }
+        for i in range(n)
+    ]
+
+
+def labels(rows: list[dict[str, Any]], after: timedelta) -> list[dict[str, Any]]:
+    return [
+        {
+            "event_id": row["event_id"],
+            "model": "loans",
+            "label": int(row["prediction"] >= 0.5),
+            "ts": (datetime.fromisoformat(row["ts"]) + after).isoformat(),
+        }
+        for row in rows
+    ]
+
+
+def send(deck: Deck, rows: list[dict[str, Any]], of: list[dict[str, Any]]) -> dict[str, Any]:
+    """Send events and labels; what the overview says of the prediction's error."""
+    for i in range(0, len(rows), 5000):
+        deck.collector.events(lines(rows[i : i + 5000]), NDJSON).durable.result(10)
+    deck.loop.load_all()
+    deck.store.references.make_provisional(NOW)
+    deck.collector.labels(lines(of), NDJSON).durable.result(10)
+    deck.loop.load_all()
+    said = overview(deck.store, deck.config, "loans", span_of(None, None, None, NOW, HOUR), None, "", NOW, 0)
+    part: dict[str, Any] = said["prediction_error"]
+    return part
+
+
+def lines(rows: list[dict[str, Any]]) -> bytes:
+    return "\n".join(json.dumps(row) for row in rows).encode()
+
+
+def test_the_delay_of_labels_is_known_from_their_times(deck: Deck) -> None:
+    rows = events()
+    part = send(deck, rows, labels(rows[:1000], HOUR) + labels(rows[1000:1500], 10 * HOUR))
+    assert part["coverage"] == pytest.approx(0.5)
+    # the upper end of the bin: at most half as much again
+    assert 3600 <= part["delay_p50_s"] <= 5400
+    assert 36_000 <= part["delay_p95_s"] <= 54_000
+
+
+def test_labels_of_every_other_prediction_are_a_fair_sample(deck: Deck) -> None:
+    rows = events()
+    bias = send(deck, rows, labels(rows[::2], HOUR))["label_bias"]
+    assert not bias["biased"]
+    assert bias["low"] == 0
+    assert bias["n"] == pytest.approx(bias["n_all"] / 2, abs=2)
+
+
+def test_few_predictions_without_a_label_do_not_matter_however_they_are(deck: Deck) -> None:
+    """The error of 97 % is that of all, though the others are all low: cancelled flights never land late."""
+    rows = events()
+    bias = send(deck, rows, labels([row for row in rows if row["prediction"] > 0.03], HOUR))["label_bias"]
+    assert not bias["biased"]
+
+
+def test_labels_of_high_predictions_alone_are_no_fair_sample(deck: Deck) -> None:
+    rows = events()
+    bias = send(deck, rows, labels([row for row in rows if row["prediction"] > 0.4], HOUR))["label_bias"]
+    assert bias["biased"]
+    assert bias["low"] > 0.1
+
+
+def test_hours_whose_labels_are_still_to_come_are_no_sign_of_an_unfair_sample(deck: Deck) -> None:
+    rows = events(3600)
+    for row in rows[-720:]:  # the last twenty hours are predicted otherwise, and their labels take a day
+        row["prediction"] = 0.9 + row["prediction"] / 10
+    bias = send(deck, rows, labels(rows[:-720:2], timedelta(hours=20)))["label_bias"]
+    assert not bias["biased"]
+
+
+def test_few_labels_say_nothing_of_the_sample(deck: Deck) -> None:
+    rows = events()
+    assert send(deck, rows, labels(rows[:50], HOUR))["label_bias"] is None
+
+
+def test_bias_of_known_counts() -> None:
+    counts = np.zeros(UNIT.size, dtype=np.int64)
+    counts[10], counts[20] = 3000, 3000
+    some = np.zeros(UNIT.size, dtype=np.int64)
+    some[10], some[20] = 500, 1500
+    found = label_bias({"prediction": Profile(UNIT, counts, 6000), LABELLED_PREDICTION: Profile(UNIT, some, 2000)})
+    # shares 1/4 and 3/4 with a label, 1/2 of all: (1/2 - 1/4) ln 2 + (3/4 - 1/2) ln 1.5 = .2747
+    assert found is not None
+    assert found["value"] == pytest.approx(0.2747, abs=5e-3)  # the counts are smoothed by half a row
+    assert found["biased"]
+
+
+def test_a_corrected_label_takes_its_delay_back_and_a_rebuild_finds_the_same(deck: Deck) -> None:
+    rows = events()
+    send(deck, rows, labels(rows, HOUR))
+    send_again = labels(rows[:100], 30 * HOUR)
+    deck.collector.labels(lines(send_again), NDJSON).durable.result(10)
+    deck.loop.load_all()
+    before = stored(deck)
+    assert before[LABEL_DELAY].n == before[LABELLED_PREDICTION].n == len(rows)
+    late = before[LABEL_DELAY].counts[SECONDS.index(29 * 3600.0) :].sum()
+    assert late == 100
+    deck.store.rebuild(["loans"])
+    after = stored(deck)
+    for column, profile in before.items():
+        assert (profile.counts == after[column].counts).all(), column
+
+
+def hours(labelled: list[int], delay_hours: float = 2) -> list[tuple[datetime, Window]]:
+    """An hour of 100 rows for each entry, so many of them labelled so many hours later."""
+    found = []
+    for i, n in enumerate(labelled):
+        delays = np.zeros(SECONDS.size, dtype=np.int64)
+        delays[SECONDS.index(delay_hours * 3600)] = n
+        profiles = {
+            "status": Profile(INTEGER, np.zeros(INTEGER.size, dtype=np.int64), 100),
+            "wrong": Profile(ZERO_ONE, np.zeros(2, dtype=np.int64), n),
+            LABEL_DELAY: Profile(SECONDS, delays, n),
+        }
+        found.append((NOW + i * HOUR, Window(i, False, profiles)))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("labelled", "stands"),
+    [
+        ([90] * 40, 40),  # all have come
+        ([90] * 36 + [0] * 4, 37),  # two hours and a quarter at most, so three of the last four are waited for
+        ([90] * 36 + [0, 90, 0, 0], 38),
+        ([90] * 10 + [30] * 30, 37),  # fewer come than before
+        ([90] * 10 + [30] * 27 + [80] * 3, 40),  # 80 of 90 is as usual
+        ([0] * 40, 5),  # none was ever there: the first hour that is to be judged waits
+    ],
+)
+def test_hours_are_waited_for_as_long_as_labels_usually_take(labelled: list[int], stands: int) -> None:
+    found = hours(labelled)
+    assert waits_at(found, "wrong", NOW + 5 * HOUR, NOW + len(found) * HOUR) == stands
+
+
+def test_without_known_delays_hours_are_waited_for_until_later_ones_have_come() -> None:
+    found = hours([90] * 10 + [30] * 30 + [90])
+    for _, window in found:
+        window.profiles[LABEL_DELAY].counts[:] = 0
+    # what is more than a day older than the newest with labels is given up
+    assert waits_at(found, "wrong", NOW, NOW + 41 * HOUR) == 16
+
+
+def delays_of(hours: float, n: int = 1000) -> Profile:
+    counts = np.zeros(SECONDS.size, dtype=np.int64)
+    counts[SECONDS.index(hours * 3600)] = n
+    return Profile(SECONDS, counts, n)
+
+
+def test_labels_that_come_as_late_as_the_limits_allow_have_a_delay() -> None:
+    """`max_age_days` goes to a century: a bin without an end would have no time."""
+    century = 36_600 * 24.0
+    assert timedelta(hours=century) <= usual_delay([delays_of(century)]) <= timedelta(hours=1.5 * century)
+    assert overdue(NOW, delays_of(century), (1000, 1000), lambda a, b: 0, NOW + 24 * HOUR) is None
+
+
+@pytest.mark.parametrize(
+    ("age", "delay", "labelled", "rows", "is_told"),
+    [
+        (24, delays_of(3), 1000, 100, True),
+        (12, delays_of(3), 1000, 100, False),  # twice three hours and a bit, and six
+        (24, delays_of(3), 1000, 19, False),  # too few predictions to expect 20 labels of
+        (24, delays_of(3), 10, 1000, False),  # one in a hundred has a label: ten are to be expected
+        (24, delays_of(3, 99), 1000, 100, False),  # nothing is usual yet
+        (240, delays_of(160), 1000, 100, False),  # once a week
+    ],
+)
+def test_labels_are_overdue_when_many_should_have_come(
+    age: float, delay: Profile, labelled: int, rows: int, is_told: bool
+) -> None:
+    found = overdue(NOW, delay, (labelled, 1000), lambda a, b: rows, NOW + age * HOUR)
+    assert (found is not None) == is_told
+    if found is not None:
+        assert (found.since, found.rows) == (NOW, rows)
+        assert 12 * HOUR <= found.allowed <= 15 * HOUR
+
+
+def stored(deck: Deck) -> dict[str, Profile]:
+    start, end = (NOW - timedelta(days=10)).replace(tzinfo=None), NOW.replace(tzinfo=None)
+    wanted = (LABEL_DELAY, LABELLED_PREDICTION, "wrong")
+    return {c: p[0] for c, p in deck.store.profiles("loans", start, end, columns=wanted).items()}

@@ -1,0 +1,772 @@
+"""Spool to store: exactly once, profiles equal to a rebuild after any mix, crashes survived."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import httpx
+import numpy as np
+import pytest
+from events import NDJSON, NOW, event, lines
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from monitor.config.config import Config, ModelConfig
+from monitor.errors import StorageError
+from monitor.event import Refusal, label_text
+from monitor.profile import Profile
+from monitor.server.loader import release
+from monitor.server.server import Deck
+from monitor.store.database import transaction
+from monitor.store.rows.load_transaction import Load
+from monitor.store.rows.recent_ids import RecentIds
+
+NIGHTLY = bool(os.environ.get("DRIFTDECK_NIGHTLY"))
+
+
+def snapshot(deck: Deck, model: str = "m") -> dict[tuple[str, str, int], Profile]:
+    """Every stored profile of a model by segment, column and hour."""
+    # whole hours: minutes that were rolled up lie in the same step as before
+    start = NOW.replace(tzinfo=None, minute=0, second=0) - timedelta(days=10)
+    found = {}
+    segments = [s for (s,) in deck.store.query("SELECT DISTINCT segment FROM profile_moments")] or [""]
+    for segment in segments:
+        read = deck.store.profiles(model, start, start + timedelta(days=11), timedelta(hours=1), None, segment)
+        found.update({(segment, c, i): p for c, profiles in read.items() for i, p in enumerate(profiles) if p.rows})
+    return found
+
+
+def assert_equal(a: dict[Any, Profile], b: dict[Any, Profile]) -> None:
+    assert a.keys() == b.keys()
+    for key, p in a.items():
+        q = b[key]
+        assert (p.counts == q.counts).all(), key
+        assert (p.rows, p.missing, p.invalid) == (q.rows, q.missing, q.invalid), key
+        np.testing.assert_allclose([p.sum, p.sum_sq], [q.sum, q.sum_sq], rtol=1e-9, atol=1e-9, err_msg=str(key))
+        np.testing.assert_equal([p.min, p.max], [q.min, q.max])
+
+
+def send(deck: Deck, *events: dict[str, Any], key: str | None = None) -> None:
+    deck.collector.events(lines(*events), NDJSON, key).durable.result(10)
+
+
+def label(deck: Deck, *labels: dict[str, Any]) -> None:
+    deck.collector.labels(lines(*labels), NDJSON).durable.result(10)
+
+
+@dataclass
+class Expected:
+    """What a deck must hold after any order of events and labels: the plainest bookkeeping, in memory."""
+
+    received: int = 0
+    refused: int = 0
+    events: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    labels: dict[tuple[str, str], tuple[datetime, Any]] = field(default_factory=dict)
+    given: set[tuple[str, str, Any, datetime]] = field(default_factory=set)
+    labels_received: int = 0
+    kinds: dict[tuple[str, str], str] = field(default_factory=dict)  # of features: by their first value
+    mistyped: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+
+    def event(self, row: dict[str, Any]) -> None:
+        """An event that was taken."""
+        self.received += 1
+        self.events.setdefault((row["model"], row["event_id"]), row)
+        for name, value in row["features"].items():
+            if value is not None:
+                kind = self.kinds.setdefault(
+                    (row["model"], name), "text" if isinstance(value, str | bool) else "number"
+                )
+                if came := self._wrong(kind, value):
+                    self.mistyped[row["model"], name, came] += 1
+
+    @staticmethod
+    def _wrong(kind: str, value: Any) -> str | None:
+        if kind == "text":
+            return None if isinstance(value, str | bool) else "number"
+        if isinstance(value, bool):
+            return "boolean"
+        return "text" if isinstance(value, str) else "NaN" if value != value else None
+
+    def label(self, model: str, id_: str, value: Any, ts: datetime) -> None:
+        """A label that was taken: the one that became known last counts, of several the one that was received last."""
+        self.labels_received += 1
+        again = (model, id_, str(value), ts) in self.given
+        self.given.add((model, id_, str(value), ts))
+        known = self.labels.get((model, id_))
+        if not again and (known is None or ts >= known[0]):
+            self.labels[model, id_] = ts, value
+
+    def quality(self, model: str) -> tuple[int, int, int]:
+        """Predictions with a label, of them those that cannot be judged, and those that were wrong."""
+        joined = [(e, self.labels[key][1]) for key, e in self.events.items() if key[0] == model and key in self.labels]
+        judged = [
+            (e["prediction"] >= 0.5) != (NUMBERS[v] >= 0.5)
+            for e, v in joined
+            if v in NUMBERS and e["prediction"] is not None
+        ]
+        return len(joined), len(joined) - len(judged), sum(judged)
+
+
+NUMBERS: dict[Any, int] = {0: 0, 1: 1, "1": 1}  # True is 1
+MODELS = ("m", "M", "航班/a 'b\"; --")
+CONTENT: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "odd": {"features": {"age": "x", "country": "d", "new": 1.5}, "latency_ms": None},
+    "missing": {"features": {}, "prediction": None},
+    "string": {"features": {"age": float("nan"), "country": None, "premium": True}, "status": 503},
+    "widened": {"features": {"age": 7, "country": 886, "Age": "7", "new": True}},
+}
+
+
+class Mix(RuleBasedStateMachine):
+    """Any mix of new, late, early, repeated and refused events of several models, labels before and after, repeated,
+    late and corrected, types that change; references set, servers restarted at any time.
+    """
+
+    @initialize()
+    def begin(self) -> None:
+        import tempfile
+
+        self.folder = tempfile.TemporaryDirectory()
+        self.expected, self.clock = Expected(), 0
+        self.kind: dict[tuple[str, int], str] = {}
+        self.sent: list[list[dict[str, Any]]] = []
+        self.open()
+
+    def open(self) -> None:
+        models = {name: ModelConfig(segments=("country",), task="binary") for name in MODELS}
+        self.deck = Deck(Path(self.folder.name), Config(models=models))
+        self.deck.start(background=False)
+
+    def content(self, model: str, i: int, kind: str) -> dict[str, Any]:
+        """An event whose content belongs to its id; some are days late, some are minutes early."""
+        minutes = 4000 + i if i % 7 == 3 else -8 if i % 11 == 5 else i
+        ts = (NOW - timedelta(minutes=minutes)).isoformat()
+        return event(i, model=model, ts=ts, **CONTENT[self.kind.setdefault((model, i), kind)])
+
+    @rule(
+        model=st.sampled_from(MODELS),
+        order=st.lists(st.integers(0, 60), min_size=1, max_size=20),
+        kind=st.sampled_from(sorted(CONTENT)),
+        bad=st.booleans(),
+    )
+    def events(self, model: str, order: list[int], kind: str, bad: bool) -> None:
+        rows = [self.content(model, i, kind) for i in order]
+        send(self.deck, *rows, *([{**rows[0], "ts": "1999-01-01T00:00:00Z"}] if bad else []))
+        for row in rows:
+            self.expected.event(row)
+        self.expected.received += bad
+        self.expected.refused += bad
+
+    @rule(
+        model=st.sampled_from(MODELS),
+        first=st.integers(0, 60),
+        n=st.integers(1, 20),
+        value=st.sampled_from([0, 1, True, "1", "x"]),
+        back=st.booleans(),
+        at_once=st.booleans(),
+    )
+    def labels(self, model: str, first: int, n: int, value: Any, back: bool, at_once: bool) -> None:
+        self.clock += not at_once  # else at the time of the labels before
+        ts = NOW + timedelta(seconds=-self.clock if back else self.clock)
+        self.sent.append(
+            [
+                {"event_id": f"e{i}", "model": model, "label": value, "ts": ts.isoformat()}
+                for i in range(first, first + n)
+            ]
+        )
+        self.repeat_labels(0, True)
+
+    @rule(back=st.integers(0, 8), whole=st.booleans())
+    def repeat_labels(self, back: int, whole: bool) -> None:
+        again = self.sent[-1 - back % len(self.sent)][:: None if whole else -2] if self.sent else []
+        if again:
+            label(self.deck, *again)
+        for one in again:
+            self.expected.label(one["model"], one["event_id"], one["label"], datetime.fromisoformat(one["ts"]))
+
+    @rule()
+    def load(self) -> None:
+        self.deck.loop.load_all()
+        self.compare()
+
+    @rule()
+    def restart(self) -> None:
+        self.deck.spool.close()
+        self.deck.store.close()
+        self.open()
+        self.compare()
+
+    @rule(model=st.sampled_from(MODELS))
+    def set_reference(self, model: str) -> None:
+        self.load()
+        if model in self.deck.store.models() and self.deck.store.span(model)[2]:
+            naive = NOW.replace(tzinfo=None)
+            self.deck.set_reference_period(model, naive - timedelta(days=9), naive + timedelta(days=1), NOW)
+            self.compare()
+
+    @rule()
+    def compact(self) -> None:
+        self.deck.store._parts = 10_000
+        self.deck.store.maintain(NOW)
+
+    def compare(self) -> None:
+        """Everything that was taken is loaded: totals, labels, metrics and wrong types are those of the bookkeeping."""
+        store, expected = self.deck.store, self.expected
+        counts = "sum(received)::BIGINT, sum(stored)::BIGINT, sum(duplicate)::BIGINT, sum(refused)::BIGINT"
+        found = {kind: rest for kind, *rest in store.query(f"SELECT kind, {counts} FROM accounting GROUP BY kind")}
+        n = len(expected.events)
+        if expected.received:
+            again = expected.received - expected.refused - n
+            assert found["events"] == [expected.received, n, again, expected.refused]
+        if expected.labels_received:
+            again = expected.labels_received - len(expected.given)
+            assert found["labels"] == [expected.labels_received, len(expected.given), again, 0]
+        for name, model in store.models().items():
+            assert store.span(name)[2] == sum(key[0] == name for key in expected.events)
+            joined = store.query(f"SELECT event_id, label, ts FROM {model.labels} WHERE joined ORDER BY 1")
+            assert joined == sorted(
+                (id_, label_text(value), ts.replace(tzinfo=None))
+                for (of, id_), (ts, value) in expected.labels.items()
+                if of == name and (of, id_) in expected.events
+            )
+            if model.task == "binary":
+                wrong = [p for (segment, c, _), p in snapshot(self.deck, name).items() if c == "wrong" and not segment]
+                totals = sum(p.rows for p in wrong), sum(p.missing for p in wrong), sum(int(p.counts[1]) for p in wrong)
+                assert totals == expected.quality(name)
+        rows = store.query('SELECT model, "column", came, sum("rows")::BIGINT FROM mistyped GROUP BY ALL')
+        assert {tuple(key): n for *key, n in rows} == dict(expected.mistyped)
+
+    @invariant()
+    def rebuilt_profiles_are_equal(self) -> None:
+        if not hasattr(self, "deck"):
+            return
+        before = {name: snapshot(self.deck, name) for name in self.deck.store.models()}
+        self.deck.store.rebuild()
+        for name, profiles in before.items():
+            assert_equal(profiles, snapshot(self.deck, name))
+
+    @invariant()
+    def everything_is_accounted_for(self) -> None:
+        if not hasattr(self, "deck"):
+            return
+        rows = self.deck.store.query(
+            "SELECT kind, sum(received), sum(stored), sum(duplicate), sum(refused) FROM accounting GROUP BY kind"
+        )
+        for _, received, stored, duplicate, refused in rows:
+            assert received == stored + duplicate + refused
+
+    def teardown(self) -> None:
+        if hasattr(self, "deck"):
+            self.load()
+            self.deck.close()
+            self.folder.cleanup()
+
+
+TestMix = pytest.mark.timeout(3600 if NIGHTLY else 300)(Mix.TestCase)
+TestMix.settings = settings(
+    max_examples=400 if NIGHTLY else 20,
+    stateful_step_count=15,
+    suppress_health_check=list(HealthCheck),
+)
+
+
+def test_labels_before_after_and_corrected(deck: Deck) -> None:
+    label(deck, {"event_id": "e0", "model": "m", "label": 1, "ts": NOW.isoformat()})
+    send(deck, *(event(i, prediction=0.9) for i in range(4)))
+    deck.loop.load_all()
+    deck.set_reference_period("m", datetime(2020, 1, 1), datetime(2099, 1, 1), NOW)
+    label(deck, *({"event_id": f"e{i}", "model": "m", "label": 0, "ts": NOW.isoformat()} for i in (1, 2)))
+    deck.loop.load_all()
+
+    def wrong() -> tuple[int, int]:
+        found = [p for (_, c, _), p in snapshot(deck).items() if c == "wrong"]
+        return sum(p.rows for p in found), sum(int(p.counts[1]) for p in found)
+
+    assert wrong() == (3, 2)
+    assert deck.store.query("SELECT prediction FROM models") == [("number",)]
+    later, earlier = (NOW + timedelta(minutes=5)).isoformat(), (NOW - timedelta(minutes=5)).isoformat()
+    label(
+        deck,
+        {"event_id": "e1", "model": "m", "label": 1, "ts": later},
+        {"event_id": "e2", "model": "m", "label": 1, "ts": earlier},
+    )
+    deck.loop.load_all()
+    assert wrong() == (3, 1)  # e1 was corrected, the old label of e2 came too late to count
+    label(deck, {"event_id": "e1", "model": "m", "label": 1, "ts": later})
+    deck.loop.load_all()
+    assert wrong() == (3, 1)
+
+
+@pytest.mark.parametrize("cuts", [(), (1,), (2,), (1, 2), (1, 2, 3), (1, 2, 3, 4)])
+@pytest.mark.parametrize("event_at", [0, 2, 5])
+def test_of_labels_with_one_time_the_last_received_counts_however_loads_are_cut(
+    tmp_path: Path, cuts: tuple[int, ...], event_at: int
+) -> None:
+    """Also when the first is sent again after it was corrected, when the server is restarted, and on a rebuild."""
+    given = [("e1", 1, 0), ("e1", 0, 0), ("e1", 1, 0), ("e2", 1, 0), ("e1", 1, -60)]
+    deck = Deck(tmp_path)
+    deck.start(background=False)
+    for i, (id_, value, seconds) in enumerate(given):
+        if i == event_at:
+            send(deck, event(1, prediction=0.9))
+        ts = (NOW + timedelta(seconds=seconds)).isoformat()
+        label(deck, {"event_id": id_, "model": "m", "label": value, "ts": ts})
+        if i + 1 in cuts:
+            deck.close()
+            deck = Deck(tmp_path)
+            deck.start(background=False)
+    if event_at == len(given):
+        send(deck, event(1, prediction=0.9))
+    deck.loop.load_all()
+    with closing(deck):
+        table = deck.store.model("m").labels
+        joined = f"SELECT event_id, label, ts FROM {table} WHERE joined"
+        assert deck.store.query(joined) == [("e1", "0", NOW.replace(tzinfo=None))]
+        counts = "SELECT sum(received), sum(stored), sum(duplicate) FROM accounting WHERE kind = 'labels'"
+        assert deck.store.query(counts) == [(5, 4, 1)]
+        assert deck.store.query(f"SELECT event_id FROM {table} WHERE NOT joined") == [("e2",)]
+        assert deck.store.rewrite()
+        assert deck.store.query(joined) == [("e1", "0", NOW.replace(tzinfo=None))]
+
+
+def test_the_spans_of_all_models_are_those_of_each_whatever_was_loaded_or_deleted(deck: Deck) -> None:
+    def same() -> None:
+        for _ in range(2):
+            assert deck.store.spans() == {n: deck.store.span(n) for n in deck.store.models() if deck.store.span(n)[2]}
+
+    send(deck, *(event(i, model=f"m{i % 3}") for i in range(6, 30)))
+    deck.loop.load_all()
+    same()
+    for first, model in ((0, "m0"), (40, "m1"), (3, "m3")):  # newer, older, and a model that is new
+        send(deck, event(first, model=model), event(first + 1, model=model))
+        label(deck, {"event_id": f"e{first}", "model": model, "label": 1, "ts": NOW.isoformat()})
+        deck.loop.load_all()
+        same()
+    assert {name: span[3] for name, span in deck.store.spans().items()} == {"m0": 1, "m1": 1, "m2": 0, "m3": 1}
+    newest = deck.store.spans()["m0"][1]
+    assert deck.store.erase("m0", "event_id", "e0", "e0").events == 1
+    same()
+    assert newest is not None and (deck.store.spans()["m0"][1] or newest) < newest
+    deck.store.forget(NOW, 1, None)
+    deck.store.reopen()
+    same()
+
+
+def test_a_restart_goes_on_where_the_spool_was(tmp_path: Path) -> None:
+    deck = Deck(tmp_path)
+    send(deck, *(event(i) for i in range(5)))  # acknowledged, not loaded
+    deck.spool.close()
+    deck.store.close()
+    again = Deck(tmp_path)
+    again.start(background=False)
+    assert again.store.span("m")[2] == 5
+    send(again, event(5, features={"age": 1.0, "country": "a", "premium": True}))
+    again.loop.load_all()
+    assert again.store.span("m")[2] == 6
+    again.close()
+
+
+def test_rows_missing_from_the_database_are_replayed_from_the_spool(tmp_path: Path) -> None:
+    deck = Deck(tmp_path)
+    deck.start(background=False)
+    send(deck, *(event(i) for i in range(50)))
+    deck.loop.load_all()
+    deck.store._con.execute("CHECKPOINT")
+    send(deck, *(event(i) for i in range(50, 80)))
+    deck.loop.load_all()
+    assert deck.store.span("m")[2] == 80
+    database = (tmp_path / "driftdeck.duckdb").read_bytes()  # as it is without its write-ahead log
+    deck.spool.close()
+    deck.store._con.close()
+    (tmp_path / "driftdeck.duckdb").write_bytes(database)
+    (tmp_path / "driftdeck.duckdb.wal").unlink(missing_ok=True)
+    again = Deck(tmp_path)
+    again.start(background=False)
+    assert again.store.span("m")[2] == 80
+    again.close()
+
+
+def test_a_failed_load_changes_nothing_and_can_be_repeated(deck: Deck, monkeypatch: pytest.MonkeyPatch) -> None:
+    send(deck, *(event(i) for i in range(5)))
+    record = Load._record
+    monkeypatch.setattr(Load, "_record", lambda *_: (_ for _ in ()).throw(duckdb.IOException("disk full")))
+    with pytest.raises(duckdb.IOException):
+        deck.loop.load_all()
+    assert deck.store.models() == {}
+    monkeypatch.setattr(Load, "_record", record)
+    deck.loop.load_all()
+    assert deck.store.span("m")[2] == 5
+
+
+def test_a_transaction_with_an_exception_rolls_back() -> None:
+    con = duckdb.connect()
+    con.execute("CREATE TABLE t(x INTEGER)")
+    with pytest.raises(ZeroDivisionError), transaction(con):
+        con.execute("INSERT INTO t VALUES (1)")
+        1 / 0  # noqa: B018
+    assert con.execute("SELECT count(*) FROM t").fetchall() == [(0,)]
+
+
+def test_a_model_without_reference_gets_a_provisional_one(deck: Deck) -> None:
+    for start in range(0, 1500, 300):
+        send(deck, *(event(i) for i in range(start, start + 300)))
+        deck.loop.load_all()
+    about = deck.store.references.about("m")
+    assert about.status == "provisional"
+    assert about.rows >= 1000
+    assert deck.store.model("m").task == "binary"
+    total = sum(p.rows for (_, c, _), p in snapshot(deck).items() if c == "prediction")
+    assert total == 1500  # what came before the reference was profiled afterwards
+
+
+def test_the_engine_is_closed_to_files_and_settings(deck: Deck) -> None:
+    for statement in (
+        "SELECT * FROM read_csv('/etc/passwd')",
+        "COPY (SELECT 1) TO '/tmp/x.csv'",
+        "ATTACH '/tmp/y.duckdb'",
+        "SET threads = 1",
+        "INSTALL httpfs",
+    ):
+        with pytest.raises(duckdb.Error):
+            deck.store.query(statement)
+
+
+# -- opening ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_database_held_by_another_process_is_named_with_its_pid(tmp_path: Path) -> None:
+    code = f"import duckdb, time; c = duckdb.connect(r'{tmp_path / 'driftdeck.duckdb'}'); print('up', flush=True); time.sleep(60)"
+    holder = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    try:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        with pytest.raises(StorageError, match=f"held by another process \\(PID {holder.pid}\\)"):
+            Deck(tmp_path)
+    finally:
+        holder.kill()
+        holder.communicate()
+
+
+def test_a_newer_or_foreign_database_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "driftdeck.duckdb"
+    Deck(tmp_path).close()
+    with duckdb.connect(str(path)) as con:
+        con.execute("UPDATE meta SET schema_version = 99")
+    with pytest.raises(StorageError, match="schema version 99, newer"):
+        Deck(tmp_path)
+    path.unlink()
+    with duckdb.connect(str(path)) as con:
+        con.execute("CREATE TABLE theirs(x INTEGER)")
+    with pytest.raises(StorageError, match="not one of driftdeck's"):
+        Deck(tmp_path)
+    path.write_bytes(b"something else entirely" * 1000)
+    with pytest.raises(StorageError, match="not a DuckDB database"):
+        Deck(tmp_path)
+
+
+def test_a_directory_that_cannot_be_used_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="cannot be used"):
+        Deck(tmp_path / "file" / "data")
+
+
+# -- kill -9 ----------------------------------------------------------------------------------------------------------
+
+
+def test_killed_servers_lose_and_double_nothing(tmp_path: Path) -> None:
+    """The whole service under load, killed at random moments; the client retries with the same key."""
+    cycles = 200 if NIGHTLY else 4
+    rng = np.random.default_rng(17)
+    acknowledged: list[str] = []
+    number, waiting = 0, None
+    for cycle in range(cycles):
+        process, url = start_server(tmp_path)
+        deadline = time.monotonic() + float(rng.uniform(0.3, 1.2))
+        try:
+            with httpx.Client(base_url=url, trust_env=False) as client:
+                while time.monotonic() < deadline:
+                    if waiting is None:
+                        ids = range(number, number + 50)
+                        number += 50
+                        waiting = (
+                            f"batch-{ids.start}",
+                            lines(*(event(i, ts=datetime.now(UTC).isoformat()) for i in ids)),
+                            ids,
+                        )
+                    key, body, ids = waiting
+                    answer = client.post(
+                        "/v1/events", content=body, headers={"content-type": NDJSON, "idempotency-key": key}
+                    )
+                    assert answer.status_code == 200, answer.text
+                    acknowledged += [f"e{i}" for i in ids]
+                    waiting = None
+                    if cycle % 2:
+                        process.send_signal(signal.SIGKILL)
+        except httpx.HTTPError:
+            pass
+        finally:
+            process.kill()
+            process.wait()
+    deck = Deck(tmp_path)
+    deck.start(background=False)
+    stored = [i for (i,) in deck.store.query(f"SELECT event_id FROM {deck.store.model('m').events}")]
+    assert len(stored) == len(set(stored))
+    assert set(acknowledged) <= set(stored)
+    before = snapshot(deck)
+    deck.store.rebuild()
+    assert_equal(before, snapshot(deck))
+    deck.close()
+
+
+def start_server(
+    folder: Path, *options: str, host: str = "127.0.0.1", log: Any = subprocess.DEVNULL, **environment: str
+) -> tuple["subprocess.Popen[bytes]", str]:
+    """A server as a process of its own, and its address, once it is ready."""
+    import socket
+
+    with socket.create_server((host, 0)) as probe:
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "monitor.cli", "server", "--data", str(folder), "--port", str(port)]
+    process = subprocess.Popen(
+        [*command, "--host", host, *options],
+        stdout=subprocess.DEVNULL,
+        stderr=log,
+        env={**os.environ, **environment},
+    )
+    url = f"http://{host}:{port}"
+    for _ in range(600):
+        try:
+            if httpx.get(f"{url}/readyz", trust_env=False).status_code == 200:
+                return process, url
+        except httpx.HTTPError:
+            time.sleep(0.05)
+        assert process.poll() is None, "the server ended"
+    raise AssertionError("the server did not become ready")
+
+
+def test_the_answers_of_json_are_json(deck: Deck) -> None:
+    assert json.loads(json.dumps(deck.collector.events(lines(event(0)), NDJSON).body())) == {
+        "accepted": 1,
+        "refused": 0,
+        "refusals": [],
+    }
+
+
+def test_a_database_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> None:
+    with closing(Deck(tmp_path)) as deck:
+        deck.start(background=False)
+        send(deck, event(1), {**event(2), "ts": "never"})
+        deck.loop.load_all()
+    with duckdb.connect(str(tmp_path / "driftdeck.duckdb")) as con:
+        con.execute("ALTER TABLE accounting DROP COLUMN unchecked")
+        con.execute("ALTER TABLE quarantine DROP COLUMN id")
+        con.execute("DROP TABLE refusals")
+        con.execute("DROP TABLE api_keys")
+        con.execute("UPDATE meta SET schema_version = 1")
+    with closing(Deck(tmp_path)) as deck:
+        assert [q.id for q in deck.store.ledger.refused()] == [1]
+        assert deck.store.ledger.totals() == {"received": 2, "stored": 1, "duplicate": 0, "refused": 1, "unchecked": 0}
+        deck.start(background=False)
+        send(deck, event(3))
+        deck.loop.load_all()
+        assert deck.store.ledger.totals()["stored"] == 2
+
+
+def test_ids_of_a_database_of_before_are_compressed_like_new_ones(tmp_path: Path) -> None:
+    first = {**event(1), "event_id": "0198F0A2-6f5b-7c1e-9d57-2f6f6f2a7b10"}
+    with closing(Deck(tmp_path)) as deck:
+        deck.start(background=False)
+        send(deck, first, *(event(i) for i in range(2, 30)))
+        label(deck, {"event_id": "e2", "model": "m", "label": True, "ts": NOW.isoformat()})
+        deck.loop.load_all()
+    with duckdb.connect(str(tmp_path / "driftdeck.duckdb")) as con:
+        for table in ("events_1", "labels_1"):  # as they were made by version 6
+            con.execute(f"CREATE TABLE before AS FROM {table}")
+            con.execute(f"DROP TABLE {table}")
+            con.execute(f"ALTER TABLE before RENAME TO {table}")
+        con.execute("UPDATE meta SET schema_version = 6")
+    with closing(Deck(tmp_path)) as deck:
+        made = deck.store.query("SELECT sql FROM duckdb_tables() WHERE table_name IN ('events_1', 'labels_1')")
+        assert ["event_id VARCHAR USING COMPRESSION ZSTD" in sql for (sql,) in made] == [True, True]
+        deck.start(background=False)
+        send(deck, first, event(30), event(31, features={"x": 1.5, **{f"new {i}": 1.0 for i in range(20)}}))
+        for id_ in ("e2", "e3"):
+            label(deck, {"event_id": id_, "model": "m", "label": True, "ts": NOW.isoformat()})
+        deck.loop.load_all()
+        assert deck.store.query("SELECT count(*), count(DISTINCT event_id) FROM events_1") == [(31, 31)]
+        assert deck.store.query("SELECT count(*) FROM events_1 WHERE event_id = $1", [first["event_id"]]) == [(1,)]
+        assert deck.store.query("SELECT event_id, label, joined FROM labels_1 ORDER BY 1") == [
+            ("e2", "true", True),
+            ("e3", "true", True),
+        ]
+        ((made,),) = deck.store.query("SELECT sql FROM duckdb_tables() WHERE table_name = 'events_1'")
+        assert "event_id VARCHAR USING COMPRESSION ZSTD" in made  # written anew for the columns that came
+
+
+def test_a_repeat_with_another_time_is_recognised(deck: Deck) -> None:
+    at = datetime.now(UTC).replace(microsecond=0)
+    for minutes in (3, 1, 2):
+        send(deck, event(1, ts=(at - timedelta(minutes=minutes)).isoformat()), event(10 + minutes, ts=at.isoformat()))
+        deck.loop.load_all()
+    send(deck, event(20, ts=at.isoformat()), event(20, ts=(at - timedelta(minutes=5)).isoformat()))
+    deck.loop.load_all()
+    found = deck.store.ledger.totals()
+    assert (found["stored"], found["duplicate"], found["unchecked"]) == (5, 3, 0)
+
+
+def test_after_a_restart_repeats_are_still_recognised(tmp_path: Path) -> None:
+    at = datetime.now(UTC).replace(microsecond=0)
+    for minutes in (1, 2):
+        with closing(Deck(tmp_path)) as deck:
+            deck.start(background=False)
+            send(deck, event(1, ts=(at - timedelta(minutes=minutes)).isoformat()))
+            deck.loop.load_all()
+            found = deck.store.ledger.totals()
+    assert (found["received"], found["stored"], found["duplicate"]) == (2, 1, 1)
+
+
+def test_after_a_restart_repeats_of_many_models_are_recognised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("monitor.store.rows.recent_ids.TOGETHER", 2)
+    at, models = datetime.now(UTC).replace(microsecond=0), [f"m{i}" for i in range(5)]
+    for minutes, stored in ((2, 10), (1, 15)):  # at first 1 and 2, then 1 once more and 3
+        with closing(Deck(tmp_path)) as deck:
+            deck.start(background=False)
+            ts = (at - timedelta(minutes=minutes)).isoformat()
+            send(deck, *(event(i, model=model, ts=ts) for model in models for i in (1, 4 - minutes)))
+            deck.loop.load_all()
+            found = deck.store.ledger.totals()
+            assert (found["stored"], found["duplicate"]) == (stored, stored - 10)
+
+
+def test_old_rows_are_checked_against_their_own_time_and_counted_as_unchecked(deck: Deck) -> None:
+    old = (datetime.now(UTC) - timedelta(days=30)).isoformat()
+    send(deck, event(1, ts=old), event(2, ts=old))
+    deck.loop.load_all()
+    send(deck, event(1, ts=old), event(3, ts=old))
+    deck.loop.load_all()
+    found = deck.store.ledger.totals()
+    assert (found["stored"], found["duplicate"], found["unchecked"]) == (3, 1, 3)
+
+
+def test_the_oldest_ids_are_forgotten_by_the_generation() -> None:
+    recent = RecentIds(capacity=800)
+    noon = datetime(2026, 1, 1, 12)
+    for i in range(20):
+        recent.add(np.arange(i * 60, i * 60 + 60, dtype=np.uint64), noon + timedelta(minutes=i))
+    assert recent.since > noon  # from here on everything is known
+    first = int((recent.since - noon) / timedelta(minutes=1)) + 1
+    assert recent.known(np.arange(first * 60, 1200, dtype=np.uint64)).all()
+    assert not recent.known(np.arange(1200, 1300, dtype=np.uint64)).any()
+    assert not recent.known(np.arange(0, 60, dtype=np.uint64)).any()
+
+
+def test_a_repeated_label_is_a_duplicate_and_an_orphan_waits(deck: Deck) -> None:
+    late = {"event_id": "e1", "model": "m", "label": True, "ts": NOW.isoformat()}
+    for _ in range(2):
+        send(deck, event(2))
+        label(deck, late)
+        deck.loop.load_all()
+    counts = deck.store.query("SELECT sum(received), sum(stored), sum(duplicate) FROM accounting WHERE kind = 'labels'")
+    assert counts == [(2, 1, 1)]
+    send(deck, event(1))
+    deck.loop.load_all()
+    assert deck.store.query(f"SELECT event_id, joined FROM {deck.store.model('m').labels}") == [("e1", True)]
+
+
+def test_segments_are_never_numbered_again_when_all_were_let_go(tmp_path: Path) -> None:
+    for i in range(4):
+        with closing(Deck(tmp_path)) as deck:
+            deck.start(background=False)
+            send(deck, event(10 * i), event(10 * i + 1))
+            deck.loop.load_all()
+            deck.spool.roll()
+            release(deck.spool, deck.store, datetime.now(UTC))
+            assert [p.stat().st_size for p in (tmp_path / "spool").iterdir()] == [0]
+            assert deck.store.ledger.totals()["stored"] == 2 * (i + 1)
+
+
+def test_a_load_that_runs_out_of_memory_is_done_after_writing_back(deck: Deck, monkeypatch: pytest.MonkeyPatch) -> None:
+    deck.collector.events(lines(*(event(i) for i in range(5))), NDJSON).durable.result(10)
+    deck.loop.load_all()
+    deck.collector.events(lines(*(event(i) for i in range(5, 20))), NDJSON).durable.result(10)
+    whole, failures = deck.store.load, [duckdb.OutOfMemoryException("full")]
+
+    def load_once_full(batch: Any, now: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return whole(batch, now)
+
+    monkeypatch.setattr(deck.store, "load", load_once_full)
+    assert deck.loop.load_all() == 15
+    assert deck.store.query(f"SELECT count(*) FROM {deck.store.model('m').events}") == [(20,)]
+
+
+def test_a_correction_changes_the_metric_of_windows_that_were_evaluated(deck: Deck) -> None:
+    """Labels that come days later, and then turn out wrong, are in the finding of the window of their events."""
+    hour = NOW.replace(minute=0, second=0) - timedelta(days=6)
+    rows = [event(i, prediction=0.9, ts=(hour + timedelta(seconds=i)).isoformat()) for i in range(400)]
+    send(deck, *rows, *(event(1000 + i, ts=(NOW - timedelta(minutes=5)).isoformat()) for i in range(50)))
+    deck.loop.load_all()
+    known = [
+        {"event_id": r["event_id"], "model": "m", "label": 1, "ts": (NOW - timedelta(days=2)).isoformat()} for r in rows
+    ]
+    label(deck, *known[:300])
+    deck.loop.load_all()
+    deck.set_reference_period("m", hour.replace(tzinfo=None), (hour + timedelta(seconds=200)).replace(tzinfo=None), NOW)
+    deck.loop.note_reference("m")
+
+    def wrong() -> tuple[int, float]:
+        deck.loop.load_all()
+        deck.loop.evaluate_due(settle=timedelta(0))
+        (found,) = [f for f in deck.store.alerts.latest_findings("m") if f.statistic == "wrong_share"]
+        assert found.value is not None
+        return found.n, found.value
+
+    assert wrong() == (300, 0.0)
+    label(deck, *known[300:])  # the last hundred come later
+    assert wrong() == (400, 0.0)
+    later = (NOW - timedelta(days=1)).isoformat()
+    label(deck, *({**one, "label": 0, "ts": later} for one in known[:100]))  # and a quarter was not true after all
+    assert wrong() == (400, 0.25)
+    opened = [a for a in deck.store.alerts.open_alerts("m").values() if a.finding.statistic == "wrong_share"]
+    assert len(opened) == 1 and opened[0].since < NOW - timedelta(
+        days=1
+    )  # not since the correction: since their window
+    label(deck, *({**one, "label": 1, "ts": NOW.isoformat()} for one in known[:100]))
+    assert wrong() == (400, 0.0)
+    early = (NOW - timedelta(days=2, hours=5)).isoformat()
+    label(
+        deck, *({**one, "label": 0, "ts": early} for one in known), *known[:50]
+    )  # older ones and repeats change nothing
+    assert wrong() == (400, 0.0)
+
+
+def test_lines_taken_before_a_name_that_differs_only_in_case_are_loaded(deck: Deck) -> None:
+    send(deck, event(1))
+    send(deck, event(2), event(3))  # known by now: kept as lines
+    send(deck, event(4, features={"age": 1.0, "Age": 2.0}))
+    deck.loop.load_all()
+    assert deck.store.span("m")[2] == 4
+    send(deck, event(5))
+    deck.loop.load_all()
+    assert deck.store.span("m")[2] == 5
+
+
+def test_a_refusal_with_an_absurd_line_does_not_stop_the_loader(deck: Deck) -> None:
+    deck.collector.refuse("events", [Refusal(10**30, None, "odd", "x")]).durable.result(10)
+    send(deck, event(1))
+    deck.loop.load_all()
+    assert deck.store.span("m")[2] == 1
+    assert [q.line for q in deck.store.ledger.refused()] == [2**63 - 1]
