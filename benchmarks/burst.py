@@ -37,14 +37,14 @@ def flood(folder: Path, seconds: float, connections: int, features: int, config:
     folder.mkdir(parents=True, exist_ok=True)
     settings = folder / "driftdeck.toml"
     settings.write_text(config)
-    with server(folder / "data", None, "--config", str(settings)) as deck:
+    with server(folder / "data", None, "--config", str(settings)) as running:
         samples, stop = list[float](), threading.Event()
-        watcher = threading.Thread(target=_watch, args=(deck, samples, stop), daemon=True)
+        watcher = threading.Thread(target=_watch, args=(running, samples, stop), daemon=True)
         watcher.start()
         options = ["--connections", connections, "--seconds", seconds, "--features", features]
-        said = run(python("benchmarks.sides.flood", "--port", deck.port, *options)).said
+        said = run(python("benchmarks.sides.flood", "--port", running.port, *options)).said
         ended = time.monotonic()
-        accounting = deck.drained()
+        accounting = running.drained()
         drained = time.monotonic() - ended
         stop.set()
         watcher.join()
@@ -52,7 +52,7 @@ def flood(folder: Path, seconds: float, connections: int, features: int, config:
             python(
                 "benchmarks.sides.flood",
                 "--port",
-                deck.port,
+                running.port,
                 "--connections",
                 1,
                 "--seconds",
@@ -63,7 +63,7 @@ def flood(folder: Path, seconds: float, connections: int, features: int, config:
         ).said
         if set(after["statuses"]) != {"200"}:
             raise RuntimeError(f"after the burst the server answered {after['statuses']}")
-        peak = deck.peak_rss_mib()
+        peak = running.peak_rss_mib()
     return Burst(said["accepted"], accounting, said["statuses"], said["unsaid"], samples, peak, said["wall_s"], drained)
 
 
@@ -86,6 +86,6 @@ def measure(folder: Path, seconds: float) -> list[Figure]:
     return figures
 
 
-def _watch(deck: Server, samples: list[float], stop: threading.Event) -> None:
+def _watch(running: Server, samples: list[float], stop: threading.Event) -> None:
     while not stop.wait(0.2):
-        samples.append(deck.rss_mib())
+        samples.append(running.rss_mib())

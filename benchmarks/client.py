@@ -12,11 +12,11 @@ BASELINE = "logging.Logger.info into memory, the same values"
 def measure(folder: Path, pairs: int, events: int) -> list[Figure]:
     """p50 and p99 of `log()` with 20 features while a real server takes the events, in memory and with a spool."""
     found = []
-    with server(folder / "data") as deck:
+    with server(folder / "data") as running:
         for i in range(pairs):
             spool = folder / f"spool{i}"
             command = python("benchmarks.sides.log_events", "--spool", spool, "--events", events)
-            said = run([*command, "--url", f"http://127.0.0.1:{deck.port}"], CLIENT_CORE).said
+            said = run([*command, "--url", f"http://127.0.0.1:{running.port}"], CLIENT_CORE).said
             if said["memory_lost"] or said["spool_lost"] or said["mixed_lost"]:
                 raise RuntimeError(f"events were lost: {said}")
             found.append(said)

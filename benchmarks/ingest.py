@@ -101,28 +101,28 @@ def measure(folder: Path, size: Size) -> list[Figure]:
 
 def _ours(data: Path, lines: Path, reference: Path, size: Size) -> Sample:
     data.mkdir()
-    with server(data) as deck:
-        deck.request("PUT", "/v1/models/m/reference", reference.read_bytes(), "application/vnd.apache.parquet")
+    with server(data) as running:
+        running.request("PUT", "/v1/models/m/reference", reference.read_bytes(), "application/vnd.apache.parquet")
         # once for each reference, with its first rows, the detector learns from it: half a second that is no row's
-        _send(deck, lines, 0, size.first, BATCH, connections=4)
-        deck.quiet()
-        before = deck.cpu_s()
-        _, cpu, wall = _send(deck, lines, size.first, size.rows, BATCH, connections=4)
-        rss = deck.peak_rss_mib()
-    checkpointed = deck.whole_cpu_s - before
-    with server(data) as deck:
+        _send(running, lines, 0, size.first, BATCH, connections=4)
+        running.quiet()
+        before = running.cpu_s()
+        _, cpu, wall = _send(running, lines, size.first, size.rows, BATCH, connections=4)
+        rss = running.peak_rss_mib()
+    checkpointed = running.whole_cpu_s - before
+    with server(data) as running:
         sent = size.first + size.rows
         rate = min(GOAL_ROWS_PER_CPU_S / 2, size.rows / wall / 2)
-        paced, *_ = _send(deck, lines, sent, size.paced, BATCH, connections=8, rate=rate / BATCH)
+        paced, *_ = _send(running, lines, sent, size.paced, BATCH, connections=8, rate=rate / BATCH)
         sent += size.paced
-        _, single_cpu, _ = _send(deck, lines, sent, size.single, 1, connections=16)
+        _, single_cpu, _ = _send(running, lines, sent, size.single, 1, connections=16)
         sent += size.single
-        stored = deck.drained()["stored"]
+        stored = running.drained()["stored"]
         if stored != sent:
             raise RuntimeError(f"the server stored {stored} rows of {size}")
-        if not deck.request("GET", "/v1/models/m/drift")["columns"]:
+        if not running.request("GET", "/v1/models/m/drift")["columns"]:
             raise RuntimeError("the server has no profile of what it stored")
-        rss = max(rss, deck.peak_rss_mib())
+        rss = max(rss, running.peak_rss_mib())
     return Sample(
         size.rows / cpu,
         size.rows / checkpointed,
@@ -136,20 +136,20 @@ def _ours(data: Path, lines: Path, reference: Path, size: Size) -> Sample:
 
 
 def _send(
-    deck: Server, lines: Path, first: int, rows: int, batch: int, connections: int, rate: float = 0.0
+    running: Server, lines: Path, first: int, rows: int, batch: int, connections: int, rate: float = 0.0
 ) -> tuple[dict[str, Any], float, float]:
     """What the client saw, and the server's CPU seconds and wall seconds until all of it was stored and profiled."""
     options: dict[str, object] = {"first": first, "rows": rows, "batch": batch, "connections": connections}
     arguments = [str(x) for k, v in {**options, "rate": rate}.items() for x in (f"--{k}", v)]
-    command = python("benchmarks.sides.client", lines, "--port", deck.port, *arguments)
-    before = deck.cpu_s()
+    command = python("benchmarks.sides.client", lines, "--port", running.port, *arguments)
+    before = running.cpu_s()
     said = run(command, CLIENT_CORE).said
     sent = time.perf_counter()
-    deck.drained()
+    running.drained()
     wall = said["wall_s"] + time.perf_counter() - sent
     if said["bad"]:
         raise RuntimeError(f"{said['bad']} requests were not accepted")
-    return said, deck.cpu_s() - before, wall
+    return said, running.cpu_s() - before, wall
 
 
 def _head(source: Path, target: Path, rows: int) -> None:

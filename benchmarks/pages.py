@@ -45,8 +45,8 @@ def measure(folder: Path, size: Size) -> list[Figure]:
     filled = [_fill(store, rows, size) for store, rows in zip(stores, (size.small, size.large), strict=True)]
     figures: list[Figure] = []
     with server(stores[0]) as small, server(stores[1]) as large:
-        for deck in (small, large):
-            deck.quiet()
+        for running in (small, large):
+            running.quiet()
         for name, path in PAGES.items():
             figures += _figures(name, *_in_turns(small, large, path, size.requests), size)
     for rows, bytes_ in zip((size.small, size.large), filled, strict=True):
@@ -66,13 +66,13 @@ def _in_turns(small: Server, large: Server, path: str, requests: int) -> tuple[S
     took: dict[int, list[float]] = {small.pid: [], large.pid: []}
     cpu = {small.pid: 0.0, large.pid: 0.0}
     for i in range(requests + 2):
-        for deck in (small, large):
-            before = deck.cpu_s()
+        for running in (small, large):
+            before = running.cpu_s()
             began = time.perf_counter()
-            deck.request("GET", path)
+            running.request("GET", path)
             if i >= 2:  # the first two warm it up
-                took[deck.pid].append((time.perf_counter() - began) * 1e3)
-                cpu[deck.pid] += (deck.cpu_s() - before) * 1e3 / requests
+                took[running.pid].append((time.perf_counter() - began) * 1e3)
+                cpu[running.pid] += (running.cpu_s() - before) * 1e3 / requests
     return Seen(took[small.pid], cpu[small.pid]), Seen(took[large.pid], cpu[large.pid])
 
 

@@ -127,11 +127,11 @@ def server(data: Path, core: str | None = SERVER_CORE, *options: str) -> Iterato
     with (data.parent / f"{data.name}.log").open("ab") as log:
         began = time.perf_counter()
         child = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
-        deck = None
+        running = None
         try:
             _wait_ready(child, port)
-            deck = Server(port, child, time.perf_counter() - began)
-            yield deck
+            running = Server(port, child, time.perf_counter() - began)
+            yield running
         finally:
             before = _ended_cpu_s()
             child.terminate()
@@ -141,8 +141,8 @@ def server(data: Path, core: str | None = SERVER_CORE, *options: str) -> Iterato
                 child.kill()
                 child.wait()
                 raise
-            if deck is not None:
-                deck.whole_cpu_s = _ended_cpu_s() - before
+            if running is not None:
+                running.whole_cpu_s = _ended_cpu_s() - before
 
 
 def _ended_cpu_s() -> float:

@@ -18,16 +18,18 @@ def measure(folder: Path, pairs: int, requests: int) -> list[Figure]:
     model, between = free_port(), free_port()
     command = python("monitor.cli", "proxy", "--upstream", f"http://127.0.0.1:{model}", "--protocol", "v2")
     with (
-        server(folder / "data", core=None) as deck,
+        server(folder / "data", core=None) as running,
         _running(python("benchmarks.sides.model_server", "--port", model), model, folder / "model.log"),
         _running(
-            [*command, "--url", f"http://127.0.0.1:{deck.port}", "--port", str(between)], between, folder / "proxy.log"
+            [*command, "--url", f"http://127.0.0.1:{running.port}", "--port", str(between)],
+            between,
+            folder / "proxy.log",
         ),
     ):
         ask = python("benchmarks.sides.ask_model", "--direct", model, "--proxy", between, "--requests", requests)
         found = [run(ask).said for _ in range(pairs)]
         time.sleep(2)  # the client's last batch
-        stored = deck.drained()["stored"]
+        stored = running.drained()["stored"]
     if stored != pairs * (requests + 50):
         raise RuntimeError(f"{pairs * (requests + 50)} predictions passed the proxy, {stored} were stored")
     added = [said["proxy_p50"] - said["direct_p50"] for said in found]

@@ -28,9 +28,9 @@ def measure(folder: Path, pairs: int, servers: int) -> list[Figure]:
     for i in range(servers):
         data = folder / f"start{i}"
         data.mkdir()
-        with server(data, core=None) as deck:
-            ready.append(deck.ready_s)
-            ready_cpu.append(deck.ready_cpu_s)
+        with server(data, core=None) as running:
+            ready.append(running.ready_s)
+            ready_cpu.append(running.ready_cpu_s)
     imports = [(c.wall_s - b.wall_s) * 1e3 for c, b in zip(clients, bare, strict=True)]
     return [
         Figure("driftdeck --help", "s", [r.wall_s for r in helps], BARE, [r.wall_s for r in bare], goal=0.3),

@@ -45,41 +45,43 @@ def measure(folder: Path, size: Size) -> list[Figure]:
 def _features(data: Path, size: Size) -> list[Figure]:
     data.mkdir()
     what = f"{size.features:,} features"
-    with server(data, core=None) as deck:
+    with server(data, core=None) as running:
         began = time.perf_counter()
-        deck.request("POST", "/v1/events", _line("first", "wide", size.features), NDJSON)
-        deck.drained()
+        running.request("POST", "/v1/events", _line("first", "wide", size.features), NDJSON)
+        running.drained()
         first = time.perf_counter() - began
-        before = deck.cpu_s()
+        before = running.cpu_s()
         for body in _bodies(size):
-            deck.request("POST", "/v1/events", body, NDJSON)
-        _expect(deck.drained()["stored"], size.events + 1)
-        cpu_s, rss = deck.cpu_s() - before, deck.peak_rss_mib()
-        deck.request("PUT", "/v1/models/wide/reference", _reference(size.features), PARQUET)
-        deck.request("POST", "/v1/events", _line("last", "wide", size.features), NDJSON)
+            running.request("POST", "/v1/events", body, NDJSON)
+        _expect(running.drained()["stored"], size.events + 1)
+        cpu_s, rss = running.cpu_s() - before, running.peak_rss_mib()
+        running.request("PUT", "/v1/models/wide/reference", _reference(size.features), PARQUET)
+        running.request("POST", "/v1/events", _line("last", "wide", size.features), NDJSON)
         time.sleep(SETTLED_S)
-        deck.quiet()
+        running.quiet()
         return [
             Figure(f"{what}: the first event can be queried", "s", [first], goal=5),
             Figure(f"{what}: {size.events} further events", "server CPU s", [cpu_s], goal=30),
             Figure(f"{what}: server peak RSS", "MiB", [rss], goal=600),
-            Figure(f"{what}: the same, {REFERENCE} and their evaluation too", "MiB", [deck.peak_rss_mib()], goal=600),
+            Figure(
+                f"{what}: the same, {REFERENCE} and their evaluation too", "MiB", [running.peak_rss_mib()], goal=600
+            ),
         ]
 
 
 def _models(data: Path, size: Size) -> list[Figure]:
     data.mkdir()
     what, waited = f"{size.models:,} models, an event each", []
-    with server(data, core=None) as deck:
+    with server(data, core=None) as running:
         for turn in range(2):
             body = b"".join(_line(f"{turn}-{i}", f"model {i}", 2) for i in range(size.models))
             began = time.perf_counter()
-            deck.request("POST", "/v1/events", body, NDJSON)
-            _expect(deck.drained()["stored"], size.models * (turn + 1))
+            running.request("POST", "/v1/events", body, NDJSON)
+            _expect(running.drained()["stored"], size.models * (turn + 1))
             waited.append(time.perf_counter() - began)
-        rss = deck.peak_rss_mib()
-    with server(data, core=None) as deck:
-        ready = deck.ready_s
+        rss = running.peak_rss_mib()
+    with server(data, core=None) as running:
+        ready = running.ready_s
     return [
         Figure(f"{what}: the first time", "s", waited[:1], goal=4),
         Figure(f"{what}: again", "s", waited[1:], goal=2),

@@ -67,7 +67,7 @@ class Source(Protocol):
         """The records of a file in chunks of about `rows`. Raises PayloadError when nothing of it can be read."""
 
 
-class Derived(Protocol):
+class DerivedColumn(Protocol):
     """A column that is not in the rows but made from some that are."""
 
     @property
@@ -79,11 +79,11 @@ class Derived(Protocol):
 
 
 @dataclass(frozen=True)
-class Measured:
+class ProfileColumn:
     """One column to profile: its key, where it stands in the rows or what it is made from, its layout and bucket width."""
 
     column: str
-    source: str | Derived
+    source: str | DerivedColumn
     layout: Layout
     bucket: str = "hour"  # or "minute"
     extremes: bool = True  # False where rows may be taken back later: min and max cannot be subtracted
@@ -99,7 +99,7 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Profiled:
+class ProfileTables:
     """Profile rows as Arrow tables: bins (…, bin, n), moments (…, rows, missing, invalid, sum, sum_sq, min, max) and
     new_values (…, value, n, first_seen); each row begins with version, column, bucket, layout."""
 
@@ -111,7 +111,7 @@ class Profiled:
 class Engine(Protocol):
     """engines/NAME.py: the profile function on one execution engine, equal bin for bin to Layout.index."""
 
-    def profile(self, rows: Any, columns: Sequence[Measured]) -> Profiled:
+    def profile(self, rows: Any, columns: Sequence[ProfileColumn]) -> ProfileTables:
         """Profile rows of a table that has `ts` (UTC), `version` and each column's field."""
 
 
@@ -152,7 +152,7 @@ class Row(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Wanted:
+class FieldChoice:
     """What to look for where a format leaves it open: the output that is the prediction, the places in plain JSON."""
 
     output: str | None = None
@@ -168,5 +168,5 @@ class ServingProtocol(Protocol):
     def target(self, path: str) -> Target | None:
         """The model that a request path asks for a prediction; None for health, metadata and all else."""
 
-    def read(self, request: bytes, response: bytes | None, wanted: Wanted) -> list[Row]:
+    def read(self, request: bytes, response: bytes | None, wanted: FieldChoice) -> list[Row]:
         """The rows in a request and its answer (None: it failed). Raises NotUnderstood."""

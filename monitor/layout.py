@@ -24,7 +24,7 @@ MANY, AT_ONCE = 8192, 32_768  # values from which on comparing beats a binary se
 LARGEST = 1e150  # beyond it a sum of squares overflows: counted as invalid
 TOP_CATEGORIES = 50
 KNOWN_CATEGORIES = 10_000
-LEAST_ROWS = 5  # of the reference that a category has a bin of its own for
+MIN_ROWS = 5  # of the reference that a category has a bin of its own for
 _LOG_EDGES = [0.0, *(LOG_LOW * LOG_BASE**i for i in range(LOG_BINS))]
 
 
@@ -271,11 +271,11 @@ def layout_of_categories(found: Sequence[tuple[str, int, bool]], rows: int) -> L
     """
     known = found[:KNOWN_CATEGORIES]
     cut = sum(n for _, n, _ in known) < rows
-    top = min(TOP_CATEGORIES, sum(n >= LEAST_ROWS for _, n, _ in known))
+    top = min(TOP_CATEGORIES, sum(n >= MIN_ROWS for _, n, _ in known))
     last = (-known[-1][1], known[-1][0]) if cut else (0, "")
     first_other = (-known[top][1], known[top][0]) if top < len(known) else (0, "")
     again = sum(n for value, n, once in known if not once and (1 - n, value) <= last)
-    still = sum(n for value, n, _ in known[:top] if n > LEAST_ROWS and (1 - n, value) < first_other)
+    still = sum(n for value, n, _ in known[:top] if n > MIN_ROWS and (1 - n, value) < first_other)
     shares = [round(part / max(1, rows), 6) for part in (rows - again, sum(n for _, n, _ in known[:top]) - still)]
     return replace(categorical_layout([value for value, _, _ in known], top), unseen=shares[0], chosen=shares[1])
 

@@ -12,14 +12,14 @@ import pyarrow.compute as pc
 from monitor.schema import Feature, FeatureKind
 
 SAMPLE = 80  # characters of the one value that is shown
-MOST_KINDS = 2_000  # of one request that are told apart; the rest count under column ""
-MOST_TOLD = 100
+MAX_KINDS = 2_000  # of one request that are told apart; the rest count under column ""
+MAX_TOLD = 100
 NAMED = {"NaN": "NaN", "Infinity": "infinity", "-Infinity": "infinity"}  # as the client writes them in JSON
 EXPECTED: Mapping[FeatureKind, str] = {"numeric": "number", "categorical": "text"}
 
 
 @dataclass(frozen=True)
-class Mistyped:
+class TypeMismatch:
     """Values of one column that came as another type than the column has; `sample` is one of them, as JSON.
 
     Where a number was expected the value is counted as invalid. Where text was expected a number is kept as its text.
@@ -53,7 +53,7 @@ def _unusable(value: float) -> str | None:
     return None if math.isfinite(value) else "NaN" if math.isnan(value) else "infinity"
 
 
-def of_events(events: Iterable[Mapping[str, Any]], features: Sequence[Feature]) -> list[Mistyped]:
+def of_events(events: Iterable[Mapping[str, Any]], features: Sequence[Feature]) -> list[TypeMismatch]:
     """Those among the features of some events."""
     found: dict[tuple[str, FeatureKind, str], tuple[int, Any]] = {}
     for values in events:
@@ -64,10 +64,12 @@ def of_events(events: Iterable[Mapping[str, Any]], features: Sequence[Feature]) 
                 key = feature.name, feature.kind, came
                 n, sample = found.get(key, (0, value))
                 found[key] = n + 1, sample
-    return _few([Mistyped(name, EXPECTED[kind], came, n, _shown(v)) for (name, kind, came), (n, v) in found.items()])
+    return _few(
+        [TypeMismatch(name, EXPECTED[kind], came, n, _shown(v)) for (name, kind, came), (n, v) in found.items()]
+    )
 
 
-def of_columns(table: pa.Table, columns: Mapping[str, str], features: Sequence[Feature]) -> list[Mistyped]:
+def of_columns(table: pa.Table, columns: Mapping[str, str], features: Sequence[Feature]) -> list[TypeMismatch]:
     """Those in a table; `columns` has the table's column of each feature that it has. Texts may be numbers, as in CSV:
     `readable` of them are.
     """
@@ -76,7 +78,7 @@ def of_columns(table: pa.Table, columns: Mapping[str, str], features: Sequence[F
         if feature.name in columns:
             column = table[columns[feature.name]]
             found += [
-                Mistyped(feature.name, EXPECTED[feature.kind], came, n, _shown(column[place].as_py()))
+                TypeMismatch(feature.name, EXPECTED[feature.kind], came, n, _shown(column[place].as_py()))
                 for came, where in _wrong(column, feature.kind)
                 if (n := pc.sum(where).as_py() or 0) and (place := pc.index(where, True).as_py()) >= 0
             ]
@@ -107,28 +109,28 @@ def parse_numbers(texts: pa.ChunkedArray) -> pa.Array:
     return pc.cast(plain, pa.float64())
 
 
-def told(found: Sequence[Mistyped]) -> list[dict[str, Any]]:
+def told(found: Sequence[TypeMismatch]) -> list[dict[str, Any]]:
     """The same as the sender reads them: one sentence for each, without a sample."""
     became = {"number": "counted as invalid", "text": "kept as its text", "other": "counted as invalid or kept as text"}
     return [
         {"column": m.column, "rows": m.rows, "reason": f"expected {m.expected}, came {m.came}: {became[m.expected]}"}
-        for m in found[:MOST_TOLD]
+        for m in found[:MAX_TOLD]
     ]
 
 
-def unseen(found: Sequence[Mistyped], hidden: Iterable[str]) -> list[Mistyped]:
+def unseen(found: Sequence[TypeMismatch], hidden: Iterable[str]) -> list[TypeMismatch]:
     """The same without a sample of the `hidden` columns."""
     kept = set(hidden)
     return [replace(one, sample="") if one.column in kept else one for one in found]
 
 
-def _few(found: list[Mistyped]) -> list[Mistyped]:
+def _few(found: list[TypeMismatch]) -> list[TypeMismatch]:
     """The most frequent by themselves, the others as one of column ""."""
-    if len(found) <= MOST_KINDS:
+    if len(found) <= MAX_KINDS:
         return found
     found.sort(key=lambda one: -one.rows)
-    rest = sum(one.rows for one in found[MOST_KINDS:])
-    return [*found[:MOST_KINDS], Mistyped("", "other", "other", rest, "")]
+    rest = sum(one.rows for one in found[MAX_KINDS:])
+    return [*found[:MAX_KINDS], TypeMismatch("", "other", "other", rest, "")]
 
 
 def _shown(value: Any) -> str:

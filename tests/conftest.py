@@ -1,4 +1,4 @@
-"""What the tests of the server share: a deck on an empty directory, its HTTP client."""
+"""What the tests of the server share: a server on an empty directory, its HTTP client."""
 
 import os
 import shutil
@@ -16,7 +16,7 @@ from hypothesis import settings
 from monitor.api import create_app
 from monitor.config.config import Config
 from monitor.send.session import serving
-from monitor.server.server import Deck
+from monitor.server.server import Server
 
 settings.register_profile("untimed", deadline=None)  # the machines are shared: how long an example takes says nothing
 settings.load_profile("untimed")
@@ -24,19 +24,19 @@ __all__ = ["collector", "real_server", "unused_url", "wait_for"]  # fixtures of 
 
 
 @pytest.fixture
-def deck(tmp_path: Path) -> Iterator[Deck]:
-    """A deck on an empty directory, without background threads: tests call its steps."""
-    deck = Deck(tmp_path / "data", Config())
-    deck.start(background=False)
-    yield deck
-    deck.close()
+def server(tmp_path: Path) -> Iterator[Server]:
+    """A server on an empty directory, without background threads: tests call its steps."""
+    server = Server(tmp_path / "data", Config())
+    server.start(background=False)
+    yield server
+    server.close()
 
 
 @dataclass
 class Served:
-    """A deck behind its real HTTP server."""
+    """A server behind its real HTTP server."""
 
-    deck: Deck
+    server: Server
     client: httpx.Client
 
     def post(self, path: str, body: bytes, kind: str = NDJSON, **headers: str) -> httpx.Response:
@@ -52,10 +52,10 @@ class Served:
 
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[Served]:
-    """The HTTP application over a fresh deck, on a real socket, without background threads."""
-    deck = Deck(tmp_path / "data", Config())
-    with serving(create_app(deck, background=False)) as url, httpx.Client(base_url=url, trust_env=False) as client:
-        yield Served(deck, client)
+    """The HTTP application over a fresh server, on a real socket, without background threads."""
+    server = Server(tmp_path / "data", Config())
+    with serving(create_app(server, background=False)) as url, httpx.Client(base_url=url, trust_env=False) as client:
+        yield Served(server, client)
 
 
 @pytest.fixture(scope="session")

@@ -47,7 +47,7 @@ EXAMPLES = {
     "profile_days",
     "label",
 }
-MOST_BYTES = 2_000_000
+MAX_BYTES = 2_000_000
 # in parts, so that this file does not name such a path itself
 MACHINE_PATHS = re.compile(
     "|".join((r"(?<![\w.}])/" + r"work/\w", "/" + r"home/\w", "/" + r"Users/\w", "/" + r"root/"))
@@ -239,7 +239,7 @@ def test_tracked_files_are_small_and_name_no_machine() -> None:
     large, named = [], []
     for path in tracked():
         content = path.read_bytes()
-        if len(content) > MOST_BYTES:
+        if len(content) > MAX_BYTES:
             large.append(str(path))
         if b"\0" not in content[:8000] and MACHINE_PATHS.search(content.decode("utf-8", "replace")):
             named.append(str(path))

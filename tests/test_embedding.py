@@ -22,7 +22,7 @@ from monitor.event import Refused, TimeBounds, parse_event
 from monitor.ingest.tables import from_events, from_table
 from monitor.layout import numeric_layout
 from monitor.schema import ModelSchema
-from monitor.server.server import Deck
+from monitor.server.server import Server
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 # of the numbers 1/384, 2/384 to 1, as first computed
@@ -175,11 +175,11 @@ def test_a_rule_may_be_about_all_that_is_kept_of_an_embedding() -> None:
     assert columns_of(rule, dict.fromkeys(names, layout), names) == ["f1", "f2", "f4"]
 
 
-def test_a_parquet_reference_and_json_events_are_compared(deck: Deck) -> None:
+def test_a_parquet_reference_and_json_events_are_compared(server: Server) -> None:
     random = np.random.default_rng(7)
     rows = pa.table({"text": pa.array(random.normal(size=(2000, 16)).tolist())})
-    deck.set_reference_table("m", rows, "file", NOW)
-    (column,) = (f for f in deck.store.model("m").schema.features if f.name == "text.projection_3")
-    reference = deck.store.references.profiles("m")[column.field]
+    server.set_reference_table("m", rows, "file", NOW)
+    (column,) = (f for f in server.store.model("m").schema.features if f.name == "text.projection_3")
+    reference = server.store.references.profiles("m")[column.field]
     assert reference.n == 2000
     assert reference.variance == pytest.approx(1, rel=0.1)

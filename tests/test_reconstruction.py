@@ -23,7 +23,7 @@ from monitor.evaluation.evaluator import column_names
 from monitor.layout import Layout, categorical_layout, numeric_layout
 from monitor.profile import Profile
 from monitor.schema import RECONSTRUCTION_ERROR
-from monitor.server.server import Deck
+from monitor.server.server import Server
 from monitor.statistics.drift import ks
 
 START = NOW.replace(minute=0, second=0) - timedelta(days=3)
@@ -174,36 +174,36 @@ def table(columns: Columns, first: datetime) -> pa.Table:
 
 
 @contextmanager
-def opened(folder: Path, wanted: bool = True) -> Iterator[Deck]:
+def opened(folder: Path, wanted: bool = True) -> Iterator[Server]:
     config = Config(models={"m": ModelConfig(reconstruction_error=wanted, segments=("k",))})
-    deck = Deck(folder, config)
-    deck.start(background=False)
-    yield deck
-    deck.close()
+    server = Server(folder, config)
+    server.start(background=False)
+    yield server
+    server.close()
 
 
-def send(deck: Deck, columns: Columns, first: datetime) -> None:
-    deck.collector.events(to_ipc(table(columns, first)), ARROW).durable.result(10)
-    deck.loop.load_all()
+def send(server: Server, columns: Columns, first: datetime) -> None:
+    server.collector.events(to_ipc(table(columns, first)), ARROW).durable.result(10)
+    server.loop.load_all()
 
 
-def with_reference(deck: Deck, columns: Columns | None = None) -> None:
-    deck.set_reference_table("m", table(tied(5000, 1) if columns is None else columns, START), "file", NOW)
+def with_reference(server: Server, columns: Columns | None = None) -> None:
+    server.set_reference_table("m", table(tied(5000, 1) if columns is None else columns, START), "file", NOW)
 
 
-def profiles_of(deck: Deck, segment: str = "") -> dict[str, Profile]:
+def profiles_of(server: Server, segment: str = "") -> dict[str, Profile]:
     start, end = (at.replace(tzinfo=None) for at in (START, NOW + timedelta(hours=1)))
-    return {column: found[0] for column, found in deck.store.profiles("m", start, end, segment=segment).items()}
+    return {column: found[0] for column, found in server.store.profiles("m", start, end, segment=segment).items()}
 
 
 def test_features_that_no_longer_move_together_are_seen_by_it_alone(tmp_path: Path) -> None:
-    with opened(tmp_path) as deck:
-        with_reference(deck)
-        send(deck, tied(5000, 2, broken=True), START)
+    with opened(tmp_path) as server:
+        with_reference(server)
+        send(server, tied(5000, 2, broken=True), START)
         reference, current, names = (
-            deck.store.references.profiles("m"),
-            profiles_of(deck),
-            column_names(deck.store.model("m")),
+            server.store.references.profiles("m"),
+            profiles_of(server),
+            column_names(server.store.model("m")),
         )
         found = {names[c]: ks.measure(reference[c], current[c]).value for c in names if c != "prediction"}
         assert found.pop(RECONSTRUCTION_ERROR) > 0.15
@@ -212,64 +212,64 @@ def test_features_that_no_longer_move_together_are_seen_by_it_alone(tmp_path: Pa
 
 def test_what_is_counted_is_the_error_of_each_row_and_stays_so_when_profiles_are_made_anew(tmp_path: Path) -> None:
     rows = tied(3000, 2, broken=True)
-    with opened(tmp_path) as deck:
-        with_reference(deck)
+    with opened(tmp_path) as server:
+        with_reference(server)
         for first in range(0, 3000, 700):
             some = {name: x[first : first + 700] for name, x in rows.items()}
-            send(deck, some, START + timedelta(seconds=first))
-        model = deck.store.model("m")
+            send(server, some, START + timedelta(seconds=first))
+        model = server.store.model("m")
         fields = [feature.field for feature in model.schema.features]
         assert model.reconstruction is not None
-        errors = model.reconstruction.errors(pa.table(rows).rename_columns(fields), deck.store.layouts("m"))
-        before = profiles_of(deck)[RECONSTRUCTION_ERROR]
+        errors = model.reconstruction.errors(pa.table(rows).rename_columns(fields), server.store.layouts("m"))
+        before = profiles_of(server)[RECONSTRUCTION_ERROR]
         assert before.n == 3000 and before.sum == pytest.approx(sum(errors.to_pylist()))
         assert (
             before.counts.tolist()
             == np.bincount(before.layout.bins_of(numpy_of(errors)), minlength=before.layout.size).tolist()
         )
-    with opened(tmp_path) as deck:
-        send(deck, tied(100, 3), START + timedelta(hours=2))
-        deck.store.rebuild()
-        after = profiles_of(deck)[RECONSTRUCTION_ERROR]
+    with opened(tmp_path) as server:
+        send(server, tied(100, 3), START + timedelta(hours=2))
+        server.store.rebuild()
+        after = profiles_of(server)[RECONSTRUCTION_ERROR]
         assert after.n == 3100
         assert (after.counts >= before.counts).all()
 
 
 def test_it_is_kept_for_segments_and_for_rows_that_have_some_of_the_features(tmp_path: Path) -> None:
-    with opened(tmp_path) as deck:
+    with opened(tmp_path) as server:
         columns = {**tied(5000, 1), "k": np.array(["one", "two"] * 2500)}
-        with_reference(deck, columns)
-        send(deck, {name: x[:1000] for name, x in columns.items()}, START)
-        send(deck, {"a": np.zeros(50)}, START + timedelta(hours=1))
-        send(deck, {"new": np.zeros(30)}, START + timedelta(hours=2))
-        assert profiles_of(deck, "k=one")[RECONSTRUCTION_ERROR].n == 500
-        whole = profiles_of(deck)[RECONSTRUCTION_ERROR]
+        with_reference(server, columns)
+        send(server, {name: x[:1000] for name, x in columns.items()}, START)
+        send(server, {"a": np.zeros(50)}, START + timedelta(hours=1))
+        send(server, {"new": np.zeros(30)}, START + timedelta(hours=2))
+        assert profiles_of(server, "k=one")[RECONSTRUCTION_ERROR].n == 500
+        whole = profiles_of(server)[RECONSTRUCTION_ERROR]
         assert (whole.n, whole.rows, whole.missing) == (1050, 1080, 30)
 
 
 def test_erasing_a_person_whose_name_is_a_category_leaves_nothing_of_it(tmp_path: Path) -> None:
-    with opened(tmp_path) as deck:
-        with_reference(deck, {**tied(5000, 1), "who": np.array(["Ada Lovelace", "Grace Hopper"] * 2500)})
-        deck.erase("Ada Lovelace", "who", ["m"])
-        send(deck, {**tied(100, 2), "who": np.array(["Grace Hopper"] * 100)}, START)
-        assert profiles_of(deck)[RECONSTRUCTION_ERROR].n == 100
+    with opened(tmp_path) as server:
+        with_reference(server, {**tied(5000, 1), "who": np.array(["Ada Lovelace", "Grace Hopper"] * 2500)})
+        server.erase("Ada Lovelace", "who", ["m"])
+        send(server, {**tied(100, 2), "who": np.array(["Grace Hopper"] * 100)}, START)
+        assert profiles_of(server)[RECONSTRUCTION_ERROR].n == 100
     assert b"Ada Lovelace" not in (tmp_path / "driftdeck.duckdb").read_bytes()
 
 
 def test_it_can_be_switched_off(tmp_path: Path) -> None:
-    with opened(tmp_path, wanted=False) as deck:
-        with_reference(deck)
-        assert deck.store.model("m").reconstruction is None
-        assert RECONSTRUCTION_ERROR not in column_names(deck.store.model("m")).values()
+    with opened(tmp_path, wanted=False) as server:
+        with_reference(server)
+        assert server.store.model("m").reconstruction is None
+        assert RECONSTRUCTION_ERROR not in column_names(server.store.model("m")).values()
 
 
 def test_a_reference_with_too_few_rows_takes_it_away(tmp_path: Path) -> None:
-    with opened(tmp_path) as deck:
-        with_reference(deck)
-        assert RECONSTRUCTION_ERROR in deck.store.layouts("m")
-        with_reference(deck, tied(300, 1))
-        assert RECONSTRUCTION_ERROR not in deck.store.layouts("m")
-    with opened(tmp_path) as deck:
-        assert deck.store.model("m").reconstruction is None
-        send(deck, tied(100, 2), START)
-        assert RECONSTRUCTION_ERROR not in profiles_of(deck)
+    with opened(tmp_path) as server:
+        with_reference(server)
+        assert RECONSTRUCTION_ERROR in server.store.layouts("m")
+        with_reference(server, tied(300, 1))
+        assert RECONSTRUCTION_ERROR not in server.store.layouts("m")
+    with opened(tmp_path) as server:
+        assert server.store.model("m").reconstruction is None
+        send(server, tied(100, 2), START)
+        assert RECONSTRUCTION_ERROR not in profiles_of(server)

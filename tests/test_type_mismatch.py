@@ -17,10 +17,10 @@ from monitor.arrow_ipc import to_ipc
 from monitor.config.columns import ColumnPolicy
 from monitor.config.config import Config, ModelConfig
 from monitor.schema import Feature
-from monitor.server.server import Deck
+from monitor.server.server import Server
 from monitor.statistics.data_quality import type_error_rate
 from monitor.store import type_mismatches
-from monitor.type_mismatch import MOST_KINDS, Mistyped, came_as, of_events
+from monitor.type_mismatch import MAX_KINDS, TypeMismatch, came_as, of_events
 
 PARQUET, ARROW = "application/vnd.apache.parquet", "application/vnd.apache.arrow.stream"
 
@@ -82,7 +82,7 @@ def test_a_wrong_value_keeps_its_row_and_is_said_in_the_answer_and_in_the_accoun
     ]
     served.post("/v1/events", lines(of(16, "later")))
     assert seen(served)[0] == ("age", "number", "text", 3, '"forty"')  # added to the hour, not a row of its own
-    assert served.deck.store.query("SELECT count(*) FROM mistyped") == [(3,)]
+    assert served.server.store.query("SELECT count(*) FROM mistyped") == [(3,)]
     assert seen(served, model="other") == []
     (first, *_) = served.get("/v1/accounting")["mistyped"]
     hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
@@ -108,8 +108,8 @@ def test_every_way_in_counts_the_same(served: Served) -> None:
     for kind, body, expected in ways:
         assert served.post("/v1/events", body, kind).json()["refused"] == 0
         assert expected <= set(seen(served))
-    (field,) = [f.field for f in served.deck.store.model("m").schema.features if f.name == "age"]
-    ((invalid,),) = served.deck.store.query(f'SELECT count(*) FROM events_1 WHERE NOT isfinite("{field}")')
+    (field,) = [f.field for f in served.server.store.model("m").schema.features if f.name == "age"]
+    ((invalid,),) = served.server.store.query(f'SELECT count(*) FROM events_1 WHERE NOT isfinite("{field}")')
     assert invalid == sum(m["rows"] for m in served.get("/v1/accounting")["mistyped"])
 
 
@@ -127,7 +127,7 @@ def test_the_share_is_a_statistic_with_a_finding_and_an_alert(served: Served) ->
         served.client.post("/v1/flush")
     bad = [of(2000 + i, "forty" if i % 3 == 0 else 40.0) | {"ts": _ago(minutes=70 + i % 100)} for i in range(600)]
     served.post("/v1/events", lines(*bad))
-    served.deck.loop.tick()
+    served.server.loop.tick()
     (found,) = [
         f
         for f in served.get("/v1/models/m/findings")["findings"]
@@ -146,17 +146,17 @@ def _ago(**before: float) -> str:
 
 def test_a_hidden_column_shows_no_sample_anywhere(tmp_path: Path) -> None:
     policy = {"age": ColumnPolicy(keep="hash"), "pin": ColumnPolicy(keep="drop")}
-    deck = Deck(tmp_path)
-    deck.start(background=False)
-    deck.collector.events(lines(of(1, 40.0, pin=1.0)), NDJSON).durable.result(10)
-    deck.close()
-    deck = Deck(tmp_path, Config(models={"m": ModelConfig(columns=policy)}))
-    deck.start(background=False)
-    deck.collector.events(lines(of(2, 41.5, pin="secret-pin"), of(3, "secret-age")), NDJSON).durable.result(10)
-    deck.loop.load_all()
-    rows = deck.store.query('SELECT "column", came, "rows", sample FROM mistyped')
+    server = Server(tmp_path)
+    server.start(background=False)
+    server.collector.events(lines(of(1, 40.0, pin=1.0)), NDJSON).durable.result(10)
+    server.close()
+    server = Server(tmp_path, Config(models={"m": ModelConfig(columns=policy)}))
+    server.start(background=False)
+    server.collector.events(lines(of(2, 41.5, pin="secret-pin"), of(3, "secret-age")), NDJSON).durable.result(10)
+    server.loop.load_all()
+    rows = server.store.query('SELECT "column", came, "rows", sample FROM mistyped')
     assert rows == [("age", "text", 2, "")]  # the hash is text; the config says so, and this shows what follows
-    deck.close()
+    server.close()
     assert not [
         p
         for p in tmp_path.rglob("*")
@@ -164,47 +164,47 @@ def test_a_hidden_column_shows_no_sample_anywhere(tmp_path: Path) -> None:
     ]
 
 
-def test_erasing_lets_go_of_samples_and_keeps_counts(deck: Deck) -> None:
-    deck.collector.events(lines(of(1, 40.0, user="u1"), of(2, 1.0, user="u2")), NDJSON).durable.result(10)
-    deck.collector.events(lines(of(3, "Grace Hopper", user="u1")), NDJSON).durable.result(10)
-    deck.loop.load_all()
-    deck.erase("u1", "user", ["m"])
-    assert deck.store.query('SELECT "rows", sample FROM mistyped') == [(1, "")]
+def test_erasing_lets_go_of_samples_and_keeps_counts(server: Server) -> None:
+    server.collector.events(lines(of(1, 40.0, user="u1"), of(2, 1.0, user="u2")), NDJSON).durable.result(10)
+    server.collector.events(lines(of(3, "Grace Hopper", user="u1")), NDJSON).durable.result(10)
+    server.loop.load_all()
+    server.erase("u1", "user", ["m"])
+    assert server.store.query('SELECT "rows", sample FROM mistyped') == [(1, "")]
 
 
 def test_a_crash_between_spool_and_load_counts_once(tmp_path: Path) -> None:
-    deck = Deck(tmp_path)
-    deck.start(background=False)
-    deck.collector.events(lines(event(1)), NDJSON).durable.result(10)
-    deck.collector.events(lines(of(2, "x")), NDJSON, "key").durable.result(10)
-    again = deck.collector.events(lines(of(2, "x")), NDJSON, "key")
+    server = Server(tmp_path)
+    server.start(background=False)
+    server.collector.events(lines(event(1)), NDJSON).durable.result(10)
+    server.collector.events(lines(of(2, "x")), NDJSON, "key").durable.result(10)
+    again = server.collector.events(lines(of(2, "x")), NDJSON, "key")
     assert again.replayed and again.body()["mistyped"][0]["rows"] == 1
-    deck.spool.close()
-    deck.store.close()
+    server.spool.close()
+    server.store.close()
     for _ in range(2):
-        deck = Deck(tmp_path)
-        deck.start(background=False)
-        assert deck.collector.events(lines(of(2, "x")), NDJSON, "key").body()["mistyped"][0]["rows"] == 1
-        deck.loop.load_all()
-        assert deck.store.query('SELECT "column", "rows" FROM mistyped') == [("age", 1)]
-        deck.close()
+        server = Server(tmp_path)
+        server.start(background=False)
+        assert server.collector.events(lines(of(2, "x")), NDJSON, "key").body()["mistyped"][0]["rows"] == 1
+        server.loop.load_all()
+        assert server.store.query('SELECT "column", "rows" FROM mistyped') == [("age", 1)]
+        server.close()
 
 
 def test_what_exceeds_the_kinds_told_apart_is_counted_together() -> None:
-    names = [f"f{i}" for i in range(MOST_KINDS + 5)]
+    names = [f"f{i}" for i in range(MAX_KINDS + 5)]
     features = [Feature(name, name, "numeric") for name in names]
     found = of_events([dict.fromkeys(names, "x"), {"f7": "y"}], features)
-    assert len(found) == MOST_KINDS + 1
-    assert found[0] == Mistyped("f7", "number", "text", 2, '"x"')
-    assert found[-1] == Mistyped("", "other", "other", 5, "")
+    assert len(found) == MAX_KINDS + 1
+    assert found[0] == TypeMismatch("f7", "number", "text", 2, '"x"')
+    assert found[-1] == TypeMismatch("", "other", "other", 5, "")
 
 
 def test_an_older_database_gets_the_table(tmp_path: Path) -> None:
-    Deck(tmp_path).close()
+    Server(tmp_path).close()
     with duckdb.connect(str(tmp_path / "driftdeck.duckdb")) as con:
         con.execute("DROP TABLE mistyped")
         con.execute("UPDATE meta SET schema_version = 3")
-    deck = Deck(tmp_path)
-    with deck.store.cursor() as cursor:
+    server = Server(tmp_path)
+    with server.store.cursor() as cursor:
         assert type_mismatches.listing(cursor, None, datetime(2000, 1, 1), datetime(2100, 1, 1), True) == []
-    deck.close()
+    server.close()

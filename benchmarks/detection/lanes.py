@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from benchmarks.detection.runs import MONTH, QUARTER, TOLERANCE, merged
 from benchmarks.detection.whole import Model, Quiet
 from monitor.calendar import HOUR
-from monitor.detector.lane_run import Course
-from monitor.detector.lanes.lane import Lane, Window
+from monitor.detector.lane_run import LaneRun
+from monitor.detector.lanes.lane import Lane, LaneWindow
 from monitor.detector.lanes.segment_lane import parts
 from monitor.detector.lanes.signals import LANES, QUALITY, SEGMENTS, WITH_SEGMENTS
 from monitor.layout import Layout
@@ -41,10 +41,10 @@ def whole(name: str, seed: int) -> Whole:
     return Whole({lane.name: pages_of(lane, layouts, windows, MONTH) for lane in lanes})
 
 
-def pages_of(lane: Lane, layouts: Mapping[str, Layout], windows: Sequence[Window], reference: int) -> list[int]:
+def pages_of(lane: Lane, layouts: Mapping[str, Layout], windows: Sequence[LaneWindow], reference: int) -> list[int]:
     """The hours, after so many of reference, in which a lane called somebody; none within a day of another."""
     layouts = {c: layout for c, layout in layouts.items() if bool(parts(c)[1]) == (lane.name == SEGMENTS.name)}
-    course = Course(lane, QUARTER / lane.share, TOLERANCE)
+    course = LaneRun(lane, QUARTER / lane.share, TOLERANCE)
     if not course.learn(windows[:reference], layouts, MONDAY + reference * HOUR, "live", MONDAY):
         raise ValueError(f"the lane {lane.name} learned nothing")
     opened = []

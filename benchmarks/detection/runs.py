@@ -97,7 +97,7 @@ def watch(shift: Shift, hours: list[Hour], at: int | None = None) -> Outcome:
     return Outcome(tuple(pages), tuple(warnings), shift.fitted.tail_class == "heavy", tuple(rules))
 
 
-Course = tuple[list[Hour], list[Law]]
+LaneRun = tuple[list[Hour], list[Law]]
 
 
 def quiet(name: str, seed: int, make: Callable[[list[Hour]], Shift] = machine) -> Outcome:
@@ -114,14 +114,14 @@ def changed(name: str, seed: int, make: Callable[[list[Hour]], Shift] = machine)
     return at, watch(make(reference), hours, at)
 
 
-def quiet_courses(name: str, seed: int) -> tuple[World, Course, Course]:
+def quiet_courses(name: str, seed: int) -> tuple[World, LaneRun, LaneRun]:
     """The world, its reference and its quarter, holidays not yet put in."""
     s = WORLDS[name]
     world = World(seed, s.rows, s.shocks, s.phi, s.wobble, s.seasonal)
     return world, world.course(s.reference), world.course(QUARTER)
 
 
-def changed_courses(name: str, seed: int) -> tuple[World, Course, Course, int]:
+def changed_courses(name: str, seed: int) -> tuple[World, LaneRun, LaneRun, int]:
     """The world, its reference, its watched hours, and in which of them the change begins."""
     kind, size, features = CHANGES[name]
     world = World(seed)

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.signal import lfilter
 from scipy.special import expit, logit, ndtr, ndtri
 
-from monitor.detector.lanes.lane import Window
+from monitor.detector.lanes.lane import LaneWindow
 from monitor.detector.lanes.segment_lane import key
 from monitor.layout import (
     INTEGER,
@@ -67,7 +67,7 @@ class Model:
         self.rows = rng.poisson(quiet.rows * day * weekend * np.exp(self._wander(quiet.volume)))
         self.parts = self._parts() if quiet.segments else [self.rows]
 
-    def windows(self) -> tuple[dict[str, Layout], list[Window]]:
+    def windows(self) -> tuple[dict[str, Layout], list[LaneWindow]]:
         """The layouts of its columns, and its hours."""
         split = {f"x{j}": self._number() for j in range(NUMBERS)}
         split |= {f"c{j}": self._categorical() for j in range(CATEGORICALS)}
@@ -95,7 +95,7 @@ class Model:
             column: [Profile(layout, c, int(c.sum())) for c in counts] for column, (layout, counts) in drawn.items()
         }
         hours = zip(*profiles.values(), strict=True)
-        windows = [Window(i, False, dict(zip(profiles, parts, strict=True))) for i, parts in enumerate(hours)]
+        windows = [LaneWindow(i, False, dict(zip(profiles, parts, strict=True))) for i, parts in enumerate(hours)]
         return {column: layout for column, (layout, _) in drawn.items()}, windows
 
     def _parts(self) -> list[np.ndarray]:

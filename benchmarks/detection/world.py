@@ -14,12 +14,14 @@ import numpy as np
 from scipy.signal import lfilter
 from scipy.special import ndtr, ndtri
 
-from monitor.detector.model import Feature, Hour
+from monitor.detector.model import DetectorColumn, Hour
 
 BINS, NUMERIC, SEGMENTS = 20, 12, 4
 CATEGORIES = (3, 4, 5, 8, 10, 20, 30, 50)
 MISSING = (0.0005, 0.002, 0.01, 0.03, 0.08)
-FEATURES = [Feature(f"x{j}", "numeric" if j < NUMERIC else "categorical") for j in range(NUMERIC + len(CATEGORIES))]
+FEATURES = [
+    DetectorColumn(f"x{j}", "numeric" if j < NUMERIC else "categorical") for j in range(NUMERIC + len(CATEGORIES))
+]
 
 Shocks = Literal["normal", "t3", "rare"]
 Kind = Literal["mean", "segment", "category", "burst", "variance", "missing", "gradual", "season"]

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from benchmarks.columns import CATEGORICAL, NUMERIC
-from monitor.contracts import Measured
+from monitor.contracts import ProfileColumn
 from monitor.engines.in_process import numpy_of, profile
 from monitor.layout import Layout, layout_of_categories, layout_of_numbers
 from monitor.reconstruction import Errors, fit
@@ -31,7 +31,7 @@ def main(reference: str, current: str, together: str = "") -> None:
     """Print the PSI and the counts of every feature."""
     rows = pq.ParquetFile(reference, pre_buffer=False).read(use_threads=False)
     layouts = layouts_of(rows)
-    columns = [Measured(name, name, layout) for name, layout in layouts.items()]
+    columns = [ProfileColumn(name, name, layout) for name, layout in layouts.items()]
     if together:
         columns.append(error_of(rows, layouts))
     one_bucket = pa.array([0], pa.timestamp("us")).take(pa.array(np.zeros(len(rows), np.int64)))  # as the store has it
@@ -46,13 +46,13 @@ def main(reference: str, current: str, together: str = "") -> None:
     print(json.dumps({"psi": drift, "counts": {name: now[name].tolist() for name in names}}))
 
 
-def error_of(rows: pa.Table, layouts: dict[str, Layout]) -> Measured:
+def error_of(rows: pa.Table, layouts: dict[str, Layout]) -> ProfileColumn:
     """The reconstruction error of these reference rows as a column."""
     found = fit(rows, layouts)
     if found is None:
         raise RuntimeError("the reference teaches no reconstruction")
     errors = np.concatenate([numpy_of(found.errors(batch, layouts)) for batch in rows.to_batches(AT_ONCE)])
-    return Measured("reconstruction_error", Errors(found, layouts), layout_of_numbers(errors).inner)
+    return ProfileColumn("reconstruction_error", Errors(found, layouts), layout_of_numbers(errors).inner)
 
 
 def layouts_of(rows: pa.Table) -> dict[str, Layout]:
@@ -66,7 +66,7 @@ def layouts_of(rows: pa.Table) -> dict[str, Layout]:
     return layouts
 
 
-def counts(rows: pa.Table | Iterable[pa.RecordBatch], columns: list[Measured]) -> dict[str, np.ndarray]:
+def counts(rows: pa.Table | Iterable[pa.RecordBatch], columns: list[ProfileColumn]) -> dict[str, np.ndarray]:
     """The counts of every bin of every column, all hours and versions added up."""
     bins = profile(rows, columns).bins
     names = bins["column"].combine_chunks().dictionary_encode()

@@ -15,8 +15,8 @@ from monitor.config.config import Config, Limits
 from monitor.evaluation.rules import Window, evaluate
 from monitor.ingest.file_batches import ARROW
 from monitor.queries.drift import drift, rule_for
-from monitor.queries.time_range import Span
-from monitor.server.server import Deck
+from monitor.queries.time_range import TimeRange
+from monitor.server.server import Server
 
 REFERENCE_ROWS = 2000
 
@@ -29,21 +29,21 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=int, required=True)
     given = parser.parse_args()
     end = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
-    deck = Deck(
+    running = Server(
         given.folder, Config(limits=Limits(max_rows=1_000_000, max_body_mb=1024, max_spool_mb=8192, memory="4GB"))
     )
-    deck.start(background=False)
-    _fill(deck, given, end)
-    span = Span(end - timedelta(days=given.days), end, timedelta(days=1), end)
+    running.start(background=False)
+    _fill(running, given, end)
+    span = TimeRange(end - timedelta(days=given.days), end, timedelta(days=1), end)
     columns = {f"x{j}" for j in range(given.columns)}
 
     def rule() -> None:
-        found = _rule(deck, span)
+        found = _rule(running, span)
         if {name for name, value in found.items() if value is not None} != columns:
             raise SystemExit("not every column has a value")
 
     def page() -> None:
-        shown = drift(deck.store, deck.config, "m", span, "psi", None, "", given.columns)["columns"]
+        shown = drift(running.store, running.config, "m", span, "psi", None, "", given.columns)["columns"]
         if len(shown) != given.columns or any(len(c["values"]) != given.days for c in shown):
             raise SystemExit("not every column has a value a day")
 
@@ -52,19 +52,19 @@ def main() -> None:
         question()  # once untimed
         timed = [_timed(question) for _ in range(given.asked)]
         said |= {f"{name}_s": [wall for wall, _ in timed], f"{name}_cpu_s": [cpu for _, cpu in timed]}
-    deck.close()
+    running.close()
     print(json.dumps(said))
 
 
-def _fill(deck: Deck, given: argparse.Namespace, end: datetime) -> None:
+def _fill(running: Server, given: argparse.Namespace, end: datetime) -> None:
     rng = np.random.default_rng(1)
     start = end - timedelta(days=given.days)
-    deck.set_reference_table("m", _table(rng, given.columns, start, REFERENCE_ROWS, 1, 0), "generated", end)
+    running.set_reference_table("m", _table(rng, given.columns, start, REFERENCE_ROWS, 1, 0), "generated", end)
     for day in range(given.days):
         rows = _table(rng, given.columns, start + timedelta(days=day), 24 * given.rows, 24, 0.1)
-        deck.collector.events(to_ipc(rows), ARROW, model="m").durable.result()
-        deck.loop.load_all()
-    deck.store.maintain(end)
+        running.collector.events(to_ipc(rows), ARROW, model="m").durable.result()
+        running.loop.load_all()
+    running.store.maintain(end)
 
 
 def _table(rng: np.random.Generator, columns: int, start: datetime, rows: int, hours: int, moved: float) -> pa.Table:
@@ -75,12 +75,12 @@ def _table(rng: np.random.Generator, columns: int, start: datetime, rows: int, h
     return pa.table({"event_id": ids, "ts": pa.array(ts, pa.timestamp("us")), **features})
 
 
-def _rule(deck: Deck, span: Span) -> dict[str, float | None]:
+def _rule(running: Server, span: TimeRange) -> dict[str, float | None]:
     """The PSI of every column over the whole span, by its name, as the loop evaluates a rule."""
-    rule = rule_for(deck.config, "m", "psi")
-    reference = deck.store.references.profiles("m")
-    current = deck.store.profiles("m", *span.naive)
-    names = {feature.field: feature.name for feature in deck.store.model("m").schema.features}
+    rule = rule_for(running.config, "m", "psi")
+    reference = running.store.references.profiles("m")
+    current = running.store.profiles("m", *span.naive)
+    names = {feature.field: feature.name for feature in running.store.model("m").schema.features}
     window = Window(span.start, span.end)
     return {
         name: evaluate(rule, "m", name, reference.get(key), current[key][0], window).value

@@ -9,7 +9,7 @@ from benchmarks.rows import chunks
 from monitor.arrow_ipc import to_ipc
 from monitor.config.config import Config, Limits
 from monitor.ingest.file_batches import ARROW
-from monitor.server.server import Deck
+from monitor.server.server import Server
 
 
 def main() -> None:
@@ -21,19 +21,19 @@ def main() -> None:
     parser.add_argument("--days", type=float, required=True)
     given = parser.parse_args()
     now = datetime.now(UTC)
-    deck = Deck(given.folder, Config(limits=Limits(max_rows=1_000_000, max_spool_mb=4096, memory="2GB")))
-    deck.start(background=False)
+    running = Server(given.folder, Config(limits=Limits(max_rows=1_000_000, max_spool_mb=4096, memory="2GB")))
+    running.start(background=False)
     for table in chunks(given.reference, 1, now, timedelta(days=7), drifted=False):
-        deck.set_reference_table("m", table, "generated", now)
+        running.set_reference_table("m", table, "generated", now)
     for table in chunks(given.rows, 2, now, timedelta(days=given.days), drifted=True):
-        answer = deck.collector.events(to_ipc(table), ARROW, model="m")
+        answer = running.collector.events(to_ipc(table), ARROW, model="m")
         answer.durable.result()
-        deck.loop.load_all()
-        deck.spool.roll()
-        deck.spool.release(deck.store.position)
-    deck.loop.evaluate_due(timedelta(0))
-    deck.store.maintain(now)
-    deck.close()
+        running.loop.load_all()
+        running.spool.roll()
+        running.spool.release(running.store.position)
+    running.loop.evaluate_due(timedelta(0))
+    running.store.maintain(now)
+    running.close()
     print(json.dumps({"bytes": (given.folder / "driftdeck.duckdb").stat().st_size}))
 
 

@@ -15,9 +15,9 @@ import zstandard
 
 MARK = b"@@@@@@@@@@@@"  # in a batch's ids, replaced by its producer and number
 MODELS = 4
-MOST_BYTES = 5_000_000
-MOST_ROWS = 10_000
-LONGEST_WAIT_S = 2.0  # of what Retry-After asks for: the harder for the server
+MAX_BYTES = 5_000_000
+MAX_ROWS = 10_000
+MAX_WAIT_S = 2.0  # of what Retry-After asks for: the harder for the server
 
 
 def batch(model: int, features: int) -> tuple[bytes, int]:
@@ -26,7 +26,7 @@ def batch(model: int, features: int) -> tuple[bytes, int]:
     ts = datetime.now(UTC).isoformat()
     lines: list[bytes] = []
     size = 0
-    while len(lines) < MOST_ROWS:
+    while len(lines) < MAX_ROWS:
         row = {
             "event_id": f"{MARK.decode()}-{len(lines)}",
             "model": f"m{model}",
@@ -37,7 +37,7 @@ def batch(model: int, features: int) -> tuple[bytes, int]:
             "latency_ms": 12.5,
         }
         line = json.dumps(row).encode() + b"\n"
-        if size + len(line) > MOST_BYTES:
+        if size + len(line) > MAX_BYTES:
             break
         lines.append(line)
         size += len(line)
@@ -96,7 +96,7 @@ class Producer(threading.Thread):
         self.unsaid += not wait.isdigit()
         if answer.status not in (429, 503):
             raise RuntimeError(f"{answer.status}: {said[:300]!r}")
-        time.sleep(min(float(wait or 1), LONGEST_WAIT_S) * random.uniform(0.5, 1.0))
+        time.sleep(min(float(wait or 1), MAX_WAIT_S) * random.uniform(0.5, 1.0))
         return False
 
 

@@ -14,7 +14,7 @@ import httpx
 from monitor.alert import NAMESPACE, Alert, Transition
 from monitor.config.config import ChannelConfig
 from monitor.plugins import load
-from monitor.store.alert_store import AlertBook, Message
+from monitor.store.alert_store import AlertStore, Message
 
 log = logging.getLogger("driftdeck.notify")
 
@@ -22,7 +22,7 @@ log = logging.getLogger("driftdeck.notify")
 RETRIES = [timedelta(seconds=s) for s in (5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)]
 TIMEOUT_S = 15.0
 TOLD = {"firing", "resolved"}
-MOST_MOVED = 20  # in a body; the sentence says how many more
+MAX_MOVED = 20  # in a body; the sentence says how many more
 
 
 def messages_for(
@@ -73,13 +73,13 @@ def body_of(alert: Alert, t: Transition) -> dict[str, Any]:
             "since": alert.since.isoformat(),
             "cause": f.cause,
             "behind": f.behind,
-            "moved": [asdict(m) for m in f.moved[:MOST_MOVED]],
+            "moved": [asdict(m) for m in f.moved[:MAX_MOVED]],
             "text": f.text,
         },
     }
 
 
-def deliver(book: AlertBook, channels: Sequence[ChannelConfig], client: httpx.Client, now: datetime) -> int:
+def deliver(book: AlertStore, channels: Sequence[ChannelConfig], client: httpx.Client, now: datetime) -> int:
     """Send what is due; returns how many were tried. A failure is retried on a later call, with the same id."""
     by_name = {channel.name: channel for channel in channels}
     due = book.due(now)

@@ -12,14 +12,14 @@ import pyarrow.compute as pc
 
 from monitor.analysis.comparison import Compared, Comparison, overall
 from monitor.config.config import DEFAULT_RULES, Config, RuleConfig
-from monitor.contracts import Measured
+from monitor.contracts import ProfileColumn
 from monitor.engines.in_process import numpy_of, profile
 from monitor.errors import PayloadError, StorageError
 from monitor.evaluation.rules import Window, evaluate_all
 from monitor.finding import RANK, Finding
 from monitor.ingest.embedding_columns import unfolded
 from monitor.ingest.features import OWN, columns_of, kind_of, values_of
-from monitor.ingest.file_batches import Mapping as Columns
+from monitor.ingest.file_batches import ColumnMapping as Columns
 from monitor.ingest.file_batches import renamed, source_of
 from monitor.layout import UNIT, Layout, layout_of_categories, layout_of_numbers
 from monitor.plugins import load
@@ -229,7 +229,7 @@ def _named(table: pa.Table, columns: Columns) -> pa.Table:
 
 def _profiles(tables: Iterable[pa.Table], layouts: Mapping[str, Layout]) -> dict[str, Profile]:
     """The profiles of numeric columns."""
-    measured = [Measured(str(i), str(i), layout) for i, layout in enumerate(layouts.values())]
+    measured = [ProfileColumn(str(i), str(i), layout) for i, layout in enumerate(layouts.values())]
     found = {name: Profile(layout, np.zeros(layout.size, np.int64)) for name, layout in layouts.items()}
     for table in tables:
         n = table.num_rows

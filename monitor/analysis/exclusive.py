@@ -8,7 +8,7 @@ from monitor.errors import TooMany
 RETRY_S = 60
 
 
-class Turn(ContextDecorator):
+class Exclusive(ContextDecorator):
     """`with` one, or a function under one, is entered by one thread at a time. Raises TooMany, with when to come again, when
     another is in it.
     """

@@ -20,8 +20,8 @@ from monitor.engines.in_process import numpy_of
 
 STORED = "_stored"  # the column of stored predictions
 REPEATS = 5  # shuffles of each feature
-LEAST_AGREEMENT = 0.9  # of the stored predictions, that the file must give again
-MOST_OUTPUTS = 100  # columns of one answer that are compared with the stored predictions
+MIN_AGREEMENT = 0.9  # of the stored predictions, that the file must give again
+MAX_OUTPUTS = 100  # columns of one answer that are compared with the stored predictions
 FLOATS = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(float16)": np.float16}
 WHOLE = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
 
@@ -141,9 +141,9 @@ def _answers(session: Any, feed: Feed, stored: pa.ChunkedArray) -> Answers:
             told = _told(stored, which(output))
             if told > agreement:
                 best, agreement = (i, which), told
-    if best is None or agreement < LEAST_AGREEMENT:
+    if best is None or agreement < MIN_AGREEMENT:
         raise _Unusable(
-            f"the model in the file does not give the stored predictions (agreement {max(agreement, 0.0):.2f}, at least {LEAST_AGREEMENT} is "
+            f"the model in the file does not give the stored predictions (agreement {max(agreement, 0.0):.2f}, at least {MIN_AGREEMENT} is "
             "needed): is it the version that runs, does it take the features as they were logged, and in this order?"
         )
     place, chosen = best
@@ -153,14 +153,14 @@ def _answers(session: Any, feed: Feed, stored: pa.ChunkedArray) -> Answers:
 def _columns(output: Any, rows: int) -> list[Callable[[Any], np.ndarray]]:
     """Ways to read one value a row from an output: itself, each of its columns, the place of the largest."""
     if isinstance(output, list):  # the probabilities of a scikit-learn classifier: a dictionary a row
-        keys = list(output[0])[:MOST_OUTPUTS] if output and isinstance(output[0], dict) else []
+        keys = list(output[0])[:MAX_OUTPUTS] if output and isinstance(output[0], dict) else []
         return [partial(_of_key, key) for key in keys]
     shape = np.shape(output)
     if not shape or shape[0] != rows or len(shape) > 2:
         return []
     if len(shape) == 1:
         return [np.asarray]
-    columns: list[Callable[[Any], np.ndarray]] = [partial(_of_column, j) for j in range(min(shape[1], MOST_OUTPUTS))]
+    columns: list[Callable[[Any], np.ndarray]] = [partial(_of_column, j) for j in range(min(shape[1], MAX_OUTPUTS))]
     return [*columns, _largest] if shape[1] > 1 else columns
 
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from monitor.analysis.exclusive import Turn
+from monitor.analysis.exclusive import Exclusive
 from monitor.errors import InvalidRequest
 
-LONGEST_S = 300
+MAX_S = 300
 
-TURN = Turn("training")
+TURN = Exclusive("training")
 
 
 def trained(module: str, what: str, rows: pa.Table, seed: int, *more: str) -> dict[str, Any]:
@@ -27,10 +27,10 @@ def trained(module: str, what: str, rows: pa.Table, seed: int, *more: str) -> di
     try:
         with TURN:
             done = subprocess.run(
-                command, input=sink.getvalue().to_pybytes(), capture_output=True, timeout=LONGEST_S, env=environment
+                command, input=sink.getvalue().to_pybytes(), capture_output=True, timeout=MAX_S, env=environment
             )
     except subprocess.TimeoutExpired:
-        raise InvalidRequest(f"it took longer than {LONGEST_S} s; ask for fewer `rows` or leave features out") from None
+        raise InvalidRequest(f"it took longer than {MAX_S} s; ask for fewer `rows` or leave features out") from None
     if done.returncode:
         last = (done.stderr.decode(errors="replace").strip().splitlines() or ["no message"])[-1]
         raise InvalidRequest(f"the {what} could not be computed: {last[:200]}")

@@ -17,7 +17,7 @@ from starlette.responses import Response
 
 from monitor import __version__
 from monitor.api.authorization import Authenticate, Callers, authorize
-from monitor.api.fast_path import Lane
+from monitor.api.fast_path import FastPath
 from monitor.api.rate_limit import Allowance
 from monitor.api.response import error, failure
 from monitor.api.routes import (
@@ -32,8 +32,8 @@ from monitor.api.routes import (
 )
 from monitor.api.url_names import Naming
 from monitor.errors import DriftdeckError
-from monitor.server.server import Deck
-from monitor.store.key_store import KeyBook
+from monitor.server.server import Server
+from monitor.store.key_store import KeyStore
 
 log = logging.getLogger("driftdeck.api")
 
@@ -56,26 +56,26 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 
 
 def create_app(
-    deck: Deck,
+    server: Server,
     on_start: Callable[[], None] = lambda: None,
     on_stop: Callable[[], None] = lambda: None,
     background: bool = True,
     key: str | None = None,
 ) -> FastAPI:
-    """The application over one deck; the deck starts and stops with it. `key` is the bootstrap key,
+    """The application over one server; the server starts and stops with it. `key` is the bootstrap key,
     which may do everything; with it, or with a stored key, every request must bear one."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        deck.start(background)
+        server.start(background)
         on_start()
-        uses = asyncio.create_task(_keep_uses(deck.keys))
+        uses = asyncio.create_task(_keep_uses(server.keys))
         try:
             yield
         finally:
             uses.cancel()
             on_stop()
-            deck.close()
+            server.close()
 
     app = FastAPI(
         title="driftdeck",
@@ -86,10 +86,10 @@ def create_app(
         dependencies=[Depends(authorize)],
         responses=PROBLEMS,
     )
-    app.state.deck = deck
-    app.state.allowance = Allowance(deck.config.limits)
-    callers = Callers(lambda: deck.keys, key)
-    app.state.lane = Lane(deck, callers, app.state.allowance)
+    app.state.server = server
+    app.state.allowance = Allowance(server.config.limits)
+    callers = Callers(lambda: server.keys, key)
+    app.state.lane = FastPath(server, callers, app.state.allowance)
     app.add_middleware(Naming)
     app.add_middleware(Authenticate, callers=callers)  # the outermost: it runs first
     app.include_router(receive.router)
@@ -109,7 +109,7 @@ def create_app(
     return app
 
 
-async def _keep_uses(keys: KeyBook) -> None:
+async def _keep_uses(keys: KeyStore) -> None:
     """Once a minute write down when keys were last used: never while a request waits for it."""
     while True:
         await asyncio.sleep(60)

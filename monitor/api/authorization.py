@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from monitor.access import SCOPES, Caller, bearer, digest, same
 from monitor.api.response import failure
 from monitor.errors import DriftdeckError, Unauthorized
-from monitor.store.key_store import KeyBook
+from monitor.store.key_store import KeyStore
 
 EVERYBODY = Caller("", frozenset(SCOPES))  # of a server without keys, which only listens on the loopback address
 BOOTSTRAP = Caller("DRIFTDECK_KEY", frozenset(SCOPES))
@@ -69,7 +69,7 @@ ROUTES: dict[str, Needs] = {
 class Callers:
     """Finds out who sends a request; what is not OPEN needs a key once there is one."""
 
-    def __init__(self, keys: Callable[[], KeyBook], bootstrap: str | None) -> None:
+    def __init__(self, keys: Callable[[], KeyStore], bootstrap: str | None) -> None:
         self.keys = keys
         self.bootstrap = digest(bootstrap.encode()) if bootstrap else None
 

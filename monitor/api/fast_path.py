@@ -11,17 +11,17 @@ import msgspec
 
 from monitor.api.authorization import Callers, own_key
 from monitor.api.rate_limit import Allowance
-from monitor.api.request_body import Held
+from monitor.api.request_body import BodyMemory
 from monitor.api.response import ARROW
 from monitor.errors import Overloaded
-from monitor.ingest.collector import Answer
+from monitor.ingest.collector import IngestResult
 from monitor.ingest.json_lines import JSON_TYPES
-from monitor.server.server import Deck
+from monitor.server.server import Server
 
 MAX_KEY = 200
 SMALL = 64 << 10  # bytes of labels that are read on the event loop: a thread costs more
 _UNUSUAL = frozenset({b"content-encoding", b"transfer-encoding", b"expect", b"upgrade"})
-Take = Callable[..., Answer]
+Take = Callable[..., IngestResult]
 
 
 class Reply(NamedTuple):
@@ -38,16 +38,16 @@ class Post(NamedTuple):
     take: Take
     headers: Mapping[bytes, bytes]
     kind: str
-    held: Held  # room for its body, until it is answered
+    held: BodyMemory  # room for its body, until it is answered
 
 
-class Lane:
+class FastPath:
     """Hands bodies to the collector."""
 
-    def __init__(self, deck: Deck, callers: Callers, allowance: Allowance) -> None:
-        self.deck, self.callers, self.allowance = deck, callers, allowance
-        self.longest = int(deck.config.limits.max_body_mb * (1 << 20))
-        events, labels = deck.collector.events, deck.collector.labels
+    def __init__(self, server: Server, callers: Callers, allowance: Allowance) -> None:
+        self.server, self.callers, self.allowance = server, callers, allowance
+        self.longest = int(server.config.limits.max_body_mb * (1 << 20))
+        events, labels = server.collector.events, server.collector.labels
         self.takes: dict[str, tuple[Take, int]] = {
             "/v1/events": (events, self.longest),
             "/v1/labels": (labels, min(SMALL, self.longest)),
@@ -73,16 +73,16 @@ class Lane:
         )
         if not usual:
             return None
-        held = Held(self.longest)
+        held = BodyMemory(self.longest)
         try:
             # said before a body is taken: receiving and checking it would be for nothing
-            self.deck.spool.check_room(int(length))
+            self.server.spool.check_room(int(length))
             held.take(int(length))
         except Overloaded:
             return None
         return Post(take, headers, kind, held)
 
-    def taken(self, post: Post, body: bytes) -> Answer:
+    def taken(self, post: Post, body: bytes) -> IngestResult:
         """What the collector answers; its `durable` is still to be waited for. Raises DriftdeckError, as the routes do."""
         caller = self.callers.caller(post.headers.items())
         caller.require("ingest")
@@ -95,7 +95,7 @@ class Lane:
         return answer
 
 
-def reply_to(answer: Answer) -> Reply:
+def reply_to(answer: IngestResult) -> Reply:
     """The JSON of an answer, once it is durable."""
     body = msgspec.json.encode(answer.body())
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]

@@ -9,22 +9,24 @@ from fastapi import FastAPI
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from monitor.api.durability import Durable, when_durable
-from monitor.api.fast_path import Lane, Post, Reply, reply_to
+from monitor.api.fast_path import FastPath, Post, Reply, reply_to
 from monitor.api.response import failure
 from monitor.config.limits import Limits
 from monitor.errors import DriftdeckError
-from monitor.ingest.collector import Answer
+from monitor.ingest.collector import IngestResult
 
 log = logging.getLogger("driftdeck.api")
 
-LEAST_RATE = 64 << 10  # bytes a second that earn a long body more time
+MIN_RATE = 64 << 10  # bytes a second that earn a long body more time
 LINGER_S = 1.0  # an answer is lost when the socket is closed on bytes that were not read
 
 
 def server_options(app: FastAPI) -> dict[str, Any]:
     """What uvicorn needs to know to serve the application within its limits, usual bodies on its lane."""
-    limits, waiting = app.state.deck.config.limits, dict[Connection, None]()
-    protocol = type("LimitedConnection", (Connection,), {"limits": limits, "waiting": waiting, "lane": app.state.lane})
+    limits, waiting = app.state.server.config.limits, dict[HttpConnection, None]()
+    protocol = type(
+        "LimitedConnection", (HttpConnection,), {"limits": limits, "waiting": waiting, "lane": app.state.lane}
+    )
     return {
         "http": protocol,
         "ws": "none",
@@ -35,15 +37,15 @@ def server_options(app: FastAPI) -> dict[str, Any]:
     }
 
 
-class Connection(HttpToolsProtocol):
+class HttpConnection(HttpToolsProtocol):
     """uvicorn's connection, closed with a sentence when its header or body is too large or does not come.
 
     Timers run only while a header or a body is incomplete: a request that comes in one piece starts none.
     """
 
     limits: Limits
-    lane: Lane
-    waiting: "dict[Connection, None]"  # those whose header has not come, the oldest first
+    lane: FastPath
+    waiting: "dict[HttpConnection, None]"  # those whose header has not come, the oldest first
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -148,7 +150,7 @@ class Connection(HttpToolsProtocol):
             self._incomplete[1].held.release()
             self._incomplete = None
 
-    def _acknowledge(self, cycle: RequestResponseCycle, answer: Answer, post: Post, done: Durable) -> None:
+    def _acknowledge(self, cycle: RequestResponseCycle, answer: IngestResult, post: Post, done: Durable) -> None:
         post.held.release()
         problem = done.exception()
         if isinstance(problem, DriftdeckError):
@@ -195,14 +197,14 @@ class Connection(HttpToolsProtocol):
         self._refuse(431, f"the header has more than {self.limits.max_header_kb} kB (limits.max_header_kb)")
 
     def _body_is_late(self) -> None:
-        end = self._since + self.limits.body_seconds + self._body / LEAST_RATE
+        end = self._since + self.limits.body_seconds + self._body / MIN_RATE
         if self.loop.time() < end:
             self._timer = self.loop.call_at(end, self._body_is_late)
             return
         self._refuse(408, f"the body did not come within {self.limits.body_seconds:g} s (limits.body_seconds)")
 
     def _refuse(self, status: int, sentence: str, retry_after: int | None = None) -> None:
-        """Answer, where an answer can still be given, and close."""
+        """IngestResult, where an answer can still be given, and close."""
         self._stop()
         self._let_go()
         self._refused = True

@@ -26,7 +26,7 @@ class _Room:
 _small, _large = _Room(), _Room()
 
 
-class Held:
+class BodyMemory:
     """The part of a room that one body takes."""
 
     def __init__(self, most: int) -> None:
@@ -52,14 +52,14 @@ async def body_of(request: Request, most: int) -> AsyncIterator[bytes]:
 
     Raises TooLarge as soon as it passes `most` bytes, on the wire or unpacked, and TooMany when too much is held already.
     """
-    held = Held(most)
+    held = BodyMemory(most)
     try:
         yield await _received(request, most, held)
     finally:
         held.release()
 
 
-async def _received(request: Request, most: int, held: Held) -> bytes:
+async def _received(request: Request, most: int, held: BodyMemory) -> bytes:
     announced = request.headers.get("content-length", "0")
     if not announced.isdigit():
         raise InvalidRequest("Content-Length is not a number")

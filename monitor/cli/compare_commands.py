@@ -38,10 +38,10 @@ def compare(
     from monitor.analysis.compare_tables import compare as compared
     from monitor.analysis.compare_tables import rules_for
     from monitor.config.config import read_config
-    from monitor.ingest.file_batches import Mapping, files_of
+    from monitor.ingest.file_batches import ColumnMapping, files_of
 
     names = tuple(name.strip() for name in features.split(",")) if features else None
-    mapping = Mapping(timestamp, prediction, label, features=names)
+    mapping = ColumnMapping(timestamp, prediction, label, features=names)
     rules = rules_for(read_config(config_file(config)), model)
     found = compared(files_of([reference]), files_of(current), mapping, rules)
     if as_json:

@@ -50,7 +50,7 @@ def reference_set(
 ) -> None:
     """Set the reference of a model, from a file or from a stored period; what is stored is profiled again."""
     from monitor.arrow_ipc import to_ipc
-    from monitor.ingest.file_batches import ARROW, Mapping, files_of, reference_table
+    from monitor.ingest.file_batches import ARROW, ColumnMapping, files_of, reference_table
     from monitor.send.session import connect
 
     if (file is None) == (start is None or end is None):
@@ -62,7 +62,7 @@ def reference_set(
             answer = session.request("PUT", path, params={"from": start, "to": end})
         else:
             (only,) = files_of([file])
-            table = reference_table(only, Mapping(timestamp, prediction, label, id_, latency, None, names))
+            table = reference_table(only, ColumnMapping(timestamp, prediction, label, id_, latency, None, names))
             body, kind = to_ipc(table), {"content-type": ARROW}
             answer = session.request("PUT", path, content=body, headers=kind, params={"source": "file"})
     about = answer["reference"]

@@ -71,16 +71,16 @@ def server(
     from monitor.api import create_app
     from monitor.api.http_protocol import server_options
     from monitor.server.address import announce, withdraw
-    from monitor.server.server import open_deck
+    from monitor.server.server import open_server
     from monitor.server.supervisor import check_port
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     key = os.environ.get("DRIFTDECK_KEY")
     check_port(host, port)
-    deck = open_deck(data, config_file(config))
-    if host not in LOOPBACK and not key and not deck.keys.required:
-        deck.close()
+    server = open_server(data, config_file(config))
+    if host not in LOOPBACK and not key and not server.keys.required:
+        server.close()
         raise InvalidRequest(
             f"{host} can be reached by others: set DRIFTDECK_KEY to a secret that requests must bear, make a key with "
             "`driftdeck keys create`, or use --host 127.0.0.1"
@@ -93,7 +93,7 @@ def server(
         gc.freeze()
 
     app_ = create_app(
-        deck, on_start=lambda: started(f"http://{_reach(host)}:{port}"), on_stop=lambda: withdraw(data), key=key
+        server, on_start=lambda: started(f"http://{_reach(host)}:{port}"), on_stop=lambda: withdraw(data), key=key
     )
     uvicorn.run(app_, host=host, port=port, timeout_graceful_shutdown=10, **server_options(app_))
 
@@ -143,7 +143,7 @@ def proxy(
     import uvloop
 
     from monitor.client import Client
-    from monitor.contracts import Wanted
+    from monitor.contracts import FieldChoice
     from monitor.plugins import load
     from monitor.proxy.proxy import Proxy, serve
     from monitor.server.supervisor import check_port
@@ -163,7 +163,7 @@ def proxy(
         )
     except ValueError as error:
         raise InvalidRequest(f"--url or --spool: {error}") from None
-    wanted = Wanted(output, features_at, prediction_at)
+    wanted = FieldChoice(output, features_at, prediction_at)
     between = Proxy(upstream, known[protocol], client, model=model, wanted=wanted, timeout=timeout)
 
     async def run() -> None:

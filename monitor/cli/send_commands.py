@@ -60,12 +60,12 @@ def ingest(
         counts = _follow(files[0], model, max_age, url, data)
         _report(counts, as_json, allow_refused, "events", nothing_is_fine=True)
         return
-    from monitor.ingest.file_batches import Mapping, files_of
+    from monitor.ingest.file_batches import ColumnMapping, files_of
     from monitor.send.session import connect
     from monitor.send.upload import Counts, send_events
 
     names = tuple(name.strip() for name in features.split(",")) if features else None
-    mapping = Mapping(timestamp, prediction, label, id_, latency, None, names)
+    mapping = ColumnMapping(timestamp, prediction, label, id_, latency, None, names)
     found = files_of(files)
     counts = Counts()
     with connect(url, data, config_file(config)) as session:
@@ -95,11 +95,11 @@ def labels(
     as_json: AsJson = False,
 ) -> None:
     """Log true outcomes from files; a label may come before its event, a later one replaces an earlier one."""
-    from monitor.ingest.file_batches import Mapping, files_of
+    from monitor.ingest.file_batches import ColumnMapping, files_of
     from monitor.send.session import connect
     from monitor.send.upload import Counts, send_labels
 
-    mapping = Mapping(timestamp=timestamp, label=label, id=id_)
+    mapping = ColumnMapping(timestamp=timestamp, label=label, id=id_)
     found = files_of(files)
     counts = Counts()
     with connect(url, data, config_file(config)) as session:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any
 
 from .client import Client
-from .exchange import EVENT_ID_HEADER, MAX_BODY_BYTES, Exchange, Extract, Watch, extract_prediction
+from .exchange import EVENT_ID_HEADER, MAX_BODY_BYTES, Exchange, ExchangeOptions, Extract, extract_prediction
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -40,7 +40,7 @@ class DriftdeckMiddleware:
         max_body: int = MAX_BODY_BYTES,
     ) -> None:
         self.app = app
-        self._watch = Watch(client, extract, paths, model, version, max_body)
+        self._watch = ExchangeOptions(client, extract, paths, model, version, max_body)
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":

@@ -132,9 +132,9 @@ class Client:
         others if None). With pyarrow installed the rows travel as Arrow tables and no Python code runs for a single row;
         without it they are logged one by one. Like log() it never raises: rows that cannot be sent count as refused.
         """
-        from .frames import Columns, log_columns
+        from .frames import FrameColumns, log_columns
 
-        named = Columns(prediction, features, event_id, ts, latency_ms, status)
+        named = FrameColumns(prediction, features, event_id, ts, latency_ms, status)
         return log_columns(self, frame, named, model or self.model, self.version if version is None else version)
 
     def watch(

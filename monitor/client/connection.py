@@ -8,7 +8,7 @@ from typing import NamedTuple
 from urllib.parse import SplitResult
 
 
-class Answer(NamedTuple):
+class ServerResponse(NamedTuple):
     """Status, body and the seconds the server asked to wait (None if it did not)."""
 
     status: int
@@ -16,7 +16,7 @@ class Answer(NamedTuple):
     retry_after: float | None
 
 
-class Connection:
+class ServerConnection:
     """POSTs to one server; opens the connection when needed and again after it broke. No proxy is used."""
 
     def __init__(self, address: SplitResult, key: str | None, timeout: float) -> None:
@@ -27,7 +27,7 @@ class Connection:
             self._headers["Authorization"] = f"Bearer {key}"
         self._http: http.client.HTTPConnection | None = None
 
-    def post(self, path: str, body: bytes, media_type: str, idempotency_key: str) -> Answer:
+    def post(self, path: str, body: bytes, media_type: str, idempotency_key: str) -> ServerResponse:
         """The server's answer; raises OSError or HTTPException if there was none.
 
         A connection that was kept open may have been closed by the server meanwhile: then it is tried once more on a
@@ -47,12 +47,12 @@ class Connection:
             self.close()
             raise
 
-    def _exchange(self, path: str, body: bytes, headers: dict[str, str]) -> Answer:
+    def _exchange(self, path: str, body: bytes, headers: dict[str, str]) -> ServerResponse:
         if self._http is None:
             self._http = self._opened()
         self._http.request("POST", self._address.path.rstrip("/") + path, body, headers)
         response = self._http.getresponse()
-        answer = Answer(response.status, response.read(), _seconds(response.getheader("Retry-After")))
+        answer = ServerResponse(response.status, response.read(), _seconds(response.getheader("Retry-After")))
         if response.will_close:
             self.close()
         return answer

@@ -4,7 +4,7 @@ import threading
 from typing import Any
 
 
-class Tally:
+class Counters:
     """`logged = accepted + refused + dropped + queued`, always; safe from several threads."""
 
     def __init__(self) -> None:

@@ -26,7 +26,7 @@ def extract_prediction(request: Any, response: Any) -> dict[str, Any] | None:
     return {"features": features, "prediction": prediction}
 
 
-class Watch:
+class ExchangeOptions:
     """Which requests are watched, and where and how what is found in them is logged."""
 
     def __init__(
@@ -80,7 +80,7 @@ class CappedBody:
 class Exchange:
     """One request from its arrival to the last byte of the answer; logged once, by `finish` or by `fail`."""
 
-    def __init__(self, watch: Watch) -> None:
+    def __init__(self, watch: ExchangeOptions) -> None:
         self.event_id = new_event_id()
         self.request = CappedBody(watch.max_body)
         self.response = CappedBody(watch.max_body)

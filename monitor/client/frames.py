@@ -14,10 +14,10 @@ from .request_batch import EVENTS, MAX_BODY_BYTES
 if TYPE_CHECKING:
     from .client import Client
 
-MOST_ROWS = 5_000  # of one request; the server takes 10,000
+MAX_ROWS = 5_000  # of one request; the server takes 10,000
 
 
-class Columns(NamedTuple):
+class FrameColumns(NamedTuple):
     """Which columns of a frame mean what; `ts` may be one time and `latency_ms` one number for all rows."""
 
     prediction: str | None
@@ -41,7 +41,7 @@ class Columns(NamedTuple):
         return None
 
 
-def log_columns(client: Client, frame: Any, named: Columns, model: str | None, version: str) -> list[str]:
+def log_columns(client: Client, frame: Any, named: FrameColumns, model: str | None, version: str) -> list[str]:
     """Log the rows; their ids."""
     try:
         import pyarrow  # noqa: F401 - is it there?
@@ -106,7 +106,7 @@ def _arrow(frame: Any) -> Any:
     return pa.table(frame)  # a dict of columns, a record batch, or whatever speaks the Arrow PyCapsule interface
 
 
-def _events(table: Any, named: Columns, version: str) -> Any:
+def _events(table: Any, named: FrameColumns, version: str) -> Any:
     """The table as the server takes it: its own columns by their names there, every feature as `features.NAME`."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -150,7 +150,7 @@ def _known(column: Any) -> Any:
 
 
 def _parts(table: Any) -> Iterator[Any]:
-    rows = min(MOST_ROWS, max(1, table.num_rows * (MAX_BODY_BYTES // 2) // max(1, table.nbytes)))
+    rows = min(MAX_ROWS, max(1, table.num_rows * (MAX_BODY_BYTES // 2) // max(1, table.nbytes)))
     for start in range(0, table.num_rows, rows):
         yield table.slice(start, rows)
 
@@ -171,7 +171,7 @@ def _path(model: str) -> str:
     return f"{EVENTS}?model={quote(model, safe='')}"
 
 
-def _one_by_one(client: Client, frame: Any, named: Columns, model: str | None, version: str) -> list[str]:
+def _one_by_one(client: Client, frame: Any, named: FrameColumns, model: str | None, version: str) -> list[str]:
     try:
         columns = _lists(frame)
         if problem := named.missing(list(columns)):

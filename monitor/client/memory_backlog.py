@@ -5,10 +5,10 @@ from collections import deque
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple, Protocol
 
-from .counters import Tally
+from .counters import Counters
 from .event_id import new_event_id
 from .ndjson import encode
-from .request_batch import MAX_BODY_BYTES, Batch, Gathered
+from .request_batch import MAX_BODY_BYTES, Gathered, RequestBatch
 
 
 class Entry(NamedTuple):
@@ -27,7 +27,7 @@ class Entry(NamedTuple):
 class Waiting(Protocol):
     """What the sender asks of a backlog, in memory or on disk."""
 
-    tally: Tally
+    tally: Counters
     closed: bool
 
     def wait_for_batch(self, flush_interval: float) -> bool:
@@ -36,7 +36,7 @@ class Waiting(Protocol):
     def wait_for_bell(self, seconds: float | None) -> None:
         """Block until something changed or the time is over."""
 
-    def batches(self) -> list[Batch]:
+    def batches(self) -> list[RequestBatch]:
         """The oldest records that fit into one request of each kind."""
 
     def advance(self) -> None:
@@ -63,7 +63,7 @@ class Backlog:
 
     def reset(self) -> None:
         """Empty, all counts zero, with a new lock: a forked child must not wait for a lock its parent held."""
-        self.tally = Tally()
+        self.tally = Counters()
         self._bell: SimpleQueue[None] = SimpleQueue()
         self._waiting: deque[Entry] = deque()
         self._waiting_rows = 0
@@ -120,7 +120,7 @@ class Backlog:
         except Empty:
             return
 
-    def batches(self) -> list[Batch]:
+    def batches(self) -> list[RequestBatch]:
         """The oldest records that fit into one request of each kind, from now on under way."""
         found = Gathered()
         while found.rows < self.batch and found.size < MAX_BODY_BYTES and (entry := self._take()):

@@ -8,7 +8,7 @@ ARROW = "application/vnd.apache.arrow.stream"
 EVENTS, LABELS = "/v1/events", "/v1/labels"
 
 
-class Batch(NamedTuple):
+class RequestBatch(NamedTuple):
     """The body of one request in parts, under one key that stays the same on every try."""
 
     path: str
@@ -17,7 +17,7 @@ class Batch(NamedTuple):
     rows: int
     key: str
 
-    def halves(self) -> "list[Batch]":
+    def halves(self) -> "list[RequestBatch]":
         """The same rows in two requests, the same two every time; empty if there is nothing to halve."""
         if self.rows < 2:
             return []
@@ -28,7 +28,7 @@ class Batch(NamedTuple):
         else:
             middle = len(self.parts) // 2
             pieces = [(half, len(half)) for half in (self.parts[:middle], self.parts[middle:])]
-        return [Batch(self.path, self.media_type, p, n, f"{self.key}{i}") for i, (p, n) in enumerate(pieces)]
+        return [RequestBatch(self.path, self.media_type, p, n, f"{self.key}{i}") for i, (p, n) in enumerate(pieces)]
 
 
 class Gathered:
@@ -48,11 +48,11 @@ class Gathered:
         self.rows += rows
         self.size += len(body)
 
-    def batches(self, key: str) -> list[Batch]:
+    def batches(self, key: str) -> list[RequestBatch]:
         """The requests, their keys made of `key`."""
         events, labels = (
-            [Batch(path, NDJSON, lines, len(lines), f"{key}{mark}")] if (lines := self._lines[path]) else []
+            [RequestBatch(path, NDJSON, lines, len(lines), f"{key}{mark}")] if (lines := self._lines[path]) else []
             for path, mark in ((EVENTS, "e"), (LABELS, "l"))
         )
-        tables = [Batch(p, ARROW, [body], rows, f"{key}t{i}") for i, (p, body, rows) in enumerate(self._tables)]
+        tables = [RequestBatch(p, ARROW, [body], rows, f"{key}t{i}") for i, (p, body, rows) in enumerate(self._tables)]
         return [*events, *tables, *labels]

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from urllib.parse import SplitResult
 
 if TYPE_CHECKING:
-    from .connection import Answer, Connection
+    from .connection import ServerConnection, ServerResponse
     from .memory_backlog import Waiting
-    from .request_batch import Batch
+    from .request_batch import RequestBatch
 
 FIRST_DELAY = 0.25  # seconds before the second try; doubled with every further one
-LONGEST_DELAY = 30.0
-LONGEST_RETRY_AFTER = 300.0
+MAX_DELAY = 30.0
+MAX_RETRY_AFTER = 300.0
 TRIES_AT_A_FAILING_SERVER = 20  # about eight minutes of 500s: then this batch is the cause, and others must get through
 REPORT_EVERY = 60.0  # seconds between two lines in the log about lost records
 TRY_AGAIN = {408, 425, 429, 502, 503, 504}
@@ -30,7 +30,7 @@ class Sender:
         self._key = key
         self._flush_interval = flush_interval
         self._timeout = timeout
-        self._connection: Connection | None = None
+        self._connection: ServerConnection | None = None
         self._reported_lost = 0
         self._reported_at = -REPORT_EVERY
 
@@ -50,14 +50,14 @@ class Sender:
         self._connected().close()
         self.report_losses(final=True)
 
-    def _connected(self) -> Connection:
+    def _connected(self) -> ServerConnection:
         if self._connection is None:
-            from .connection import Connection
+            from .connection import ServerConnection
 
-            self._connection = Connection(self.address, self._key, self._timeout)
+            self._connection = ServerConnection(self.address, self._key, self._timeout)
         return self._connection
 
-    def _deliver(self, batch: Batch) -> bool:
+    def _deliver(self, batch: RequestBatch) -> bool:
         """Send until there is a final answer; False if the client was closed before."""
         body = b"".join(batch.parts)
         tries = 0
@@ -75,7 +75,7 @@ class Sender:
                 self.backlog.abandon(batch.rows, f"closed before it could be sent: {problem}")
                 return False
 
-    def _try(self, batch: Batch, body: bytes) -> tuple[str | None, float | None]:
+    def _try(self, batch: RequestBatch, body: bytes) -> tuple[str | None, float | None]:
         """None if the batch is settled; otherwise what went wrong and the wait the server asked for."""
         connection = self._connected()
         try:
@@ -87,7 +87,7 @@ class Sender:
             return self._settle_accepted(batch, answer), None
         problem = f"HTTP {answer.status} from {batch.path}: {_sentence(answer.body)}"
         if answer.status in TRY_AGAIN or answer.status >= 500 or self.backlog.keeps(answer.status):
-            wait = None if answer.retry_after is None else min(answer.retry_after, LONGEST_RETRY_AFTER)
+            wait = None if answer.retry_after is None else min(answer.retry_after, MAX_RETRY_AFTER)
             return problem, wait
         if answer.status == 413 and (halves := batch.halves()):
             delivered = [self._deliver(half) for half in halves]
@@ -96,7 +96,7 @@ class Sender:
         self.backlog.tally.settle(refused=batch.rows, error=problem)
         return None, None
 
-    def _settle_accepted(self, batch: Batch, answer: Answer) -> str | None:
+    def _settle_accepted(self, batch: RequestBatch, answer: ServerResponse) -> str | None:
         """None once counted; a problem if another web server answered: nothing may count as stored by mistake."""
         try:
             counts = json.loads(answer.body)
@@ -144,7 +144,7 @@ def _delay(tries: int) -> float:
     """Exponential, with jitter so that many clients do not come back together."""
     import random
 
-    return float(min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** (tries - 1)) * random.uniform(0.5, 1.0))  # noqa: S311 - jitter is no secret
+    return float(min(MAX_DELAY, FIRST_DELAY * 2.0 ** (tries - 1)) * random.uniform(0.5, 1.0))  # noqa: S311 - jitter is no secret
 
 
 def _sentence(body: bytes) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from .client import Client
-from .exchange import EVENT_ID_HEADER, MAX_BODY_BYTES, Exchange, Extract, Watch, extract_prediction
+from .exchange import EVENT_ID_HEADER, MAX_BODY_BYTES, Exchange, ExchangeOptions, Extract, extract_prediction
 
 StartResponse = Callable[..., Callable[[bytes], Any]]
 WSGIApp = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
@@ -32,7 +32,7 @@ class DriftdeckMiddleware:
         max_body: int = MAX_BODY_BYTES,
     ) -> None:
         self.app = app
-        self._watch = Watch(client, extract, paths, model, version, max_body)
+        self._watch = ExchangeOptions(client, extract, paths, model, version, max_body)
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")

@@ -18,7 +18,7 @@ from monitor.config.section import Section
 from monitor.event import label_text
 
 OWN = ("event_id", "model", "version", "ts", "prediction", "latency_ms", "status", "label", "label_ts")
-MOST_REMEMBERED = 4096  # values of a column whose hash or bucket is kept in memory
+MAX_REMEMBERED = 4096  # values of a column whose hash or bucket is kept in memory
 HASHED = re.compile(r"h:[0-9a-f]{16}")
 
 
@@ -116,7 +116,7 @@ class Policy:
             return msgspec.Raw(_ENCODER.encode(self._change(name, _VALUE.decode(value))))
 
         # numbers seldom come again, what is hashed does
-        return change if self.columns[name].keep == "bucket" else lru_cache(maxsize=MOST_REMEMBERED)(change)
+        return change if self.columns[name].keep == "bucket" else lru_cache(maxsize=MAX_REMEMBERED)(change)
 
     def table(self, rows: pa.Table) -> pa.Table:
         """A table with one column a feature (a leading "features." does not count), as it may be kept."""

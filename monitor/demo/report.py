@@ -18,7 +18,7 @@ DELIVERED_WITHIN = 30.0  # seconds after that, for the first alert to reach the 
 NOT_YET = ("no_data", "learning")
 
 
-class Server:
+class DemoServer:
     """Reads from a running driftdeck server."""
 
     def __init__(self, url: str) -> None:
@@ -62,7 +62,7 @@ class Server:
         self._http.close()
 
 
-def tell(console: Console, server: Server, receiver: Receiver) -> None:
+def tell(console: Console, server: DemoServer, receiver: Receiver) -> None:
     """Print the alerts, the columns that drifted most, and what the webhook received."""
     alerts = (server.read("/v1/alerts", model=MODEL_NAME, state="all", limit="100") or {}).get("alerts", [])
     drift = server.read(f"/v1/models/{MODEL_NAME}/drift") or {}

@@ -19,7 +19,7 @@ from .flights import features_of
 LABEL_AFTER = 60.0  # seconds; the real arrivals are hours away
 
 
-class Traffic:
+class RequestStream:
     """Asks the service about one flight after the other; `sent` and `failed` count the answers."""
 
     def __init__(self, service_url: str, schedule: pd.DataFrame, client: Client, per_second: float) -> None:
@@ -63,9 +63,9 @@ class Traffic:
 
 
 @contextmanager
-def flowing(service_url: str, schedule: pd.DataFrame, client: Client, per_second: float) -> Iterator[Traffic]:
-    """Traffic until the block ends."""
-    traffic = Traffic(service_url, schedule, client, per_second)
+def flowing(service_url: str, schedule: pd.DataFrame, client: Client, per_second: float) -> Iterator[RequestStream]:
+    """RequestStream until the block ends."""
+    traffic = RequestStream(service_url, schedule, client, per_second)
     thread = threading.Thread(target=traffic.run, name="demo-traffic", daemon=True)
     thread.start()
     try:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .delay_model import DelayModel
     from .history import History
     from .receiver import Receiver
-    from .report import Server
+    from .report import DemoServer
 
 DRIFTDECK = (sys.executable, "-m", "monitor.cli")
 READY_WITHIN = 60.0  # seconds
@@ -129,13 +129,13 @@ def _show(progress: Progress, task: "int", share: float) -> None:
 
 def _play(stage: Stage, prepared: Prepared) -> None:
     from .receiver import receiving
-    from .report import Server, tell
+    from .report import DemoServer, tell
 
     with ExitStack() as stack:
         receiver = stack.enter_context(receiving())
         config = _write_config(stage.data_dir, prepared.model, receiver)
         started = stack.enter_context(children(stage.command, stage.data_dir))
-        server = Server(f"http://{_reachable(stage.host)}:{stage.server_port}")
+        server = DemoServer(f"http://{_reachable(stage.host)}:{stage.server_port}")
         stack.callback(server.close)
         _start_server(stage, config, started, server)
         _load_history(started, prepared, server.url)
@@ -148,7 +148,7 @@ def _play(stage: Stage, prepared: Prepared) -> None:
         _watch(started, stage.seconds)
 
 
-def _start_server(stage: Stage, config: Path, started: Children, server: "Server") -> None:
+def _start_server(stage: Stage, config: Path, started: Children, server: "DemoServer") -> None:
     """Start the monitor and wait until it takes events."""
     place = ["--data", str(stage.data_dir / "server"), "--config", str(config)]
     started.start("server", "server", *place, *_host(stage.host), "--port", str(stage.server_port))
@@ -189,7 +189,7 @@ def _serve_live(stack: ExitStack, prepared: Prepared, url: str, per_second: floa
     stack.enter_context(flowing(address, prepared.schedule, client, per_second))
 
 
-def _wait_for_evaluation(server: "Server", started: Children, receiver: "Receiver", console: Console) -> None:
+def _wait_for_evaluation(server: "DemoServer", started: Children, receiver: "Receiver", console: Console) -> None:
     """Wait until the history is measured and its first alert has arrived; if it takes too long, say so and go on."""
     from .report import DELIVERED_WITHIN, EVALUATED_WITHIN
 

@@ -5,43 +5,43 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from monitor.evaluation.attribution import Behind, Part, Profiles, behind
+from monitor.evaluation.attribution import Attribution, Profiles, SegmentPart, behind
 from monitor.store import Store
 from monitor.store.rows.events import Model
 
 DAY, WEEK, YEAR = timedelta(days=1), timedelta(days=7), timedelta(days=364)
-MOST_COLUMNS, MOST_PARTS = 30, 20
+MAX_COLUMNS, MAX_PARTS = 30, 20
 
 
 @dataclass
-class Explainer:
+class AttributionCache:
     """Remembers for each change, by when it was opened, what was found and when: it is kept with the detector's state."""
 
     store: Store
     model: Model
     segments: Sequence[str]
     first: datetime
-    known: dict[int, tuple[datetime, Behind | None]] = field(default_factory=dict)
+    known: dict[int, tuple[datetime, Attribution | None]] = field(default_factory=dict)
 
-    def of(self, opened: int, columns: Sequence[str], onset: datetime, end: datetime) -> Behind | None:
+    def of(self, opened: int, columns: Sequence[str], onset: datetime, end: datetime) -> Attribution | None:
         """What is behind the change of some columns by key since `onset`, as far as it is known at `end`."""
         days = min((end - onset) // DAY, WEEK // DAY)
         asked = self.known.get(opened)
         if days < 1 or (asked is not None and (end - asked[0] < DAY or end - onset > WEEK + DAY)):
             return asked[1] if asked else None
-        found = self._ask(list(columns)[:MOST_COLUMNS], onset, onset + days * DAY)
+        found = self._ask(list(columns)[:MAX_COLUMNS], onset, onset + days * DAY)
         self.known[opened] = end, found
         return found
 
-    def _ask(self, columns: Sequence[str], onset: datetime, end: datetime) -> Behind | None:
+    def _ask(self, columns: Sequence[str], onset: datetime, end: datetime) -> Attribution | None:
         before = self._read(onset - WEEK, onset, columns)
         after = self._read(onset, end, columns)
         year_ago = self._read(onset - YEAR, end - YEAR, columns) if self.first <= onset - YEAR else {}
         return behind(columns, before, after, self._parts(columns, onset, end), year_ago)
 
-    def _parts(self, columns: Sequence[str], onset: datetime, end: datetime) -> dict[str, list[Part]]:
+    def _parts(self, columns: Sequence[str], onset: datetime, end: datetime) -> dict[str, list[SegmentPart]]:
         """The largest segments of each feature that makes them."""
-        found: dict[str, list[Part]] = {}
+        found: dict[str, list[SegmentPart]] = {}
         all_segments = self.store.segments(self.model.name, self.segments)
         for feature in self.segments:
             known = self.model.schema.by_name.get(feature)
@@ -49,9 +49,9 @@ class Explainer:
             if known is None or len(names) < 2:
                 continue
             counted = {name: (self._rows(onset - WEEK, onset, name), self._rows(onset, end, name)) for name in names}
-            largest = sorted(names, key=lambda name: -max(counted[name]))[:MOST_PARTS]
+            largest = sorted(names, key=lambda name: -max(counted[name]))[:MAX_PARTS]
             found[known.field] = [
-                Part(
+                SegmentPart(
                     name,
                     *counted[name],
                     self._read(onset - WEEK, onset, columns, name),
@@ -79,7 +79,7 @@ class Explainer:
     def restore(self, data: Mapping[str, Any]) -> None:
         """Remember what `dump` wrote."""
         self.known = {
-            int(opened): (datetime.fromisoformat(at), Behind(*found) if found else None)
+            int(opened): (datetime.fromisoformat(at), Attribution(*found) if found else None)
             for opened, (at, found) in data.items()
         }
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 
 from monitor.calendar import HOUR
-from monitor.detector.lanes.lane import Window
+from monitor.detector.lanes.lane import LaneWindow
 from monitor.layout import SECONDS
 from monitor.profile import Profile, merge
 from monitor.schema import LABEL_DELAY
@@ -22,7 +22,7 @@ EXPECTED = 20  # labels that should have come, before none is strange
 DAY, MONTH = 24, 28 * 24  # hours
 
 
-def waits_at(hours: Sequence[tuple[datetime, Window]], column: str, start: datetime, now: datetime) -> int:
+def waits_at(hours: Sequence[tuple[datetime, LaneWindow]], column: str, start: datetime, now: datetime) -> int:
     """The first hour from `start` on whose labels are still to come, as a place in `hours`; their number when there is none.
 
     An hour is not waited for when its share of rows with a label (rows of the profile of `column`) is 80 % of what is usual,

@@ -9,7 +9,7 @@ from monitor.detector.label_delay import Overdue
 from monitor.detector.lane_run import Step
 from monitor.detector.lanes.segment_lane import parts
 from monitor.detector.model.episode import Change, Episode
-from monitor.evaluation.attribution import Behind
+from monitor.evaluation.attribution import Attribution
 from monitor.evaluation.cause import cause_of
 from monitor.finding import Finding, Moved, Verdict
 
@@ -39,7 +39,7 @@ def findings(
     calendar: Calendar,
     names: dict[str, str],
     tolerance: float,
-    behind: Callable[[Step, Episode], Behind | None],
+    behind: Callable[[Step, Episode], Attribution | None],
 ) -> list[Finding]:
     """One finding for each episode of a step: a breach while it is open, ok once it has ended; `behind` explains them."""
     verdicts: list[tuple[Episode, Verdict]] = [(e, "breach") for e in step.episodes]
@@ -50,7 +50,7 @@ def findings(
     ]
 
 
-def _explained(found: Finding, behind: Behind | None) -> Finding:
+def _explained(found: Finding, behind: Attribution | None) -> Finding:
     """The finding with what the stored profiles say of it, where the change itself says no more than that."""
     if behind is None or found.cause not in ("mix", "relation", "upstream", "change"):
         return found

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from monitor.calendar import HOUR
-from monitor.detector.lanes.lane import LEAST_WINDOWS, Budget, Lane, Window
+from monitor.detector.lanes.lane import MIN_WINDOWS, Budget, Lane, LaneWindow
 from monitor.detector.model.episode import Episode
 from monitor.layout import Layout
 from monitor.profile import Profile, Steps
@@ -15,7 +15,7 @@ LEARN = timedelta(days=14)  # of live traffic, before anything is judged
 LEARN_DAILY = timedelta(days=28)  # where traffic is so thin that a window is a day
 LEARN_AGAIN = timedelta(days=7)  # after a change was accepted
 WEEK_HOURS = 168
-LEAST_CONSTANT = 20  # values, before it means anything that they are the same
+MIN_CONSTANT = 20  # values, before it means anything that they are the same
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Step:
 
 
 @dataclass(eq=False)
-class Course:
+class LaneRun:
     """One lane on its way. `since` is when learning began, `again` whether it learns anew after a change was accepted."""
 
     lane: Lane
@@ -58,7 +58,7 @@ class Course:
     since: datetime | None = None
     again: bool = False
     views: list[Any] = field(default_factory=list)
-    hours: list[Window] = field(default_factory=list)
+    hours: list[LaneWindow] = field(default_factory=list)
 
     @property
     def episodes(self) -> tuple[Episode, ...]:
@@ -66,7 +66,12 @@ class Course:
         return () if self.machine is None or self.state is None else self.lane.episodes(self.state)
 
     def learn(
-        self, windows: Sequence[Window], layouts: Mapping[str, Layout], starts: datetime, source: str, since: datetime
+        self,
+        windows: Sequence[LaneWindow],
+        layouts: Mapping[str, Layout],
+        starts: datetime,
+        source: str,
+        since: datetime,
     ) -> bool:
         """Learn from hourly windows; False when they hold too little."""
         held = [w for w in windows if self.lane.holds(w)]
@@ -78,7 +83,7 @@ class Course:
             return False
         width = self.lane.width(windows)
         merged = [w for w in put_together(windows, width) if self.lane.name == "traffic" or self.lane.holds(w)]
-        if len(merged) < LEAST_WINDOWS:
+        if len(merged) < MIN_WINDOWS:
             return False
         learned = self.lane.fit(merged, layouts, Budget(self.budget_hours, self.tolerance, width))
         self.machine = Machine(starts, width, source, since, learned)
@@ -97,7 +102,7 @@ class Course:
         """How long it has to learn from live traffic."""
         return LEARN_AGAIN if self.again else LEARN
 
-    def take(self, window: Window, end: datetime, following: int, judge: bool) -> Step | None:
+    def take(self, window: LaneWindow, end: datetime, following: int, judge: bool) -> Step | None:
         """One more hour, which ends at `end` and is followed by the hour of that index; a step when its window closes.
 
         Without `judge` it is only remembered, as what came before the hours to judge.
@@ -123,16 +128,16 @@ class Course:
 
 def _is_constant(profile: Profile) -> bool:
     """Whether a column with something to choose from holds one value only."""
-    if profile.n < LEAST_CONSTANT:
+    if profile.n < MIN_CONSTANT:
         return False
     if profile.layout.kind == "categorical":
         return len(profile.layout.categories) > 1 and int(profile.counts.max()) == profile.n
     return profile.min == profile.max
 
 
-def put_together(windows: Sequence[Window], width: int) -> Iterator[Window]:
+def put_together(windows: Sequence[LaneWindow], width: int) -> Iterator[LaneWindow]:
     """Hourly windows added up to windows that begin at a whole number of `width` hours of the clock."""
-    group: list[Window] = []
+    group: list[LaneWindow] = []
     for window in windows:
         if group and group[0].index // width != window.index // width:
             yield _sum(group, width)
@@ -142,14 +147,14 @@ def put_together(windows: Sequence[Window], width: int) -> Iterator[Window]:
         yield _sum(group, width)
 
 
-def _sum(group: Sequence[Window], width: int) -> Window:
+def _sum(group: Sequence[LaneWindow], width: int) -> LaneWindow:
     if len(group) == 1:
-        return Window(group[0].index // width * width, group[0].special, group[0].profiles)
+        return LaneWindow(group[0].index // width * width, group[0].special, group[0].profiles)
     profiles = dict(group[0].profiles)
     for window in group[1:]:
         for column, profile in window.profiles.items():
             profiles[column] = profiles[column] + profile
-    return Window(group[0].index // width * width, any(w.special for w in group), profiles)
+    return LaneWindow(group[0].index // width * width, any(w.special for w in group), profiles)
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,8 +179,8 @@ class _Hour(Mapping[str, Profile]):
 
 def hourly(
     start: datetime, columns: Mapping[str, Steps], index: Callable[[datetime], int], special: Callable[[datetime], bool]
-) -> list[tuple[datetime, Window]]:
+) -> list[tuple[datetime, LaneWindow]]:
     """Hourly profiles by column as windows with their start."""
     hours = range(max(map(len, columns.values()), default=0))
     times = [(start + i * HOUR, i) for i in hours]
-    return [(at, Window(index(at), special(at), _Hour(columns, i))) for at, i in times]
+    return [(at, LaneWindow(index(at), special(at), _Hour(columns, i))) for at, i in times]

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 from monitor.calendar import HOUR, Calendar
 from monitor.config.config import DetectorConfig
 from monitor.detector import lane_findings
-from monitor.detector.attribution_cache import Explainer
+from monitor.detector.attribution_cache import AttributionCache
 from monitor.detector.label_delay import overdue_labels, waits_at
-from monitor.detector.lane_run import LEARN, LEARN_DAILY, Course, Step, hourly
-from monitor.detector.lanes.lane import LEAST_WINDOWS, MOST_FEATURES, SERVICE, Window
+from monitor.detector.lane_run import LEARN, LEARN_DAILY, LaneRun, Step, hourly
+from monitor.detector.lanes.lane import MAX_FEATURES, MIN_WINDOWS, SERVICE, LaneWindow
 from monitor.detector.lanes.segment_lane import layouts_of, parts
 from monitor.detector.lanes.signals import LANES, QUALITY, SEGMENTS, WITH_SEGMENTS
 from monitor.detector.model.episode import Episode
-from monitor.detector.stored_hours import MOST_PROFILES, WEEK, Hours
-from monitor.evaluation.attribution import Behind
+from monitor.detector.stored_hours import MAX_PROFILES, WEEK, StoredHours
+from monitor.evaluation.attribution import Attribution
 from monitor.finding import Finding
 from monitor.layout import Layout
 from monitor.schema import LABEL_DELAY
@@ -26,18 +26,18 @@ from monitor.store.profiles.profiler import quality_column
 from monitor.store.rows.events import Model
 
 if TYPE_CHECKING:
-    from monitor.detector.runner import Watch
+    from monitor.detector.runner import DetectorRunner
 
-MOST_LEARNED = timedelta(days=56)
+MAX_LEARNED = timedelta(days=56)
 # of any model: with rows in less than two weeks of hours nobody knows the week
-LEAST_LEARNED = LEARN + timedelta(days=1)
+MIN_LEARNED = LEARN + timedelta(days=1)
 EVIDENCE_LEAST = 1e-6
 CLOSE = 0.1  # of the evidence that pages: a warning
 WARNED_FOR = 24  # hours that a warning stands
 
 
 @dataclass
-class Run:
+class RunContext:
     """What a run came to: findings by the end of the hour they were found in, and what is to be saved with them."""
 
     reports: list[tuple[datetime, list[Finding]]] = field(default_factory=list)
@@ -45,12 +45,12 @@ class Run:
     newest: list[Finding] = field(default_factory=list)
 
 
-class Going:
+class ModelRun:
     """One model's detector from its stored state through more hours."""
 
     def __init__(
         self,
-        watch: "Watch",
+        watch: "DetectorRunner",
         model: Model,
         settings: DetectorConfig,
         names: dict[str, str],
@@ -68,11 +68,11 @@ class Going:
             self.layouts[quality.column] = quality.layout
         known = self.store.segments(model.name, segments) if settings.segments else []
         self.of_segments = layouts_of(known, self.layouts)
-        self.hours = Hours(self.store, model, self.calendar, {**self.layouts, **self.of_segments})
+        self.hours = StoredHours(self.store, model, self.calendar, {**self.layouts, **self.of_segments})
         hours = settings.days * 24
-        self.courses = {lane.name: Course(lane, hours / lane.share, settings.tolerance) for lane in lanes}
+        self.courses = {lane.name: LaneRun(lane, hours / lane.share, settings.tolerance) for lane in lanes}
         self.first = first
-        self.explainer = Explainer(self.store, model, segments, first)
+        self.explainer = AttributionCache(self.store, model, segments, first)
         self.cursor = first
         self.quality_cursor = first
         self.fits: list[StoredFit] = []
@@ -88,7 +88,7 @@ class Going:
         self._known: list[StoredFit] = []
         self.again_from: datetime | None = None
 
-    def through(self, end: datetime, again: datetime | None) -> Run:
+    def through(self, end: datetime, again: datetime | None) -> RunContext:
         """Judge the hours up to `end`, those from `again` on once more."""
         self.resume(again)
         if self.begins:
@@ -103,7 +103,7 @@ class Going:
         progress = Progress(self.again_from, self.fits, self.states, self.evidence)
         open_now = [f for c in self.courses.values() if c.episodes for f in self._said(self._now(c))]
         missing = self._overdue(max(end, self.cursor))
-        return Run(self.reports, progress, [*open_now, *missing, self._standing()])
+        return RunContext(self.reports, progress, [*open_now, *missing, self._standing()])
 
     # -- state ------------------------------------------------------------------------------------------------------
 
@@ -172,7 +172,7 @@ class Going:
             if course is not None:
                 course.machine = self.watch.machine(self.model.id, course.lane, fit)
                 course.state = course.lane.initial(course.machine.learned)
-        most = max(LEAST_LEARNED // HOUR, MOST_PROFILES // max(1, len(self.layouts)))
+        most = max(MIN_LEARNED // HOUR, MAX_PROFILES // max(1, len(self.layouts)))
         found = None if self._known else self.store.references.hours(self.model.name, list(self.layouts), most)
         if found is None:
             return
@@ -192,13 +192,13 @@ class Going:
             ):
                 self._keep(course)
 
-    def _learn(self, course: Course, at: datetime) -> None:
+    def _learn(self, course: LaneRun, at: datetime) -> None:
         """Learn from the live hours before `at`, once there are enough."""
         if course.since is None or at - course.since < course.learning_for():
             return
         columns = course.lane.columns(self._layouts(course))
-        most = max(LEAST_LEARNED, MOST_PROFILES // (len(columns) + 1) * HOUR)
-        start = max(course.since, at - min(MOST_LEARNED, most))
+        most = max(MIN_LEARNED, MAX_PROFILES // (len(columns) + 1) * HOUR)
+        start = max(course.since, at - min(MAX_LEARNED, most))
         windows = [w for _, w in self.hours.read(columns, start, at)]
         source = "accepted" if course.again else "live"
         if not course.learn(windows, self._layouts(course), at, source, start):
@@ -213,7 +213,7 @@ class Going:
             return
         self._keep(course)
 
-    def _keep(self, course: Course) -> None:
+    def _keep(self, course: LaneRun) -> None:
         machine = course.machine
         if machine is None:
             return
@@ -252,7 +252,7 @@ class Going:
                 course.views, course.hours = [], []  # the next part reads its week before again
         self.cursor = end
 
-    def _wait(self, course: Course, window: Window, at: datetime, following: int) -> None:
+    def _wait(self, course: LaneRun, window: LaneWindow, at: datetime, following: int) -> None:
         """A lane without a machine: note when learning began, and try at the end of each day of the clock."""
         if course.since is None and course.lane.holds(window):
             course.since = at
@@ -286,7 +286,7 @@ class Going:
             course.views, course.hours = [], []
 
     def _judge_quality(
-        self, course: Course, columns: Sequence[str], start: datetime, stop: datetime, now: datetime
+        self, course: LaneRun, columns: Sequence[str], start: datetime, stop: datetime, now: datetime
     ) -> bool:
         """Judge the hours of one part; False when the labels of one of them are still to come."""
         hours = self.hours.read(columns, start - WEEK, stop)
@@ -325,7 +325,7 @@ class Going:
         if found:
             self.reports.append((at or step.end, found))
 
-    def _now(self, course: Course) -> Step:
+    def _now(self, course: LaneRun) -> Step:
         """Where a lane stands between two steps."""
         step = self.last.get(course.lane.name)
         if step is not None:
@@ -350,10 +350,10 @@ class Going:
             evidence if inputs.machine else None,
             (self.first, learned if inputs.machine is None else self.cursor),
             self.names.get(warned.column, warned.column) if warned is not None and recent else "",
-            LEAST_WINDOWS if inputs.machine is None and learned < self.cursor else 0,
+            MIN_WINDOWS if inputs.machine is None and learned < self.cursor else 0,
         )
 
-    def _layouts(self, course: Course) -> dict[str, Layout]:
+    def _layouts(self, course: LaneRun) -> dict[str, Layout]:
         return self.of_segments if course.lane.name == SEGMENTS.name else self.layouts
 
     def _said(self, step: Step) -> list[Finding]:
@@ -379,7 +379,7 @@ class Going:
             )
         )
 
-    def _behind(self, step: Step, episode: Episode) -> Behind | None:
+    def _behind(self, step: Step, episode: Episode) -> Attribution | None:
         if step.lane != "inputs":
             return None
         columns = episode.columns or tuple(self.courses["inputs"].lane.columns(self.layouts))
@@ -389,5 +389,5 @@ class Going:
 def watched_layouts(layouts: Mapping[str, Layout]) -> dict[str, Layout]:
     """The columns that the detector looks at: of a very wide model the first features, and all that are no features."""
     features = [c for c in layouts if c not in SERVICE and c != "prediction"]
-    left = set(features[MOST_FEATURES:])
+    left = set(features[MAX_FEATURES:])
     return {c: layout for c, layout in layouts.items() if c not in left}

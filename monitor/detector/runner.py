@@ -10,23 +10,23 @@ from monitor.detector import lane_findings
 from monitor.detector.lane_run import LEARN, Machine
 from monitor.detector.lanes.lane import Lane
 from monitor.detector.lanes.signals import LANES, QUALITY, WITH_SEGMENTS
-from monitor.detector.model_run import Going, Run
+from monitor.detector.model_run import ModelRun, RunContext
 from monitor.errors import InvalidRequest
 from monitor.finding import Finding
 from monitor.store import Store, detector_store
-from monitor.store.detector_store import Accepted, DetectorBook, StoredFit
+from monitor.store.detector_store import AcceptedChange, DetectorStore, StoredFit
 from monitor.store.rows.events import Model
 
 GRACE = timedelta(minutes=5)  # after an hour has ended: its last rows are still on their way
 CACHED_MACHINES = 64
 
 
-class Watch:
+class DetectorRunner:
     """Runs the detector of every model. What it needs to go on is in the store, so any run may be the first."""
 
     def __init__(self, store: Store, config: Config) -> None:
         self.store, self.config = store, config
-        self.book = DetectorBook(store)
+        self.book = DetectorStore(store)
         self._machines: OrderedDict[tuple[int, str, datetime, str], Machine] = OrderedDict()
         self._newest: dict[int, tuple[datetime, list[Finding]]] = {}
         self._again: dict[int, datetime] = {}
@@ -35,7 +35,7 @@ class Watch:
         """Go through the history from `start` once more at the next run."""
         self._again[model_id] = min(start, self._again.get(model_id, start))
 
-    def accept(self, model: Model, who: str, now: datetime) -> Accepted:
+    def accept(self, model: Model, who: str, now: datetime) -> AcceptedChange:
         """Note that what is open is normal from now on; the next run ends it and learns. Raises InvalidRequest.
 
         It is learned from the last two weeks, or from when the newest of the changes began if that is later.
@@ -46,7 +46,7 @@ class Watch:
             raise InvalidRequest(
                 f"nothing is open for {model.name!r} that the detector found; there is nothing to accept"
             )
-        accepted = Accepted(now, max(*begun, now - LEARN), who)
+        accepted = AcceptedChange(now, max(*begun, now - LEARN), who)
         self.book.accept(model.id, accepted)
         self._newest.pop(model.id, None)
         return accepted
@@ -59,7 +59,7 @@ class Watch:
             {lane_findings.LABELS} if settings.enabled and settings.labels else set()
         )
 
-    def look(self, model: Model, names: Mapping[str, str]) -> Going | None:
+    def look(self, model: Model, names: Mapping[str, str]) -> ModelRun | None:
         """Where the detector of a model stands, to be read only; None before there are events or when it is off."""
         section = self.config.model(model.name)
         settings = section.detector
@@ -67,7 +67,7 @@ class Watch:
         if not settings.enabled or first is None:
             return None
         layouts = dict(self.store.layouts(model.name))
-        going = Going(self, model, settings, dict(names), layouts, section.segments, _hour(first))
+        going = ModelRun(self, model, settings, dict(names), layouts, section.segments, _hour(first))
         going.resume()
         return going
 
@@ -83,18 +83,18 @@ class Watch:
         for key in [key for key in self._machines if key[0] == model_id]:
             del self._machines[key]
 
-    def run(self, model: Model, names: Mapping[str, str], first: datetime | None, until: datetime) -> Run:
+    def run(self, model: Model, names: Mapping[str, str], first: datetime | None, until: datetime) -> RunContext:
         """Judge every hour since the `first` event that has closed by `until` and was not judged before, in order."""
         section = self.config.model(model.name)
         settings = section.detector
         if not settings.enabled or first is None:
-            return Run()
+            return RunContext()
         end = _hour(until - GRACE)
         known = self._newest.get(model.id)
         if known is not None and end <= known[0] and model.id not in self._again:
-            return Run(newest=known[1])
+            return RunContext(newest=known[1])
         layouts = dict(self.store.layouts(model.name))
-        going = Going(self, model, settings, dict(names), layouts, section.segments, _hour(first))
+        going = ModelRun(self, model, settings, dict(names), layouts, section.segments, _hour(first))
         run = going.through(end, self._again.pop(model.id, None))
         if len(self._newest) > 10_000:
             self._newest.clear()

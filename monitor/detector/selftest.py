@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from monitor.analysis.exclusive import Turn
+from monitor.analysis.exclusive import Exclusive
 from monitor.calendar import HOUR
-from monitor.detector.lane_run import Course, hourly
-from monitor.detector.lanes.lane import Window
+from monitor.detector.lane_run import LaneRun, hourly
+from monitor.detector.lanes.lane import LaneWindow
 from monitor.detector.lanes.rate_lane import FIRST_SERVER_ERROR
 from monitor.detector.lanes.signals import SEGMENTS
-from monitor.detector.runner import Watch
+from monitor.detector.runner import DetectorRunner
 from monitor.errors import InvalidRequest
 from monitor.layout import Layout
 from monitor.profile import Profile
@@ -26,16 +26,16 @@ QUIET = timedelta(days=7)  # of the newest judged hours, that changes are put in
 BEFORE = timedelta(days=7)  # that are only remembered, as what came before
 FEW_UNSEEN = 0.005  # of a reference's own rows: beside more of them, 2 % are no finding
 SEED = 1
-TURN = Turn("self-test")  # each takes a core for seconds, by hand or by itself
+TURN = Exclusive("self-test")  # each takes a core for seconds, by hand or by itself
 
-Hours = list[Window]
+StoredHours = list[LaneWindow]
 Change = Callable[[Profile, np.random.Generator], Profile]
 
 
 @TURN
 def selftest(
     store: Store,
-    watch: Watch,
+    watch: DetectorRunner,
     name: str,
     names: Mapping[str, str],
     seed: int = SEED,
@@ -155,7 +155,7 @@ def _drawn(n: int, shares: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _changes(
-    layouts: Mapping[str, Layout], hours: Hours, courses: Mapping[str, Course]
+    layouts: Mapping[str, Layout], hours: StoredHours, courses: Mapping[str, LaneRun]
 ) -> list[tuple[str, str, str, Change]]:
     """(what, lane, column, how): the changes that this model's columns allow, each on the column with most values."""
     found: list[tuple[str, str, str, Change]] = []
@@ -191,26 +191,26 @@ def _mover(size: float) -> Change:
     return lambda profile, rng: moved(profile, size, rng)
 
 
-def _sum(hours: Hours, column: str) -> np.ndarray:
+def _sum(hours: StoredHours, column: str) -> np.ndarray:
     return np.asarray(np.sum([w.profiles[column].counts for w in hours], axis=0))
 
 
-def _changed(hours: Hours, judged: int, column: str, change: Change, rng: np.random.Generator) -> Hours:
+def _changed(hours: StoredHours, judged: int, column: str, change: Change, rng: np.random.Generator) -> StoredHours:
     """A copy of the hours with the change in the last `judged` ones."""
     new = [replace(w, profiles={**w.profiles, column: change(w.profiles[column], rng)}) for w in hours[-judged:]]
     return [*hours[:-judged], *new]
 
 
-def _course(course: Course) -> Course:
+def _course(course: LaneRun) -> LaneRun:
     """The same machine, as if nothing had happened yet."""
-    fresh = Course(course.lane, course.budget_hours, course.tolerance, course.machine)
+    fresh = LaneRun(course.lane, course.budget_hours, course.tolerance, course.machine)
     if course.machine is not None:
         fresh.machine = replace(course.machine, starts=course.machine.since.replace(year=1971))
         fresh.state = course.lane.initial(course.machine.learned)
     return fresh
 
 
-def _first_page(course: Course, hours: Hours, judged: int) -> tuple[int | None, float, tuple[str, ...]]:
+def _first_page(course: LaneRun, hours: StoredHours, judged: int) -> tuple[int | None, float, tuple[str, ...]]:
     """After how many judged hours the lane pages, None when it does not; the highest evidence; the columns named."""
     fresh, top = _course(course), 0.0
     for i, window in enumerate(hours):
@@ -224,7 +224,7 @@ def _first_page(course: Course, hours: Hours, judged: int) -> tuple[int | None, 
     return None, top, ()
 
 
-def _highest(course: Course, hours: Hours, judged: int) -> tuple[float, int]:
+def _highest(course: LaneRun, hours: StoredHours, judged: int) -> tuple[float, int]:
     """The highest evidence of the hours as they were, as a share of a page, and how often it paged."""
     fresh, top, pages = _course(course), 0.0, 0
     open_before = 0
@@ -238,6 +238,6 @@ def _highest(course: Course, hours: Hours, judged: int) -> tuple[float, int]:
     return top, pages
 
 
-def _after(course: Course) -> Any:
+def _after(course: LaneRun) -> Any:
     """A time after the machine came into force: every hour is to be judged."""
     return course.machine.starts + HOUR if course.machine is not None else None

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 
 from monitor.config.config import Config
-from monitor.detector.runner import Watch
+from monitor.detector.runner import DetectorRunner
 from monitor.detector.selftest import selftest
 from monitor.errors import InvalidRequest, TooMany
 from monitor.store import Store
@@ -23,7 +23,7 @@ class SelfTests:
         self,
         store: Store,
         config: Config,
-        watch: Watch,
+        watch: DetectorRunner,
         names: Callable[[Model], Mapping[str, str]],
         stopping: Callable[[], bool] = lambda: False,
     ) -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from monitor.calendar import HOUR, Calendar
 from monitor.detector.lane_run import hourly
-from monitor.detector.lanes.lane import Window
+from monitor.detector.lanes.lane import LaneWindow
 from monitor.detector.lanes.segment_lane import key, parts
 from monitor.layout import Layout
 from monitor.profile import Steps
@@ -14,12 +14,12 @@ from monitor.store import Store
 from monitor.store.rows.events import Model
 
 DAY, WEEK = timedelta(days=1), timedelta(days=7)
-MOST_COUNTS = 3_000_000  # of one read, so that a wide model is read in parts
-MOST_PROFILES = 200_000  # of one read: columns times hours
+MAX_COUNTS = 3_000_000  # of one read, so that a wide model is read in parts
+MAX_PROFILES = 200_000  # of one read: columns times hours
 
 
 @dataclass(frozen=True)
-class Hours:
+class StoredHours:
     """Reads the hours of one model."""
 
     store: Store
@@ -39,7 +39,7 @@ class Hours:
     def parts(self, columns: Sequence[str], start: datetime, end: datetime) -> list[tuple[datetime, datetime]]:
         """The span in parts that fit in memory together with the week before."""
         bins = sum(self.layouts[c].size for c in columns) + 1
-        hours = max(24, min(MOST_COUNTS // bins, MOST_PROFILES // (len(columns) + 1)) - WEEK // HOUR)
+        hours = max(24, min(MAX_COUNTS // bins, MAX_PROFILES // (len(columns) + 1)) - WEEK // HOUR)
         parts = []
         for begin, until in self._busy(start, end):
             at = begin
@@ -67,7 +67,7 @@ class Hours:
                 spans.append((begin, until))
         return spans
 
-    def read(self, columns: Sequence[str], start: datetime, end: datetime) -> list[tuple[datetime, Window]]:
+    def read(self, columns: Sequence[str], start: datetime, end: datetime) -> list[tuple[datetime, LaneWindow]]:
         """Each hour of a span with its start; an hour without rows too."""
         begin, until = start.astimezone(UTC).replace(tzinfo=None), end.replace(tzinfo=None)
         wanted: dict[str, list[str]] = {"": ["status"]}

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from monitor.contracts import Measured, Profiled
+from monitor.contracts import ProfileColumn, ProfileTables
 
 BATCH_ROWS = 122_880  # a row group of DuckDB; what is held at once stays small however many rows come
 MAX_NEW_VALUES = 1000
@@ -33,7 +33,7 @@ NEW_VALUES = pa.schema(
 )
 
 
-def profile(rows: pa.Table | Iterable[pa.RecordBatch], columns: Sequence[Measured]) -> Profiled:
+def profile(rows: pa.Table | Iterable[pa.RecordBatch], columns: Sequence[ProfileColumn]) -> ProfileTables:
     """Bins, moments and new values of `columns`, by version and time bucket.
 
     `rows` has `ts` (timestamp[us], UTC), `version` (string) and the measured fields: numbers for ordered layouts,
@@ -47,13 +47,13 @@ def profile(rows: pa.Table | Iterable[pa.RecordBatch], columns: Sequence[Measure
         groups = {width: slices.of(batch, width) for width in {column.bucket for column in columns}}
         for column, count in zip(columns, counts, strict=True):
             count.add(batch, groups[column.bucket])
-    return Profiled(_bins(slices, counts), _moments(slices, counts), _new_values(slices, counts))
+    return ProfileTables(_bins(slices, counts), _moments(slices, counts), _new_values(slices, counts))
 
 
-def together(profiled: Sequence[Profiled]) -> Profiled:
+def together(profiled: Sequence[ProfileTables]) -> ProfileTables:
     """The profiles of different columns as one."""
     parts = zip(*((p.bins, p.moments, p.new_values) for p in profiled), strict=True)
-    return Profiled(*(pa.concat_tables(tables) for tables in parts))
+    return ProfileTables(*(pa.concat_tables(tables) for tables in parts))
 
 
 def _batches(rows: pa.Table | Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -126,7 +126,7 @@ class _Slices:
 class _Counts:
     """What is counted of one column: for each batch bins (slice, bin, n), moments (slice, 7 figures), new values."""
 
-    column: Measured
+    column: ProfileColumn
     bins: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = field(default_factory=list)
     moments: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
     new: dict[tuple[int, str], tuple[int, int]] = field(default_factory=dict)  # (slice, value): (rows, first seen)

@@ -18,12 +18,12 @@ from monitor.profile import Profile
 
 EXPLAINED = 0.7
 ALONE = 0.8
-LEAST_ROWS = 200
+MIN_ROWS = 200
 Profiles = Mapping[str, Profile]
 
 
 @dataclass(frozen=True)
-class Part:
+class SegmentPart:
     """One segment before and after a change: its name, its rows, and the profiles of its columns by key."""
 
     name: str
@@ -34,7 +34,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Behind:
+class Attribution:
     """The kind of cause, and the segment it is about with its shares before and after; empty for a season."""
 
     cause: str
@@ -61,18 +61,18 @@ def behind(
     columns: Sequence[str],
     before: Profiles,
     after: Profiles,
-    segments: Mapping[str, Sequence[Part]],
+    segments: Mapping[str, Sequence[SegmentPart]],
     year_ago: Profiles,
-) -> Behind | None:
+) -> Attribution | None:
     """What explains the change of some columns; None when nothing does, or the change is within the noise.
 
     `segments` has the parts of each feature that makes segments, by the feature's column, which is not asked about itself.
     """
     if _is_noise(columns, before, after):
         return None
-    if _explained(columns, before, after, {c: _shares(p) for c, p in year_ago.items() if p.n >= LEAST_ROWS}):
-        return Behind("season")
-    found: list[tuple[float, Behind]] = []
+    if _explained(columns, before, after, {c: _shares(p) for c, p in year_ago.items() if p.n >= MIN_ROWS}):
+        return Attribution("season")
+    found: list[tuple[float, Attribution]] = []
     for feature, parts in segments.items():
         asked = [c for c in columns if c != feature]
         if asked and not _is_noise(asked, before, after):
@@ -81,10 +81,10 @@ def behind(
 
 
 def _mix(
-    columns: Sequence[str], before: Profiles, after: Profiles, parts: Sequence[Part]
-) -> list[tuple[float, Behind]]:
+    columns: Sequence[str], before: Profiles, after: Profiles, parts: Sequence[SegmentPart]
+) -> list[tuple[float, Attribution]]:
     rows_before, rows_after = sum(p.rows_before for p in parts), sum(p.rows_after for p in parts)
-    known = [p for p in parts if p.rows_before >= LEAST_ROWS]
+    known = [p for p in parts if p.rows_before >= MIN_ROWS]
     if not known or sum(p.rows_after for p in known) < (1 - ALONE / 10) * rows_after:
         return []
     weighted = {
@@ -94,11 +94,11 @@ def _mix(
     share = _explained(columns, before, after, weighted)
     most = max(parts, key=lambda p: abs(p.rows_after / rows_after - p.rows_before / rows_before))
     shares = f"{most.rows_before / rows_before:.0%} → {most.rows_after / rows_after:.0%}"
-    return [(share, Behind("mix", f"{most.name} ({shares})"))] if share else []
+    return [(share, Attribution("mix", f"{most.name} ({shares})"))] if share else []
 
 
-def _alone(columns: Sequence[str], parts: Sequence[Part]) -> list[tuple[float, Behind]]:
-    usable = [p for p in parts if min(p.rows_before, p.rows_after) >= LEAST_ROWS]
+def _alone(columns: Sequence[str], parts: Sequence[SegmentPart]) -> list[tuple[float, Attribution]]:
+    usable = [p for p in parts if min(p.rows_before, p.rows_after) >= MIN_ROWS]
     if len(usable) < 2:
         return []
     moved = [p.rows_after * max(0.0, _sum(columns, p.before, p.after)[0]) for p in usable]
@@ -110,7 +110,7 @@ def _alone(columns: Sequence[str], parts: Sequence[Part]) -> list[tuple[float, B
         or _is_noise(columns, usable[first].before, usable[first].after)
     ):
         return []
-    return [(share, Behind("segment", usable[first].name))]
+    return [(share, Attribution("segment", usable[first].name))]
 
 
 def _explained(columns: Sequence[str], before: Profiles, after: Profiles, expected: Mapping[str, np.ndarray]) -> float:

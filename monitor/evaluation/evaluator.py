@@ -15,11 +15,11 @@ from monitor.store import Store
 from monitor.store.rows.events import Model
 
 JUDGED = ("ok", "warn", "breach")
-MOST_PROFILES = 300_000  # of one read: its steps for each of its columns
+MAX_PROFILES = 300_000  # of one read: its steps for each of its columns
 WEEKS = 4  # before a window, whose same hours together are a rolling reference
 
 
-class Judge:
+class RuleEvaluator:
     """Evaluates rules on the stored profiles of models, and remembers what it found in windows that no row has come into."""
 
     def __init__(self, store: Store, config: Config) -> None:
@@ -196,7 +196,7 @@ class Judge:
         minute = timedelta(minutes=1)
         step = math.gcd(*(gap // minute for gap in (*lengths, *gaps))) * minute
         start, end = min(window.start for window in windows), windows[-1].end
-        if len(windows) > 1 and (end - start) // step * len(columns) > MOST_PROFILES:
+        if len(windows) > 1 and (end - start) // step * len(columns) > MAX_PROFILES:
             middle = len(windows) // 2
             first = self._window_profiles(name, windows[:middle], columns, segment, version)
             last = self._window_profiles(name, windows[middle:], columns, segment, version)

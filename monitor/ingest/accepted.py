@@ -9,13 +9,13 @@ import pyarrow as pa
 
 from monitor.arrow_ipc import to_ipc
 from monitor.event import MAX_NAME, RAW_SAMPLE, Refusal
-from monitor.ingest.tables import Shaped
+from monitor.ingest.tables import EventTable
 from monitor.schema import ModelSchema
-from monitor.type_mismatch import Mistyped
+from monitor.type_mismatch import TypeMismatch
 
 
 @dataclass
-class Taken:
+class AcceptedBatch:
     """Frames to append, schemas that grew, models that are new, and what was refused."""
 
     kind: str
@@ -27,7 +27,7 @@ class Taken:
     new_models: set[str] = field(default_factory=set)
     allowed: Collection[str] | None = None
     key: str | None = None  # the Idempotency-Key it came under
-    mistyped: list[Mistyped] = field(default_factory=list)
+    mistyped: list[TypeMismatch] = field(default_factory=list)
 
     def may(self, model: str) -> bool:
         """True when the sender may write this model."""
@@ -52,7 +52,7 @@ class Taken:
         self.frames.append(({"kind": "events", "format": "lines", "model": model, "rows": rows}, payload))
         self.accepted += rows
 
-    def shaped(self, before: ModelSchema, shaped: Shaped) -> None:
+    def shaped(self, before: ModelSchema, shaped: EventTable) -> None:
         """Add rows in columns, and their schema if it grew."""
         self.refusals += shaped.refusals
         if shaped.schema is not before or before.prediction == "unknown":

@@ -15,10 +15,10 @@ from monitor import __version__
 from monitor.config.columns import NOTHING, PolicyOf
 from monitor.errors import Conflict, TooLarge
 from monitor.event import Refusal, TimeBounds
-from monitor.ingest.accepted import Taken, refused_frame
+from monitor.ingest.accepted import AcceptedBatch, refused_frame
 from monitor.ingest.pending import Pending
 from monitor.ingest.quota import Quota
-from monitor.ingest.validation import Intake
+from monitor.ingest.validation import Validator
 from monitor.schema import ModelSchema
 from monitor.spool.spool import Spool
 from monitor.type_mismatch import told
@@ -27,7 +27,7 @@ MAX_REFUSALS_SHOWN = 100
 
 
 @dataclass(frozen=True)
-class Answer:
+class IngestResult:
     """What one request came to; `durable` is done when all of it is on disk."""
 
     accepted: int
@@ -69,9 +69,9 @@ class Collector:
         self.pending = Pending()
         self._known_key = known_key
         self.policy = policy
-        self._answers: dict[str, tuple[str, Answer]] = {}
+        self._answers: dict[str, tuple[str, IngestResult]] = {}
         self._lock = threading.Lock()
-        self.intake = Intake(schemas, self.quota, lambda: self.clock(), policy)
+        self.intake = Validator(schemas, self.quota, lambda: self.clock(), policy)
 
     def events(
         self,
@@ -81,7 +81,7 @@ class Collector:
         model: str | None = None,
         bounds: TimeBounds | None = None,
         allowed: Collection[str] | None = None,
-    ) -> Answer:
+    ) -> IngestResult:
         """Take a body of events of any supported Content-Type. `model` names that of a table without a model column.
 
         Rows of a model that is not `allowed` (None: every model is) are refused.
@@ -98,21 +98,21 @@ class Collector:
         model: str | None = None,
         bounds: TimeBounds | None = None,
         allowed: Collection[str] | None = None,
-    ) -> Answer:
+    ) -> IngestResult:
         """Take a body of labels of any supported Content-Type; those of a model that is not `allowed` are refused."""
         return self._once(
             key, body, lambda: self.intake.labels(body, media_type, model, bounds or self.bounds, allowed)
         )
 
-    def refuse(self, kind: str, refusals: Sequence[Refusal], key: str | None = None) -> Answer:
+    def refuse(self, kind: str, refusals: Sequence[Refusal], key: str | None = None) -> IngestResult:
         """Keep records that a source could not read: counted and in the quarantine, like those refused here."""
         body = repr([(r.line, r.reason, r.raw, r.model) for r in refusals]).encode() if key else b""
         kept = [replace(r, raw="") if self.policy(r.model).active else r for r in refusals]
-        return self._once(key, body, lambda: Taken(kind, len(kept), kept))
+        return self._once(key, body, lambda: AcceptedBatch(kind, len(kept), kept))
 
     # -- each body once -------------------------------------------------------------------------------------------
 
-    def _once(self, key: str | None, body: bytes, take: Callable[[], Taken]) -> Answer:
+    def _once(self, key: str | None, body: bytes, take: Callable[[], AcceptedBatch]) -> IngestResult:
         digest = hashlib.sha256(body).hexdigest() if key else ""
         with self._lock:
             if key:
@@ -132,17 +132,17 @@ class Collector:
                     self._answers.pop(next(iter(self._answers)))
             return answer
 
-    def _stored(self, key: str) -> tuple[str, Answer] | None:
+    def _stored(self, key: str) -> tuple[str, IngestResult] | None:
         found = self._known_key(key)
         if found is None:
             return None
         body = json.loads(found[1])
         refusals = [Refusal(r["line"], r["event_id"], r["reason"]) for r in body["refusals"]]
-        return found[0], Answer(
+        return found[0], IngestResult(
             body["accepted"], body["refused"], refusals, _NOTHING_TO_WRITE, body.get("mistyped", ())
         )
 
-    def _append(self, taken: Taken, key: str | None, digest: str) -> Answer:
+    def _append(self, taken: AcceptedBatch, key: str | None, digest: str) -> IngestResult:
         """Write all frames of a request; the last one carries its key, so that a torn request is not taken for done."""
         now = self.clock()
         at = now.isoformat(timespec="seconds")  # requests of one second share a frame
@@ -179,8 +179,8 @@ class Collector:
             self.schemas[model] = schema
 
 
-def _answer(taken: Taken, durable: "Future[None]") -> Answer:
-    return Answer(taken.accepted, len(taken.refusals), taken.refusals, durable, told(taken.mistyped))
+def _answer(taken: AcceptedBatch, durable: "Future[None]") -> IngestResult:
+    return IngestResult(taken.accepted, len(taken.refusals), taken.refusals, durable, told(taken.mistyped))
 
 
 def _done() -> "Future[None]":

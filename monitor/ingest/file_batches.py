@@ -25,7 +25,7 @@ OWN = frozenset({"ts", "prediction", "label", "event_id", "latency_ms", "status"
 
 
 @dataclass(frozen=True)
-class Mapping:
+class ColumnMapping:
     """Which column of a file is what; `features` None means every other column."""
 
     timestamp: str | None = None
@@ -39,7 +39,7 @@ class Mapping:
     @property
     def given(self) -> bool:
         """True when any column was named."""
-        return self != Mapping()
+        return self != ColumnMapping()
 
     def renames(self) -> dict[str, str]:
         """File column to event column."""
@@ -54,7 +54,7 @@ class Mapping:
 
 
 @dataclass(frozen=True)
-class Batch:
+class FileBatch:
     """One request's worth of a file. `kind` is events or labels; of what could not be read only `refusals` are there."""
 
     kind: str
@@ -110,8 +110,8 @@ def digest_of(path: Path, *how: Any) -> str:
 
 
 def event_batches(
-    path: Path, source: Any, digest: str, model: str | None, version: str | None, mapping: Mapping, age: str = ""
-) -> Iterator[Batch]:
+    path: Path, source: Any, digest: str, model: str | None, version: str | None, mapping: ColumnMapping, age: str = ""
+) -> Iterator[FileBatch]:
     """All rows of a file of events. Raises PayloadError when nothing of it, or nothing more of it, can be read."""
     if NDJSON in source.MEDIA_TYPES and not mapping.given:
         with open_plain(path) as file:
@@ -124,33 +124,33 @@ def event_batches(
         table = renamed(chunk.table, mapping, digest, chunk.first_line, version)
         events = table.drop_columns([c for c in ("label",) if c in table.column_names])
         for first, part in _slices(events, chunk.first_line):
-            yield Batch("events", f"{digest}-{first}{age}", first, ARROW, to_ipc(part))
+            yield FileBatch("events", f"{digest}-{first}{age}", first, ARROW, to_ipc(part))
         if "label" in table.column_names:
             labels = table.select([c for c in ("event_id", "label", "ts") if c in table.column_names])
             labels = labels.filter(pc.is_valid(labels["label"]))
             if labels.num_rows:
                 first = chunk.first_line
-                yield Batch("labels", f"{digest}-{first}{age}-labels", first, ARROW, to_ipc(labels))
-        yield Batch("events", "", chunk.first_line, bytes_read=chunk.bytes_read)
+                yield FileBatch("labels", f"{digest}-{first}{age}-labels", first, ARROW, to_ipc(labels))
+        yield FileBatch("events", "", chunk.first_line, bytes_read=chunk.bytes_read)
 
 
-def label_batches(path: Path, source: Any, digest: str, mapping: Mapping, age: str = "") -> Iterator[Batch]:
+def label_batches(path: Path, source: Any, digest: str, mapping: ColumnMapping, age: str = "") -> Iterator[FileBatch]:
     """All rows of a file of labels: columns event_id, label, ts (or as mapped)."""
     for chunk in source.read_file(path, ROWS):
         yield from _unreadable("labels", f"{digest}-l", chunk)
         table = chunk.table.rename_columns([mapping.renames().get(c, c) for c in chunk.table.column_names])
         key = f"{digest}-l-{chunk.first_line}{age}"
-        yield Batch("labels", key, chunk.first_line, ARROW, to_ipc(table), bytes_read=chunk.bytes_read)
+        yield FileBatch("labels", key, chunk.first_line, ARROW, to_ipc(table), bytes_read=chunk.bytes_read)
 
 
-def line_batches(file: IO[bytes], digest: str, age: str = "") -> Iterator[Batch]:
+def line_batches(file: IO[bytes], digest: str, age: str = "") -> Iterator[FileBatch]:
     """Lines as they are; one that is longer than a request may be is refused, those around it are not."""
     lines: list[bytes] = []
     long: list[Refusal] = []
     size, first, number = 0, 1, 0
     for number, line, whole in lines_of(file):
         if lines and (len(lines) >= ROWS or size + len(line) > MAX_LINE):
-            yield Batch("events", f"{digest}-{first}{age}", first, NDJSON, b"".join(lines), bytes_read=size)
+            yield FileBatch("events", f"{digest}-{first}{age}", first, NDJSON, b"".join(lines), bytes_read=size)
             lines, size, first = [], 0, number
         if not whole:
             text = line[:RAW_SAMPLE].decode("utf-8", "replace")
@@ -159,12 +159,12 @@ def line_batches(file: IO[bytes], digest: str, age: str = "") -> Iterator[Batch]
         lines.append(line if line.endswith(b"\n") else line + b"\n")
         size += len(line)
     if lines:
-        yield Batch("events", f"{digest}-{first}{age}", first, NDJSON, b"".join(lines), bytes_read=size)
+        yield FileBatch("events", f"{digest}-{first}{age}", first, NDJSON, b"".join(lines), bytes_read=size)
     if long:
-        yield Batch("events", f"{digest}-{number}-unreadable", number, refusals=long)
+        yield FileBatch("events", f"{digest}-{number}-unreadable", number, refusals=long)
 
 
-def reference_table(path: Path, mapping: Mapping) -> pa.Table:
+def reference_table(path: Path, mapping: ColumnMapping) -> pa.Table:
     """All rows of a reference file with their columns named as events' are. Raises DriftdeckError."""
     chunks = list(source_of(path).read_file(path, 100_000))
     unreadable = [r for chunk in chunks for r in chunk.refusals]
@@ -178,7 +178,9 @@ def reference_table(path: Path, mapping: Mapping) -> pa.Table:
     return renamed(table, mapping, None, 1, None)
 
 
-def renamed(table: pa.Table, mapping: Mapping, digest: str | None, first_line: int, version: str | None) -> pa.Table:
+def renamed(
+    table: pa.Table, mapping: ColumnMapping, digest: str | None, first_line: int, version: str | None
+) -> pa.Table:
     """The table with its columns named as an event's. Raises PayloadError when a mapped column is not there."""
     renames = mapping.renames()
     missing = [name for name in [*renames, *(mapping.features or ())] if name not in table.column_names]
@@ -213,7 +215,7 @@ def _slices(table: pa.Table, first_line: int) -> Iterator[tuple[int, pa.Table]]:
         yield first_line + start, table.slice(start, rows)
 
 
-def _unreadable(kind: str, digest: str, chunk: Chunk) -> Iterator[Batch]:
+def _unreadable(kind: str, digest: str, chunk: Chunk) -> Iterator[FileBatch]:
     if chunk.refusals:
         what = hashlib.sha256(json.dumps([[r.line, r.reason] for r in chunk.refusals]).encode()).hexdigest()[:8]
-        yield Batch(kind, f"{digest}-{chunk.first_line}-{what}", chunk.first_line, refusals=chunk.refusals)
+        yield FileBatch(kind, f"{digest}-{chunk.first_line}-{what}", chunk.first_line, refusals=chunk.refusals)

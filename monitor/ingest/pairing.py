@@ -17,12 +17,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
-from monitor.contracts import NotUnderstood, Row, Wanted
+from monitor.contracts import FieldChoice, NotUnderstood, Row
 from monitor.errors import DriftdeckError, Overloaded
 from monitor.event import MAX_ID_BYTES, RAW_SAMPLE, Refusal
-from monitor.ingest.collector import Answer, Collector
+from monitor.ingest.collector import Collector, IngestResult
 from monitor.plugins import load
-from monitor.spool.record import Position
+from monitor.spool.record import SpoolPosition
 from monitor.spool.spool import Spool
 
 log = logging.getLogger("driftdeck.halves")
@@ -30,14 +30,14 @@ log = logging.getLogger("driftdeck.halves")
 Part = Literal["request", "response"]
 OTHER: dict[Part, Part] = {"request": "response", "response": "request"}
 LOOK_EVERY_S = 30.0
-MOST_DONE = 50_000  # pairs that are remembered, so that a repeated half does not wait for a partner that came long ago
-MOST_ROWS = 5_000  # of one pair that go to the collector together
+MAX_DONE = 50_000  # pairs that are remembered, so that a repeated half does not wait for a partner that came long ago
+MAX_ROWS = 5_000  # of one pair that go to the collector together
 COMPACT_BYTES = 16 << 20
 DISK_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
-class Half:
+class PairPart:
     """A request or an answer; `pair` names the exchange that it is a half of."""
 
     pair: str
@@ -55,7 +55,7 @@ class Half:
 
 
 @dataclass
-class Halves:
+class PairBuffer:
     """The waiting room of one server. `settled` counts pairs that became events or a refusal."""
 
     folder: Path
@@ -63,7 +63,7 @@ class Halves:
     wait: timedelta = timedelta(hours=1)
     most_bytes: int = 64 << 20
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
-    waiting: dict[str, dict[Part, Half]] = field(default_factory=dict)
+    waiting: dict[str, dict[Part, PairPart]] = field(default_factory=dict)
     settled: int = 0
 
     def __post_init__(self) -> None:
@@ -80,13 +80,13 @@ class Halves:
     def start(self, background: bool = True) -> None:
         """Take up what waited when the server stopped."""
         now = self.clock()
-        for frame in self._spool.frames(Position(0, 0), 1 << 62):
+        for frame in self._spool.frames(SpoolPosition(0, 0), 1 << 62):
             match frame.header:
                 case {"kind": "half", **about}:
                     part: Part = about["part"]
                     at = datetime.fromisoformat(about["at"])
                     names = (about["pair"], part, about["id"], about["model"], about["version"])
-                    self._keep(Half(*names, at, frame.payload), datetime.fromisoformat(about["came"]))
+                    self._keep(PairPart(*names, at, frame.payload), datetime.fromisoformat(about["came"]))
                 case {"kind": "done", "pairs": pairs}:
                     for pair in pairs:
                         self._forget(pair)
@@ -96,7 +96,7 @@ class Halves:
         if background:
             self._thread.start()
 
-    def take(self, half: Half) -> list["Future[None]"]:
+    def take(self, half: PairPart) -> list["Future[None]"]:
         """Keep a half, or settle the pair it completes; all of it is on disk when these are done.
 
         Raises Overloaded when too much waits.
@@ -114,7 +114,7 @@ class Halves:
             self._keep(half, came)
             return [written, self._settle(half.pair)] if len(self.waiting[half.pair]) == 2 else [written]
 
-    def _again(self, half: Half) -> list["Future[None]"]:
+    def _again(self, half: PairPart) -> list["Future[None]"]:
         """A repeat of a half that still waits: what its first sender waits for, or another try where that failed."""
         written = self._written.get((half.pair, half.part))
         if written is not None and written.done() and written.exception() is not None:
@@ -172,7 +172,7 @@ class Halves:
         except DriftdeckError as problem:  # spool or disk full: they wait a little longer
             log.warning("halves that waited too long could not be settled: %s", problem)
 
-    def _keep(self, half: Half, came: datetime) -> None:
+    def _keep(self, half: PairPart, came: datetime) -> None:
         self.waiting.setdefault(half.pair, {})[half.part] = half
         self._came.setdefault(half.pair, came)
         self._bytes += len(half.body)
@@ -183,10 +183,10 @@ class Halves:
             self._written.pop((pair, part), None)
         self._came.pop(pair, None)
         self._done[pair] = None
-        while len(self._done) > MOST_DONE:
+        while len(self._done) > MAX_DONE:
             self._done.pop(next(iter(self._done)))
 
-    def _write(self, half: Half, came: datetime) -> "Future[None]":
+    def _write(self, half: PairPart, came: datetime) -> "Future[None]":
         self._appended += len(half.body)
         written = self._spool.append({**half.header(), "came": came.isoformat()}, half.body)
         self._written[half.pair, half.part] = written
@@ -218,7 +218,7 @@ class Halves:
             self.settled += len(pairs)
             self._spool.append({"kind": "done", "pairs": pairs}, b"")
 
-    def _events(self, request: Half, response: Half, key: str) -> Answer:
+    def _events(self, request: PairPart, response: PairPart, key: str) -> IngestResult:
         try:
             return self._logged(request, response, key)
         except Overloaded:
@@ -226,23 +226,23 @@ class Halves:
         except (NotUnderstood, DriftdeckError) as reason:
             return self._refuse(request, str(reason), key)
 
-    def _logged(self, request: Half, response: Half, key: str) -> Answer:
+    def _logged(self, request: PairPart, response: PairPart, key: str) -> IngestResult:
         rows = read(request.body, response.body)
         latency = (response.at - request.at).total_seconds() * 1e3
         lines = [_line(request, i, row, latency if 0 <= latency < 1e12 else None) for i, row in enumerate(rows)]
         answer = None
-        most = min(MOST_ROWS, self.collector.max_rows)
+        most = min(MAX_ROWS, self.collector.max_rows)
         for start in range(0, len(lines), most):
             body = b"".join(lines[start : start + most])
             answer = self.collector.events(body, "application/x-ndjson", f"{key}-{start}")
         return answer or self._refuse(request, "the request has no rows", key)
 
-    def _alone(self, pair: str, key: str) -> Answer:
+    def _alone(self, pair: str, key: str) -> IngestResult:
         [half] = self.waiting[pair].values()
         minutes = self.wait.total_seconds() / 60
         return self._refuse(half, f"no {OTHER[half.part]} came for this {half.part} within {minutes:g} minutes", key)
 
-    def _refuse(self, half: Half, reason: str, key: str) -> Answer:
+    def _refuse(self, half: PairPart, reason: str, key: str) -> IngestResult:
         raw = half.body[:RAW_SAMPLE].decode("utf-8", "replace")
         return self.collector.refuse("events", [Refusal(0, half.id[:MAX_ID_BYTES], reason, raw, half.model)], key)
 
@@ -256,7 +256,7 @@ class Halves:
             for half in halves.values():
                 written = self._write(half, self._came[pair])
         written.result(60)
-        self._spool.release(Position(before + 1, 0))
+        self._spool.release(SpoolPosition(before + 1, 0))
 
 
 def read(request: bytes, response: bytes) -> list[Row]:
@@ -267,7 +267,7 @@ def read(request: bytes, response: bytes) -> list[Row]:
     except (ValueError, AttributeError, RecursionError):
         raise NotUnderstood("the request is not a JSON object") from None
     tensors = isinstance(inputs, list) and inputs and all(isinstance(t, dict) and "datatype" in t for t in inputs)
-    rows: list[Row] = protocols["v2" if tensors else "tfserving"].read(request, response, Wanted())
+    rows: list[Row] = protocols["v2" if tensors else "tfserving"].read(request, response, FieldChoice())
     return rows
 
 
@@ -277,7 +277,7 @@ def event_id(id_: str, row: int) -> str:
     return first if row == 0 else f"{first}-{row}"
 
 
-def _line(request: Half, i: int, row: Row, latency: float | None) -> bytes:
+def _line(request: PairPart, i: int, row: Row, latency: float | None) -> bytes:
     event = {
         "event_id": event_id(request.id, i),
         "model": request.model,

@@ -19,22 +19,22 @@ from monitor.ingest.features import OWN, columns_of, kind_of, stored, type_of, v
 from monitor.schema import ModelSchema, PredictionKind, Room, split_prediction
 from monitor.store.rows.events import arrow_schema
 from monitor.store.rows.line_reader import tags_text
-from monitor.type_mismatch import Mistyped
+from monitor.type_mismatch import TypeMismatch
 
 LABEL_KEYS = ("event_id", "label", "ts")
 
 
 @dataclass(frozen=True)
-class Shaped:
+class EventTable:
     """Rows that fit a model's events table, the schema they fit, the records left out, and values of the wrong type."""
 
     table: pa.Table
     schema: ModelSchema
     refusals: list[Refusal]
-    mistyped: list[Mistyped] = field(default_factory=list)
+    mistyped: list[TypeMismatch] = field(default_factory=list)
 
 
-def from_events(events: Sequence[tuple[int, Event]], schema: ModelSchema) -> Shaped:
+def from_events(events: Sequence[tuple[int, Event]], schema: ModelSchema) -> EventTable:
     """Parsed events (with their line) of one model as columns; those whose prediction is of a foreign kind are refused.
 
     A value of the wrong type in a numeric feature becomes NaN: the row is kept, the value is counted as invalid.
@@ -63,7 +63,7 @@ def from_events(events: Sequence[tuple[int, Event]], schema: ModelSchema) -> Sha
         for name, column in columns.items():
             column.append(values[name])
     found = type_mismatch.of_events(kept, schema.features)
-    return Shaped(pa.table(columns, schema=arrow_schema(schema)), schema, refusals, found)
+    return EventTable(pa.table(columns, schema=arrow_schema(schema)), schema, refusals, found)
 
 
 def from_table(
@@ -73,7 +73,7 @@ def from_table(
     bounds: TimeBounds,
     first_line: int = 1,
     room: Room | None = None,
-) -> Shaped:
+) -> EventTable:
     """A foreign table of one model as columns, checked column by column; bad rows are refused, good ones beside them kept.
 
     Known columns are event_id, version, ts, prediction, latency_ms, status and error; every other one is a feature
@@ -112,17 +112,17 @@ def from_table(
         )
     shaped = pa.table(columns).select(arrow_schema(schema).names).cast(arrow_schema(schema))
     if not bad.reasons:
-        return Shaped(shaped, schema, [], type_mismatch.of_columns(table, features, schema.features))
+        return EventTable(shaped, schema, [], type_mismatch.of_columns(table, features, schema.features))
     good = bad.good()
     found = type_mismatch.of_columns(table.filter(good), features, schema.features)
-    return Shaped(shaped.filter(good), schema, bad.refusals(schema.model), found)
+    return EventTable(shaped.filter(good), schema, bad.refusals(schema.model), found)
 
 
 def _no_room(room: Room, name: str, _row: int) -> str:
     return room.refusal(name)
 
 
-def reference_from_table(table: pa.Table, schema: ModelSchema, now: datetime, room: Room | None = None) -> Shaped:
+def reference_from_table(table: pa.Table, schema: ModelSchema, now: datetime, room: Room | None = None) -> EventTable:
     """Reference rows as columns, with `label` (text, null where unknown). Times may be any, or absent.
 
     Raises PayloadError when a row cannot be used: a reference is a whole, it is not taken in parts.
@@ -139,7 +139,7 @@ def reference_from_table(table: pa.Table, schema: ModelSchema, now: datetime, ro
             f"{len(shaped.refusals)} rows of the reference are unusable; line {first.line}: {first.reason}"
         )
     texts = pa.array([label_text(v) for v in labels], pa.string())
-    return Shaped(shaped.table.append_column("label", texts), shaped.schema, [])
+    return EventTable(shaped.table.append_column("label", texts), shaped.schema, [])
 
 
 def labels_from_table(

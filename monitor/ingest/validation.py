@@ -12,10 +12,10 @@ import pyarrow.compute as pc
 from monitor.config.columns import NOTHING, PolicyOf
 from monitor.errors import NotFound, UnsupportedMedia
 from monitor.event import MAX_NAME, RAW_SAMPLE, Event, Refusal, Refused, TimeBounds, decode, derived_id, parse_event
-from monitor.ingest.accepted import Taken, refusal
+from monitor.ingest.accepted import AcceptedBatch, refusal
 from monitor.ingest.json_lines import JSON_TYPES, a_line_each, fast, model_in, named_model, split_lines, whole_body
 from monitor.ingest.quota import Quota
-from monitor.ingest.tables import Shaped, from_events, from_table, labels_from_table
+from monitor.ingest.tables import EventTable, from_events, from_table, labels_from_table
 from monitor.label import Label, parse_label
 from monitor.plugins import load
 from monitor.schema import ModelSchema
@@ -31,7 +31,7 @@ class _Part:
     kept: dict[int, bytes] = field(default_factory=dict)  # by number, the line of each that was parsed
 
 
-class Intake:
+class Validator:
     """Reads bodies of events and labels against the schemas, policies and quotas of one server."""
 
     def __init__(
@@ -48,11 +48,11 @@ class Intake:
         bounds: TimeBounds,
         allowed: Collection[str] | None,
         key: str | None = None,
-    ) -> Taken:
+    ) -> AcceptedBatch:
         """What is taken of a body of events. Raises PayloadError and its like when the body as a whole cannot be read."""
         now = self.clock()
         if media_type in JSON_TYPES:
-            taken = Taken("events", allowed=allowed, key=key)
+            taken = AcceptedBatch("events", allowed=allowed, key=key)
             earliest, latest = bounds.around(now)
             schema = self._last
             kept = None if schema is None or not taken.may(schema.model) else self._kept_lines(schema, body)
@@ -63,7 +63,9 @@ class Intake:
                 return taken
             return self._event_lines(split_lines(body, media_type), now, bounds, model, taken)
         chunk = source_for(media_type).read_bytes(body)
-        taken = Taken("events", chunk.table.num_rows + len(chunk.refusals), list(chunk.refusals), allowed=allowed)
+        taken = AcceptedBatch(
+            "events", chunk.table.num_rows + len(chunk.refusals), list(chunk.refusals), allowed=allowed
+        )
         for name, part, first in by_model(chunk.table, model, chunk.first_line):
             schema = self.schemas.get(name) or ModelSchema(name)
             try:
@@ -80,8 +82,8 @@ class Intake:
         now: datetime,
         bounds: TimeBounds,
         model: str | None,
-        taken: Taken,
-    ) -> Taken:
+        taken: AcceptedBatch,
+    ) -> AcceptedBatch:
         parts: dict[str, _Part] = {}
         earliest, latest = bounds.around(now)
         schema = self._last
@@ -129,7 +131,7 @@ class Intake:
         return kept, fast(schema, kept)
 
     def _thorough(
-        self, number: int, line: bytes, now: datetime, bounds: TimeBounds, model: str | None, taken: Taken
+        self, number: int, line: bytes, now: datetime, bounds: TimeBounds, model: str | None, taken: AcceptedBatch
     ) -> tuple[Event, bytes] | None:
         raw: Any = None
         try:
@@ -161,7 +163,7 @@ class Intake:
         name = model or model_in(line)
         return b"" if name is not None and self.policy(name).active else line
 
-    def _take_part(self, name: str, part: _Part, taken: Taken, now: datetime) -> None:
+    def _take_part(self, name: str, part: _Part, taken: AcceptedBatch, now: datetime) -> None:
         schema = self.schemas.get(name) or ModelSchema(name)
         if part.raw:
             taken.lines(name, b"\n".join(part.raw) + b"\n", len(part.raw))
@@ -176,13 +178,13 @@ class Intake:
             refusals = [replace(r, raw=raw[r.line]) for r in [*shaped.refusals, *over]]
             self._shaped(taken, schema, replace(shaped, refusals=refusals))
 
-    def _shaped(self, taken: Taken, schema: ModelSchema, shaped: Shaped) -> None:
+    def _shaped(self, taken: AcceptedBatch, schema: ModelSchema, shaped: EventTable) -> None:
         """Add rows in columns; of values that the policy hides no sample is kept."""
         if shaped.mistyped:
             shaped = replace(shaped, mistyped=unseen(shaped.mistyped, self.policy(schema.model).hidden))
         taken.shaped(schema, shaped)
 
-    def _check_model(self, name: str, taken: Taken) -> None:
+    def _check_model(self, name: str, taken: AcceptedBatch) -> None:
         if not name:
             raise Refused("`model` is missing; it is required")
         if not taken.may(name):
@@ -200,14 +202,16 @@ class Intake:
 
     def labels(
         self, body: bytes, media_type: str, model: str | None, bounds: TimeBounds, allowed: Collection[str] | None
-    ) -> Taken:
+    ) -> AcceptedBatch:
         """What is taken of a body of labels."""
         now = self.clock()
         if media_type in JSON_TYPES:
-            taken = Taken("labels", allowed=allowed)
+            taken = AcceptedBatch("labels", allowed=allowed)
             return self._label_lines(split_lines(body, media_type), now, bounds, model, taken)
         chunk = source_for(media_type).read_bytes(body)
-        taken = Taken("labels", chunk.table.num_rows + len(chunk.refusals), list(chunk.refusals), allowed=allowed)
+        taken = AcceptedBatch(
+            "labels", chunk.table.num_rows + len(chunk.refusals), list(chunk.refusals), allowed=allowed
+        )
         for name, part, first in by_model(chunk.table, model, chunk.first_line):
             try:
                 self._check_model(name, taken)
@@ -220,7 +224,7 @@ class Intake:
             taken.labels(name, table)
         return taken
 
-    def _announce(self, name: str, taken: Taken) -> None:
+    def _announce(self, name: str, taken: AcceptedBatch) -> None:
         if name not in self.schemas:
             taken.schemas[name] = ModelSchema(name)
 
@@ -230,8 +234,8 @@ class Intake:
         now: datetime,
         bounds: TimeBounds,
         model: str | None,
-        taken: Taken,
-    ) -> Taken:
+        taken: AcceptedBatch,
+    ) -> AcceptedBatch:
         found: dict[str, list[Label]] = {}
         for number, line in lines:
             taken.rows += 1

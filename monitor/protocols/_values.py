@@ -2,10 +2,10 @@
 
 - A number, text or boolean under a name is one feature. A nested object's are `name.key`.
 - Numbers in a list are `name_0`, `name_1`, ...; without a name `x_0`, `x_1`, .... Nested lists are read in order.
-- More than MOST_VALUES numbers in one list (an image, an embedding) become five features: `name.count`, `name.mean`,
+- More than MAX_VALUES numbers in one list (an image, an embedding) become five features: `name.count`, `name.mean`,
   `name.sd`, `name.min` and `name.max`.
 - `{"b64": ...}` and other binary values become `name.bytes`, their length.
-- A prediction is a number, text or boolean, alone or in lists of one; shares that add up to 1, 2 to MOST_VALUES of them,
+- A prediction is a number, text or boolean, alone or in lists of one; shares that add up to 1, 2 to MAX_VALUES of them,
   are class probabilities, by their names or as classes "0", "1", .... Anything else is no prediction: name an output.
 """
 
@@ -16,8 +16,8 @@ from typing import Any
 
 from monitor.contracts import NotUnderstood
 
-MOST_VALUES = 100
-MOST_FEATURES = 1_000  # of one row; what follows is left out
+MAX_VALUES = 100
+MAX_FEATURES = 1_000  # of one row; what follows is left out
 SINGLE = "x"  # the name of values without one
 
 
@@ -33,7 +33,7 @@ def features(value: Any, name: str = "") -> dict[str, Any]:
     """The features in one row's value."""
     found: dict[str, Any] = {}
     for key, item in _named(value, name):
-        if len(found) >= MOST_FEATURES:
+        if len(found) >= MAX_FEATURES:
             break
         found[key] = item
     return found
@@ -55,7 +55,7 @@ def _named(value: Any, name: str) -> Iterator[tuple[str, Any]]:
 def _listed(values: list[Any], name: str) -> Iterator[tuple[str, Any]]:
     if len(values) == 1:
         yield from _named(values[0], name)
-    elif len(values) <= MOST_VALUES:
+    elif len(values) <= MAX_VALUES:
         for i, item in enumerate(values):
             yield from _named(item, f"{name}_{i}")
     else:
@@ -101,7 +101,7 @@ def prediction(value: Any) -> Any:
         if isinstance(value, list)
         else {}
     )
-    if 2 <= len(shares) <= MOST_VALUES and all(_is_number(s) and 0 <= s <= 1 for s in shares.values()):
+    if 2 <= len(shares) <= MAX_VALUES and all(_is_number(s) and 0 <= s <= 1 for s in shares.values()):
         return shares if abs(math.fsum(shares.values()) - 1) < 1e-3 else None
     return None
 

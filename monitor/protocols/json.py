@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from monitor.contracts import NotUnderstood, Row, Target, Wanted
+from monitor.contracts import FieldChoice, NotUnderstood, Row, Target
 from monitor.protocols._values import chosen, decoded, features, prediction
 
 NAME = "json"
@@ -13,7 +13,7 @@ def target(path: str) -> Target | None:
     return Target("")
 
 
-def read(request: bytes, response: bytes | None, wanted: Wanted) -> list[Row]:
+def read(request: bytes, response: bytes | None, wanted: FieldChoice) -> list[Row]:
     """One row, or one for each item where features and predictions are lists of one length. Raises NotUnderstood."""
     given = _at(decoded(request), wanted.features)
     if given is None:
@@ -32,5 +32,5 @@ def _at(value: Any, path: str) -> Any:
     return value
 
 
-def _prediction(value: Any, wanted: Wanted) -> Any:
+def _prediction(value: Any, wanted: FieldChoice) -> Any:
     return chosen(value, wanted.output) if isinstance(value, dict) else prediction(value)

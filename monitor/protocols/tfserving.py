@@ -7,7 +7,7 @@ import re
 from typing import Any
 from urllib.parse import unquote
 
-from monitor.contracts import NotUnderstood, Row, Target, Wanted
+from monitor.contracts import FieldChoice, NotUnderstood, Row, Target
 from monitor.protocols._values import chosen, columns_to_rows, decoded, features, prediction
 
 NAME = "tfserving"
@@ -20,7 +20,7 @@ def target(path: str) -> Target | None:
     return found and Target(unquote(found[1]), unquote(found[2] or found[3] or ""))
 
 
-def read(request: bytes, response: bytes | None, wanted: Wanted) -> list[Row]:
+def read(request: bytes, response: bytes | None, wanted: FieldChoice) -> list[Row]:
     """One row for each instance or example. Raises NotUnderstood."""
     asked = decoded(request)
     answer = {} if response is None else decoded(response)
@@ -45,7 +45,7 @@ def _given(asked: dict[str, Any]) -> list[Any]:
     raise NotUnderstood("the request has neither `instances` nor `inputs` nor `examples`")
 
 
-def _answers(answer: dict[str, Any], rows: int, wanted: Wanted) -> list[Any]:
+def _answers(answer: dict[str, Any], rows: int, wanted: FieldChoice) -> list[Any]:
     if isinstance(answer.get("predictions"), list):
         found = [chosen(p, wanted.output) if isinstance(p, dict) else prediction(p) for p in answer["predictions"]]
     elif isinstance(results := answer.get("results", answer.get("result")), list):

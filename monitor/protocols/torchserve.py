@@ -4,11 +4,11 @@ import re
 from typing import Any
 from urllib.parse import unquote
 
-from monitor.contracts import NotUnderstood, Row, Target, Wanted
+from monitor.contracts import FieldChoice, NotUnderstood, Row, Target
 from monitor.protocols._values import chosen, decoded, features, prediction
 
 NAME = "torchserve"
-MOST_TEXT = 200  # of a plain-text answer that is taken for a class
+MAX_TEXT = 200  # of a plain-text answer that is taken for a class
 _PATH = re.compile(r"/predictions/([^/]+)(?:/([^/]+))?")
 
 
@@ -18,7 +18,7 @@ def target(path: str) -> Target | None:
     return found and Target(unquote(found[1]), unquote(found[2] or ""))
 
 
-def read(request: bytes, response: bytes | None, wanted: Wanted) -> list[Row]:
+def read(request: bytes, response: bytes | None, wanted: FieldChoice) -> list[Row]:
     """The rows of a JSON request. Raises NotUnderstood for images and forms."""
     asked = decoded(request)
     given = _rows(asked, "instances")
@@ -46,8 +46,8 @@ def _answer(response: bytes) -> Any:
         return decoded(response)
     except NotUnderstood:
         text = response.decode("utf-8", "replace").strip()  # a handler may answer with the bare class
-        return text if 0 < len(text) <= MOST_TEXT and text.isprintable() else None
+        return text if 0 < len(text) <= MAX_TEXT and text.isprintable() else None
 
 
-def _prediction(value: Any, wanted: Wanted) -> Any:
+def _prediction(value: Any, wanted: FieldChoice) -> Any:
     return chosen(value, wanted.output) if isinstance(value, dict) else prediction(value)

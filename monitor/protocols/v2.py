@@ -5,7 +5,7 @@ from math import prod
 from typing import Any
 from urllib.parse import unquote
 
-from monitor.contracts import NotUnderstood, Row, Target, Wanted
+from monitor.contracts import FieldChoice, NotUnderstood, Row, Target
 from monitor.protocols._values import chosen, decoded, features, flat
 
 NAME = "v2"
@@ -18,7 +18,7 @@ def target(path: str) -> Target | None:
     return found and Target(unquote(found[1]), unquote(found[2] or ""))
 
 
-def read(request: bytes, response: bytes | None, wanted: Wanted) -> list[Row]:
+def read(request: bytes, response: bytes | None, wanted: FieldChoice) -> list[Row]:
     """One row for each item of the first dimension that all inputs (and an output) share; else all is one row.
 
     Raises NotUnderstood for bodies of the binary extension.

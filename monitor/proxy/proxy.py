@@ -20,15 +20,15 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from monitor.client import Client, new_event_id
-from monitor.contracts import NotUnderstood, ServingProtocol, Target, Wanted
+from monitor.contracts import FieldChoice, NotUnderstood, ServingProtocol, Target
 
 log = logging.getLogger("driftdeck.proxy")
 
 EVENT_ID_HEADER = "X-Driftdeck-Event-Id"
-MOST_READ = 4 << 20  # bytes of a body that are kept to be read; a longer one is forwarded and counted
+MAX_READ = 4 << 20  # bytes of a body that are kept to be read; a longer one is forwarded and counted
 WHOLE = 256 << 10  # an answer up to here is passed on in one piece
 READ_AT_ONCE = 32 << 10  # bytes that are read on the event loop; more would hold up other requests
-MOST_WAITING = 200  # large bodies that wait to be read; what comes then is counted
+MAX_WAITING = 200  # large bodies that wait to be read; what comes then is counted
 KEEP_ALIVE = 4.0  # seconds; less than a model server's own (uvicorn: 5), so that no request meets a closing connection
 REPORT_EVERY = 60.0
 # RFC 9110, section 7.6.1, and what RFC 9112 replaces with the framing of each connection
@@ -55,12 +55,12 @@ class Proxy:
         client: Client,
         *,
         model: str | None = None,
-        wanted: Wanted | None = None,
+        wanted: FieldChoice | None = None,
         timeout: float = 60.0,
     ) -> None:
         self.upstream = upstream.rstrip("/")
         self.protocol, self.client = protocol, client
-        self.model, self.wanted = model, wanted or Wanted()
+        self.model, self.wanted = model, wanted or FieldChoice()
         self.timeout = aiohttp.ClientTimeout(total=None, sock_connect=min(timeout, 10.0), sock_read=timeout)
         self.counts: Counter[str] = Counter()
         self.last_reason = ""
@@ -171,7 +171,7 @@ class Proxy:
         encodings = asked.get("Content-Encoding", ""), answered.get("Content-Encoding", "")
         if watched.request.size + watched.response.size <= READ_AT_ONCE and encodings == ("", ""):
             self._read(watched, encodings)
-        elif self._waiting >= MOST_WAITING:
+        elif self._waiting >= MAX_WAITING:
             self._not_understood("too many large bodies wait to be read")
         else:
             self._waiting += 1
@@ -229,7 +229,7 @@ class Proxy:
 
 
 class _Kept:
-    """A copy of a body that passes by, up to MOST_READ bytes; a longer one is forgotten."""
+    """A copy of a body that passes by, up to MAX_READ bytes; a longer one is forgotten."""
 
     def __init__(self) -> None:
         self.size = 0
@@ -237,15 +237,15 @@ class _Kept:
 
     def add(self, part: bytes) -> None:
         self.size += len(part)
-        if self.size <= MOST_READ:
+        if self.size <= MAX_READ:
             self._parts.append(part)
         else:
             self._parts.clear()
 
     def whole(self, encoding: str) -> bytes:
         """The body, unpacked. Raises NotUnderstood when it is too long."""
-        if self.size > MOST_READ:
-            raise NotUnderstood(f"the body has more than {MOST_READ >> 20} MB")
+        if self.size > MAX_READ:
+            raise NotUnderstood(f"the body has more than {MAX_READ >> 20} MB")
         body = b"".join(self._parts)
         if encoding in ("", "identity"):
             return body
@@ -253,11 +253,11 @@ class _Kept:
             raise NotUnderstood(f"Content-Encoding {encoding[:40]!r} is not read")
         unpacker = zlib.decompressobj(zlib.MAX_WBITS | 16)
         try:
-            unpacked = unpacker.decompress(body, MOST_READ)
+            unpacked = unpacker.decompress(body, MAX_READ)
         except zlib.error:
             raise NotUnderstood("the body is not gzip, as its Content-Encoding says") from None
         if unpacker.unconsumed_tail:
-            raise NotUnderstood(f"the body has more than {MOST_READ >> 20} MB when unpacked")
+            raise NotUnderstood(f"the body has more than {MAX_READ >> 20} MB when unpacked")
         return unpacked
 
 

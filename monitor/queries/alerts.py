@@ -5,10 +5,10 @@ from typing import Any
 
 from monitor.alert import Alert
 from monitor.queries.overview import finding_data
-from monitor.store.alert_store import AlertBook
+from monitor.store.alert_store import AlertStore
 
 
-def alert_rows(book: AlertBook, alerts: Sequence[Alert]) -> list[dict[str, Any]]:
+def alert_rows(book: AlertStore, alerts: Sequence[Alert]) -> list[dict[str, Any]]:
     """Each alert as plain data, with its transitions and deliveries."""
     ids = [alert.id for alert in alerts]
     transitions, deliveries = book.transitions(ids), book.deliveries(ids)

@@ -8,13 +8,13 @@ from monitor.alert import Alert, Key
 from monitor.calendar import HOUR, Calendar
 from monitor.config.config import Config
 from monitor.detector.lane_findings import RULE
-from monitor.detector.lane_run import Course
+from monitor.detector.lane_run import LaneRun
 from monitor.detector.model.episode import DAY, WEEK
-from monitor.detector.runner import Watch
+from monitor.detector.runner import DetectorRunner
 from monitor.evaluation.evaluator import column_names
 from monitor.finding import Finding
 from monitor.queries.overview import reason
-from monitor.queries.time_range import Span
+from monitor.queries.time_range import TimeRange
 from monitor.store import Store
 
 POWER_HOURS = 24  # within which the smallest change is to be found
@@ -22,7 +22,7 @@ RECENT = timedelta(days=7)
 REVISED_FOR = timedelta(hours=WEEK)
 
 
-def detector(store: Store, config: Config, watch: Watch, name: str, span: Span) -> dict[str, Any]:
+def detector(store: Store, config: Config, watch: DetectorRunner, name: str, span: TimeRange) -> dict[str, Any]:
     """Each lane with what it learned, the evidence of each hour as a share of what pages, open changes, and power."""
     model, settings = store.model(name), config.model(name).detector
     names = column_names(model)
@@ -61,7 +61,9 @@ def _open(finding: Finding, opened: Mapping[Key, Alert]) -> dict[str, Any]:
     return {**data, "revised_until": revised}
 
 
-def _lane(course: Course, names: Mapping[str, str], first: datetime, rows: float, calendar: Calendar) -> dict[str, Any]:
+def _lane(
+    course: LaneRun, names: Mapping[str, str], first: datetime, rows: float, calendar: Calendar
+) -> dict[str, Any]:
     machine, lane = course.machine, course.lane
     begun = course.since or first
     found = lane.detectable(machine.learned, rows, POWER_HOURS) if machine else []

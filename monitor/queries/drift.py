@@ -15,7 +15,7 @@ from monitor.finding import Finding
 from monitor.plugins import load
 from monitor.profile import Profile, sliding
 from monitor.queries.feature_importance import importances
-from monitor.queries.time_range import Span
+from monitor.queries.time_range import TimeRange
 from monitor.schema import NO_FEATURES
 from monitor.statistics.drift.psi import contributions
 from monitor.store import Store
@@ -38,18 +38,18 @@ DRIFT_STATISTICS = (
 )
 SHOWN = ("psi", "ks", "missing_rate", "type_error_rate", "new_category_share", "out_of_range_share")  # of one column
 MAX_BARS = 24
-MOST_COLUMNS = 500  # that are shown unless more are asked for: ten thousand took ten seconds
+MAX_COLUMNS = 500  # that are shown unless more are asked for: ten thousand took ten seconds
 
 
 def drift(
     store: Store,
     config: Config,
     name: str,
-    span: Span,
+    span: TimeRange,
     statistic: str,
     version: str | None,
     segment: str,
-    limit: int = MOST_COLUMNS,
+    limit: int = MAX_COLUMNS,
 ) -> dict[str, Any]:
     """The drift of the most harmful columns, at most `limit`, in every step and over the newest window."""
     if statistic not in DRIFT_STATISTICS:
@@ -102,7 +102,7 @@ def drift(
 
 
 def column(
-    store: Store, config: Config, name: str, column: str, span: Span, version: str | None, segment: str
+    store: Store, config: Config, name: str, column: str, span: TimeRange, version: str | None, segment: str
 ) -> dict[str, Any]:
     """One column: reference and current share of every bin, every statistic, and values never seen before."""
     key = store.column_key(name, column)
@@ -215,7 +215,7 @@ def _merged(labels: list[str], r: np.ndarray, c: np.ndarray) -> list[tuple[str, 
 
 
 def _trailing(
-    store: Store, name: str, span: Span, window: timedelta, version: str | None, segment: str, columns: list[str]
+    store: Store, name: str, span: TimeRange, window: timedelta, version: str | None, segment: str, columns: list[str]
 ) -> dict[str, list[Profile]]:
     """For each step the profile of the rule's window that ends with it: what the rule would have judged then."""
     before = -(-max(window, span.step) // span.step)

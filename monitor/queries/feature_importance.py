@@ -23,8 +23,8 @@ from monitor.store.rows.wide_rows import Relation
 
 ROWS = 20_000
 FEWEST = 200
-MOST_FEATURES = 200  # each is shuffled in each fold
-LEAST_SCORE = 0.01  # with less there is nothing that a feature could be worth
+MAX_FEATURES = 200  # each is shuffled in each fold
+MIN_SCORE = 0.01  # with less there is nothing that a feature could be worth
 
 
 def importances(store: Store, config: Config, name: str) -> Mapping[str, float]:
@@ -72,7 +72,7 @@ def compute_importance(
         where = f" of version {asked.version!r}" if asked.version else ""
         raise InvalidRequest(f"only {sample.num_rows} rows{where} with {of} are stored; at least {FEWEST} are needed")
     found = asked.answer(sample)
-    if found["score"] < LEAST_SCORE:
+    if found["score"] < MIN_SCORE:
         raise InvalidRequest(
             f"the features say nothing of the {of} (score {found['score']:.3f} of 1 on {found['rows']} rows), so none is worth more than another"
         )
@@ -156,8 +156,8 @@ def _features(model: Model, wanted: Sequence[str]) -> list[Feature]:
     if unknown is not None:
         raise InvalidRequest(f"{model.name!r} has no feature {unknown!r}; known: {', '.join(list(by_name)[:20])}")
     features = [by_name[name] for name in dict.fromkeys(wanted)] or list(model.schema.features)
-    if not 1 <= len(features) <= MOST_FEATURES:
-        raise InvalidRequest(f"{model.name!r} has {len(features)} features; importance takes 1 to {MOST_FEATURES}")
+    if not 1 <= len(features) <= MAX_FEATURES:
+        raise InvalidRequest(f"{model.name!r} has {len(features)} features; importance takes 1 to {MAX_FEATURES}")
     return features
 
 

@@ -15,14 +15,14 @@ from monitor.queries.drift import rule_for
 from monitor.queries.feature_importance import importances
 from monitor.queries.quality import labelled_columns, prediction_error
 from monitor.queries.service import WEEK, error_share, limits
-from monitor.queries.time_range import Span
+from monitor.queries.time_range import TimeRange
 from monitor.schema import NO_FEATURES
 from monitor.store import Store
 from monitor.store.alert_store import aware
 from monitor.store.profiles.reference import Reference
 
 STALE = timedelta(hours=24)
-MOST_CAUSES = 20
+MAX_CAUSES = 20
 SERVICE = ("latency_ms", "status")
 
 
@@ -63,7 +63,14 @@ def models(store: Store, now: datetime) -> list[dict[str, Any]]:
 
 
 def overview(
-    store: Store, config: Config, name: str, span: Span, version: str | None, segment: str, now: datetime, pending: int
+    store: Store,
+    config: Config,
+    name: str,
+    span: TimeRange,
+    version: str | None,
+    segment: str,
+    now: datetime,
+    pending: int,
 ) -> dict[str, Any]:
     """The verdict with its reasons, and the six figures of the first page."""
     opened = store.alerts.open_alerts(name)
@@ -112,7 +119,7 @@ def _causes(store: Store, config: Config, name: str, findings: list[Finding]) ->
     """What is behind all that is in breach, what matters most first; only features have an importance."""
     features, shares = store.model(name).schema.by_name, importances(store, config, name)
     found = causes(findings, lambda column: shares.get(column, 0.0) if shares and column in features else None)
-    return [{**asdict(cause), "text": cause.text} for cause in found[:MOST_CAUSES]]
+    return [{**asdict(cause), "text": cause.text} for cause in found[:MAX_CAUSES]]
 
 
 def reason(finding: Finding, opened: Mapping[Key, Alert]) -> dict[str, Any]:
@@ -148,7 +155,7 @@ def finding_data(f: Finding) -> dict[str, Any]:
 
 
 def _drifted(
-    store: Store, config: Config, name: str, span: Span, findings: list[Finding], verdict: ModelVerdict
+    store: Store, config: Config, name: str, span: TimeRange, findings: list[Finding], verdict: ModelVerdict
 ) -> dict[str, Any]:
     found = [f for f in findings if f.statistic == "psi" and not f.segment and f.column not in NO_FEATURES]
     bad = [f for f in found if f.verdict == "breach"]

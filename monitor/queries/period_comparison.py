@@ -18,7 +18,7 @@ from monitor.store.rows.wide_rows import Relation
 
 ROWS = 10_000  # of each period
 FEWEST = 200
-MOST_FEATURES = 200  # each is shuffled in each fold
+MAX_FEATURES = 200  # each is shuffled in each fold
 
 Period = tuple[datetime, datetime]
 
@@ -39,8 +39,8 @@ def told_apart(
     if unknown:
         raise InvalidRequest(f"{name!r} has no feature {sorted(unknown)[0][:40]!r}")
     features = [f for f in model.schema.features if f.name not in without]
-    if not features or len(features) > MOST_FEATURES:
-        raise InvalidRequest(f"{len(features)} features are left; the domain classifier takes 1 to {MOST_FEATURES}")
+    if not features or len(features) > MAX_FEATURES:
+        raise InvalidRequest(f"{len(features)} features are left; the domain classifier takes 1 to {MAX_FEATURES}")
     parts = [_sample(store, model, features, period, rows, seed) for period in (before, after)]
     for part, (start, end) in zip(parts, (before, after), strict=True):
         if part.num_rows < FEWEST:

@@ -10,7 +10,7 @@ from monitor.layout import SECONDS
 from monitor.plugins import load
 from monitor.profile import Profile, merge
 from monitor.queries.drift import rule_for
-from monitor.queries.time_range import Span
+from monitor.queries.time_range import TimeRange
 from monitor.schema import LABEL_DELAY, LABELLED_PREDICTION
 from monitor.store import Store
 from monitor.store.profiles.profiler import quality_column
@@ -29,7 +29,7 @@ def prediction_error(
     store: Store,
     config: Config,
     name: str,
-    span: Span,
+    span: TimeRange,
     profiles: Mapping[str, Sequence[Profile]],
     findings: Sequence[Finding],
 ) -> dict[str, Any] | None:
@@ -64,7 +64,7 @@ def prediction_error(
     }
 
 
-def _labels(profiles: Mapping[str, Sequence[Profile]], span: Span) -> dict[str, Any]:
+def _labels(profiles: Mapping[str, Sequence[Profile]], span: TimeRange) -> dict[str, Any]:
     """How long labels took, and whether labelled predictions are like the others of the steps whose labels have come."""
     delay = merge(profiles[LABEL_DELAY], SECONDS)
     half, most = delay.quantile(0.5), delay.quantile(0.95)

@@ -13,12 +13,12 @@ from monitor.errors import InvalidRequest
 from monitor.evaluation.evaluator import column_names
 from monitor.evaluation.rules import columns_of
 from monitor.finding import Finding
-from monitor.server.scheduler import CHUNK, Loop
+from monitor.server.scheduler import CHUNK, Scheduler
 from monitor.store.rows.events import Model
 
 STEPS = tuple(timedelta(hours=h) for h in (1, 2, 6, 12, 24, 168))
-MOST_FINDINGS = 50_000  # moments x columns: about a minute of the slowest statistic
-MOST_LISTED = 500  # alerts in the answer; all are counted
+MAX_FINDINGS = 50_000  # moments x columns: about a minute of the slowest statistic
+MAX_LISTED = 500  # alerts in the answer; all are counted
 TRIAL = "trial"
 
 
@@ -44,7 +44,7 @@ def trial(given: dict[str, Any]) -> RuleConfig:
 
 
 def replay(
-    loop: Loop,
+    loop: Scheduler,
     name: str,
     rules: Sequence[RuleConfig] | None,
     start: datetime | None,
@@ -54,7 +54,7 @@ def replay(
     """Alerts, their length and the share of time in alarm of some rules, the configured ones when None, beside the stored.
 
     Without `start` from the first event on; without `step` the finest of an hour to a week that needs no more than
-    MOST_FINDINGS findings. Raises InvalidRequest when a given step does.
+    MAX_FINDINGS findings. Raises InvalidRequest when a given step does.
     """
     model, store = loop.store.model(name), loop.store
     first = store.first_event(name)
@@ -77,7 +77,7 @@ def replay(
     }
 
 
-def play(loop: Loop, model: Model, rules: Sequence[RuleConfig], moments: Sequence[datetime]) -> list[Episodes]:
+def play(loop: Scheduler, model: Model, rules: Sequence[RuleConfig], moments: Sequence[datetime]) -> list[Episodes]:
     """The rules at each of the moments in order, as the loop would have judged them then with the rows of today."""
     episodes = {rule.name: Episodes(rule) for rule in rules}
     holds = {rule.name: Hold(rule.hold, rule.clear) for rule in rules}
@@ -133,12 +133,12 @@ def _told(found: Episodes, columns: int, step: timedelta, moments: int) -> dict[
                 "peak": a.peak,
                 "count": a.count,
             }
-            for a in alerts[:MOST_LISTED]
+            for a in alerts[:MAX_LISTED]
         ],
     }
 
 
-def _stored(loop: Loop, name: str, start: datetime, end: datetime) -> list[dict[str, Any]]:
+def _stored(loop: Scheduler, name: str, start: datetime, end: datetime) -> list[dict[str, Any]]:
     """How many alerts were really opened in the span, by rule: of the configured rules and of the detector."""
     counts: dict[str, int] = {}
     for alert in loop.store.alerts.listing(frozenset({name}), "all", 10_000):
@@ -149,12 +149,12 @@ def _stored(loop: Loop, name: str, start: datetime, end: datetime) -> list[dict[
 
 def _step(start: datetime, end: datetime, columns: int, given: timedelta | None) -> timedelta:
     if given is None:
-        return next((s for s in STEPS if (end - start) / s * columns <= MOST_FINDINGS), STEPS[-1])
+        return next((s for s in STEPS if (end - start) / s * columns <= MAX_FINDINGS), STEPS[-1])
     if given < STEPS[0]:
         raise InvalidRequest("`step` is too short; profiles are kept by the hour, so at least 1h")
-    if (end - start) / given * columns > MOST_FINDINGS:
+    if (end - start) / given * columns > MAX_FINDINGS:
         raise InvalidRequest(
-            f"`step` gives {(end - start) / given * columns:,.0f} findings, more than {MOST_FINDINGS:,}; "
+            f"`step` gives {(end - start) / given * columns:,.0f} findings, more than {MAX_FINDINGS:,}; "
             "ask for a longer step, a shorter span or fewer columns"
         )
     return given

@@ -8,7 +8,7 @@ import numpy as np
 
 from monitor.config.config import Config
 from monitor.profile import Profile, merge
-from monitor.queries.time_range import Span
+from monitor.queries.time_range import TimeRange
 from monitor.statistics._proportion import clopper_pearson
 from monitor.statistics.service.error_rate import FIRST_SERVER_ERROR
 from monitor.store import Store
@@ -16,7 +16,9 @@ from monitor.store import Store
 WEEK = timedelta(days=7)
 
 
-def service(store: Store, config: Config, name: str, span: Span, version: str | None, segment: str) -> dict[str, Any]:
+def service(
+    store: Store, config: Config, name: str, span: TimeRange, version: str | None, segment: str
+) -> dict[str, Any]:
     """Rows on a full time grid, totals, the week before, and a line for each version."""
     start, end = span.naive
     columns = ("latency_ms", "status")
@@ -38,7 +40,7 @@ def service(store: Store, config: Config, name: str, span: Span, version: str | 
     }
 
 
-def by_version(store: Store, name: str, span: Span, segment: str) -> list[dict[str, Any]]:
+def by_version(store: Store, name: str, span: TimeRange, segment: str) -> list[dict[str, Any]]:
     """The rows of `service`, for each version apart."""
     rows = []
     for version in versions(store, name):
@@ -96,7 +98,7 @@ def _sum(profiles: Sequence[Profile]) -> Profile:
     return merge(profiles, profiles[0].layout)
 
 
-def _versions(store: Store, name: str, span: Span, segment: str) -> list[dict[str, Any]]:
+def _versions(store: Store, name: str, span: TimeRange, segment: str) -> list[dict[str, Any]]:
     rows = []
     for version in versions(store, name):
         found = store.profiles(name, *span.naive, span.step, version, segment, ("latency_ms", "status"))

@@ -14,7 +14,7 @@ EARLIEST, LATEST = datetime(1971, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo
 
 
 @dataclass(frozen=True)
-class Span:
+class TimeRange:
     """From `start` to `end` (aware UTC), in whole steps; `until` is the end that was asked for."""
 
     start: datetime
@@ -41,7 +41,7 @@ class Span:
 
 def span_of(
     start: str | None, end: str | None, step: str | None, now: datetime, finest: timedelta, points: int = 170
-) -> Span:
+) -> TimeRange:
     """The span that the parameters ask for, on whole steps. Raises InvalidRequest, naming the parameter.
 
     Without `step` the smallest usual one that needs at most `points`; never finer than what is stored (`finest`).
@@ -56,7 +56,7 @@ def span_of(
         raise InvalidRequest(
             f"`step` {step} gives more than {MAX_STEPS} points; ask for a longer step or a shorter span"
         )
-    return Span(_floor(first, width), _ceil(last, width), width, last)
+    return TimeRange(_floor(first, width), _ceil(last, width), width, last)
 
 
 def _floor(at: datetime, width: timedelta) -> datetime:

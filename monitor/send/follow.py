@@ -1,4 +1,4 @@
-"""A growing log of JSON lines to a deck, like tail -F: each line once, across rotation, restarts and crashes.
+"""A growing log of JSON lines to a server, like tail -F: each line once, across rotation, restarts and crashes.
 
 What is about to be sent is written down first. After a crash the very same bytes are sent once more under the same key, and
 the server, which may have them already, adds nothing.
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from monitor.errors import DriftdeckError, StorageError, Unreachable
-from monitor.ingest.file_batches import NDJSON, ROWS, Batch
+from monitor.ingest.file_batches import NDJSON, ROWS, FileBatch
 from monitor.send.session import Session
 from monitor.send.upload import Counts, post
 from monitor.sources._compressed import MAX_LINE
@@ -24,7 +24,7 @@ HEAD = 256  # bytes at the beginning that tell one log from another
 
 
 @dataclass(frozen=True)
-class Position:
+class LogPosition:
     """How far a log was read. `sending` is the end of what may or may not have reached the server."""
 
     log: str  # random: a new one for each file that was ever behind the path
@@ -104,7 +104,7 @@ class Follower:
             return []
         return [Path(e.path) for e in found if self.position and e.inode() == self.position.inode]
 
-    def _same(self, file: int, known: Position) -> bool:
+    def _same(self, file: int, known: LogPosition) -> bool:
         about = os.fstat(file)
         return (
             about.st_ino == known.inode
@@ -112,7 +112,7 @@ class Follower:
             and _hash(os.pread(file, known.head_bytes, 0)) == known.head
         )
 
-    def _opened(self) -> tuple[int, Position]:
+    def _opened(self) -> tuple[int, LogPosition]:
         if self._file is None or self.position is None:
             raise AssertionError("no log is open")
         return self._file, self.position
@@ -168,7 +168,7 @@ class Follower:
 
     def _send(
         self,
-        send: Callable[[Batch], dict[str, Any]],
+        send: Callable[[FileBatch], dict[str, Any]],
         body: bytes,
         counts: Counts,
         pause: Callable[[], None],
@@ -177,7 +177,7 @@ class Follower:
         end = at.offset + len(body)
         sending = self.position = replace(at, sending=end)
         _write(self.kept, sending)
-        batch = Batch("events", f"follow-{at.log}-{at.offset}-{end}", at.line, NDJSON, body)
+        batch = FileBatch("events", f"follow-{at.log}-{at.offset}-{end}", at.line, NDJSON, body)
         waiting = False
         while True:
             try:
@@ -201,18 +201,18 @@ def position_file(data: Path, path: Path, *how: object) -> Path:
     return data / "follow" / f"{name}.json"
 
 
-def _begin(file: int) -> Position:
+def _begin(file: int) -> LogPosition:
     head = os.pread(file, HEAD, 0)
-    return Position(uuid.uuid4().hex, os.fstat(file).st_ino, _hash(head), len(head))
+    return LogPosition(uuid.uuid4().hex, os.fstat(file).st_ino, _hash(head), len(head))
 
 
 def _hash(head: bytes) -> str:
     return hashlib.sha256(head).hexdigest()
 
 
-def _read(kept: Path) -> Position | None:
+def _read(kept: Path) -> LogPosition | None:
     try:
-        return Position(**json.loads(kept.read_text()))
+        return LogPosition(**json.loads(kept.read_text()))
     except FileNotFoundError:
         return None
     except (ValueError, TypeError):
@@ -221,7 +221,7 @@ def _read(kept: Path) -> Position | None:
         ) from None
 
 
-def _write(kept: Path, position: Position) -> None:
+def _write(kept: Path, position: LogPosition) -> None:
     """Replace the position on disk, all or nothing, and only then go on."""
     kept.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     new = kept.with_suffix(".new")

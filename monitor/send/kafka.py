@@ -1,4 +1,4 @@
-"""A Kafka topic to a deck: each message once, offsets committed only after the server has its rows on disk.
+"""A Kafka topic to a server: each message once, offsets committed only after the server has its rows on disk.
 
 Before a batch is sent its end is committed as metadata of its beginning. Whoever reads on after a crash or a rebalance cuts
 the same batch again and sends it under the same key, and the server, which may have it already, adds nothing.
@@ -16,7 +16,7 @@ from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Consumer, KafkaError, Kafka
 
 from monitor.errors import DriftdeckError, Unreachable
 from monitor.event import RAW_SAMPLE, Refusal, Refused, TimeBounds, decode, parse_event
-from monitor.ingest.file_batches import NDJSON, Batch
+from monitor.ingest.file_batches import NDJSON, FileBatch
 from monitor.label import parse_label
 from monitor.send.session import Session
 from monitor.send.upload import Counts, post
@@ -163,9 +163,9 @@ class Reader:
         key = f"kafka-{place}-{partition}-{cut[0]}-{cut[1]}"
         try:
             if rows:
-                self._post(Batch(self.kind, key, 1, NDJSON, b"\n".join(rows) + b"\n"))
+                self._post(FileBatch(self.kind, key, 1, NDJSON, b"\n".join(rows) + b"\n"))
             if refusals:
-                self._post(Batch(self.kind, f"{key}-refused", 1, refusals=refusals))
+                self._post(FileBatch(self.kind, f"{key}-refused", 1, refusals=refusals))
         except DriftdeckError as error:
             if not isinstance(error, Unreachable) and error.status not in (429, 503):
                 raise
@@ -180,7 +180,7 @@ class Reader:
             self.consumer.resume(assigned)
         return True
 
-    def _post(self, batch: Batch) -> None:
+    def _post(self, batch: FileBatch) -> None:
         try:
             answer = post(self.session, batch, self.model, tries=1)
         except DriftdeckError as error:
@@ -188,7 +188,7 @@ class Reader:
                 raise
             # the broker deleted some messages of the cut, or it is another cluster: the ids of the rows tell
             what = hashlib.sha256(batch.body + repr(batch.refusals).encode()).hexdigest()[:16]
-            again = Batch(batch.kind, f"{batch.key}-{what}", 1, batch.media_type, batch.body, batch.refusals)
+            again = FileBatch(batch.kind, f"{batch.key}-{what}", 1, batch.media_type, batch.body, batch.refusals)
             answer = post(self.session, again, self.model, tries=1)
         self.counts.add(answer, self.topic)
 

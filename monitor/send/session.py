@@ -19,7 +19,7 @@ TIMEOUT = httpx.Timeout(600.0, connect=5.0)
 
 
 class Session:
-    """Requests to a deck; every failure is a DriftdeckError of one sentence."""
+    """Requests to a server; every failure is a DriftdeckError of one sentence."""
 
     def __init__(self, client: httpx.Client, where: str) -> None:
         self.client, self.where = client, where
@@ -63,19 +63,19 @@ def connect(url: str | None, data: Path, config: Path | None, existing: bool = F
             f"there is no data in {data} yet; start `driftdeck up`, or name another directory with --data"
         )
     from monitor.api import create_app
-    from monitor.server.server import open_deck
+    from monitor.server.server import open_server
 
     # the same routes, served to this process alone: no second way to read or write the data
-    deck = open_deck(data, config)
+    server = open_server(data, config)
     secret = secrets.token_urlsafe(32)  # who may open the directory may do everything; others on this machine may not
     with (
-        serving(create_app(deck, background=False, key=secret)) as address,
+        serving(create_app(server, background=False, key=secret)) as address,
         httpx.Client(
             base_url=address, headers={"authorization": f"Bearer {secret}"}, timeout=TIMEOUT, trust_env=False
         ) as local,
     ):
         yield Session(local, str(data))
-        deck.loop.tick()
+        server.loop.tick()
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Files to a deck, in batches, counted; a second run of the same file adds nothing."""
+"""Files to a server, in batches, counted; a second run of the same file adds nothing."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from monitor.errors import DriftdeckError, Overloaded, TooLarge, Unreachable
-from monitor.ingest.file_batches import Batch, Mapping, digest_of, event_batches, label_batches, source_of
+from monitor.ingest.file_batches import ColumnMapping, FileBatch, digest_of, event_batches, label_batches, source_of
 from monitor.send.session import Session
 
 TRIES = 30
@@ -36,7 +36,7 @@ def send_events(
     path: Path,
     model: str | None,
     version: str | None,
-    mapping: Mapping,
+    mapping: ColumnMapping,
     max_age: float | None,
     counts: Counts,
     progress: Callable[[int], None],
@@ -51,7 +51,7 @@ def send_labels(
     session: Session,
     path: Path,
     model: str | None,
-    mapping: Mapping,
+    mapping: ColumnMapping,
     max_age: float | None,
     counts: Counts,
     progress: Callable[[int], None],
@@ -68,7 +68,7 @@ def _send(
     kind: str,
     model: str | None,
     max_age: float | None,
-    batches: Iterable[Batch],
+    batches: Iterable[FileBatch],
     counts: Counts,
     progress: Callable[[int], None],
 ) -> None:
@@ -83,7 +83,7 @@ def _send(
 
 
 def post(
-    session: Session, batch: Batch, model: str | None = None, max_age: float | None = None, tries: int = TRIES
+    session: Session, batch: FileBatch, model: str | None = None, max_age: float | None = None, tries: int = TRIES
 ) -> dict[str, Any]:
     """The server's answer to one batch. A server that is busy is asked again when it says."""
     headers = {"idempotency-key": batch.key}

@@ -18,21 +18,21 @@ from monitor.arrow_ipc import from_ipc
 from monitor.event import RAW_SAMPLE, Event, Refusal, Refused, TimeBounds, decode, parse_event
 from monitor.ingest.tables import from_events
 from monitor.schema import ModelSchema
-from monitor.spool.record import Frame, Position
+from monitor.spool.record import Record, SpoolPosition
 from monitor.spool.spool import Spool
 from monitor.store import Store
 from monitor.store.ledger import general
 from monitor.store.rows.line_reader import FEW_BYTES
-from monitor.store.rows.load_batch import Batch, Lines, Loaded
+from monitor.store.rows.load_batch import Lines, LoadBatch, Loaded
 from monitor.store.type_mismatches import note
-from monitor.type_mismatch import Mistyped
+from monitor.type_mismatch import TypeMismatch
 
 log = logging.getLogger("driftdeck.loader")
 
 LOAD_BYTES = 32 << 20
 HELD_BYTES = 4 << 20
-MOST_MODELS = 100  # of one load: what a transaction adds to many tables is held in memory until it ends
-LARGEST_LINE = 2**63 - 1
+MAX_MODELS = 100  # of one load: what a transaction adds to many tables is held in memory until it ends
+MAX_LINE = 2**63 - 1
 TOO_LARGE = "the engine has not enough memory for this row alone; raise limits.memory"
 QUARANTINE = pa.schema(
     [("noted_at", pa.timestamp("us")), ("kind", pa.string()), ("model", pa.string()), ("line", pa.int64())]
@@ -49,7 +49,7 @@ def schemas_after(store: Store, spool: Spool) -> dict[str, ModelSchema]:
     return schemas
 
 
-def _note_schema(frame: Frame, schemas: dict[str, ModelSchema], known: Mapping[str, ModelSchema]) -> None:
+def _note_schema(frame: Record, schemas: dict[str, ModelSchema], known: Mapping[str, ModelSchema]) -> None:
     """Keep in `schemas` what a model's schema, as it is there or `known`, has grown to."""
     # older spools have the whole schema in the header
     data = frame.header["schema"] if "schema" in frame.header else json.loads(frame.payload)
@@ -103,7 +103,7 @@ def _load(spool: Spool, store: Store, now: datetime, limit_bytes: int, in_parts:
     return replace(loaded, more=batch.more or batch.bytes >= limit_bytes)
 
 
-def _load_in_parts(batch: Batch, store: Store, start: Position, now: datetime) -> Loaded:
+def _load_in_parts(batch: LoadBatch, store: Store, start: SpoolPosition, now: datetime) -> Loaded:
     """Load the rows of one frame in ever smaller parts, in their order, then what else it brings; a row that does not fit
     alone goes to the quarantine. Each part is received and stored in one transaction, so that a crash in between leaves the
     accounts true: the rest comes again, and what is stored is recognised.
@@ -117,7 +117,7 @@ def _load_in_parts(batch: Batch, store: Store, start: Position, now: datetime) -
         while parts:
             rows = parts.pop()
             schemas = {name: schema for name, schema in batch.schemas.items() if name == model}
-            part = Batch(start, schemas=schemas)
+            part = LoadBatch(start, schemas=schemas)
             if kind == "events":
                 part.tables = {model: [rows]}
             else:
@@ -150,7 +150,7 @@ def _load_in_parts(batch: Batch, store: Store, start: Position, now: datetime) -
     )
 
 
-def _take(batch: Batch, model: str, kind: str, rows: int) -> None:
+def _take(batch: LoadBatch, model: str, kind: str, rows: int) -> None:
     """Count rows of a model as received with another batch instead."""
     for (name, of, _), account in batch.accounts.items():
         if name == model and of == kind:
@@ -203,9 +203,9 @@ class _RawLines:
                 file.writelines(parts)
 
 
-def _batch(frames: Iterable[Frame], folder: Path, known: Mapping[str, ModelSchema]) -> Batch | None:
+def _batch(frames: Iterable[Record], folder: Path, known: Mapping[str, ModelSchema]) -> LoadBatch | None:
     """What some frames bring, their raw lines in files; None when there are none."""
-    batch: Batch | None = None
+    batch: LoadBatch | None = None
     refused: list[pa.Table] = []
     labels: dict[str, list[pa.Table]] = {}
     lines = _RawLines(folder)
@@ -213,12 +213,12 @@ def _batch(frames: Iterable[Frame], folder: Path, known: Mapping[str, ModelSchem
     for frame in frames:
         header = frame.header
         model = header.get("model")
-        if batch is not None and model is not None and model not in models and len(models) == MOST_MODELS:
+        if batch is not None and model is not None and model not in models and len(models) == MAX_MODELS:
             batch.more = True
             break
         models.add(model)
         at = datetime.fromisoformat(header["at"])
-        batch = batch or Batch(frame.end)
+        batch = batch or LoadBatch(frame.end)
         batch.end, batch.bytes = frame.end, batch.bytes + len(frame.payload)
         match header["kind"]:
             case "schema":
@@ -228,7 +228,7 @@ def _batch(frames: Iterable[Frame], folder: Path, known: Mapping[str, ModelSchem
                 batch.account(header["model"], "events", at).received += header["rows"]
             case "events":
                 batch.tables.setdefault(header["model"], []).append(from_ipc(frame.payload))
-                note(batch.mistyped, header["model"], at, (Mistyped(*m) for m in header.get("mistyped", ())))
+                note(batch.mistyped, header["model"], at, (TypeMismatch(*m) for m in header.get("mistyped", ())))
                 batch.account(header["model"], "events", at).received += header["rows"]
             case "labels":
                 labels.setdefault(header["model"], []).append(from_ipc(frame.payload))
@@ -251,11 +251,11 @@ def _batch(frames: Iterable[Frame], folder: Path, known: Mapping[str, ModelSchem
     return batch
 
 
-def _schema(batch: Batch, store: Store, model: str) -> ModelSchema:
+def _schema(batch: LoadBatch, store: Store, model: str) -> ModelSchema:
     return batch.schemas.get(model) or store.model(model).schema
 
 
-def _thoroughly(batch: Batch, store: Store, now: datetime, models: Sequence[str] | None = None) -> Batch:
+def _thoroughly(batch: LoadBatch, store: Store, now: datetime, models: Sequence[str] | None = None) -> LoadBatch:
     """The same batch with lines (of some models, or all) parsed one by one; what cannot be stored goes to the quarantine."""
     for model in list(batch.lines) if models is None else models:
         given, schema = batch.lines.pop(model), _schema(batch, store, model)
@@ -271,7 +271,7 @@ def _thoroughly(batch: Batch, store: Store, now: datetime, models: Sequence[str]
     return batch
 
 
-def _refuse(batch: Batch, refusal: Refusal, now: datetime, kind: str = "events") -> None:
+def _refuse(batch: LoadBatch, refusal: Refusal, now: datetime, kind: str = "events") -> None:
     """Keep a row in the quarantine after all: it was acknowledged, so it is counted, not lost."""
     row = [[refusal.model, refusal.line, refusal.event_id, refusal.reason, refusal.raw]]
     late = _quarantine(row, kind, now)
@@ -298,7 +298,7 @@ def _parse(lines: Iterable[bytes]) -> tuple[list[tuple[int, Event]], list[Refusa
 def _quarantine(rows: Sequence[Sequence[object]], kind: str, at: datetime) -> pa.Table:
     naive = at.astimezone(UTC).replace(tzinfo=None)
     # whatever was acknowledged must load
-    lines = [min(int(str(row[1])), LARGEST_LINE) for row in rows]
+    lines = [min(int(str(row[1])), MAX_LINE) for row in rows]
     columns = [[naive] * len(rows), [kind] * len(rows), [row[0] for row in rows], lines]
     columns += [[row[i] for row in rows] for i in (2, 3, 4)]
     return pa.table([pa.array(c, f.type) for c, f in zip(columns, QUARANTINE, strict=True)], schema=QUARANTINE)
@@ -306,7 +306,7 @@ def _quarantine(rows: Sequence[Sequence[object]], kind: str, at: datetime) -> pa
 
 def release(spool: Spool, store: Store, now: datetime) -> None:
     """Let go of segments whose rows are in the checkpointed file."""
-    position: Position = store.position
+    position: SpoolPosition = store.position
     if store.maintain(now):
         spool.release(position)
     staging = store.path.parent / "staging"

@@ -14,25 +14,25 @@ import httpx
 from monitor.alert import Alert, Hold, Transition, advance
 from monitor.alerting.delivery import deliver, messages_for
 from monitor.config.config import Config
-from monitor.detector.runner import Watch
+from monitor.detector.runner import DetectorRunner
 from monitor.detector.selftest_schedule import SelfTests
-from monitor.evaluation.evaluator import Judge, column_names
+from monitor.evaluation.evaluator import RuleEvaluator, column_names
 from monitor.ingest.pending import Pending
 from monitor.server.loader import load, release
 from monitor.spool.spool import Spool
 from monitor.store import Store
 from monitor.store.alert_store import Message
-from monitor.store.detector_store import Accepted
+from monitor.store.detector_store import AcceptedChange
 from monitor.store.rows.events import Model
 
 log = logging.getLogger("driftdeck.loop")
 
 SETTLE = timedelta(seconds=8)  # after a bulk load, before its history is evaluated: the rest of it is still coming
 CHUNK = 60  # moments of history that are saved together
-MOST_JUDGED = 40_000  # features times moments that are: each is three findings or more, of half a kilobyte
+MAX_JUDGED = 40_000  # features times moments that are: each is three findings or more, of half a kilobyte
 LATE = timedelta(hours=3)  # rows older than this make history be evaluated again
 MINUTE = timedelta(minutes=1)
-LONGEST_PAUSE_S = 2.0
+MAX_PAUSE_S = 2.0
 MAINTAIN_EVERY_S = 60.0
 FORGET_EVERY_S = 3600.0
 TOGETHER = 100  # models whose windows are read together
@@ -41,7 +41,7 @@ PATIENCE_S = 10.0  # that a model's evaluation waits for a load
 TEST_EVERY_S = 60.0  # one model's self-test at most
 
 
-class Loop:
+class Scheduler:
     """Moves rows, findings, alerts and notifications forward; each step is safe to run twice."""
 
     def __init__(
@@ -60,10 +60,10 @@ class Loop:
         self.problem: str | None = None
         self.pending = pending or Pending()
         store.landed = lambda rows: self.pending.settle(rows, self.clock())
-        self.watch = Watch(store, config)
+        self.watch = DetectorRunner(store, config)
         self._maintained = self._forgot = 0.0
         self._dirty: dict[str, datetime] = {}
-        self.judge = Judge(store, config)
+        self.judge = RuleEvaluator(store, config)
         self._bulk_at: dict[str, datetime] = {}
         self._lock = threading.Lock()
         self._evaluating = threading.Lock()
@@ -200,7 +200,7 @@ class Loop:
             self.watch.again(model.id, start)
         return self._evaluate_model(model, self.clock())
 
-    def accept(self, name: str, who: str, now: datetime) -> Accepted:
+    def accept(self, name: str, who: str, now: datetime) -> AcceptedChange:
         """What is open of the detector is the new normal of a model: it ends, and is learned. Raises InvalidRequest."""
         return self.watch.accept(self.store.model(name), who, now)
 
@@ -218,7 +218,7 @@ class Loop:
         if until is not None and late is not None and late < until - LATE:
             self._rewind(model, _midnight(late))
         moments = self._moments(model, now)
-        at_once = max(1, min(CHUNK, MOST_JUDGED // (1 + len(model.schema.features))))
+        at_once = max(1, min(CHUNK, MAX_JUDGED // (1 + len(model.schema.features))))
         for i in range(0, len(moments), at_once):
             if self._stop.is_set() or model.name in self._dirty:
                 break  # more of the past has come: begin again from there
@@ -324,7 +324,7 @@ class Loop:
                 log.exception("the %s step failed; it is tried again", step.__name__)
                 self._stop.wait(2.0)
             # a step has a fixed cost: under thin traffic it runs less often, so that it takes a fifth of a core at most
-            wait = min(max(pause, 4 * (time.monotonic() - begun)), LONGEST_PAUSE_S)
+            wait = min(max(pause, 4 * (time.monotonic() - begun)), MAX_PAUSE_S)
 
 
 def moments_between(until: datetime, now: datetime) -> list[datetime]:

@@ -15,25 +15,25 @@ from monitor.config.config import Config, read_config, utc
 from monitor.errors import InvalidRequest, StorageError
 from monitor.event import TimeBounds
 from monitor.ingest.collector import Collector
-from monitor.ingest.drop_folder.watcher import Drops
-from monitor.ingest.pairing import Halves
+from monitor.ingest.drop_folder.watcher import DropFolderWatcher
+from monitor.ingest.pairing import PairBuffer
 from monitor.ingest.quota import Quota
 from monitor.ingest.tables import reference_from_table
 from monitor.plugins import load as plugins
 from monitor.schema import ModelSchema
 from monitor.server.loader import load, release, schemas_after
-from monitor.server.scheduler import Loop
+from monitor.server.scheduler import Scheduler
 from monitor.spool.spool import Spool
 from monitor.store import Store
-from monitor.store.key_store import KeyBook
+from monitor.store.key_store import KeyStore
 from monitor.store.profiles.reference import Reference
 from monitor.store.rows.erasure import Erased
 from monitor.store.store import ModelSettings
 
-log = logging.getLogger("driftdeck.deck")
+log = logging.getLogger("driftdeck.server")
 
 
-class Deck:
+class Server:
     """Spool, store, collector and loop of one data directory; opening it takes ownership of the database file."""
 
     def __init__(self, folder: Path, config: Config | None = None) -> None:
@@ -44,7 +44,7 @@ class Deck:
             folder, self._settings, self.config.limits.memory, self.config.limits.max_quarantine_mb << 20
         )
         try:
-            self.keys = KeyBook(self.store)
+            self.keys = KeyStore(self.store)
             limits = self.config.limits
             self.spool = Spool(folder / "spool", limits.max_spool_mb << 20, self.store.position.segment)
             self.bounds = TimeBounds(timedelta(days=limits.max_age_days), timedelta(minutes=limits.max_ahead_minutes))
@@ -57,10 +57,10 @@ class Deck:
                 known_key=self._known_key,
                 policy=self._policy,
             )
-            self.drops = Drops(self.config.drop, self.config.folder, self.collector)
-            self.loop = Loop(self.config, self.spool, self.store, pending=self.collector.pending)
+            self.drops = DropFolderWatcher(self.config.drop, self.config.folder, self.collector)
+            self.loop = Scheduler(self.config, self.spool, self.store, pending=self.collector.pending)
             wait = timedelta(minutes=limits.half_minutes)
-            self.halves = Halves(folder / "halves", self.collector, wait, limits.max_halves_mb << 20)
+            self.halves = PairBuffer(folder / "halves", self.collector, wait, limits.max_halves_mb << 20)
         except BaseException:
             self.store.close()
             raise
@@ -91,7 +91,7 @@ class Deck:
         self.keys.save_uses()
         self.store.close()
 
-    def erase(self, entity: str, by: str | None, names: Sequence[str]) -> "Erasure":
+    def erase(self, entity: str, by: str | None, names: Sequence[str]) -> "ErasureResult":
         """Take a person's rows out of everything that is kept of some models; counts stay.
 
         `by` is the column that names persons, by default each model's `entity`. Raises InvalidRequest when a model has none.
@@ -117,7 +117,7 @@ class Deck:
         left = sorted(
             str(p.relative_to(self.folder)) for p in self.folder.rglob("*") if p.is_file() and holds(p, needles)
         )
-        return Erasure(total, halves, rewritten, left)
+        return ErasureResult(total, halves, rewritten, left)
 
     def set_reference_table(self, model: str, table: pa.Table, source: str, now: datetime) -> Reference:
         """A reference from rows in a table with the columns that ingest takes, and `label` where it is known."""
@@ -186,7 +186,7 @@ def read_table(path: Path, mapping: dict[str, str]) -> pa.Table:
 
 
 @dataclass(frozen=True)
-class Erasure:
+class ErasureResult:
     """What was taken out, and the files of the data directory that still hold the text: none, unless it is also
     something else's (another model's, or a part of another value)."""
 
@@ -220,9 +220,9 @@ def hash_key(folder: Path) -> bytes:
     return path.read_bytes()
 
 
-def open_deck(folder: Path, config: Path | None = None) -> Deck:
-    """The deck of a data directory with the configuration of a file. Raises DriftdeckError."""
-    return Deck(folder, read_config(config))
+def open_server(folder: Path, config: Path | None = None) -> Server:
+    """The server of a data directory with the configuration of a file. Raises DriftdeckError."""
+    return Server(folder, read_config(config))
 
 
 def prepare(folder: Path) -> None:

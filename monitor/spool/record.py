@@ -15,7 +15,7 @@ HEAD_BYTES = 128  # about what a header takes, until it is written
 JOINED_BYTES = 64 << 10  # payloads of one frame that came apart
 
 
-class Position(NamedTuple):
+class SpoolPosition(NamedTuple):
     """A place in the spool, just after a frame."""
 
     segment: int
@@ -23,12 +23,12 @@ class Position(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Frame:
+class Record:
     """One appended batch: its header, its payload, and the position after it."""
 
     header: dict[str, Any]
     payload: bytes
-    end: Position
+    end: SpoolPosition
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class _Unwritten:
         return [b"%08x %s\n" % (zlib.crc32(about), about), *self.payloads]
 
 
-class Group(Future[None]):
+class WriteBatch(Future[None]):
     """Frames that are written and synced together; done when they are on disk.
 
     A request that comes while others are being synced joins the next group: one write, one sync and one wake-up serve

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from monitor.errors import Overloaded, StorageError
-from monitor.spool.record import HEAD_BYTES, Damage, Frame, Group, Position, header_in
+from monitor.spool.record import HEAD_BYTES, Damage, Record, SpoolPosition, WriteBatch, header_in
 
 SEGMENT_BYTES = 32 << 20
 FREE_FLOOR = 64 << 20
 CHECK_FREE_EVERY = 16 << 20
 READ_AHEAD = 1 << 20
-MOST_PARTS = 1000  # of one writev; the system's limit is 1024
+MAX_PARTS = 1000  # of one writev; the system's limit is 1024
 
 
 class Spool:
@@ -39,9 +39,9 @@ class Spool:
         self._offset = 0  # of the next frame, in the newest segment
         self._held = sum(self._path(s).stat().st_size for s in segments)
         self._unchecked = CHECK_FREE_EVERY
-        self._group = Group(self._segment)
-        self._sealed: list[Group] = []
-        self.synced = Position(self._segment, 0)
+        self._group = WriteBatch(self._segment)
+        self._sealed: list[WriteBatch] = []
+        self.synced = SpoolPosition(self._segment, 0)
         try:
             self._file = self._open(self._segment)  # from here on the writing thread's alone
         except OSError as error:
@@ -68,7 +68,7 @@ class Spool:
             self._held += size
         return group
 
-    def frames(self, start: Position, limit_bytes: int = 64 << 20) -> Iterator[Frame]:
+    def frames(self, start: SpoolPosition, limit_bytes: int = 64 << 20) -> Iterator[Record]:
         """The synced frames after `start`, in order, until about `limit_bytes` were read."""
         budget = limit_bytes
         end = self.synced
@@ -81,7 +81,7 @@ class Spool:
                 if budget <= 0:
                     return
 
-    def release(self, until: Position) -> None:
+    def release(self, until: SpoolPosition) -> None:
         """Delete finished segments that lie wholly before `until`: their rows are in the database and on disk."""
         for segment in self.segments():
             size = self._path(segment).stat().st_size
@@ -107,7 +107,7 @@ class Spool:
         while self.synced.segment < begun.segment and not begun.done():
             time.sleep(0.002)  # until the writing thread has opened it
 
-    def pending_bytes(self, position: Position) -> int:
+    def pending_bytes(self, position: SpoolPosition) -> int:
         """Bytes after `position`: what the loader still has to read."""
         total = 0
         for segment in self.segments():
@@ -161,7 +161,7 @@ class Spool:
         self._sealed.append(self._group)
         self._segment += 1
         self._offset = 0
-        self._group = Group(self._segment)
+        self._group = WriteBatch(self._segment)
 
     def _write_loop(self) -> None:
         while True:
@@ -171,7 +171,7 @@ class Spool:
                 groups = [*self._sealed, self._group]
                 if self._closed and not any(group.frames for group in groups):
                     return
-                self._sealed, self._group = [], Group(self._segment)
+                self._sealed, self._group = [], WriteBatch(self._segment)
             for i, group in enumerate(groups):
                 try:
                     self._write(group)
@@ -181,22 +181,22 @@ class Spool:
                 group.frames = []  # the future lives on in answers that are remembered, the bytes must not
                 group.set_result(None)
 
-    def _write(self, group: Group) -> None:
+    def _write(self, group: WriteBatch) -> None:
         if group.segment != self.synced.segment:
             following = self._open(group.segment)
             os.close(self._file)
-            self._file, self.synced = following, Position(group.segment, 0)
+            self._file, self.synced = following, SpoolPosition(group.segment, 0)
         if group.frames:
             parts = [part for frame in group.frames for part in frame.parts()]
-            for i in range(0, len(parts), MOST_PARTS):
-                _write_all(self._file, parts[i : i + MOST_PARTS])
+            for i in range(0, len(parts), MAX_PARTS):
+                _write_all(self._file, parts[i : i + MAX_PARTS])
             os.fdatasync(self._file)
             size = sum(map(len, parts))
             with self._wake:
                 self._held += size - group.bytes
-            self.synced = Position(group.segment, self.synced.offset + size)
+            self.synced = SpoolPosition(group.segment, self.synced.offset + size)
 
-    def _fail(self, groups: list[Group], problem: OSError) -> None:
+    def _fail(self, groups: list[WriteBatch], problem: OSError) -> None:
         """Nothing of these groups counts, nor of what was appended meanwhile: the spool goes on after what is synced."""
         with self._wake:
             groups = [*groups, *self._sealed, self._group]
@@ -206,13 +206,13 @@ class Spool:
                 os.ftruncate(self._file, self._offset)
             except OSError:  # what was half written stays, and is reported as damage
                 self._segment, self._offset = self.synced.segment + 1, 0
-            self._sealed, self._group = [], Group(self._segment)
+            self._sealed, self._group = [], WriteBatch(self._segment)
         sentence = f"the spool cannot be written ({problem.strerror}); free disk space, then send again"
         for group in groups:
             group.frames = []
             group.set_exception(Overloaded(sentence, 30))
 
-    def _read(self, segment: int, offset: int, stop: int | None) -> Iterator[Frame]:
+    def _read(self, segment: int, offset: int, stop: int | None) -> Iterator[Record]:
         path = self._path(segment)
         size = path.stat().st_size if stop is None else stop
         with path.open("rb", buffering=READ_AHEAD) as file:
@@ -225,7 +225,7 @@ class Spool:
                     self._report(Damage(segment, offset, size - offset, at_tail=segment == self.segments()[-1]))
                     return
                 offset += len(line) + len(payload)
-                yield Frame(header, payload, Position(segment, offset))
+                yield Record(header, payload, SpoolPosition(segment, offset))
 
     def _report(self, damage: Damage) -> None:
         if damage not in self.damage:

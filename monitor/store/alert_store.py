@@ -31,7 +31,7 @@ class Message:
     created: datetime
 
 
-class AlertBook:
+class AlertStore:
     """The stored side of alerting; every method is one read or one transaction."""
 
     def __init__(self, store: "Store") -> None:

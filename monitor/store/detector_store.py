@@ -27,7 +27,7 @@ class StoredFit:
 
 
 @dataclass(frozen=True)
-class Accepted:
+class AcceptedChange:
     """Somebody said that what has been there since a moment is the new normal."""
 
     at: datetime
@@ -49,7 +49,7 @@ class Progress:
     evidence: Sequence[tuple[datetime, str, float]] = ()
 
 
-class DetectorBook:
+class DetectorStore:
     """The stored side of the detector."""
 
     def __init__(self, store: "Store") -> None:
@@ -71,14 +71,14 @@ class DetectorBook:
         )
         return (_aware(rows[0][0]), rows[0][1]) if rows else None
 
-    def accepted(self, model_id: int) -> list[Accepted]:
+    def accepted(self, model_id: int) -> list[AcceptedChange]:
         """What was accepted as normal, oldest first."""
         rows = self.store.query(
             "SELECT noted_at, since, who FROM detector_accepted WHERE model = ? ORDER BY noted_at", [model_id]
         )
-        return [Accepted(_aware(at), _aware(since), who) for at, since, who in rows]
+        return [AcceptedChange(_aware(at), _aware(since), who) for at, since, who in rows]
 
-    def accept(self, model_id: int, accepted: Accepted) -> None:
+    def accept(self, model_id: int, accepted: AcceptedChange) -> None:
         """Keep that something was accepted."""
         with self.store.writing() as con:
             con.execute(

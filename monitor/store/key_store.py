@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 COLUMNS = "id, name, digest, scopes, models, created, expires, revoked, last_used"
 
 
-class KeyBook:
+class KeyStore:
     """The keys of one data directory; checking one touches no disk."""
 
     def __init__(self, store: "Store") -> None:
@@ -115,7 +115,7 @@ class KeyBook:
                 )
 
 
-def check_first(book: KeyBook, scopes: Sequence[str], models: Sequence[str] | None) -> None:
+def check_first(book: KeyStore, scopes: Sequence[str], models: Sequence[str] | None) -> None:
     """Raises InvalidRequest when a first key would lock everybody out of managing keys."""
     if not book.required and ("admin" not in scopes or models is not None):
         raise InvalidRequest(

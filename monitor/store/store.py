@@ -14,8 +14,8 @@ from monitor.errors import NotFound
 from monitor.layout import Layout
 from monitor.profile import Profile, Steps
 from monitor.schema import RECONSTRUCTION_ERROR
-from monitor.spool.record import Position
-from monitor.store.alert_store import AlertBook
+from monitor.spool.record import SpoolPosition
+from monitor.store.alert_store import AlertStore
 from monitor.store.database import BLOCK_BYTES, open_database, transaction
 from monitor.store.ledger import Ledger
 from monitor.store.profiles import profile_reader
@@ -24,10 +24,10 @@ from monitor.store.profiles.profiler import SERVICE, Profiler, labelled_columns
 from monitor.store.profiles.references import References
 from monitor.store.rows import erasure, events, wide_rows
 from monitor.store.rows.erasure import Erased
-from monitor.store.rows.event_spans import Span, Spans
+from monitor.store.rows.event_spans import EventSpans, Span
 from monitor.store.rows.events import Model
-from monitor.store.rows.load_batch import Batch, Loaded
-from monitor.store.rows.load_transaction import Load
+from monitor.store.rows.load_batch import LoadBatch, Loaded
+from monitor.store.rows.load_transaction import LoadTransaction
 from monitor.store.rows.recent_ids import RecentIds
 
 MINUTES_KEPT = timedelta(hours=48)
@@ -76,7 +76,7 @@ class Store:
         self._touched: datetime | None = None
         self._begun: dict[str, int] = {}  # columns of the models that got rows since the last checkpoint
         self._labels_waiting = set(self._models)
-        self._spans = Spans(self)
+        self._spans = EventSpans(self)
         self._recent = RecentIds()
         self._recent.fill(self._con, list(self._models.values()), datetime.now(UTC))
 
@@ -128,9 +128,9 @@ class Store:
         return Ledger(self)
 
     @property
-    def alerts(self) -> AlertBook:
+    def alerts(self) -> AlertStore:
         """Findings, alerts, transitions and the outbox."""
-        return AlertBook(self)
+        return AlertStore(self)
 
     # -- models ---------------------------------------------------------------------------------------------------
 
@@ -169,15 +169,15 @@ class Store:
         raise NotFound(f"model {name!r} has no column {column!r}; known: {known}")
 
     @property
-    def position(self) -> Position:
+    def position(self) -> SpoolPosition:
         """How far the spool has been loaded."""
         with self.cursor() as cursor:
-            return Position(*cursor.execute('SELECT segment, "offset" FROM spool_position').fetchall()[0])
+            return SpoolPosition(*cursor.execute('SELECT segment, "offset" FROM spool_position').fetchall()[0])
 
-    def load(self, batch: Batch, now: datetime) -> Loaded:
+    def load(self, batch: LoadBatch, now: datetime) -> Loaded:
         """Rows, profiles, ledger and position in one transaction: all of it or nothing."""
         with self._lock:
-            load = Load(
+            load = LoadTransaction(
                 self._con,
                 self.profiler,
                 self._recent,
@@ -197,7 +197,7 @@ class Store:
                 self.landed(loaded.rows)
             return loaded
 
-    def _remember(self, load: Load, now: datetime) -> None:
+    def _remember(self, load: LoadTransaction, now: datetime) -> None:
         """Keep what a committed load changed."""
         self._spans.note(load.last, load.models.keys() - self._models.keys(), load.labelled)
         self._models, self._labels_waiting = load.models, load.waiting

@@ -7,13 +7,13 @@ from typing import Any
 import duckdb
 
 from monitor.store import ledger
-from monitor.type_mismatch import Mistyped
+from monitor.type_mismatch import TypeMismatch
 
 Seen = dict[tuple[str, datetime, str, str, str], tuple[int, str]]  # model, hour, column, expected, came: rows, sample
-MOST_ROWS = 1000
+MAX_ROWS = 1000
 
 
-def note(seen: Seen, model: str, at: datetime, found: Iterable[Mistyped]) -> None:
+def note(seen: Seen, model: str, at: datetime, found: Iterable[TypeMismatch]) -> None:
     """Add what came at a time to what was seen in its hour."""
     hour = at.replace(minute=0, second=0, microsecond=0)
     for one in found:
@@ -49,7 +49,7 @@ def listing(
         f'SELECT model, "column", expected, came, {"hour" if by_hour else "NULL"} AS hour, sum("rows")::BIGINT AS n, '
         "coalesce(arg_max(sample, hour) FILTER (sample <> ''), '') AS sample, max(hour) AS last_hour FROM mistyped "
         f"WHERE hour >= $start AND hour < $end AND {'list_contains($models, model)' if which else 'true'} "
-        f'GROUP BY ALL ORDER BY n DESC, model, "column", came, last_hour LIMIT {MOST_ROWS}',
+        f'GROUP BY ALL ORDER BY n DESC, model, "column", came, last_hour LIMIT {MAX_ROWS}',
         {"start": start, "end": end, **which},
     ).fetchall()
     names = ("model", "column", "expected", "came", "hour", "rows", "sample", "last_hour")

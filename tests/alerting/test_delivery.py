@@ -16,7 +16,7 @@ from monitor.alert import Transition, advance
 from monitor.alerting.delivery import RETRIES, deliver, messages_for
 from monitor.config.config import ChannelConfig
 from monitor.plugins import load
-from monitor.server.server import Deck
+from monitor.server.server import Server
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
@@ -59,12 +59,12 @@ def receiver() -> Iterator[Receiver]:
     found.server.server_close()
 
 
-def queue(deck: Deck, channel: ChannelConfig, *verdicts: Any, now: datetime = T0) -> None:
+def queue(server: Server, channel: ChannelConfig, *verdicts: Any, now: datetime = T0) -> None:
     """Play findings through alerts into the outbox."""
     for i, verdict in enumerate(verdicts):
         at = now + timedelta(minutes=i)
-        alerts, transitions = advance(deck.store.alerts.open_alerts("m"), [finding(verdict)], at)
-        deck.store.alerts.save(
+        alerts, transitions = advance(server.store.alerts.open_alerts("m"), [finding(verdict)], at)
+        server.store.alerts.save(
             1, "m", at, [], alerts, transitions, messages_for(alerts, transitions, [channel], at, timedelta(days=1))
         )
 
@@ -76,12 +76,12 @@ def client() -> Iterator[httpx.Client]:
 
 
 def test_a_firing_and_a_resolved_message_arrive_signed_and_in_order(
-    deck: Deck, receiver: Receiver, client: httpx.Client
+    server: Server, receiver: Receiver, client: httpx.Client
 ) -> None:
     channel = ChannelConfig(name="c", url=receiver.url, secret=SECRET)
-    queue(deck, channel, "breach", "ok")
+    queue(server, channel, "breach", "ok")
     now = datetime.now(UTC)
-    while deliver(deck.store.alerts, [channel], client, now):
+    while deliver(server.store.alerts, [channel], client, now):
         pass
     bodies = [Webhook(SECRET).verify(body, headers) for headers, body in receiver.got]
     assert [b["type"] for b in bodies] == ["alert.firing", "alert.resolved"]
@@ -94,64 +94,64 @@ def test_a_firing_and_a_resolved_message_arrive_signed_and_in_order(
 
 
 def test_a_failed_try_is_repeated_later_with_the_same_id_and_holds_back_what_follows(
-    deck: Deck, receiver: Receiver, client: httpx.Client
+    server: Server, receiver: Receiver, client: httpx.Client
 ) -> None:
     channel = ChannelConfig(name="c", url=receiver.url, secret=SECRET)
-    queue(deck, channel, "breach", "ok")
+    queue(server, channel, "breach", "ok")
     receiver.answers = [(500, {}), (302, {"location": "http://127.0.0.1:1/"}), (429, {"retry-after": "3600"})]
     now = datetime.now(UTC)
     for _ in range(4):
-        assert deliver(deck.store.alerts, [channel], client, now) == 1
-        assert deliver(deck.store.alerts, [channel], client, now) == (0 if len(receiver.got) < 4 else 1)
+        assert deliver(server.store.alerts, [channel], client, now) == 1
+        assert deliver(server.store.alerts, [channel], client, now) == (0 if len(receiver.got) < 4 else 1)
         now += timedelta(hours=2)
     ids = [h["webhook-id"] for h, _ in receiver.got]
     assert len(set(ids[:4])) == 1
     assert ids[4] != ids[0]
     assert json.loads(receiver.got[4][1])["type"] == "alert.resolved"
-    assert deck.store.alerts.waiting() == 0
+    assert server.store.alerts.waiting() == 0
 
 
-def test_retry_after_is_honoured(deck: Deck, receiver: Receiver, client: httpx.Client) -> None:
+def test_retry_after_is_honoured(server: Server, receiver: Receiver, client: httpx.Client) -> None:
     channel = ChannelConfig(name="c", url=receiver.url, secret=SECRET)
-    queue(deck, channel, "breach")
+    queue(server, channel, "breach")
     receiver.answers = [(429, {"retry-after": "3600"})]
     now = datetime.now(UTC)
-    deliver(deck.store.alerts, [channel], client, now)
-    assert deliver(deck.store.alerts, [channel], client, now + timedelta(minutes=59)) == 0
-    assert deliver(deck.store.alerts, [channel], client, now + timedelta(minutes=61)) == 1
+    deliver(server.store.alerts, [channel], client, now)
+    assert deliver(server.store.alerts, [channel], client, now + timedelta(minutes=59)) == 0
+    assert deliver(server.store.alerts, [channel], client, now + timedelta(minutes=61)) == 1
 
 
 @pytest.mark.parametrize(("answers", "tries"), [([(410, {})], 1), ([(500, {})] * 99, len(RETRIES) + 1)])
 def test_it_gives_up_when_told_or_after_three_days(
-    deck: Deck, receiver: Receiver, client: httpx.Client, answers: list[Any], tries: int
+    server: Server, receiver: Receiver, client: httpx.Client, answers: list[Any], tries: int
 ) -> None:
     channel = ChannelConfig(name="c", url=receiver.url, secret=SECRET)
-    queue(deck, channel, "breach")
+    queue(server, channel, "breach")
     receiver.answers = list(answers)
     now = datetime.now(UTC)
     for _ in range(30):
-        deliver(deck.store.alerts, [channel], client, now)
+        deliver(server.store.alerts, [channel], client, now)
         now += timedelta(hours=30)
     assert len(receiver.got) == tries
-    (alert,) = deck.store.alerts.open_alerts("m").values()
-    (delivery,) = deck.store.alerts.deliveries([alert.id])[alert.id]
+    (alert,) = server.store.alerts.open_alerts("m").values()
+    (delivery,) = server.store.alerts.deliveries([alert.id])[alert.id]
     assert delivery["status"] == "failed"
     assert delivery["tries"] == tries
 
 
-def test_a_receiver_that_is_down_is_tried_again(deck: Deck, receiver: Receiver, client: httpx.Client) -> None:
+def test_a_receiver_that_is_down_is_tried_again(server: Server, receiver: Receiver, client: httpx.Client) -> None:
     receiver.server.shutdown()
     receiver.server.server_close()
     channel = ChannelConfig(name="c", url=receiver.url, secret=SECRET)
-    queue(deck, channel, "breach")
-    deliver(deck.store.alerts, [channel], client, datetime.now(UTC))
-    (alert,) = deck.store.alerts.open_alerts("m").values()
-    (delivery,) = deck.store.alerts.deliveries([alert.id])[alert.id]
+    queue(server, channel, "breach")
+    deliver(server.store.alerts, [channel], client, datetime.now(UTC))
+    (alert,) = server.store.alerts.open_alerts("m").values()
+    (delivery,) = server.store.alerts.deliveries([alert.id])[alert.id]
     assert (delivery["status"], delivery["tries"]) == ("waiting", 1)
     assert "ConnectError" in delivery["detail"]
 
 
-def test_history_and_silenced_alerts_are_not_told(deck: Deck) -> None:
+def test_history_and_silenced_alerts_are_not_told(server: Server) -> None:
     channel = ChannelConfig(name="c", url="http://x/", secret=SECRET)
     (alert,), transitions = advance({}, [finding("breach")], T0)
     told = lambda a, now: len(messages_for([a], transitions, [channel], now, timedelta(days=1)))  # noqa: E731
@@ -162,43 +162,43 @@ def test_history_and_silenced_alerts_are_not_told(deck: Deck) -> None:
     assert told(replace(alert, silenced_until=T0 + timedelta(hours=1)), T0) == 0
 
 
-def test_a_round_evaluated_again_is_not_told_again(deck: Deck) -> None:
+def test_a_round_evaluated_again_is_not_told_again(server: Server) -> None:
     channel = ChannelConfig(name="c", url="http://x/", secret=SECRET)
-    queue(deck, channel, "breach")
-    assert deck.store.alerts.waiting() == 1
-    deck.store.alerts.rewind(1, "m", T0 - timedelta(days=1))
-    queue(deck, channel, "breach")
-    assert deck.store.alerts.waiting() == 1
+    queue(server, channel, "breach")
+    assert server.store.alerts.waiting() == 1
+    server.store.alerts.rewind(1, "m", T0 - timedelta(days=1))
+    queue(server, channel, "breach")
+    assert server.store.alerts.waiting() == 1
 
 
 def test_an_alert_that_was_told_ends_when_history_finds_an_earlier_beginning(
-    deck: Deck, monkeypatch: pytest.MonkeyPatch
+    server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from monitor.detector.model_run import Run
+    from monitor.detector.model_run import RunContext
     from monitor.schema import ModelSchema
     from monitor.store.rows.events import Model
 
     channel = ChannelConfig(name="c", url="http://x/", secret=SECRET)
-    loop = deck.loop
-    loop.config = deck.config.model_copy(update={"channels": (channel,)})
+    loop = server.loop
+    loop.config = server.config.model_copy(update={"channels": (channel,)})
     model = Model(1, "m", "unknown", ModelSchema("m"))
     found: dict[datetime, Any] = {}
     monkeypatch.setattr(loop.judge, "findings", lambda _, moments: [[found[at]] for at in moments])
-    monkeypatch.setattr(loop.watch, "run", lambda *_: Run())
+    monkeypatch.setattr(loop.watch, "run", lambda *_: RunContext())
     monkeypatch.setattr(loop.judge, "first_event", lambda _: T0)
     hours = [T0 + timedelta(hours=i) for i in range(5)]
     found |= dict(zip(hours, [finding(v) for v in ("ok", "ok", "breach", "breach", "breach")], strict=True))
     loop._evaluate_moments(model, hours, hours[-1])
-    (told,) = deck.store.alerts.open_alerts("m").values()
-    deck.store.alerts.rewind(1, "m", hours[0])
+    (told,) = server.store.alerts.open_alerts("m").values()
+    server.store.alerts.rewind(1, "m", hours[0])
     found[hours[1]] = finding("breach")  # rows that came late
     loop._evaluate_moments(model, hours, hours[-1])
-    (now_open,) = deck.store.alerts.open_alerts("m").values()
+    (now_open,) = server.store.alerts.open_alerts("m").values()
     assert now_open.since == hours[1]
-    assert deck.store.alerts.get(told.id).state == "resolved"
+    assert server.store.alerts.get(told.id).state == "resolved"
     bodies = [
         json.loads(b)["type"]
-        for (b,) in deck.store.query("SELECT body FROM outbox WHERE alert = ? ORDER BY rowid", [told.id])
+        for (b,) in server.store.query("SELECT body FROM outbox WHERE alert = ? ORDER BY rowid", [told.id])
     ]
     assert bodies == ["alert.firing", "alert.resolved"]
 

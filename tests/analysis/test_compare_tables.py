@@ -20,8 +20,8 @@ from monitor.arrow_ipc import to_ipc
 from monitor.cli import app
 from monitor.config.config import Config, RuleConfig
 from monitor.errors import PayloadError, StorageError
-from monitor.ingest.file_batches import ARROW, Mapping
-from monitor.server.server import Deck
+from monitor.ingest.file_batches import ARROW, ColumnMapping
+from monitor.server.server import Server
 
 DAY = timedelta(days=1)
 
@@ -86,17 +86,17 @@ def test_a_large_shift_breaks_a_limit_a_small_one_is_a_change() -> None:
     assert found.status == "ok"
 
 
-def test_it_finds_what_the_server_finds(deck: Deck) -> None:
+def test_it_finds_what_the_server_finds(server: Server) -> None:
     """Profiles of the same rows: the server's of stored events, on the reference that it froze."""
     reference, now = table(seed=1, n=3000).drop_columns(["ts"]), datetime.now(UTC)
     current = table(seed=2, shift=0.3).drop_columns(["ts"])
-    deck.set_reference_table("m", reference, "file", now)
+    server.set_reference_table("m", reference, "file", now)
     timed = current.append_column("ts", pa.array([now] * 2000, pa.timestamp("us", "UTC")))
-    deck.collector.events(to_ipc(timed), ARROW, model="m").durable.result(10)
-    deck.loop.load_all()
-    keys = {f.name: f.field for f in deck.store.model("m").schema.features} | {"prediction": "prediction"}
-    stored = deck.store.references.profiles("m")
-    hours = deck.store.profiles(
+    server.collector.events(to_ipc(timed), ARROW, model="m").durable.result(10)
+    server.loop.load_all()
+    keys = {f.name: f.field for f in server.store.model("m").schema.features} | {"prediction": "prediction"}
+    stored = server.store.references.profiles("m")
+    hours = server.store.profiles(
         "m", *(t.replace(tzinfo=None) for t in (now - DAY, now + DAY)), None, None, "", list(keys.values())
     )
     found = compare(reference, current)
@@ -224,7 +224,7 @@ def test_times_and_ids_are_left_out_and_told() -> None:
 def test_columns_may_have_other_names() -> None:
     reference = table(seed=1).rename_columns({"prediction": "score"})
     current = table(seed=2).rename_columns({"prediction": "score"})
-    found = compare(reference, current, Mapping(prediction="score", features=("age", "plan")))
+    found = compare(reference, current, ColumnMapping(prediction="score", features=("age", "plan")))
     assert {c.column for c in found.columns} == {"age", "plan", "prediction"}
     assert column(found, "prediction").reference.layout.kind == "unit"
 

@@ -20,16 +20,16 @@ from monitor.analysis.domain_classifier import HOUR, PERIOD, tell_apart
 from monitor.cli import app
 from monitor.errors import InvalidRequest, TooMany
 from monitor.queries.period_comparison import periods_of, told_apart
-from monitor.server.server import Deck
+from monitor.server.server import Server
 
 BEFORE, AFTER = (NOW - 7 * DAY, NOW - 4 * DAY), (NOW - 3 * DAY, NOW)
 
 
 @pytest.fixture(scope="module")
-def deck(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deck]:
-    with closing(opened(tmp_path_factory.mktemp("deck"))) as deck:
-        send(deck, traffic(shifted(3)))
-        yield deck
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with closing(opened(tmp_path_factory.mktemp("server"))) as server:
+        send(server, traffic(shifted(3)))
+        yield server
 
 
 def rows(n: int, change: float = 0.0) -> pa.Table:
@@ -63,14 +63,14 @@ def test_nothing_is_told_apart_where_nothing_changed() -> None:
     assert all(abs(one["loss"]) < 0.03 for one in found["features"])
 
 
-def test_stored_periods_are_told_apart_by_what_changed(deck: Deck) -> None:
-    found = told_apart(deck.store, "m", BEFORE, AFTER)
+def test_stored_periods_are_told_apart_by_what_changed(server: Server) -> None:
+    found = told_apart(server.store, "m", BEFORE, AFTER)
     assert found["low"] > 0.55
     assert found["features"][0]["column"] == "x"
-    assert found == told_apart(deck.store, "m", BEFORE, AFTER)
-    quiet = told_apart(deck.store, "m", (NOW - 9 * DAY, NOW - 6 * DAY), (NOW - 6 * DAY, NOW - 3 * DAY))
+    assert found == told_apart(server.store, "m", BEFORE, AFTER)
+    quiet = told_apart(server.store, "m", (NOW - 9 * DAY, NOW - 6 * DAY), (NOW - 6 * DAY, NOW - 3 * DAY))
     assert quiet["low"] <= 0.5
-    without = told_apart(deck.store, "m", BEFORE, AFTER, without=["x"])
+    without = told_apart(server.store, "m", BEFORE, AFTER, without=["x"])
     assert without["low"] <= 0.5
     assert {one["column"] for one in without["features"]} == {"y", "c"}
 
@@ -79,29 +79,29 @@ def test_features_may_have_the_names_that_it_uses_itself(tmp_path: Path) -> None
     def odd(at: datetime, row: dict[str, Any], rng: np.random.Generator) -> None:
         row["features"] = {PERIOD: row["features"]["x"] + (at >= NOW - 3 * DAY), HOUR: row["features"]["c"]}
 
-    with closing(opened(tmp_path)) as deck:
-        send(deck, traffic(odd))
-        found = told_apart(deck.store, "m", BEFORE, AFTER)
+    with closing(opened(tmp_path)) as server:
+        send(server, traffic(odd))
+        found = told_apart(server.store, "m", BEFORE, AFTER)
     assert [one["column"] for one in found["features"]] == [PERIOD, HOUR]
     assert found["low"] > 0.6
 
 
-def test_what_cannot_be_done_is_said(deck: Deck) -> None:
+def test_what_cannot_be_done_is_said(server: Server) -> None:
     with pytest.raises(InvalidRequest, match="only 0 rows are stored from"):
-        told_apart(deck.store, "m", BEFORE, (NOW + DAY, NOW + 2 * DAY))
+        told_apart(server.store, "m", BEFORE, (NOW + DAY, NOW + 2 * DAY))
     with pytest.raises(InvalidRequest, match="has no feature 'z'"):
-        told_apart(deck.store, "m", BEFORE, AFTER, without=["z"])
+        told_apart(server.store, "m", BEFORE, AFTER, without=["z"])
     with pytest.raises(InvalidRequest, match="0 features are left"):
-        told_apart(deck.store, "m", BEFORE, AFTER, without=["x", "y", "c"])
+        told_apart(server.store, "m", BEFORE, AFTER, without=["x", "y", "c"])
     with pytest.raises(InvalidRequest, match="`from` must be before `to`"):
         periods_of((None, None), (NOW, NOW - DAY), NOW)
     with pytest.raises(InvalidRequest, match="overlap"):
         periods_of((NOW - DAY, NOW), (NOW - timedelta(hours=2), NOW), NOW)
 
 
-def test_one_is_trained_at_a_time(deck: Deck) -> None:
+def test_one_is_trained_at_a_time(server: Server) -> None:
     with training_process.TURN, pytest.raises(TooMany, match="try again in a minute"):
-        told_apart(deck.store, "m", BEFORE, AFTER)
+        told_apart(server.store, "m", BEFORE, AFTER)
 
 
 def test_periods_are_the_last_day_and_the_one_before_unless_given() -> None:
@@ -126,8 +126,8 @@ def test_without_scikit_learn_it_says_what_to_install(tmp_path: Path) -> None:
 
 
 def test_the_command_says_whether_and_by_what(tmp_path: Path) -> None:
-    with closing(opened(tmp_path / "data")) as deck:
-        send(deck, traffic(shifted(3)))
+    with closing(opened(tmp_path / "data")) as server:
+        send(server, traffic(shifted(3)))
     span = ["--from", AFTER[0].isoformat(), "--to", AFTER[1].isoformat(), "--before-to", BEFORE[1].isoformat()]
     run = CliRunner().invoke(app, ["domain-classifier", "m", *span, "--data", str(tmp_path / "data")])
     assert run.exit_code == 0, run.output

@@ -21,7 +21,7 @@ from monitor.config.config import Config, ModelConfig
 from monitor.errors import InvalidRequest
 from monitor.queries.feature_importance import compute_importance
 from monitor.queries.feature_importance import importances as weights
-from monitor.server.server import Deck
+from monitor.server.server import Server
 
 START = NOW - timedelta(days=4)
 
@@ -84,23 +84,23 @@ def event(i: int, model: str, label: bool = False) -> dict[str, Any]:
     }
 
 
-def fill(deck: Deck, n: int = 1200, labels: bool = True) -> None:
+def fill(server: Server, n: int = 1200, labels: bool = True) -> None:
     for label in (False, True)[: 1 + labels]:
         body = "\n".join(json.dumps(event(i, "m", label)) for i in range(n)).encode()
-        take = deck.collector.labels if label else deck.collector.events
+        take = server.collector.labels if label else server.collector.events
         take(body, NDJSON).durable.result(10)
-    deck.loop.load_all()
+    server.loop.load_all()
 
 
 @pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deck]:
-    with closing(Deck(tmp_path_factory.mktemp("deck"), Config())) as deck:
-        deck.start(background=False)
-        fill(deck)
-        yield deck
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with closing(Server(tmp_path_factory.mktemp("server"), Config())) as server:
+        server.start(background=False)
+        fill(server)
+        yield server
 
 
-def test_labels_where_there_are_enough_else_predictions(filled: Deck) -> None:
+def test_labels_where_there_are_enough_else_predictions(filled: Server) -> None:
     """Labels follow the feature that is called like a column of the sample, predictions the other one."""
     of_labels = compute_importance(filled.store, "m", None, 5000, 0, NOW)
     assert (of_labels["of"], of_labels["features"][0]["column"]) == ("labels", "_hour")
@@ -110,26 +110,26 @@ def test_labels_where_there_are_enough_else_predictions(filled: Deck) -> None:
     assert weights(filled.store, Config(), "m") == {f["column"]: f["share"] for f in of_predictions["features"]}
 
 
-def test_a_configured_importance_goes_before_the_computed_one(filled: Deck) -> None:
+def test_a_configured_importance_goes_before_the_computed_one(filled: Server) -> None:
     compute_importance(filled.store, "m", "predictions", 5000, 0, NOW)
     config = Config(models={"m": ModelConfig(importance={"a": 1, "_hour": 3})})
     assert weights(filled.store, config, "m") == {"a": 0.25, "_hour": 0.75}
 
 
 def test_too_few_rows_are_said(tmp_path: Path) -> None:
-    with closing(Deck(tmp_path, Config())) as deck:
-        deck.start(background=False)
-        fill(deck, 150, labels=False)
+    with closing(Server(tmp_path, Config())) as server:
+        server.start(background=False)
+        fill(server, 150, labels=False)
         with pytest.raises(InvalidRequest, match="only 150 rows with predictions"):
-            compute_importance(deck.store, "m", None, 5000, 0, NOW)
+            compute_importance(server.store, "m", None, 5000, 0, NOW)
         with pytest.raises(InvalidRequest, match="only 0 rows with labels"):
-            compute_importance(deck.store, "m", "labels", 5000, 0, NOW)
-        assert weights(deck.store, Config(), "m") == {}
+            compute_importance(server.store, "m", "labels", 5000, 0, NOW)
+        assert weights(server.store, Config(), "m") == {}
 
 
 def test_over_http_and_on_the_command_line_drift_is_ranked_by_it(served: Served, tmp_path: Path) -> None:
     assert served.client.get("/v1/models/m/importance").status_code == 404
-    fill(served.deck)
+    fill(served.server)
     missing = served.client.get("/v1/models/m/importance")
     assert missing.status_code == 404 and "was not computed yet" in missing.text
     run = CliRunner().invoke(app, ["importance", "m", "--of", "predictions", "--url", str(served.client.base_url)])
@@ -138,6 +138,6 @@ def test_over_http_and_on_the_command_line_drift_is_ranked_by_it(served: Served,
     kept = served.get("/v1/models/m/importance")
     assert kept["features"][0]["column"] == "a"
     assert datetime.fromisoformat(kept["at"])
-    served.deck.set_reference_period("m", START, NOW, NOW)
+    served.server.set_reference_period("m", START, NOW, NOW)
     columns = {c["column"]: c["importance"] for c in served.get("/v1/models/m/drift")["columns"]}
     assert columns["a"] > 0.95 and columns["_hour"] < 0.05

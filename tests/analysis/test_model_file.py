@@ -22,7 +22,7 @@ from monitor.cli import app
 from monitor.config.config import Config
 from monitor.errors import InvalidRequest
 from monitor.queries.feature_importance import ModelFile, compute_importance
-from monitor.server.server import Deck
+from monitor.server.server import Server
 
 N = 4000
 ABC = {name: name for name in "abc"}
@@ -136,35 +136,35 @@ def lines(*versions: str) -> bytes:
 
 
 @pytest.fixture
-def deck(tmp_path: Path) -> Iterator[Deck]:
-    deck = Deck(tmp_path / "data", Config(default_rules=False))
-    deck.start(background=False)
-    with closing(deck):
-        deck.collector.events(lines("v1", "v2"), NDJSON).durable.result(10)
-        deck.loop.load_all()
-        yield deck
+def server(tmp_path: Path) -> Iterator[Server]:
+    server = Server(tmp_path / "data", Config(default_rules=False))
+    server.start(background=False)
+    with closing(server):
+        server.collector.events(lines("v1", "v2"), NDJSON).durable.result(10)
+        server.loop.load_all()
+        yield server
 
 
-def test_the_rows_are_those_of_the_version_that_the_file_is(deck: Deck) -> None:
-    found = compute_importance(deck.store, "m", None, 2000, 0, NOW, ModelFile(by_name(a=2, b=-1)))
+def test_the_rows_are_those_of_the_version_that_the_file_is(server: Server) -> None:
+    found = compute_importance(server.store, "m", None, 2000, 0, NOW, ModelFile(by_name(a=2, b=-1)))
     assert (found["by"], found["of"], found["version"], found["rows"]) == ("model", "predictions", "v2", 1000)
     assert found["features"][0]["column"] == "a"
-    older = compute_importance(deck.store, "m", None, 2000, 0, NOW, ModelFile(by_name(b=2), version="v1"))
+    older = compute_importance(server.store, "m", None, 2000, 0, NOW, ModelFile(by_name(b=2), version="v1"))
     assert older["features"][0] == {"column": "b", "loss": pytest.approx(2, abs=0.2), "share": 1.0}
     with pytest.raises(InvalidRequest, match="does not give the stored predictions"):
-        compute_importance(deck.store, "m", None, 2000, 0, NOW, ModelFile(by_name(b=2)))
+        compute_importance(server.store, "m", None, 2000, 0, NOW, ModelFile(by_name(b=2)))
 
 
-def test_unknown_features_and_versions_are_told(deck: Deck) -> None:
+def test_unknown_features_and_versions_are_told(server: Server) -> None:
     with pytest.raises(InvalidRequest, match="has no feature 'z'; known: a, b"):
-        compute_importance(deck.store, "m", None, 2000, 0, NOW, ModelFile(b"x", ("z",)))
+        compute_importance(server.store, "m", None, 2000, 0, NOW, ModelFile(b"x", ("z",)))
     with pytest.raises(InvalidRequest, match="only 0 rows of version 'v9'"):
-        compute_importance(deck.store, "m", None, 2000, 0, NOW, ModelFile(b"x", version="v9"))
+        compute_importance(server.store, "m", None, 2000, 0, NOW, ModelFile(b"x", version="v9"))
 
 
 def test_command_and_route(served: Served, tmp_path: Path) -> None:
     assert served.post("/v1/events", lines("v2")).status_code == 200
-    served.deck.loop.load_all()
+    served.server.loop.load_all()
     file = tmp_path / "model.onnx"
     file.write_bytes(by_name(a=2, b=-1))
     call = ["importance", "m", "--model-file", str(file), "--url", str(served.client.base_url)]

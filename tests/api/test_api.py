@@ -25,7 +25,7 @@ from monitor.queries.drift import DRIFT_STATISTICS, drift
 from monitor.queries.time_range import span_of
 from monitor.schema import NO_FEATURES
 from monitor.send.session import serving
-from monitor.server.server import Deck
+from monitor.server.server import Server
 
 ARROW = "application/vnd.apache.arrow.stream"
 
@@ -50,7 +50,7 @@ def filled(served: Served) -> Served:
         for r in rows
     ]
     assert served.post("/v1/labels", lines(*labels)).json()["accepted"] == 1500
-    served.deck.loop.tick()
+    served.server.loop.tick()
     return served
 
 
@@ -122,16 +122,18 @@ def test_drift_ranks_the_shifted_column_first_and_shows_its_bins(filled: Served)
 
 
 @pytest.mark.parametrize("step", [1, 24, 168])
-def test_drift_of_now_is_of_the_rows_until_now_however_much_of_the_last_step_is_to_come(deck: Deck, step: int) -> None:
+def test_drift_of_now_is_of_the_rows_until_now_however_much_of_the_last_step_is_to_come(
+    server: Server, step: int
+) -> None:
     """At nine past midnight a day's step has nine minutes: the window is the last day all the same."""
     midnight = NOW.replace(hour=0, minute=0, second=0) - timedelta(days=1)
     rows = [event(i, ts=(midnight + timedelta(minutes=8 - i)).isoformat()) for i in range(1200)]
-    deck.collector.events(lines(*rows), NDJSON).durable.result(10)
-    deck.loop.load_all()
-    deck.set_reference_period("m", midnight - timedelta(days=9), NOW, NOW)
+    server.collector.events(lines(*rows), NDJSON).durable.result(10)
+    server.loop.load_all()
+    server.set_reference_period("m", midnight - timedelta(days=9), NOW, NOW)
     at = midnight + timedelta(minutes=9)
     span = span_of((at - timedelta(days=30)).isoformat(), at.isoformat(), f"{step}h", NOW, timedelta(hours=1))
-    found = drift(deck.store, deck.config, "m", span, "psi", None, "")
+    found = drift(server.store, server.config, "m", span, "psi", None, "")
     assert {c["n"] for c in found["columns"]} == {1200}
     assert {c["status"] for c in found["columns"]} == {"ok"}
     assert all(c["values"][-1] == c["value"] for c in found["columns"])
@@ -151,7 +153,7 @@ def test_every_drift_statistic_sees_the_shift_in_the_columns_it_is_for(filled: S
 def test_new_values_are_named(filled: Served) -> None:
     more = [event(i, event_id=f"n{i}", features={"age": 60, "country": "VN", "premium": True}) for i in range(200)]
     filled.post("/v1/events", lines(*more))
-    filled.deck.loop.tick()
+    filled.server.loop.tick()
     column = filled.get("/v1/models/m/columns/country")
     assert [(v["value"], v["n"]) for v in column["new_values"]] == [("VN", 200)]
     assert next(b for b in column["bins"] if b["label"] == "new")["current"] == pytest.approx(200 / 1700)
@@ -159,7 +161,7 @@ def test_new_values_are_named(filled: Served) -> None:
 
 def test_a_feature_that_the_reference_lacks_is_learning_not_missing(filled: Served) -> None:
     filled.post("/v1/events", lines(event(9, event_id="x", features={"income": 3})))
-    filled.deck.loop.tick()
+    filled.server.loop.tick()
     columns = {c["column"]: c for c in filled.get("/v1/models/m/drift")["columns"]}
     assert columns["income"]["status"] == "learning"
     assert filled.get("/v1/models/m/columns/income")["status"] == "learning"
@@ -188,7 +190,7 @@ def test_alerts_can_be_listed_acknowledged_and_silenced(filled: Served) -> None:
     assert changed["acknowledged_by"] == "Mei-Ling"
     quiet = filled.client.post(f"{path}/silence", json={"hours": 24, "by": "Mei-Ling"}).json()
     assert datetime.fromisoformat(quiet["silenced_until"]) > datetime.now(UTC) + timedelta(hours=23)
-    filled.deck.loop.tick()
+    filled.server.loop.tick()
     kept = next(a for a in filled.get("/v1/alerts", state="all")["alerts"] if a["id"] == alert["id"])
     assert kept["acknowledged_by"] == "Mei-Ling"
     assert kept["transitions"][-1]["by"] == "Mei-Ling"
@@ -260,18 +262,18 @@ def test_another_reference_ends_the_alerts_that_the_old_one_raised(filled: Serve
     assert [a["column"] for a in drifted()] == ["age"]
     span = {"from": (NOW - timedelta(days=2)).isoformat(), "to": (NOW + timedelta(hours=1)).isoformat()}
     assert filled.client.put("/v1/models/m/reference", params=span).status_code == 200
-    filled.deck.loop.tick()
+    filled.server.loop.tick()
     assert drifted() == []
 
 
 def test_version_and_segment_narrow_the_figures(tmp_path: Path) -> None:
     from monitor.config.config import ModelConfig
 
-    deck = Deck(tmp_path, Config(models={"m": ModelConfig(segments=("country",))}))
-    with serving(create_app(deck, background=False)) as url, httpx.Client(base_url=url, trust_env=False) as client:
+    server = Server(tmp_path, Config(models={"m": ModelConfig(segments=("country",))}))
+    with serving(create_app(server, background=False)) as url, httpx.Client(base_url=url, trust_env=False) as client:
         rows = [event(i, version=f"v{i % 3}") for i in range(300)]
         client.post("/v1/events", content=lines(*rows), headers={"content-type": NDJSON})
-        deck.loop.load_all()
+        server.loop.load_all()
         count = lambda **params: client.get("/v1/models/m/service", params=params).json()["totals"]["n"]  # noqa: E731
         assert count() == 300
         assert count(version="v1") == 100
@@ -367,7 +369,7 @@ def test_a_mistake_is_a_status_and_one_sentence(
     served: Served, method: str, path: str, options: dict[str, Any], status: int, words: str
 ) -> None:
     served.post("/v1/events", lines(event(0)))
-    served.deck.loop.load_all()
+    served.server.loop.load_all()
     answer = served.client.request(method, path, **options)
     assert answer.status_code == status, answer.text
     assert words in answer.json()["error"]
@@ -393,7 +395,7 @@ def test_another_body_under_the_same_key_is_409(served: Served) -> None:
 
 
 def test_a_full_spool_is_503_with_retry_after(served: Served) -> None:
-    served.deck.spool.capacity = 10
+    served.server.spool.capacity = 10
     answer = served.post("/v1/events", lines(event(0)))
     assert answer.status_code == 503
     assert int(answer.headers["retry-after"]) > 0
@@ -408,9 +410,9 @@ def test_too_many_bodies_at_once_are_429(served: Served, monkeypatch: pytest.Mon
 
 
 def test_with_a_key_every_request_must_bear_it(tmp_path: Path) -> None:
-    deck = Deck(tmp_path)
+    server = Server(tmp_path)
     with (
-        serving(create_app(deck, background=False, key="s3cret")) as url,
+        serving(create_app(server, background=False, key="s3cret")) as url,
         httpx.Client(base_url=url, trust_env=False) as client,
     ):
         assert client.get("/healthz").status_code == 200
@@ -422,8 +424,8 @@ def test_with_a_key_every_request_must_bear_it(tmp_path: Path) -> None:
 
 
 def test_limits_can_be_set(tmp_path: Path) -> None:
-    deck = Deck(tmp_path, Config(limits=Limits(max_rows=2, max_age_days=5000)))
-    with serving(create_app(deck, background=False)) as url, httpx.Client(base_url=url, trust_env=False) as client:
+    server = Server(tmp_path, Config(limits=Limits(max_rows=2, max_age_days=5000)))
+    with serving(create_app(server, background=False)) as url, httpx.Client(base_url=url, trust_env=False) as client:
         send = lambda *rows: client.post("/v1/events", content=lines(*rows), headers={"content-type": NDJSON})  # noqa: E731
         assert send(event(0), event(1), event(2)).status_code == 413
         assert send(event(0, ts="2014-01-01T00:00:00Z")).json()["accepted"] == 1
@@ -467,7 +469,7 @@ def test_any_model_and_feature_name_has_an_address(served: Served, name: str) ->
     from urllib.parse import quote
 
     served.post("/v1/events", lines(*(event(i, model=name, features={name: i}) for i in range(5))))
-    served.deck.loop.tick()
+    served.server.loop.tick()
     path = f"/v1/models/{quote(name, safe='')}"
     assert served.get("/v1/models")["models"][0]["model"] == name
     assert served.get(f"{path}/service")["totals"]["n"] == 5
@@ -476,7 +478,7 @@ def test_any_model_and_feature_name_has_an_address(served: Served, name: str) ->
 
 def test_a_model_without_anything_to_judge_is_not_ok(served: Served) -> None:
     served.post("/v1/events", lines(*(event(i) for i in range(5))))
-    served.deck.loop.tick()
+    served.server.loop.tick()
     overview = served.get("/v1/models/m/overview")
     assert overview["status"] in ("insufficient", "no_data", "learning")
     assert served.get("/v1/models")["models"][0]["status"] != "ok"
@@ -484,10 +486,10 @@ def test_a_model_without_anything_to_judge_is_not_ok(served: Served) -> None:
 
 def test_rules_of_the_configuration_are_applied(tmp_path: Path) -> None:
     rule = RuleConfig(name="slow", statistic="latency_quantile", limit=1.0, minimum=10, window=timedelta(days=4))
-    deck = Deck(tmp_path, Config(rules=(rule,), default_rules=False))
-    with serving(create_app(deck, background=False)) as url, httpx.Client(base_url=url, trust_env=False) as client:
+    server = Server(tmp_path, Config(rules=(rule,), default_rules=False))
+    with serving(create_app(server, background=False)) as url, httpx.Client(base_url=url, trust_env=False) as client:
         client.post("/v1/events", content=lines(*(event(i) for i in range(5000))), headers={"content-type": NDJSON})
-        deck.loop.tick()
+        server.loop.tick()
         finding, detector = client.get("/v1/models/m/findings").json()["findings"]
         assert (finding["rule"], finding["statistic"], finding["verdict"]) == ("slow", "latency_quantile", "breach")
         assert (detector["rule"], detector["verdict"]) == ("detector", "learning")
@@ -555,7 +557,7 @@ def test_no_parameter_and_no_body_makes_the_server_fail(filled: Served) -> None:
     def writes(path: str, kind: str, bodies: list[bytes]) -> None:
         answer = filled.post(path, b"\n".join(bodies), kind)
         assert answer.status_code < 500, (path, kind, bodies, answer.text)
-        filled.deck.loop.load_all()
+        filled.server.loop.load_all()
         counts = filled.get("/v1/status")["accounting"]
         assert counts["received"] == counts["stored"] + counts["duplicate"] + counts["refused"]
         assert counts["pending"] == 0

@@ -22,7 +22,7 @@ from monitor.api import create_app
 from monitor.api.authorization import OPEN, ROUTES
 from monitor.errors import Unauthorized
 from monitor.send.session import serving
-from monitor.server.server import Deck
+from monitor.server.server import Server
 
 BOOT = "boot-secret-of-the-operator"
 
@@ -31,7 +31,7 @@ BOOT = "boot-secret-of-the-operator"
 class Guarded:
     """A server with a bootstrap key, and a client without any."""
 
-    deck: Deck
+    server: Server
     client: httpx.Client
 
     def call(self, secret: str | None, method: str, path: str, **options: Any) -> httpx.Response:
@@ -55,12 +55,12 @@ class Guarded:
 
 @pytest.fixture
 def guarded(tmp_path: Path) -> Iterator[Guarded]:
-    deck = Deck(tmp_path / "data")
+    server = Server(tmp_path / "data")
     with (
-        serving(create_app(deck, background=False, key=BOOT)) as url,
+        serving(create_app(server, background=False, key=BOOT)) as url,
         httpx.Client(base_url=url, trust_env=False) as client,
     ):
-        yield Guarded(deck, client)
+        yield Guarded(server, client)
 
 
 def two_models(guarded: Guarded) -> None:
@@ -77,9 +77,9 @@ def two_models(guarded: Guarded) -> None:
             for i in range(1200)
         ]
         assert guarded.send(BOOT, *rows)["accepted"] == 1200
-    guarded.deck.loop.tick()
+    guarded.server.loop.tick()
     for model in ("m", "n"):
-        guarded.deck.loop.evaluate(model, NOW - timedelta(hours=6))
+        guarded.server.loop.evaluate(model, NOW - timedelta(hours=6))
 
 
 # -- the matrix -------------------------------------------------------------------------------------------------------
@@ -129,7 +129,7 @@ def test_every_route_has_an_entry_and_every_entry_a_route(guarded: Guarded) -> N
 @pytest.mark.parametrize("route", ROUTES)
 def test_every_role_on_every_route(guarded: Guarded, route: str) -> None:
     guarded.send(BOOT, event(0))
-    guarded.deck.loop.load_all()
+    guarded.server.loop.load_all()
     method, path = route.split()
     path = path.replace("{model:name}", "m").replace("{column:name}", "age").replace("{alert}", "a")
     if ROUTES[route].model == "query":
@@ -152,8 +152,8 @@ def test_every_role_on_every_route(guarded: Guarded, route: str) -> None:
 
 
 def test_a_route_without_an_entry_is_closed_to_everybody(tmp_path: Path) -> None:
-    deck = Deck(tmp_path)
-    app = create_app(deck, background=False)
+    server = Server(tmp_path)
+    app = create_app(server, background=False)
 
     @app.get("/v1/forgotten")
     def forgotten() -> str:
@@ -233,10 +233,10 @@ def test_rows_of_a_foreign_model_are_refused_row_by_row(guarded: Guarded, known:
     assert {r["reason"] for r in answer["refusals"]} == {
         "this key may not write the model 'n'; send it with a key that is for it"
     }
-    guarded.deck.loop.load_all()
-    counted = dict(guarded.deck.store.query("SELECT model, sum(received) FROM accounting GROUP BY model"))
+    guarded.server.loop.load_all()
+    counted = dict(guarded.server.store.query("SELECT model, sum(received) FROM accounting GROUP BY model"))
     assert counted == {"": 5, "m": 5 + known, **({"n": 1} if known else {})}  # nothing in the name of n
-    assert ("n" in guarded.deck.store.models()) is known
+    assert ("n" in guarded.server.store.models()) is known
     counts = guarded.call(BOOT, "GET", "/v1/status").json()["accounting"]
     assert counts["received"] == counts["stored"] + counts["duplicate"] + counts["refused"]
 
@@ -250,8 +250,8 @@ def test_a_file_sent_again_with_another_key_is_judged_anew(guarded: Guarded) -> 
     assert guarded.send(narrow, *rows, **key)["refused"] == 1
     assert guarded.send(rotated, *rows, **key)["refused"] == 1  # the same rights: the first answer again
     assert guarded.send(wide, *rows, **key)["accepted"] == 2
-    guarded.deck.loop.load_all()
-    assert sum(guarded.deck.store.span(m)[2] for m in ("m", "n")) == 2
+    guarded.server.loop.load_all()
+    assert sum(guarded.server.store.span(m)[2] for m in ("m", "n")) == 2
 
 
 # -- the life of a key ------------------------------------------------------------------------------------------------
@@ -277,9 +277,9 @@ def test_an_expired_key_is_refused(guarded: Guarded) -> None:
     (shown,) = guarded.call(BOOT, "GET", "/v1/keys").json()["keys"]
     assert (shown["id"], shown["state"]) == (number, "live")
     now = datetime.now(UTC)
-    assert guarded.deck.keys.caller(secret.encode(), now + timedelta(days=89)).id == number
+    assert guarded.server.keys.caller(secret.encode(), now + timedelta(days=89)).id == number
     with pytest.raises(Unauthorized, match="expired on"):
-        guarded.deck.keys.caller(secret.encode(), now + timedelta(days=91))
+        guarded.server.keys.caller(secret.encode(), now + timedelta(days=91))
     for wrong in ("soon", "-1d", "0s", "99999999w"):
         answer = guarded.call(BOOT, "POST", "/v1/keys", json={"name": "k", "scopes": ["read"], "expires_in": wrong})
         assert answer.status_code == 422, answer.text
@@ -287,30 +287,30 @@ def test_an_expired_key_is_refused(guarded: Guarded) -> None:
 
 def test_last_use_is_kept_lazily_and_survives_a_restart(tmp_path: Path) -> None:
     now = datetime.now(UTC)
-    deck = Deck(tmp_path)
-    deck.start(background=False)
-    key, secret = deck.keys.create("svc", ["ingest"], ["m"], now + timedelta(days=1), now)
-    other, _ = deck.keys.create("idle", ["read"], None, None, now)
-    deck.keys.revoke(other.id, now)
-    stored = lambda: dict(deck.store.query("SELECT id, last_used IS NOT NULL FROM api_keys"))  # noqa: E731
-    deck.keys.caller(secret.encode(), now)
+    server = Server(tmp_path)
+    server.start(background=False)
+    key, secret = server.keys.create("svc", ["ingest"], ["m"], now + timedelta(days=1), now)
+    other, _ = server.keys.create("idle", ["read"], None, None, now)
+    server.keys.revoke(other.id, now)
+    stored = lambda: dict(server.store.query("SELECT id, last_used IS NOT NULL FROM api_keys"))  # noqa: E731
+    server.keys.caller(secret.encode(), now)
     assert stored() == {key.id: False, other.id: False}  # the check itself wrote nothing
-    assert {k.id: k.last_used for k in deck.keys.listing()} == {key.id: now, other.id: None}
-    deck.keys.save_uses()
+    assert {k.id: k.last_used for k in server.keys.listing()} == {key.id: now, other.id: None}
+    server.keys.save_uses()
     assert stored() == {key.id: True, other.id: False}
-    deck.close()
-    again = Deck(tmp_path)
+    server.close()
+    again = Server(tmp_path)
     again.start(background=False)
     read = {k.id: k for k in again.keys.listing()}
-    assert read[key.id] == next(k for k in deck.keys.listing() if k.id == key.id)
+    assert read[key.id] == next(k for k in server.keys.listing() if k.id == key.id)
     assert read[other.id].state(now) == "revoked"
     assert again.keys.caller(secret.encode(), now).models == {"m"}
     again.close()
 
 
 def test_without_a_key_the_server_is_open_and_the_first_key_must_not_lock_everybody_out(tmp_path: Path) -> None:
-    deck = Deck(tmp_path)
-    with serving(create_app(deck, background=False)) as url, httpx.Client(base_url=url, trust_env=False) as client:
+    server = Server(tmp_path)
+    with serving(create_app(server, background=False)) as url, httpx.Client(base_url=url, trust_env=False) as client:
         assert client.get("/v1/models").status_code == 200
         for body in ({"scopes": ["ingest"]}, {"scopes": ["admin"], "models": ["m"]}):
             answer = client.post("/v1/keys", json={"name": "a", **body})
@@ -455,6 +455,6 @@ def test_no_secret_is_written_down_anywhere(tmp_path: Path) -> None:
 
 def test_checking_a_key_touches_no_disk(guarded: Guarded, monkeypatch: pytest.MonkeyPatch) -> None:
     _, secret = guarded.make("read")
-    monkeypatch.setattr(guarded.deck.store, "query", lambda *_: pytest.fail("the check asked the database"))
-    monkeypatch.setattr(guarded.deck.store, "writing", lambda: pytest.fail("the check wrote"))
-    assert guarded.deck.keys.caller(secret.encode(), datetime.now(UTC)).scopes == {"read"}
+    monkeypatch.setattr(guarded.server.store, "query", lambda *_: pytest.fail("the check asked the database"))
+    monkeypatch.setattr(guarded.server.store, "writing", lambda: pytest.fail("the check wrote"))
+    assert guarded.server.keys.caller(secret.encode(), datetime.now(UTC)).scopes == {"read"}

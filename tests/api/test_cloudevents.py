@@ -18,9 +18,9 @@ from conftest import Served
 from monitor.api import create_app
 from monitor.config.config import Config, Limits
 from monitor.contracts import NotUnderstood
-from monitor.ingest.pairing import Half, Halves, event_id, read
+from monitor.ingest.pairing import PairBuffer, PairPart, event_id, read
 from monitor.send.session import serving
-from monitor.server.server import Deck
+from monitor.server.server import Server
 from monitor.sql import quote
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -63,11 +63,11 @@ def stored(url: str, model: str = "sklearn-iris") -> dict[str, Any]:
     return found
 
 
-def events(deck: Deck, model: str = "sklearn-iris") -> list[tuple[Any, ...]]:
+def events(server: Server, model: str = "sklearn-iris") -> list[tuple[Any, ...]]:
     """(id, version, latency, prediction, features in order) of every stored row."""
-    found = deck.store.model(model)
+    found = server.store.model(model)
     features = ", ".join(quote(f.field) for f in found.schema.features)
-    return deck.store.query(
+    return server.store.query(
         f"SELECT event_id, version, latency_ms, prediction, {features} FROM {found.events} ORDER BY event_id"
     )
 
@@ -85,7 +85,7 @@ def test_two_halves_are_one_event_for_each_row(served: Served, pair: Any, order:
         answer = post(url_of(served), halves[i], mode)
         assert (answer.status_code, answer.json()) == (200, {"accepted": 1, "refused": 0, "refusals": []})
     assert stored(url_of(served))["stored"] == 2
-    assert events(served.deck) == [
+    assert events(served.server) == [
         ("a-1", "default", 25.0, 1.0, 6.8, 2.8),
         ("a-1-1", "default", 25.0, 2.0, 6.0, 3.4),
     ]
@@ -100,7 +100,7 @@ def test_repeats_store_nothing_twice(served: Served) -> None:
         "duplicate": 0,
         "refused": 0,
     }
-    assert not served.deck.halves.waiting
+    assert not served.server.halves.waiting
 
 
 def test_batch_keeps_the_good_beside_the_bad(served: Served) -> None:
@@ -144,12 +144,12 @@ def test_event_without_a_model_takes_that_of_the_address(served: Served) -> None
         half = cloud_event(part, V1[part == "response"], inferenceservicename="")
         assert post(url_of(served), half, path="/v1/cloudevents?model=iris").json()["accepted"] == 1
     stored(url_of(served))
-    assert len(events(served.deck, "iris")) == 2
+    assert len(events(served.server, "iris")) == 2
 
 
 def test_key_for_another_model_has_the_half_refused(tmp_path: Path) -> None:
-    deck = Deck(tmp_path / "data", Config())
-    with serving(create_app(deck, background=False, key="boot")) as url:
+    server = Server(tmp_path / "data", Config())
+    with serving(create_app(server, background=False, key="boot")) as url:
         assert post(url, cloud_event("request", V1[0])).status_code == 401
         about = {"name": "k", "scopes": ["ingest"], "models": ["other"]}
         made = httpx.post(f"{url}/v1/keys", json=about, headers={"authorization": "Bearer boot"}, trust_env=False)
@@ -158,12 +158,12 @@ def test_key_for_another_model_has_the_half_refused(tmp_path: Path) -> None:
         for path, refused in (("/v1/cloudevents", 1), ("/v1/cloudevents?model=other", 0)):
             answer = httpx.post(url + path, content=message.body, headers=headers, trust_env=False).json()
             assert answer["refused"] == refused, answer
-        assert [half.model for halves in deck.halves.waiting.values() for half in halves.values()] == ["other"]
+        assert [half.model for halves in server.halves.waiting.values() for half in halves.values()] == ["other"]
 
 
 def test_pair_of_many_rows_is_stored_whole_within_the_limit_of_rows(tmp_path: Path) -> None:
-    deck = Deck(tmp_path / "data", Config(limits=Limits(max_rows=100)))
-    with serving(create_app(deck, background=False)) as url:
+    server = Server(tmp_path / "data", Config(limits=Limits(max_rows=100)))
+    with serving(create_app(server, background=False)) as url:
         post(url, cloud_event("request", {"instances": [[i] for i in range(250)]}))
         assert post(url, cloud_event("response", {"predictions": list(range(250))})).status_code == 200
         assert stored(url)["stored"] == 250
@@ -173,7 +173,7 @@ def test_pair_that_cannot_be_read_is_in_the_quarantine(served: Served) -> None:
     post(url_of(served), cloud_event("request", {"pixels": 1}))
     assert post(url_of(served), cloud_event("response", {"predictions": [1]})).status_code == 200
     assert stored(url_of(served))["refused"] == 1
-    [(reason, id_, model)] = served.deck.store.query("SELECT reason, event_id, model FROM quarantine")
+    [(reason, id_, model)] = served.server.store.query("SELECT reason, event_id, model FROM quarantine")
     assert "neither `instances` nor `inputs`" in reason and (id_, model) == ("a-1", "sklearn-iris")
 
 
@@ -194,9 +194,9 @@ def test_restart_between_the_halves_loses_neither(
         post(url, cloud_event("response", V1[1], id_="c-3"))
         found = stored(url)
     assert (found["stored"], found["duplicate"], found["refused"]) == (6, 0, 0)
-    deck = Deck(folder, Config())
-    assert [row[0] for row in events(deck)] == ["a-1", "a-1-1", "b-2", "b-2-1", "c-3", "c-3-1"]
-    deck.close()
+    server = Server(folder, Config())
+    assert [row[0] for row in events(server)] == ["a-1", "a-1-1", "b-2", "b-2-1", "c-3", "c-3-1"]
+    server.close()
 
 
 def test_documented_script_sends_a_pair(served: Served) -> None:
@@ -206,44 +206,44 @@ def test_documented_script_sends_a_pair(served: Served) -> None:
     assert stored(url_of(served))["stored"] == 2
 
 
-def half(part: Any, body: Any, pair: str = "p") -> Half:
-    return Half(pair, part, "a-1", "m", "", NOW - timedelta(minutes=1), json.dumps(body).encode())
+def half(part: Any, body: Any, pair: str = "p") -> PairPart:
+    return PairPart(pair, part, "a-1", "m", "", NOW - timedelta(minutes=1), json.dumps(body).encode())
 
 
-def test_crash_after_the_second_half_settles_the_pair_once(deck: Deck) -> None:
-    deck.halves.take(half("request", V1[0]))
-    deck.halves.take(half("response", V1[1]))
-    for written in list(deck.halves._written.values()):
+def test_crash_after_the_second_half_settles_the_pair_once(server: Server) -> None:
+    server.halves.take(half("request", V1[0]))
+    server.halves.take(half("response", V1[1]))
+    for written in list(server.halves._written.values()):
         written.result(10)
     # the files as a crash leaves them: both halves, and no word that they were settled
-    again = Halves(deck.folder / "halves", deck.collector)
+    again = PairBuffer(server.folder / "halves", server.collector)
     again.start(background=False)
     assert again.settled == 0 and len(again.waiting) == 1
-    deck.loop.load_all()
-    assert len(events(deck, "m")) == 2
+    server.loop.load_all()
+    assert len(events(server, "m")) == 2
     again.look(datetime.now(UTC))
     assert again.settled == 1 and not again.waiting
     again.close()
 
 
-def test_half_without_a_partner_is_counted_and_kept_with_the_reason(deck: Deck, wait_for: Any) -> None:
-    for written in deck.halves.take(half("request", V1[0])):
+def test_half_without_a_partner_is_counted_and_kept_with_the_reason(server: Server, wait_for: Any) -> None:
+    for written in server.halves.take(half("request", V1[0])):
         written.result(10)
-    assert deck.halves.look(datetime.now(UTC)) == 0
+    assert server.halves.look(datetime.now(UTC)) == 0
     later = datetime.now(UTC) + timedelta(minutes=61)
-    assert deck.halves.look(later) == 1
-    wait_for(lambda: deck.halves.look(later) == 0, "the refusal to be on disk")
-    deck.loop.load_all()
-    assert deck.halves.settled == 1 and not deck.halves.waiting
-    [(reason, id_)] = deck.store.query("SELECT reason, event_id FROM quarantine")
+    assert server.halves.look(later) == 1
+    wait_for(lambda: server.halves.look(later) == 0, "the refusal to be on disk")
+    server.loop.load_all()
+    assert server.halves.settled == 1 and not server.halves.waiting
+    [(reason, id_)] = server.store.query("SELECT reason, event_id FROM quarantine")
     assert (reason, id_) == ("no response came for this request within 60 minutes", "a-1")
-    assert deck.store.query("SELECT sum(refused)::INT FROM accounting") == [(1,)]
+    assert server.store.query("SELECT sum(refused)::INT FROM accounting") == [(1,)]
 
 
 def test_room_is_bounded_and_says_when_to_come_again(tmp_path: Path) -> None:
-    deck = Deck(tmp_path / "data", Config(limits=Limits(max_halves_mb=1)))
+    server = Server(tmp_path / "data", Config(limits=Limits(max_halves_mb=1)))
     large = {"instances": [[0.5] * 180_000]}
-    with serving(create_app(deck, background=False)) as url:
+    with serving(create_app(server, background=False)) as url:
         assert post(url, cloud_event("request", large)).status_code == 200
         answer = post(url, cloud_event("request", large, id_="b-2"))
         assert answer.status_code == 503 and answer.headers["retry-after"] == "30"
@@ -251,18 +251,18 @@ def test_room_is_bounded_and_says_when_to_come_again(tmp_path: Path) -> None:
         assert post(url, cloud_event("request", large, id_="b-2")).status_code == 200
 
 
-def test_files_do_not_grow_with_what_is_done(deck: Deck, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_do_not_grow_with_what_is_done(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("monitor.ingest.pairing.COMPACT_BYTES", 10_000)
     for i in range(50):
         for part, body in (("request", V1[0]), ("response", {**V1[1], "pad": "x" * 1000})):
-            for written in deck.halves.take(half(part, body, f"p{i}")):
+            for written in server.halves.take(half(part, body, f"p{i}")):
                 written.result(10)
-    for written in deck.halves.take(half("request", V1[0], "alone")):
+    for written in server.halves.take(half("request", V1[0], "alone")):
         written.result(10)
-    deck.halves.look(datetime.now(UTC))
-    size = sum(path.stat().st_size for path in (deck.folder / "halves").iterdir())
+    server.halves.look(datetime.now(UTC))
+    size = sum(path.stat().st_size for path in (server.folder / "halves").iterdir())
     assert size < 10_000
-    again = Halves(deck.folder / "halves", deck.collector)
+    again = PairBuffer(server.folder / "halves", server.collector)
     again.start(background=False)
     assert list(again.waiting) == ["alone"] and len(again._done) == 50
     again.close()

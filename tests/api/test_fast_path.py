@@ -14,12 +14,12 @@ from events import NDJSON, event, lines
 from fake_collector import wait
 
 from monitor.api import create_app
-from monitor.api.fast_path import SMALL, Lane
+from monitor.api.fast_path import SMALL, FastPath
 from monitor.api.request_body import _small
 from monitor.config.config import Config
 from monitor.config.limits import Limits
 from monitor.send.session import serving
-from monitor.server.server import Deck
+from monitor.server.server import Server
 
 HEAD = b"POST /v1/events HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-ndjson\r\n"
 
@@ -28,22 +28,22 @@ HEAD = b"POST /v1/events HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-ndjs
 def posts(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """The bodies that went through the lane."""
     seen: list[bytes] = []
-    whole = Lane.taken
+    whole = FastPath.taken
 
-    def taken(lane: Lane, post: Any, body: bytes) -> Any:
+    def taken(lane: FastPath, post: Any, body: bytes) -> Any:
         seen.append(body)
         return whole(lane, post, body)
 
-    monkeypatch.setattr(Lane, "taken", taken)
+    monkeypatch.setattr(FastPath, "taken", taken)
     return seen
 
 
 @pytest.fixture
-def keyed(tmp_path: Path) -> Iterator[tuple[str, Deck]]:
+def keyed(tmp_path: Path) -> Iterator[tuple[str, Server]]:
     """A server that asks for keys, with a limit on rows."""
-    deck = Deck(tmp_path, Config(limits=Limits(max_rows=3)))
-    with serving(create_app(deck, background=False, key="boot")) as url:
-        yield url, deck
+    server = Server(tmp_path, Config(limits=Limits(max_rows=3)))
+    with serving(create_app(server, background=False, key="boot")) as url:
+        yield url, server
 
 
 def answers(raw: socket.socket, n: int) -> list[tuple[int, bytes]]:
@@ -75,7 +75,7 @@ def answers(raw: socket.socket, n: int) -> list[tuple[int, bytes]]:
     ],
 )
 def test_the_lane_answers_as_the_route_does(
-    keyed: tuple[str, Deck], posts: list[bytes], path: str, body: bytes, headers: dict[str, str]
+    keyed: tuple[str, Server], posts: list[bytes], path: str, body: bytes, headers: dict[str, str]
 ) -> None:
     url, _ = keyed
     headers = {"content-type": NDJSON, "authorization": "Bearer boot", **headers}
@@ -89,8 +89,8 @@ def test_the_lane_answers_as_the_route_does(
     assert posts == [body]  # one of the two went by the lane
 
 
-def test_what_the_lane_does_not_take_goes_to_the_routes(keyed: tuple[str, Deck], posts: list[bytes]) -> None:
-    url, deck = keyed
+def test_what_the_lane_does_not_take_goes_to_the_routes(keyed: tuple[str, Server], posts: list[bytes]) -> None:
+    url, server = keyed
     key = {"authorization": "Bearer boot"}
     with httpx.Client(base_url=url, trust_env=False, headers={"content-type": NDJSON, **key}) as client:
         for content, more in (
@@ -103,12 +103,12 @@ def test_what_the_lane_does_not_take_goes_to_the_routes(keyed: tuple[str, Deck],
         labels = lines({"event_id": "e1", "model": "m", "label": 1, "ts": event(1)["ts"], "note": "x" * SMALL})
         assert client.post("/v1/labels", content=labels).status_code == 200
         assert posts == []
-    deck.loop.load_all()
-    assert deck.store.ledger.totals()["stored"] == 3
+    server.loop.load_all()
+    assert server.store.ledger.totals()["stored"] == 3
 
 
-def test_a_repeated_key_is_answered_again_and_adds_nothing(keyed: tuple[str, Deck], posts: list[bytes]) -> None:
-    url, deck = keyed
+def test_a_repeated_key_is_answered_again_and_adds_nothing(keyed: tuple[str, Server], posts: list[bytes]) -> None:
+    url, server = keyed
     headers = {"content-type": NDJSON, "authorization": "Bearer boot", "idempotency-key": "k"}
     with httpx.Client(base_url=url, trust_env=False, headers=headers) as client:
         first, again = (client.post("/v1/events", content=lines(event(0))) for _ in range(2))
@@ -117,12 +117,14 @@ def test_a_repeated_key_is_answered_again_and_adds_nothing(keyed: tuple[str, Dec
     assert "idempotency-replayed" not in first.headers
     assert again.headers["idempotency-replayed"] == "true"
     assert len(posts) == 3
-    deck.loop.load_all()
-    assert deck.store.ledger.totals()["received"] == 1
+    server.loop.load_all()
+    assert server.store.ledger.totals()["received"] == 1
 
 
-def test_a_thousand_pipelined_requests_are_answered_in_their_order(keyed: tuple[str, Deck], posts: list[bytes]) -> None:
-    url, deck = keyed
+def test_a_thousand_pipelined_requests_are_answered_in_their_order(
+    keyed: tuple[str, Server], posts: list[bytes]
+) -> None:
+    url, server = keyed
     good = b"authorization: Bearer boot\r\n"
     requests, expected = [], []
     for i in range(1000):
@@ -134,11 +136,11 @@ def test_a_thousand_pipelined_requests_are_answered_in_their_order(keyed: tuple[
     with closing(socket.create_connection((host, int(port)), timeout=60)) as raw:
         raw.sendall(b"".join(requests))
         assert [status for status, _ in answers(raw, len(requests))] == expected
-    deck.loop.load_all()
-    assert deck.store.ledger.totals()["stored"] == expected.count(200)
+    server.loop.load_all()
+    assert server.store.ledger.totals()["stored"] == expected.count(200)
 
 
-def test_a_body_in_pieces_and_a_closing_connection(keyed: tuple[str, Deck], posts: list[bytes]) -> None:
+def test_a_body_in_pieces_and_a_closing_connection(keyed: tuple[str, Server], posts: list[bytes]) -> None:
     url, _ = keyed
     host, _, port = url.removeprefix("http://").partition(":")
     body = lines(event(0), event(1))
@@ -152,9 +154,9 @@ def test_a_body_in_pieces_and_a_closing_connection(keyed: tuple[str, Deck], post
 
 
 def test_a_disk_that_fails_is_503_and_nothing_waits(
-    keyed: tuple[str, Deck], posts: list[bytes], monkeypatch: pytest.MonkeyPatch
+    keyed: tuple[str, Server], posts: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    url, deck = keyed
+    url, server = keyed
 
     def full(fd: int) -> None:
         raise OSError(28, "No space left on device")
@@ -166,12 +168,12 @@ def test_a_disk_that_fails_is_503_and_nothing_waits(
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "30")
         assert "free disk space" in refused.json()["error"]
         monkeypatch.undo()
-        assert deck.collector.pending.rows() == 0
+        assert server.collector.pending.rows() == 0
         assert client.post("/v1/events", content=lines(event(0))).status_code == 200
 
 
-def test_who_leaves_before_the_answer_disturbs_nobody(keyed: tuple[str, Deck]) -> None:
-    url, deck = keyed
+def test_who_leaves_before_the_answer_disturbs_nobody(keyed: tuple[str, Server]) -> None:
+    url, server = keyed
     host, _, port = url.removeprefix("http://").partition(":")
     body = lines(event(0))
     for _ in range(20):
@@ -182,11 +184,13 @@ def test_who_leaves_before_the_answer_disturbs_nobody(keyed: tuple[str, Deck]) -
     connection.request("POST", "/v1/events", lines(event(1)), headers)
     assert connection.getresponse().status == 200
     connection.close()
-    deck.loop.load_all()
-    assert deck.store.ledger.totals()["stored"] == 2
+    server.loop.load_all()
+    assert server.store.ledger.totals()["stored"] == 2
 
 
-def test_a_long_body_in_pieces_is_taken_and_its_room_is_free_again(keyed: tuple[str, Deck], posts: list[bytes]) -> None:
+def test_a_long_body_in_pieces_is_taken_and_its_room_is_free_again(
+    keyed: tuple[str, Server], posts: list[bytes]
+) -> None:
     url, _ = keyed
     host, _, port = url.removeprefix("http://").partition(":")
     body = lines(event(0, tags={"note": "x" * (3 << 20)}))
@@ -201,14 +205,14 @@ def test_a_long_body_in_pieces_is_taken_and_its_room_is_free_again(keyed: tuple[
 
 
 def test_without_room_for_a_body_the_routes_say_so(
-    keyed: tuple[str, Deck], posts: list[bytes], monkeypatch: pytest.MonkeyPatch
+    keyed: tuple[str, Server], posts: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    url, deck = keyed
+    url, server = keyed
     monkeypatch.setattr(_small, "bytes", 64 << 20)
     headers = {"content-type": NDJSON, "authorization": "Bearer boot"}
     with httpx.Client(base_url=url, trust_env=False, headers=headers) as client:
         assert client.post("/v1/events", content=lines(event(0))).status_code == 429
         monkeypatch.undo()
-        deck.spool.capacity = 10
+        server.spool.capacity = 10
         assert client.post("/v1/events", content=lines(event(0))).status_code == 503
     assert posts == []

@@ -23,10 +23,10 @@ from monitor.api import create_app
 from monitor.arrow_ipc import to_ipc
 from monitor.config.config import Config, DropConfig
 from monitor.ingest.drop_folder.folder import DropFolder
-from monitor.ingest.file_batches import Mapping
+from monitor.ingest.file_batches import ColumnMapping
 from monitor.send.session import Session, serving
 from monitor.send.upload import Counts, send_events
-from monitor.server.server import Deck
+from monitor.server.server import Server
 
 NIGHTLY = os.environ.get("DRIFTDECK_NIGHTLY") == "1"
 BATCHES = 300 if NIGHTLY else 12
@@ -41,12 +41,12 @@ BAD: tuple[dict[str, Any], ...] = (
 @pytest.fixture(scope="module")
 def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A server for all batches: every one of them adds to the same accounts."""
-    deck = Deck(tmp_path_factory.mktemp("fuzz") / "data", Config())
+    server = Server(tmp_path_factory.mktemp("fuzz") / "data", Config())
     with (
-        serving(create_app(deck, background=False)) as url,
+        serving(create_app(server, background=False)) as url,
         httpx.Client(base_url=url, trust_env=False, timeout=60) as client,
     ):
-        yield Served(deck, client)
+        yield Served(server, client)
 
 
 def flat(row: dict[str, Any]) -> dict[str, Any]:
@@ -257,10 +257,10 @@ def test_files_of_the_command_and_of_a_drop_folder_keep_their_accounts(tmp_path:
     """The same made-up file through the batches of `driftdeck ingest` and through a drop folder's own process."""
     sent = [0]
     with (
-        serving(create_app(ingesting := Deck(tmp_path / "one", Config()), background=False)) as url,
+        serving(create_app(ingesting := Server(tmp_path / "one", Config()), background=False)) as url,
         httpx.Client(base_url=url, trust_env=False, timeout=60) as client,
     ):
-        dropped = Deck(tmp_path / "two", Config())
+        dropped = Server(tmp_path / "two", Config())
         dropped.start(background=False)
         folder = DropFolder(DropConfig(folder=tmp_path / "in", model="m"), tmp_path / "in", dropped.collector)
 
@@ -274,16 +274,16 @@ def test_files_of_the_command_and_of_a_drop_folder_keep_their_accounts(tmp_path:
             good = faults.count(-1)
             for again in (False, True):
                 counts = Counts()
-                send_events(Session(client, "here"), path, "m", None, Mapping(), None, counts, lambda _: None)
+                send_events(Session(client, "here"), path, "m", None, ColumnMapping(), None, counts, lambda _: None)
                 assert (counts.accepted, counts.refused) == (good, len(faults) - good)
                 assert counts.already == good * again
             (folder.folder / path.name).write_bytes(path.read_bytes())
             assert folder.scan() + folder.scan() == 1, folder.status()
 
         file()
-        for deck in (ingesting, dropped):
-            deck.loop.load_all()
-            found = deck.store.ledger.totals()
+        for server in (ingesting, dropped):
+            server.loop.load_all()
+            found = server.store.ledger.totals()
             assert found["received"] == sent[0] == found["stored"] + found["refused"] and not found["duplicate"]
         one, two = (
             d.store.query(f"SELECT event_id FROM {d.store.model('m').events} ORDER BY 1")

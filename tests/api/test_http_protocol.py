@@ -19,7 +19,7 @@ from monitor.config.config import Config
 from monitor.config.limits import Limits
 from monitor.errors import TooMany
 from monitor.send.session import serving
-from monitor.server.server import Deck
+from monitor.server.server import Server
 
 Address = tuple[str, int]
 POST = b"POST /v1/events HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-ndjson\r\n"
@@ -256,9 +256,9 @@ def test_a_bucket_holds_a_burst_fills_again_and_keeps_the_rate() -> None:
 
 
 def test_over_its_rate_a_key_gets_429_and_another_key_does_not(tmp_path: Path) -> None:
-    deck = Deck(tmp_path, Config(limits=Limits(rows_per_second=1, burst_rows=100)))
+    server = Server(tmp_path, Config(limits=Limits(rows_per_second=1, burst_rows=100)))
     with (
-        serving(create_app(deck, background=False, key="boot")) as url,
+        serving(create_app(server, background=False, key="boot")) as url,
         httpx.Client(base_url=url, trust_env=False) as client,
     ):
         admin = {"authorization": "Bearer boot"}

@@ -11,7 +11,7 @@ from conftest import Served
 from events import NDJSON, NOW, event, lines
 
 from monitor.queries.ingestion import totals
-from monitor.server.server import Deck
+from monitor.server.server import Server
 from monitor.store.ledger import general
 
 BAD = [{**event(90), "ts": "never"}, {**event(91), "latency_ms": -1}, {**event(92), "ts": "tomorrow"}]
@@ -119,8 +119,8 @@ def test_discarded_records_stay_counted(served: Served) -> None:
 
 def test_the_quarantine_is_capped_and_keeps_the_newest(served: Served) -> None:
     flushed(served, *(event(i, ts="never", tags={"x": "y" * 900}) for i in range(100)))
-    served.deck.store.quarantine_bytes = 20_000
-    served.deck.store.forget(datetime.now(UTC), None, None)
+    served.server.store.quarantine_bytes = 20_000
+    served.server.store.forget(datetime.now(UTC), None, None)
     kept = served.get("/v1/quarantine")["records"]
     assert 0 < len(kept) < 30 and kept[-1]["event_id"] == "e99"
     assert served.get("/v1/accounting")["totals"]["refused"] == 100
@@ -201,23 +201,23 @@ def test_the_newest_refused_records_come_first_when_asked(served: Served) -> Non
     assert [r["event_id"] for r in found["records"]] == ["e92", "e91"] and found["next"] is None
 
 
-def test_rows_that_land_while_they_are_added_up_count_once(deck: Deck, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_that_land_while_they_are_added_up_count_once(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between the commit of a load and the moment its rows no longer wait, nobody can add up."""
     seen: list[dict[str, int]] = []
     asking: list[threading.Thread] = []
-    remember = deck.store._remember
+    remember = server.store._remember
 
     def slowly(load: Any, now: datetime) -> None:
-        thread = threading.Thread(target=lambda: seen.append(totals(deck)))
+        thread = threading.Thread(target=lambda: seen.append(totals(server)))
         thread.start()
         asking.append(thread)
         thread.join(0.2)
         assert not seen
         remember(load, now)
 
-    monkeypatch.setattr(deck.store, "_remember", slowly)
-    deck.collector.events(lines(*(event(i) for i in range(30))), NDJSON).durable.result(10)
-    assert totals(deck)["received"] == 30
-    deck.loop.load_all()
+    monkeypatch.setattr(server.store, "_remember", slowly)
+    server.collector.events(lines(*(event(i) for i in range(30))), NDJSON).durable.result(10)
+    assert totals(server)["received"] == 30
+    server.loop.load_all()
     asking[0].join(10)
     assert (seen[0]["received"], seen[0]["stored"], seen[0]["pending"]) == (30, 30, 0)

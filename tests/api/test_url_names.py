@@ -26,7 +26,7 @@ from monitor.client import Client
 from monitor.config.config import Config, DropConfig
 from monitor.ingest.drop_folder.folder import DropFolder
 from monitor.send.session import serving
-from monitor.server.server import Deck
+from monitor.server.server import Server
 
 NAMES = (
     "plain", "Plain", "PLAIN", "with space", " lead", "trail ", "quote\"double", "quote'single", "back\\slash", "a/b",
@@ -75,12 +75,12 @@ BODIES: dict[str, tuple[str, Callable[[list[dict[str, Any]]], bytes]]] = {
 @pytest.fixture(scope="module")
 def named(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A server whose models are called like NAMES, each with features of all these names."""
-    deck = Deck(tmp_path_factory.mktemp("names") / "data", Config())
+    server = Server(tmp_path_factory.mktemp("names") / "data", Config())
     with (
-        serving(create_app(deck, background=False)) as url,
+        serving(create_app(server, background=False)) as url,
         httpx.Client(base_url=url, trust_env=False, timeout=60) as client,
     ):
-        served = Served(deck, client)
+        served = Served(server, client)
         for i, (kind, encoded) in enumerate(BODIES.values()):
             answer = served.post("/v1/events", encoded([row(i, name) for name in NAMES]), kind)
             assert answer.json() == {"accepted": len(NAMES), "refused": 0, "refusals": []}
@@ -97,19 +97,19 @@ def encoded(name: str) -> str:
 
 
 def test_every_way_of_a_body_stores_every_value_under_its_own_name(named: Served) -> None:
-    assert_kept(named.deck, len(BODIES))
-    for name, model in named.deck.store.models().items():
-        assert named.deck.store.span(name)[3] == 1 or model.task == "unknown"
+    assert_kept(named.server, len(BODIES))
+    for name, model in named.server.store.models().items():
+        assert named.server.store.span(name)[3] == 1 or model.task == "unknown"
 
 
-def assert_kept(deck: Deck, times: int) -> None:
+def assert_kept(server: Server, times: int) -> None:
     """Every model of NAMES is there under its own name, with `times` rows whose values lie under theirs."""
-    assert set(deck.store.models()) == set(NAMES)
-    for name, model in deck.store.models().items():
+    assert set(server.store.models()) == set(NAMES)
+    for name, model in server.store.models().items():
         fields = {f.name: f.field for f in model.schema.features}
         assert set(fields) == set(NAMES)
         columns = ", ".join(f'"{fields[n]}"' for n in NAMES)
-        assert deck.store.query(f"SELECT {columns} FROM {model.events}") == [tuple(ALL.values())] * times, name
+        assert server.store.query(f"SELECT {columns} FROM {model.events}") == [tuple(ALL.values())] * times, name
 
 
 def test_every_route_answers_under_every_name(named: Served) -> None:
@@ -180,11 +180,11 @@ def test_a_reference_is_set_under_any_name(named: Served, tmp_path: Path) -> Non
     for name in ("a/columns/b", "..", "نموذج"):
         done = verb_of(named, "reference", "set", about=(name, str(tmp_path / "r.parquet")))
         assert done.returncode == 0, (name, done.stderr)
-        ((status,),) = named.deck.store.query(
+        ((status,),) = named.server.store.query(
             "SELECT r.status FROM reference r JOIN models m ON m.id = r.model WHERE m.name = ?", [name]
         )
         assert status == "set"
-    assert {f.name for f in named.deck.store.model("..").schema.features} == {*NAMES, "ts"}
+    assert {f.name for f in named.server.store.model("..").schema.features} == {*NAMES, "ts"}
 
 
 def verb_of(served: Served, *options: str, about: tuple[str, ...] = ()) -> "subprocess.CompletedProcess[str]":
@@ -194,8 +194,8 @@ def verb_of(served: Served, *options: str, about: tuple[str, ...] = ()) -> "subp
 
 
 def test_files_folders_and_the_client_keep_every_name(served: Served, tmp_path: Path) -> None:
-    deck = Deck(tmp_path / "other")
-    deck.start(background=False)
+    server = Server(tmp_path / "other")
+    server.start(background=False)
     (tmp_path / "all.jsonl").write_bytes(text([row(9, name) for name in NAMES], False))
     done = verb_of(served, "ingest", about=(str(tmp_path / "all.jsonl"),))
     assert done.returncode == 0, done.stderr
@@ -208,19 +208,19 @@ def test_files_folders_and_the_client_keep_every_name(served: Served, tmp_path: 
     for name in ("a/b", "نموذج", "new\nline"):
         done = verb_of(served, "ingest", "--model", name, about=(str(tmp_path / "table.csv"),))
         assert done.returncode == 0, (name, done.stderr)
-        watched = DropFolder(DropConfig(folder=tmp_path / "in", model=name), tmp_path / "in", deck.collector)
+        watched = DropFolder(DropConfig(folder=tmp_path / "in", model=name), tmp_path / "in", server.collector)
         (tmp_path / "in" / "نموذج 'a\"b.csv").write_bytes((tmp_path / "table.csv").read_bytes())
         assert watched.scan() + watched.scan() == 1, watched.status()
         with Client(str(served.client.base_url), model=name, version=name) as client:
             client.log(ALL, prediction=0.5)
-    deck.loop.load_all()
+    server.loop.load_all()
     served.client.post("/v1/flush")
-    for found, n in ((served.deck, 3), (deck, 1)):
+    for found, n in ((served.server, 3), (server, 1)):
         for name in ("a/b", "نموذج", "new\nline"):
             model = found.store.model(name)
             assert {f.name for f in model.schema.features} == set(NAMES)
             assert found.store.span(name)[2] == n, name
-    deck.close()
+    server.close()
 
 
 def test_names_in_cloudevents(served: Served) -> None:
@@ -234,7 +234,7 @@ def test_names_in_cloudevents(served: Served) -> None:
             said = served.post("/v1/cloudevents", json.dumps(one).encode(), "application/cloudevents+json")
             assert said.json() == {"accepted": 1, "refused": 0, "refusals": []}, (name, said.text)
     served.client.post("/v1/flush")
-    assert set(names) <= set(served.deck.store.models())
+    assert set(names) <= set(served.server.store.models())
 
 
 def test_two_columns_of_one_feature_are_refused_not_one_of_them_dropped(served: Served) -> None:

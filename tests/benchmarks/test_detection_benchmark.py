@@ -8,7 +8,7 @@ import pytest
 from benchmarks.detection.lanes import pages_of
 from benchmarks.detection.runs import MONTH
 from benchmarks.detection.whole import FAILED, OK, Model, Quiet
-from monitor.detector.lanes.lane import Window
+from monitor.detector.lanes.lane import LaneWindow
 from monitor.detector.lanes.segment_lane import key
 from monitor.detector.lanes.signals import LANES, WITH_SEGMENTS
 
@@ -43,7 +43,7 @@ def test_what_the_reference_never_had_is_rare_and_comes(drawn) -> None:
     assert sum(beyond) < 1e-4 * sum(w.rows for w in windows)
 
 
-def _failing(window: Window) -> Window:
+def _failing(window: LaneWindow) -> LaneWindow:
     counts = window.profiles["status"].counts.copy()
     failed = counts[OK] // 20
     counts[OK] -= failed
@@ -73,7 +73,7 @@ def test_segments_add_up_and_their_lane_finds_what_moves_in_one_alone() -> None:
     assert 30 <= page < 54
 
 
-def _shifted(window: Window, column: str) -> Window:
+def _shifted(window: LaneWindow, column: str) -> LaneWindow:
     """Every second row goes up by three bins."""
     profile = window.profiles[column]
     up = profile.counts[1:-4] // 2

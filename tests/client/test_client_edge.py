@@ -11,7 +11,7 @@ from onnx_file import linear
 
 from monitor.client import Client
 from monitor.config.config import Config
-from monitor.server.server import Deck
+from monitor.server.server import Server
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "docs" / "ways-in" / "edge_onnx.py"
@@ -66,9 +66,9 @@ def test_device_and_server_that_are_killed_again_and_again_lose_and_double_nothi
             logged.append(client.log({"a": 1.5}, 1))
             assert client.flush(60)
         httpx.post(f"{unused_url}/v1/flush", trust_env=False, timeout=30)
-    deck = Deck(tmp_path / "data", Config())
-    stored = [row[0] for row in deck.store.query(f"SELECT event_id FROM {deck.store.model('m').events}")]
-    deck.close()
+    server = Server(tmp_path / "data", Config())
+    stored = [row[0] for row in server.store.query(f"SELECT event_id FROM {server.store.model('m').events}")]
+    server.close()
     assert len(stored) == len(set(stored))
     assert set(logged) <= set(stored)
     assert len(stored) - len(logged) <= 6  # of each life one may have been kept and not yet printed

@@ -41,7 +41,7 @@ def test_real_server_stores_every_row_with_its_id(served):
         assert client.flush(60)
         assert client.stats()["accepted"] == ROWS == len(set(ids))
     served.post("/v1/flush", b"")
-    store = served.deck.store
+    store = served.server.store
     assert served.get("/v1/status")["accounting"]["stored"] == ROWS
     schema = store.model("churn").schema
     kinds = {f.name: f.kind for f in schema.features}

@@ -93,9 +93,9 @@ def test_names_that_are_equal_but_no_text_are_not_taken_for_known_ones():
 
 
 def test_few_shapes_are_remembered():
-    for i in range(3 * module.MOST_SHAPES):
+    for i in range(3 * module.MAX_SHAPES):
         assert packed(record(features={f"f{i}": 1.5}, prediction=0.5)) is not None
-    assert len(module._shapes) <= module.MOST_SHAPES
+    assert len(module._shapes) <= module.MAX_SHAPES
 
 
 def test_events_of_the_same_names_and_types_share_a_shape_and_others_do_not():

@@ -11,7 +11,7 @@ import pytest
 
 from monitor.client import Client, sender
 from monitor.client.disk_spool import disk_backlog
-from monitor.client.disk_spool.process_spool import Lane
+from monitor.client.disk_spool.process_spool import ProcessSpool
 from monitor.client.disk_spool.spool_line import line_of, read_line
 
 PATIENCE = 30.0
@@ -206,11 +206,11 @@ def test_processes_that_log_at_once_share_no_file_and_lose_nothing(tmp_path, col
 
 
 def test_lane_of_a_living_process_is_left_alone(tmp_path):
-    lane = Lane.created(tmp_path)
+    lane = ProcessSpool.created(tmp_path)
     lane.append(line_of("/v1/labels", {"event_id": "a", "label": 1, "ts": 1.5}, 1), 1, 1000)
-    assert Lane.adopted(lane.folder) is None
+    assert ProcessSpool.adopted(lane.folder) is None
     lane.let_go()
-    again = Lane.adopted(lane.folder)
+    again = ProcessSpool.adopted(lane.folder)
     assert again is not None and again.rows == 1
     again.forget_descriptors()
 

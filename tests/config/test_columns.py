@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from monitor.arrow_ipc import to_ipc
 from monitor.config.columns import ColumnPolicy, Policy, bucket_labels
 from monitor.config.config import Config, ModelConfig
-from monitor.server.server import Deck
+from monitor.server.server import Server
 
 ARROW = "application/vnd.apache.arrow.stream"
 NEEDLES = (b"Ada Lovelace", b"A123456789", b"41.25")
@@ -28,11 +28,11 @@ COLUMNS = {
 
 
 @contextmanager
-def opened(folder: Path, **changes: Any) -> Iterator[Deck]:
+def opened(folder: Path, **changes: Any) -> Iterator[Server]:
     model = ModelConfig(columns=COLUMNS, **changes)
-    with closing(Deck(folder, Config(models={"m": model}, default_rules=False))) as deck:
-        deck.start(background=False)
-        yield deck
+    with closing(Server(folder, Config(models={"m": model}, default_rules=False))) as server:
+        server.start(background=False)
+        yield server
 
 
 def person(i: int, **changes: Any) -> dict[str, Any]:
@@ -46,26 +46,26 @@ def found(folder: Path) -> set[bytes]:
     return {needle for needle in NEEDLES for text in texts if needle in text}
 
 
-def stored(deck: Deck) -> list[dict[str, Any]]:
-    model = deck.store.model("m")
+def stored(server: Server) -> list[dict[str, Any]]:
+    model = server.store.model("m")
     names = {f.field: f.name for f in model.schema.features}
-    with deck.store.cursor() as cursor:
+    with server.store.cursor() as cursor:
         rows = cursor.sql(f"SELECT * FROM {model.events} ORDER BY event_id").to_arrow_table().to_pylist()
     return [{names.get(k, k): v for k, v in row.items()} for row in rows]
 
 
-def take(deck: Deck, body: bytes, kind: str, model: str | None = None) -> Any:
-    answer = deck.collector.events(body, kind, None, model)
+def take(server: Server, body: bytes, kind: str, model: str | None = None) -> Any:
+    answer = server.collector.events(body, kind, None, model)
     answer.durable.result(10)
-    deck.loop.load_all()
+    server.loop.load_all()
     return answer
 
 
 def test_nothing_that_may_not_be_kept_is_on_any_disk(tmp_path: Path) -> None:
-    with opened(tmp_path) as deck:
-        take(deck, lines(*(person(i) for i in range(20))), NDJSON)
-        take(deck, json.dumps([person(30), person(31, ts="never")]).encode(), "application/json")
-        take(deck, b'{"model": "m", "features": {"name": "Ada Lovelace", broken', NDJSON)
+    with opened(tmp_path) as server:
+        take(server, lines(*(person(i) for i in range(20))), NDJSON)
+        take(server, json.dumps([person(30), person(31, ts="never")]).encode(), "application/json")
+        take(server, b'{"model": "m", "features": {"name": "Ada Lovelace", broken', NDJSON)
         flat = pa.table(
             {
                 "event_id": ["t1", "t2"],
@@ -75,53 +75,53 @@ def test_nothing_that_may_not_be_kept_is_on_any_disk(tmp_path: Path) -> None:
                 "features.age": [41.25, 41.25],
             }
         )
-        take(deck, to_ipc(flat), ARROW, "m")
+        take(server, to_ipc(flat), ARROW, "m")
         take(
-            deck,
+            server,
             f"event_id,ts,name,passport,age\nc1,{NOW.isoformat()},Ada Lovelace,A123456789,41.25\n".encode(),
             "text/csv",
             "m",
         )
         assert found(tmp_path) == set()
-        rows = stored(deck)
+        rows = stored(server)
         assert len(rows) == 23
         assert {row["age"] for row in rows} == {"30 – 50"}
         assert len({row["passport"] for row in rows}) == 1  # the same value, the same hash, by every way in
         assert not any("name" in row for row in rows)
         assert json.loads(rows[0 if rows[0]["tags"] else 5]["tags"]) == {"region": "east"}
-        totals = deck.store.ledger.totals()
+        totals = server.store.ledger.totals()
         assert (totals["received"], totals["stored"], totals["refused"]) == (26, 23, 3)
     assert found(tmp_path) == set()
 
 
 def test_a_mended_record_is_not_hashed_twice(tmp_path: Path) -> None:
-    with opened(tmp_path) as deck:
-        take(deck, lines(person(1), person(2, ts="never")), NDJSON)
-        (record,) = deck.store.ledger.refused()
+    with opened(tmp_path) as server:
+        take(server, lines(person(1), person(2, ts="never")), NDJSON)
+        (record,) = server.store.ledger.refused()
         mended = json.loads(record.raw) | {"ts": NOW.isoformat()}
-        assert take(deck, lines(mended), NDJSON).accepted == 1
-        assert len({row["passport"] for row in stored(deck)}) == len({row["age"] for row in stored(deck)}) == 1
+        assert take(server, lines(mended), NDJSON).accepted == 1
+        assert len({row["passport"] for row in stored(server)}) == len({row["age"] for row in stored(server)}) == 1
 
 
 def test_the_key_of_hashes_outlives_a_restart_and_is_the_owners_alone(tmp_path: Path) -> None:
     for i in (1, 2):
-        with opened(tmp_path) as deck:
-            take(deck, lines(person(i)), NDJSON)
-            hashes = {row["passport"] for row in stored(deck)}
+        with opened(tmp_path) as server:
+            take(server, lines(person(i)), NDJSON)
+            hashes = {row["passport"] for row in stored(server)}
     assert len(hashes) == 1
     assert (tmp_path / "hash.key").stat().st_mode & 0o777 == 0o600
     assert Policy(COLUMNS, key=b"another").entity("passport", "A123456789") not in hashes
 
 
 def test_undeclared_columns_can_be_dropped(tmp_path: Path) -> None:
-    with opened(tmp_path, undeclared="drop") as deck:
-        take(deck, lines(person(1)), NDJSON)
-        (row,) = stored(deck)
+    with opened(tmp_path, undeclared="drop") as server:
+        take(server, lines(person(1)), NDJSON)
+        (row,) = stored(server)
         assert "country" not in row and row["age"] == "30 – 50" and row["tags"] is None
 
 
 def test_the_reference_is_kept_the_same_way(tmp_path: Path) -> None:
-    with opened(tmp_path) as deck:
+    with opened(tmp_path) as server:
         table = pa.table(
             {
                 "name": ["Ada Lovelace"] * 30,
@@ -130,10 +130,10 @@ def test_the_reference_is_kept_the_same_way(tmp_path: Path) -> None:
                 "prediction": [0.5] * 30,
             }
         )
-        deck.set_reference_table("m", table, "file", NOW)
-        take(deck, lines(person(1)), NDJSON)
-        layouts = deck.store.layouts("m")
-        field = deck.store.model("m").schema.by_name["age"].field
+        server.set_reference_table("m", table, "file", NOW)
+        take(server, lines(person(1)), NDJSON)
+        layouts = server.store.layouts("m")
+        field = server.store.model("m").schema.by_name["age"].field
         assert layouts[field].categories == ("30 – 50",)
         assert found(tmp_path) == set()
 
@@ -218,22 +218,22 @@ def test_what_may_be_no_event_is_not_kept_as_a_line() -> None:
 
 
 def test_a_model_with_a_policy_takes_the_fast_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with opened(tmp_path) as deck:
-        take(deck, lines(*(person(i) for i in range(20))), NDJSON)
+    with opened(tmp_path) as server:
+        take(server, lines(*(person(i) for i in range(20))), NDJSON)
         slow: list[bytes] = []
-        thorough = deck.collector.intake._thorough
+        thorough = server.collector.intake._thorough
         monkeypatch.setattr(
-            deck.collector.intake, "_thorough", lambda *given: slow.append(given[1]) or thorough(*given)
+            server.collector.intake, "_thorough", lambda *given: slow.append(given[1]) or thorough(*given)
         )
-        assert take(deck, lines(*(person(i) for i in range(20, 40))), NDJSON).accepted == 20
+        assert take(server, lines(*(person(i) for i in range(20, 40))), NDJSON).accepted == 20
         assert slow == []
         odd = lines(person(40), person(41, status="x"), person(42))
         both = lines(person(43)).rstrip() + b" " + lines(person(44))  # two events in a line are none
-        answer = take(deck, odd + both, NDJSON)
+        answer = take(server, odd + both, NDJSON)
         assert (answer.accepted, [r.line for r in answer.refusals]) == (2, [2, 4])
         assert len(slow) == 2
-        assert take(deck, both, NDJSON).refused == 1
-        rows = stored(deck)
+        assert take(server, both, NDJSON).refused == 1
+        rows = stored(server)
         assert len(rows) == 42
         assert {row["age"] for row in rows} == {"30 – 50"}
         assert len({row["passport"] for row in rows}) == 1

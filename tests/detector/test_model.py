@@ -21,7 +21,7 @@ from benchmarks.detection.runs import changed_courses
 from benchmarks.detection.runs import machine as machine_of_reference
 from benchmarks.detection.world import FEATURES, Change, World, digest, drawn
 from monitor.detector.model import (
-    Feature,
+    DetectorColumn,
     Fitted,
     Hour,
     Settings,
@@ -35,7 +35,7 @@ from monitor.detector.model import (
 )
 from monitor.detector.model.episode import Episode
 from monitor.detector.model.evidence import LAMBDAS, MissingNull, accumulate, missing_score, tail_score
-from monitor.detector.model.filter import Wander, advance, advance_all, fit_wander, start
+from monitor.detector.model.filter import Autocorrelation, advance, advance_all, fit_wander, start
 from monitor.detector.model.fit import fit_tolerances
 from monitor.detector.model.naming import Recent
 from monitor.detector.model.season import regressors, season_for
@@ -194,7 +194,7 @@ def test_forced_tail_class_needs_more_hours() -> None:
 
 # hours and references that hold nothing useful
 
-NUMBERS, WORDS = Feature("x", "numeric"), Feature("w", "categorical")
+NUMBERS, WORDS = DetectorColumn("x", "numeric"), DetectorColumn("w", "categorical")
 USUAL = [
     of([10, 20, 30, 40], [50 + i % 7, 30, 15, 5 - i % 5, 0], missing=[i % 3, 0], index=i)  # the last word bin is "new"
     for i in range(200)
@@ -286,7 +286,7 @@ def test_large_effect_pages_only_with_a_quarter_of_the_level_from_one_stream(
     half_missing = of(*[[10, 20, 30, 40]] * 6, missing=[100] * 6, index=200)
     # each missing stream has 1/6 of the streams' 0.8, and the score 8 that one hour can have at most
     each = 0.8 / 6 * np.exp(8 * LAMBDAS - LAMBDAS**2 / 2).mean() / 2
-    features = [Feature(f"x{j}", "numeric") for j in range(6)]
+    features = [DetectorColumn(f"x{j}", "numeric") for j in range(6)]
     weight = 0.15  # location, scale and skewness of four bins have the rest: 0.4 + 0.25 + 0.1, renormalised
     level = features_for_a_page * each * weight / (0.4 + 0.25 + 0.1 + weight)
     fitted = fit(features, usual, Settings(level=level, tails="light"))
@@ -312,7 +312,7 @@ def test_shiryaev_roberts_equals_the_sum_over_start_points() -> None:
 
 def test_kalman_filter_equals_the_closed_form() -> None:
     one = np.ones(1)
-    wander = Wander(0.8 * one, 0.04 * one, 0 * one)
+    wander = Autocorrelation(0.8 * one, 0.04 * one, 0 * one)
     level = start(wander)
     found = []
     for reading in (0.1, 0.3):
@@ -323,7 +323,7 @@ def test_kalman_filter_equals_the_closed_form() -> None:
 
 def test_jump_is_absorbed_at_once_and_leaves_no_run() -> None:
     one = np.ones(1)
-    wander = Wander(0.8 * one, 0.001 * one, 0 * one)
+    wander = Autocorrelation(0.8 * one, 0.001 * one, 0 * one)
     decay = np.array([0.5 * 0.8**i for i in range(6)])[:, None]
     _, innovation = advance_all(wander, start(wander), decay, np.full((6, 1), 0.001))
     assert abs(innovation.z[0, 0]) > 10
@@ -438,7 +438,7 @@ def test_reconstruction_error_calls_nobody_while_a_feature_is_open(other: str, e
         laws = (np.diff(stats.norm.cdf(edges - moved)) for moved in (x, y))
         return Hour(index, tuple(rng.multinomial(500, p) for p in laws), np.zeros(2))
 
-    fitted = fit([Feature("x", "numeric"), Feature(other, "numeric")], [hour(i) for i in range(336)])
+    fitted = fit([DetectorColumn("x", "numeric"), DetectorColumn(other, "numeric")], [hour(i) for i in range(336)])
     machine = Shift(fitted, fitted)
     state, hours = initial_shift(machine), []
     for i in range(336, 436):

@@ -19,7 +19,7 @@ from monitor.calendar import Calendar
 from monitor.config.config import Config, DetectorConfig, ModelConfig, RuleConfig
 from monitor.detector import model_run
 from monitor.detector.lane_run import put_together
-from monitor.detector.lanes.lane import Window
+from monitor.detector.lanes.lane import LaneWindow
 from monitor.detector.model.rates import (
     MULTIPLES,
     Counted,
@@ -38,8 +38,8 @@ from monitor.layout import categorical_layout, numeric_layout
 from monitor.profile import Profile
 from monitor.queries.detector_status import detector
 from monitor.queries.overview import overview
-from monitor.queries.time_range import Span
-from monitor.server.server import Deck
+from monitor.queries.time_range import TimeRange
+from monitor.server.server import Server
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
@@ -81,44 +81,44 @@ def traffic(change: Change = nothing, rows: int = 60, seed: int = 3) -> list[dic
     return found
 
 
-def send(deck: Deck, rows: Sequence[dict[str, Any]]) -> None:
+def send(server: Server, rows: Sequence[dict[str, Any]]) -> None:
     for i in range(0, len(rows), 5000):
         body = "\n".join(json.dumps(row) for row in rows[i : i + 5000]).encode()
-        answer = deck.collector.events(body, NDJSON)
+        answer = server.collector.events(body, NDJSON)
         answer.durable.result(10)
         assert answer.refused == 0
-    deck.loop.load_all()
+    server.loop.load_all()
 
 
 def before(rows: Sequence[dict[str, Any]], at: datetime) -> list[dict[str, Any]]:
     return [row for row in rows if datetime.fromisoformat(row["ts"]) < at]
 
 
-def opened(folder: Path, config: Config | None = None, now: Callable[[], datetime] = lambda: NOW) -> Deck:
-    deck = Deck(folder, config or Config(default_rules=False))
-    deck.loop.clock = now
-    deck.start(background=False)
-    return deck
+def opened(folder: Path, config: Config | None = None, now: Callable[[], datetime] = lambda: NOW) -> Server:
+    server = Server(folder, config or Config(default_rules=False))
+    server.loop.clock = now
+    server.start(background=False)
+    return server
 
 
 @pytest.fixture
-def deck(tmp_path: Path) -> Iterator[Deck]:
-    with closing(opened(tmp_path)) as deck:
-        yield deck
+def server(tmp_path: Path) -> Iterator[Server]:
+    with closing(opened(tmp_path)) as server:
+        yield server
 
 
-def evaluate(deck: Deck) -> list[Alert]:
-    deck.loop.evaluate_due(settle=timedelta(0))
-    return sorted(deck.store.alerts.listing(["m"], "all", 100), key=lambda a: a.since)
+def evaluate(server: Server) -> list[Alert]:
+    server.loop.evaluate_due(settle=timedelta(0))
+    return sorted(server.store.alerts.listing(["m"], "all", 100), key=lambda a: a.since)
 
 
-def standing(deck: Deck) -> tuple[str, str]:
-    (finding,) = [f for f in deck.store.alerts.latest_findings("m") if f.rule == "detector"]
+def standing(server: Server) -> tuple[str, str]:
+    (finding,) = [f for f in server.store.alerts.latest_findings("m") if f.rule == "detector"]
     return finding.verdict, finding.text
 
 
-def state(deck: Deck) -> tuple[datetime, dict[str, Any]]:
-    found = deck.loop.watch.book.state(deck.store.model("m").id)
+def state(server: Server) -> tuple[datetime, dict[str, Any]]:
+    found = server.loop.watch.book.state(server.store.model("m").id)
     assert found is not None
     return found[0], json.loads(found[1])
 
@@ -137,30 +137,30 @@ def shifted(days: float, size: float = 0.6) -> Change:
 
 
 @pytest.mark.parametrize(("column", "value"), [("x", 0.1), ("c", "a")])
-def test_a_column_that_is_stuck_at_one_value_is_told_as_such(deck: Deck, column: str, value: object) -> None:
+def test_a_column_that_is_stuck_at_one_value_is_told_as_such(server: Server, column: str, value: object) -> None:
     def stuck(at: datetime, row: dict[str, Any], rng: np.random.Generator) -> None:
         if at >= NOW - 3 * DAY:
             row["features"][column] = value
 
-    send(deck, traffic(stuck))
-    (alert,) = evaluate(deck)
+    send(server, traffic(stuck))
+    (alert,) = evaluate(server)
     assert alert.finding.column == column
     assert alert.finding.cause == "constant"
     assert "only one value comes any more" in alert.finding.text
 
 
-def test_a_clock_of_another_time_zone_is_one_alert_that_says_so(deck: Deck) -> None:
+def test_a_clock_of_another_time_zone_is_one_alert_that_says_so(server: Server) -> None:
     def daily(at: datetime, row: dict[str, Any], rng: np.random.Generator) -> None:
         hour = at.hour + (5 if at >= NOW - 4 * DAY else 0)
         row["features"]["x"] += 2 * np.sin(2 * np.pi * hour / 24)
 
-    send(deck, traffic(daily))
-    (alert,) = evaluate(deck)
+    send(server, traffic(daily))
+    (alert,) = evaluate(server)
     assert (alert.finding.column, alert.finding.cause) == ("x", "zone")
     assert "another time zone" in alert.finding.text
 
 
-def segmented(folder: Path, now: Callable[[], datetime] = lambda: NOW) -> Deck:
+def segmented(folder: Path, now: Callable[[], datetime] = lambda: NOW) -> Server:
     return opened(folder, Config(default_rules=False, models={"m": ModelConfig(segments=("c",))}), now)
 
 
@@ -177,9 +177,9 @@ def by_segment(mixed: float = 0.0, higher: str = "") -> Change:
 
 
 def test_a_mix_that_changed_is_told_with_the_segment_it_comes_from(tmp_path: Path) -> None:
-    with closing(segmented(tmp_path)) as deck:
-        send(deck, traffic(by_segment(mixed=0.5)))
-        found = [a.finding for a in evaluate(deck) if a.finding.rule == "detector.inputs"]
+    with closing(segmented(tmp_path)) as server:
+        send(server, traffic(by_segment(mixed=0.5)))
+        found = [a.finding for a in evaluate(server) if a.finding.rule == "detector.inputs"]
         assert any(f.column == "x" or any(m.column == "x" for m in f.moved) for f in found)
         assert {f.cause for f in found} == {"mix"}
         assert {f.behind.split(" (")[0] for f in found} <= {"c=a", "c=b"}
@@ -187,23 +187,23 @@ def test_a_mix_that_changed_is_told_with_the_segment_it_comes_from(tmp_path: Pat
 
 
 def test_a_change_in_one_segment_alone_names_it_and_is_kept_over_a_restart(tmp_path: Path) -> None:
-    with closing(segmented(tmp_path)) as deck:
-        send(deck, traffic(by_segment(higher="d")))
-        (alert,) = [a for a in evaluate(deck) if "x" in {m.column for m in a.finding.moved}]
+    with closing(segmented(tmp_path)) as server:
+        send(server, traffic(by_segment(higher="d")))
+        (alert,) = [a for a in evaluate(server) if "x" in {m.column for m in a.finding.moved}]
         assert (alert.finding.cause, alert.finding.behind) == ("segment", "c=d")
-    with closing(segmented(tmp_path, lambda: NOW + HOUR)) as deck:
-        (alert,) = [a for a in evaluate(deck) if "x" in {m.column for m in a.finding.moved}]
+    with closing(segmented(tmp_path, lambda: NOW + HOUR)) as server:
+        (alert,) = [a for a in evaluate(server) if "x" in {m.column for m in a.finding.moved}]
         assert (alert.finding.cause, alert.finding.behind) == ("segment", "c=d")
 
 
 def test_a_change_in_all_segments_names_none(tmp_path: Path) -> None:
-    with closing(segmented(tmp_path)) as deck:
-        send(deck, traffic(shifted(4)))
-        (alert,) = evaluate(deck)
+    with closing(segmented(tmp_path)) as server:
+        send(server, traffic(shifted(4)))
+        (alert,) = evaluate(server)
         assert (alert.finding.cause, alert.finding.behind) == ("change", "")
 
 
-def watched_apart(folder: Path, now: Callable[[], datetime] = lambda: NOW) -> Deck:
+def watched_apart(folder: Path, now: Callable[[], datetime] = lambda: NOW) -> Server:
     model = ModelConfig(segments=("c",), detector=DetectorConfig(segments=True))
     return opened(folder, Config(default_rules=False, models={"m": model}), now)
 
@@ -219,26 +219,26 @@ def within(segment: str, size: float, days: float = 4) -> Change:
 
 
 def test_a_change_that_only_one_segment_shows_is_found_there(tmp_path: Path) -> None:
-    with closing(watched_apart(tmp_path / "apart")) as deck:
-        send(deck, traffic(within("d", 0.9, 6), rows=150))
-        (alert,) = [a for a in evaluate(deck) if a.finding.rule == "detector.segments"]
+    with closing(watched_apart(tmp_path / "apart")) as server:
+        send(server, traffic(within("d", 0.9, 6), rows=150))
+        (alert,) = [a for a in evaluate(server) if a.finding.rule == "detector.segments"]
         found = alert.finding
         assert (found.rule, found.segment, found.column) == ("detector.segments", "c=d", "x")
         assert found.moved[0].column == "x"
         assert found.value == pytest.approx(0.9, abs=0.3)
-        until, _ = state(deck)
-    with closing(watched_apart(tmp_path / "apart", lambda: NOW + HOUR)) as deck:
-        again = next(a for a in evaluate(deck) if a.id == alert.id)
+        until, _ = state(server)
+    with closing(watched_apart(tmp_path / "apart", lambda: NOW + HOUR)) as server:
+        again = next(a for a in evaluate(server) if a.id == alert.id)
         assert (again.id, again.state) == (alert.id, "firing")
-        assert state(deck)[0] == until + HOUR
+        assert state(server)[0] == until + HOUR
 
 
 def test_quiet_segments_raise_no_alert_and_the_budget_is_one(tmp_path: Path) -> None:
-    with closing(watched_apart(tmp_path)) as deck:
-        send(deck, traffic())
-        assert evaluate(deck) == []
-        now = Span(NOW - DAY, NOW, HOUR, NOW)
-        seen = detector(deck.store, deck.config, deck.loop.watch, "m", now)
+    with closing(watched_apart(tmp_path)) as server:
+        send(server, traffic())
+        assert evaluate(server) == []
+        now = TimeRange(NOW - DAY, NOW, HOUR, NOW)
+        seen = detector(server.store, server.config, server.loop.watch, "m", now)
         lanes = {one["lane"]: one for one in seen["lanes"]}
         assert sum(one["share"] for one in lanes.values()) == pytest.approx(1)
         assert lanes["segments"]["status"] == "watching"
@@ -247,44 +247,44 @@ def test_quiet_segments_raise_no_alert_and_the_budget_is_one(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("hours", [0, 2, 4])  # segments are judged in windows of six
 def test_what_all_rows_show_is_one_alert_and_not_one_for_each_segment(tmp_path: Path, hours: int) -> None:
-    with closing(watched_apart(tmp_path)) as deck:
-        send(deck, traffic(shifted(4 + hours / 24)))
-        (alert,) = evaluate(deck)
+    with closing(watched_apart(tmp_path)) as server:
+        send(server, traffic(shifted(4 + hours / 24)))
+        (alert,) = evaluate(server)
         assert (alert.finding.rule, alert.finding.segment) == ("detector.inputs", "")
 
 
 def test_segments_that_are_no_longer_watched_end_their_alerts(tmp_path: Path) -> None:
-    with closing(watched_apart(tmp_path)) as deck:
-        send(deck, traffic(within("d", 1.5, 6), rows=100))
-        assert any(a.finding.rule == "detector.segments" for a in evaluate(deck))
-    with closing(opened(tmp_path, now=lambda: NOW + HOUR)) as deck:
-        evaluate(deck)
-        assert not [a for a in deck.store.alerts.open_alerts("m").values() if a.finding.rule == "detector.segments"]
-    with closing(watched_apart(tmp_path, lambda: NOW + 2 * HOUR)) as deck:
-        evaluate(deck)  # learns again
+    with closing(watched_apart(tmp_path)) as server:
+        send(server, traffic(within("d", 1.5, 6), rows=100))
+        assert any(a.finding.rule == "detector.segments" for a in evaluate(server))
+    with closing(opened(tmp_path, now=lambda: NOW + HOUR)) as server:
+        evaluate(server)
+        assert not [a for a in server.store.alerts.open_alerts("m").values() if a.finding.rule == "detector.segments"]
+    with closing(watched_apart(tmp_path, lambda: NOW + 2 * HOUR)) as server:
+        evaluate(server)  # learns again
 
 
-def test_what_another_reference_finds_normal_is_over(deck: Deck) -> None:
-    send(deck, traffic(shifted(11)))
-    deck.set_reference_period("m", START, NOW - 11.5 * DAY, NOW)
-    evaluate(deck)
-    assert [a.state for a in deck.store.alerts.open_alerts("m").values() if a.finding.column == "x"] == ["firing"]
-    deck.set_reference_period("m", NOW - 10 * DAY, NOW, NOW)
-    evaluate(deck)
-    assert [a for a in deck.store.alerts.open_alerts("m").values() if a.finding.column == "x"] == []
+def test_what_another_reference_finds_normal_is_over(server: Server) -> None:
+    send(server, traffic(shifted(11)))
+    server.set_reference_period("m", START, NOW - 11.5 * DAY, NOW)
+    evaluate(server)
+    assert [a.state for a in server.store.alerts.open_alerts("m").values() if a.finding.column == "x"] == ["firing"]
+    server.set_reference_period("m", NOW - 10 * DAY, NOW, NOW)
+    evaluate(server)
+    assert [a for a in server.store.alerts.open_alerts("m").values() if a.finding.column == "x"] == []
 
 
-def test_quiet_traffic_raises_no_alert_and_the_detector_says_that_it_watches(deck: Deck) -> None:
-    send(deck, traffic())
-    assert evaluate(deck) == []
-    verdict, text = standing(deck)
+def test_quiet_traffic_raises_no_alert_and_the_detector_says_that_it_watches(server: Server) -> None:
+    send(server, traffic())
+    assert evaluate(server) == []
+    verdict, text = standing(server)
     assert verdict == "ok"
     assert "finds no change" in text
 
 
-def test_shift_of_one_feature_is_one_alert_that_names_it_and_when_it_began(deck: Deck) -> None:
-    send(deck, traffic(shifted(3)))
-    (alert,) = evaluate(deck)
+def test_shift_of_one_feature_is_one_alert_that_names_it_and_when_it_began(server: Server) -> None:
+    send(server, traffic(shifted(3)))
+    (alert,) = evaluate(server)
     assert (alert.state, alert.finding.rule, alert.finding.column) == ("firing", "detector.inputs", "x")
     began = NOW - 3 * DAY
     assert alert.since - began < timedelta(hours=12)
@@ -296,13 +296,13 @@ def test_shift_of_one_feature_is_one_alert_that_names_it_and_when_it_began(deck:
     assert alert.finding.severity == "critical"
 
 
-def test_change_that_goes_away_is_resolved_a_day_later(deck: Deck) -> None:
+def test_change_that_goes_away_is_resolved_a_day_later(server: Server) -> None:
     def change(at: datetime, row: dict[str, Any], rng: np.random.Generator) -> None:
         if NOW - 5 * DAY <= at < NOW - 4 * DAY:
             row["features"]["x"] += 1.0
 
-    send(deck, traffic(change))
-    (alert,) = evaluate(deck)
+    send(server, traffic(change))
+    (alert,) = evaluate(server)
     assert alert.state == "resolved"
     assert alert.resolved_at is not None
     assert DAY <= alert.resolved_at - (NOW - 4 * DAY) <= 3 * DAY
@@ -330,20 +330,20 @@ def test_change_that_goes_away_is_resolved_a_day_later(deck: Deck) -> None:
         ),
     ],
 )
-def test_each_part_of_a_model_is_watched(deck: Deck, rule: str, column: str, change: Any) -> None:
+def test_each_part_of_a_model_is_watched(server: Server, rule: str, column: str, change: Any) -> None:
     def apply(at: datetime, row: dict[str, Any], rng: np.random.Generator) -> None:
         if at >= NOW - 2 * DAY:
             change(row, rng)
 
-    send(deck, traffic(apply))
-    alerts = evaluate(deck)
+    send(server, traffic(apply))
+    alerts = evaluate(server)
     assert [(a.finding.rule, a.finding.column) for a in alerts] == [(rule, column)]
     assert alerts[0].since - (NOW - 2 * DAY) < timedelta(hours=12)
 
 
-def test_silence_is_found_within_the_hour(deck: Deck) -> None:
-    send(deck, before(traffic(), NOW - timedelta(hours=5)))
-    (alert,) = evaluate(deck)
+def test_silence_is_found_within_the_hour(server: Server) -> None:
+    send(server, before(traffic(), NOW - timedelta(hours=5)))
+    (alert,) = evaluate(server)
     assert (alert.finding.rule, alert.finding.text) == (
         "detector.traffic",
         f"No rows have come at all since {alert.finding.window_start:%Y-%m-%d %H:%M} UTC",
@@ -367,56 +367,56 @@ def judged_wrong(
     return labels
 
 
-def send_labels(deck: Deck, labels: Sequence[dict[str, Any]]) -> None:
+def send_labels(server: Server, labels: Sequence[dict[str, Any]]) -> None:
     for i in range(0, len(labels), 10_000):
         lines = "\n".join(json.dumps(x) for x in labels[i : i + 10_000]).encode()
-        deck.collector.labels(lines, NDJSON).durable.result(10)
-    deck.loop.load_all()
+        server.collector.labels(lines, NDJSON).durable.result(10)
+    server.loop.load_all()
 
 
-def test_wrong_predictions_are_found_at_the_hour_of_the_prediction_once_labels_have_come(deck: Deck) -> None:
+def test_wrong_predictions_are_found_at_the_hour_of_the_prediction_once_labels_have_come(server: Server) -> None:
     rows = traffic()
-    send(deck, rows)
-    send_labels(deck, judged_wrong(rows, NOW - 3 * DAY))
-    alerts = [a for a in evaluate(deck) if a.finding.rule == "detector.quality"]
+    send(server, rows)
+    send_labels(server, judged_wrong(rows, NOW - 3 * DAY))
+    alerts = [a for a in evaluate(server) if a.finding.rule == "detector.quality"]
     assert [a.finding.column for a in alerts] == ["wrong"]
     assert abs(alerts[0].finding.window_start - (NOW - 3 * DAY)) <= timedelta(hours=6)
 
 
-def test_quality_does_not_wait_longer_than_labels_usually_take_when_fewer_come(deck: Deck) -> None:
+def test_quality_does_not_wait_longer_than_labels_usually_take_when_fewer_come(server: Server) -> None:
     rows = traffic()
-    send(deck, rows)
-    send_labels(deck, judged_wrong(rows, NOW - 3 * DAY, share=0.4, after=timedelta(hours=5)))
-    alerts = [a for a in evaluate(deck) if a.finding.rule == "detector.quality"]
+    send(server, rows)
+    send_labels(server, judged_wrong(rows, NOW - 3 * DAY, share=0.4, after=timedelta(hours=5)))
+    alerts = [a for a in evaluate(server) if a.finding.rule == "detector.quality"]
     assert [a.finding.column for a in alerts] == ["wrong"]
     assert abs(alerts[0].finding.window_start - (NOW - 3 * DAY)) <= timedelta(hours=6)
     # the hours whose labels are still to come are waited for: five hours, and half as long again for the bins of delays
-    stood = datetime.fromisoformat(state(deck)[1]["quality"])
+    stood = datetime.fromisoformat(state(server)[1]["quality"])
     assert timedelta(hours=5) <= NOW - stood <= timedelta(hours=9)
 
 
 def test_labels_that_no_longer_come_are_told_until_they_come_again(tmp_path: Path) -> None:
     rows, clock = traffic(), [NOW]
     labels = judged_wrong(rows, NOW, after=timedelta(hours=3))
-    with closing(opened(tmp_path, now=lambda: clock[0])) as deck:
-        send(deck, rows)
-        send_labels(deck, [x for x in labels if datetime.fromisoformat(x["ts"]) < NOW - 2 * DAY])
-        (alert,) = [a for a in evaluate(deck) if a.finding.rule == "detector.labels"]
+    with closing(opened(tmp_path, now=lambda: clock[0])) as server:
+        send(server, rows)
+        send_labels(server, [x for x in labels if datetime.fromisoformat(x["ts"]) < NOW - 2 * DAY])
+        (alert,) = [a for a in evaluate(server) if a.finding.rule == "detector.labels"]
         assert (alert.state, alert.finding.severity) == ("firing", "warning")
         assert alert.finding.text.startswith("Age of the newest prediction with a label is 50 h, limit 12.8 h")
         clock[0] += timedelta(hours=1)
-        send_labels(deck, [x for x in labels if datetime.fromisoformat(x["ts"]) >= NOW - 2 * DAY])
-        assert [a.state for a in evaluate(deck) if a.finding.rule == "detector.labels"] == ["resolved"]
+        send_labels(server, [x for x in labels if datetime.fromisoformat(x["ts"]) >= NOW - 2 * DAY])
+        assert [a.state for a in evaluate(server) if a.finding.rule == "detector.labels"] == ["resolved"]
 
 
 def test_labels_that_no_longer_come_are_not_told_where_nobody_waits_for_them(tmp_path: Path) -> None:
     rows = traffic()
     quiet = Config(default_rules=False, models={"m": ModelConfig(detector=DetectorConfig(labels=False))})
-    with closing(opened(tmp_path, quiet)) as deck:
-        send(deck, rows)
+    with closing(opened(tmp_path, quiet)) as server:
+        send(server, rows)
         labels = judged_wrong(rows, NOW, after=timedelta(hours=3))
-        send_labels(deck, [x for x in labels if datetime.fromisoformat(x["ts"]) < NOW - 2 * DAY])
-        assert not evaluate(deck)
+        send_labels(server, [x for x in labels if datetime.fromisoformat(x["ts"]) < NOW - 2 * DAY])
+        assert not evaluate(server)
 
 
 # order in time
@@ -424,20 +424,20 @@ def test_labels_that_no_longer_come_are_not_told_where_nobody_waits_for_them(tmp
 
 def test_history_at_once_and_hour_by_hour_give_the_same_state_and_the_same_alerts(tmp_path: Path) -> None:
     rows = traffic(shifted(2))
-    with closing(opened(tmp_path / "once")) as deck:
-        send(deck, rows)
-        once, ended = evaluate(deck), state(deck)
+    with closing(opened(tmp_path / "once")) as server:
+        send(server, rows)
+        once, ended = evaluate(server), state(server)
     clock = [NOW - 3 * DAY]
-    with closing(opened(tmp_path / "live", now=lambda: clock[0])) as deck:
-        send(deck, before(rows, clock[0]))
-        evaluate(deck)
+    with closing(opened(tmp_path / "live", now=lambda: clock[0])) as server:
+        send(server, before(rows, clock[0]))
+        evaluate(server)
         sent = clock[0]
         while clock[0] < NOW:
             clock[0] = min(NOW, clock[0] + timedelta(hours=1))
-            send(deck, [row for row in before(rows, clock[0]) if datetime.fromisoformat(row["ts"]) >= sent])
+            send(server, [row for row in before(rows, clock[0]) if datetime.fromisoformat(row["ts"]) >= sent])
             sent = clock[0]
-            live = evaluate(deck)
-        assert same_state(state(deck), ended)
+            live = evaluate(server)
+        assert same_state(state(server), ended)
     assert [(a.id, a.since, a.finding.moved) for a in live] == [(a.id, a.since, a.finding.moved) for a in once]
 
 
@@ -445,21 +445,21 @@ def test_a_silence_of_more_than_a_week_is_judged_live_as_at_once(tmp_path: Path)
     """The reference is a period; nine days nothing comes; then x is higher."""
     silent, again = NOW - 11 * DAY, NOW - 2 * DAY
     rows = [row for row in traffic(shifted(2)) if not silent <= datetime.fromisoformat(row["ts"]) < again]
-    with closing(opened(tmp_path / "once")) as deck:
-        send(deck, before(rows, silent))
-        deck.set_reference_period("m", START, silent, NOW)
-        send(deck, [row for row in rows if datetime.fromisoformat(row["ts"]) >= silent])
-        once, ended = evaluate(deck), state(deck)
+    with closing(opened(tmp_path / "once")) as server:
+        send(server, before(rows, silent))
+        server.set_reference_period("m", START, silent, NOW)
+        send(server, [row for row in rows if datetime.fromisoformat(row["ts"]) >= silent])
+        once, ended = evaluate(server), state(server)
     clock = [silent]
-    with closing(opened(tmp_path / "live", now=lambda: clock[0])) as deck:
-        send(deck, before(rows, silent))
-        deck.set_reference_period("m", START, silent, silent)
-        live = evaluate(deck)
+    with closing(opened(tmp_path / "live", now=lambda: clock[0])) as server:
+        send(server, before(rows, silent))
+        server.set_reference_period("m", START, silent, silent)
+        live = evaluate(server)
         while clock[0] < NOW:
             sent, clock[0] = clock[0], min(NOW, clock[0] + timedelta(hours=5))
-            send(deck, [row for row in before(rows, clock[0]) if datetime.fromisoformat(row["ts"]) >= sent])
-            live = evaluate(deck)
-        assert same_state(state(deck), ended)
+            send(server, [row for row in before(rows, clock[0]) if datetime.fromisoformat(row["ts"]) >= sent])
+            live = evaluate(server)
+        assert same_state(state(server), ended)
     assert {a.finding.rule for a in once} >= {"detector.traffic", "detector.inputs"}
     assert [(a.finding.rule, a.since, a.state, a.finding.moved) for a in live] == [
         (a.finding.rule, a.since, a.state, a.finding.moved) for a in once
@@ -468,27 +468,27 @@ def test_a_silence_of_more_than_a_week_is_judged_live_as_at_once(tmp_path: Path)
 
 def test_a_reference_that_is_set_while_history_is_being_evaluated_is_what_counts(tmp_path: Path) -> None:
     rows = traffic(shifted(2))
-    with closing(opened(tmp_path / "before")) as deck:
-        send(deck, rows)
-        deck.set_reference_period("m", START, NOW - 4 * DAY, NOW)
-        once, ended = evaluate(deck), state(deck)
-    with closing(opened(tmp_path / "meanwhile")) as deck:
-        send(deck, rows)
+    with closing(opened(tmp_path / "before")) as server:
+        send(server, rows)
+        server.set_reference_period("m", START, NOW - 4 * DAY, NOW)
+        once, ended = evaluate(server), state(server)
+    with closing(opened(tmp_path / "meanwhile")) as server:
+        send(server, rows)
         errors: list[BaseException] = []
 
         def evaluated() -> None:
             try:
-                evaluate(deck)
+                evaluate(server)
             except BaseException as error:
                 errors.append(error)
 
         worker = threading.Thread(target=evaluated)
         worker.start()
-        deck.set_reference_period("m", START, NOW - 4 * DAY, NOW)
+        server.set_reference_period("m", START, NOW - 4 * DAY, NOW)
         worker.join(120)
         assert not worker.is_alive() and not errors
-        meanwhile = evaluate(deck)
-        assert same_state(state(deck), ended)
+        meanwhile = evaluate(server)
+        assert same_state(state(server), ended)
     # what was told by the reference of before goes on under its own beginning
     assert [a.finding.moved for a in meanwhile if a.state == "firing"] == [
         a.finding.moved for a in once if a.state == "firing"
@@ -501,16 +501,16 @@ def same_state(a: tuple[datetime, dict[str, Any]], b: tuple[datetime, dict[str, 
 
 def test_rows_that_come_late_are_judged_as_if_they_had_been_there(tmp_path: Path) -> None:
     rows = traffic(shifted(2))
-    with closing(opened(tmp_path / "once")) as deck:
-        send(deck, rows)
-        once, ended = evaluate(deck), state(deck)
+    with closing(opened(tmp_path / "once")) as server:
+        send(server, rows)
+        once, ended = evaluate(server), state(server)
     late = [row for i, row in enumerate(rows) if i % 3 == 0 and datetime.fromisoformat(row["ts"]) >= NOW - 3 * DAY]
-    with closing(opened(tmp_path / "late")) as deck:
-        send(deck, [row for row in rows if row not in late])
-        evaluate(deck)
-        send(deck, late)
-        found = evaluate(deck)
-        assert same_state(state(deck), ended)
+    with closing(opened(tmp_path / "late")) as server:
+        send(server, [row for row in rows if row not in late])
+        evaluate(server)
+        send(server, late)
+        found = evaluate(server)
+        assert same_state(state(server), ended)
     assert [(a.since, a.finding.rule) for a in found if a.state == "firing"] == [
         (a.since, a.finding.rule) for a in once
     ]
@@ -518,67 +518,67 @@ def test_rows_that_come_late_are_judged_as_if_they_had_been_there(tmp_path: Path
 
 def test_restart_in_the_middle_changes_nothing(tmp_path: Path) -> None:
     rows = traffic(shifted(2))
-    with closing(opened(tmp_path / "once")) as deck:
-        send(deck, rows)
-        once, ended = evaluate(deck), state(deck)
+    with closing(opened(tmp_path / "once")) as server:
+        send(server, rows)
+        once, ended = evaluate(server), state(server)
     clock = [NOW - DAY]
     for moment in (NOW - DAY, NOW - timedelta(hours=5), NOW):
         clock[0] = moment
-        with closing(opened(tmp_path / "twice", now=lambda: clock[0])) as deck:
-            send(deck, before(rows, moment))
-            found = evaluate(deck)
-            after = state(deck)
+        with closing(opened(tmp_path / "twice", now=lambda: clock[0])) as server:
+            send(server, before(rows, moment))
+            found = evaluate(server)
+            after = state(server)
     assert same_state(after, ended)
     assert [a.id for a in found] == [a.id for a in once]
 
 
 def test_learning_is_said_until_two_weeks_are_there(tmp_path: Path) -> None:
     clock = [START + 5 * DAY]
-    with closing(opened(tmp_path, now=lambda: clock[0])) as deck:
-        send(deck, before(traffic(), clock[0]))
-        assert evaluate(deck) == []
-        verdict, text = standing(deck)
+    with closing(opened(tmp_path, now=lambda: clock[0])) as server:
+        send(server, before(traffic(), clock[0]))
+        assert evaluate(server) == []
+        verdict, text = standing(server)
         assert verdict == "learning"
         assert f"{START + 14 * DAY:%Y-%m-%d}" in text
 
 
 def test_thin_traffic_is_judged_in_windows_of_a_day(tmp_path: Path) -> None:
-    with closing(opened(tmp_path)) as deck:
-        send(deck, traffic(rows=4))
-        evaluate(deck)
-        verdict, text = standing(deck)
+    with closing(opened(tmp_path)) as server:
+        send(server, traffic(rows=4))
+        evaluate(server)
+        verdict, text = standing(server)
         assert verdict == "learning"  # a month of days is needed
         assert text == "The detector has too few rows to know what is usual: it needs 28 hours or days that have some"
 
 
-def test_accepted_change_is_the_new_normal(deck: Deck) -> None:
-    send(deck, traffic(shifted(6)))
-    (alert,) = evaluate(deck)
+def test_accepted_change_is_the_new_normal(server: Server) -> None:
+    send(server, traffic(shifted(6)))
+    (alert,) = evaluate(server)
     assert alert.state == "firing"
-    accepted = deck.loop.accept("m", "ann", NOW)
+    accepted = server.loop.accept("m", "ann", NOW)
     assert accepted.since == alert.finding.window_start
-    deck.loop.clock = lambda: NOW + timedelta(minutes=1)
-    deck.loop.evaluate("m")
-    (alert,) = deck.store.alerts.listing(["m"], "all", 10)
+    server.loop.clock = lambda: NOW + timedelta(minutes=1)
+    server.loop.evaluate("m")
+    (alert,) = server.store.alerts.listing(["m"], "all", 10)
     assert alert.state == "resolved"
-    assert standing(deck)[0] == "learning"
+    assert standing(server)[0] == "learning"
 
 
-def test_nothing_open_cannot_be_accepted(deck: Deck) -> None:
+def test_nothing_open_cannot_be_accepted(server: Server) -> None:
     from monitor.errors import InvalidRequest
 
-    send(deck, traffic())
-    evaluate(deck)
+    send(server, traffic())
+    evaluate(server)
     with pytest.raises(InvalidRequest, match="nothing is open"):
-        deck.loop.accept("m", "ann", NOW)
+        server.loop.accept("m", "ann", NOW)
 
 
 def test_detector_can_be_switched_off(tmp_path: Path) -> None:
     config = Config(default_rules=False, models={"m": ModelConfig(detector=DetectorConfig(enabled=False))})
-    with closing(opened(tmp_path, config)) as deck:
-        send(deck, traffic(shifted(3)))
-        assert evaluate(deck) == []
-        assert deck.store.alerts.latest_findings("m") == []
+    with closing(opened(tmp_path, config)) as server:
+        send(server, traffic(shifted(3)))
+        assert evaluate(server) == []
+        assert server.store.alerts.latest_findings("m") == []
 
 
 def test_holiday_raises_nothing_but_missing_values_are_found_on_it(tmp_path: Path) -> None:
@@ -594,30 +594,32 @@ def test_holiday_raises_nothing_but_missing_values_are_found_on_it(tmp_path: Pat
             row["features"]["y"] = None
 
     config = Config(default_rules=False, models={"m": ModelConfig(detector=DetectorConfig(special_days=(day,)))})
-    with closing(opened(tmp_path / "odd", config)) as deck:
-        send(deck, traffic(odd))
-        assert evaluate(deck) == []
-    with closing(opened(tmp_path / "lost", config)) as deck:
-        send(deck, traffic(lost))
-        assert [a.finding.column for a in evaluate(deck)] == ["y"]
+    with closing(opened(tmp_path / "odd", config)) as server:
+        send(server, traffic(odd))
+        assert evaluate(server) == []
+    with closing(opened(tmp_path / "lost", config)) as server:
+        send(server, traffic(lost))
+        assert [a.finding.column for a in evaluate(server)] == ["y"]
 
 
-def test_however_wide_a_model_is_its_reference_teaches_the_week(deck: Deck, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(model_run, "MOST_PROFILES", 1)
-    send(deck, traffic())
-    deck.set_reference_period("m", START, START + 17 * DAY, NOW)
-    evaluate(deck)
-    (inputs,) = (f for f in deck.loop.watch.book.fits(deck.store.model("m").id) if f.lane == "inputs")
+def test_however_wide_a_model_is_its_reference_teaches_the_week(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model_run, "MAX_PROFILES", 1)
+    send(server, traffic())
+    server.set_reference_period("m", START, START + 17 * DAY, NOW)
+    evaluate(server)
+    (inputs,) = (f for f in server.loop.watch.book.fits(server.store.model("m").id) if f.lane == "inputs")
     assert inputs.source == "reference"
     assert json.loads(inputs.body)["learned"]["shift"]["fitted"]["season"] == "weekly"
 
 
-def test_new_reference_begins_anew(deck: Deck) -> None:
-    send(deck, traffic(shifted(3)))
-    assert len(evaluate(deck)) == 1
-    deck.set_reference_period("m", NOW - 3 * DAY, NOW, NOW)
-    assert deck.loop.watch.book.state(deck.store.model("m").id) is None
-    assert deck.loop.watch.book.fits(deck.store.model("m").id) == []
+def test_new_reference_begins_anew(server: Server) -> None:
+    send(server, traffic(shifted(3)))
+    assert len(evaluate(server)) == 1
+    server.set_reference_period("m", NOW - 3 * DAY, NOW, NOW)
+    assert server.loop.watch.book.state(server.store.model("m").id) is None
+    assert server.loop.watch.book.fits(server.store.model("m").id) == []
 
 
 # rates
@@ -755,7 +757,7 @@ def test_width_is_the_shortest_with_enough_rows() -> None:
 
 def test_windows_follow_the_clock_and_add_up() -> None:
     layout = numeric_layout([0.0])
-    hours = [Window(i, i == 7, {"x": Profile(layout, np.array([i, 1]), i + 1)}) for i in range(3, 20)]
+    hours = [LaneWindow(i, i == 7, {"x": Profile(layout, np.array([i, 1]), i + 1)}) for i in range(3, 20)]
     found = list(put_together(hours, 6))
     assert [w.index for w in found] == [0, 6, 12, 18]
     assert [w.special for w in found] == [False, True, False, False]
@@ -802,11 +804,11 @@ def test_categories_have_a_bin_for_what_was_never_seen() -> None:
 # what it says of itself
 
 
-def test_detector_says_what_it_learned_and_the_smallest_change_it_would_find(deck: Deck) -> None:
-    send(deck, traffic(shifted(3)))
-    evaluate(deck)
-    span = Span(NOW - 7 * DAY, NOW, HOUR, NOW)
-    body = detector(deck.store, deck.config, deck.loop.watch, "m", span)
+def test_detector_says_what_it_learned_and_the_smallest_change_it_would_find(server: Server) -> None:
+    send(server, traffic(shifted(3)))
+    evaluate(server)
+    span = TimeRange(NOW - 7 * DAY, NOW, HOUR, NOW)
+    body = detector(server.store, server.config, server.loop.watch, "m", span)
     lanes = {lane["lane"]: lane for lane in body["lanes"]}
     assert {name: lane["status"] for name, lane in lanes.items()} == {
         "inputs": "open",
@@ -824,15 +826,15 @@ def test_detector_says_what_it_learned_and_the_smallest_change_it_would_find(dec
     assert {e["lane"] for e in body["evidence"]} >= {"inputs", "errors"}
 
 
-def test_day_that_went_like_another_weekday_is_told_with_its_date(deck: Deck) -> None:
-    send(deck, traffic())
-    evaluate(deck)
-    until, data = state(deck)
+def test_day_that_went_like_another_weekday_is_told_with_its_date(server: Server) -> None:
+    send(server, traffic())
+    evaluate(server)
+    until, data = state(server)
     assert data["lanes"]["inputs"]["state"]["borrowed"] == []
     data["lanes"]["inputs"]["state"]["borrowed"] = [{"day": 20_000, "weekday": 6}]
-    with deck.store.writing() as con:
+    with server.store.writing() as con:
         con.execute("UPDATE detector_states SET body = ? WHERE until = ?", [json.dumps(data), until])
-    body = detector(deck.store, deck.config, deck.loop.watch, "m", Span(NOW - DAY, NOW, HOUR, NOW))
+    body = detector(server.store, server.config, server.loop.watch, "m", TimeRange(NOW - DAY, NOW, HOUR, NOW))
     said = {lane["lane"]: lane["other_weekdays"] for lane in body["lanes"]}
     assert said.pop("inputs") == [{"day": date(2024, 10, 8), "weekday": 6}]
     assert not any(said.values())
@@ -853,16 +855,16 @@ def test_smallest_change_is_found_about_half_of_the_time() -> None:
     assert 4 <= found <= 18
 
 
-def test_page_tells_its_likely_cause_in_the_overview_and_in_the_alert(deck: Deck) -> None:
+def test_page_tells_its_likely_cause_in_the_overview_and_in_the_alert(server: Server) -> None:
     def lost(at: datetime, row: dict[str, Any], rng: np.random.Generator) -> None:
         if at >= NOW - 2 * DAY and rng.random() < 0.3:
             row["features"]["y"] = None
 
-    send(deck, traffic(lost))
-    (alert,) = evaluate(deck)
+    send(server, traffic(lost))
+    (alert,) = evaluate(server)
     assert alert.finding.cause == "missing"
-    span = Span(NOW - 7 * DAY, NOW, HOUR, NOW)
-    body = overview(deck.store, deck.config, "m", span, None, "", NOW, 0)
+    span = TimeRange(NOW - 7 * DAY, NOW, HOUR, NOW)
+    body = overview(server.store, server.config, "m", span, None, "", NOW, 0)
     assert [(c["kind"], c["columns"]) for c in body["causes"]] == [("missing", ("y",))]
     assert body["reasons"][0]["moved"][0]["column"] == "y"
 
@@ -885,10 +887,12 @@ def test_rule_may_compare_with_the_window_before_the_same_hours_of_weeks_or_anot
     )
     config = Config(default_rules=False, rules=rules, models={"m": ModelConfig(detector=DetectorConfig(enabled=False))})
     now = (NOW - DAY).replace(hour=0, minute=0) + DAY  # the end of the odd day of the week
-    with closing(opened(tmp_path, config, now=lambda: now)) as deck:
-        send(deck, before(traffic(weekly), now))
-        evaluate(deck)
-        found = {(f.rule.removeprefix("against-"), f.column): f.verdict for f in deck.store.alerts.latest_findings("m")}
+    with closing(opened(tmp_path, config, now=lambda: now)) as server:
+        send(server, before(traffic(weekly), now))
+        evaluate(server)
+        found = {
+            (f.rule.removeprefix("against-"), f.column): f.verdict for f in server.store.alerts.latest_findings("m")
+        }
     assert {key for key, verdict in found.items() if verdict == "breach"} == {
         ("reference", "x"),
         ("previous", "x"),

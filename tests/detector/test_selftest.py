@@ -19,7 +19,7 @@ from monitor.errors import InvalidRequest, NotFound, TooMany
 from monitor.evaluation.evaluator import column_names
 from monitor.layout import INTEGER, Layout, categorical_layout, numeric_layout
 from monitor.profile import Profile
-from monitor.server.server import Deck
+from monitor.server.server import Server
 from monitor.statistics.drift.neyman import location
 
 RNG = np.random.default_rng(1)
@@ -27,19 +27,19 @@ NUMBERS = numeric_layout(stats.norm.ppf(np.arange(1, 20) / 20), (-4.0, 4.0))
 
 
 @pytest.fixture(scope="module")
-def deck(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deck]:
-    with closing(opened(tmp_path_factory.mktemp("deck"))) as deck:
-        send(deck, traffic())
-        evaluate(deck)
-        yield deck
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with closing(opened(tmp_path_factory.mktemp("server"))) as server:
+        send(server, traffic())
+        evaluate(server)
+        yield server
 
 
-def run(deck: Deck, seed: int = 1) -> dict:
-    return selftest(deck.store, deck.loop.watch, "m", column_names(deck.store.model("m")), seed)
+def run(server: Server, seed: int = 1) -> dict:
+    return selftest(server.store, server.loop.watch, "m", column_names(server.store.model("m")), seed)
 
 
-def test_large_changes_are_found_and_quiet_hours_are_quiet(deck: Deck) -> None:
-    found = run(deck)
+def test_large_changes_are_found_and_quiet_hours_are_quiet(server: Server) -> None:
+    found = run(server)
     by = {test["change"]: test for test in found["tests"]}
     assert by["mean +0.5 sd"]["found"]
     assert by["mean +0.5 sd"]["hours"] <= 24
@@ -55,11 +55,11 @@ def test_large_changes_are_found_and_quiet_hours_are_quiet(deck: Deck) -> None:
     assert all(0 <= q["evidence"] < 1 for q in found["quiet"])
 
 
-def test_the_same_seed_gives_the_same_answer_and_nothing_is_stored(deck: Deck) -> None:
-    before = state(deck)
-    assert run(deck, 7) == run(deck, 7)
-    assert state(deck) == before
-    assert evaluate(deck) == []
+def test_the_same_seed_gives_the_same_answer_and_nothing_is_stored(server: Server) -> None:
+    before = state(server)
+    assert run(server, 7) == run(server, 7)
+    assert state(server) == before
+    assert evaluate(server) == []
 
 
 def test_what_has_learned_nothing_cannot_be_tested(tmp_path: Path) -> None:
@@ -69,46 +69,46 @@ def test_what_has_learned_nothing_cannot_be_tested(tmp_path: Path) -> None:
             run(young)
 
 
-def test_it_is_given_up_when_the_server_stops(deck: Deck) -> None:
-    names = column_names(deck.store.model("m"))
+def test_it_is_given_up_when_the_server_stops(server: Server) -> None:
+    names = column_names(server.store.model("m"))
     with pytest.raises(InvalidRequest, match="the server is stopping"):
-        selftest(deck.store, deck.loop.watch, "m", names, stopping=lambda: True)
+        selftest(server.store, server.loop.watch, "m", names, stopping=lambda: True)
 
 
-def test_one_runs_at_a_time_by_hand_or_by_itself(deck: Deck) -> None:
+def test_one_runs_at_a_time_by_hand_or_by_itself(server: Server) -> None:
     now = datetime(2026, 11, 24, tzinfo=UTC)
-    tests = SelfTests(deck.store, Config(), deck.loop.watch, column_names)
+    tests = SelfTests(server.store, Config(), server.loop.watch, column_names)
     with TURN:
         with pytest.raises(TooMany, match="another self-test is under way; try again in a minute") as refused:
-            run(deck)
+            run(server)
         assert refused.value.retry_after == 60
         assert tests.next_due(now) is None
     with pytest.raises(NotFound):
-        selftest(deck.store, deck.loop.watch, "nobody", {})
-    assert run(deck)["tests"]  # it is free again, also after one that failed
+        selftest(server.store, server.loop.watch, "nobody", {})
+    assert run(server)["tests"]  # it is free again, also after one that failed
 
 
 def test_who_asks_during_another_is_told_when_to_come_again(served: Served) -> None:
     served.post("/v1/events", lines(event(1)))
-    served.deck.loop.load_all()
+    served.server.loop.load_all()
     with TURN:
         answer = served.post("/v1/models/m/selftest", b"")
     assert (answer.status_code, answer.headers["retry-after"]) == (429, "60")
     assert "another self-test is under way" in answer.json()["error"]
 
 
-def test_it_runs_by_itself_once_a_week_and_is_kept(deck: Deck) -> None:
-    model, now = deck.store.model("m"), datetime(2026, 11, 24, tzinfo=UTC)
-    tests = deck.loop.tests
+def test_it_runs_by_itself_once_a_week_and_is_kept(server: Server) -> None:
+    model, now = server.store.model("m"), datetime(2026, 11, 24, tzinfo=UTC)
+    tests = server.loop.tests
     assert tests.next_due(now) == "m"
-    kept = deck.loop.watch.book.selftest(model.id)
+    kept = server.loop.watch.book.selftest(model.id)
     assert kept is not None
     assert datetime.fromisoformat(kept["at"]) == now
-    assert [t["change"] for t in kept["tests"]] == [t["change"] for t in run(deck)["tests"]]
+    assert [t["change"] for t in kept["tests"]] == [t["change"] for t in run(server)["tests"]]
     assert tests.next_due(now + timedelta(days=6, hours=23)) is None
     assert tests.next_due(now + timedelta(days=7)) == "m"
-    deck.loop.note_reference("m")
-    assert deck.loop.watch.book.selftest(model.id) is None
+    server.loop.note_reference("m")
+    assert server.loop.watch.book.selftest(model.id) is None
 
 
 def test_a_detector_that_still_learns_is_asked_again_after_hours_and_one_that_is_off_never(tmp_path: Path) -> None:

@@ -12,11 +12,11 @@ from scipy.special import ndtr, ndtri
 
 from monitor.detector.lanes.distribution_lane import machine_of
 from monitor.detector.lanes.lane import Budget
-from monitor.detector.model import Feature, Hour, from_plain, to_plain
+from monitor.detector.model import DetectorColumn, Hour, from_plain, to_plain
 from monitor.detector.model.shifts import Shift, ShiftState, advance_shift, initial_shift
 from monitor.detector.model.weekdays import Borrowed, alike, dressed
 
-FEATURES = [Feature(f"x{j}", "numeric") for j in range(4)]
+FEATURES = [DetectorColumn(f"x{j}", "numeric") for j in range(4)]
 EDGES = ndtri(np.arange(1, 20) / 20)
 ROWS, WEEKEND = 1000, 0.3  # an hour; sd by which a number is higher from Saturday on
 REFERENCE = 28  # days

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.contracts import Measured
+from monitor.contracts import ProfileColumn
 from monitor.layout import AT_ONCE, INTEGER, LOG, MANY, UNIT, Layout, categorical_layout, numeric_layout
 from monitor.plugins import load
 
@@ -65,7 +65,7 @@ def rows(values: list[Any], type_: pa.DataType) -> pa.Table:
 def check(engine: ModuleType, values: list[Any], layout: Layout, type_: pa.DataType, bucket: str = "hour") -> None:
     """The engine's counts, missing and invalid equal those by definition, in every bucket."""
     table = rows(values, type_)
-    found = engine.profile(table, [Measured("x", "x", layout, bucket)])
+    found = engine.profile(table, [ProfileColumn("x", "x", layout, bucket)])
     bins, moments = found.bins.to_pylist(), found.moments.to_pylist()
     expected: dict[tuple[datetime, int], int] = {}
     totals: dict[datetime, list[int]] = {}
@@ -129,7 +129,9 @@ def test_empty_columns_and_no_rows(engine: ModuleType) -> None:
 
 def test_new_values_are_named_with_their_count_and_first_time(engine: ModuleType) -> None:
     layout = categorical_layout(["a"])
-    found = engine.profile(rows(["a", "b", "b", "c"], pa.string()), [Measured("x", "x", layout)]).new_values.to_pylist()
+    found = engine.profile(
+        rows(["a", "b", "b", "c"], pa.string()), [ProfileColumn("x", "x", layout)]
+    ).new_values.to_pylist()
     assert {(r["value"], r["n"]) for r in found} == {("b", 2), ("c", 1)}
     assert all(r["first_seen"] >= START for r in found)
 
@@ -138,7 +140,7 @@ def test_many_columns_in_one_call_are_kept_apart(engine: ModuleType) -> None:
     rng = np.random.default_rng(5)
     data = {f"c{i}": rng.normal(i, 1, 200) for i in range(90)}
     table = pa.table({"ts": pa.array([START] * 200, pa.timestamp("us")), "version": ["v"] * 200, **data})
-    columns = [Measured(f"k{i}", f"c{i}", numeric_layout([i])) for i in range(90)]
+    columns = [ProfileColumn(f"k{i}", f"c{i}", numeric_layout([i])) for i in range(90)]
     bins = engine.profile(table, columns).bins.to_pylist()
     for i in range(90):
         low = sum(b["n"] for b in bins if b["column"] == f"k{i}" and b["bin"] == 0)
@@ -148,5 +150,5 @@ def test_many_columns_in_one_call_are_kept_apart(engine: ModuleType) -> None:
 def test_hostile_column_names_are_only_names(engine: ModuleType) -> None:
     name = "x\"; DROP TABLE t; --'"
     table = rows([1.0, 2.0], pa.float64()).rename_columns(["ts", "version", name])
-    found = engine.profile(table, [Measured(name, name, numeric_layout([1.0]))])
+    found = engine.profile(table, [ProfileColumn(name, name, numeric_layout([1.0]))])
     assert {b["column"] for b in found.bins.to_pylist()} == {name}

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pytest
 
-from monitor.evaluation.attribution import Behind, Part, behind, distance
+from monitor.evaluation.attribution import Attribution, SegmentPart, behind, distance
 from monitor.layout import Layout, numeric_layout
 from monitor.profile import Profile
 
@@ -25,7 +25,7 @@ def whole(parts: Sequence[Mapping[str, Profile]]) -> dict[str, Profile]:
 
 def asked(
     after: Mapping[str, int], moved: Mapping[str, float] | None = None, year_ago: float | None = None, seed: int = 1
-) -> Behind | None:
+) -> Attribution | None:
     """Rows after the change by segment, by how much x rose in some, and the level a year ago; y stays what it is."""
     parts = []
     for i, (name, level) in enumerate(LEVELS.items()):
@@ -34,7 +34,7 @@ def asked(
             {"x": profile(n, level + d, seed + 10 * i + j), "y": profile(n, 0, seed + 100 + 10 * i + j)}
             for j, (n, d) in enumerate([(BEFORE[name], 0.0), (after[name], rise)])
         ]
-        parts.append(Part(name, BEFORE[name], after[name], *own))
+        parts.append(SegmentPart(name, BEFORE[name], after[name], *own))
     then = {} if year_ago is None else {"x": profile(8000, year_ago, seed + 7), "y": profile(8000, 0, seed + 8)}
     return behind(["x", "y"], whole([p.before for p in parts]), whole([p.after for p in parts]), {"k": parts}, then)
 
@@ -49,7 +49,7 @@ def test_more_rows_of_one_segment_are_another_mix(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_one_segment_that_changed_is_named(seed: int) -> None:
-    assert asked(BEFORE, {"k=b": 1.0}, seed=1000 * seed) == Behind("segment", "k=b")
+    assert asked(BEFORE, {"k=b": 1.0}, seed=1000 * seed) == Attribution("segment", "k=b")
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -68,14 +68,14 @@ def test_the_largest_segment_is_the_whole_and_not_one_of_its_parts() -> None:
 
 def test_what_was_so_a_year_ago_is_the_season() -> None:
     after = {"k=a": 100, "k=b": 8000, "k=c": 100}
-    assert asked(after, {"k=b": 0.8}, year_ago=0.8) == Behind("season")
-    assert asked(BEFORE, {"k=b": 1.0}, year_ago=-2.0) == Behind("segment", "k=b")
+    assert asked(after, {"k=b": 0.8}, year_ago=0.8) == Attribution("season")
+    assert asked(BEFORE, {"k=b": 1.0}, year_ago=-2.0) == Attribution("segment", "k=b")
 
 
 def test_a_segment_that_is_new_explains_nothing() -> None:
     parts = [
-        Part("k=a", 9000, 5000, {"x": profile(9000, 0, 1)}, {"x": profile(5000, 0, 2)}),
-        Part("k=new", 0, 5000, {"x": profile(0, 0, 3)}, {"x": profile(5000, 2, 4)}),
+        SegmentPart("k=a", 9000, 5000, {"x": profile(9000, 0, 1)}, {"x": profile(5000, 0, 2)}),
+        SegmentPart("k=new", 0, 5000, {"x": profile(0, 0, 3)}, {"x": profile(5000, 2, 4)}),
     ]
     found = behind(["x"], whole([p.before for p in parts]), whole([p.after for p in parts]), {"k": parts}, {})
     assert found is None

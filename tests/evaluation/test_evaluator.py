@@ -16,10 +16,10 @@ from pydantic import ValidationError
 
 from monitor.calendar import Calendar
 from monitor.config.config import Config, DetectorConfig, ModelConfig, RuleConfig
-from monitor.evaluation.evaluator import Judge
+from monitor.evaluation.evaluator import RuleEvaluator
 from monitor.evaluation.rules import window_of
 from monitor.finding import Finding
-from monitor.server.server import Deck
+from monitor.server.server import Server
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 NOW = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
@@ -69,7 +69,7 @@ def test_windows_that_make_no_sense_are_refused(changes: dict[str, Any], why: st
 @pytest.fixture
 def judged(tmp_path: Path) -> Iterator[Callable[..., Finding]]:
     """The finding on x of one rule, of rows (age in hours, x) of a model with the clock of New York."""
-    decks: list[Deck] = []
+    servers: list[Server] = []
 
     def judge(rows: list[tuple[float, float | None]], **changes: Any) -> Finding:
         config = Config(
@@ -77,9 +77,9 @@ def judged(tmp_path: Path) -> Iterator[Callable[..., Finding]]:
             rules=(rule(**changes),),
             models={"m": ModelConfig(detector=DetectorConfig(enabled=False, timezone=ZONE))},
         )
-        deck = Deck(tmp_path / str(len(decks)), config)
-        decks.append(deck)
-        deck.start(background=False)
+        server = Server(tmp_path / str(len(servers)), config)
+        servers.append(server)
+        server.start(background=False)
         body = [
             {
                 "event_id": f"e{i}",
@@ -90,16 +90,16 @@ def judged(tmp_path: Path) -> Iterator[Callable[..., Finding]]:
             }
             for i, (age, x) in enumerate(rows)
         ]
-        deck.collector.events("\n".join(map(json.dumps, body)).encode(), NDJSON).durable.result(10)
-        deck.loop.load_all()
-        deck.set_reference_period("m", NOW - 30 * DAY, NOW, NOW)
-        (found,) = [f for f in deck.loop.judge.findings(deck.store.model("m"), [NOW])[0] if f.column == "x"]
-        assert deck.loop.judge.findings(deck.store.model("m"), [NOW])[0].count(found) == 1  # as it was kept
+        server.collector.events("\n".join(map(json.dumps, body)).encode(), NDJSON).durable.result(10)
+        server.loop.load_all()
+        server.set_reference_period("m", NOW - 30 * DAY, NOW, NOW)
+        (found,) = [f for f in server.loop.judge.findings(server.store.model("m"), [NOW])[0] if f.column == "x"]
+        assert server.loop.judge.findings(server.store.model("m"), [NOW])[0].count(found) == 1  # as it was kept
         return found
 
     yield judge
-    for deck in decks:
-        deck.close()
+    for server in servers:
+        server.close()
 
 
 def hourly(days: int, each: int) -> list[tuple[float, float | None]]:
@@ -135,28 +135,28 @@ def test_silence_is_not_judged_by_what_came_before_it(judged: Callable[..., Find
 
 
 def test_an_alert_of_a_rule_that_is_gone_ends(tmp_path: Path) -> None:
-    def opened(*rules: RuleConfig) -> Deck:
+    def opened(*rules: RuleConfig) -> Server:
         models = {"m": ModelConfig(detector=DetectorConfig(enabled=False))}
-        deck = Deck(tmp_path, Config(default_rules=False, rules=rules, models=models))
-        deck.start(background=False)
-        return deck
+        server = Server(tmp_path, Config(default_rules=False, rules=rules, models=models))
+        server.start(background=False)
+        return server
 
     always = rule(name="gone", statistic="volume", limit=1e9, direction="below", window="1d")
     with closing(
         opened(always, rule(name="stays", statistic="volume", limit=1e9, direction="below", window="1d"))
-    ) as deck:
+    ) as server:
         rows = [
             {"event_id": f"e{h}", "model": "m", "ts": (NOW - h * HOUR).isoformat(), "prediction": 1.0}
             for h in range(1, 60)
         ]
-        deck.collector.events("\n".join(map(json.dumps, rows)).encode(), NDJSON).durable.result(10)
-        deck.loop.tick()
-        assert {a.finding.rule for a in deck.store.alerts.open_alerts("m").values()} == {"gone", "stays"}
-    with closing(opened(rule(name="stays", statistic="volume", limit=1e9, direction="below", window="1d"))) as deck:
-        deck.loop.clock = lambda: datetime.now(UTC) + timedelta(minutes=2)
-        deck.loop.tick()
-        assert {a.finding.rule for a in deck.store.alerts.open_alerts("m").values()} == {"stays"}
-        over = [a for a in deck.store.alerts.listing(["m"], "all", 10) if a.finding.rule == "gone"]
+        server.collector.events("\n".join(map(json.dumps, rows)).encode(), NDJSON).durable.result(10)
+        server.loop.tick()
+        assert {a.finding.rule for a in server.store.alerts.open_alerts("m").values()} == {"gone", "stays"}
+    with closing(opened(rule(name="stays", statistic="volume", limit=1e9, direction="below", window="1d"))) as server:
+        server.loop.clock = lambda: datetime.now(UTC) + timedelta(minutes=2)
+        server.loop.tick()
+        assert {a.finding.rule for a in server.store.alerts.open_alerts("m").values()} == {"stays"}
+        over = [a for a in server.store.alerts.listing(["m"], "all", 10) if a.finding.rule == "gone"]
         assert [a.state for a in over] == ["resolved"]
 
 
@@ -164,7 +164,7 @@ MODELS = [f"m{i}" for i in range(5)]
 
 
 @pytest.fixture
-def several(tmp_path: Path) -> Iterator[Deck]:
+def several(tmp_path: Path) -> Iterator[Server]:
     """Five models whose rows of the last three hours differ, with rules on their features, status, latency and a segment."""
     rules = [
         rule(name="hour", window="1h"),
@@ -173,26 +173,26 @@ def several(tmp_path: Path) -> Iterator[Deck]:
         rule(name="east", window="2h", segment="features.country=a"),
         rule(name="before", window="1h", against="previous"),
     ]
-    with closing(Deck(tmp_path, Config(rules=rules, default_rules=False))) as deck:
-        deck.start(background=False)
+    with closing(Server(tmp_path, Config(rules=rules, default_rules=False))) as server:
+        server.start(background=False)
         rows = [
             event(i, model=name, ts=(NOW - 7 * i * timedelta(minutes=1)).isoformat(), status=500 if i < n else 200)
             for n, name in enumerate(MODELS)
             for i in range(20 + n)
         ]
         body = lines(*({**row, "event_id": f"{row['model']}-{row['event_id']}"} for row in rows))
-        deck.collector.events(body, NDJSON).durable.result(10)
-        deck.loop.load_all()
-        yield deck
+        server.collector.events(body, NDJSON).durable.result(10)
+        server.loop.load_all()
+        yield server
 
 
 def test_windows_read_for_many_models_at_once_are_those_read_one_by_one(
-    several: Deck, monkeypatch: pytest.MonkeyPatch
+    several: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     models = [several.store.model(name) for name in MODELS]
-    apart = [Judge(several.store, several.config).findings(model, [NOW]) for model in models]
+    apart = [RuleEvaluator(several.store, several.config).findings(model, [NOW]) for model in models]
     assert len({str(found) for found in apart}) == len(MODELS)
-    judge = Judge(several.store, several.config)
+    judge = RuleEvaluator(several.store, several.config)
     judge.read_ahead(models, NOW)
     read: list[str] = []
     one = several.store.profiles
@@ -205,18 +205,18 @@ def test_windows_read_for_many_models_at_once_are_those_read_one_by_one(
     assert judge._ahead == {name: {} for name in MODELS}  # what was found in these windows stands
 
 
-def test_rows_that_come_meanwhile_are_read(several: Deck) -> None:
-    judge, model = Judge(several.store, several.config), several.store.model("m0")
+def test_rows_that_come_meanwhile_are_read(several: Server) -> None:
+    judge, model = RuleEvaluator(several.store, several.config), several.store.model("m0")
     judge.read_ahead([model], NOW)
     late = lines(*(event(i, model="m0", event_id=f"late{i}", ts=(NOW - HOUR / 2).isoformat()) for i in range(9)))
     several.collector.events(late, NDJSON).durable.result(10)
     several.loop.load_all()
     judge.note_rows("m0", NOW - HOUR / 2)
-    assert judge.findings(model, [NOW]) == Judge(several.store, several.config).findings(model, [NOW])
+    assert judge.findings(model, [NOW]) == RuleEvaluator(several.store, several.config).findings(model, [NOW])
 
 
 def test_a_model_is_evaluated_once_a_minute_and_again_when_late_rows_came(
-    several: Deck, monkeypatch: pytest.MonkeyPatch
+    several: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loop, now = several.loop, [datetime.now(UTC).replace(second=0, microsecond=0) + timedelta(minutes=1)]
     loop.clock = lambda: now[0]
@@ -238,7 +238,7 @@ def test_a_model_is_evaluated_once_a_minute_and_again_when_late_rows_came(
     assert asked == [*MODELS, "m3", *MODELS]
 
 
-def test_evaluation_waits_while_rows_are_loaded(several: Deck, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_evaluation_waits_while_rows_are_loaded(several: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("monitor.server.scheduler.PATIENCE_S", 600.0)
     loop = several.loop
     done = threading.Event()
@@ -251,7 +251,7 @@ def test_evaluation_waits_while_rows_are_loaded(several: Deck, monkeypatch: pyte
     assert loop.last_tick is not None
 
 
-def test_a_model_is_evaluated_from_its_first_event_on(several: Deck) -> None:
+def test_a_model_is_evaluated_from_its_first_event_on(several: Server) -> None:
     several.loop.clock = lambda: NOW
     assert several.loop.evaluate("m0") == 3  # the first of 20 rows, 7 minutes apart, is two hours and 13 minutes old
     assert several.store.alerts.evaluated() == {several.store.model("m0").id: NOW}
@@ -259,26 +259,30 @@ def test_a_model_is_evaluated_from_its_first_event_on(several: Deck) -> None:
 
 def test_new_models_are_evaluated_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rules = (rule(name="hour", window="1h"), rule(name="minutes", statistic="error_rate", window="10m", limit=0.1))
-    with closing(Deck(tmp_path, Config(rules=rules, default_rules=False))) as deck:
-        deck.start(background=False)
+    with closing(Server(tmp_path, Config(rules=rules, default_rules=False))) as server:
+        server.start(background=False)
         ts = (NOW - timedelta(minutes=20)).isoformat()
         body = lines(*(event(i, event_id=name, model=name, ts=ts) for i, name in enumerate(MODELS)))
-        deck.collector.events(body, NDJSON).durable.result(10)
-        deck.loop.load_all()
-        apart = {n: Judge(deck.store, deck.config).findings(deck.store.model(n), [NOW])[0] for n in MODELS}
+        server.collector.events(body, NDJSON).durable.result(10)
+        server.loop.load_all()
+        apart = {
+            n: RuleEvaluator(server.store, server.config).findings(server.store.model(n), [NOW])[0] for n in MODELS
+        }
         read: list[str] = []
-        monkeypatch.setattr(deck.store, "profiles", lambda name, *_, **__: read.append(name))
-        monkeypatch.setattr(deck.store, "first_event", read.append)
-        deck.loop.clock = lambda: NOW
-        deck.loop.evaluate_due(timedelta(0))
+        monkeypatch.setattr(server.store, "profiles", lambda name, *_, **__: read.append(name))
+        monkeypatch.setattr(server.store, "first_event", read.append)
+        server.loop.clock = lambda: NOW
+        server.loop.evaluate_due(timedelta(0))
         assert read == []
-        assert deck.store.alerts.evaluated() == {deck.store.model(n).id: NOW for n in MODELS}
+        assert server.store.alerts.evaluated() == {server.store.model(n).id: NOW for n in MODELS}
         for name in MODELS:
-            found = [f for f in deck.store.alerts.latest_findings(name) if f.rule in ("hour", "minutes")]
+            found = [f for f in server.store.alerts.latest_findings(name) if f.rule in ("hour", "minutes")]
             assert len(found) == len(apart[name]) and {f.key for f in found} == {f.key for f in apart[name]}
 
 
-def test_history_from_a_time_of_another_zone_has_the_same_days(several: Deck, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_history_from_a_time_of_another_zone_has_the_same_days(
+    several: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     loop, start, seen = several.loop, NOW - 4 * DAY - 3 * HOUR, list[list[datetime]]()
     loop.clock = lambda: NOW
     monkeypatch.setattr(loop, "_evaluate_moments", lambda _, moments, __: seen.append(list(moments)))

@@ -20,12 +20,12 @@ from monitor.errors import ConfigError, PayloadError
 from monitor.event import Refusal
 from monitor.ingest.drop_folder.folder import DropFolder
 from monitor.ingest.drop_folder.order import Order, read_batches, read_order, write_batch, write_end
-from monitor.ingest.file_batches import Batch, Mapping
-from monitor.server.server import Deck
+from monitor.ingest.file_batches import ColumnMapping, FileBatch
+from monitor.server.server import Server
 
 
-def drop(deck: Deck, folder: Path, **settings: Any) -> DropFolder:
-    return DropFolder(DropConfig(folder=folder, **settings), folder, deck.collector)
+def drop(server: Server, folder: Path, **settings: Any) -> DropFolder:
+    return DropFolder(DropConfig(folder=folder, **settings), folder, server.collector)
 
 
 def scan(folder: DropFolder, times: int = 2) -> int:
@@ -33,9 +33,9 @@ def scan(folder: DropFolder, times: int = 2) -> int:
     return sum(folder.scan() for _ in range(times))
 
 
-def events(deck: Deck, model: str = "m") -> int:
-    deck.loop.load_all()
-    return deck.store.span(model)[2] if model in deck.store.models() else 0
+def events(server: Server, model: str = "m") -> int:
+    server.loop.load_all()
+    return server.store.span(model)[2] if model in server.store.models() else 0
 
 
 def csv(n: int, start: int = 0) -> bytes:
@@ -43,9 +43,9 @@ def csv(n: int, start: int = 0) -> bytes:
     return "\n".join(rows).encode()
 
 
-def test_finished_files_of_every_format_are_read_and_moved(deck: Deck, tmp_path: Path) -> None:
+def test_finished_files_of_every_format_are_read_and_moved(server: Server, tmp_path: Path) -> None:
     folder = tmp_path / "in"
-    watched = drop(deck, folder, model="m", timestamp="when", prediction="score")
+    watched = drop(server, folder, model="m", timestamp="when", prediction="score")
     table = pa.table({"when": [event(i)["ts"] for i in range(4)], "score": [0.5] * 4, "age": [1.0] * 4})
     (folder / "a.csv").write_bytes(csv(10))
     (folder / "b.csv.gz").write_bytes(gzip.compress(csv(6, 20)))
@@ -55,38 +55,38 @@ def test_finished_files_of_every_format_are_read_and_moved(deck: Deck, tmp_path:
     assert watched.scan() == 0  # not looked at twice yet
     assert watched.scan() == 4
     assert sorted(p.name for p in (folder / "done").iterdir()) == ["a.csv", "b.csv.gz", "c.parquet", "d.arrow"]
-    assert events(deck) == 24
+    assert events(server) == 24
     assert (watched.status()["rows"], watched.status()["failed"]) == (24, [])
 
 
-def test_lines_labels_and_delete(deck: Deck, tmp_path: Path) -> None:
-    predictions = drop(deck, tmp_path / "p", when_done="delete")
-    outcomes = drop(deck, tmp_path / "l", kind="labels", model="m", id="key", label="truth")
+def test_lines_labels_and_delete(server: Server, tmp_path: Path) -> None:
+    predictions = drop(server, tmp_path / "p", when_done="delete")
+    outcomes = drop(server, tmp_path / "l", kind="labels", model="m", id="key", label="truth")
     (tmp_path / "p" / "x.jsonl").write_bytes(lines(*(event(i) for i in range(5))) + b"{nope\n")
     (tmp_path / "l" / "y.csv").write_text("key,truth\ne0,1\ne1,0\ne2,1,9\n")
     assert (scan(predictions), scan(outcomes)) == (1, 1)
     assert not (tmp_path / "p" / "x.jsonl").exists()
     assert not list((tmp_path / "p" / "done").iterdir())
-    assert events(deck) == 5
-    assert deck.store.span("m")[3] == 2
+    assert events(server) == 5
+    assert server.store.span("m")[3] == 2
     assert (predictions.refused, outcomes.refused) == (
         1,
         1,
     )  # bad rows are kept beside good ones, no reason to fail a file
 
 
-def test_the_same_content_again_adds_nothing(deck: Deck, tmp_path: Path) -> None:
-    watched = drop(deck, tmp_path / "in", model="m", timestamp="when", prediction="score")
+def test_the_same_content_again_adds_nothing(server: Server, tmp_path: Path) -> None:
+    watched = drop(server, tmp_path / "in", model="m", timestamp="when", prediction="score")
     for name in ("a.csv", "again.csv", "a.csv"):
         (tmp_path / "in" / name).write_bytes(csv(10))
         assert scan(watched) == 1
-    assert (events(deck), watched.rows) == (10, 10)
+    assert (events(server), watched.rows) == (10, 10)
     assert len(list((tmp_path / "in" / "done").iterdir())) == 3
 
 
-def test_what_is_not_finished_or_not_a_file_is_left_alone(deck: Deck, tmp_path: Path) -> None:
+def test_what_is_not_finished_or_not_a_file_is_left_alone(server: Server, tmp_path: Path) -> None:
     folder = tmp_path / "in"
-    watched = drop(deck, folder, model="m", timestamp="when", prediction="score")
+    watched = drop(server, folder, model="m", timestamp="when", prediction="score")
     secret = tmp_path / "secret.csv"
     secret.write_bytes(csv(3))
     for name in (".hidden.csv", "a.csv.tmp", "b.part"):
@@ -104,12 +104,12 @@ def test_what_is_not_finished_or_not_a_file_is_left_alone(deck: Deck, tmp_path: 
         growing.write_bytes(csv(n))
         assert watched.scan() == 0  # another size than a scan ago
     assert watched.scan() == 1
-    assert events(deck) == 5
+    assert events(server) == 5
 
 
-def test_a_poison_file_is_set_aside_after_three_tries_with_its_reason(deck: Deck, tmp_path: Path) -> None:
+def test_a_poison_file_is_set_aside_after_three_tries_with_its_reason(server: Server, tmp_path: Path) -> None:
     folder = tmp_path / "in"
-    watched = drop(deck, folder, model="m", max_mb=1)
+    watched = drop(server, folder, model="m", max_mb=1)
     for name, body in (
         ("bad.parquet", b"PAR1 and then nothing of the kind PAR1"),
         ("notes.txt", b"hello"),
@@ -131,9 +131,9 @@ def test_a_poison_file_is_set_aside_after_three_tries_with_its_reason(deck: Deck
     assert watched.status()["waiting"] == 0
 
 
-def test_a_file_whose_reader_dies_harms_nobody(deck: Deck, tmp_path: Path) -> None:
+def test_a_file_whose_reader_dies_harms_nobody(server: Server, tmp_path: Path) -> None:
     folder = tmp_path / "in"
-    watched = drop(deck, folder, model="m", timestamp="when", prediction="score", seconds=1)
+    watched = drop(server, folder, model="m", timestamp="when", prediction="score", seconds=1)
     (folder / "endless.csv").write_bytes(
         csv(2) + csv(1).split(b"\n")[1].join([b"\n"] * 5_000_000)
     )  # takes longer than the second it is given
@@ -145,8 +145,8 @@ def test_a_file_whose_reader_dies_harms_nobody(deck: Deck, tmp_path: Path) -> No
     assert "drop.seconds" in failed["reason"]
 
 
-def test_a_small_file_that_unpacks_to_more_memory_than_it_is_given_is_set_aside(deck: Deck, tmp_path: Path) -> None:
-    watched = drop(deck, tmp_path / "in", model="m", memory_mb=768)
+def test_a_small_file_that_unpacks_to_more_memory_than_it_is_given_is_set_aside(server: Server, tmp_path: Path) -> None:
+    watched = drop(server, tmp_path / "in", model="m", memory_mb=768)
     table = pa.table({"prediction": pa.array(np.zeros(120_000_000))})
     with pa.ipc.new_file(
         tmp_path / "in" / "zeros.arrow", table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")
@@ -158,24 +158,24 @@ def test_a_small_file_that_unpacks_to_more_memory_than_it_is_given_is_set_aside(
     assert "768 MB" in failed["reason"]
 
 
-def test_when_the_spool_is_full_a_file_waits_and_does_not_fail(deck: Deck, tmp_path: Path) -> None:
-    watched = drop(deck, tmp_path / "in", model="m", timestamp="when", prediction="score")
+def test_when_the_spool_is_full_a_file_waits_and_does_not_fail(server: Server, tmp_path: Path) -> None:
+    watched = drop(server, tmp_path / "in", model="m", timestamp="when", prediction="score")
     (tmp_path / "in" / "a.csv").write_bytes(csv(5))
-    capacity, deck.spool.capacity = deck.spool.capacity, 10
+    capacity, server.spool.capacity = server.spool.capacity, 10
     assert scan(watched, 6) == 0
     assert "spool is full" in (watched.problem or "")
     assert not list((tmp_path / "in" / "failed").iterdir())
-    deck.spool.capacity = capacity
+    server.spool.capacity = capacity
     assert scan(watched) == 1
-    assert (events(deck), watched.problem) == (5, None)
+    assert (events(server), watched.problem) == (5, None)
 
 
 def test_orders_and_batches_come_out_as_they_went_in(tmp_path: Path) -> None:
-    order = Order("a.csv", "d", "events", "csv", "m", None, Mapping(timestamp="t", features=("a", "b")), 768, 5)
+    order = Order("a.csv", "d", "events", "csv", "m", None, ColumnMapping(timestamp="t", features=("a", "b")), 768, 5)
     assert read_order(order.dump()) == order
     batches = [
-        Batch("events", "k", 1, "text/csv", b"\x00\n{", bytes_read=7),
-        Batch("labels", "l", 5, refusals=(Refusal(5, None, "why", "raw"),)),
+        FileBatch("events", "k", 1, "text/csv", b"\x00\n{", bytes_read=7),
+        FileBatch("labels", "l", 5, refusals=(Refusal(5, None, "why", "raw"),)),
     ]
     path = tmp_path / "frames"
     with path.open("wb") as out:

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.contracts import NotUnderstood, Row, Target, Wanted
+from monitor.contracts import FieldChoice, NotUnderstood, Row, Target
 from monitor.plugins import load
 
 PROTOCOLS = load("protocols")
 RECORDED = json.loads((Path(__file__).parent / "recorded" / "torchserve.json").read_text())["exchanges"]
-ANY = Wanted()
+ANY = FieldChoice()
 VALUES = st.recursive(
     st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=5),
     lambda inner: (
@@ -44,7 +44,7 @@ VALUES = st.recursive(
 )
 
 
-def read(protocol: str, request: Any, response: Any = None, wanted: Wanted = ANY) -> list[Row]:
+def read(protocol: str, request: Any, response: Any = None, wanted: FieldChoice = ANY) -> list[Row]:
     answer = None if response is None else json.dumps(response).encode()
     return PROTOCOLS[protocol].read(json.dumps(request).encode(), answer, wanted)
 
@@ -107,7 +107,7 @@ def test_tfserving_columns() -> None:
     given_ = {"inputs": {"age": [41, 42], "country": ["TW", "DE"]}}
     rows = read("tfserving", given_, {"outputs": {"score": [[0.1], [0.2]], "class": ["a", "b"]}})
     assert rows == [Row({"age": 41, "country": "TW"}, 0.1), Row({"age": 42, "country": "DE"}, 0.2)]
-    rows = read("tfserving", given_, {"outputs": {"score": [[0.1], [0.2]], "class": ["a", "b"]}}, Wanted("class"))
+    rows = read("tfserving", given_, {"outputs": {"score": [[0.1], [0.2]], "class": ["a", "b"]}}, FieldChoice("class"))
     assert [row.prediction for row in rows] == ["a", "b"]
     assert read("tfserving", {"inputs": [[1.0], [2.0]]}, {"outputs": [[3.0], [4.0]]}) == [
         Row({"x": 1.0}, 3.0),
@@ -181,7 +181,7 @@ def test_failed_request_keeps_its_features() -> None:
 
 
 def test_json_at_other_places_and_in_batches() -> None:
-    wanted = Wanted(features="data.rows", prediction="result.scores")
+    wanted = FieldChoice(features="data.rows", prediction="result.scores")
     rows = read("json", {"data": {"rows": [{"a": 1}, {"a": 2}]}}, {"result": {"scores": [0.1, 0.2]}}, wanted)
     assert rows == [Row({"a": 1}, 0.1), Row({"a": 2}, 0.2)]
     with pytest.raises(NotUnderstood, match=r"no `data\.rows`"):

@@ -13,26 +13,26 @@ from events import NDJSON
 
 from monitor.config.config import Config
 from monitor.detector.label_delay import overdue, usual_delay, waits_at
-from monitor.detector.lanes.lane import Window
+from monitor.detector.lanes.lane import LaneWindow
 from monitor.layout import INTEGER, SECONDS, UNIT, ZERO_ONE
 from monitor.profile import Profile
 from monitor.queries.overview import overview
 from monitor.queries.quality import label_bias
 from monitor.queries.time_range import span_of
 from monitor.schema import LABEL_DELAY, LABELLED_PREDICTION
-from monitor.server.server import Deck
+from monitor.server.server import Server
 
 NOW = datetime.now(UTC).replace(minute=30, second=0, microsecond=0)
 HOUR = timedelta(hours=1)
 
 
 @pytest.fixture
-def deck(tmp_path: Path) -> Iterator[Deck]:
-    deck = Deck(tmp_path, Config(default_rules=False))
-    deck.loop.clock = lambda: NOW
-    deck.start(background=False)
-    with closing(deck):
-        yield deck
+def server(tmp_path: Path) -> Iterator[Server]:
+    server = Server(tmp_path, Config(default_rules=False))
+    server.loop.clock = lambda: NOW
+    server.start(background=False)
+    with closing(server):
+        yield server
 
 
 def events(n: int = 3000) -> list[dict[str, Any]]:
@@ -61,15 +61,15 @@ def labels(rows: list[dict[str, Any]], after: timedelta) -> list[dict[str, Any]]
     ]
 
 
-def send(deck: Deck, rows: list[dict[str, Any]], of: list[dict[str, Any]]) -> dict[str, Any]:
+def send(server: Server, rows: list[dict[str, Any]], of: list[dict[str, Any]]) -> dict[str, Any]:
     """Send events and labels; what the overview says of the prediction's error."""
     for i in range(0, len(rows), 5000):
-        deck.collector.events(lines(rows[i : i + 5000]), NDJSON).durable.result(10)
-    deck.loop.load_all()
-    deck.store.references.make_provisional(NOW)
-    deck.collector.labels(lines(of), NDJSON).durable.result(10)
-    deck.loop.load_all()
-    said = overview(deck.store, deck.config, "loans", span_of(None, None, None, NOW, HOUR), None, "", NOW, 0)
+        server.collector.events(lines(rows[i : i + 5000]), NDJSON).durable.result(10)
+    server.loop.load_all()
+    server.store.references.make_provisional(NOW)
+    server.collector.labels(lines(of), NDJSON).durable.result(10)
+    server.loop.load_all()
+    said = overview(server.store, server.config, "loans", span_of(None, None, None, NOW, HOUR), None, "", NOW, 0)
     part: dict[str, Any] = said["prediction_error"]
     return part
 
@@ -78,48 +78,48 @@ def lines(rows: list[dict[str, Any]]) -> bytes:
     return "\n".join(json.dumps(row) for row in rows).encode()
 
 
-def test_the_delay_of_labels_is_known_from_their_times(deck: Deck) -> None:
+def test_the_delay_of_labels_is_known_from_their_times(server: Server) -> None:
     rows = events()
-    part = send(deck, rows, labels(rows[:1000], HOUR) + labels(rows[1000:1500], 10 * HOUR))
+    part = send(server, rows, labels(rows[:1000], HOUR) + labels(rows[1000:1500], 10 * HOUR))
     assert part["coverage"] == pytest.approx(0.5)
     # the upper end of the bin: at most half as much again
     assert 3600 <= part["delay_p50_s"] <= 5400
     assert 36_000 <= part["delay_p95_s"] <= 54_000
 
 
-def test_labels_of_every_other_prediction_are_a_fair_sample(deck: Deck) -> None:
+def test_labels_of_every_other_prediction_are_a_fair_sample(server: Server) -> None:
     rows = events()
-    bias = send(deck, rows, labels(rows[::2], HOUR))["label_bias"]
+    bias = send(server, rows, labels(rows[::2], HOUR))["label_bias"]
     assert not bias["biased"]
     assert bias["low"] == 0
     assert bias["n"] == pytest.approx(bias["n_all"] / 2, abs=2)
 
 
-def test_few_predictions_without_a_label_do_not_matter_however_they_are(deck: Deck) -> None:
+def test_few_predictions_without_a_label_do_not_matter_however_they_are(server: Server) -> None:
     """The error of 97 % is that of all, though the others are all low: cancelled flights never land late."""
     rows = events()
-    bias = send(deck, rows, labels([row for row in rows if row["prediction"] > 0.03], HOUR))["label_bias"]
+    bias = send(server, rows, labels([row for row in rows if row["prediction"] > 0.03], HOUR))["label_bias"]
     assert not bias["biased"]
 
 
-def test_labels_of_high_predictions_alone_are_no_fair_sample(deck: Deck) -> None:
+def test_labels_of_high_predictions_alone_are_no_fair_sample(server: Server) -> None:
     rows = events()
-    bias = send(deck, rows, labels([row for row in rows if row["prediction"] > 0.4], HOUR))["label_bias"]
+    bias = send(server, rows, labels([row for row in rows if row["prediction"] > 0.4], HOUR))["label_bias"]
     assert bias["biased"]
     assert bias["low"] > 0.1
 
 
-def test_hours_whose_labels_are_still_to_come_are_no_sign_of_an_unfair_sample(deck: Deck) -> None:
+def test_hours_whose_labels_are_still_to_come_are_no_sign_of_an_unfair_sample(server: Server) -> None:
     rows = events(3600)
     for row in rows[-720:]:  # the last twenty hours are predicted otherwise, and their labels take a day
         row["prediction"] = 0.9 + row["prediction"] / 10
-    bias = send(deck, rows, labels(rows[:-720:2], timedelta(hours=20)))["label_bias"]
+    bias = send(server, rows, labels(rows[:-720:2], timedelta(hours=20)))["label_bias"]
     assert not bias["biased"]
 
 
-def test_few_labels_say_nothing_of_the_sample(deck: Deck) -> None:
+def test_few_labels_say_nothing_of_the_sample(server: Server) -> None:
     rows = events()
-    assert send(deck, rows, labels(rows[:50], HOUR))["label_bias"] is None
+    assert send(server, rows, labels(rows[:50], HOUR))["label_bias"] is None
 
 
 def test_bias_of_known_counts() -> None:
@@ -134,23 +134,23 @@ def test_bias_of_known_counts() -> None:
     assert found["biased"]
 
 
-def test_a_corrected_label_takes_its_delay_back_and_a_rebuild_finds_the_same(deck: Deck) -> None:
+def test_a_corrected_label_takes_its_delay_back_and_a_rebuild_finds_the_same(server: Server) -> None:
     rows = events()
-    send(deck, rows, labels(rows, HOUR))
+    send(server, rows, labels(rows, HOUR))
     send_again = labels(rows[:100], 30 * HOUR)
-    deck.collector.labels(lines(send_again), NDJSON).durable.result(10)
-    deck.loop.load_all()
-    before = stored(deck)
+    server.collector.labels(lines(send_again), NDJSON).durable.result(10)
+    server.loop.load_all()
+    before = stored(server)
     assert before[LABEL_DELAY].n == before[LABELLED_PREDICTION].n == len(rows)
     late = before[LABEL_DELAY].counts[SECONDS.index(29 * 3600.0) :].sum()
     assert late == 100
-    deck.store.rebuild(["loans"])
-    after = stored(deck)
+    server.store.rebuild(["loans"])
+    after = stored(server)
     for column, profile in before.items():
         assert (profile.counts == after[column].counts).all(), column
 
 
-def hours(labelled: list[int], delay_hours: float = 2) -> list[tuple[datetime, Window]]:
+def hours(labelled: list[int], delay_hours: float = 2) -> list[tuple[datetime, LaneWindow]]:
     """An hour of 100 rows for each entry, so many of them labelled so many hours later."""
     found = []
     for i, n in enumerate(labelled):
@@ -161,7 +161,7 @@ def hours(labelled: list[int], delay_hours: float = 2) -> list[tuple[datetime, W
             "wrong": Profile(ZERO_ONE, np.zeros(2, dtype=np.int64), n),
             LABEL_DELAY: Profile(SECONDS, delays, n),
         }
-        found.append((NOW + i * HOUR, Window(i, False, profiles)))
+        found.append((NOW + i * HOUR, LaneWindow(i, False, profiles)))
     return found
 
 
@@ -223,7 +223,7 @@ def test_labels_are_overdue_when_many_should_have_come(
         assert 12 * HOUR <= found.allowed <= 15 * HOUR
 
 
-def stored(deck: Deck) -> dict[str, Profile]:
+def stored(server: Server) -> dict[str, Profile]:
     start, end = (NOW - timedelta(days=10)).replace(tzinfo=None), NOW.replace(tzinfo=None)
     wanted = (LABEL_DELAY, LABELLED_PREDICTION, "wrong")
-    return {c: p[0] for c, p in deck.store.profiles("loans", start, end, columns=wanted).items()}
+    return {c: p[0] for c, p in server.store.profiles("loans", start, end, columns=wanted).items()}

@@ -15,25 +15,25 @@ from monitor.config.config import Config, RuleConfig
 from monitor.errors import InvalidRequest
 from monitor.queries.replay import replay, trial
 from monitor.send.session import serving
-from monitor.server.server import Deck
+from monitor.server.server import Server
 
 RULE = {"statistic": "psi", "limit": 0.1, "window": "2d"}
 
 
 @pytest.fixture(scope="module")
-def deck(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deck]:
-    with closing(opened(tmp_path_factory.mktemp("deck"))) as deck:
-        send(deck, traffic(shifted(8)))
-        yield deck
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with closing(opened(tmp_path_factory.mktemp("server"))) as server:
+        send(server, traffic(shifted(8)))
+        yield server
 
 
-def test_it_fires_when_the_rule_would_have_if_it_had_been_on(deck: Deck, tmp_path: Path) -> None:
+def test_it_fires_when_the_rule_would_have_if_it_had_been_on(server: Server, tmp_path: Path) -> None:
     config = Config(default_rules=False, rules=(RuleConfig(name="on", **RULE),))
     with closing(opened(tmp_path, config)) as on:
         send(on, traffic(shifted(8)))
         real = [a for a in evaluate(on) if a.finding.rule == "on"]
         stored = replay(on.loop, "m", None, None, NOW, DAY)
-    found = replay(deck.loop, "m", [trial(RULE)], None, NOW, DAY)
+    found = replay(server.loop, "m", [trial(RULE)], None, NOW, DAY)
     (rule,) = found["rules"]
     assert [(e["column"], e["fired_at"]) for e in rule["episodes"]] == [(a.finding.column, a.fired_at) for a in real]
     assert [e["column"] for e in rule["episodes"]] == ["x"]
@@ -44,15 +44,15 @@ def test_it_fires_when_the_rule_would_have_if_it_had_been_on(deck: Deck, tmp_pat
     assert stored["rules"][0]["episodes"] == rule["episodes"]
 
 
-def test_nothing_is_stored(deck: Deck) -> None:
-    replay(deck.loop, "m", [trial(RULE)], None, NOW, None)
-    assert [a.finding.rule for a in deck.store.alerts.listing(["m"], "all", 100)] == []
-    assert deck.store.alerts.latest_findings("m") == []
+def test_nothing_is_stored(server: Server) -> None:
+    replay(server.loop, "m", [trial(RULE)], None, NOW, None)
+    assert [a.finding.rule for a in server.store.alerts.listing(["m"], "all", 100)] == []
+    assert server.store.alerts.latest_findings("m") == []
 
 
-def test_a_higher_limit_and_a_longer_hold_fire_less(deck: Deck) -> None:
+def test_a_higher_limit_and_a_longer_hold_fire_less(server: Server) -> None:
     def alerts(**more: object) -> tuple[int, float]:
-        (rule,) = replay(deck.loop, "m", [trial({**RULE, **more})], None, NOW, 6 * HOUR)["rules"]
+        (rule,) = replay(server.loop, "m", [trial({**RULE, **more})], None, NOW, 6 * HOUR)["rules"]
         return rule["alerts"], rule["share_firing"]
 
     assert alerts()[0] >= 1
@@ -61,20 +61,20 @@ def test_a_higher_limit_and_a_longer_hold_fire_less(deck: Deck) -> None:
     assert alerts(hold="3d")[1] < alerts()[1]
 
 
-def test_the_work_is_capped_and_the_span_must_hold_events(deck: Deck) -> None:
-    assert replay(deck.loop, "m", None, None, NOW, None)["rules"] == []
+def test_the_work_is_capped_and_the_span_must_hold_events(server: Server) -> None:
+    assert replay(server.loop, "m", None, None, NOW, None)["rules"] == []
     with pytest.raises(InvalidRequest, match="at least 1h"):
-        replay(deck.loop, "m", [trial(RULE)], None, NOW, timedelta(minutes=1))
+        replay(server.loop, "m", [trial(RULE)], None, NOW, timedelta(minutes=1))
     with pytest.raises(InvalidRequest, match="ask for a longer step"):
-        replay(deck.loop, "m", [trial(RULE)] * 100, None, NOW, HOUR)
+        replay(server.loop, "m", [trial(RULE)] * 100, None, NOW, HOUR)
     with pytest.raises(InvalidRequest, match="no events"):
-        replay(deck.loop, "m", [trial(RULE)], None, START - DAY, None)
+        replay(server.loop, "m", [trial(RULE)], None, START - DAY, None)
 
 
 def test_route_and_its_mistakes(tmp_path: Path) -> None:
-    deck = opened(tmp_path)  # the application closes it
-    send(deck, traffic(rows=10))
-    with serving(create_app(deck, background=False)) as url, httpx.Client(base_url=url, trust_env=False) as client:
+    server = opened(tmp_path)  # the application closes it
+    send(server, traffic(rows=10))
+    with serving(create_app(server, background=False)) as url, httpx.Client(base_url=url, trust_env=False) as client:
         path = "/v1/models/m/replay"
         answer = client.get(path, params={**RULE, "columns": ["x", "y"], "step": "1d", "to": NOW.isoformat()})
         assert answer.status_code == 200, answer.text
@@ -93,6 +93,6 @@ def test_route_and_its_mistakes(tmp_path: Path) -> None:
             assert said in answer.json()["error"]
 
 
-def test_an_alert_that_stays_open_without_rows_is_firing_at_most_all_of_the_time(deck: Deck) -> None:
-    (rule,) = replay(deck.loop, "m", [trial(RULE)], None, NOW + 30 * DAY, DAY)["rules"]
+def test_an_alert_that_stays_open_without_rows_is_firing_at_most_all_of_the_time(server: Server) -> None:
+    (rule,) = replay(server.loop, "m", [trial(RULE)], None, NOW + 30 * DAY, DAY)["rules"]
     assert 0.6 < rule["share_firing"] <= 1

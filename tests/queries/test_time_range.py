@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from monitor.config.config import RuleConfig
-from monitor.detector.lanes.lane import Budget, Window
+from monitor.detector.lanes.lane import Budget, LaneWindow
 from monitor.detector.lanes.signals import INPUTS, UNSEEN_VALUES
 from monitor.evaluation.rules import columns_of
 from monitor.layout import Layout, numeric_layout
@@ -82,12 +82,12 @@ def test_without_drift_the_share_outside_averages_two_in_the_reference() -> None
     assert np.mean(shares) == pytest.approx(2 / 401, rel=0.2)
 
 
-def hours(rng: np.random.Generator, layout: Layout, n: int, rows: int, first: int, wobble: float) -> list[Window]:
+def hours(rng: np.random.Generator, layout: Layout, n: int, rows: int, first: int, wobble: float) -> list[LaneWindow]:
     """Hours whose level wanders (autoregressive, 0.8), so that extremes clump."""
     level, windows = 0.0, []
     for i in range(n):
         level = 0.8 * level + rng.normal(0, wobble * 0.6)
-        windows.append(Window(first + i, False, {"x": profile(layout, rng.normal(level, 1, rows))}))
+        windows.append(LaneWindow(first + i, False, {"x": profile(layout, rng.normal(level, 1, rows))}))
     return windows
 
 
@@ -109,7 +109,7 @@ def pages(seed: int, rows: int, wobble: float, extra: float = 0.0, live: int = 2
             more = int(rows * extra)
             counts = window.profiles["x"].counts.copy()
             counts[-1] += more
-            window = Window(window.index, False, {"x": Profile(layout, counts, rows + more)})
+            window = LaneWindow(window.index, False, {"x": Profile(layout, counts, rows + more)})
         views = [*views[-167:], UNSEEN_VALUES.view(machine, window)]
         now, _ = UNSEEN_VALUES.step(machine, now, views)
         if now.episodes:
@@ -141,13 +141,13 @@ def test_the_inputs_see_the_range_as_part_of_the_ends() -> None:
     old, new = layouts_of(x)
     learned = [
         INPUTS.fit(
-            [Window(i, False, {"x": profile(layout, x[i * 200 : (i + 1) * 200])}) for i in range(40)],
+            [LaneWindow(i, False, {"x": profile(layout, x[i * 200 : (i + 1) * 200])}) for i in range(40)],
             {"x": layout},
             Budget(2160, 0.05, 1),
         )
         for layout in (old, new)
     ]
-    windows = [Window(40, False, {"x": profile(layout, x[:200] * 3)}) for layout in (old, new)]
+    windows = [LaneWindow(40, False, {"x": profile(layout, x[:200] * 3)}) for layout in (old, new)]
     views = [INPUTS.view(m, w) for m, w in zip(learned, windows, strict=True)]
     assert views[0].counts[0].tolist() == views[1].counts[0].tolist()
 

@@ -74,7 +74,7 @@ def drain(member: Reader, n: int) -> None:
 
 
 def accounting(served: Served) -> tuple[int, int, int, int]:
-    served.deck.loop.load_all()
+    served.server.loop.load_all()
     counts = served.get("/v1/status")["accounting"]
     return counts["received"], counts["stored"], counts["duplicate"], counts["refused"]
 
@@ -88,7 +88,7 @@ def test_messages_become_events_once_and_a_later_member_goes_on(cluster: Cluster
     cluster.send(*rows(5, 200), partition=1)
     drain(reader(cluster, session), 5)
     assert accounting(served) == (55, 55, 0, 0)
-    ids = [i for (i,) in served.deck.store.query(f"SELECT event_id FROM {served.deck.store.model('m').events}")]
+    ids = [i for (i,) in served.server.store.query(f"SELECT event_id FROM {served.server.store.model('m').events}")]
     assert {"events-0-0", "events-0-29", "events-2-19", "events-1-4"} <= set(ids)
 
 
@@ -103,7 +103,7 @@ def test_poison_is_refused_with_its_place_and_blocks_nothing(cluster: Cluster, s
     cluster.send(good, *poison[:3], pretty, *poison[3:], two + b"\n{half")
     drain(reader(cluster, Session(served.client, "here")), 4 + 8)
     assert accounting(served) == (12, 4, 0, 8)
-    kept = served.deck.store.query("SELECT reason, line FROM quarantine ORDER BY line")
+    kept = served.server.store.query("SELECT reason, line FROM quarantine ORDER BY line")
     assert all(reason.startswith(f"kafka events/0/{line}: ") for reason, line in kept)
     assert "has no value" in kept[2][0]
     assert "more than 3 MB" in kept[6][0]
@@ -115,7 +115,7 @@ def test_every_name_keeps_its_models_and_features_apart(cluster: Cluster, served
     cluster.send(*(json.dumps(row(2, name), ensure_ascii=False).encode() for name in NAMES), partition=1)
     drain(reader(cluster, session), 2 * len(NAMES))
     assert accounting(served) == (2 * len(NAMES), 2 * len(NAMES), 0, 0)
-    assert_kept(served.deck, 2)
+    assert_kept(served.server, 2)
 
 
 def test_a_consumer_of_one_model_may_have_any_name_for_it(cluster: Cluster, served: Served) -> None:
@@ -123,15 +123,15 @@ def test_a_consumer_of_one_model_may_have_any_name_for_it(cluster: Cluster, serv
     cluster.send(*(json.dumps({**event(i), "event_id": None, "model": None}).encode() for i in range(3)))
     cluster.send(*(json.dumps({k: v for k, v in event(i).items() if k != "model"}).encode() for i in range(5, 9)))
     drain(reader(cluster, Session(served.client, "here"), model=name), 7)
-    served.deck.loop.load_all()
-    assert set(served.deck.store.models()) == {name}
+    served.server.loop.load_all()
+    assert set(served.server.store.models()) == {name}
 
 
 def test_labels_take_the_time_of_their_message(cluster: Cluster, served: Served) -> None:
     cluster.send(*(json.dumps({"event_id": f"e{i}", "label": i % 2}).encode() for i in range(10)))
     drain(reader(cluster, Session(served.client, "here"), kind="labels", model="m"), 10)
     assert accounting(served) == (10, 10, 0, 0)
-    times = [t for (t,) in served.deck.store.query(f"SELECT ts FROM {served.deck.store.model('m').labels}")]
+    times = [t for (t,) in served.server.store.query(f"SELECT ts FROM {served.server.store.model('m').labels}")]
     assert all(abs((t - NOW.replace(tzinfo=None)).total_seconds()) < 3600 for t in times)
 
 

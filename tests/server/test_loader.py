@@ -27,22 +27,22 @@ from monitor.errors import StorageError
 from monitor.event import Refusal, label_text
 from monitor.profile import Profile
 from monitor.server.loader import release
-from monitor.server.server import Deck
+from monitor.server.server import Server
 from monitor.store.database import transaction
-from monitor.store.rows.load_transaction import Load
+from monitor.store.rows.load_transaction import LoadTransaction
 from monitor.store.rows.recent_ids import RecentIds
 
 NIGHTLY = bool(os.environ.get("DRIFTDECK_NIGHTLY"))
 
 
-def snapshot(deck: Deck, model: str = "m") -> dict[tuple[str, str, int], Profile]:
+def snapshot(server: Server, model: str = "m") -> dict[tuple[str, str, int], Profile]:
     """Every stored profile of a model by segment, column and hour."""
     # whole hours: minutes that were rolled up lie in the same step as before
     start = NOW.replace(tzinfo=None, minute=0, second=0) - timedelta(days=10)
     found = {}
-    segments = [s for (s,) in deck.store.query("SELECT DISTINCT segment FROM profile_moments")] or [""]
+    segments = [s for (s,) in server.store.query("SELECT DISTINCT segment FROM profile_moments")] or [""]
     for segment in segments:
-        read = deck.store.profiles(model, start, start + timedelta(days=11), timedelta(hours=1), None, segment)
+        read = server.store.profiles(model, start, start + timedelta(days=11), timedelta(hours=1), None, segment)
         found.update({(segment, c, i): p for c, profiles in read.items() for i, p in enumerate(profiles) if p.rows})
     return found
 
@@ -57,17 +57,17 @@ def assert_equal(a: dict[Any, Profile], b: dict[Any, Profile]) -> None:
         np.testing.assert_equal([p.min, p.max], [q.min, q.max])
 
 
-def send(deck: Deck, *events: dict[str, Any], key: str | None = None) -> None:
-    deck.collector.events(lines(*events), NDJSON, key).durable.result(10)
+def send(server: Server, *events: dict[str, Any], key: str | None = None) -> None:
+    server.collector.events(lines(*events), NDJSON, key).durable.result(10)
 
 
-def label(deck: Deck, *labels: dict[str, Any]) -> None:
-    deck.collector.labels(lines(*labels), NDJSON).durable.result(10)
+def label(server: Server, *labels: dict[str, Any]) -> None:
+    server.collector.labels(lines(*labels), NDJSON).durable.result(10)
 
 
 @dataclass
 class Expected:
-    """What a deck must hold after any order of events and labels: the plainest bookkeeping, in memory."""
+    """What a server must hold after any order of events and labels: the plainest bookkeeping, in memory."""
 
     received: int = 0
     refused: int = 0
@@ -146,8 +146,8 @@ class Mix(RuleBasedStateMachine):
 
     def open(self) -> None:
         models = {name: ModelConfig(segments=("country",), task="binary") for name in MODELS}
-        self.deck = Deck(Path(self.folder.name), Config(models=models))
-        self.deck.start(background=False)
+        self.server = Server(Path(self.folder.name), Config(models=models))
+        self.server.start(background=False)
 
     def content(self, model: str, i: int, kind: str) -> dict[str, Any]:
         """An event whose content belongs to its id; some are days late, some are minutes early."""
@@ -163,7 +163,7 @@ class Mix(RuleBasedStateMachine):
     )
     def events(self, model: str, order: list[int], kind: str, bad: bool) -> None:
         rows = [self.content(model, i, kind) for i in order]
-        send(self.deck, *rows, *([{**rows[0], "ts": "1999-01-01T00:00:00Z"}] if bad else []))
+        send(self.server, *rows, *([{**rows[0], "ts": "1999-01-01T00:00:00Z"}] if bad else []))
         for row in rows:
             self.expected.event(row)
         self.expected.received += bad
@@ -192,38 +192,38 @@ class Mix(RuleBasedStateMachine):
     def repeat_labels(self, back: int, whole: bool) -> None:
         again = self.sent[-1 - back % len(self.sent)][:: None if whole else -2] if self.sent else []
         if again:
-            label(self.deck, *again)
+            label(self.server, *again)
         for one in again:
             self.expected.label(one["model"], one["event_id"], one["label"], datetime.fromisoformat(one["ts"]))
 
     @rule()
     def load(self) -> None:
-        self.deck.loop.load_all()
+        self.server.loop.load_all()
         self.compare()
 
     @rule()
     def restart(self) -> None:
-        self.deck.spool.close()
-        self.deck.store.close()
+        self.server.spool.close()
+        self.server.store.close()
         self.open()
         self.compare()
 
     @rule(model=st.sampled_from(MODELS))
     def set_reference(self, model: str) -> None:
         self.load()
-        if model in self.deck.store.models() and self.deck.store.span(model)[2]:
+        if model in self.server.store.models() and self.server.store.span(model)[2]:
             naive = NOW.replace(tzinfo=None)
-            self.deck.set_reference_period(model, naive - timedelta(days=9), naive + timedelta(days=1), NOW)
+            self.server.set_reference_period(model, naive - timedelta(days=9), naive + timedelta(days=1), NOW)
             self.compare()
 
     @rule()
     def compact(self) -> None:
-        self.deck.store._parts = 10_000
-        self.deck.store.maintain(NOW)
+        self.server.store._parts = 10_000
+        self.server.store.maintain(NOW)
 
     def compare(self) -> None:
         """Everything that was taken is loaded: totals, labels, metrics and wrong types are those of the bookkeeping."""
-        store, expected = self.deck.store, self.expected
+        store, expected = self.server.store, self.expected
         counts = "sum(received)::BIGINT, sum(stored)::BIGINT, sum(duplicate)::BIGINT, sum(refused)::BIGINT"
         found = {kind: rest for kind, *rest in store.query(f"SELECT kind, {counts} FROM accounting GROUP BY kind")}
         n = len(expected.events)
@@ -242,7 +242,9 @@ class Mix(RuleBasedStateMachine):
                 if of == name and (of, id_) in expected.events
             )
             if model.task == "binary":
-                wrong = [p for (segment, c, _), p in snapshot(self.deck, name).items() if c == "wrong" and not segment]
+                wrong = [
+                    p for (segment, c, _), p in snapshot(self.server, name).items() if c == "wrong" and not segment
+                ]
                 totals = sum(p.rows for p in wrong), sum(p.missing for p in wrong), sum(int(p.counts[1]) for p in wrong)
                 assert totals == expected.quality(name)
         rows = store.query('SELECT model, "column", came, sum("rows")::BIGINT FROM mistyped GROUP BY ALL')
@@ -250,27 +252,27 @@ class Mix(RuleBasedStateMachine):
 
     @invariant()
     def rebuilt_profiles_are_equal(self) -> None:
-        if not hasattr(self, "deck"):
+        if not hasattr(self, "server"):
             return
-        before = {name: snapshot(self.deck, name) for name in self.deck.store.models()}
-        self.deck.store.rebuild()
+        before = {name: snapshot(self.server, name) for name in self.server.store.models()}
+        self.server.store.rebuild()
         for name, profiles in before.items():
-            assert_equal(profiles, snapshot(self.deck, name))
+            assert_equal(profiles, snapshot(self.server, name))
 
     @invariant()
     def everything_is_accounted_for(self) -> None:
-        if not hasattr(self, "deck"):
+        if not hasattr(self, "server"):
             return
-        rows = self.deck.store.query(
+        rows = self.server.store.query(
             "SELECT kind, sum(received), sum(stored), sum(duplicate), sum(refused) FROM accounting GROUP BY kind"
         )
         for _, received, stored, duplicate, refused in rows:
             assert received == stored + duplicate + refused
 
     def teardown(self) -> None:
-        if hasattr(self, "deck"):
+        if hasattr(self, "server"):
             self.load()
-            self.deck.close()
+            self.server.close()
             self.folder.cleanup()
 
 
@@ -282,30 +284,30 @@ TestMix.settings = settings(
 )
 
 
-def test_labels_before_after_and_corrected(deck: Deck) -> None:
-    label(deck, {"event_id": "e0", "model": "m", "label": 1, "ts": NOW.isoformat()})
-    send(deck, *(event(i, prediction=0.9) for i in range(4)))
-    deck.loop.load_all()
-    deck.set_reference_period("m", datetime(2020, 1, 1), datetime(2099, 1, 1), NOW)
-    label(deck, *({"event_id": f"e{i}", "model": "m", "label": 0, "ts": NOW.isoformat()} for i in (1, 2)))
-    deck.loop.load_all()
+def test_labels_before_after_and_corrected(server: Server) -> None:
+    label(server, {"event_id": "e0", "model": "m", "label": 1, "ts": NOW.isoformat()})
+    send(server, *(event(i, prediction=0.9) for i in range(4)))
+    server.loop.load_all()
+    server.set_reference_period("m", datetime(2020, 1, 1), datetime(2099, 1, 1), NOW)
+    label(server, *({"event_id": f"e{i}", "model": "m", "label": 0, "ts": NOW.isoformat()} for i in (1, 2)))
+    server.loop.load_all()
 
     def wrong() -> tuple[int, int]:
-        found = [p for (_, c, _), p in snapshot(deck).items() if c == "wrong"]
+        found = [p for (_, c, _), p in snapshot(server).items() if c == "wrong"]
         return sum(p.rows for p in found), sum(int(p.counts[1]) for p in found)
 
     assert wrong() == (3, 2)
-    assert deck.store.query("SELECT prediction FROM models") == [("number",)]
+    assert server.store.query("SELECT prediction FROM models") == [("number",)]
     later, earlier = (NOW + timedelta(minutes=5)).isoformat(), (NOW - timedelta(minutes=5)).isoformat()
     label(
-        deck,
+        server,
         {"event_id": "e1", "model": "m", "label": 1, "ts": later},
         {"event_id": "e2", "model": "m", "label": 1, "ts": earlier},
     )
-    deck.loop.load_all()
+    server.loop.load_all()
     assert wrong() == (3, 1)  # e1 was corrected, the old label of e2 came too late to count
-    label(deck, {"event_id": "e1", "model": "m", "label": 1, "ts": later})
-    deck.loop.load_all()
+    label(server, {"event_id": "e1", "model": "m", "label": 1, "ts": later})
+    server.loop.load_all()
     assert wrong() == (3, 1)
 
 
@@ -316,60 +318,62 @@ def test_of_labels_with_one_time_the_last_received_counts_however_loads_are_cut(
 ) -> None:
     """Also when the first is sent again after it was corrected, when the server is restarted, and on a rebuild."""
     given = [("e1", 1, 0), ("e1", 0, 0), ("e1", 1, 0), ("e2", 1, 0), ("e1", 1, -60)]
-    deck = Deck(tmp_path)
-    deck.start(background=False)
+    server = Server(tmp_path)
+    server.start(background=False)
     for i, (id_, value, seconds) in enumerate(given):
         if i == event_at:
-            send(deck, event(1, prediction=0.9))
+            send(server, event(1, prediction=0.9))
         ts = (NOW + timedelta(seconds=seconds)).isoformat()
-        label(deck, {"event_id": id_, "model": "m", "label": value, "ts": ts})
+        label(server, {"event_id": id_, "model": "m", "label": value, "ts": ts})
         if i + 1 in cuts:
-            deck.close()
-            deck = Deck(tmp_path)
-            deck.start(background=False)
+            server.close()
+            server = Server(tmp_path)
+            server.start(background=False)
     if event_at == len(given):
-        send(deck, event(1, prediction=0.9))
-    deck.loop.load_all()
-    with closing(deck):
-        table = deck.store.model("m").labels
+        send(server, event(1, prediction=0.9))
+    server.loop.load_all()
+    with closing(server):
+        table = server.store.model("m").labels
         joined = f"SELECT event_id, label, ts FROM {table} WHERE joined"
-        assert deck.store.query(joined) == [("e1", "0", NOW.replace(tzinfo=None))]
+        assert server.store.query(joined) == [("e1", "0", NOW.replace(tzinfo=None))]
         counts = "SELECT sum(received), sum(stored), sum(duplicate) FROM accounting WHERE kind = 'labels'"
-        assert deck.store.query(counts) == [(5, 4, 1)]
-        assert deck.store.query(f"SELECT event_id FROM {table} WHERE NOT joined") == [("e2",)]
-        assert deck.store.rewrite()
-        assert deck.store.query(joined) == [("e1", "0", NOW.replace(tzinfo=None))]
+        assert server.store.query(counts) == [(5, 4, 1)]
+        assert server.store.query(f"SELECT event_id FROM {table} WHERE NOT joined") == [("e2",)]
+        assert server.store.rewrite()
+        assert server.store.query(joined) == [("e1", "0", NOW.replace(tzinfo=None))]
 
 
-def test_the_spans_of_all_models_are_those_of_each_whatever_was_loaded_or_deleted(deck: Deck) -> None:
+def test_the_spans_of_all_models_are_those_of_each_whatever_was_loaded_or_deleted(server: Server) -> None:
     def same() -> None:
         for _ in range(2):
-            assert deck.store.spans() == {n: deck.store.span(n) for n in deck.store.models() if deck.store.span(n)[2]}
+            assert server.store.spans() == {
+                n: server.store.span(n) for n in server.store.models() if server.store.span(n)[2]
+            }
 
-    send(deck, *(event(i, model=f"m{i % 3}") for i in range(6, 30)))
-    deck.loop.load_all()
+    send(server, *(event(i, model=f"m{i % 3}") for i in range(6, 30)))
+    server.loop.load_all()
     same()
     for first, model in ((0, "m0"), (40, "m1"), (3, "m3")):  # newer, older, and a model that is new
-        send(deck, event(first, model=model), event(first + 1, model=model))
-        label(deck, {"event_id": f"e{first}", "model": model, "label": 1, "ts": NOW.isoformat()})
-        deck.loop.load_all()
+        send(server, event(first, model=model), event(first + 1, model=model))
+        label(server, {"event_id": f"e{first}", "model": model, "label": 1, "ts": NOW.isoformat()})
+        server.loop.load_all()
         same()
-    assert {name: span[3] for name, span in deck.store.spans().items()} == {"m0": 1, "m1": 1, "m2": 0, "m3": 1}
-    newest = deck.store.spans()["m0"][1]
-    assert deck.store.erase("m0", "event_id", "e0", "e0").events == 1
+    assert {name: span[3] for name, span in server.store.spans().items()} == {"m0": 1, "m1": 1, "m2": 0, "m3": 1}
+    newest = server.store.spans()["m0"][1]
+    assert server.store.erase("m0", "event_id", "e0", "e0").events == 1
     same()
-    assert newest is not None and (deck.store.spans()["m0"][1] or newest) < newest
-    deck.store.forget(NOW, 1, None)
-    deck.store.reopen()
+    assert newest is not None and (server.store.spans()["m0"][1] or newest) < newest
+    server.store.forget(NOW, 1, None)
+    server.store.reopen()
     same()
 
 
 def test_a_restart_goes_on_where_the_spool_was(tmp_path: Path) -> None:
-    deck = Deck(tmp_path)
-    send(deck, *(event(i) for i in range(5)))  # acknowledged, not loaded
-    deck.spool.close()
-    deck.store.close()
-    again = Deck(tmp_path)
+    server = Server(tmp_path)
+    send(server, *(event(i) for i in range(5)))  # acknowledged, not loaded
+    server.spool.close()
+    server.store.close()
+    again = Server(tmp_path)
     again.start(background=False)
     assert again.store.span("m")[2] == 5
     send(again, event(5, features={"age": 1.0, "country": "a", "premium": True}))
@@ -379,35 +383,35 @@ def test_a_restart_goes_on_where_the_spool_was(tmp_path: Path) -> None:
 
 
 def test_rows_missing_from_the_database_are_replayed_from_the_spool(tmp_path: Path) -> None:
-    deck = Deck(tmp_path)
-    deck.start(background=False)
-    send(deck, *(event(i) for i in range(50)))
-    deck.loop.load_all()
-    deck.store._con.execute("CHECKPOINT")
-    send(deck, *(event(i) for i in range(50, 80)))
-    deck.loop.load_all()
-    assert deck.store.span("m")[2] == 80
+    server = Server(tmp_path)
+    server.start(background=False)
+    send(server, *(event(i) for i in range(50)))
+    server.loop.load_all()
+    server.store._con.execute("CHECKPOINT")
+    send(server, *(event(i) for i in range(50, 80)))
+    server.loop.load_all()
+    assert server.store.span("m")[2] == 80
     database = (tmp_path / "driftdeck.duckdb").read_bytes()  # as it is without its write-ahead log
-    deck.spool.close()
-    deck.store._con.close()
+    server.spool.close()
+    server.store._con.close()
     (tmp_path / "driftdeck.duckdb").write_bytes(database)
     (tmp_path / "driftdeck.duckdb.wal").unlink(missing_ok=True)
-    again = Deck(tmp_path)
+    again = Server(tmp_path)
     again.start(background=False)
     assert again.store.span("m")[2] == 80
     again.close()
 
 
-def test_a_failed_load_changes_nothing_and_can_be_repeated(deck: Deck, monkeypatch: pytest.MonkeyPatch) -> None:
-    send(deck, *(event(i) for i in range(5)))
-    record = Load._record
-    monkeypatch.setattr(Load, "_record", lambda *_: (_ for _ in ()).throw(duckdb.IOException("disk full")))
+def test_a_failed_load_changes_nothing_and_can_be_repeated(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    send(server, *(event(i) for i in range(5)))
+    record = LoadTransaction._record
+    monkeypatch.setattr(LoadTransaction, "_record", lambda *_: (_ for _ in ()).throw(duckdb.IOException("disk full")))
     with pytest.raises(duckdb.IOException):
-        deck.loop.load_all()
-    assert deck.store.models() == {}
-    monkeypatch.setattr(Load, "_record", record)
-    deck.loop.load_all()
-    assert deck.store.span("m")[2] == 5
+        server.loop.load_all()
+    assert server.store.models() == {}
+    monkeypatch.setattr(LoadTransaction, "_record", record)
+    server.loop.load_all()
+    assert server.store.span("m")[2] == 5
 
 
 def test_a_transaction_with_an_exception_rolls_back() -> None:
@@ -419,19 +423,19 @@ def test_a_transaction_with_an_exception_rolls_back() -> None:
     assert con.execute("SELECT count(*) FROM t").fetchall() == [(0,)]
 
 
-def test_a_model_without_reference_gets_a_provisional_one(deck: Deck) -> None:
+def test_a_model_without_reference_gets_a_provisional_one(server: Server) -> None:
     for start in range(0, 1500, 300):
-        send(deck, *(event(i) for i in range(start, start + 300)))
-        deck.loop.load_all()
-    about = deck.store.references.about("m")
+        send(server, *(event(i) for i in range(start, start + 300)))
+        server.loop.load_all()
+    about = server.store.references.about("m")
     assert about.status == "provisional"
     assert about.rows >= 1000
-    assert deck.store.model("m").task == "binary"
-    total = sum(p.rows for (_, c, _), p in snapshot(deck).items() if c == "prediction")
+    assert server.store.model("m").task == "binary"
+    total = sum(p.rows for (_, c, _), p in snapshot(server).items() if c == "prediction")
     assert total == 1500  # what came before the reference was profiled afterwards
 
 
-def test_the_engine_is_closed_to_files_and_settings(deck: Deck) -> None:
+def test_the_engine_is_closed_to_files_and_settings(server: Server) -> None:
     for statement in (
         "SELECT * FROM read_csv('/etc/passwd')",
         "COPY (SELECT 1) TO '/tmp/x.csv'",
@@ -440,7 +444,7 @@ def test_the_engine_is_closed_to_files_and_settings(deck: Deck) -> None:
         "INSTALL httpfs",
     ):
         with pytest.raises(duckdb.Error):
-            deck.store.query(statement)
+            server.store.query(statement)
 
 
 # -- opening ----------------------------------------------------------------------------------------------------------
@@ -453,7 +457,7 @@ def test_a_database_held_by_another_process_is_named_with_its_pid(tmp_path: Path
         assert holder.stdout is not None
         holder.stdout.readline()
         with pytest.raises(StorageError, match=f"held by another process \\(PID {holder.pid}\\)"):
-            Deck(tmp_path)
+            Server(tmp_path)
     finally:
         holder.kill()
         holder.communicate()
@@ -461,25 +465,25 @@ def test_a_database_held_by_another_process_is_named_with_its_pid(tmp_path: Path
 
 def test_a_newer_or_foreign_database_is_refused_in_one_sentence(tmp_path: Path) -> None:
     path = tmp_path / "driftdeck.duckdb"
-    Deck(tmp_path).close()
+    Server(tmp_path).close()
     with duckdb.connect(str(path)) as con:
         con.execute("UPDATE meta SET schema_version = 99")
     with pytest.raises(StorageError, match="schema version 99, newer"):
-        Deck(tmp_path)
+        Server(tmp_path)
     path.unlink()
     with duckdb.connect(str(path)) as con:
         con.execute("CREATE TABLE theirs(x INTEGER)")
     with pytest.raises(StorageError, match="not one of driftdeck's"):
-        Deck(tmp_path)
+        Server(tmp_path)
     path.write_bytes(b"something else entirely" * 1000)
     with pytest.raises(StorageError, match="not a DuckDB database"):
-        Deck(tmp_path)
+        Server(tmp_path)
 
 
 def test_a_directory_that_cannot_be_used_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="cannot be used"):
-        Deck(tmp_path / "file" / "data")
+        Server(tmp_path / "file" / "data")
 
 
 # -- kill -9 ----------------------------------------------------------------------------------------------------------
@@ -519,15 +523,15 @@ def test_killed_servers_lose_and_double_nothing(tmp_path: Path) -> None:
         finally:
             process.kill()
             process.wait()
-    deck = Deck(tmp_path)
-    deck.start(background=False)
-    stored = [i for (i,) in deck.store.query(f"SELECT event_id FROM {deck.store.model('m').events}")]
+    server = Server(tmp_path)
+    server.start(background=False)
+    stored = [i for (i,) in server.store.query(f"SELECT event_id FROM {server.store.model('m').events}")]
     assert len(stored) == len(set(stored))
     assert set(acknowledged) <= set(stored)
-    before = snapshot(deck)
-    deck.store.rebuild()
-    assert_equal(before, snapshot(deck))
-    deck.close()
+    before = snapshot(server)
+    server.store.rebuild()
+    assert_equal(before, snapshot(server))
+    server.close()
 
 
 def start_server(
@@ -556,8 +560,8 @@ def start_server(
     raise AssertionError("the server did not become ready")
 
 
-def test_the_answers_of_json_are_json(deck: Deck) -> None:
-    assert json.loads(json.dumps(deck.collector.events(lines(event(0)), NDJSON).body())) == {
+def test_the_answers_of_json_are_json(server: Server) -> None:
+    assert json.loads(json.dumps(server.collector.events(lines(event(0)), NDJSON).body())) == {
         "accepted": 1,
         "refused": 0,
         "refusals": [],
@@ -565,75 +569,81 @@ def test_the_answers_of_json_are_json(deck: Deck) -> None:
 
 
 def test_a_database_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> None:
-    with closing(Deck(tmp_path)) as deck:
-        deck.start(background=False)
-        send(deck, event(1), {**event(2), "ts": "never"})
-        deck.loop.load_all()
+    with closing(Server(tmp_path)) as server:
+        server.start(background=False)
+        send(server, event(1), {**event(2), "ts": "never"})
+        server.loop.load_all()
     with duckdb.connect(str(tmp_path / "driftdeck.duckdb")) as con:
         con.execute("ALTER TABLE accounting DROP COLUMN unchecked")
         con.execute("ALTER TABLE quarantine DROP COLUMN id")
         con.execute("DROP TABLE refusals")
         con.execute("DROP TABLE api_keys")
         con.execute("UPDATE meta SET schema_version = 1")
-    with closing(Deck(tmp_path)) as deck:
-        assert [q.id for q in deck.store.ledger.refused()] == [1]
-        assert deck.store.ledger.totals() == {"received": 2, "stored": 1, "duplicate": 0, "refused": 1, "unchecked": 0}
-        deck.start(background=False)
-        send(deck, event(3))
-        deck.loop.load_all()
-        assert deck.store.ledger.totals()["stored"] == 2
+    with closing(Server(tmp_path)) as server:
+        assert [q.id for q in server.store.ledger.refused()] == [1]
+        assert server.store.ledger.totals() == {
+            "received": 2,
+            "stored": 1,
+            "duplicate": 0,
+            "refused": 1,
+            "unchecked": 0,
+        }
+        server.start(background=False)
+        send(server, event(3))
+        server.loop.load_all()
+        assert server.store.ledger.totals()["stored"] == 2
 
 
 def test_ids_of_a_database_of_before_are_compressed_like_new_ones(tmp_path: Path) -> None:
     first = {**event(1), "event_id": "0198F0A2-6f5b-7c1e-9d57-2f6f6f2a7b10"}
-    with closing(Deck(tmp_path)) as deck:
-        deck.start(background=False)
-        send(deck, first, *(event(i) for i in range(2, 30)))
-        label(deck, {"event_id": "e2", "model": "m", "label": True, "ts": NOW.isoformat()})
-        deck.loop.load_all()
+    with closing(Server(tmp_path)) as server:
+        server.start(background=False)
+        send(server, first, *(event(i) for i in range(2, 30)))
+        label(server, {"event_id": "e2", "model": "m", "label": True, "ts": NOW.isoformat()})
+        server.loop.load_all()
     with duckdb.connect(str(tmp_path / "driftdeck.duckdb")) as con:
         for table in ("events_1", "labels_1"):  # as they were made by version 6
             con.execute(f"CREATE TABLE before AS FROM {table}")
             con.execute(f"DROP TABLE {table}")
             con.execute(f"ALTER TABLE before RENAME TO {table}")
         con.execute("UPDATE meta SET schema_version = 6")
-    with closing(Deck(tmp_path)) as deck:
-        made = deck.store.query("SELECT sql FROM duckdb_tables() WHERE table_name IN ('events_1', 'labels_1')")
+    with closing(Server(tmp_path)) as server:
+        made = server.store.query("SELECT sql FROM duckdb_tables() WHERE table_name IN ('events_1', 'labels_1')")
         assert ["event_id VARCHAR USING COMPRESSION ZSTD" in sql for (sql,) in made] == [True, True]
-        deck.start(background=False)
-        send(deck, first, event(30), event(31, features={"x": 1.5, **{f"new {i}": 1.0 for i in range(20)}}))
+        server.start(background=False)
+        send(server, first, event(30), event(31, features={"x": 1.5, **{f"new {i}": 1.0 for i in range(20)}}))
         for id_ in ("e2", "e3"):
-            label(deck, {"event_id": id_, "model": "m", "label": True, "ts": NOW.isoformat()})
-        deck.loop.load_all()
-        assert deck.store.query("SELECT count(*), count(DISTINCT event_id) FROM events_1") == [(31, 31)]
-        assert deck.store.query("SELECT count(*) FROM events_1 WHERE event_id = $1", [first["event_id"]]) == [(1,)]
-        assert deck.store.query("SELECT event_id, label, joined FROM labels_1 ORDER BY 1") == [
+            label(server, {"event_id": id_, "model": "m", "label": True, "ts": NOW.isoformat()})
+        server.loop.load_all()
+        assert server.store.query("SELECT count(*), count(DISTINCT event_id) FROM events_1") == [(31, 31)]
+        assert server.store.query("SELECT count(*) FROM events_1 WHERE event_id = $1", [first["event_id"]]) == [(1,)]
+        assert server.store.query("SELECT event_id, label, joined FROM labels_1 ORDER BY 1") == [
             ("e2", "true", True),
             ("e3", "true", True),
         ]
-        ((made,),) = deck.store.query("SELECT sql FROM duckdb_tables() WHERE table_name = 'events_1'")
+        ((made,),) = server.store.query("SELECT sql FROM duckdb_tables() WHERE table_name = 'events_1'")
         assert "event_id VARCHAR USING COMPRESSION ZSTD" in made  # written anew for the columns that came
 
 
-def test_a_repeat_with_another_time_is_recognised(deck: Deck) -> None:
+def test_a_repeat_with_another_time_is_recognised(server: Server) -> None:
     at = datetime.now(UTC).replace(microsecond=0)
     for minutes in (3, 1, 2):
-        send(deck, event(1, ts=(at - timedelta(minutes=minutes)).isoformat()), event(10 + minutes, ts=at.isoformat()))
-        deck.loop.load_all()
-    send(deck, event(20, ts=at.isoformat()), event(20, ts=(at - timedelta(minutes=5)).isoformat()))
-    deck.loop.load_all()
-    found = deck.store.ledger.totals()
+        send(server, event(1, ts=(at - timedelta(minutes=minutes)).isoformat()), event(10 + minutes, ts=at.isoformat()))
+        server.loop.load_all()
+    send(server, event(20, ts=at.isoformat()), event(20, ts=(at - timedelta(minutes=5)).isoformat()))
+    server.loop.load_all()
+    found = server.store.ledger.totals()
     assert (found["stored"], found["duplicate"], found["unchecked"]) == (5, 3, 0)
 
 
 def test_after_a_restart_repeats_are_still_recognised(tmp_path: Path) -> None:
     at = datetime.now(UTC).replace(microsecond=0)
     for minutes in (1, 2):
-        with closing(Deck(tmp_path)) as deck:
-            deck.start(background=False)
-            send(deck, event(1, ts=(at - timedelta(minutes=minutes)).isoformat()))
-            deck.loop.load_all()
-            found = deck.store.ledger.totals()
+        with closing(Server(tmp_path)) as server:
+            server.start(background=False)
+            send(server, event(1, ts=(at - timedelta(minutes=minutes)).isoformat()))
+            server.loop.load_all()
+            found = server.store.ledger.totals()
     assert (found["received"], found["stored"], found["duplicate"]) == (2, 1, 1)
 
 
@@ -641,22 +651,22 @@ def test_after_a_restart_repeats_of_many_models_are_recognised(tmp_path: Path, m
     monkeypatch.setattr("monitor.store.rows.recent_ids.TOGETHER", 2)
     at, models = datetime.now(UTC).replace(microsecond=0), [f"m{i}" for i in range(5)]
     for minutes, stored in ((2, 10), (1, 15)):  # at first 1 and 2, then 1 once more and 3
-        with closing(Deck(tmp_path)) as deck:
-            deck.start(background=False)
+        with closing(Server(tmp_path)) as server:
+            server.start(background=False)
             ts = (at - timedelta(minutes=minutes)).isoformat()
-            send(deck, *(event(i, model=model, ts=ts) for model in models for i in (1, 4 - minutes)))
-            deck.loop.load_all()
-            found = deck.store.ledger.totals()
+            send(server, *(event(i, model=model, ts=ts) for model in models for i in (1, 4 - minutes)))
+            server.loop.load_all()
+            found = server.store.ledger.totals()
             assert (found["stored"], found["duplicate"]) == (stored, stored - 10)
 
 
-def test_old_rows_are_checked_against_their_own_time_and_counted_as_unchecked(deck: Deck) -> None:
+def test_old_rows_are_checked_against_their_own_time_and_counted_as_unchecked(server: Server) -> None:
     old = (datetime.now(UTC) - timedelta(days=30)).isoformat()
-    send(deck, event(1, ts=old), event(2, ts=old))
-    deck.loop.load_all()
-    send(deck, event(1, ts=old), event(3, ts=old))
-    deck.loop.load_all()
-    found = deck.store.ledger.totals()
+    send(server, event(1, ts=old), event(2, ts=old))
+    server.loop.load_all()
+    send(server, event(1, ts=old), event(3, ts=old))
+    server.loop.load_all()
+    found = server.store.ledger.totals()
     assert (found["stored"], found["duplicate"], found["unchecked"]) == (3, 1, 3)
 
 
@@ -672,101 +682,107 @@ def test_the_oldest_ids_are_forgotten_by_the_generation() -> None:
     assert not recent.known(np.arange(0, 60, dtype=np.uint64)).any()
 
 
-def test_a_repeated_label_is_a_duplicate_and_an_orphan_waits(deck: Deck) -> None:
+def test_a_repeated_label_is_a_duplicate_and_an_orphan_waits(server: Server) -> None:
     late = {"event_id": "e1", "model": "m", "label": True, "ts": NOW.isoformat()}
     for _ in range(2):
-        send(deck, event(2))
-        label(deck, late)
-        deck.loop.load_all()
-    counts = deck.store.query("SELECT sum(received), sum(stored), sum(duplicate) FROM accounting WHERE kind = 'labels'")
+        send(server, event(2))
+        label(server, late)
+        server.loop.load_all()
+    counts = server.store.query(
+        "SELECT sum(received), sum(stored), sum(duplicate) FROM accounting WHERE kind = 'labels'"
+    )
     assert counts == [(2, 1, 1)]
-    send(deck, event(1))
-    deck.loop.load_all()
-    assert deck.store.query(f"SELECT event_id, joined FROM {deck.store.model('m').labels}") == [("e1", True)]
+    send(server, event(1))
+    server.loop.load_all()
+    assert server.store.query(f"SELECT event_id, joined FROM {server.store.model('m').labels}") == [("e1", True)]
 
 
 def test_segments_are_never_numbered_again_when_all_were_let_go(tmp_path: Path) -> None:
     for i in range(4):
-        with closing(Deck(tmp_path)) as deck:
-            deck.start(background=False)
-            send(deck, event(10 * i), event(10 * i + 1))
-            deck.loop.load_all()
-            deck.spool.roll()
-            release(deck.spool, deck.store, datetime.now(UTC))
+        with closing(Server(tmp_path)) as server:
+            server.start(background=False)
+            send(server, event(10 * i), event(10 * i + 1))
+            server.loop.load_all()
+            server.spool.roll()
+            release(server.spool, server.store, datetime.now(UTC))
             assert [p.stat().st_size for p in (tmp_path / "spool").iterdir()] == [0]
-            assert deck.store.ledger.totals()["stored"] == 2 * (i + 1)
+            assert server.store.ledger.totals()["stored"] == 2 * (i + 1)
 
 
-def test_a_load_that_runs_out_of_memory_is_done_after_writing_back(deck: Deck, monkeypatch: pytest.MonkeyPatch) -> None:
-    deck.collector.events(lines(*(event(i) for i in range(5))), NDJSON).durable.result(10)
-    deck.loop.load_all()
-    deck.collector.events(lines(*(event(i) for i in range(5, 20))), NDJSON).durable.result(10)
-    whole, failures = deck.store.load, [duckdb.OutOfMemoryException("full")]
+def test_a_load_that_runs_out_of_memory_is_done_after_writing_back(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.collector.events(lines(*(event(i) for i in range(5))), NDJSON).durable.result(10)
+    server.loop.load_all()
+    server.collector.events(lines(*(event(i) for i in range(5, 20))), NDJSON).durable.result(10)
+    whole, failures = server.store.load, [duckdb.OutOfMemoryException("full")]
 
     def load_once_full(batch: Any, now: Any) -> Any:
         if failures:
             raise failures.pop()
         return whole(batch, now)
 
-    monkeypatch.setattr(deck.store, "load", load_once_full)
-    assert deck.loop.load_all() == 15
-    assert deck.store.query(f"SELECT count(*) FROM {deck.store.model('m').events}") == [(20,)]
+    monkeypatch.setattr(server.store, "load", load_once_full)
+    assert server.loop.load_all() == 15
+    assert server.store.query(f"SELECT count(*) FROM {server.store.model('m').events}") == [(20,)]
 
 
-def test_a_correction_changes_the_metric_of_windows_that_were_evaluated(deck: Deck) -> None:
+def test_a_correction_changes_the_metric_of_windows_that_were_evaluated(server: Server) -> None:
     """Labels that come days later, and then turn out wrong, are in the finding of the window of their events."""
     hour = NOW.replace(minute=0, second=0) - timedelta(days=6)
     rows = [event(i, prediction=0.9, ts=(hour + timedelta(seconds=i)).isoformat()) for i in range(400)]
-    send(deck, *rows, *(event(1000 + i, ts=(NOW - timedelta(minutes=5)).isoformat()) for i in range(50)))
-    deck.loop.load_all()
+    send(server, *rows, *(event(1000 + i, ts=(NOW - timedelta(minutes=5)).isoformat()) for i in range(50)))
+    server.loop.load_all()
     known = [
         {"event_id": r["event_id"], "model": "m", "label": 1, "ts": (NOW - timedelta(days=2)).isoformat()} for r in rows
     ]
-    label(deck, *known[:300])
-    deck.loop.load_all()
-    deck.set_reference_period("m", hour.replace(tzinfo=None), (hour + timedelta(seconds=200)).replace(tzinfo=None), NOW)
-    deck.loop.note_reference("m")
+    label(server, *known[:300])
+    server.loop.load_all()
+    server.set_reference_period(
+        "m", hour.replace(tzinfo=None), (hour + timedelta(seconds=200)).replace(tzinfo=None), NOW
+    )
+    server.loop.note_reference("m")
 
     def wrong() -> tuple[int, float]:
-        deck.loop.load_all()
-        deck.loop.evaluate_due(settle=timedelta(0))
-        (found,) = [f for f in deck.store.alerts.latest_findings("m") if f.statistic == "wrong_share"]
+        server.loop.load_all()
+        server.loop.evaluate_due(settle=timedelta(0))
+        (found,) = [f for f in server.store.alerts.latest_findings("m") if f.statistic == "wrong_share"]
         assert found.value is not None
         return found.n, found.value
 
     assert wrong() == (300, 0.0)
-    label(deck, *known[300:])  # the last hundred come later
+    label(server, *known[300:])  # the last hundred come later
     assert wrong() == (400, 0.0)
     later = (NOW - timedelta(days=1)).isoformat()
-    label(deck, *({**one, "label": 0, "ts": later} for one in known[:100]))  # and a quarter was not true after all
+    label(server, *({**one, "label": 0, "ts": later} for one in known[:100]))  # and a quarter was not true after all
     assert wrong() == (400, 0.25)
-    opened = [a for a in deck.store.alerts.open_alerts("m").values() if a.finding.statistic == "wrong_share"]
+    opened = [a for a in server.store.alerts.open_alerts("m").values() if a.finding.statistic == "wrong_share"]
     assert len(opened) == 1 and opened[0].since < NOW - timedelta(
         days=1
     )  # not since the correction: since their window
-    label(deck, *({**one, "label": 1, "ts": NOW.isoformat()} for one in known[:100]))
+    label(server, *({**one, "label": 1, "ts": NOW.isoformat()} for one in known[:100]))
     assert wrong() == (400, 0.0)
     early = (NOW - timedelta(days=2, hours=5)).isoformat()
     label(
-        deck, *({**one, "label": 0, "ts": early} for one in known), *known[:50]
+        server, *({**one, "label": 0, "ts": early} for one in known), *known[:50]
     )  # older ones and repeats change nothing
     assert wrong() == (400, 0.0)
 
 
-def test_lines_taken_before_a_name_that_differs_only_in_case_are_loaded(deck: Deck) -> None:
-    send(deck, event(1))
-    send(deck, event(2), event(3))  # known by now: kept as lines
-    send(deck, event(4, features={"age": 1.0, "Age": 2.0}))
-    deck.loop.load_all()
-    assert deck.store.span("m")[2] == 4
-    send(deck, event(5))
-    deck.loop.load_all()
-    assert deck.store.span("m")[2] == 5
+def test_lines_taken_before_a_name_that_differs_only_in_case_are_loaded(server: Server) -> None:
+    send(server, event(1))
+    send(server, event(2), event(3))  # known by now: kept as lines
+    send(server, event(4, features={"age": 1.0, "Age": 2.0}))
+    server.loop.load_all()
+    assert server.store.span("m")[2] == 4
+    send(server, event(5))
+    server.loop.load_all()
+    assert server.store.span("m")[2] == 5
 
 
-def test_a_refusal_with_an_absurd_line_does_not_stop_the_loader(deck: Deck) -> None:
-    deck.collector.refuse("events", [Refusal(10**30, None, "odd", "x")]).durable.result(10)
-    send(deck, event(1))
-    deck.loop.load_all()
-    assert deck.store.span("m")[2] == 1
-    assert [q.line for q in deck.store.ledger.refused()] == [2**63 - 1]
+def test_a_refusal_with_an_absurd_line_does_not_stop_the_loader(server: Server) -> None:
+    server.collector.refuse("events", [Refusal(10**30, None, "odd", "x")]).durable.result(10)
+    send(server, event(1))
+    server.loop.load_all()
+    assert server.store.span("m")[2] == 1
+    assert [q.line for q in server.store.ledger.refused()] == [2**63 - 1]

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from monitor.errors import Overloaded
-from monitor.spool.record import JOINED_BYTES, Group, Position
+from monitor.spool.record import JOINED_BYTES, SpoolPosition, WriteBatch
 from monitor.spool.spool import Spool
 
-START = Position(0, 0)
+START = SpoolPosition(0, 0)
 
 
-def payloads(spool: Spool, start: Position = START) -> list[bytes]:
+def payloads(spool: Spool, start: SpoolPosition = START) -> list[bytes]:
     return [frame.payload for frame in spool.frames(start)]
 
 
@@ -152,7 +152,7 @@ def test_what_is_written_is_not_held_in_memory_by_whoever_remembers_it(tmp_path:
     spool = Spool(tmp_path)
     done = spool.append({"kind": "x"}, b"y" * 1000)
     done.result(10)
-    assert isinstance(done, Group)
+    assert isinstance(done, WriteBatch)
     assert done.frames == []  # an answer that is kept for its Idempotency-Key keeps this future
     spool.close()
 

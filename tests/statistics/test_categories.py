@@ -15,7 +15,7 @@ from monitor.config.config import DEFAULT_RULES, Config
 from monitor.evaluation.rules import Window, evaluate_all
 from monitor.layout import Layout, layout_of_categories
 from monitor.profile import Profile
-from monitor.server.server import Deck
+from monitor.server.server import Server
 
 RULES = [rule for rule in DEFAULT_RULES if rule.name in ("drift", "new-values")]
 SAMPLES = 40
@@ -94,9 +94,9 @@ def test_layout_keeps_what_is_to_be_expected_and_one_without_keeps_its_id() -> N
 
 
 @pytest.fixture
-def deck(tmp_path: Path) -> Iterator[Deck]:
-    with closing(opened(tmp_path, Config())) as deck:
-        yield deck
+def server(tmp_path: Path) -> Iterator[Server]:
+    with closing(opened(tmp_path, Config())) as server:
+        yield server
 
 
 def many_values(strange: float = 0.0, days: float = 2, zipf: bool = True) -> Change:
@@ -110,36 +110,36 @@ def many_values(strange: float = 0.0, days: float = 2, zipf: bool = True) -> Cha
     return change
 
 
-def about_values(deck: Deck) -> list[str]:
-    return [a.finding.rule for a in evaluate(deck) if a.finding.column in ("c", None)]
+def about_values(server: Server) -> list[str]:
+    return [a.finding.rule for a in evaluate(server) if a.finding.column in ("c", None)]
 
 
-def test_ids_are_new_in_every_row_and_no_finding(deck: Deck) -> None:
+def test_ids_are_new_in_every_row_and_no_finding(server: Server) -> None:
     def change(at: datetime, row: dict[str, Any], rng: np.random.Generator) -> None:
         row["features"]["c"] = f"order {rng.integers(10**9)}"
 
-    send(deck, traffic(change))
-    assert about_values(deck) == []
+    send(server, traffic(change))
+    assert about_values(server) == []
 
 
 @pytest.mark.parametrize("zipf", [False, True])
-def test_quiet_traffic_of_very_many_values_raises_no_alert(deck: Deck, zipf: bool) -> None:
-    send(deck, traffic(many_values(zipf=zipf)))
-    assert about_values(deck) == []
+def test_quiet_traffic_of_very_many_values_raises_no_alert(server: Server, zipf: bool) -> None:
+    send(server, traffic(many_values(zipf=zipf)))
+    assert about_values(server) == []
 
 
-def test_a_rise_of_new_values_among_very_many_is_found(deck: Deck) -> None:
-    send(deck, traffic(many_values(strange=0.3)))
-    assert "detector.unseen" in about_values(deck)
-    (alert,) = [a for a in evaluate(deck) if a.finding.rule == "detector.unseen"]
+def test_a_rise_of_new_values_among_very_many_is_found(server: Server) -> None:
+    send(server, traffic(many_values(strange=0.3)))
+    assert "detector.unseen" in about_values(server)
+    (alert,) = [a for a in evaluate(server) if a.finding.rule == "detector.unseen"]
     assert alert.since - (NOW - 2 * DAY) < timedelta(hours=24)
 
 
-def test_a_frequent_value_that_becomes_rare_is_found_among_very_many(deck: Deck) -> None:
+def test_a_frequent_value_that_becomes_rare_is_found_among_very_many(server: Server) -> None:
     def change(at: datetime, row: dict[str, Any], rng: np.random.Generator) -> None:
         many_values()(at, row, rng)
         if at >= NOW - 2 * DAY and row["features"]["c"] == "place 0":
             row["features"]["c"] = f"place {rng.integers(3000)}"
 
-    send(deck, traffic(change))
-    assert "detector.inputs" in about_values(deck)
+    send(server, traffic(change))
+    assert "detector.inputs" in about_values(server)

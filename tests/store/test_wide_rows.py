@@ -18,10 +18,10 @@ from events import NDJSON, NOW, event, lines
 from monitor import schema
 from monitor.config.config import Config, ModelConfig
 from monitor.queries.drift import drift
-from monitor.queries.time_range import Span
+from monitor.queries.time_range import TimeRange
 from monitor.schema import ModelSchema
-from monitor.server.server import Deck
-from monitor.spool.record import Position
+from monitor.server.server import Server
+from monitor.spool.record import SpoolPosition
 from monitor.store.rows.line_reader import read_lines
 from monitor.store.rows.wide_rows import Relation
 
@@ -47,37 +47,37 @@ def wide_event(i: int, features: int = WIDE) -> dict[str, Any]:
     }
 
 
-def stored(deck: Deck, names: list[str], model: str = "wide") -> list[tuple[Any, ...]]:
+def stored(server: Server, names: list[str], model: str = "wide") -> list[tuple[Any, ...]]:
     """What the events table holds of some features, by event id."""
-    found = deck.store.model(model)
+    found = server.store.model(model)
     relation = Relation("", found.schema)
     values = ", ".join(relation.value(found.schema.by_name[name].field) for name in names)
-    return deck.store.query(f"SELECT event_id, {values} FROM {found.events} ORDER BY event_id")
+    return server.store.query(f"SELECT event_id, {values} FROM {found.events} ORDER BY event_id")
 
 
-def profile_rows(deck: Deck) -> dict[str, list[tuple[Any, ...]]]:
+def profile_rows(server: Server) -> dict[str, list[tuple[Any, ...]]]:
     """Every stored profile and reference, added up."""
     keys = 'segment, version, "column", bucket, layout'
     return {
-        "bins": deck.store.query(
+        "bins": server.store.query(
             f"SELECT {keys}, bin, sum(n) FROM profile_bins GROUP BY ALL HAVING sum(n) <> 0 ORDER BY ALL"
         ),
-        "moments": deck.store.query(
+        "moments": server.store.query(
             f'SELECT {keys}, sum("rows"), sum(missing), sum(invalid), round(sum("sum"), 6), min("min"), max("max") '
             'FROM profile_moments GROUP BY ALL HAVING sum("rows") <> 0 ORDER BY ALL'
         ),
-        "reference": deck.store.query('SELECT "column", layout, bin, n FROM reference_bins ORDER BY ALL'),
+        "reference": server.store.query('SELECT "column", layout, bin, n FROM reference_bins ORDER BY ALL'),
     }
 
 
 def test_ten_thousand_features_work_as_the_server_comes(served: Served, caplog: pytest.LogCaptureFixture) -> None:
-    deck, events = served.deck, [wide_event(i) for i in range(12)]
+    server, events = served.server, [wide_event(i) for i in range(12)]
     served.client.timeout = httpx.Timeout(120)
     with caplog.at_level(logging.WARNING):
         for some in (events[:1], events[1:]):
             answer = served.post("/v1/events", lines(*some)).json()
             assert (answer["accepted"], answer["refused"]) == (len(some), 0)
-            assert deck.loop.load_all() == len(some)
+            assert server.loop.load_all() == len(some)
         reference = pa.Table.from_pylist([e["features"] for e in events]).append_column(
             "prediction", pa.array([0.5] * 12)
         )
@@ -93,50 +93,50 @@ def test_ten_thousand_features_work_as_the_server_comes(served: Served, caplog: 
             more = more.append_column(name, column.slice(2, 2))
         pq.write_table(more, body)
         assert served.post("/v1/events", body.getvalue(), PARQUET).json()["accepted"] == 2
-        assert deck.loop.load_all() == 2
+        assert server.loop.load_all() == 2
         # labels find their events, which are judged without their features
         labels = "\n".join(
             json.dumps({"event_id": f"w{i}", "model": "wide", "label": 1, "ts": NOW.isoformat()}) for i in (0, 20)
         )
         assert served.post("/v1/labels", labels.encode()).json()["accepted"] == 2
-        deck.loop.load_all()
+        server.loop.load_all()
     assert not [r for r in caplog.records if "one by one" in r.message or "memory" in r.message]
     names = ["feature 1", "feature 50", "feature 4999", "feature 9950", "feature 9999"]
     expected = [(e["event_id"], *(e["features"].get(name) for name in names)) for e in events]
     expected += [(f"w{i}", *(events[i - 18]["features"].get(name) for name in names)) for i in (20, 21)]
-    assert stored(deck, names) == sorted(expected)
-    profiles = deck.store.profiles(
+    assert stored(server, names) == sorted(expected)
+    profiles = server.store.profiles(
         "wide", NOW.replace(tzinfo=None) - timedelta(days=2), NOW.replace(tzinfo=None) + timedelta(hours=2)
     )
-    layouts = deck.store.layouts("wide")
-    assert {layouts[f.field].kind for f in deck.store.model("wide").schema.features} == {"numeric", "categorical"}
-    for feature in deck.store.model("wide").schema.features:
+    layouts = server.store.layouts("wide")
+    assert {layouts[f.field].kind for f in server.store.model("wide").schema.features} == {"numeric", "categorical"}
+    for feature in server.store.model("wide").schema.features:
         (profile,) = profiles[feature.field]
         present = [row["features"].get(feature.name) for row in [*events, events[2], events[3]]]
         assert profile.rows == 14
         assert profile.missing == present.count(None)
         assert profile.n == 14 - present.count(None)
     assert profiles["wrong"][0].rows == 2
-    before = profile_rows(deck)
-    deck.store.rebuild()
-    assert profile_rows(deck) == before
+    before = profile_rows(server)
+    server.store.rebuild()
+    assert profile_rows(server) == before
     answer = served.get("/v1/models/wide/drift", limit=40)
     assert (answer["of"], len(answer["columns"])) == (WIDE + 1, 40)
     assert len(served.get("/v1/models/wide/drift")["columns"]) == 500
     assert served.get("/v1/models/wide/columns/feature 9999")["reference"]["rows"] == 12
-    (findings,) = deck.loop.judge.findings(deck.store.model("wide"), [NOW])
+    (findings,) = server.loop.judge.findings(server.store.model("wide"), [NOW])
     assert len({f.column for f in findings}) > WIDE
 
 
 def test_packed_features_are_stored_profiled_and_erased_like_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def life(folder: Path, own: int) -> tuple[Deck, dict[str, Any]]:
+    def life(folder: Path, own: int) -> tuple[Server, dict[str, Any]]:
         monkeypatch.setattr(schema, "OWN_COLUMNS", own)
         monkeypatch.setattr(schema, "PACKED", 2)
         config = Config(models={"m": ModelConfig(segments=("country",))})
-        deck = Deck(folder, config)
-        deck.start(background=False)
+        server = Server(folder, config)
+        server.start(background=False)
         for first in (0, 40, 80):
             events = [
                 event(i, features={**event(i)["features"], **({"late": i} if first else {})})
@@ -145,17 +145,17 @@ def test_packed_features_are_stored_profiled_and_erased_like_others(
             if first == 40:
                 events[3]["features"]["age"] = "old"
                 events[4]["features"] = {}
-            deck.collector.events(lines(*events), NDJSON).durable.result(10)
-            deck.loop.load_all()
+            server.collector.events(lines(*events), NDJSON).durable.result(10)
+            server.loop.load_all()
             if first == 40:
-                deck.set_reference_period("m", NOW - timedelta(days=9), NOW + timedelta(days=1), NOW)
+                server.set_reference_period("m", NOW - timedelta(days=9), NOW + timedelta(days=1), NOW)
         labels = [
             json.dumps({"event_id": f"e{i}", "model": "m", "label": i % 2, "ts": NOW.isoformat()})
             for i in range(0, 120, 5)
         ]
-        deck.collector.labels("\n".join(labels).encode(), NDJSON).durable.result(10)
-        deck.loop.load_all()
-        return deck, profile_rows(deck)
+        server.collector.labels("\n".join(labels).encode(), NDJSON).durable.result(10)
+        server.loop.load_all()
+        return server, profile_rows(server)
 
     plain, expected = life(tmp_path / "plain", 500)
     packed, found = life(tmp_path / "packed", 1)
@@ -178,13 +178,13 @@ def test_packed_features_are_stored_profiled_and_erased_like_others(
 
         assert by_name(found) == by_name(expected)
         assert any(row[0] == "country=a" for row in found["bins"])
-        for deck in (plain, packed):
-            before = profile_rows(deck)
-            deck.store.rebuild()
-            assert profile_rows(deck) == before
+        for server in (plain, packed):
+            before = profile_rows(server)
+            server.store.rebuild()
+            assert profile_rows(server) == before
         every = ["age", "country", "premium", "late"]
         assert repr(stored(packed, every, "m")) == repr(stored(plain, every, "m"))  # repr: NaN is not equal to itself
-        erased = [deck.store.erase("m", "late", "77", "77").events for deck in (plain, packed)]
+        erased = [server.store.erase("m", "late", "77", "77").events for server in (plain, packed)]
         assert erased == [1, 1]
     finally:
         plain.close()
@@ -203,21 +203,21 @@ def test_a_schema_never_moves_a_packed_feature_and_never_shrinks() -> None:
     assert ModelSchema("m").after(older) == whole
 
 
-def test_the_spool_holds_what_a_schema_grew_by_however_long_its_names(deck: Deck) -> None:
+def test_the_spool_holds_what_a_schema_grew_by_however_long_its_names(server: Server) -> None:
     names = [f"{i:05d}{'x' * 195}" for i in range(WIDE)]
     first = event(0, features=dict.fromkeys(names[:-1], 1.0))
-    deck.collector.events(lines(first), NDJSON).durable.result(10)
-    deck.collector.events(lines(event(1, features={names[-1]: 2.0})), NDJSON).durable.result(10)
-    frames = [f for f in deck.spool.frames(Position(0, 0)) if f.header["kind"] == "schema"]
+    server.collector.events(lines(first), NDJSON).durable.result(10)
+    server.collector.events(lines(event(1, features={names[-1]: 2.0})), NDJSON).durable.result(10)
+    frames = [f for f in server.spool.frames(SpoolPosition(0, 0)) if f.header["kind"] == "schema"]
     assert len(frames[0].payload) > 1 << 20
     assert [len(json.loads(f.payload)["features"]) for f in frames] == [WIDE - 1, 1]
-    assert deck.loop.load_all() == 2
-    assert not deck.spool.damage
-    assert stored(deck, [names[0], names[-1]], "m") == [("e0", 1.0, None), ("e1", None, 2.0)]
+    assert server.loop.load_all() == 2
+    assert not server.spool.damage
+    assert stored(server, [names[0], names[-1]], "m") == [("e0", 1.0, None), ("e1", None, 2.0)]
 
 
 @pytest.mark.parametrize("few", [True, False])
-def test_lines_are_the_same_however_they_are_read(deck: Deck, few: bool) -> None:
+def test_lines_are_the_same_however_they_are_read(server: Server, few: bool) -> None:
     given = [
         event(0, features={"a": 1, "b": "x", "c": True}, tags={"k": "v"}),
         event(1, features={"a": 2**60, "b": "", "c": "no"}, error="bad", ts="2026-11-01T10:00:00.25+02:00"),
@@ -225,9 +225,9 @@ def test_lines_are_the_same_however_they_are_read(deck: Deck, few: bool) -> None
         event(3, features={}, status=404, prediction=1),
     ]
     known = ModelSchema("m").extended({"a": "numeric", "b": "categorical", "c": "categorical"}, "number")
-    path = deck.folder / "given.jsonl"
+    path = server.folder / "given.jsonl"
     path.write_bytes(lines(*given))
-    with deck.store.cursor() as cursor:
+    with server.store.cursor() as cursor:
         table = read_lines(cursor, known, lines(*given) if few else path)
     assert [
         list(row.values()) for row in table.select(["event_id", "version", "prediction", "status", "error"]).to_pylist()
@@ -247,12 +247,12 @@ def test_lines_are_the_same_however_they_are_read(deck: Deck, few: bool) -> None
     ]
 
 
-def test_the_drift_of_the_most_harmful_columns_is_the_same_when_fewer_are_asked_for(deck: Deck) -> None:
-    deck.collector.events(lines(*(event(i) for i in range(200))), NDJSON).durable.result(10)
-    deck.loop.load_all()
-    deck.set_reference_period("m", NOW - timedelta(days=9), NOW + timedelta(days=1), NOW)
-    span = Span(NOW - timedelta(days=2), NOW, timedelta(hours=6), NOW)
-    every = drift(deck.store, deck.config, "m", span, "psi", None, "")
-    some = drift(deck.store, deck.config, "m", span, "psi", None, "", limit=2)
+def test_the_drift_of_the_most_harmful_columns_is_the_same_when_fewer_are_asked_for(server: Server) -> None:
+    server.collector.events(lines(*(event(i) for i in range(200))), NDJSON).durable.result(10)
+    server.loop.load_all()
+    server.set_reference_period("m", NOW - timedelta(days=9), NOW + timedelta(days=1), NOW)
+    span = TimeRange(NOW - timedelta(days=2), NOW, timedelta(hours=6), NOW)
+    every = drift(server.store, server.config, "m", span, "psi", None, "")
+    some = drift(server.store, server.config, "m", span, "psi", None, "", limit=2)
     assert every["of"] == some["of"] == len(every["columns"]) == 4
     assert some["columns"] == every["columns"][:2]

@@ -17,7 +17,7 @@ from benchmarks.detection.peers.draw import rows_of, write
 from benchmarks.detection.peers.tables import Key
 from benchmarks.detection.runs import (
     WORLDS,
-    Course,
+    LaneRun,
     changed,
     changed_courses,
     holiday_order,
@@ -117,7 +117,7 @@ def _kept(plan: Plan, name: str, compute: Callable[[], tuple[Any, dict[Key, Any]
 
 
 def _write(
-    folder: Path, seed: int, world: World, reference: Course, watched: Course, order: Sequence[int] | None
+    folder: Path, seed: int, world: World, reference: LaneRun, watched: LaneRun, order: Sequence[int] | None
 ) -> None:
     rng = np.random.default_rng([seed, 1])
     write(folder, "reference", rows_of(rng, world, *reference))

@@ -19,7 +19,7 @@ from monitor.ingest.validation import source_for
 from monitor.queries.alerts import alert_rows
 from monitor.queries.ingestion import totals
 from monitor.queries.time_range import parse_time
-from monitor.server.server import Deck
+from monitor.server.server import Server
 
 router = APIRouter()
 MAX_REFERENCE = 512 << 20
@@ -48,22 +48,22 @@ def healthz() -> dict[str, str]:
 @router.get("/readyz", tags=["health"], summary="The server can take and show data")
 def readyz(request: Request) -> Response:
     """200 when the spool takes rows and the loop runs, else 503 with the reason."""
-    problem = not_ready(request.app.state.deck)
+    problem = not_ready(request.app.state.server)
     return error(problem, 503) if problem else answer(request, {"status": "ready"}, "status")
 
 
 @router.get("/metrics", tags=["health"], summary="Prometheus metrics", response_class=PlainTextResponse)
 def metrics(request: Request) -> Response:
     """The server's own state and the newest findings, for Prometheus."""
-    return Response(render(request.app.state.deck, caller_of(request)), media_type=CONTENT_TYPE)
+    return Response(render(request.app.state.server, caller_of(request)), media_type=CONTENT_TYPE)
 
 
 @router.get("/v1/status", tags=["health"], summary="What the server is doing")
 def status(request: Request) -> Response:
     """Version, accounting, loading and evaluation; damage found in the spool."""
-    deck: Deck = request.app.state.deck
+    server: Server = request.app.state.server
     own = caller_of(request).models
-    return answer(request, status_of(deck) if own is None else status_for(deck, own), "models")
+    return answer(request, status_of(server) if own is None else status_for(server, own), "models")
 
 
 @router.put("/v1/models/{model:name}/reference", tags=["admin"], summary="Set the reference")
@@ -75,13 +75,13 @@ async def put_reference(
     source: Annotated[str, Query(max_length=200)] = "file",
 ) -> Response:
     """From a body of rows (Parquet, Arrow, CSV; column `label` where known), or from the stored period `from` `to`."""
-    deck: Deck = request.app.state.deck
+    server: Server = request.app.state.server
     now = datetime.now(UTC)
     if from_ or to:
         if not (from_ and to):
             raise InvalidRequest("give both `from` and `to`")
         start, end = _times(from_, to, now)
-        about = await asyncio.to_thread(deck.set_reference_period, model, start, end, now)
+        about = await asyncio.to_thread(server.set_reference_period, model, start, end, now)
     else:
         async with body_of(request, MAX_REFERENCE) as body:
             kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
@@ -92,8 +92,8 @@ async def put_reference(
                     "a period goes into the address: PUT ...?from=2026-01-01&to=2026-02-01; a body has rows"
                 )
             del body  # or it would be held while its rows are profiled; so would the table, if it were not handed over
-        about = await asyncio.to_thread(lambda: deck.set_reference_table(model, tables.pop(), source, now))
-    return answer(request, {"model": model, "reference": about, "task": deck.store.model(model).task}, "reference")
+        about = await asyncio.to_thread(lambda: server.set_reference_table(model, tables.pop(), source, now))
+    return answer(request, {"model": model, "reference": about, "task": server.store.model(model).task}, "reference")
 
 
 @router.post("/v1/evaluate", tags=["admin"], summary="Evaluate now, or history again")
@@ -103,37 +103,37 @@ async def post_evaluate(
     from_: Annotated[str | None, Query(alias="from", max_length=40, description="again from this time on")] = None,
 ) -> Response:
     """Apply the rules to every closed window not evaluated yet, or again to all since `from`; moments by model."""
-    deck: Deck = request.app.state.deck
+    server: Server = request.app.state.server
     caller = caller_of(request)
-    names = [deck.store.model(model).name] if model else [m for m in sorted(deck.store.models()) if caller.sees(m)]
+    names = [server.store.model(model).name] if model else [m for m in sorted(server.store.models()) if caller.sees(m)]
     start = parse_time(from_, "from") if from_ else None
-    moments = {name: await asyncio.to_thread(deck.loop.evaluate, name, start) for name in names}
+    moments = {name: await asyncio.to_thread(server.loop.evaluate, name, start) for name in names}
     return answer(request, {"moments": moments}, "moments")
 
 
 @router.post("/v1/models/{model:name}/accept", tags=["admin"], summary="What changed is normal now")
 async def post_accept(request: Request, model: str, body: Acknowledge) -> Response:
     """The changes that the detector has open end, and are learned as the new normal: from when, and by whom."""
-    deck: Deck = request.app.state.deck
-    accepted = await asyncio.to_thread(deck.loop.accept, model, body.by, datetime.now(UTC))
+    server: Server = request.app.state.server
+    accepted = await asyncio.to_thread(server.loop.accept, model, body.by, datetime.now(UTC))
     return answer(request, {"model": model, "at": accepted.at, "since": accepted.since, "by": accepted.who}, "accepted")
 
 
 @router.post("/v1/rebuild", tags=["admin"], summary="Recompute profiles from raw rows")
 async def post_rebuild(request: Request, model: Annotated[str | None, Query(max_length=200)] = None) -> Response:
     """The number of raw rows read, by model."""
-    deck: Deck = request.app.state.deck
+    server: Server = request.app.state.server
     caller = caller_of(request)
-    names = [model] if model else [m for m in sorted(deck.store.models()) if caller.sees(m)]
-    rows = await asyncio.to_thread(deck.store.rebuild, names) if names else {}
+    names = [model] if model else [m for m in sorted(server.store.models()) if caller.sees(m)]
+    rows = await asyncio.to_thread(server.store.rebuild, names) if names else {}
     return answer(request, {"rows": rows}, "rows")
 
 
 @router.post("/v1/flush", tags=["admin"], summary="Load what is acknowledged now")
 async def post_flush(request: Request) -> Response:
     """Returns when everything acknowledged before is stored and profiled."""
-    deck: Deck = request.app.state.deck
-    return answer(request, {"events": await asyncio.to_thread(deck.loop.load_all)}, "events")
+    server: Server = request.app.state.server
+    return answer(request, {"events": await asyncio.to_thread(server.loop.load_all)}, "events")
 
 
 @router.post("/v1/alerts/{alert}/acknowledge", tags=["alerts"], summary="Take an alert on")
@@ -152,9 +152,9 @@ def silence(request: Request, alert: str, body: Silence) -> Response:
     )
 
 
-def not_ready(deck: Deck) -> str | None:
+def not_ready(server: Server) -> str | None:
     """Why the server cannot do its work; None when it can."""
-    loop = deck.loop
+    loop = server.loop
     if loop.problem:
         return loop.problem
     if loop.last_tick is not None and datetime.now(UTC) - loop.last_tick > STUCK:
@@ -162,40 +162,40 @@ def not_ready(deck: Deck) -> str | None:
     return None
 
 
-def status_of(deck: Deck) -> dict[str, Any]:
+def status_of(server: Server) -> dict[str, Any]:
     """The server's state as plain data."""
     return {
         "version": __version__,
         "now": datetime.now(UTC),
-        "data": deck.folder.name,
-        "ready": not_ready(deck) or "yes",
-        "accounting": totals(deck),
-        "spool_bytes": deck.spool.pending_bytes(deck.store.position),
-        "spool_damage": deck.spool.damage,
-        "halves_waiting": deck.halves.alone(),
-        "notifications_waiting": deck.store.alerts.waiting(),
-        "models": sorted(deck.store.models()),
-        "last_load": deck.loop.last_load,
-        "last_tick": deck.loop.last_tick,
-        "drop": deck.drops.status(),
+        "data": server.folder.name,
+        "ready": not_ready(server) or "yes",
+        "accounting": totals(server),
+        "spool_bytes": server.spool.pending_bytes(server.store.position),
+        "spool_damage": server.spool.damage,
+        "halves_waiting": server.halves.alone(),
+        "notifications_waiting": server.store.alerts.waiting(),
+        "models": sorted(server.store.models()),
+        "last_load": server.loop.last_load,
+        "last_tick": server.loop.last_tick,
+        "drop": server.drops.status(),
     }
 
 
-def status_for(deck: Deck, models: Collection[str]) -> dict[str, Any]:
+def status_for(server: Server, models: Collection[str]) -> dict[str, Any]:
     """The server's state for a caller of some models: theirs in the ledger, nothing that tells of others."""
     return {
         "version": __version__,
         "now": datetime.now(UTC),
-        "ready": not_ready(deck) or "yes",
-        "accounting": totals(deck, models),
-        "models": sorted(m for m in deck.store.models() if m in models),
-        "last_load": deck.loop.last_load,
-        "last_tick": deck.loop.last_tick,
+        "ready": not_ready(server) or "yes",
+        "accounting": totals(server, models),
+        "models": sorted(m for m in server.store.models() if m in models),
+        "last_load": server.loop.last_load,
+        "last_tick": server.loop.last_tick,
     }
 
 
 def _changed(request: Request, alert: str, by: str, now: datetime, **changes: Any) -> Response:
-    book = request.app.state.deck.store.alerts
+    book = request.app.state.server.store.alerts
     if not caller_of(request).sees(book.get(alert).finding.model):
         raise NotFound(f"there is no alert {alert!r}; GET /v1/alerts lists them")  # as if it did not exist
     changed = book.change(alert, by, now, **changes)

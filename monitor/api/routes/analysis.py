@@ -19,11 +19,11 @@ from monitor.queries.feature_importance import ModelFile, compute_importance, ke
 from monitor.queries.period_comparison import FEWEST, ROWS, periods_of, told_apart
 from monitor.queries.replay import replay, trial
 from monitor.queries.time_range import parse_time
-from monitor.server.server import Deck
+from monitor.server.server import Server
 
 router = APIRouter(prefix="/v1", tags=["trial"])
 
-MOST_MODEL_BYTES = 256 << 20
+MAX_MODEL_BYTES = 256 << 20
 
 Text = Annotated[str | None, Query(max_length=200)]
 
@@ -55,7 +55,7 @@ async def get_replay(
     to: Annotated[str | None, Query(max_length=40)] = None,
 ) -> Response:
     """Alerts that a rule would have fired over the stored history, how long, and the share of time. Nothing is stored."""
-    deck: Deck = request.app.state.deck
+    server: Server = request.app.state.server
     given = {
         "statistic": statistic,
         "limit": limit,
@@ -85,7 +85,7 @@ async def get_replay(
         width = duration(step) if step else None
     except ValueError as error:
         raise InvalidRequest(f"`step`: {error}") from None
-    body = await asyncio.to_thread(replay, deck.loop, model, rules, start, end, width)
+    body = await asyncio.to_thread(replay, server.loop, model, rules, start, end, width)
     return answer(request, body, "rules")
 
 
@@ -102,11 +102,11 @@ async def post_domain_classifier(
     seed: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0,
 ) -> Response:
     """A model is trained on stored rows to tell the periods apart: its AUC, and what each feature is worth to it."""
-    deck: Deck = request.app.state.deck
+    server: Server = request.app.state.server
     given = {"from": from_, "to": to, "before_from": before_from, "before_to": before_to}
     at = {name: parse_time(text, name) if text else None for name, text in given.items()}
     before, after = periods_of((at["before_from"], at["before_to"]), (at["from"], at["to"]), datetime.now(UTC))
-    body = await asyncio.to_thread(told_apart, deck.store, model, before, after, without or (), rows, seed)
+    body = await asyncio.to_thread(told_apart, server.store, model, before, after, without or (), rows, seed)
     return answer(request, body, "features")
 
 
@@ -128,18 +128,18 @@ async def post_importance(
     """Each feature is shuffled in stored rows: a model that was trained on them tells labels or predictions worse, or the one in
     the body (ONNX, with inputs by name or one matrix) answers otherwise. Kept: drift and causes are ranked by it, unless the
     configuration has an importance."""
-    deck: Deck = request.app.state.deck
-    async with body_of(request, MOST_MODEL_BYTES) as content:
+    server: Server = request.app.state.server
+    async with body_of(request, MAX_MODEL_BYTES) as content:
         file = ModelFile(content, tuple(features or ()), version) if content else None
-        body = await asyncio.to_thread(compute_importance, deck.store, model, of, rows, seed, datetime.now(UTC), file)
+        body = await asyncio.to_thread(compute_importance, server.store, model, of, rows, seed, datetime.now(UTC), file)
     return answer(request, body, "features")
 
 
 @router.get("/models/{model:name}/importance", summary="What each feature is worth, as computed last")
 def get_importance(request: Request, model: str) -> Response:
     """What was computed last, `at` when; 404 before."""
-    deck: Deck = request.app.state.deck
-    kept = kept_importance(deck.store, model)
+    server: Server = request.app.state.server
+    kept = kept_importance(server.store, model)
     if kept is None:
         raise NotFound(f"the importance of {model!r} was not computed yet; POST to the same address does that")
     return answer(request, kept, "features")
@@ -150,17 +150,17 @@ async def post_selftest(
     request: Request, model: str, seed: Annotated[int, Query(ge=0, le=2**32 - 1)] = SEED
 ) -> Response:
     """Known changes put into a copy of the last week: which are found, after how many hours. Nothing is stored."""
-    deck: Deck = request.app.state.deck
-    names = column_names(deck.store.model(model))
-    body = await asyncio.to_thread(selftest, deck.store, deck.loop.watch, model, names, seed)
+    server: Server = request.app.state.server
+    names = column_names(server.store.model(model))
+    body = await asyncio.to_thread(selftest, server.store, server.loop.watch, model, names, seed)
     return answer(request, {**body, "at": datetime.now(UTC)}, "tests")
 
 
 @router.get("/models/{model:name}/selftest", summary="The newest weekly self-test")
 def get_selftest(request: Request, model: str) -> Response:
     """What the self-test that runs by itself found last, `at` when; 404 before the first one."""
-    deck: Deck = request.app.state.deck
-    kept = deck.loop.watch.book.selftest(deck.store.model(model).id)
+    server: Server = request.app.state.server
+    kept = server.loop.watch.book.selftest(server.store.model(model).id)
     if kept is None:
         raise NotFound(f"{model!r} has had no self-test yet; the first one runs when its detector has learned")
     return answer(request, kept, "tests")

@@ -21,8 +21,8 @@ from monitor.api.routes.receive import RESPONSES
 from monitor.errors import PayloadError
 from monitor.event import MAX_NAME, Refusal, Refused
 from monitor.ingest.accepted import refusal
-from monitor.ingest.pairing import Half, Part
-from monitor.server.server import Deck
+from monitor.ingest.pairing import PairPart, Part
+from monitor.server.server import Server
 
 router = APIRouter(prefix="/v1", tags=["ingest"])
 
@@ -59,10 +59,10 @@ async def post_cloudevents(
 
     A pair with one id becomes one event for each of its rows. The half of a pair waits on disk for the other.
     """
-    deck: Deck = request.app.state.deck
+    server: Server = request.app.state.server
     caller = caller_of(request)
     request.app.state.allowance.check(caller)
-    async with body_of(request, int(deck.config.limits.max_body_mb * (1 << 20))) as body:
+    async with body_of(request, int(server.config.limits.max_body_mb * (1 << 20))) as body:
         given = await asyncio.to_thread(_split, request.headers, body)
     accepted, refusals = 0, []
     now = datetime.now(UTC)
@@ -71,7 +71,7 @@ async def post_cloudevents(
             half = _half(_parsed(item), model, now)
             if not caller.sees(half.model):
                 raise Refused(f"this key is not for the model {half.model!r}; it is for: {caller.named_models}")
-            for written in await asyncio.to_thread(deck.halves.take, half):
+            for written in await asyncio.to_thread(server.halves.take, half):
                 await durable(written)
             accepted += 1
         except Refused as reason:
@@ -79,7 +79,7 @@ async def post_cloudevents(
             refusals.append(refusal(line, None, str(reason), raw))
     request.app.state.allowance.charge(caller, len(given))
     if refusals:
-        await durable(deck.collector.refuse("events", refusals).durable)
+        await durable(server.collector.refuse("events", refusals).durable)
     return respond(request, {"accepted": accepted, "refused": len(refusals), "refusals": _shown(refusals)}, "refusals")
 
 
@@ -121,7 +121,7 @@ def _parsed(item: Any) -> BaseCloudEvent:
         raise Refused(f"not a CloudEvent in JSON: {_first_line(error)}") from None
 
 
-def _half(event: BaseCloudEvent, model: str | None, now: datetime) -> Half:
+def _half(event: BaseCloudEvent, model: str | None, now: datetime) -> PairPart:
     kind = event.get_type()
     part = next((part for ending, part in PARTS.items() if kind.endswith(ending)), None)
     if part is None:
@@ -134,7 +134,7 @@ def _half(event: BaseCloudEvent, model: str | None, now: datetime) -> Half:
     names = [attributes.get(name, "") for name in ("namespace", "component", "endpoint")]
     data = event.get_data()
     at = event.get_time() or now
-    return Half(
+    return PairPart(
         "\n".join((name, *names, id_)),
         part,
         id_,

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from monitor.api.authorization import caller_of
 from monitor.api.response import answer
 from monitor.event import MAX_NAME, MAX_TEXT
-from monitor.server.server import Deck
+from monitor.server.server import Server
 
 router = APIRouter(prefix="/v1", tags=["admin"])
 
@@ -30,16 +30,16 @@ async def post_erase(request: Request, body: Erase) -> Response:
 
     The database is written anew. `left` lists files of the data folder that still hold the text.
     """
-    deck: Deck = request.app.state.deck
+    server: Server = request.app.state.server
     caller = caller_of(request)
     if body.model is not None:
         caller.require_model(body.model)
     names = (
-        [deck.store.model(body.model).name]
+        [server.store.model(body.model).name]
         if body.model
-        else [n for n in sorted(deck.store.models()) if caller.sees(n)]
+        else [n for n in sorted(server.store.models()) if caller.sees(n)]
     )
-    done = await asyncio.to_thread(deck.erase, body.entity, body.by, names)
+    done = await asyncio.to_thread(server.erase, body.entity, body.by, names)
     return answer(
         request,
         {"models": names, **vars(done.rows), "halves": done.halves, "rewritten": done.rewritten, "left": done.left},

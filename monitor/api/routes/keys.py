@@ -13,7 +13,7 @@ from monitor.api.response import answer
 from monitor.config.section import duration
 from monitor.errors import InvalidRequest
 from monitor.event import MAX_NAME
-from monitor.server.server import Deck
+from monitor.server.server import Server
 from monitor.store.key_store import check_first
 
 router = APIRouter(prefix="/v1/keys", tags=["admin"])
@@ -34,29 +34,29 @@ class NewKey(BaseModel):
 @router.post("", summary="Make a key")
 def post_key(request: Request, body: NewKey) -> Response:
     """The key with its `secret`, which is shown this once and kept nowhere."""
-    deck: Deck = request.app.state.deck
+    server: Server = request.app.state.server
     now = datetime.now(UTC)
     if caller_of(request) is not BOOTSTRAP:
-        check_first(deck.keys, body.scopes, body.models)
+        check_first(server.keys, body.scopes, body.models)
     scopes, models = list(dict.fromkeys(body.scopes)), body.models and list(dict.fromkeys(body.models))
-    key, secret = deck.keys.create(body.name, scopes, models, _expiry(body.expires_in, now), now)
+    key, secret = server.keys.create(body.name, scopes, models, _expiry(body.expires_in, now), now)
     return answer(request, {**_row(key, now), "secret": secret}, "scopes")
 
 
 @router.get("", summary="Every key")
 def get_keys(request: Request) -> Response:
     """Name, scopes, models, expiry, state and last use of every key ever made; never a secret."""
-    deck: Deck = request.app.state.deck
+    server: Server = request.app.state.server
     now = datetime.now(UTC)
-    return answer(request, {"now": now, "keys": [_row(k, now) for k in deck.keys.listing()]}, "keys")
+    return answer(request, {"now": now, "keys": [_row(k, now) for k in server.keys.listing()]}, "keys")
 
 
 @router.delete("/{key}", summary="Revoke a key")
 def delete_key(request: Request, key: str) -> Response:
     """The key, by its id or its name, which is refused from now on."""
-    deck: Deck = request.app.state.deck
+    server: Server = request.app.state.server
     now = datetime.now(UTC)
-    return answer(request, _row(deck.keys.revoke(key, now), now), "scopes")
+    return answer(request, _row(server.keys.revoke(key, now), now), "scopes")
 
 
 def _row(key: Key, now: datetime) -> dict[str, Any]:

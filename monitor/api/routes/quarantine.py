@@ -15,10 +15,10 @@ from monitor.api.response import answer
 from monitor.api.routes.receive import bounds_of
 from monitor.errors import InvalidRequest
 from monitor.event import MAX_NAME, TimeBounds
-from monitor.ingest.collector import Answer
+from monitor.ingest.collector import IngestResult
 from monitor.queries.ingestion import accounting
 from monitor.queries.time_range import span_of
-from monitor.server.server import Deck
+from monitor.server.server import Server
 from monitor.store.ledger import Quarantined
 
 router = APIRouter(prefix="/v1", tags=["accounting"])
@@ -26,7 +26,7 @@ Number = Annotated[int, Field(ge=1)]
 Model = Annotated[str | None, Query(max_length=MAX_NAME, description="one model; all when left out")]
 
 
-class Mended(BaseModel):
+class CorrectedRecords(BaseModel):
     """A record of the quarantine to be sent again: as it is, or with the `raw` that is given."""
 
     model_config = ConfigDict(extra="ignore")  # lines of an export bear more
@@ -54,14 +54,14 @@ def get_accounting(
 ) -> Response:
     """Accounts that add up: received = stored + duplicate + refused + pending, since the beginning, by model and by hour
     of receipt; reasons for refusals; freshness and lag of each model; spool and quarantine."""
-    deck: Deck = request.app.state.deck
+    server: Server = request.app.state.server
     caller, now = caller_of(request), datetime.now(UTC)
     models = caller.models if model is None else frozenset([model])
     # hours of receipt: the one that is running counts
     span = span_of(
         from_, to or (now + timedelta(hours=1)).isoformat(), None, now + timedelta(hours=1), timedelta(hours=1), 170
     )
-    return answer(request, accounting(deck, models, span, now, together=by == "time"), "hours")
+    return answer(request, accounting(server, models, span, now, together=by == "time"), "hours")
 
 
 @router.get("/quarantine", summary="Refused records")
@@ -78,8 +78,8 @@ def get_quarantine(
 
     `raw` is the record as it came; `whole` is false when it was too long to be kept whole.
     """
-    deck: Deck = request.app.state.deck
-    found = deck.store.ledger.refused(model, kind, reason, None, after, limit, caller_of(request).models, newest)
+    server: Server = request.app.state.server
+    found = server.store.ledger.refused(model, kind, reason, None, after, limit, caller_of(request).models, newest)
     following = found[-1].id if len(found) == limit and not newest else None
     rows = [
         {
@@ -101,17 +101,17 @@ def get_quarantine(
 @router.post("/quarantine/resend", summary="Send refused records again")
 async def post_resend(
     request: Request,
-    records: Annotated[list[Mended], Field(min_length=1, max_length=10_000)],
+    records: Annotated[list[CorrectedRecords], Field(min_length=1, max_length=10_000)],
     max_age: Annotated[float | None, Query(gt=0, le=36500, description="accept rows up to this many days old")] = None,
 ) -> Response:
     """Take records again, as JSON. What is accepted leaves the quarantine; what is refused again stays, with its new reason.
 
     Each is counted as received once more.
     """
-    deck: Deck = request.app.state.deck
+    server: Server = request.app.state.server
     wanted = {record.id: record for record in records}
     models = caller_of(request).models
-    held = deck.store.ledger.refused(ids=list(wanted), limit=len(wanted), models=models)
+    held = server.store.ledger.refused(ids=list(wanted), limit=len(wanted), models=models)
     if len(held) < len(wanted):
         missing = sorted(wanted.keys() - {q.id for q in held})
         raise InvalidRequest(f"there is no record {missing[0]} in the quarantine; GET /v1/quarantine lists them")
@@ -121,7 +121,7 @@ async def post_resend(
     accepted, refusals = 0, list[dict[str, Any]]()
     for kind, model in sorted({(q.kind, q.model) for q in held}):
         part = [q for q in held if (q.kind, q.model) == (kind, model)]
-        taken = await _resend(deck, part, wanted, bounds_of(deck, max_age), models)
+        taken = await _resend(server, part, wanted, bounds_of(server, max_age), models)
         accepted += taken.accepted
         refusals += [{"id": part[r.line - 1].id, "event_id": r.event_id, "reason": r.reason} for r in taken.refusals]
     return answer(request, {"accepted": accepted, "refused": len(refusals), "refusals": refusals}, "refusals")
@@ -130,23 +130,23 @@ async def post_resend(
 @router.post("/quarantine/discard", summary="Let refused records go")
 def post_discard(request: Request, body: Discard) -> Response:
     """Take records out of the quarantine; they stay counted as refused."""
-    deck: Deck = request.app.state.deck
-    held = deck.store.ledger.refused(ids=body.ids, limit=len(body.ids), models=caller_of(request).models)
-    return answer(request, {"discarded": deck.store.ledger.discard([q.id for q in held])}, "discarded")
+    server: Server = request.app.state.server
+    held = server.store.ledger.refused(ids=body.ids, limit=len(body.ids), models=caller_of(request).models)
+    return answer(request, {"discarded": server.store.ledger.discard([q.id for q in held])}, "discarded")
 
 
 async def _resend(
-    deck: Deck,
+    server: Server,
     held: Sequence[Quarantined],
-    wanted: dict[int, Mended],
+    wanted: dict[int, CorrectedRecords],
     bounds: TimeBounds | None,
     models: frozenset[str] | None,
-) -> Answer:
+) -> IngestResult:
     """Take records of one kind and model again. Those refused again come into the quarantine anew, with the reason of now."""
     raws = [wanted[q.id].raw or q.raw for q in held]
     body = b"\n".join(" ".join(raw.splitlines()).encode() for raw in raws)
-    take = deck.collector.events if held[0].kind == "events" else deck.collector.labels
+    take = server.collector.events if held[0].kind == "events" else server.collector.labels
     taken = await asyncio.to_thread(take, body, "application/x-ndjson", None, held[0].model or None, bounds, models)
     await durable(taken.durable)
-    await asyncio.to_thread(deck.store.ledger.discard, [q.id for q in held])
+    await asyncio.to_thread(server.store.ledger.discard, [q.id for q in held])
     return taken

@@ -10,8 +10,8 @@ from monitor.api.authorization import caller_of
 from monitor.api.response import answer
 from monitor.queries import detector_status, drift, overview, service
 from monitor.queries.alerts import alert_rows
-from monitor.queries.time_range import Span, parse_time, span_of
-from monitor.server.server import Deck
+from monitor.queries.time_range import TimeRange, parse_time, span_of
+from monitor.server.server import Server
 from monitor.store.store import MINUTES_KEPT
 
 router = APIRouter(prefix="/v1", tags=["read"])
@@ -37,19 +37,19 @@ class Scope:
         version: Version = None,
         segment: Segment = "",
     ) -> None:
-        self.deck: Deck = request.app.state.deck
+        self.server: Server = request.app.state.server
         self.now = datetime.now(UTC)
         self.version, self.segment = version, segment
         self._given = (from_, to, step)
 
-    def span(self, finest: timedelta, points: int = 170) -> Span:
+    def span(self, finest: timedelta, points: int = 170) -> TimeRange:
         """The span asked for. Raises InvalidRequest."""
         span = span_of(*self._given, self.now, finest, points)
         if finest < HOUR and span.start < self.now - MINUTES_KEPT:
             return span_of(*self._given, self.now, HOUR, points)  # what is older is kept by the hour
         return span
 
-    def window(self, length: timedelta) -> Span:
+    def window(self, length: timedelta) -> TimeRange:
         """The span asked for; without `from` the `length` before its end. Raises InvalidRequest."""
         start, end, step = self._given
         if start is None:
@@ -64,10 +64,10 @@ InScope = Annotated[Scope, Depends()]
 @router.get("/models", summary="Every model")
 def get_models(request: Request) -> Response:
     """Name, versions, counts, reference, open alerts and verdict of every model."""
-    deck: Deck = request.app.state.deck
+    server: Server = request.app.state.server
     now = datetime.now(UTC)
     caller = caller_of(request)
-    rows = [row for row in overview.models(deck.store, now) if caller.sees(row["model"])]
+    rows = [row for row in overview.models(server.store, now) if caller.sees(row["model"])]
     return answer(request, {"now": now, "models": rows}, "models")
 
 
@@ -78,18 +78,18 @@ def get_column(request: Request, model: str, column: str, scope: InScope) -> Res
 
     Without `from` over the window of the drift rule, so that the figures are those of the verdict.
     """
-    span = scope.window(drift.rule_for(scope.deck.config, model, "psi").window)
-    body = drift.column(scope.deck.store, scope.deck.config, model, column, span, scope.version, scope.segment)
+    span = scope.window(drift.rule_for(scope.server.config, model, "psi").window)
+    body = drift.column(scope.server.store, scope.server.config, model, column, span, scope.version, scope.segment)
     return answer(request, body, "bins")
 
 
 @router.get("/models/{model:name}/overview", summary="Is the model OK")
 def get_overview(request: Request, model: str, scope: InScope) -> Response:
     """One verdict with its reasons, and the figures of the dashboard's first page."""
-    deck = scope.deck
-    pending, _ = deck.collector.pending.of(model, "events")
+    server = scope.server
+    pending, _ = server.collector.pending.of(model, "events")
     span = scope.span(MINUTE)
-    body = overview.overview(deck.store, deck.config, model, span, scope.version, scope.segment, scope.now, pending)
+    body = overview.overview(server.store, server.config, model, span, scope.version, scope.segment, scope.now, pending)
     return answer(request, body, "reasons")
 
 
@@ -98,10 +98,10 @@ def get_service(request: Request, model: str, scope: InScope, by: Literal["time"
     """Predictions, latency quantiles (within 1 %) and error rate with interval, on a full time grid."""
     span = scope.span(MINUTE)
     body: dict[str, Any] = service.service(
-        scope.deck.store, scope.deck.config, model, span, scope.version, scope.segment
+        scope.server.store, scope.server.config, model, span, scope.version, scope.segment
     )
     if by == "version":
-        body["rows"] = service.by_version(scope.deck.store, model, span, scope.segment)
+        body["rows"] = service.by_version(scope.server.store, model, span, scope.segment)
     return answer(request, body, "rows")
 
 
@@ -111,21 +111,21 @@ def get_drift(
     model: str,
     scope: InScope,
     statistic: Annotated[str, Query(max_length=40)] = "psi",
-    limit: Annotated[int, Query(ge=1, le=2_000)] = drift.MOST_COLUMNS,
+    limit: Annotated[int, Query(ge=1, le=2_000)] = drift.MAX_COLUMNS,
 ) -> Response:
     """Drift against the reference for each column and step, the most harmful first; `of` says how many there are."""
     span = scope.span(HOUR, points=60)
-    deck = scope.deck
-    body = drift.drift(deck.store, deck.config, model, span, statistic, scope.version, scope.segment, limit)
+    server = scope.server
+    body = drift.drift(server.store, server.config, model, span, statistic, scope.version, scope.segment, limit)
     return answer(request, body, "columns")
 
 
 @router.get("/models/{model:name}/findings", summary="The newest findings")
 def get_findings(request: Request, model: str) -> Response:
     """The newest finding of every rule and column, with its verdict and interval."""
-    deck: Deck = request.app.state.deck
-    deck.store.model(model)
-    found = deck.store.alerts.latest_findings(model)
+    server: Server = request.app.state.server
+    server.store.model(model)
+    found = server.store.alerts.latest_findings(model)
     return answer(request, {"now": datetime.now(UTC), "findings": found}, "findings")
 
 
@@ -133,7 +133,7 @@ def get_findings(request: Request, model: str) -> Response:
 def get_detector(request: Request, model: str, scope: InScope) -> Response:
     """What each lane has learned, its evidence hour by hour, what is open, and the smallest change it would find."""
     span = scope.span(HOUR)
-    body = detector_status.detector(scope.deck.store, scope.deck.config, scope.deck.loop.watch, model, span)
+    body = detector_status.detector(scope.server.store, scope.server.config, scope.server.loop.watch, model, span)
     return answer(request, body, "lanes")
 
 
@@ -145,9 +145,9 @@ def get_alerts(
     limit: Annotated[int, Query(ge=1, le=10_000)] = 100,
 ) -> Response:
     """Alerts with their transitions and deliveries, the firing first."""
-    deck: Deck = request.app.state.deck
+    server: Server = request.app.state.server
     if model is not None:
-        deck.store.model(model)
+        server.store.model(model)
     own = caller_of(request).models if model is None else frozenset({model})
-    alerts = alert_rows(deck.store.alerts, deck.store.alerts.listing(own, state, limit))
+    alerts = alert_rows(server.store.alerts, server.store.alerts.listing(own, state, limit))
     return answer(request, {"now": datetime.now(UTC), "alerts": alerts}, "alerts")

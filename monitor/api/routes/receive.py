@@ -15,9 +15,9 @@ from monitor.api.fast_path import MAX_KEY, SMALL
 from monitor.api.request_body import body_of
 from monitor.api.response import answer as respond
 from monitor.event import MAX_NAME, RAW_SAMPLE, Refusal, TimeBounds
-from monitor.ingest.collector import Answer
+from monitor.ingest.collector import IngestResult
 from monitor.ingest.json_lines import JSON_TYPES
-from monitor.server.server import Deck
+from monitor.server.server import Server
 
 router = APIRouter(prefix="/v1", tags=["ingest"])
 
@@ -70,8 +70,8 @@ async def post_events(
     max_age: Annotated[float | None, Query(gt=0, le=36500, description="accept rows up to this many days old")] = None,
 ) -> Response:
     """Take events as NDJSON, a JSON array, an Arrow stream, Parquet or CSV; good rows are kept, bad ones answered."""
-    deck: Deck = request.app.state.deck
-    return await _take(request, deck.collector.events, idempotency_key, model, bounds_of(deck, max_age))
+    server: Server = request.app.state.server
+    return await _take(request, server.collector.events, idempotency_key, model, bounds_of(server, max_age))
 
 
 @router.post("/labels", openapi_extra=_docs(LABEL), responses=RESPONSES, summary="Log true outcomes")
@@ -84,8 +84,8 @@ async def post_labels(
     ] = None,
 ) -> Response:
     """Take labels in the same formats; a label may come before its event, and a later one replaces an earlier one."""
-    deck: Deck = request.app.state.deck
-    return await _take(request, deck.collector.labels, idempotency_key, model, bounds_of(deck, max_age))
+    server: Server = request.app.state.server
+    return await _take(request, server.collector.labels, idempotency_key, model, bounds_of(server, max_age))
 
 
 class Unreadable(BaseModel):
@@ -105,33 +105,33 @@ async def post_refused(
     idempotency_key: Annotated[str | None, Header(max_length=MAX_KEY)] = None,
 ) -> Response:
     """Count records that a file's reader could not make sense of, and keep them in the quarantine with the reason."""
-    deck: Deck = request.app.state.deck
+    server: Server = request.app.state.server
     caller = caller_of(request)
     request.app.state.allowance.check(caller)
     refusals = [Refusal(r.line, None, r.reason, r.raw, model) for r in rows]
-    return await _acknowledge(request, deck.collector.refuse(kind, refusals, own_key(caller, idempotency_key)))
+    return await _acknowledge(request, server.collector.refuse(kind, refusals, own_key(caller, idempotency_key)))
 
 
 async def _take(
-    request: Request, take: Callable[..., Answer], key: str | None, model: str | None, bounds: TimeBounds | None
+    request: Request, take: Callable[..., IngestResult], key: str | None, model: str | None, bounds: TimeBounds | None
 ) -> Response:
     """Hand a request's body to the collector; the answer once all of it is on disk."""
-    deck: Deck = request.app.state.deck
+    server: Server = request.app.state.server
     caller = caller_of(request)
     key = own_key(caller, key)
     request.app.state.allowance.check(caller)
     # a full spool is said before a body is taken: receiving and checking it would be for nothing
     announced = request.headers.get("content-length", "")
-    deck.spool.check_room(int(announced) if announced.isdigit() else 0)
-    async with body_of(request, int(deck.config.limits.max_body_mb * (1 << 20))) as body:
+    server.spool.check_room(int(announced) if announced.isdigit() else 0)
+    async with body_of(request, int(server.config.limits.max_body_mb * (1 << 20))) as body:
         kind = _media_type(request)
-        if kind in JSON_TYPES and (take == deck.collector.events or len(body) < SMALL):
+        if kind in JSON_TYPES and (take == server.collector.events or len(body) < SMALL):
             return await _acknowledge(request, take(body, kind, key, model, bounds, caller.models))
         # columns are checked at C speed, but by the ten thousand: not on the event loop
         return await _acknowledge(request, await asyncio.to_thread(take, body, kind, key, model, bounds, caller.models))
 
 
-async def _acknowledge(request: Request, answer: Answer) -> Response:
+async def _acknowledge(request: Request, answer: IngestResult) -> Response:
     request.app.state.allowance.charge(caller_of(request), answer.accepted + answer.refused)
     await durable(answer.durable)
     response = respond(request, answer.body(), "refusals")
@@ -140,9 +140,9 @@ async def _acknowledge(request: Request, answer: Answer) -> Response:
     return response
 
 
-def bounds_of(deck: Deck, max_age: float | None) -> TimeBounds | None:
+def bounds_of(server: Server, max_age: float | None) -> TimeBounds | None:
     """The times that are accepted with a `max_age` in days; None for those of the configuration."""
-    return None if max_age is None else TimeBounds(timedelta(days=max_age), deck.bounds.max_ahead)
+    return None if max_age is None else TimeBounds(timedelta(days=max_age), server.bounds.max_ahead)
 
 
 def _media_type(request: Request) -> str:

@@ -10,15 +10,15 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from ..counters import Tally
-from ..request_batch import Batch, Gathered
-from .process_spool import Lane
+from ..counters import Counters
+from ..request_batch import Gathered, RequestBatch
+from .process_spool import ProcessSpool
 from .spool_line import line_of
 
 SYNC_EVERY = 1.0  # seconds that a loss of power may cost
 LOOK_FOR_LANES_EVERY = 30.0
-LEAST_BYTES = 1_000_000
-MOST_SEGMENT_BYTES = 4_000_000
+MIN_BYTES = 1_000_000
+MAX_SEGMENT_BYTES = 4_000_000
 # what a person can put right on the server while the spool keeps the data: keys, an address, a limit
 MENDABLE = {401, 403, 404, 407}
 
@@ -32,24 +32,24 @@ class DiskBacklog:
     """
 
     def __init__(self, folder: Path, limit: int, batch: int) -> None:
-        if limit < LEAST_BYTES:
-            raise ValueError(f"spool_bytes = {limit!r} is too small; at least {LEAST_BYTES:,}")
+        if limit < MIN_BYTES:
+            raise ValueError(f"spool_bytes = {limit!r} is too small; at least {MIN_BYTES:,}")
         self.folder = folder
         self.limit = limit
         self.batch = batch
-        self._segment_bytes = min(MOST_SEGMENT_BYTES, limit // 16)
-        self._own: Lane | None = None
-        self._found: list[Lane] = []
+        self._segment_bytes = min(MAX_SEGMENT_BYTES, limit // 16)
+        self._own: ProcessSpool | None = None
+        self._found: list[ProcessSpool] = []
         self.reset()
 
     def reset(self) -> None:
         """In a forked child: no lane, no count and no lock of the parent's."""
-        self.tally = Tally()
+        self.tally = Counters()
         self._bell: SimpleQueue[None] = SimpleQueue()
         for lane in self._all():
             lane.forget_descriptors()
         self._own, self._found = None, []
-        self._reading: Lane | None = None
+        self._reading: ProcessSpool | None = None
         self._oldest_since = 0.0
         self._synced_at = self._looked_at = -1e9
         self._dirty = False
@@ -87,11 +87,11 @@ class DiskBacklog:
             self._bell.put(None)
         return True
 
-    def _with_room(self, size: int) -> Lane:
+    def _with_room(self, size: int) -> ProcessSpool:
         """The own lane, made when there is none, after so much was dropped that `size` more bytes fit."""
         own = self._own
         if own is None:
-            own = self._own = Lane.created(self.folder)
+            own = self._own = ProcessSpool.created(self.folder)
         while sum(lane.size for lane in self._all()) + size > self.limit:
             lost = next(filter(None, (lane.drop_oldest() for lane in self._all())), 0)
             if not lost:
@@ -99,7 +99,7 @@ class DiskBacklog:
             self.tally.settle(dropped=lost, error=f"the spool was full ({self.limit} bytes): the oldest were dropped")
         return own
 
-    def _all(self) -> list[Lane]:
+    def _all(self) -> list[ProcessSpool]:
         return self._found if self._own is None else [*self._found, self._own]
 
     def wait_for_batch(self, flush_interval: float) -> bool:
@@ -143,7 +143,7 @@ class DiskBacklog:
         self._looked_at = time.monotonic()
         own = {lane.folder for lane in self._all()}
         for folder in sorted(path for path in self.folder.iterdir() if path not in own and path.is_dir()):
-            lane = Lane.adopted(folder)
+            lane = ProcessSpool.adopted(folder)
             if lane is None:
                 continue
             if not lane.rows:
@@ -153,7 +153,7 @@ class DiskBacklog:
                 self._found.append(lane)
                 self.tally.adopt(lane.rows)
 
-    def batches(self) -> list[Batch]:
+    def batches(self) -> list[RequestBatch]:
         """The oldest records that fit into one request of each kind; the same ones as before a crash."""
         with self.tally.lock:
             self._reading = next((lane for lane in self._all() if lane.rows), None)

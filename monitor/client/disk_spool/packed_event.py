@@ -15,7 +15,7 @@ from zlib import crc32
 
 from ..ndjson import MAX_TEXT, c_encode, encode
 
-MOST_SHAPES = 256
+MAX_SHAPES = 256
 FLOAT, WHOLE, NONE, OTHER = "dqno"  # how a value is kept; the first two are formats of `struct`
 
 
@@ -87,7 +87,7 @@ def unpacked(line: bytes) -> bytes:
     )
 
 
-@lru_cache(maxsize=MOST_SHAPES)
+@lru_cache(maxsize=MAX_SHAPES)
 def _read(start: bytes) -> tuple[dict[str, Any], list[str], Callable[[bytes], tuple[Any, ...]]]:
     """What a start says: the fields that all its events have, the forms of their values, and what unpacks the numbers."""
     common = json.loads(start)
@@ -117,7 +117,7 @@ def _remembered(key: tuple[Any, ...], record: Mapping[str, Any], values: list[An
         others if any(others) else None,
         _numbers(forms).pack,
     )
-    if len(_shapes) >= MOST_SHAPES:
+    if len(_shapes) >= MAX_SHAPES:
         _shapes.clear()
     _shapes[key] = shape
     return shape

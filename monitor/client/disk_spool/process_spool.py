@@ -37,7 +37,7 @@ class Cursor(NamedTuple):
     end: int
 
 
-class Taken(NamedTuple):
+class SpoolRead(NamedTuple):
     """Some whole lines from the cursor on, a name that is theirs alone, and rows that were found damaged."""
 
     lines: list[Line]
@@ -45,7 +45,7 @@ class Taken(NamedTuple):
     damaged: int
 
 
-class Lane:
+class ProcessSpool:
     """One lane, locked. Appending, and reading from the front, may happen in two threads."""
 
     def __init__(self, folder: Path, lock: int) -> None:
@@ -61,7 +61,7 @@ class Lane:
         self.rows = 0  # rows that are not settled
 
     @classmethod
-    def created(cls, spool: Path) -> "Lane":
+    def created(cls, spool: Path) -> "ProcessSpool":
         """A new lane of this process."""
         spool.mkdir(parents=True, exist_ok=True, mode=0o700)
         while True:
@@ -71,7 +71,7 @@ class Lane:
                 return lane  # otherwise another process took the empty folder for a dead one's
 
     @classmethod
-    def adopted(cls, folder: Path) -> "Lane | None":
+    def adopted(cls, folder: Path) -> "ProcessSpool | None":
         """The lane of a process that has ended; None while its process lives."""
         lane = cls._locked(folder)
         if lane is not None:
@@ -79,7 +79,7 @@ class Lane:
         return lane
 
     @classmethod
-    def _locked(cls, folder: Path) -> "Lane | None":
+    def _locked(cls, folder: Path) -> "ProcessSpool | None":
         try:
             lock = os.open(folder, os.O_RDONLY)
         except FileNotFoundError:
@@ -140,7 +140,7 @@ class Lane:
         if self._file is not None:
             os.fsync(self._file)
 
-    def take(self, most_rows: int, lock: AbstractContextManager[Any]) -> Taken | None:
+    def take(self, most_rows: int, lock: AbstractContextManager[Any]) -> SpoolRead | None:
         """The next lines, from now on under way: the very ones that were under way before a crash, if any. None: empty.
 
         `lock` keeps appending out while the place is chosen, not while it is read: the caller of log() must not wait.
@@ -170,7 +170,7 @@ class Lane:
         self.cursor = Cursor(number, start, start + used)
         self._save_cursor(durable=True)
         # the content is part of the name: lines that differ after a loss of power are another batch
-        return Taken(lines, f"{self.folder.name}-{number}-{start}-{zlib.crc32(data[:used]):08x}", damaged)
+        return SpoolRead(lines, f"{self.folder.name}-{number}-{start}-{zlib.crc32(data[:used]):08x}", damaged)
 
     def _segment_to_read(self) -> Segment | None:
         while True:

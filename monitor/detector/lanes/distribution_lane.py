@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from monitor.detector.lanes.lane import MOST_FEATURES, SERVICE, Budget, Window, rows_of
-from monitor.detector.model import Feature, Hour, Settings
+from monitor.detector.lanes.lane import MAX_FEATURES, SERVICE, Budget, LaneWindow, rows_of
+from monitor.detector.model import DetectorColumn, Hour, Settings
 from monitor.detector.model.episode import Episode
 from monitor.detector.model.fit import fit_tolerances
 from monitor.detector.model.naming import detectable
@@ -24,7 +24,7 @@ PREDICTION_SHARE = 2.0  # features that the prediction counts for, at least a te
 
 
 @dataclass(frozen=True, eq=False)
-class Watched:
+class DistributionMachine:
     """The machine of a lane of distributions: its columns, which bins of each are put together (F,), and the detectors."""
 
     columns: tuple[str, ...]
@@ -33,7 +33,7 @@ class Watched:
 
 
 @dataclass(frozen=True)
-class Distributions:
+class DistributionLane:
     """Location, spread, shape, category shares and missing values of some columns."""
 
     name: str
@@ -45,17 +45,17 @@ class Distributions:
         if self.only:
             return [c for c in self.only if c in layouts]
         features = [c for c in layouts if c not in SERVICE and c != "prediction"]
-        return [*features[:MOST_FEATURES], *(c for c in layouts if c == "prediction")]
+        return [*features[:MAX_FEATURES], *(c for c in layouts if c == "prediction")]
 
-    def holds(self, window: Window) -> bool:
+    def holds(self, window: LaneWindow) -> bool:
         wanted = self.only or [c for c in window.profiles if c not in SERVICE]
         return any(window.profiles[c].rows > 0 for c in wanted if c in window.profiles)
 
-    def width(self, hours: Sequence[Window]) -> int:
+    def width(self, hours: Sequence[LaneWindow]) -> int:
         held = [w for w in hours if self.holds(w)]
         return width_for([w.index for w in held], [rows_of(self, w) for w in held])
 
-    def fit(self, windows: Sequence[Window], layouts: Mapping[str, Layout], budget: Budget) -> Watched:
+    def fit(self, windows: Sequence[LaneWindow], layouts: Mapping[str, Layout], budget: Budget) -> DistributionMachine:
         columns = tuple(self.columns(layouts))
         total = {c: np.sum([w.profiles[c].counts for w in windows], axis=0) for c in columns}
         groups = tuple(
@@ -67,26 +67,28 @@ class Distributions:
             for c in columns
         )
         shares = {"prediction": max(PREDICTION_SHARE, len(columns) / 10)}
-        features = [Feature(c, layouts[c].kind, shares.get(c, 1.0), layouts[c].chosen) for c in columns]
+        features = [DetectorColumn(c, layouts[c].kind, shares.get(c, 1.0), layouts[c].chosen) for c in columns]
         hours = [_hour(columns, groups, w) for w in windows]
-        return Watched(columns, groups, machine_of(features, hours, budget))
+        return DistributionMachine(columns, groups, machine_of(features, hours, budget))
 
-    def initial(self, machine: Watched) -> ShiftState:
+    def initial(self, machine: DistributionMachine) -> ShiftState:
         return initial_shift(machine.shift)
 
-    def view(self, machine: Watched, window: Window) -> Hour:
+    def view(self, machine: DistributionMachine, window: LaneWindow) -> Hour:
         return _hour(machine.columns, machine.groups, window)
 
-    def step(self, machine: Watched, state: ShiftState, views: Sequence[Hour]) -> tuple[ShiftState, list[Episode]]:
+    def step(
+        self, machine: DistributionMachine, state: ShiftState, views: Sequence[Hour]
+    ) -> tuple[ShiftState, list[Episode]]:
         return advance_shift(machine.shift, state, views)
 
     def episodes(self, state: ShiftState) -> tuple[Episode, ...]:
         return state.episodes
 
-    def evidence(self, machine: Watched, state: ShiftState) -> float:
+    def evidence(self, machine: DistributionMachine, state: ShiftState) -> float:
         return state.evidence / machine.shift.fitted.due
 
-    def detectable(self, machine: Watched, rows: float, hours: int) -> list[tuple[str, str, float]]:
+    def detectable(self, machine: DistributionMachine, rows: float, hours: int) -> list[tuple[str, str, float]]:
         fitted = machine.shift.fitted
         each = np.full(len(fitted.streams.streams), rows * fitted.settings.width)
         sizes = detectable(fitted, each, max(1, hours // fitted.settings.width))
@@ -95,14 +97,14 @@ class Distributions:
     def dump(self, value: Any) -> Any:
         return to_plain(value)
 
-    def machine(self, data: Any) -> Watched:
-        return from_plain(Watched, data)
+    def machine(self, data: Any) -> DistributionMachine:
+        return from_plain(DistributionMachine, data)
 
     def state(self, data: Any) -> ShiftState:
         return from_plain(ShiftState, data)
 
 
-def machine_of(features: Sequence[Feature], hours: Sequence[Hour], budget: Budget) -> Shift:
+def machine_of(features: Sequence[DetectorColumn], hours: Sequence[Hour], budget: Budget) -> Shift:
     """The detector that pages and the one that warns, as they are used: the settings that were measured."""
     usual = Settings(
         level=budget.hours,
@@ -124,7 +126,7 @@ def _categories(layout: Layout) -> np.ndarray:
     return groups
 
 
-def _hour(columns: Sequence[str], groups: Sequence[np.ndarray], window: Window) -> Hour:
+def _hour(columns: Sequence[str], groups: Sequence[np.ndarray], window: LaneWindow) -> Hour:
     """The window as counts of the groups of each column; an invalid value counts as missing."""
     profiles = [window.profiles[c] for c in columns]
     counts = tuple(

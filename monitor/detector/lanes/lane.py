@@ -9,13 +9,13 @@ from monitor.layout import Layout
 from monitor.profile import Profile
 from monitor.schema import LABEL_DELAY, LABELLED_PREDICTION
 
-MOST_FEATURES = 1000  # of a wider model the others have plain limits only
-LEAST_WINDOWS = 28  # with rows, before anything is usual
+MAX_FEATURES = 1000  # of a wider model the others have plain limits only
+MIN_WINDOWS = 28  # with rows, before anything is usual
 SERVICE = frozenset({"latency_ms", "status", "wrong", "absolute_error", LABEL_DELAY, LABELLED_PREDICTION})
 
 
 @dataclass(frozen=True, eq=False)
-class Window:
+class LaneWindow:
     """What came in one window: its first hour, whether it is special, and the profile of every column by key."""
 
     index: int
@@ -64,19 +64,19 @@ class Lane(Protocol):
     def columns(self, layouts: Mapping[str, Layout]) -> list[str]:
         """The stored columns that it looks at, besides the status of each event."""
 
-    def holds(self, window: Window) -> bool:
+    def holds(self, window: LaneWindow) -> bool:
         """Whether the window says anything about it."""
 
-    def width(self, hours: Sequence[Window]) -> int:
+    def width(self, hours: Sequence[LaneWindow]) -> int:
         """The length of its windows in hours, from hourly ones."""
 
-    def fit(self, windows: Sequence[Window], layouts: Mapping[str, Layout], budget: Budget) -> Any:
-        """The machine that some windows teach. Called with at least LEAST_WINDOWS that it holds."""
+    def fit(self, windows: Sequence[LaneWindow], layouts: Mapping[str, Layout], budget: Budget) -> Any:
+        """The machine that some windows teach. Called with at least MIN_WINDOWS that it holds."""
 
     def initial(self, machine: Any) -> Any:
         """The state at the end of what was learned from."""
 
-    def view(self, machine: Any, window: Window) -> Any:
+    def view(self, machine: Any, window: LaneWindow) -> Any:
         """What the machine sees of a window."""
 
     def step(self, machine: Any, state: Any, views: Sequence[Any]) -> tuple[Any, list[Episode]]:
@@ -101,6 +101,6 @@ class Lane(Protocol):
         """The state that `dump` wrote."""
 
 
-def rows_of(lane: Lane, window: Window) -> int:
+def rows_of(lane: Lane, window: LaneWindow) -> int:
     """How many rows of a window a lane can judge."""
     return max((p.n for c, p in window.profiles.items() if c in lane.columns({c: p.layout})), default=0)

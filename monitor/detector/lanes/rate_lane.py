@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from monitor.detector.lanes.lane import MOST_FEATURES, SERVICE, Budget, Window, rows_of
+from monitor.detector.lanes.lane import MAX_FEATURES, SERVICE, Budget, LaneWindow, rows_of
 from monitor.detector.model.episode import Episode
 from monitor.detector.model.rates import (
     Counted,
@@ -28,13 +28,13 @@ from monitor.profile import Profile
 FIRST_SERVER_ERROR = 500
 WRONG_BIN = 1
 UNSEEN = "unseen"
-MOST_UNSEEN = 0.3
+MAX_UNSEEN = 0.3
 HIGHER_FLOOR = 0.002  # of unseen values where the reference has many rare ones
 RATE_COLUMNS = {"errors": ("status",), "quality": ("wrong",)}
 
 
 @dataclass(frozen=True, eq=False)
-class Rated:
+class RateMachine:
     """The machine of a lane of rates: the usual rates, and the budget they were made for."""
 
     rates: Rates
@@ -43,7 +43,7 @@ class Rated:
 
 
 @dataclass(frozen=True)
-class Rises:
+class RateLane:
     """Shares of rows that should not rise: server errors, wrong predictions, values the reference never had."""
 
     name: str
@@ -54,17 +54,17 @@ class Rises:
     def columns(self, layouts: Mapping[str, Layout]) -> list[str]:
         if self.name == UNSEEN:
             found = [c for c, layout in layouts.items() if _has_unseen(layout)]
-            return found[:MOST_FEATURES]
+            return found[:MAX_FEATURES]
         return [c for c in RATE_COLUMNS[self.name] if c in layouts]
 
-    def holds(self, window: Window) -> bool:
+    def holds(self, window: LaneWindow) -> bool:
         found = [p for c, p in window.profiles.items() if c in RATE_COLUMNS.get(self.name, ()) or self._is_unseen(p, c)]
         return any(p.n > 0 for p in found)
 
     def _is_unseen(self, profile: Profile, column: str) -> bool:
         return self.name == UNSEEN and _has_unseen(profile.layout) and column not in SERVICE
 
-    def width(self, hours: Sequence[Window]) -> int:
+    def width(self, hours: Sequence[LaneWindow]) -> int:
         held = [w for w in hours if self.holds(w)]
         index, rows = [w.index for w in held], [rows_of(self, w) for w in held]
         width = width_for(index, rows)
@@ -74,7 +74,7 @@ class Rises:
         hits = [float(_counted([Rate(column, self.contrast, 1.0)], w).hits[0]) for w in held]
         return independent_width(index, hits, rows, width)
 
-    def fit(self, windows: Sequence[Window], layouts: Mapping[str, Layout], budget: Budget) -> Rated:
+    def fit(self, windows: Sequence[LaneWindow], layouts: Mapping[str, Layout], budget: Budget) -> RateMachine:
         columns = self.columns(layouts)
         rates = [Rate(c, self.contrast, 1 / len(columns), self._floor(layouts[c])) for c in columns]
         seen = [_counted(rates, w) for w in windows]
@@ -91,28 +91,28 @@ class Rises:
             rates[i] = replace(rates[i], floor=max(rates[i].floor, floor))
         fitted = fit_rates(rates, hits, rows)
         fitted = replace(fitted, overdispersion=np.maximum(fitted.overdispersion, clumped))
-        return Rated(fitted, budget.due, budget.width)
+        return RateMachine(fitted, budget.due, budget.width)
 
     def _floor(self, layout: Layout) -> float:
         # where the reference itself was still bringing rare values, more of them are to be expected
         return HIGHER_FLOOR if layout.others else Rate("", "", 1.0).floor
 
-    def initial(self, machine: Rated) -> RateState:
+    def initial(self, machine: RateMachine) -> RateState:
         return initial_rates(machine.rates)
 
-    def view(self, machine: Rated, window: Window) -> Counted:
+    def view(self, machine: RateMachine, window: LaneWindow) -> Counted:
         return _counted(machine.rates.rates, window)
 
-    def step(self, machine: Rated, state: RateState, views: Sequence[Counted]) -> tuple[RateState, list[Episode]]:
+    def step(self, machine: RateMachine, state: RateState, views: Sequence[Counted]) -> tuple[RateState, list[Episode]]:
         return advance_rates(machine.rates, machine.due, machine.width, state, views)
 
     def episodes(self, state: RateState) -> tuple[Episode, ...]:
         return state.episodes
 
-    def evidence(self, machine: Rated, state: RateState) -> float:
+    def evidence(self, machine: RateMachine, state: RateState) -> float:
         return state.total / machine.due
 
-    def detectable(self, machine: Rated, rows: float, hours: int) -> list[tuple[str, str, float]]:
+    def detectable(self, machine: RateMachine, rows: float, hours: int) -> list[tuple[str, str, float]]:
         windows = max(1, hours // machine.width)
         sizes = detectable_rates(machine.rates, rows * machine.width, windows, machine.due)
         return [(r.column, r.contrast, float(d)) for r, d in zip(machine.rates.rates, sizes, strict=True)]
@@ -120,14 +120,14 @@ class Rises:
     def dump(self, value: Any) -> Any:
         return to_plain(value)
 
-    def machine(self, data: Any) -> Rated:
-        return from_plain(Rated, data)
+    def machine(self, data: Any) -> RateMachine:
+        return from_plain(RateMachine, data)
 
     def state(self, data: Any) -> RateState:
         return from_plain(RateState, data)
 
 
-def _counted(rates: Sequence[Rate], window: Window) -> Counted:
+def _counted(rates: Sequence[Rate], window: LaneWindow) -> Counted:
     hits, rows = np.zeros(len(rates)), np.zeros(len(rates))
     for i, rate in enumerate(rates):
         profile = window.profiles.get(rate.column)
@@ -146,7 +146,7 @@ def _counted(rates: Sequence[Rate], window: Window) -> Counted:
 def _has_unseen(layout: Layout) -> bool:
     """Whether a value that the reference never had says something: where a third are new as it is, as ids are, it does not."""
     if layout.kind == "categorical":
-        return layout.unseen <= MOST_UNSEEN
+        return layout.unseen <= MAX_UNSEEN
     return layout.range is not None
 
 

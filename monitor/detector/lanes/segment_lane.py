@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from monitor.detector.lanes.distribution_lane import Distributions, Watched
-from monitor.detector.lanes.lane import SERVICE, Budget, Window
+from monitor.detector.lanes.distribution_lane import DistributionLane, DistributionMachine
+from monitor.detector.lanes.lane import SERVICE, Budget, LaneWindow
 from monitor.detector.model import Hour
 from monitor.detector.model.episode import Episode
 from monitor.detector.model.shifts import ShiftState
@@ -14,7 +14,7 @@ from monitor.detector.model.windows import STEADY_ROWS, width_for
 from monitor.layout import Layout
 from monitor.schema import NO_FEATURES, RECONSTRUCTION_ERROR
 
-MOST_SEGMENTS, MOST_COLUMNS = 10, 300  # each column has four streams or more
+MAX_SEGMENTS, MAX_COLUMNS = 10, 300  # each column has four streams or more
 _BETWEEN = "\x1f"
 
 
@@ -36,12 +36,12 @@ def parts(of: str) -> tuple[str, str]:
 def layouts_of(segments: Iterable[str], layouts: Mapping[str, Layout]) -> dict[str, Layout]:
     """The layouts of the features and the prediction in the first segments, as many as may be watched, by key."""
     columns = {c: layout for c, layout in layouts.items() if c not in SERVICE}
-    most = min(MOST_SEGMENTS, MOST_COLUMNS // max(1, len(columns)))
+    most = min(MAX_SEGMENTS, MAX_COLUMNS // max(1, len(columns)))
     return {key(c, segment): layout for segment in list(segments)[:most] for c, layout in columns.items()}
 
 
 @dataclass(frozen=True)
-class Segments(Distributions):
+class SegmentLane(DistributionLane):
     """As the inputs of all rows, for each segment by itself. The window is as long as half of the segments need; those that
     have fewer than STEADY_ROWS in it are left out.
     """
@@ -49,27 +49,29 @@ class Segments(Distributions):
     def columns(self, layouts: Mapping[str, Layout]) -> list[str]:
         return [c for c in layouts if parts(c)[1]]
 
-    def holds(self, window: Window) -> bool:
+    def holds(self, window: LaneWindow) -> bool:
         return any(p.rows > 0 for c, p in window.profiles.items() if parts(c)[1])
 
-    def width(self, hours: Sequence[Window]) -> int:
+    def width(self, hours: Sequence[LaneWindow]) -> int:
         held = [w for w in hours if self.holds(w)]
         index = [w.index for w in held]
         widths = sorted(width_for(index, rows) for rows in _rows(held).values())
         return widths[len(widths) // 2]
 
-    def fit(self, windows: Sequence[Window], layouts: Mapping[str, Layout], budget: Budget) -> Watched:
+    def fit(self, windows: Sequence[LaneWindow], layouts: Mapping[str, Layout], budget: Budget) -> DistributionMachine:
         usual = {segment: float(np.median(rows)) for segment, rows in _rows(windows).items()}
         enough = min(STEADY_ROWS, max(usual.values()))
         return super().fit(windows, {k: v for k, v in layouts.items() if usual[parts(k)[1]] >= enough}, budget)
 
-    def step(self, machine: Watched, state: ShiftState, views: Sequence[Hour]) -> tuple[ShiftState, list[Episode]]:
+    def step(
+        self, machine: DistributionMachine, state: ShiftState, views: Sequence[Hour]
+    ) -> tuple[ShiftState, list[Episode]]:
         state, ended = super().step(machine, state, views)
         now = views[-1].index
         episodes = tuple(_led_by_feature(e) if e.opened == now else e for e in state.episodes)
         return replace(state, episodes=episodes), ended
 
-    def detectable(self, machine: Watched, rows: float, hours: int) -> list[tuple[str, str, float]]:
+    def detectable(self, machine: DistributionMachine, rows: float, hours: int) -> list[tuple[str, str, float]]:
         return []  # how many of the rows a segment has is not known here
 
 
@@ -84,7 +86,7 @@ def _led_by_feature(episode: Episode) -> Episode:
     return replace(episode, lead=first.column, rising=first.size > 0, changes=changes, size=first.size)
 
 
-def _rows(windows: Sequence[Window]) -> dict[str, list[int]]:
+def _rows(windows: Sequence[LaneWindow]) -> dict[str, list[int]]:
     """The rows of each segment in each window."""
     found: dict[str, list[int]] = {}
     for i, window in enumerate(windows):

@@ -4,24 +4,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from monitor.detector.lanes.lane import Budget, Window
+from monitor.detector.lanes.lane import Budget, LaneWindow
 from monitor.detector.model.episode import Episode
 from monitor.detector.model.serialization import from_plain, to_plain
-from monitor.detector.model.traffic import Traffic, VolumeState, advance_traffic, fit_traffic, initial_traffic
+from monitor.detector.model.traffic import TrafficModel, VolumeState, advance_traffic, fit_traffic, initial_traffic
 from monitor.detector.model.windows import steady_width
 from monitor.layout import Layout
 
 
 @dataclass(frozen=True, eq=False)
-class Counting:
+class TrafficMachine:
     """The machine of the lane of traffic."""
 
-    traffic: Traffic
+    traffic: TrafficModel
     due: float
 
 
 @dataclass(frozen=True)
-class Volume:
+class TrafficLane:
     """The number of events: a lasting change, or silence."""
 
     name: str
@@ -31,24 +31,26 @@ class Volume:
     def columns(self, layouts: Mapping[str, Layout]) -> list[str]:
         return []
 
-    def holds(self, window: Window) -> bool:
+    def holds(self, window: LaneWindow) -> bool:
         return window.rows > 0
 
-    def width(self, hours: Sequence[Window]) -> int:
+    def width(self, hours: Sequence[LaneWindow]) -> int:
         return steady_width([w.index for w in hours], [w.rows for w in hours])
 
-    def fit(self, windows: Sequence[Window], layouts: Mapping[str, Layout], budget: Budget) -> Counting:
+    def fit(self, windows: Sequence[LaneWindow], layouts: Mapping[str, Layout], budget: Budget) -> TrafficMachine:
         usual = [w for w in windows if not w.special]
         fitted = fit_traffic([w.index for w in usual], [w.rows for w in usual], budget.width)
-        return Counting(fitted, budget.due)
+        return TrafficMachine(fitted, budget.due)
 
-    def initial(self, machine: Counting) -> VolumeState:
+    def initial(self, machine: TrafficMachine) -> VolumeState:
         return VolumeState(initial_traffic(machine.traffic))
 
-    def view(self, machine: Counting, window: Window) -> Window:
+    def view(self, machine: TrafficMachine, window: LaneWindow) -> LaneWindow:
         return window
 
-    def step(self, machine: Counting, state: VolumeState, views: Sequence[Window]) -> tuple[VolumeState, list[Episode]]:
+    def step(
+        self, machine: TrafficMachine, state: VolumeState, views: Sequence[LaneWindow]
+    ) -> tuple[VolumeState, list[Episode]]:
         if views[-1].special:
             return state, []
         recent = [(w.index, float(w.rows)) for w in views if not w.special]
@@ -57,17 +59,17 @@ class Volume:
     def episodes(self, state: VolumeState) -> tuple[Episode, ...]:
         return state.episodes
 
-    def evidence(self, machine: Counting, state: VolumeState) -> float:
+    def evidence(self, machine: TrafficMachine, state: VolumeState) -> float:
         return state.total / machine.due
 
-    def detectable(self, machine: Counting, rows: float, hours: int) -> list[tuple[str, str, float]]:
+    def detectable(self, machine: TrafficMachine, rows: float, hours: int) -> list[tuple[str, str, float]]:
         return []
 
     def dump(self, value: Any) -> Any:
         return to_plain(value)
 
-    def machine(self, data: Any) -> Counting:
-        return from_plain(Counting, data)
+    def machine(self, data: Any) -> TrafficMachine:
+        return from_plain(TrafficMachine, data)
 
     def state(self, data: Any) -> VolumeState:
         return from_plain(VolumeState, data)

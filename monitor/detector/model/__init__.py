@@ -14,10 +14,10 @@ Source: Shin, Ramdas and Rinaldo, E-detectors: a nonparametric framework for seq
 from monitor.detector.model.fit import Fitted, Settings, fit
 from monitor.detector.model.serialization import from_plain, to_plain
 from monitor.detector.model.step import Page, Signal, State, initial, step
-from monitor.detector.model.streams import Feature, Hour, Stream
+from monitor.detector.model.streams import DetectorColumn, Hour, Stream
 
 __all__ = [
-    "Feature",
+    "DetectorColumn",
     "Fitted",
     "Hour",
     "Page",

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 DAY, WEEK = 24, 168  # hours
 CALM_SHARE = 0.5  # of the effect it was called for: within it for a day, a change is over
-LEAST_CALM = 2  # windows
+MIN_CALM = 2  # windows
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Episode:
 
     def is_over(self, width: int) -> bool:
         """Whether it has been calm for a day, in windows of `width` hours."""
-        return self.calm >= max(LEAST_CALM, DAY // width)
+        return self.calm >= max(MIN_CALM, DAY // width)
 
     def may_be_calm(self, index: int, width: int) -> bool:
         """Whether a whole day has passed since the page, so that the last day says anything."""

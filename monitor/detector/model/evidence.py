@@ -11,8 +11,8 @@ LAMBDAS = np.array([0.25, 0.5, 1.0, 2.0, 3.0])  # sizes of shift, in sd of an in
 DIVISORS = np.array([1.0, 1.15, 1.3, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0])
 FLOOR = -6.0  # the least score of an hour: one hour cannot unsay more than that
 UNIFORM = (0.2, 0.2, 0.2, 0.2, 0.2)  # weights of LAMBDAS
-MOST_EVIDENCE = 1e12
-LEAST_KURTOSIS = 0.06  # tails with less of it are treated as having it: at most 104 degrees of freedom
+MAX_EVIDENCE = 1e12
+MIN_KURTOSIS = 0.06  # tails with less of it are treated as having it: at most 104 degrees of freedom
 MISSING_RISE = 0.005  # a share of missing values that rose by half a point is still the reference's
 OVERDISPERSION_FACTOR = 1.5
 
@@ -67,7 +67,7 @@ def excess_kurtosis(z: np.ndarray) -> np.ndarray:
 
 def freedom_of(kurtosis: np.ndarray) -> np.ndarray:
     """Degrees of freedom of the t with that excess kurtosis: 4 + 6 / kurtosis."""
-    return 4 + 6 / np.maximum(kurtosis, LEAST_KURTOSIS)
+    return 4 + 6 / np.maximum(kurtosis, MIN_KURTOSIS)
 
 
 def fit_missing(missing: np.ndarray, rows: np.ndarray) -> MissingNull:
@@ -118,7 +118,7 @@ def accumulate(evidence: np.ndarray, scores: np.ndarray) -> np.ndarray:
     [39.4299, 211.3959, 916.0539]
     """
     growth = np.exp(scores[..., None] * LAMBDAS - LAMBDAS**2 / 2)
-    return np.minimum((evidence + 1) * growth, MOST_EVIDENCE)
+    return np.minimum((evidence + 1) * growth, MAX_EVIDENCE)
 
 
 def smallest_divisor(scores: np.ndarray, bound: float, mixture: Sequence[float] = UNIFORM) -> np.ndarray:

@@ -14,7 +14,7 @@ JUMP = 4.5  # innovations beyond it are taken for a shock of the level, which th
 
 
 @dataclass(frozen=True, eq=False)
-class Wander:
+class Autocorrelation:
     """The null model of K residual streams: x_t = phi x_(t-1) + shock, var x = tau2, plus a constant within `tolerance`.
 
     All of shape (K,); innovations beyond `jump` are taken for shocks; `tau2` in squared, `tolerance` in reference standard deviations of one row.
@@ -43,13 +43,15 @@ class Innovation:
     allowed: np.ndarray
 
 
-def start(wander: Wander) -> Level:
+def start(wander: Autocorrelation) -> Level:
     """The level before any reading: the stationary law of x."""
     zero = np.zeros_like(wander.phi)
     return Level(zero, wander.tau2, zero)
 
 
-def advance(wander: Wander, level: Level, residual: np.ndarray, variance: np.ndarray) -> tuple[Level, Innovation]:
+def advance(
+    wander: Autocorrelation, level: Level, residual: np.ndarray, variance: np.ndarray
+) -> tuple[Level, Innovation]:
     """One hour of the scalar Kalman filters of all streams; `residual` and its sampling `variance` are (K,).
 
     z is standardised by the past alone. When |z| > jump the variance of the level is then raised until it would have
@@ -77,7 +79,9 @@ def advance(wander: Wander, level: Level, residual: np.ndarray, variance: np.nda
     return after, innovation
 
 
-def advance_all(wander: Wander, level: Level, residuals: np.ndarray, variances: np.ndarray) -> tuple[Level, Innovation]:
+def advance_all(
+    wander: Autocorrelation, level: Level, residuals: np.ndarray, variances: np.ndarray
+) -> tuple[Level, Innovation]:
     """`advance` over T hours in order; the innovations are (T, K)."""
     z, allowed = np.empty_like(residuals), np.empty_like(residuals)
     for t in range(len(residuals)):

@@ -19,9 +19,9 @@ from monitor.detector.model.evidence import (
 )
 from monitor.detector.model.filter import (
     JUMP,
+    Autocorrelation,
     Innovation,
     Level,
-    Wander,
     advance_all,
     baseline_error,
     blocks,
@@ -30,13 +30,22 @@ from monitor.detector.model.filter import (
 )
 from monitor.detector.model.joint import Joint, capped, fit_joint
 from monitor.detector.model.season import Season, regress, regressors, season_for
-from monitor.detector.model.streams import UNOBSERVED, Feature, Hour, Scores, Stream, Streams, build_streams, score
+from monitor.detector.model.streams import (
+    UNOBSERVED,
+    DetectorColumn,
+    Hour,
+    Scores,
+    Stream,
+    Streams,
+    build_streams,
+    score,
+)
 from monitor.errors import InvalidRequest
 
 TailClass = Literal["light", "heavy"]
 
-LEAST_HEAVY_KURTOSIS = 0.2
-TREND_HOURS, LEAST_TREND, LARGEST_PHI = 24, 0.1, 0.85  # a trend itself looks like slow wandering
+MIN_HEAVY_KURTOSIS = 0.2
+TREND_HOURS, MIN_TREND, MAX_PHI = 24, 0.1, 0.85  # a trend itself looks like slow wandering
 FAST, SLOW = 0.8, 0.92  # autocorrelations up to which a shock is over in hours, and from which on it stays half a day
 LARGE_MULTIPLE = 2.0  # a large innovation is at least twice the largest of its contrast on the reference
 
@@ -102,7 +111,7 @@ class Fitted:
     missing: MissingNull
     season: Season
     coefficients: np.ndarray
-    wander: Wander
+    wander: Autocorrelation
     level: Level
     kurtosis: float
     tail_class: TailClass
@@ -155,7 +164,7 @@ class _Learned:
     tau2: np.ndarray
 
 
-def fit(features: Sequence[Feature], reference: Sequence[Hour], settings: Settings | None = None) -> Fitted:
+def fit(features: Sequence[DetectorColumn], reference: Sequence[Hour], settings: Settings | None = None) -> Fitted:
     """The detector of a model from the closed hours of its reference, oldest first; empty and special ones are left out.
 
     Two weeks teach the week, four (672 hours) are recommended; below one week no season is fitted. Deterministic.
@@ -166,7 +175,7 @@ def fit(features: Sequence[Feature], reference: Sequence[Hour], settings: Settin
 
 
 def fit_tolerances(
-    features: Sequence[Feature], reference: Sequence[Hour], settings: Settings, tolerances: Sequence[float]
+    features: Sequence[DetectorColumn], reference: Sequence[Hour], settings: Settings, tolerances: Sequence[float]
 ) -> list[Fitted]:
     """`fit` with each of some tolerances in place of that of the settings; season and wandering are learned once."""
     hours = [h for h in reference if not h.is_empty and not h.special]
@@ -225,16 +234,16 @@ def _usual(variances: np.ndarray, axis: int) -> np.ndarray:
     return np.where(seen.any(axis=axis), mean, UNOBSERVED)
 
 
-def _wander(learned: _Learned, settings: Settings) -> tuple[Wander, np.ndarray]:
+def _wander(learned: _Learned, settings: Settings) -> tuple[Autocorrelation, np.ndarray]:
     """The null of the residuals, and the standard error of their baseline (K,): two of them, and its bias, are tolerated."""
     phi, tau2 = learned.phi, learned.tau2
     errors = baseline_error(phi, tau2, _usual(learned.scores.variances, axis=0), len(learned.residuals))
     jump = np.where(tau2 > 0, np.interp(phi, (FAST, SLOW), (JUMP, settings.slow_jump)), JUMP)
     tolerance = np.maximum(settings.tolerance, np.maximum(2 * errors, learned.streams.bias))
-    return Wander(phi, tau2, tolerance, jump), errors
+    return Autocorrelation(phi, tau2, tolerance, jump), errors
 
 
-def _trend(residuals: np.ndarray, variances: np.ndarray, wander: Wander) -> np.ndarray:
+def _trend(residuals: np.ndarray, variances: np.ndarray, wander: Autocorrelation) -> np.ndarray:
     """The mean of the last third less that of the first, (K,); 0 where it is within four standard errors.
 
     Wandering counts with its long-run variance. A reference that drifts itself teaches that drift is usual.
@@ -243,9 +252,9 @@ def _trend(residuals: np.ndarray, variances: np.ndarray, wander: Wander) -> np.n
     if third < TREND_HOURS:
         return np.zeros(residuals.shape[1])
     moved = residuals[-third:].mean(axis=0) - residuals[:third].mean(axis=0)
-    short = np.minimum(wander.phi, LARGEST_PHI)
+    short = np.minimum(wander.phi, MAX_PHI)
     noise = (wander.tau2 * (1 + short) / (1 - short) + _usual(variances, axis=0)) / third
-    return np.where((np.abs(moved) > 4 * np.sqrt(2 * noise)) & (np.abs(moved) > LEAST_TREND), moved, 0)
+    return np.where((np.abs(moved) > 4 * np.sqrt(2 * noise)) & (np.abs(moved) > MIN_TREND), moved, 0)
 
 
 def _tail_class(streams: Sequence[Stream], z: np.ndarray) -> tuple[float, TailClass]:
@@ -262,7 +271,7 @@ def _tail_class(streams: Sequence[Stream], z: np.ndarray) -> tuple[float, TailCl
     if not standard.size:
         return 0.0, "light"
     kurtosis = float((standard**4).mean()) - 3
-    limit = max(LEAST_HEAVY_KURTOSIS, 3.5 * float(np.sqrt(24 / standard.size)))
+    limit = max(MIN_HEAVY_KURTOSIS, 3.5 * float(np.sqrt(24 / standard.size)))
     return kurtosis, "heavy" if kurtosis > limit else "light"
 
 

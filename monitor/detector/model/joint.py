@@ -9,7 +9,7 @@ from monitor.detector.model.evidence import UNIFORM, Tails, excess_kurtosis, fre
 
 MEMORIES = np.array([4.0, 16.0, 64.0])  # hours over which a direction is the exponential mean
 BLOCKS = (1, 6, 24)  # hours; the covariance of their sums guards against wandering that the filter did not explain
-MOST_SCORE = 4.0
+MAX_SCORE = 4.0
 DIAGONAL = 0.1
 SETTLING = 24  # first hours of the reference, when the direction is still nearly zero
 FULL_REFERENCE = 672  # hours; a shorter one knows its own mean less well, so the tolerance grows
@@ -38,7 +38,7 @@ class Projection:
 
 def capped(z: np.ndarray, tails: Tails) -> np.ndarray:
     """Normal scores within -4..4, the shape of z: one stream must not be the direction by itself."""
-    return np.clip(tails.normal(z), -MOST_SCORE, MOST_SCORE)
+    return np.clip(tails.normal(z), -MAX_SCORE, MAX_SCORE)
 
 
 def project(

@@ -7,12 +7,12 @@ import numpy as np
 from scipy.special import stdtr
 
 from monitor.detector.model.evidence import LAMBDAS
-from monitor.detector.model.filter import Level, Wander, advance
+from monitor.detector.model.filter import Autocorrelation, Level, advance
 from monitor.detector.model.fit import Fitted
 from monitor.detector.model.streams import UNOBSERVED, Hour, score
 
 ERROR_RATE = 0.05  # chance of naming any stream that did not change
-LEAST_EFFECT, LEAST_MISSING = 0.05, 0.005  # sd, and share: less than that is not worth a person's time
+MIN_EFFECT, MIN_MISSING = 0.05, 0.005  # sd, and share: less than that is not worth a person's time
 Z95 = 1.959964
 
 
@@ -113,7 +113,7 @@ def named(fitted: Fitted, found: Sequence[Effect], error_rate: float = ERROR_RAT
     for rank, effect in enumerate(sorted(found, key=lambda e: (e.p_value, -abs(e.size)))):
         if effect.p_value > error_rate / (len(found) - rank):
             break
-        least = LEAST_MISSING if effect.stream in missing else LEAST_EFFECT
+        least = MIN_MISSING if effect.stream in missing else MIN_EFFECT
         if abs(effect.size) >= least:
             kept.append(effect)
     return kept
@@ -132,7 +132,7 @@ def detectable(fitted: Fitted, rows: np.ndarray, windows: int) -> np.ndarray:
     """
     tails, share = fitted.tails, fitted.streams.shares
     zero, level = np.zeros_like(rows), fitted.level
-    wander = Wander(fitted.wander.phi, fitted.wander.tau2, np.ones_like(rows))
+    wander = Autocorrelation(fitted.wander.phi, fitted.wander.tau2, np.ones_like(rows))
     level = Level(zero, level.variance, zero)
     response = np.zeros_like(rows)
     for _ in range(windows):

@@ -7,12 +7,12 @@ import numpy as np
 from scipy.special import betaincinv, betaln, gammaln
 
 from monitor.detector.model.episode import CALM_SHARE, DAY, WEEK, Change, Episode, parted
-from monitor.detector.model.evidence import MOST_EVIDENCE, OVERDISPERSION_FACTOR
+from monitor.detector.model.evidence import MAX_EVIDENCE, OVERDISPERSION_FACTOR
 
 MULTIPLES = np.array([1.1, 1.25, 1.5, 2.0, 3.0, 10.0, 30.0])  # of the usual rate, that evidence is a mixture of
 RELATIVE_RISE = 1.03  # a rate that rose by 3 % of itself is still the reference's
-LEAST_RATE = 0.0005
-LARGEST_RATE = 0.999
+MIN_RATE = 0.0005
+MAX_RATE = 0.999
 Z95 = 1.959964
 BLOCKS = (6, 24, 48)  # windows
 MORE_UNSEEN = 1.5  # times what is to be expected
@@ -27,7 +27,7 @@ class Rate:
     column: str
     contrast: str
     share: float
-    floor: float = LEAST_RATE
+    floor: float = MIN_RATE
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,8 +78,8 @@ def fit_rates(rates: Sequence[Rate], hits: np.ndarray, rows: np.ndarray) -> Rate
     spread = p * (1 - p) * (1 + np.where(rho > INDEPENDENT, rho, 0) * rows.mean(axis=0)) * following
     error = np.sqrt(spread / np.maximum(total, 1))
     floor = np.array([r.floor for r in rates])
-    null = np.minimum(LARGEST_RATE / 2, np.maximum(floor, RELATIVE_RISE * p + 2 * error))
-    return Rates(tuple(rates), p, np.maximum(null, np.minimum(p, LARGEST_RATE)), rho, following)
+    null = np.minimum(MAX_RATE / 2, np.maximum(floor, RELATIVE_RISE * p + 2 * error))
+    return Rates(tuple(rates), p, np.maximum(null, np.minimum(p, MAX_RATE)), rho, following)
 
 
 def spells(hits: np.ndarray, rows: np.ndarray, p: np.ndarray) -> np.ndarray:
@@ -143,7 +143,7 @@ def rise(fitted: Rates, hits: np.ndarray, rows: np.ndarray) -> np.ndarray:
     Source: Wald (1945); beta-binomial by Skellam (1948).
     """
     null = fitted.null[:, None]
-    higher = np.minimum(null * MULTIPLES, null + (LARGEST_RATE - null) * (1 - 1 / MULTIPLES))
+    higher = np.minimum(null * MULTIPLES, null + (MAX_RATE - null) * (1 - 1 / MULTIPLES))
     x, n, rho = hits[:, None], rows[:, None], fitted.overdispersion[:, None]
     strength = 1 / rho - 1
     plain = x * np.log(higher / null) + (n - x) * np.log((1 - higher) / (1 - null))
@@ -160,7 +160,7 @@ def _beta_binomial(x: np.ndarray, n: np.ndarray, a: np.ndarray, b: np.ndarray) -
 
 def accumulate_rates(evidence: np.ndarray, ratio: np.ndarray) -> np.ndarray:
     """One window of the Shiryaev-Roberts e-detector on log likelihood ratios, both (R, 7): M <- (M + 1) L, at most 1e12."""
-    return np.minimum((evidence + 1) * np.exp(np.minimum(ratio, 50.0)), MOST_EVIDENCE)
+    return np.minimum((evidence + 1) * np.exp(np.minimum(ratio, 50.0)), MAX_EVIDENCE)
 
 
 def advance_rates(

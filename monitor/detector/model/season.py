@@ -7,16 +7,16 @@ import numpy as np
 Season = Literal["none", "daily", "weekly"]
 
 DAY, WEEK = 24, 168
-LEAST_DAILY, LEAST_WEEKLY = WEEK, 2 * WEEK  # hours of reference; with less a harmonic would learn the noise
-LEAST_WINDOWS = 28  # for the week, as windows of a day are few
+MIN_DAILY, MIN_WEEKLY = WEEK, 2 * WEEK  # hours of reference; with less a harmonic would learn the noise
+MIN_WINDOWS = 28  # for the week, as windows of a day are few
 RIDGE = 1e-3
 
 
 def season_for(windows: int, width: int = 1) -> Season:
     """What a reference of that many windows of `width` hours can teach: nothing below a week, only the day below two."""
-    if windows * width >= LEAST_WEEKLY and windows >= LEAST_WINDOWS:
+    if windows * width >= MIN_WEEKLY and windows >= MIN_WINDOWS:
         return "weekly"
-    return "daily" if windows * width >= LEAST_DAILY and width < DAY else "none"
+    return "daily" if windows * width >= MIN_DAILY and width < DAY else "none"
 
 
 def regressors(season: Season, index: np.ndarray, width: int = 1) -> np.ndarray:

@@ -17,17 +17,17 @@ ORDERED: tuple[Contrast, ...] = ("location", "scale", "skewness", "kurtosis")
 ORDERED_SHARES = (0.4, 0.25, 0.1, 0.1)
 CATEGORY_SHARE = 0.85
 MISSING_SHARE = 0.15
-MOST_CATEGORIES = 8
+MAX_CATEGORIES = 8
 EXPECTED_ROWS = 5  # a category with fewer rows in a usual hour is pooled with the other rare ones
-MOST_JOINT = 400  # streams whose covariances are known: they are squared in memory and in time
+MAX_JOINT = 400  # streams whose covariances are known: they are squared in memory and in time
 DENSE = 4_000_000  # entries
 BIASES = 2  # of `chosen` are tolerated: it is an estimate itself
-LEAST_BIAS = 0.03  # in reference sd
+MIN_BIAS = 0.03  # in reference sd
 UNOBSERVED = 1e6  # sampling variance of a contrast without values: the filter learns nothing from it
 
 
 @dataclass(frozen=True)
-class Feature:
+class DetectorColumn:
     """The name of a column and the kind of its layout; every kind but categorical is ordered.
 
     `share` is its part of the budget of false pages beside the other features', 1 as usual. `chosen`: the share of rows by
@@ -124,11 +124,11 @@ class Streams:
         """Indices of the streams that the joint streams look at, shape (J,): all made of bins whose reference is known well,
         of very wide models some.
         """
-        known = self.binned[self.bias[self.binned] <= LEAST_BIAS]
-        if len(known) <= MOST_JOINT:
+        known = self.binned[self.bias[self.binned] <= MIN_BIAS]
+        if len(known) <= MAX_JOINT:
             return known
         first = [k for k in known if k == 0 or self.streams[k - 1].feature != self.streams[k].feature]
-        return np.array(first[:MOST_JOINT])
+        return np.array(first[:MAX_JOINT])
 
     @cached_property
     def bias(self) -> np.ndarray:
@@ -166,7 +166,7 @@ class Scores:
     rows: np.ndarray
 
 
-def build_streams(features: Sequence[Feature], reference: Sequence[Hour]) -> Streams:
+def build_streams(features: Sequence[DetectorColumn], reference: Sequence[Hour]) -> Streams:
     """The contrasts that the reference supports; a constant or all-null feature keeps its missing share only."""
     streams: list[Stream] = []
     weights, missing_share, shares = [], [], []
@@ -226,7 +226,7 @@ def _normal_scores(p: np.ndarray) -> np.ndarray:
     return np.where(p > 0, -np.diff(density) / np.maximum(p, 1e-12), 0)
 
 
-def _bias(feature: Feature, counts: np.ndarray, group: Sequence[int]) -> float:
+def _bias(feature: DetectorColumn, counts: np.ndarray, group: Sequence[int]) -> float:
     share = float(counts[list(group)].sum() / counts.sum())
     return BIASES * feature.chosen / np.sqrt(share * (1 - share))
 
@@ -244,7 +244,7 @@ def category_contrasts(counts: np.ndarray, least_share: float) -> tuple[np.ndarr
     weights, kept = [], []
     p = counts / max(counts.sum(), 1)
     order = [int(b) for b in np.argsort(-p)]
-    own = max(1, min(MOST_CATEGORIES, int((p >= least_share).sum())))
+    own = max(1, min(MAX_CATEGORIES, int((p >= least_share).sum())))
     groups = [(b,) for b in order[:own]] + ([tuple(order[own:])] if len(p) > own else [])
     for group in groups[:1] if np.count_nonzero(p) == 2 else groups:
         indicator = np.zeros(len(p))

@@ -11,8 +11,8 @@ from monitor.detector.model.streams import UNOBSERVED
 
 MOST = 12  # hours early or late
 EXPLAINED = 0.7  # of what is beyond chance, by the displaced course
-LEAST_RATIO = 2.0  # of the squares to their expectation, below which there is nothing to explain
-LONGEST_WINDOW = 3  # hours
+MIN_RATIO = 2.0  # of the squares to their expectation, below which there is nothing to explain
+MAX_WINDOW = 3  # hours
 
 
 def displacement(fitted: Fitted, last: Recent, since: int, columns: Collection[str]) -> int:
@@ -21,13 +21,13 @@ def displacement(fitted: Fitted, last: Recent, since: int, columns: Collection[s
     With r the residuals, s the season and v the variances of sampling and wandering, the lag that makes the sum of
     (r(t) + s(t) - s(t - lag))^2 / v least is the answer, if it takes away EXPLAINED of what lag 0 has beyond its
     expectation. Over whole days another level does not look like that: a displaced course has the same mean. It takes
-    a day, a fitted season and windows of at most LONGEST_WINDOW hours.
+    a day, a fitted season and windows of at most MAX_WINDOW hours.
     """
     width, chosen = fitted.settings.width, last.index >= since
     hours = last.usual[chosen]
     of_columns = np.array([s.feature in columns for s in fitted.streams.streams])
     streams = fitted.streams.binned[of_columns[fitted.streams.binned]]
-    if fitted.season == "none" or width > LONGEST_WINDOW or len(hours) < DAY // width or not len(streams):
+    if fitted.season == "none" or width > MAX_WINDOW or len(hours) < DAY // width or not len(streams):
         return 0
     whole = len(hours) // (DAY // width) * (DAY // width)  # whole days, the newest ones
     hours, residuals, variances = (
@@ -45,7 +45,7 @@ def displacement(fitted: Fitted, last: Recent, since: int, columns: Collection[s
         return float((weights * (observed - usual) ** 2).sum()) - expected
 
     excess = beyond_chance(0)
-    if excess < (LEAST_RATIO - 1) * expected:
+    if excess < (MIN_RATIO - 1) * expected:
         return 0
     lags = [lag for hours_ in range(width, MOST + 1, width) for lag in (hours_, -hours_)]
     best = min(lags, key=beyond_chance)

@@ -16,7 +16,15 @@ from monitor.detector.model.evidence import (
     smallest_divisor,
     tail_score,
 )
-from monitor.detector.model.filter import Level, Wander, advance, advance_all, baseline_error, fit_wander, start
+from monitor.detector.model.filter import (
+    Autocorrelation,
+    Level,
+    advance,
+    advance_all,
+    baseline_error,
+    fit_wander,
+    start,
+)
 from monitor.detector.model.season import Season, regress, regressors, season_for
 
 TOLERANCE = 0.1  # of the logarithm: a tenth more or fewer rows is no finding
@@ -26,13 +34,13 @@ COUNTED = 0.5
 
 
 @dataclass(frozen=True, eq=False)
-class Traffic:
+class TrafficModel:
     """What is usual of the number of rows: season (C,), wandering, tails; `least` the lowest residual of the reference."""
 
     width: int
     season: Season
     coefficients: np.ndarray
-    wander: Wander
+    wander: Autocorrelation
     level: Level
     tails: Tails
     least: float
@@ -66,7 +74,7 @@ class TrafficSignal:
     silent: bool
 
 
-def fit_traffic(index: Sequence[int], rows: Sequence[float], width: int = 1) -> Traffic:
+def fit_traffic(index: Sequence[int], rows: Sequence[float], width: int = 1) -> TrafficModel:
     """The usual traffic from the windows of a reference in order, empty ones included."""
     at, n = np.array(index), np.array(rows, dtype=float)
     values, variances = np.log(n + COUNTED)[:, None], (1 / (n + COUNTED))[:, None]
@@ -76,7 +84,7 @@ def fit_traffic(index: Sequence[int], rows: Sequence[float], width: int = 1) -> 
     residuals = values - columns @ coefficients
     usual = variances.mean(axis=0)
     phi, tau2 = fit_wander(residuals, variances, usual)
-    wander = Wander(phi, tau2, np.maximum(TOLERANCE, 2 * baseline_error(phi, tau2, usual, len(at))))
+    wander = Autocorrelation(phi, tau2, np.maximum(TOLERANCE, 2 * baseline_error(phi, tau2, usual, len(at))))
     level, innovation = advance_all(wander, start(wander), residuals, variances)
     z = innovation.z
     scale = np.maximum(1.0, np.sqrt((z * z).mean(axis=0) * len(at) / max(1, len(at) - columns.shape[1])))
@@ -84,16 +92,16 @@ def fit_traffic(index: Sequence[int], rows: Sequence[float], width: int = 1) -> 
     sides = [tail_score((sign * z - innovation.allowed) / scale, freedom) for sign in (1, -1)]
     tails = Tails(scale, freedom, smallest_divisor(np.stack(sides, axis=1), BOUND))
     start_level = Level(level.estimate, level.variance, np.zeros_like(level.response))
-    return Traffic(width, season, coefficients, wander, start_level, tails, float(residuals.min()))
+    return TrafficModel(width, season, coefficients, wander, start_level, tails, float(residuals.min()))
 
 
-def initial_traffic(fitted: Traffic) -> TrafficState:
+def initial_traffic(fitted: TrafficModel) -> TrafficState:
     """The state at the end of the reference."""
     return TrafficState(fitted.level, np.zeros((2, 1, len(LAMBDAS))))
 
 
 def step_traffic(
-    fitted: Traffic, state: TrafficState, index: int, rows: float, told: bool = False
+    fitted: TrafficModel, state: TrafficState, index: int, rows: float, told: bool = False
 ) -> tuple[TrafficState, TrafficSignal]:
     """The state after one more window, an empty one included: silence is what this is for."""
     usual = float((regressors(fitted.season, np.array([index]), fitted.width) @ fitted.coefficients)[0, 0])
@@ -118,7 +126,7 @@ def taken_back(state: TrafficState) -> TrafficState:
 
 
 def advance_traffic(
-    fitted: Traffic, due: float, state: VolumeState, recent: Sequence[tuple[int, float]]
+    fitted: TrafficModel, due: float, state: VolumeState, recent: Sequence[tuple[int, float]]
 ) -> tuple[VolumeState, list[Episode]]:
     """One more window of traffic, the last (index, rows) of `recent`; an empty one counts."""
     index, rows = recent[-1]
@@ -142,19 +150,19 @@ def advance_traffic(
     return VolumeState(after, going, signal.evidence), ended
 
 
-def _expected(fitted: Traffic, recent: Sequence[tuple[int, float]]) -> np.ndarray:
+def _expected(fitted: TrafficModel, recent: Sequence[tuple[int, float]]) -> np.ndarray:
     index = np.array([i for i, _ in recent])
     return np.asarray(np.exp((regressors(fitted.season, index, fitted.width) @ fitted.coefficients)[:, 0]))
 
 
-def _turned(fitted: Traffic, recent: Sequence[tuple[int, float]], rising: bool) -> int:
+def _turned(fitted: TrafficModel, recent: Sequence[tuple[int, float]], rising: bool) -> int:
     rows = np.array([n for _, n in recent])
     residual = np.log(rows + 0.5) - np.log(_expected(fitted, recent) + 0.5)
     sums = np.cumsum((residual if rising else -residual)[::-1]) / np.sqrt(np.arange(1, len(rows) + 1))
     return recent[len(rows) - 1 - int(sums.argmax())][0]
 
 
-def _ratio(fitted: Traffic, recent: Sequence[tuple[int, float]], since: int) -> float:
+def _ratio(fitted: TrafficModel, recent: Sequence[tuple[int, float]], since: int) -> float:
     some = [(i, n) for i, n in recent if i >= since]
     if not some:
         return 1.0

@@ -12,11 +12,11 @@ from monitor.detector.model.step import State, initial
 from monitor.detector.model.streams import Hour, score
 
 WEEKDAYS = 7
-MOST_SCORE = 4.0  # one stream must not be the day by itself
+MAX_SCORE = 4.0  # one stream must not be the day by itself
 STREAM_GAIN = 1.25  # squared innovations that another weekday must save for each stream, as streams move together
 EXPLAINED = 0.6  # of what is beyond chance today, by the other weekday
-MOST_RUNNING = 2  # days in a row
-MOST_DAYS, REMEMBERED = 4, 30  # days of so many
+MAX_RUNNING = 2  # days in a row
+MAX_DAYS, REMEMBERED = 4, 30  # days of so many
 
 
 @dataclass(frozen=True)
@@ -86,15 +86,15 @@ def remembered(borrowed: Sequence[Borrowed], today: Borrowed) -> tuple[Borrowed,
 
 def _may_borrow(borrowed: Sequence[Borrowed], today: int) -> bool:
     days = {b.day for b in borrowed}
-    running = all(today - back in days for back in range(1, MOST_RUNNING + 1))
-    return today not in days and not running and sum(today - d < REMEMBERED for d in days) < MOST_DAYS
+    running = all(today - back in days for back in range(1, MAX_RUNNING + 1))
+    return today not in days and not running and sum(today - d < REMEMBERED for d in days) < MAX_DAYS
 
 
 def _squares(fitted: Fitted, morning: Level, hours: Sequence[Hour]) -> np.ndarray:
     """Squared innovations of the streams of bins, summed by feature, (features,)."""
     _, innovation = _filtered(fitted, morning, hours)
     binned = fitted.streams.binned
-    z = np.clip((innovation.z / fitted.tails.scale)[:, binned], -MOST_SCORE, MOST_SCORE)
+    z = np.clip((innovation.z / fitted.tails.scale)[:, binned], -MAX_SCORE, MAX_SCORE)
     return np.bincount(fitted.streams.feature_of_binned, (z * z).sum(axis=0), len(fitted.streams.weights))
 
 

@@ -16,7 +16,7 @@ from monitor.config.config import DropConfig
 from monitor.errors import DriftdeckError, Overloaded, PayloadError
 from monitor.ingest.collector import Collector
 from monitor.ingest.drop_folder.order import Order, read_batches
-from monitor.ingest.file_batches import Batch, Mapping, digest_of
+from monitor.ingest.file_batches import ColumnMapping, FileBatch, digest_of
 
 log = logging.getLogger("driftdeck.drop")
 
@@ -31,7 +31,7 @@ class DropFolder:
 
     def __init__(self, config: DropConfig, folder: Path, collector: Collector) -> None:
         self.config, self.folder, self.collector = config, folder, collector
-        self.mapping = Mapping(
+        self.mapping = ColumnMapping(
             config.timestamp, config.prediction, config.label, config.id, config.latency, None, config.features
         )
         self.done = self.rows = self.refused = 0
@@ -154,7 +154,7 @@ class DropFolder:
             if child.stdout is not None:
                 child.stdout.close()
 
-    def _send(self, batch: Batch) -> None:
+    def _send(self, batch: FileBatch) -> None:
         if batch.refusals:
             answer = self.collector.refuse(batch.kind, batch.refusals, batch.key)
         else:

@@ -7,7 +7,7 @@ from typing import IO, Any
 
 from monitor.errors import PayloadError
 from monitor.event import Refusal
-from monitor.ingest.file_batches import Batch, Mapping
+from monitor.ingest.file_batches import ColumnMapping, FileBatch
 
 LARGEST = 64 << 20  # bytes of one frame: a batch is far smaller; a child gone wild must not fill the server
 
@@ -22,7 +22,7 @@ class Order:
     format: str
     model: str | None
     version: str | None
-    mapping: Mapping
+    mapping: ColumnMapping
     memory_mb: int
     seconds: int
 
@@ -37,11 +37,11 @@ def read_order(text: str) -> Order:
     mapping = data["mapping"]
     features = mapping["features"]
     return Order(
-        **{**data, "mapping": Mapping(**{**mapping, "features": None if features is None else tuple(features)})}
+        **{**data, "mapping": ColumnMapping(**{**mapping, "features": None if features is None else tuple(features)})}
     )
 
 
-def write_batch(out: IO[bytes], batch: Batch) -> None:
+def write_batch(out: IO[bytes], batch: FileBatch) -> None:
     """One batch as a frame: a line about it, then its body."""
     about: dict[str, Any] = {**asdict(batch), "refusals": [asdict(r) for r in batch.refusals], "body": len(batch.body)}
     out.write(json.dumps(about).encode() + b"\n" + batch.body)
@@ -52,7 +52,7 @@ def write_end(out: IO[bytes], problem: str | None) -> None:
     out.write(json.dumps({"end": True, "problem": problem}).encode() + b"\n")
 
 
-def read_batches(source: IO[bytes]) -> Iterator[Batch]:
+def read_batches(source: IO[bytes]) -> Iterator[FileBatch]:
     """The batches that come, until the last frame. Raises PayloadError when the file cannot be read, EOFError when the
     process ended without a last frame."""
     while True:
@@ -69,4 +69,4 @@ def read_batches(source: IO[bytes]) -> Iterator[Batch]:
         if len(body) != size:
             raise EOFError
         refusals = tuple(Refusal(**r) for r in about.pop("refusals"))
-        yield Batch(**about, body=body, refusals=refusals)
+        yield FileBatch(**about, body=body, refusals=refusals)

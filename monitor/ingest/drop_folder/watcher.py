@@ -16,7 +16,7 @@ log = logging.getLogger("driftdeck.drop")
 EVERY_S = 1.0
 
 
-class Drops:
+class DropFolderWatcher:
     """Watches folders while it runs. Looking at a folder works on every file system; notifications do not."""
 
     def __init__(self, sections: Sequence[DropConfig], base: Path, collector: Collector) -> None:

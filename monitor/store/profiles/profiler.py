@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from monitor.contracts import Derived, Measured, Profiled
+from monitor.contracts import DerivedColumn, ProfileColumn, ProfileTables
 from monitor.engines import in_process
 from monitor.layout import INTEGER, LOG, SECONDS, ZERO_ONE, Layout
 from monitor.reconstruction import Errors
@@ -20,15 +20,18 @@ from monitor.store.profiles.compaction import trim_new_values
 from monitor.store.rows.events import BASE, Model
 from monitor.store.rows.wide_rows import Relation
 
-SERVICE = (Measured("latency_ms", "latency_ms", LOG, "minute"), Measured("status", "status", INTEGER, "minute"))
-WRONG = Measured("wrong", "wrong", ZERO_ONE, extremes=False)
-ABSOLUTE_ERROR = Measured("absolute_error", "absolute_error", LOG, extremes=False)
-DELAY = Measured(LABEL_DELAY, LABEL_DELAY, SECONDS, extremes=False)
+SERVICE = (
+    ProfileColumn("latency_ms", "latency_ms", LOG, "minute"),
+    ProfileColumn("status", "status", INTEGER, "minute"),
+)
+WRONG = ProfileColumn("wrong", "wrong", ZERO_ONE, extremes=False)
+ABSOLUTE_ERROR = ProfileColumn("absolute_error", "absolute_error", LOG, extremes=False)
+DELAY = ProfileColumn(LABEL_DELAY, LABEL_DELAY, SECONDS, extremes=False)
 MAX_SEGMENTS = 50
-MOST_NEW_VALUES = 20_000  # that are written before they are trimmed
+MAX_NEW_VALUES = 20_000  # that are written before they are trimmed
 THRESHOLD = 0.5
 CELLS_AT_ONCE = 4_000_000  # values that are read into memory at once
-FEWEST_ROWS = 2048  # that the engine hands out at once
+MIN_ROWS = 2048  # that the engine hands out at once
 
 Layouts = Mapping[str, Layout]
 
@@ -38,23 +41,23 @@ def prediction_field(model: Model) -> str:
     return "predicted_class" if model.schema.prediction == "class" else "prediction"
 
 
-def data_columns(model: Model, layouts: Layouts) -> list[Measured]:
+def data_columns(model: Model, layouts: Layouts) -> list[ProfileColumn]:
     """The features, the prediction and the reconstruction error, as far as their layouts are frozen."""
-    sources: dict[str, str | Derived] = {f.field: f.field for f in model.schema.features}
+    sources: dict[str, str | DerivedColumn] = {f.field: f.field for f in model.schema.features}
     sources["prediction"] = prediction_field(model)
     if model.reconstruction is not None:
         sources[RECONSTRUCTION_ERROR] = Errors(model.reconstruction, layouts)
-    return [Measured(column, source, layouts[column]) for column, source in sources.items() if column in layouts]
+    return [ProfileColumn(column, source, layouts[column]) for column, source in sources.items() if column in layouts]
 
 
-def quality_column(model: Model) -> Measured | None:
+def quality_column(model: Model) -> ProfileColumn | None:
     """The derived column that says how wrong a prediction was; None until the task is known."""
     if model.task == "regression":
         return ABSOLUTE_ERROR
     return WRONG if model.task in ("binary", "classification") else None
 
 
-def labelled_columns(model: Model, layouts: Layouts) -> list[Measured]:
+def labelled_columns(model: Model, layouts: Layouts) -> list[ProfileColumn]:
     """What is profiled of the predictions that have a label: how wrong they were, how long the label took, and what was
     predicted, so that it can be held against all predictions; nothing until the task is known.
     """
@@ -63,7 +66,7 @@ def labelled_columns(model: Model, layouts: Layouts) -> list[Measured]:
         return []
     predicted = layouts.get("prediction")
     source = prediction_field(model)
-    return [quality, DELAY, *([Measured(LABELLED_PREDICTION, source, predicted)] if predicted else [])]
+    return [quality, DELAY, *([ProfileColumn(LABELLED_PREDICTION, source, predicted)] if predicted else [])]
 
 
 def judge(model: Model) -> str:
@@ -85,16 +88,16 @@ Rows: TypeAlias = pa.Table | Relation
 
 
 def profile_rows(
-    con: duckdb.DuckDBPyConnection, rows: Rows, columns: Sequence[Measured], where: tuple[str, str] | None = None
-) -> Profiled:
+    con: duckdb.DuckDBPyConnection, rows: Rows, columns: Sequence[ProfileColumn], where: tuple[str, str] | None = None
+) -> ProfileTables:
     """The profile of rows, of those alone whose field equals a value if `where` names both."""
     found = list(profiles_of(con, rows, columns, where))
     return found[0] if len(found) == 1 else in_process.together(found)
 
 
 def profiles_of(
-    con: duckdb.DuckDBPyConnection, rows: Rows, columns: Sequence[Measured], where: tuple[str, str] | None = None
-) -> Iterator[Profiled]:
+    con: duckdb.DuckDBPyConnection, rows: Rows, columns: Sequence[ProfileColumn], where: tuple[str, str] | None = None
+) -> Iterator[ProfileTables]:
     """`profile_rows` some columns at a time, as they are best read: hours of ten thousand are gigabytes together."""
     if isinstance(rows, pa.Table):
         yield in_process.profile(rows if where is None else rows.filter(pc.equal(rows[where[0]], where[1])), columns)
@@ -104,7 +107,7 @@ def profiles_of(
         read = con.sql(
             f"SELECT ts, version{rows.values(fields)} FROM {quote(rows.name)} WHERE {condition}", params=params
         )
-        at_once = max(FEWEST_ROWS, min(in_process.BATCH_ROWS, CELLS_AT_ONCE // len(fields)))
+        at_once = max(MIN_ROWS, min(in_process.BATCH_ROWS, CELLS_AT_ONCE // len(fields)))
         here = [c for c in columns if set(fields).issuperset(c.fields)]
         yield in_process.profile(read.to_arrow_reader(at_once), here)
 
@@ -144,7 +147,7 @@ class Profiler:
         self,
         model: Model,
         rows: Rows,
-        columns: Sequence[Measured],
+        columns: Sequence[ProfileColumn],
         segments: Sequence[str],
         sign: int = 1,
         register: bool = True,
@@ -158,7 +161,7 @@ class Profiler:
         self._add_segments(model, rows, columns, segments, sign)
 
     def _add_segments(
-        self, model: Model, rows: Rows, columns: Sequence[Measured], segments: Sequence[str], sign: int
+        self, model: Model, rows: Rows, columns: Sequence[ProfileColumn], segments: Sequence[str], sign: int
     ) -> None:
         for segment, where in self._segments(model, segments):
             self._parts.append(_Part(model.id, segment, sign, profile_rows(self.con, rows, columns, where)))
@@ -205,7 +208,7 @@ class Profiler:
         return rows
 
     def _judge_and_add(
-        self, model: Model, rows: str, columns: Sequence[Measured], segments: Sequence[str], sign: int
+        self, model: Model, rows: str, columns: Sequence[ProfileColumn], segments: Sequence[str], sign: int
     ) -> None:
         con = self.con
         con.execute(
@@ -265,7 +268,7 @@ class Profiler:
                     f'INSERT INTO new_values SELECT model, version, "column", "value", n, first_seen FROM {values}'
                 )
             self._new_values += sum(p.profiled.new_values.num_rows for p in new)
-            if self._new_values > MOST_NEW_VALUES:
+            if self._new_values > MAX_NEW_VALUES:
                 trim_new_values(con)
                 self._new_values = 0
         self.rows += sum(p.profiled.bins.num_rows for p in parts)
@@ -278,7 +281,7 @@ class _Part:
     model: int
     segment: str
     sign: int
-    profiled: Profiled
+    profiled: ProfileTables
 
 
 def _labelled(parts: Sequence[_Part], tables: Sequence[pa.Table], *labelled: pa.Table) -> pa.Table:
@@ -297,7 +300,7 @@ def _labelled(parts: Sequence[_Part], tables: Sequence[pa.Table], *labelled: pa.
     return pa.concat_tables(labelled)
 
 
-def _service(events: Sequence[tuple[Model, pa.Table]]) -> Profiled:
+def _service(events: Sequence[tuple[Model, pa.Table]]) -> ProfileTables:
     """The profiles of the service columns of several models' events, labelled, from one call: their versions bear the
     models' ids meanwhile.
     """
@@ -308,7 +311,7 @@ def _service(events: Sequence[tuple[Model, pa.Table]]) -> Profiled:
     ]
     rows = pa.concat_tables(tagged).combine_chunks() if tagged else form.empty_table()
     profiled = in_process.profile(rows, SERVICE)
-    return Profiled(_untagged(profiled.bins), _untagged(profiled.moments), profiled.new_values)
+    return ProfileTables(_untagged(profiled.bins), _untagged(profiled.moments), profiled.new_values)
 
 
 def _untagged(table: pa.Table) -> pa.Table:

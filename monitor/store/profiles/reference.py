@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import duckdb
 import pyarrow as pa
 
-from monitor.contracts import Measured, Profiled
+from monitor.contracts import ProfileColumn, ProfileTables
 from monitor.engines.in_process import numpy_of
 from monitor.errors import InvalidRequest
 from monitor.layout import KNOWN_CATEGORIES, UNIT, Layout, layout_of_categories, layout_of_numbers
@@ -144,7 +144,7 @@ def save(con: duckdb.DuckDBPyConnection, model: Model, layouts: Mapping[str, Lay
         f"{judge(model)} FROM {INPUT}"
     )
     quality = quality_column(model)
-    columns: list[Measured] = [*SERVICE, *data_columns(model, layouts), *([quality] if quality else [])]
+    columns: list[ProfileColumn] = [*SERVICE, *data_columns(model, layouts), *([quality] if quality else [])]
     for profiled in profiles_of(con, Relation(ROWS, model.schema), columns):
         _write(con, model, profiled)
     del profiled
@@ -235,7 +235,7 @@ def _categorical_layouts(con: duckdb.DuckDBPyConnection, rows: Relation, fields:
     return layouts
 
 
-def _write(con: duckdb.DuckDBPyConnection, model: Model, profiled: Profiled) -> None:
+def _write(con: duckdb.DuckDBPyConnection, model: Model, profiled: ProfileTables) -> None:
     """Add the profiles of some columns, hour by hour."""
     for table, rows, keys, added in (
         ("reference_bins", profiled.bins, f"{KEYS}, bin", "sum(n)::BIGINT AS n"),

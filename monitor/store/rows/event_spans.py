@@ -16,7 +16,7 @@ T = TypeVar("T")
 Span: TypeAlias = tuple[datetime | None, datetime | None, int, int]  # first and last event, events, joined labels
 
 
-class Spans:
+class EventSpans:
     """Those of all models. A thousand have a table each: asking every one of them for a page takes seconds."""
 
     def __init__(self, store: "Store") -> None:

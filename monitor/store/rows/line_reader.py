@@ -15,7 +15,7 @@ from monitor.sql import quote
 from monitor.store.rows.load_batch import Lines
 from monitor.store.rows.wide_rows import TYPES
 
-LONGEST_LINE = 16 << 20  # DuckDB's own default
+MAX_LINE = 16 << 20  # DuckDB's own default
 FEW_BYTES = 128 << 10  # are not worth a file: DuckDB's reader takes milliseconds and 32 MB for any
 
 Value = float | str | bool | None
@@ -126,7 +126,7 @@ def _select(schema: ModelSchema, path: Path) -> str:
 
 def _longest(path: Path) -> int:
     """The bytes that one line may have: the reader takes twice as much memory for it, also for a file of ten lines."""
-    return min(LONGEST_LINE, max(1 << 20, path.stat().st_size))
+    return min(MAX_LINE, max(1 << 20, path.stat().st_size))
 
 
 def _text(value: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from monitor.schema import ModelSchema
-from monitor.spool.record import Position
+from monitor.spool.record import SpoolPosition
 from monitor.store.ledger import Account, Accounts
 from monitor.store.type_mismatches import Seen
 
@@ -15,10 +15,10 @@ Lines = bytes | Path  # raw lines, or the file that has them
 
 
 @dataclass
-class Batch:
+class LoadBatch:
     """Everything one load brings, by model; `end` is the spool position after it."""
 
-    end: Position
+    end: SpoolPosition
     bytes: int = 0
     more: bool = False  # frames were left for the next load
     schemas: dict[str, ModelSchema] = field(default_factory=dict)

@@ -17,11 +17,11 @@ from monitor.store.ledger import Account
 from monitor.store.profiles.profiler import Profiler, judged_columns, segment_features
 from monitor.store.rows import events, labels
 from monitor.store.rows.events import Model
-from monitor.store.rows.load_batch import Batch, Loaded
+from monitor.store.rows.load_batch import LoadBatch, Loaded
 from monitor.store.rows.recent_ids import RecentIds
 
 
-class Load:
+class LoadTransaction:
     """What one load does inside a transaction, and what there is to remember once that is committed."""
 
     def __init__(
@@ -43,7 +43,7 @@ class Load:
         self.outcome: dict[tuple[str, str], Account] = {}
         self.remembered = np.empty(0, np.uint64)  # hashes of the new events' ids, ascending
 
-    def run(self, batch: Batch, now: datetime) -> None:
+    def run(self, batch: LoadBatch, now: datetime) -> None:
         """Store and account for all of a batch; to be called once, inside a transaction."""
         named = sorted(batch.lines.keys() | batch.tables.keys() | batch.labels.keys())
         unknown = {name: ModelSchema(name) for name in named if name not in self.models}
@@ -64,7 +64,7 @@ class Load:
                     self.waiting.discard(name)
         self._record(batch, now)
 
-    def loaded(self, batch: Batch) -> Loaded:
+    def loaded(self, batch: LoadBatch) -> Loaded:
         """What the load did."""
         of = {kind: [a for (_, k), a in self.outcome.items() if k == kind] for kind in ("events", "labels")}
         return Loaded(
@@ -75,7 +75,7 @@ class Load:
             earliest=self.earliest,
         )
 
-    def _new_rows(self, batch: Batch) -> dict[str, pa.Table]:
+    def _new_rows(self, batch: LoadBatch) -> dict[str, pa.Table]:
         """The events that came whose id is not stored yet, each once, by model; repeats are looked for in all of them
         together, as a call costs more than a model's few rows.
         """
@@ -129,7 +129,7 @@ class Load:
         if first is not None:
             self.earliest[name] = min(first, self.earliest.get(name, first))
 
-    def _record(self, batch: Batch, now: datetime) -> None:
+    def _record(self, batch: LoadBatch, now: datetime) -> None:
         """Account for the batch: what came, by hour of receipt, what became of it, the keys, and the position."""
         con = self._con
         accounts = dict(batch.accounts)
