@@ -18,7 +18,9 @@ def adds_up(counts: Json) -> bool:
 
 def missing(counts: Json) -> int:
     """Rows received that are in no other account; negative when more is accounted for than came."""
-    accounted = (counts[name] or 0 for name in ("stored", "duplicate", "refused", "pending"))
+    accounted = (
+        counts[name] or 0 for name in ("stored", "duplicate", "refused", "pending")
+    )
     return int(counts["received"] or 0) - sum(accounted)
 
 
@@ -42,9 +44,16 @@ def status(seen: Json) -> str:
     """The status of monitoring itself: breach when rows are missing, damaged or not loaded, warn when it will not last."""
     if not seen["totals"]["received"]:
         return "no_data"
-    if not adds_up(seen["totals"]) or seen["problem"] or lasting(seen["spool"]["damage"]):
+    if (
+        not adds_up(seen["totals"])
+        or seen["problem"]
+        or lasting(seen["spool"]["damage"])
+    ):
         return "breach"
-    full = max(fill(seen["spool"], "pending_bytes", "capacity_bytes"), fill(seen["quarantine"], "bytes", "most_bytes"))
+    full = max(
+        fill(seen["spool"], "pending_bytes", "capacity_bytes"),
+        fill(seen["quarantine"], "bytes", "most_bytes"),
+    )
     late, last = longest_wait(seen["models"]) > LATE_S, newest(seen["models"])
     stale = last is not None and last["age_s"] > STALE_S
     return "warn" if full >= FULL or late or stale else "ok"
@@ -59,13 +68,23 @@ def verdict(seen: Json) -> str:
     parts = [
         raw("ingestion.adds_up", n=figures.count(totals["received"]))
         if lost == 0
-        else raw("ingestion.missing", n=figures.count(abs(lost)), of=figures.count(totals["received"]))
+        else raw(
+            "ingestion.missing",
+            n=figures.count(abs(lost)),
+            of=figures.count(totals["received"]),
+        )
         if lost > 0
-        else raw("ingestion.too_many", n=figures.count(-lost), of=figures.count(totals["received"]))
+        else raw(
+            "ingestion.too_many",
+            n=figures.count(-lost),
+            of=figures.count(totals["received"]),
+        )
     ]
     if totals["pending"]:
         wait = figures.duration(longest_wait(seen["models"]))
-        parts.append(raw("ingestion.waiting", n=figures.count(totals["pending"]), wait=wait))
+        parts.append(
+            raw("ingestion.waiting", n=figures.count(totals["pending"]), wait=wait)
+        )
     else:
         parts.append(raw("ingestion.none_waiting"))
     last = newest(seen["models"])
@@ -91,7 +110,9 @@ def worst_first(models: list[Json], wanted: str = "") -> list[Json]:
     """The accounts whose model contains `wanted`: what does not add up, waits longest or is refused most comes first."""
     found = [one for one in models if wanted.casefold() in str(one["model"]).casefold()]
     found.sort(key=lambda one: (str(one["model"]), str(one["kind"])))
-    found.sort(key=lambda one: (adds_up(one), -(one["lag_s"] or 0.0), -refused_share(one)))
+    found.sort(
+        key=lambda one: (adds_up(one), -(one["lag_s"] or 0.0), -refused_share(one))
+    )
     return found
 
 
@@ -109,7 +130,14 @@ def damage_sentences(damage: list[Json], most: int = 3) -> list[str]:
     """Where the spool is damaged, as markdown sentences."""
     found = lasting(damage)
     said = [
-        t("ingestion.damage", segment=one.get("segment"), offset=one.get("offset"), size=figures.size(one.get("bytes")))
+        t(
+            "ingestion.damage",
+            segment=one.get("segment"),
+            offset=one.get("offset"),
+            size=figures.size(one.get("bytes")),
+        )
         for one in found[:most]
     ]
-    return said + ([t("ingestion.more_damage", n=len(found) - most)] if len(found) > most else [])
+    return said + (
+        [t("ingestion.more_damage", n=len(found) - most)] if len(found) > most else []
+    )

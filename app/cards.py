@@ -32,7 +32,13 @@ SEVERITY: dict[str, tuple[str, Colour]] = {
 }
 PLOT_CONFIG: dict[str, Any] = {
     "displaylogo": False,
-    "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d"],
+    "modeBarButtonsToRemove": [
+        "select2d",
+        "lasso2d",
+        "autoScale2d",
+        "zoomIn2d",
+        "zoomOut2d",
+    ],
     "toImageButtonOptions": {"format": "png", "scale": 2},
     "displayModeBar": "hover",
     "responsive": True,
@@ -45,7 +51,11 @@ _log = logging.getLogger("driftdeck.app")
 def look() -> charts.Look:
     """How this viewer sees charts: their colour mode, language and clock."""
     dark = (st.context.theme.type or "light") == "dark"
-    return charts.Look(charts.DARK if dark else charts.LIGHT, language(), figures.zone(st.context.timezone))
+    return charts.Look(
+        charts.DARK if dark else charts.LIGHT,
+        language(),
+        figures.zone(st.context.timezone),
+    )
 
 
 def live(draw: Callable[[], None], key: str) -> None:
@@ -80,7 +90,8 @@ def _guarded(draw: Callable[[], None]) -> None:
         unreachable(error)
     except reader.ReadError as error:
         st.warning(error.sentence(), icon=":material/search_off:")
-    except Exception:  # the edge of a page: the log gets the reason, the viewer its number
+    # the edge of a page: the log gets the reason, the viewer its number
+    except Exception:
         number = secrets.token_hex(3)
         _log.exception("page could not be drawn, shown to the viewer as %s", number)
         st.error(t("error.panel", id=number), icon=":material/report:")
@@ -94,12 +105,19 @@ def unreachable(error: reader.ReadError) -> None:
     else:
         age = figures.duration((datetime.now(UTC) - last).total_seconds())
         then = t("down.last", age=age, at=figures.at(last, place))
-    with st.container(border=True, key="down", horizontal=True, vertical_alignment="center"):
+    with st.container(
+        border=True, key="down", horizontal=True, vertical_alignment="center"
+    ):
         st.markdown(
             f":red-badge[:material/cloud_off: {t('down.title')}] &nbsp; {then}  \n:small[:gray[{error.sentence()}]]",
             width="stretch",
         )
-        st.button(t("down.retry"), icon=":material/refresh:", on_click=reader.forget_failure, key="retry")
+        st.button(
+            t("down.retry"),
+            icon=":material/refresh:",
+            on_click=reader.forget_failure,
+            key="retry",
+        )
 
 
 @contextmanager
@@ -113,15 +131,22 @@ def body() -> Iterator[None]:
 
 
 def card(key: str, title: str, caption: str = "", **layout: Any) -> Any:
-    """A bordered box with title and grey caption on one line; both are markdown. Use as `with card(...)`."""
+    """A bordered box with title and grey caption on one line; both are markdown.
+
+    Use as `with card(...)`.
+    """
     box = st.container(border=True, key=f"card_{key}", **layout)
-    box.markdown(f"**{title}**" + (f" &ensp;:small[:gray[{caption}]]" if caption else ""))
+    box.markdown(
+        f"**{title}**" + (f" &ensp;:small[:gray[{caption}]]" if caption else "")
+    )
     return box
 
 
 def plot(figure: go.Figure, key: str, alt: str) -> None:
     """The chart over the whole width, with a text for who cannot see it."""
-    st.plotly_chart(figure, key=key, theme=None, config=PLOT_CONFIG, alt=alt, width="stretch")
+    st.plotly_chart(
+        figure, key=key, theme=None, config=PLOT_CONFIG, alt=alt, width="stretch"
+    )
 
 
 def status_of(status: str | None) -> tuple[str, Colour, str]:
@@ -172,7 +197,9 @@ def linked(label: str, page: str) -> str:
     return f"[{label}]({page}?{urlencode(st.query_params.to_dict())})"
 
 
-def signed(value: float | None, before: float | None, show: Callable[[float], str]) -> str | None:
+def signed(
+    value: float | None, before: float | None, show: Callable[[float], str]
+) -> str | None:
     """The change as "+2 ms" or "-0.3%"; None when either number is missing or nothing visible changed."""
     if value is None or before is None:
         return None
@@ -187,7 +214,9 @@ def nothing_in_range(last_event: str | None, now: str | None) -> None:
     age = figures.seconds_between(last_event, now)
     if age is not None:
         place = figures.zone(st.context.timezone)
-        st.markdown(f":small[{t('empty.range_hint', age=figures.duration(age), at=figures.at(last_event, place))}]")
+        st.markdown(
+            f":small[{t('empty.range_hint', age=figures.duration(age), at=figures.at(last_event, place))}]"
+        )
 
 
 def title(key: str) -> None:

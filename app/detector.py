@@ -25,7 +25,9 @@ def card(model: str, seen: Json) -> None:
             for one in seen["open"][:SHOWN_OPEN]:
                 _open(one)
             if len(seen["open"]) > SHOWN_OPEN:
-                st.markdown(f":small[{t('moved.more', n=len(seen['open']) - SHOWN_OPEN)}]")
+                st.markdown(
+                    f":small[{t('moved.more', n=len(seen['open']) - SHOWN_OPEN)}]"
+                )
             if seen["open"]:
                 _accept(model)
             if said := notes(seen):
@@ -41,12 +43,16 @@ def status(seen: Json) -> str:
         return f"{cards.badge('no_data', t('detector.off'))} &nbsp; {t('detector.off_why')}"
     if not seen["lanes"]:
         return f"{cards.badge('no_data')} &nbsp; {t('detector.no_events')}"
-    inputs = next((lane for lane in seen["lanes"] if lane["lane"] == "inputs"), seen["lanes"][0])
+    inputs = next(
+        (lane for lane in seen["lanes"] if lane["lane"] == "inputs"), seen["lanes"][0]
+    )
     if seen["open"]:
         return f"{cards.badge('breach', t('detector.open_n', n=len(seen['open'])))} &nbsp; {t('detector.open_why')}"
     if inputs["status"] == "learning":
         return f"{cards.badge('learning')} &nbsp; {_learning(inputs)}"
-    share = figures.percent(max((lane["evidence"] or 0.0 for lane in seen["lanes"]), default=0.0))
+    share = figures.percent(
+        max((lane["evidence"] or 0.0 for lane in seen["lanes"]), default=0.0)
+    )
     if seen["status"] == "warn":
         return f"{cards.badge('warn')} &nbsp; {t('detector.warn', share=share)}"
     return f"{cards.badge('ok', t('detector.watching'))} &nbsp; {t('detector.quiet', share=share)}"
@@ -54,11 +60,18 @@ def status(seen: Json) -> str:
 
 def _learning(lane: Json) -> str:
     """Until when a lane learns and what it needs; when its time is over, that rows are too few."""
-    begun, until = figures.parse(lane["learned_from"]), figures.parse(lane["watches_from"])
+    begun, until = (
+        figures.parse(lane["learned_from"]),
+        figures.parse(lane["watches_from"]),
+    )
     if begun is None or until is None or until <= datetime.now(UTC):
         return t("detector.too_thin")
     place = figures.zone(st.context.timezone)
-    return t("detector.until", at=figures.at(until, place), days=round((until - begun) / timedelta(days=1)))
+    return t(
+        "detector.until",
+        at=figures.at(until, place),
+        days=round((until - begun) / timedelta(days=1)),
+    )
 
 
 def notes(seen: Json) -> list[str]:
@@ -67,20 +80,47 @@ def notes(seen: Json) -> list[str]:
     said = []
     learning = [lane["lane"] for lane in seen["lanes"] if lane["status"] == "learning"]
     if learning:
-        said.append(t("detector.lanes_learning", lanes=raw("comma").join(_lane(name) for name in learning)))
-    trending = [column_name(name) for lane in seen["lanes"] for name in lane["trending"]]
+        said.append(
+            t(
+                "detector.lanes_learning",
+                lanes=raw("comma").join(_lane(name) for name in learning),
+            )
+        )
+    trending = [
+        column_name(name) for lane in seen["lanes"] for name in lane["trending"]
+    ]
     if trending:
-        shown = trending if len(trending) <= 3 else [*trending[:2], raw("finding.n_columns", n=len(trending) - 2)]
+        shown = (
+            trending
+            if len(trending) <= 3
+            else [*trending[:2], raw("finding.n_columns", n=len(trending) - 2)]
+        )
         said.append(t("detector.trending", columns=listing(shown)))
     width = max((lane["window_hours"] or 1 for lane in seen["lanes"]), default=1)
     if width > 1:
         said.append(t("detector.thin", hours=width))
-    days = {other["day"]: other["weekday"] for lane in seen["lanes"] for other in lane["other_weekdays"]}
+    days = {
+        other["day"]: other["weekday"]
+        for lane in seen["lanes"]
+        for other in lane["other_weekdays"]
+    }
     for day, weekday in sorted(days.items())[-SHOWN_DAYS:]:
-        said.append(t("detector.other_weekday", day=day, weekday=known(f"weekday.{weekday}", str(weekday))))
+        said.append(
+            t(
+                "detector.other_weekday",
+                day=day,
+                weekday=known(f"weekday.{weekday}", str(weekday)),
+            )
+        )
     if seen["accepted"]:
         last, place = seen["accepted"][-1], figures.zone(st.context.timezone)
-        said.append(t("detector.accepted", at=figures.at(last.get("at"), place), by=last.get("by")))
+        said.append(
+            t(
+                "detector.accepted",
+                at=figures.at(last.get("at"), place),
+                by=last.get("by"),
+            )
+        )
     return said
 
 
@@ -91,14 +131,18 @@ def _lane(name: str) -> str:
 def _open(one: Json) -> None:
     """One open change: headline, since when, each column with its figures, and how long the list is revised."""
     place = figures.zone(st.context.timezone)
-    lines = [f"**{plain(sentence_case(finding(one)) if not one.get('column') else finding(one))}**"]
+    lines = [
+        f"**{plain(sentence_case(finding(one)) if not one.get('column') else finding(one))}**"
+    ]
     lines += [f":small[{t('detector.since', at=figures.at(one.get('from'), place))}]"]
     lines += [f":small[{line}]" for line in changes.lines(one, SHOWN_COLUMNS)]
     if cause := changes.likely(one.get("cause"), behind=one.get("behind")):
         lines.append(f":small[{cause}]")
     revised = figures.parse(one.get("revised_until"))
     if revised is not None and revised > datetime.now(UTC):
-        lines.append(f":small[:gray[{t('detector.revised', at=figures.at(revised, place))}]]")
+        lines.append(
+            f":small[:gray[{t('detector.revised', at=figures.at(revised, place))}]]"
+        )
     st.markdown("  \n".join(lines))
 
 
@@ -107,7 +151,13 @@ def _accept(model: str) -> None:
     with st.popover(t("detector.accept"), icon=":material/done_all:", key="accept_ask"):
         st.markdown(t("detector.accept_what"))
         inbox.name_field()
-        st.button(t("detector.accept_yes"), key="accept", type="primary", on_click=_accepted, args=(model,))
+        st.button(
+            t("detector.accept_yes"),
+            key="accept",
+            type="primary",
+            on_click=_accepted,
+            args=(model,),
+        )
 
 
 def _accepted(model: str) -> None:
@@ -116,7 +166,9 @@ def _accepted(model: str) -> None:
         reader.accept(model, name)
     except reader.Refused as error:
         forbidden = error.values.get("status") in (401, 403)
-        cards.notice(t("detector.key") if forbidden else error.sentence(), ":material/lock:")
+        cards.notice(
+            t("detector.key") if forbidden else error.sentence(), ":material/lock:"
+        )
     except reader.ReadError as error:
         cards.notice(error.sentence(), ":material/error:")
     else:
@@ -128,7 +180,9 @@ def _course(seen: Json) -> None:
     if not seen["evidence"]:
         st.markdown(f":gray[:material/do_not_disturb_on: {t('detector.no_evidence')}]")
         return
-    figure = charts.evidence(seen["lanes"], seen["evidence"], seen["open"], cards.look())
+    figure = charts.evidence(
+        seen["lanes"], seen["evidence"], seen["open"], cards.look()
+    )
     highest = max(one.get("value") or 0.0 for one in seen["evidence"])
     cards.plot(figure, "evidence", raw("alt.evidence", share=figures.percent(highest)))
 
@@ -142,10 +196,15 @@ def detectable(seen: Json, column: str) -> str | None:
                 contrast = str(one["contrast"])
                 found[contrast] = min(one["size"], found.get(contrast, one["size"]))
     sizes = [
-        raw(f"moved.{contrast.replace(' ', '_')}", size=changes.size(contrast, size).lstrip("+"))
+        raw(
+            f"moved.{contrast.replace(' ', '_')}",
+            size=changes.size(contrast, size).lstrip("+"),
+        )
         for contrast, size in found.items()
         if contrast in ("location", "scale", "category", "missing", "unseen")
     ]
     if not sizes:
         return None
-    return t("detector.detectable", name=column_name(column), sizes=raw("comma").join(sizes))
+    return t(
+        "detector.detectable", name=column_name(column), sizes=raw("comma").join(sizes)
+    )

@@ -1,4 +1,7 @@
-"""Numbers, times and durations as people read them. Plain text; None is always a dash, never 0 or "nan"."""
+"""Numbers, times and durations as people read them.
+
+Plain text; None is always a dash, never 0 or "nan".
+"""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -8,7 +11,15 @@ from app import text
 
 DASH = "—"
 _SHARES = frozenset({"share", "rate", "fraction", "proportion"})
-_SHARE_STATISTICS = frozenset({"error_rate", "wrong_share", "missing_rate", "type_error_rate", "new_category_share"})
+_SHARE_STATISTICS = frozenset(
+    {
+        "error_rate",
+        "wrong_share",
+        "missing_rate",
+        "type_error_rate",
+        "new_category_share",
+    }
+)
 
 
 def count(value: float | None) -> str:
@@ -93,7 +104,11 @@ def measured(value: float | None, statistic: str, unit: str | None) -> str:
         return f"{number(value)}×"
     if statistic in text.DISTANCES:
         return score(value)
-    return number(value) if unit in (None, "", "nats", "events", "1") else f"{number(value)} {unit}"
+    return (
+        number(value)
+        if unit in (None, "", "nats", "events", "1")
+        else f"{number(value)} {unit}"
+    )
 
 
 def deviations(value: float) -> str:
@@ -106,7 +121,11 @@ def duration(seconds: float | None) -> str:
     if seconds is None:
         return DASH
     seconds = max(seconds, 0.0)
-    for limit, size, key in ((90, 1, "age.seconds"), (3570, 60, "age.minutes"), (259_200, 3600, "age.hours")):
+    for limit, size, key in (
+        (90, 1, "age.seconds"),
+        (3570, 60, "age.minutes"),
+        (259_200, 3600, "age.hours"),
+    ):
         if seconds < limit:
             digits = 1 if seconds < 3 * size else 0
             return text.raw(key, n=f"{seconds / size:.{digits}f}".removesuffix(".0"))
@@ -144,7 +163,11 @@ def at(moment: str | datetime | None, place: ZoneInfo) -> str:
     wall = read.astimezone(place)
     old = wall.year != datetime.now(place).year
     if text.language() == "zh":
-        return f"{wall.year}/{wall.month}/{wall.day} {wall:%H:%M}" if old else f"{wall.month}/{wall.day} {wall:%H:%M}"
+        return (
+            f"{wall.year}/{wall.month}/{wall.day} {wall:%H:%M}"
+            if old
+            else f"{wall.month}/{wall.day} {wall:%H:%M}"
+        )
     return f"{wall.day} {wall:%b %Y %H:%M}" if old else f"{wall.day} {wall:%b %H:%M}"
 
 
@@ -157,11 +180,14 @@ def seconds_between(earlier: str | None, later: str | None) -> float | None:
 def limit_of(found: dict[str, Any]) -> str:
     """The limit of a finding or alert, in the unit of its value.
 
-    A limit on the increase over the reference is given as the value it allows, "24%"; "+5%" if there is no reference.
+    A limit on the increase over the reference is given as the value it allows, "24%";
+    "+5%" if there is no reference.
     """
     limit, before = found.get("limit"), found.get("reference_value")
     rises = found.get("compare") == "increase" and limit is not None
     shown = measured(
-        limit + before if rises and before is not None else limit, str(found.get("statistic")), found.get("unit")
+        limit + before if rises and before is not None else limit,
+        str(found.get("statistic")),
+        found.get("unit"),
     )
     return f"+{shown}" if rises and before is None else shown

@@ -1,7 +1,8 @@
 """Model, version, time range, Live and language: what the viewer chose, kept in the URL.
 
-The URL is input from outside: a value that is not on the list falls back to the default. A choice made on the page is
-written back to the URL, and a URL that changed since (a link, the back button) wins over the choice.
+The URL is input from outside: a value that is not on the list falls back to the
+default. A choice made on the page is written back to the URL, and a URL that changed
+since (a link, the back button) wins over the choice.
 """
 
 import re
@@ -20,7 +21,10 @@ FEW_VERSIONS = 4
 
 @dataclass(frozen=True)
 class Choice:
-    """What to show. `version` is "" for all; `unknown` is the model name the URL asked for in vain."""
+    """What to show.
+
+    `version` is "" for all; `unknown` is the model name the URL asked for in vain.
+    """
 
     model: str
     version: str
@@ -78,13 +82,24 @@ def bar(models: Sequence[dict[str, Any]]) -> Choice:
     names = [str(one["model"]) for one in models]
     asked = st.query_params.get("model")
     unknown = asked if names and asked is not None and asked not in names else None
-    with st.container(key="filters", horizontal=True, vertical_alignment="center", gap="small"):
+    with st.container(
+        key="filters", horizontal=True, vertical_alignment="center", gap="small"
+    ):
         model = _model(names)
-        version = _version(next((one["versions"] for one in models if one["model"] == model), []))
+        version = _version(
+            next((one["versions"] for one in models if one["model"] == model), [])
+        )
         span = _range() if names else DEFAULT_RANGE
         st.space("stretch")
         label, tip = text.t("filter.live"), text.t("filter.live_help")
-        live = st.toggle(label, value=True, key="live", help=tip, bind="query-params", persist_state="session")
+        live = st.toggle(
+            label,
+            value=True,
+            key="live",
+            help=tip,
+            bind="query-params",
+            persist_state="session",
+        )
         _language()
     return Choice(model, version, span, live, unknown)
 
@@ -100,7 +115,11 @@ def _model(names: list[str]) -> str:
         return ""
     _settle("model", names, names[0])
     icon = ":material/deployed_code:"
-    return str(st.selectbox(text.t("filter.model"), names, key="model", icon=icon, width=170, **_BOUND))
+    return str(
+        st.selectbox(
+            text.t("filter.model"), names, key="model", icon=icon, width=170, **_BOUND
+        )
+    )
 
 
 def _version(versions: Sequence[object]) -> str:
@@ -112,10 +131,13 @@ def _version(versions: Sequence[object]) -> str:
         return ""
     _settle("version", options, ALL)
     label = text.t("filter.version")
-    # the URL holds the label of an option as it is shown, so it can be neither translated nor escaped: names that
-    # could be read as markup go into a selectbox, which shows plain text
+    # the URL holds the label of an option as it is shown, so it can be neither
+    # translated nor escaped: names that could be read as markup go into a selectbox,
+    # which shows plain text
     if len(names) <= FEW_VERSIONS and all(_PLAIN.fullmatch(one) for one in names):
-        chosen = st.segmented_control(label, options, default=ALL, key="version", required=True, **_BOUND)
+        chosen = st.segmented_control(
+            label, options, default=ALL, key="version", required=True, **_BOUND
+        )
     else:
         chosen = st.selectbox(label, options, key="version", width=150, **_BOUND)
     return "" if chosen in (ALL, None) else str(chosen)
@@ -124,7 +146,11 @@ def _version(versions: Sequence[object]) -> str:
 def _range() -> str:
     options, label = list(reader.RANGES), text.t("filter.range")
     _settle("range", options, DEFAULT_RANGE)
-    return str(st.segmented_control(label, options, default=DEFAULT_RANGE, key="range", required=True, **_BOUND))
+    return str(
+        st.segmented_control(
+            label, options, default=DEFAULT_RANGE, key="range", required=True, **_BOUND
+        )
+    )
 
 
 def _language() -> None:
@@ -132,11 +158,20 @@ def _language() -> None:
     adopt("lang", text.LANGUAGES, language())
     names = {"en": "EN", "zh": "中文"}
     st.segmented_control(
-        text.t("filter.language"), list(names), key="lang", format_func=names.__getitem__, required=True,
-        label_visibility="collapsed", persist_state="session",
-    )  # fmt: skip
+        text.t("filter.language"),
+        list(names),
+        key="lang",
+        format_func=names.__getitem__,
+        required=True,
+        label_visibility="collapsed",
+        persist_state="session",
+    )
     publish("lang", _browsers_language())
 
 
 _PLAIN = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.+-]|(?<=[A-Za-z0-9])_(?=[A-Za-z0-9]))*")
-_BOUND: dict[str, Any] = {"label_visibility": "collapsed", "bind": "query-params", "persist_state": "session"}
+_BOUND: dict[str, Any] = {
+    "label_visibility": "collapsed",
+    "bind": "query-params",
+    "persist_state": "session",
+}

@@ -7,7 +7,17 @@ from typing import Any, Literal
 import streamlit as st
 
 from app import cards, changes, figures, reader
-from app.text import DETECTED, DISTANCES, finding, known, plain, raw, sentence_case, statistic, t
+from app.text import (
+    DETECTED,
+    DISTANCES,
+    finding,
+    known,
+    plain,
+    raw,
+    sentence_case,
+    statistic,
+    t,
+)
 
 Alert = dict[str, Any]
 SILENCE_HOURS = (1, 8, 24, 168)
@@ -17,23 +27,41 @@ _NAME = "your_name"
 def signature() -> str:
     """The name under which this viewer acts."""
     user = str(getattr(st.user, "name", "") or getattr(st.user, "email", "") or "")
-    return str(st.session_state.get(_NAME) or "").strip()[:80] or user or raw("alerts.someone")
+    return (
+        str(st.session_state.get(_NAME) or "").strip()[:80]
+        or user
+        or raw("alerts.someone")
+    )
 
 
 def name_field() -> None:
     """Where the viewer says who they are; kept for this session."""
     label = raw("alerts.you")
-    st.text_input(label, key=_NAME, placeholder=label, max_chars=80, width=260, label_visibility="collapsed",
-                  icon=":material/person:", persist_state="session")  # fmt: skip
+    st.text_input(
+        label,
+        key=_NAME,
+        placeholder=label,
+        max_chars=80,
+        width=260,
+        label_visibility="collapsed",
+        icon=":material/person:",
+        persist_state="session",
+    )
 
 
 def headline(alert: Alert) -> str:
     """What the alert says, as plain text: "temp drifted"."""
-    found = {"statistic": alert["statistic"], "column": alert["column"], "direction": "above"} | (
-        alert["finding"] or {}
-    )
+    found = {
+        "statistic": alert["statistic"],
+        "column": alert["column"],
+        "direction": "above",
+    } | (alert["finding"] or {})
     said = finding(found | {"verdict": "breach"})
-    return said if alert["column"] and said.startswith(str(alert["column"])) else sentence_case(said)
+    return (
+        said
+        if alert["column"] and said.startswith(str(alert["column"]))
+        else sentence_case(said)
+    )
 
 
 def most_severe_first(alert: Alert) -> tuple[int, bool, bool, float]:
@@ -44,7 +72,12 @@ def most_severe_first(alert: Alert) -> tuple[int, bool, bool, float]:
     age = began.timestamp() if began else 0.0
     if alert["state"] == "resolved":
         return 2, False, False, -age
-    return int(alert["state"] == "pending"), alert["severity"] != "critical", alert["acknowledged_by"] is not None, age
+    return (
+        int(alert["state"] == "pending"),
+        alert["severity"] != "critical",
+        alert["acknowledged_by"] is not None,
+        age,
+    )
 
 
 def value_of(alert: Alert, name: str = "value") -> str:
@@ -58,40 +91,67 @@ def silenced_for(alert: Alert, now: str | None) -> float:
     return max(figures.seconds_between(moment, alert["silenced_until"]) or 0.0, 0.0)
 
 
-def show(alert: Alert, now: str | None, place: str, more: Callable[[Alert], None] | None = None) -> None:
-    """The card of one alert, with `more` below it. `place` names the list it is in and keeps widget keys apart."""
-    icon, colour = cards.SEVERITY.get(alert["severity"], (":material/notifications:", "gray"))
+def show(
+    alert: Alert,
+    now: str | None,
+    place: str,
+    more: Callable[[Alert], None] | None = None,
+) -> None:
+    """The card of one alert, with `more` below it.
+
+    `place` names the list it is in and keeps widget keys apart.
+    """
+    icon, colour = cards.SEVERITY.get(
+        alert["severity"], (":material/notifications:", "gray")
+    )
     word = known(f"severity.{alert['severity']}", plain(alert["severity"]))
-    age = figures.duration(figures.seconds_between(alert["since"], alert["resolved_at"] or now))
+    age = figures.duration(
+        figures.seconds_between(alert["since"], alert["resolved_at"] or now)
+    )
     detected = alert["statistic"] in DETECTED
     found = alert["finding"] or {}
     cause = changes.likely(found.get("cause"), behind=found.get("behind"))
-    name = f"{plain(statistic(alert['statistic']))} " if alert["statistic"] in DISTANCES else ""
+    name = (
+        f"{plain(statistic(alert['statistic']))} "
+        if alert["statistic"] in DISTANCES
+        else ""
+    )
     version = f" · {plain(alert['version'])}" if alert["version"] else ""
     with st.container(border=True, key=f"al_{place}_{alert['id']}", gap="xsmall"):
-        # in the long list the buttons stand beside the text, in the narrow column of the overview below it
-        with st.container(horizontal=more is not None, gap="xsmall", vertical_alignment="center"):
+        # in the long list the buttons stand beside the text, in the narrow column of
+        # the overview below it
+        with st.container(
+            horizontal=more is not None, gap="xsmall", vertical_alignment="center"
+        ):
             st.markdown(
                 f":{colour}[{icon} {word}] &nbsp;**{plain(headline(alert))}**  \n"
                 f":small[{changes.facts(alert, age) if detected else name + _facts(alert, age)}{version}]"
                 + (f"  \n:small[{cause}]" if cause else ""),
                 width="stretch",
             )
-            _state_and_actions(alert, now, place, "content" if more is not None else "stretch")
+            _state_and_actions(
+                alert, now, place, "content" if more is not None else "stretch"
+            )
         if more is not None:
             more(alert)
 
 
 def _facts(alert: Alert, age: str) -> str:
     """The measured value beside its limit, as markdown."""
-    limit = figures.limit_of((alert["finding"] or {}) | {k: alert[k] for k in ("limit", "statistic", "unit")})
+    limit = figures.limit_of(
+        (alert["finding"] or {}) | {k: alert[k] for k in ("limit", "statistic", "unit")}
+    )
     key = "alerts.facts_done" if alert["resolved_at"] else "alerts.facts"
     return f"**{plain(value_of(alert))}** · {t(key, limit=limit, age=age, count=alert['count'])}"
 
 
-def _state_and_actions(alert: Alert, now: str | None, place: str, width: Literal["content", "stretch"]) -> None:
+def _state_and_actions(
+    alert: Alert, now: str | None, place: str, width: Literal["content", "stretch"]
+) -> None:
     left = silenced_for(alert, now)
-    with st.container(horizontal=True, gap="xsmall", vertical_alignment="center", width=width):
+    with st.container(
+        horizontal=True, gap="xsmall", vertical_alignment="center", width=width
+    ):
         if alert["state"] != "firing":
             st.badge(
                 known(f"state.{alert['state']}", plain(alert["state"])),
@@ -99,7 +159,11 @@ def _state_and_actions(alert: Alert, now: str | None, place: str, width: Literal
                 color="gray",
             )
         if alert["acknowledged_by"]:
-            st.badge(t("alerts.acked_by", name=alert["acknowledged_by"]), icon=":material/how_to_reg:", color="gray")
+            st.badge(
+                t("alerts.acked_by", name=alert["acknowledged_by"]),
+                icon=":material/how_to_reg:",
+                color="gray",
+            )
         if left:
             st.badge(
                 t("alerts.silenced_left", left=figures.duration(left)),
@@ -110,9 +174,19 @@ def _state_and_actions(alert: Alert, now: str | None, place: str, width: Literal
             return
         key = f"{place}_{alert['id']}"
         if not alert["acknowledged_by"]:
-            st.button(t("alerts.acknowledge"), key=f"ack_{key}", on_click=_acknowledge, args=(alert["id"],))
+            st.button(
+                t("alerts.acknowledge"),
+                key=f"ack_{key}",
+                on_click=_acknowledge,
+                args=(alert["id"],),
+            )
         if left:
-            st.button(t("alerts.unsilence"), key=f"unsil_{key}", on_click=_silence, args=(alert["id"], 0))
+            st.button(
+                t("alerts.unsilence"),
+                key=f"unsil_{key}",
+                on_click=_silence,
+                args=(alert["id"], 0),
+            )
         else:
             st.menu_button(
                 t("alerts.silence"),
@@ -125,7 +199,10 @@ def _state_and_actions(alert: Alert, now: str | None, place: str, width: Literal
             )
 
 
-_STATE_ICON = {"pending": ":material/hourglass_top:", "resolved": ":material/check_circle:"}
+_STATE_ICON = {
+    "pending": ":material/hourglass_top:",
+    "resolved": ":material/check_circle:",
+}
 
 
 def _hours(hours: int) -> str:
@@ -138,7 +215,11 @@ def _acknowledge(alert_id: object) -> None:
 
 
 def _silence(alert_id: object, hours: int) -> None:
-    done = t("alerts.done_silence", left=_hours(hours)) if hours else t("alerts.done_unsilence")
+    done = (
+        t("alerts.done_silence", left=_hours(hours))
+        if hours
+        else t("alerts.done_unsilence")
+    )
     _act(lambda: reader.silence(alert_id, hours, signature()), done)
 
 

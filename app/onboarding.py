@@ -44,30 +44,48 @@ LABEL = """curl -sS {url}/v1/labels -H 'Content-Type: application/json'{key} -d 
 
 
 def show(models: list[dict[str, Any]]) -> None:
-    """The whole guide. `models` are those that already send; with none, it waits for the first."""
+    """The whole guide.
+
+    `models` are those that already send; with none, it waits for the first.
+    """
     lead = t("setup.lead_more", n=len(models)) if models else t("setup.lead")
-    st.markdown(f"{lead}  \n:small[:gray[{t('setup.server', url=reader.server_url())}]]")
+    st.markdown(
+        f"{lead}  \n:small[:gray[{t('setup.server', url=reader.server_url())}]]"
+    )
     left, right = st.columns([1.5, 1], gap="small")
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     with left:
         with cards.card("curl", t("setup.step1")):
-            st.code(_filled(CURL, now, ' -H "Authorization: Bearer $DRIFTDECK_KEY"'), language="bash")
+            st.code(
+                _filled(CURL, now, ' -H "Authorization: Bearer $DRIFTDECK_KEY"'),
+                language="bash",
+            )
         with cards.card("python", t("setup.step2")):
             key = ', "Authorization": f"Bearer {os.environ[\'DRIFTDECK_KEY\']}"'
             st.code(_filled(PYTHON, now, key), language="python")
         with cards.card("labels", t("setup.step3"), t("setup.step3_cap")):
-            st.code(_filled(LABEL, now, ' -H "Authorization: Bearer $DRIFTDECK_KEY"'), language="bash")
+            st.code(
+                _filled(LABEL, now, ' -H "Authorization: Bearer $DRIFTDECK_KEY"'),
+                language="bash",
+            )
     with right:
         with cards.card("tick", t("setup.status")):
             st.fragment(run_every=LOOK_EVERY_S, key="tick")(_tick)(len(models))
         with cards.card("next", t("setup.next")):
-            for key in ("setup.required", "setup.next_1", "setup.next_2", "setup.next_3"):
+            for key in (
+                "setup.required",
+                "setup.next_1",
+                "setup.next_2",
+                "setup.next_3",
+            ):
                 st.markdown(t(key))
 
 
 def _filled(template: str, now: str, key: str) -> str:
     """The command for this server; the key is only shown where a key is in use."""
-    return template.format(url=reader.server_url(), now=now, key=key if reader.has_key() else "")
+    return template.format(
+        url=reader.server_url(), now=now, key=key if reader.has_key() else ""
+    )
 
 
 def _tick(n_before: int) -> None:
@@ -82,9 +100,18 @@ def _tick(n_before: int) -> None:
         st.markdown(f":gray[:material/hourglass_top: {t('setup.waiting')}]")
         return
     if n_before == 0:
-        st.success(t("setup.arrived", name=models[0]["model"]), icon=":material/check_circle:")
-        st.page_link("views/overview.py", label=t("setup.open"), icon=":material/monitor_heart:")
+        st.success(
+            t("setup.arrived", name=models[0]["model"]), icon=":material/check_circle:"
+        )
+        st.page_link(
+            "views/overview.py", label=t("setup.open"), icon=":material/monitor_heart:"
+        )
     for one in models[:12]:
         age = figures.seconds_between(one["last_event"], answer.get("now"))
-        line = t("setup.seen", name=one["model"], n=figures.count(one["events"]), age=figures.duration(age))
+        line = t(
+            "setup.seen",
+            name=one["model"],
+            n=figures.count(one["events"]),
+            age=figures.duration(age),
+        )
         st.markdown(f":green[:material/check_circle:] {line}")

@@ -1,8 +1,8 @@
 """The only file that talks to the server, and the only one that caches what it said.
 
-Every function returns the contract's JSON as a dict in which all documented fields exist and NaN is None. When the
-server does not answer, the last good answer to the same question is returned and `link()` says so; if there is none,
-`Unreachable` is raised.
+Every function returns the contract's JSON as a dict in which all documented fields
+exist and NaN is None. When the server does not answer, the last good answer to the same
+question is returned and `link()` says so; if there is none, `Unreachable` is raised.
 """
 
 import math
@@ -21,9 +21,20 @@ import streamlit as st
 from app import shapes, text
 
 Json = dict[str, Any]
-RANGES = {"6h": 6, "24h": 24, "3d": 72, "7d": 168, "14d": 336, "30d": 720, "90d": 2160, "1y": 8760}
+RANGES = {
+    "6h": 6,
+    "24h": 24,
+    "3d": 72,
+    "7d": 168,
+    "14d": 336,
+    "30d": 720,
+    "90d": 2160,
+    "1y": 8760,
+}
 TTL_S = 5
-REST_S = 2.0  # after a failure, further questions fail at once for this long instead of each waiting for its timeout
+# after a failure, further questions fail at once for this long instead of each waiting
+# for its timeout
+REST_S = 2.0
 _KEPT = 300
 
 
@@ -69,7 +80,9 @@ class _Memory:
     def clear(self) -> None:
         with self.lock:
             self.answers: OrderedDict[tuple[str, ...], Json] = OrderedDict()
-            self.told = 0  # what viewers have told the server; an answer from before that is no answer after it
+            # what viewers have told the server; an answer from before that is no answer
+            # after it
+            self.told = 0
             self.error: Unreachable | None = None
             self.failed_at = -math.inf
             self.last_good: datetime | None = None
@@ -129,7 +142,9 @@ def forget() -> None:
 def models() -> Json:
     """{"now", "models": [...]} with every model the server knows."""
     answer = _ask("/v1/models")
-    answer["models"] = [shapes.filled(shapes.MODEL, one) for one in answer.get("models") or []]
+    answer["models"] = [
+        shapes.filled(shapes.MODEL, one) for one in answer.get("models") or []
+    ]
     return answer
 
 
@@ -141,13 +156,17 @@ def overview(model: str, version: str, span: str) -> Json:
 def service(model: str, version: str, span: str, step: str = "") -> Json:
     """Latency, errors and traffic over the range and per version, one row per `step` ("" = the server's choice)."""
     wanted = {"step": step} if step else {}
-    return shapes.filled(shapes.SERVICE, _ask(_path(model, "service"), version, span, **wanted))
+    return shapes.filled(
+        shapes.SERVICE, _ask(_path(model, "service"), version, span, **wanted)
+    )
 
 
 def drift(model: str, version: str, span: str) -> Json:
     """The drift matrix, most harmful column first."""
     answer = shapes.filled(shapes.DRIFT, _ask(_path(model, "drift"), version, span))
-    answer["columns"] = [shapes.filled(shapes.DRIFT_COLUMN, one) for one in answer["columns"]]
+    answer["columns"] = [
+        shapes.filled(shapes.DRIFT_COLUMN, one) for one in answer["columns"]
+    ]
     return answer
 
 
@@ -169,8 +188,14 @@ def selftest(model: str) -> Json:
 
 
 def replay(model: str, rule: dict[str, str]) -> Json:
-    """What a rule would have done over the stored history. Takes up to a minute; never cached."""
-    answer = shapes.filled(shapes.REPLAY, _send("GET", server_url() + _path(model, "replay"), rule, patience_s=120.0))
+    """What a rule would have done over the stored history.
+
+    Takes up to a minute; never cached.
+    """
+    answer = shapes.filled(
+        shapes.REPLAY,
+        _send("GET", server_url() + _path(model, "replay"), rule, patience_s=120.0),
+    )
     answer["rules"] = [shapes.filled(shapes.REPLAYED, one) for one in answer["rules"]]
     return answer
 
@@ -183,20 +208,29 @@ def findings(model: str) -> list[Json]:
 def alerts(model: str, state: str, limit: int = 100) -> Json:
     """{"now", "alerts": [...]} of this model in this state."""
     answer = _ask("/v1/alerts", model=model, state=state, limit=str(limit))
-    answer["alerts"] = [shapes.filled(shapes.ALERT, one) for one in answer.get("alerts") or []]
+    answer["alerts"] = [
+        shapes.filled(shapes.ALERT, one) for one in answer.get("alerts") or []
+    ]
     return answer
 
 
 def accounting(span: str) -> Json:
     """What came in over the range and what became of it; by time of receipt all models together."""
-    answer = shapes.filled(shapes.ACCOUNTING, _ask("/v1/accounting", span=span, by="time"))
+    answer = shapes.filled(
+        shapes.ACCOUNTING, _ask("/v1/accounting", span=span, by="time")
+    )
     answer["models"] = [shapes.filled(shapes.ACCOUNT, one) for one in answer["models"]]
-    answer["mistyped"] = [shapes.filled(shapes.MISTYPED, one) for one in answer["mistyped"]]
+    answer["mistyped"] = [
+        shapes.filled(shapes.MISTYPED, one) for one in answer["mistyped"]
+    ]
     return answer
 
 
 def quarantine(limit: int) -> list[Json]:
-    """The newest refused records, newest first. Raises Refused when the key may not see them."""
+    """The newest refused records, newest first.
+
+    Raises Refused when the key may not see them.
+    """
     answer = _ask("/v1/quarantine", newest="true", limit=str(limit))
     return [shapes.filled(shapes.RECORD, one) for one in answer.get("records") or []]
 
@@ -207,13 +241,19 @@ def acknowledge(alert_id: object, by: str) -> None:
 
 
 def accept(model: str, by: str) -> None:
-    """Tell the server that what the detector has open is normal. Raises Refused when the key may not, or nothing is."""
+    """Tell the server that what the detector has open is normal.
+
+    Raises Refused when the key may not, or nothing is.
+    """
     _tell(_path(model, "accept"), {"by": by})
 
 
 def silence(alert_id: object, hours: float, by: str) -> None:
     """Hold notifications of this alert back for so many hours; 0 ends a silence."""
-    _tell(f"/v1/alerts/{quote(str(alert_id), safe='')}/silence", {"hours": hours, "by": by})
+    _tell(
+        f"/v1/alerts/{quote(str(alert_id), safe='')}/silence",
+        {"hours": hours, "by": by},
+    )
 
 
 def window(span: str, now: datetime) -> dict[str, str]:
@@ -223,15 +263,31 @@ def window(span: str, now: datetime) -> dict[str, str]:
 
 
 def _path(model: str, *rest: str) -> str:
-    # dots too: a name that is nothing but dots would be taken for a step up in the address
-    return "/v1/models/" + "/".join(quote(part, safe="").replace(".", "%2E") for part in (model, *rest))
+    # dots too: a name that is nothing but dots would be taken for a step up in the
+    # address
+    return "/v1/models/" + "/".join(
+        quote(part, safe="").replace(".", "%2E") for part in (model, *rest)
+    )
 
 
 def _ask(path: str, version: str = "", span: str = "", **params: str) -> Json:
     """The answer, at most 2 x TTL_S old; the last good one if the server is silent now."""
-    question = (server_url(), path, version, span, *(f"{k}={v}" for k, v in sorted(params.items())))
+    question = (
+        server_url(),
+        path,
+        version,
+        span,
+        *(f"{k}={v}" for k, v in sorted(params.items())),
+    )
     try:
-        answer = _cached(server_url(), path, version, span, tuple(sorted(params.items())), _memory.told)
+        answer = _cached(
+            server_url(),
+            path,
+            version,
+            span,
+            tuple(sorted(params.items())),
+            _memory.told,
+        )
     except Unreachable:
         kept = _memory.answers.get(question)
         if kept is None:
@@ -241,10 +297,24 @@ def _ask(path: str, version: str = "", span: str = "", **params: str) -> Json:
     return dict(answer)
 
 
-@st.cache_data(ttl=TTL_S, refresh_mode="background", show_spinner=False, max_entries=500)
-def _cached(url: str, path: str, version: str, span: str, params: tuple[tuple[str, str], ...], told: int) -> Json:
-    # `told` keeps a refresh that is under way while the server is told something from being taken for the news
-    query = dict(params) | (window(span, datetime.now(UTC)) if span else {}) | ({"version": version} if version else {})
+@st.cache_data(
+    ttl=TTL_S, refresh_mode="background", show_spinner=False, max_entries=500
+)
+def _cached(
+    url: str,
+    path: str,
+    version: str,
+    span: str,
+    params: tuple[tuple[str, str], ...],
+    told: int,
+) -> Json:
+    # `told` keeps a refresh that is under way while the server is told something from
+    # being taken for the news
+    query = (
+        dict(params)
+        | (window(span, datetime.now(UTC)) if span else {})
+        | ({"version": version} if version else {})
+    )
     return _send("GET", url + path, query)
 
 
@@ -255,17 +325,33 @@ def _tell(path: str, body: Json) -> None:
     _cached.clear()
 
 
-def _send(method: str, url: str, query: dict[str, str], body: Json | None = None, patience_s: float = 8.0) -> Json:
-    """One request; what a viewer does is always tried. Raises ReadError with the reason in every other case than a JSON object with status 2xx."""
+def _send(
+    method: str,
+    url: str,
+    query: dict[str, str],
+    body: Json | None = None,
+    patience_s: float = 8.0,
+) -> Json:
+    """One request; what a viewer does is always tried.
+
+    Raises ReadError with the reason in every other case than a JSON object with status
+    2xx.
+    """
     if method == "GET" and (resting := _memory.resting()):
         raise resting
     key = os.environ.get("DRIFTDECK_KEY")
-    headers = {"Accept": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
+    headers = {"Accept": "application/json"} | (
+        {"Authorization": f"Bearer {key}"} if key else {}
+    )
     try:
         with httpx.Client(
-            transport=transport, timeout=httpx.Timeout(patience_s, connect=1.5), trust_env=False
+            transport=transport,
+            timeout=httpx.Timeout(patience_s, connect=1.5),
+            trust_env=False,
         ) as client:
-            response = client.request(method, url, params=query, json=body, headers=headers)
+            response = client.request(
+                method, url, params=query, json=body, headers=headers
+            )
             answer = response.json() if response.content else {}
     except (httpx.HTTPError, ValueError) as error:
         raise _failed(Unreachable("error.unreachable", url=server_url())) from error
@@ -288,7 +374,12 @@ def _failed(error: Unreachable) -> Unreachable:
 
 
 def _of(kind: type[Answered], response: httpx.Response, answer: object) -> Answered:
-    return kind("error.refused", url=server_url(), status=response.status_code, detail=_detail(answer))
+    return kind(
+        "error.refused",
+        url=server_url(),
+        status=response.status_code,
+        detail=_detail(answer),
+    )
 
 
 def _detail(answer: object) -> str:

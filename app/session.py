@@ -29,7 +29,9 @@ def known_models() -> tuple[list[dict[str, Any]], reader.ReadError | None]:
         return [], error
 
 
-def begin(choice: Choice, models: list[dict[str, Any]], problem: reader.ReadError | None) -> None:
+def begin(
+    choice: Choice, models: list[dict[str, Any]], problem: reader.ReadError | None
+) -> None:
     """Remember the choice for the page that is about to run."""
     st.session_state[_KEY] = Visit(choice, models, problem)
 
@@ -53,7 +55,12 @@ def chosen_model(question: str) -> Choice | None:
         return None
     if here.choice.unknown is not None:
         st.warning(
-            t("filter.unknown_model", name=here.choice.unknown, shown=here.choice.model), icon=":material/search_off:"
+            t(
+                "filter.unknown_model",
+                name=here.choice.unknown,
+                shown=here.choice.model,
+            ),
+            icon=":material/search_off:",
         )
     return here.choice
 

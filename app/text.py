@@ -1,8 +1,9 @@
 """Every sentence on screen, in English and Traditional Chinese: how it is said.
 
-`say` gives plain text (charts, tables, files). `t` gives markdown in the viewer's language, in which every filled-in
-value is escaped: names of models and features come from outside and must never act as markup.
-The sentences themselves are the table in sentences.py.
+`say` gives plain text (charts, tables, files). `t` gives markdown in the viewer's
+language, in which every filled-in value is escaped: names of models and features come
+from outside and must never act as markup. The sentences themselves are the table in
+sentences.py.
 """
 
 import re
@@ -14,8 +15,8 @@ from app.sentences import SENTENCES
 LANGUAGES = ("en", "zh")
 _viewer: list[Callable[[], str]] = [lambda: "en"]
 _MARKUP = re.compile(r"([\\`*_\[\]<>$~#|&])")
-# icons (:material/x:), emoji (:x:), colours (:red[x]) and bare links are found after backslashes are gone, so an
-# invisible word joiner stands where they would begin
+# icons (:material/x:), emoji (:x:), colours (:red[x]) and bare links are found after
+# backslashes are gone, so an invisible word joiner stands where they would begin
 _DIRECTIVE = re.compile(r":(?=[A-Za-z/]|\w+:)|(?<=www)(?=\.)|@", re.IGNORECASE)
 _JOINER = "\u2060"
 
@@ -43,7 +44,9 @@ def say(speech: str, key: str, **values: object) -> str:
 
 def t(key: str, **values: object) -> str:
     """The sentence as markdown in the viewer's language, values escaped."""
-    return say(language(), key, **{name: plain(value) for name, value in values.items()})
+    return say(
+        language(), key, **{name: plain(value) for name, value in values.items()}
+    )
 
 
 def raw(key: str, **values: object) -> str:
@@ -70,22 +73,41 @@ def statistic(name: str) -> str:
 
 def finding(found: dict[str, Any]) -> str:
     """What a finding says, as plain text without a full stop: "temp drifted", "p95 latency is over its limit"."""
-    name, column, verdict = str(found.get("statistic") or ""), found.get("column"), found.get("verdict")
+    name, column, verdict = (
+        str(found.get("statistic") or ""),
+        found.get("column"),
+        found.get("verdict"),
+    )
     distance = name in DISTANCES and column
     if name in DETECTED:
-        return _change(found) if verdict in ("breach", "severe") else raw("change.over", what=statistic(name))
+        return (
+            _change(found)
+            if verdict in ("breach", "severe")
+            else raw("change.over", what=statistic(name))
+        )
     if name == "detector_evidence":
         return _standing(str(verdict), column)
     if verdict in ("breach", "severe"):
         if name == "labels_overdue":
             return raw("finding.labels_overdue")
         if distance:
-            return raw(f"finding.{column}_drifted") if column in _DRIFTED else raw("finding.drifted", column=column)
+            return (
+                raw(f"finding.{column}_drifted")
+                if column in _DRIFTED
+                else raw("finding.drifted", column=column)
+            )
         if column and f"finding.{name}" in SENTENCES:
             return raw(f"finding.{name}", column=column)
-        return raw("finding.below" if found.get("direction") == "below" else "finding.above", what=_what(name, column))
+        return raw(
+            "finding.below" if found.get("direction") == "below" else "finding.above",
+            what=_what(name, column),
+        )
     if verdict == "warn":
-        return raw("finding.watch_drift", column=column) if distance else raw("finding.watch", what=_what(name, column))
+        return (
+            raw("finding.watch_drift", column=column)
+            if distance
+            else raw("finding.watch", what=_what(name, column))
+        )
     if verdict == "insufficient":
         needs = {"minimum": found.get("minimum") or "?", "n": found.get("n") or 0}
         return raw("finding.insufficient", what=_what(name, column), **needs)
@@ -101,7 +123,8 @@ def summary(reasons: list[dict[str, Any]], most: int = 2) -> str:
     for one in reasons:
         if _is_drifted_feature(one):
             if not names:
-                parts.append("")  # the place of the drifted features, where the first of them stood
+                # the place of the drifted features, where the first of them stood
+                parts.append("")
                 place = len(parts) - 1
             if one["column"] not in names:
                 names.append(str(one["column"]))
@@ -110,23 +133,36 @@ def summary(reasons: list[dict[str, Any]], most: int = 2) -> str:
         if sentence not in parts:
             parts.append(sentence)
     if names:
-        shown = names if len(names) <= 3 else [*names[:2], raw("finding.n_columns", n=len(names) - 2)]
+        shown = (
+            names
+            if len(names) <= 3
+            else [*names[:2], raw("finding.n_columns", n=len(names) - 2)]
+        )
         parts[place] = raw("finding.drifted_many", columns=listing(shown))
     first = raw("semicolon").join(parts[:most])
     named = (names and place == 0) or _begins_with_a_name(reasons)
     first = first if named else sentence_case(first)
     left = len(parts) - most
-    return raw("overview.more", first=first, n=left) if left > 0 else raw("overview.one", first=first)
+    return (
+        raw("overview.more", first=first, n=left)
+        if left > 0
+        else raw("overview.one", first=first)
+    )
 
 
 def _begins_with_a_name(reasons: list[dict[str, Any]]) -> bool:
     """Whether the first finding is a change that begins with the name of a column, which is written as it is."""
     first = reasons[0] if reasons else {}
-    return first.get("statistic") in DETECTED and finding(first).startswith(str(first.get("column")))
+    return first.get("statistic") in DETECTED and finding(first).startswith(
+        str(first.get("column"))
+    )
 
 
 def _is_drifted_feature(one: dict[str, Any]) -> bool:
-    drifted = one.get("statistic") in DISTANCES and one.get("verdict") in ("breach", "severe")
+    drifted = one.get("statistic") in DISTANCES and one.get("verdict") in (
+        "breach",
+        "severe",
+    )
     return drifted and one.get("column") not in (None, "", *_DRIFTED)
 
 
@@ -141,14 +177,29 @@ def _change(found: dict[str, Any]) -> str:
     lead, shown = found.get("column"), column_name(found.get("column"))
     if not moved:
         return raw("change.unknown", column=shown) if lead else raw("change.joint")
-    contrast, size = str(moved[0].get("contrast") or "").replace(" ", "_"), moved[0].get("size") or 0.0
+    contrast, size = (
+        str(moved[0].get("contrast") or "").replace(" ", "_"),
+        moved[0].get("size") or 0.0,
+    )
     side = "up" if size > (1.0 if contrast == "traffic" else 0.0) else "down"
-    key = "change.silence" if contrast == "traffic" and size == 0 else f"change.{contrast}_{side}"
-    key = next((k for k in (key, f"change.{contrast}") if k in SENTENCES), "change.unknown")
+    key = (
+        "change.silence"
+        if contrast == "traffic" and size == 0
+        else f"change.{contrast}_{side}"
+    )
+    key = next(
+        (k for k in (key, f"change.{contrast}") if k in SENTENCES), "change.unknown"
+    )
     if lead == "reconstruction_error":
         key = "finding.reconstruction_error_drifted"
-    first = raw(key, column=column_name(moved[0].get("column"))) if lead else raw("change.joint")
-    others = [one for one in dict.fromkeys(m.get("column") for m in moved) if one != lead]
+    first = (
+        raw(key, column=column_name(moved[0].get("column")))
+        if lead
+        else raw("change.joint")
+    )
+    others = [
+        one for one in dict.fromkeys(m.get("column") for m in moved) if one != lead
+    ]
     if not lead or not others:
         return first
     if len(others) == 1:
@@ -159,7 +210,11 @@ def _change(found: dict[str, Any]) -> str:
 def _standing(verdict: str, column: str | None) -> str:
     """How far the detector is."""
     if verdict == "warn":
-        return raw("detector.warns_of", column=column_name(column)) if column else raw("detector.warns")
+        return (
+            raw("detector.warns_of", column=column_name(column))
+            if column
+            else raw("detector.warns")
+        )
     return raw("detector.learning" if verdict == "learning" else "detector.calm")
 
 
@@ -177,19 +232,44 @@ _WORDS = {
 
 
 DETECTED = frozenset(
-    {"inputs_change", "unseen_values", "latency_change", "error_rise", "traffic_change", "quality_change"}
+    {
+        "inputs_change",
+        "unseen_values",
+        "latency_change",
+        "error_rise",
+        "traffic_change",
+        "quality_change",
+    }
 )
 _DRIFTED = ("prediction", "reconstruction_error")  # with sentences of their own
 DISTANCES = frozenset(
     {
-        "psi", "ks", "jensen_shannon", "hellinger", "total_variation", "l_infinity", "chi_squared", "g_test", "cramers_v",
-        "wasserstein", "neyman", "energy_distance", "mmd",
+        "psi",
+        "ks",
+        "jensen_shannon",
+        "hellinger",
+        "total_variation",
+        "l_infinity",
+        "chi_squared",
+        "g_test",
+        "cramers_v",
+        "wasserstein",
+        "neyman",
+        "energy_distance",
+        "mmd",
     }
-)  # fmt: skip
-# columns that are the statistic itself: "p95 latency of latency_ms" says nothing more than "p95 latency"
-_OWN_COLUMNS = frozenset({"latency_ms", "status", "prediction", "residual", "wrong", "absolute_error"})
+)
+# columns that are the statistic itself: "p95 latency of latency_ms" says nothing more
+# than "p95 latency"
+_OWN_COLUMNS = frozenset(
+    {"latency_ms", "status", "prediction", "residual", "wrong", "absolute_error"}
+)
 
 
 def _what(name: str, column: str | None) -> str:
     word = statistic(name)
-    return word if not column or column in _OWN_COLUMNS else raw("finding.of", statistic=word, column=column)
+    return (
+        word
+        if not column or column in _OWN_COLUMNS
+        else raw("finding.of", statistic=word, column=column)
+    )

@@ -15,8 +15,20 @@ def row(seen: Json, service: Json, found: list[Json]) -> None:
     rows = service["rows"]
     with st.grid(6, min_column_width=150, gap="small"):
         _predictions(seen["predictions"], rows)
-        _service(seen["latency_p95"], "latency", [one.get("p95") for one in rows], figures.milliseconds, found)
-        _service(seen["error_rate"], "errors", [one.get("error_rate") for one in rows], figures.percent, found)
+        _service(
+            seen["latency_p95"],
+            "latency",
+            [one.get("p95") for one in rows],
+            figures.milliseconds,
+            found,
+        )
+        _service(
+            seen["error_rate"],
+            "errors",
+            [one.get("error_rate") for one in rows],
+            figures.percent,
+            found,
+        )
         _prediction_error(seen["prediction_error"], found)
         _drifted(seen["drifted"], found)
         _freshness(seen["freshness"], service)
@@ -30,12 +42,17 @@ def shortage(found: list[Json], statistics: tuple[str, ...] | None) -> str:
     short = [
         one
         for one in found
-        if one.get("verdict") == "insufficient" and (statistics is None or one.get("statistic") in statistics)
+        if one.get("verdict") == "insufficient"
+        and (statistics is None or one.get("statistic") in statistics)
     ]
     if not short:
         return t("need.more")
     worst = min(short, key=lambda one: one.get("n") or 0)
-    return t("need.short", minimum=figures.count(worst.get("minimum")), n=figures.count(worst.get("n") or 0))
+    return t(
+        "need.short",
+        minimum=figures.count(worst.get("minimum")),
+        n=figures.count(worst.get("n") or 0),
+    )
 
 
 def _predictions(part: Json, rows: list[Json]) -> None:
@@ -56,14 +73,20 @@ def _predictions(part: Json, rows: list[Json]) -> None:
     )
 
 
-def _service(part: Json, name: str, course: list[float | None], show: Any, found: list[Json]) -> None:
+def _service(
+    part: Json, name: str, course: list[float | None], show: Any, found: list[Json]
+) -> None:
     status, value = part["status"], part["value"]
     statistics = ("latency_p95",) if name == "latency" else ("error_rate",)
     delta = (
-        shortage(found, statistics) if status == "insufficient" else cards.signed(value, part["previous_week"], show)
+        shortage(found, statistics)
+        if status == "insufficient"
+        else cards.signed(value, part["previous_week"], show)
     )
     note = "" if status == "insufficient" else _limit(part["limit"], show)
-    cards.tile(t(f"tile.{name}"), show(value), status, delta=delta, note=note, course=course)
+    cards.tile(
+        t(f"tile.{name}"), show(value), status, delta=delta, note=note, course=course
+    )
 
 
 def _limit(limit: float | None, show: Any) -> str:
@@ -72,33 +95,64 @@ def _limit(limit: float | None, show: Any) -> str:
 
 def _prediction_error(part: Json, found: list[Json]) -> None:
     statistic = part["statistic"] or "prediction_error"
-    label = t(f"tile.{statistic}" if statistic in ("wrong_share", "mean_absolute_error") else "tile.prediction_error")
+    label = t(
+        f"tile.{statistic}"
+        if statistic in ("wrong_share", "mean_absolute_error")
+        else "tile.prediction_error"
+    )
 
     def show(value: float | None) -> str:
-        return figures.percent(value) if statistic == "wrong_share" else figures.number(value)
+        return (
+            figures.percent(value)
+            if statistic == "wrong_share"
+            else figures.number(value)
+        )
 
     value, reference, limit = part["value"], part["reference"], part["limit"]
     tip = None
     if value is not None and None not in (part["low"], part["high"], limit, reference):
         tip = raw(
-            "tile.increase_help", n=figures.count(part["n"]), low=show(part["low"]), high=show(part["high"]),
-            reference=show(reference), limit=show(limit),
-        )  # fmt: skip
+            "tile.increase_help",
+            n=figures.count(part["n"]),
+            low=show(part["low"]),
+            high=show(part["high"]),
+            reference=show(reference),
+            limit=show(limit),
+        )
     delta, note = cards.signed(value, reference, show), ""
     if value is None or part["status"] == "insufficient":
         delta = t("need.labels") if not part["n"] else shortage(found, (statistic,))
     else:
         note = _limit(None if limit is None else limit + (reference or 0.0), show)
     course = [one.get("value") for one in part["series"]]
-    cards.tile(label, show(value), part["status"], delta=delta, note=note, course=course, tip=tip)
+    cards.tile(
+        label,
+        show(value),
+        part["status"],
+        delta=delta,
+        note=note,
+        course=course,
+        tip=tip,
+    )
 
 
 def _drifted(part: Json, found: list[Json]) -> None:
     n, of, status = part["n"], part["of"], part["status"]
-    weight = t("tile.weight", share=figures.percent(part["importance"], 0)) if part["importance"] else None
+    weight = (
+        t("tile.weight", share=figures.percent(part["importance"], 0))
+        if part["importance"]
+        else None
+    )
     delta, note = weight if n else None, _limit(part["limit"], figures.score)
     if status in ("insufficient", "learning"):
-        delta, note = (shortage(found, ("psi",)) if status == "insufficient" else t("need.reference")), ""
+        delta, note = (
+            (
+                shortage(found, ("psi",))
+                if status == "insufficient"
+                else t("need.reference")
+            ),
+            "",
+        )
     cards.tile(
         t("tile.drifted"),
         f"{figures.count(n)} / {figures.count(of)}" if of else figures.DASH,
@@ -114,7 +168,10 @@ def _freshness(part: Json, service: Json) -> None:
     lost, fresh = part["lost"], part["status"]
     tip = t(
         "tile.fresh_help",
-        **{name: figures.count(part[name]) for name in ("received", "stored", "duplicate", "refused", "pending")},
+        **{
+            name: figures.count(part[name])
+            for name in ("received", "stored", "duplicate", "refused", "pending")
+        },
     )
     if part["lag_s"] is not None:
         tip += "  \n" + t("tile.lag_help", lag=figures.duration(part["lag_s"]))
@@ -124,7 +181,11 @@ def _freshness(part: Json, service: Json) -> None:
         figures.duration(part["age_s"]),
         part["status"],
         delta=None if fresh != "ok" or lost is None else figures.count(lost),
-        note="" if lost is None else t("tile.lost") if fresh == "ok" else t("tile.lost_n", n=figures.count(lost)),
+        note=""
+        if lost is None
+        else t("tile.lost")
+        if fresh == "ok"
+        else t("tile.lost_n", n=figures.count(lost)),
         course=[one.get("n") or 0 for one in service["rows"][-30:]],
         kind="bar",
         tip=tip,

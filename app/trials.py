@@ -11,7 +11,15 @@ from app import cards, charts, figures, reader
 from app.text import column_name, known, raw, statistic, t
 
 Json = dict[str, Any]
-STATISTICS = ("psi", "ks", "jensen_shannon", "hellinger", "wasserstein", "missing_rate", "new_category_share")
+STATISTICS = (
+    "psi",
+    "ks",
+    "jensen_shannon",
+    "hellinger",
+    "wasserstein",
+    "missing_rate",
+    "new_category_share",
+)
 USUAL_LIMIT = 0.2  # of PSI, which stands first
 WINDOWS = {"1h": 1, "6h": 6, "1d": 24, "7d": 168}
 SHOWN_EPISODES = 12
@@ -27,9 +35,17 @@ def selftest(model: str) -> None:
         return
     found = sum(bool(one.get("found")) for one in seen["tests"])
     at = figures.at(seen["at"], figures.zone(st.context.timezone))
-    with st.expander(t("selftest.title", found=found, of=len(seen["tests"]), at=at), icon=":material/science:"):
+    with st.expander(
+        t("selftest.title", found=found, of=len(seen["tests"]), at=at),
+        icon=":material/science:",
+    ):
         st.markdown(t("selftest.what"))
-        st.dataframe(tested(seen["tests"]), hide_index=True, width="stretch", alt=raw("selftest.alt"))
+        st.dataframe(
+            tested(seen["tests"]),
+            hide_index=True,
+            width="stretch",
+            alt=raw("selftest.alt"),
+        )
         pages = sum(one.get("pages") or 0 for one in seen["quiet"])
         top = max((one.get("evidence") or 0.0 for one in seen["quiet"]), default=0.0)
         key = "selftest.quiet_pages" if pages else "selftest.quiet"
@@ -43,7 +59,9 @@ def tested(tests: list[Json]) -> pd.DataFrame:
             raw("selftest.change"): [_change(str(one.get("change"))) for one in tests],
             raw("selftest.column"): [_place(one) for one in tests],
             raw("selftest.after"): [
-                figures.duration((one.get("hours") or 0) * 3600) if one.get("found") else raw("selftest.not_found")
+                figures.duration((one.get("hours") or 0) * 3600)
+                if one.get("found")
+                else raw("selftest.not_found")
                 for one in tests
             ],
         }
@@ -63,24 +81,48 @@ def _place(one: Json) -> str:
 
 def limit(model: str, names: list[str]) -> None:
     """A form for a limit, and what it would have done; nothing of it is stored or switched on."""
-    with cards.card("trial", t("trial.title"), t("trial.caption")), st.form("trial", border=False):
-        first, second, third, fourth = st.columns([1.4, 1, 1, 1.4], vertical_alignment="bottom")
+    with (
+        cards.card("trial", t("trial.title"), t("trial.caption")),
+        st.form("trial", border=False),
+    ):
+        first, second, third, fourth = st.columns(
+            [1.4, 1, 1, 1.4], vertical_alignment="bottom"
+        )
         chosen = first.selectbox(
-            raw("trial.statistic"), STATISTICS, format_func=lambda one: statistic(str(one)), key="trial_statistic"
+            raw("trial.statistic"),
+            STATISTICS,
+            format_func=lambda one: statistic(str(one)),
+            key="trial_statistic",
         )
         above = second.number_input(
-            raw("trial.limit"), min_value=0.0, value=USUAL_LIMIT, step=0.01, format="%.3f", key="trial_limit"
+            raw("trial.limit"),
+            min_value=0.0,
+            value=USUAL_LIMIT,
+            step=0.01,
+            format="%.3f",
+            key="trial_limit",
         )
         window = third.selectbox(
-            raw("trial.window"), list(WINDOWS), index=2, key="trial_window",
+            raw("trial.window"),
+            list(WINDOWS),
+            index=2,
+            key="trial_window",
             format_func=lambda one: figures.duration(WINDOWS[str(one)] * 3600),
-        )  # fmt: skip
+        )
         scope = fourth.selectbox(
-            raw("trial.columns"), ["", *names], key="trial_columns",
+            raw("trial.columns"),
+            ["", *names],
+            key="trial_columns",
             format_func=lambda one: column_name(str(one)) if one else raw("trial.all"),
-        )  # fmt: skip
-        if st.form_submit_button(t("trial.go"), icon=":material/history:", type="primary"):
-            asked = {"statistic": str(chosen), "limit": f"{above:g}", "window": str(window)}
+        )
+        if st.form_submit_button(
+            t("trial.go"), icon=":material/history:", type="primary"
+        ):
+            asked = {
+                "statistic": str(chosen),
+                "limit": f"{above:g}",
+                "window": str(window),
+            }
             with st.spinner(raw("trial.running")):
                 _try(model, asked | ({"columns": str(scope)} if scope else {}))
     kept = st.session_state.get(_RESULT)
@@ -114,12 +156,24 @@ def _result(model: str, asked: dict[str, str], seen: Json) -> None:
             "from_": figures.at(seen["from"], place),
             "to": figures.at(seen["to"], place),
         }
-        key = "trial.never" if rule["share_firing"] is None else "trial.found" if rule["alerts"] else "trial.nothing"
+        key = (
+            "trial.never"
+            if rule["share_firing"] is None
+            else "trial.found"
+            if rule["alerts"]
+            else "trial.nothing"
+        )
         st.markdown(t(key, **facts))
         if rule["alerts"]:
-            cards.plot(charts.timeline(_bars(rule), seen["to"], cards.look(), seen["from"]), "trial", raw("trial.alt"))
+            cards.plot(
+                charts.timeline(_bars(rule), seen["to"], cards.look(), seen["from"]),
+                "trial",
+                raw("trial.alt"),
+            )
             if len(rule["episodes"]) > SHOWN_EPISODES:
-                st.markdown(f":small[:gray[{t('trial.more', n=rule['alerts'] - SHOWN_EPISODES)}]]")
+                st.markdown(
+                    f":small[:gray[{t('trial.more', n=rule['alerts'] - SHOWN_EPISODES)}]]"
+                )
         st.markdown(f":small[{t('trial.switch_on')}]")
         st.code(_section(model, asked), language="toml")
 
@@ -128,7 +182,9 @@ def _bars(rule: Json) -> list[Json]:
     """The longest-standing columns first; each episode with its peak."""
     return [
         {
-            "label": column_name(str(one["column"])) if one["column"] else raw("trial.all"),
+            "label": column_name(str(one["column"]))
+            if one["column"]
+            else raw("trial.all"),
             "since": one["fired_at"],
             "until": one["resolved_at"],
             "severity": "critical",
@@ -140,9 +196,19 @@ def _bars(rule: Json) -> list[Json]:
 
 
 def _section(model: str, asked: dict[str, str]) -> str:
-    """The rule as it stands in driftdeck.toml, for this model alone. A JSON text is one of TOML, too."""
-    told = {"name": f"{asked['statistic'].replace('_', '-')}-limit", "model": model, "statistic": asked["statistic"]}
-    lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in told.items()]
+    """The rule as it stands in driftdeck.toml, for this model alone.
+
+    A JSON text is one of TOML, too.
+    """
+    told = {
+        "name": f"{asked['statistic'].replace('_', '-')}-limit",
+        "model": model,
+        "statistic": asked["statistic"],
+    }
+    lines = [
+        f"{key} = {json.dumps(value, ensure_ascii=False)}"
+        for key, value in told.items()
+    ]
     lines += [f"limit = {asked['limit']}", f'window = "{asked["window"]}"']
     if "columns" in asked:
         lines.append(f"columns = {json.dumps([asked['columns']], ensure_ascii=False)}")

@@ -32,17 +32,34 @@ class Burst:
         return sum(n for status, n in self.statuses.items() if status in ("429", "503"))
 
 
-def flood(folder: Path, seconds: float, connections: int, features: int, config: str = SMALL_SPOOL) -> Burst:
+def flood(
+    folder: Path,
+    seconds: float,
+    connections: int,
+    features: int,
+    config: str = SMALL_SPOOL,
+) -> Burst:
     """Flood a fresh server whose loader is slower than its intake, wait until all is stored, and see that it serves again."""
     folder.mkdir(parents=True, exist_ok=True)
     settings = folder / "driftdeck.toml"
     settings.write_text(config)
     with server(folder / "data", None, "--config", str(settings)) as running:
         samples, stop = list[float](), threading.Event()
-        watcher = threading.Thread(target=_watch, args=(running, samples, stop), daemon=True)
+        watcher = threading.Thread(
+            target=_watch, args=(running, samples, stop), daemon=True
+        )
         watcher.start()
-        options = ["--connections", connections, "--seconds", seconds, "--features", features]
-        said = run(python("benchmarks.sides.flood", "--port", running.port, *options)).said
+        options = [
+            "--connections",
+            connections,
+            "--seconds",
+            seconds,
+            "--features",
+            features,
+        ]
+        said = run(
+            python("benchmarks.sides.flood", "--port", running.port, *options)
+        ).said
         ended = time.monotonic()
         accounting = running.drained()
         drained = time.monotonic() - ended
@@ -62,9 +79,20 @@ def flood(folder: Path, seconds: float, connections: int, features: int, config:
             )
         ).said
         if set(after["statuses"]) != {"200"}:
-            raise RuntimeError(f"after the burst the server answered {after['statuses']}")
+            raise RuntimeError(
+                f"after the burst the server answered {after['statuses']}"
+            )
         peak = running.peak_rss_mib()
-    return Burst(said["accepted"], accounting, said["statuses"], said["unsaid"], samples, peak, said["wall_s"], drained)
+    return Burst(
+        said["accepted"],
+        accounting,
+        said["statuses"],
+        said["unsaid"],
+        samples,
+        peak,
+        said["wall_s"],
+        drained,
+    )
 
 
 def measure(folder: Path, seconds: float) -> list[Figure]:
@@ -74,13 +102,23 @@ def measure(folder: Path, seconds: float) -> list[Figure]:
         found = flood(folder / f"burst{features}", seconds, 64, features)
         stored = found.accounting["stored"]
         if stored != found.accepted or found.unsaid:
-            raise RuntimeError(f"{found.accepted} rows were acknowledged, {stored} are stored, {found.unsaid} unsaid")
+            raise RuntimeError(
+                f"{found.accepted} rows were acknowledged, {stored} are stored, {found.unsaid} unsaid"
+            )
         name = f"64 producers, {features} features, a spool of 64 MB"
         figures += [
             Figure(f"{name}: peak RSS", "MiB", [found.peak_mib], goal=round(GOAL_MIB)),
             Figure(f"{name}: RSS p50", "MiB", [quantile(found.rss_mib, 0.5)]),
-            Figure(f"{name}: refused requests", "of 1", [found.refusals / sum(found.statuses.values())]),
-            Figure(f"{name}: stored", "rows / s", [stored / (found.wall_s + found.drained_s)]),
+            Figure(
+                f"{name}: refused requests",
+                "of 1",
+                [found.refusals / sum(found.statuses.values())],
+            ),
+            Figure(
+                f"{name}: stored",
+                "rows / s",
+                [stored / (found.wall_s + found.drained_s)],
+            ),
             Figure(f"{name}: until all was stored", "s", [found.drained_s]),
         ]
     return figures

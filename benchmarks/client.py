@@ -15,17 +15,46 @@ def measure(folder: Path, pairs: int, events: int) -> list[Figure]:
     with server(folder / "data") as running:
         for i in range(pairs):
             spool = folder / f"spool{i}"
-            command = python("benchmarks.sides.log_events", "--spool", spool, "--events", events)
-            said = run([*command, "--url", f"http://127.0.0.1:{running.port}"], CLIENT_CORE).said
+            command = python(
+                "benchmarks.sides.log_events", "--spool", spool, "--events", events
+            )
+            said = run(
+                [*command, "--url", f"http://127.0.0.1:{running.port}"], CLIENT_CORE
+            ).said
             if said["memory_lost"] or said["spool_lost"] or said["mixed_lost"]:
                 raise RuntimeError(f"events were lost: {said}")
             found.append(said)
     baseline = [said["logger"] for said in found]
     return [
-        Figure("log(), 20 features, p50", "µs", [s["memory"] for s in found], BASELINE, baseline, goal=20),
+        Figure(
+            "log(), 20 features, p50",
+            "µs",
+            [s["memory"] for s in found],
+            BASELINE,
+            baseline,
+            goal=20,
+        ),
         Figure("log(), 20 features, p99", "µs", [s["memory_p99"] for s in found]),
-        Figure("log() with a spool, 20 features, p50", "µs", [s["spool"] for s in found], BASELINE, baseline, goal=20),
-        Figure("log() with a spool, 20 features, p99", "µs", [s["spool_p99"] for s in found]),
-        Figure(f"{MIXED}, p50", "µs", [s["mixed"] for s in found], BASELINE, baseline, goal=20),
+        Figure(
+            "log() with a spool, 20 features, p50",
+            "µs",
+            [s["spool"] for s in found],
+            BASELINE,
+            baseline,
+            goal=20,
+        ),
+        Figure(
+            "log() with a spool, 20 features, p99",
+            "µs",
+            [s["spool_p99"] for s in found],
+        ),
+        Figure(
+            f"{MIXED}, p50",
+            "µs",
+            [s["mixed"] for s in found],
+            BASELINE,
+            baseline,
+            goal=20,
+        ),
         Figure(f"{MIXED}, p99", "µs", [s["mixed_p99"] for s in found]),
     ]

@@ -36,7 +36,11 @@ class Figure:
         measured = self.ratios if self.of == "ratio" else self.ours
         if self.goal is None or not measured:
             return ""
-        share = median(measured) / self.goal if self.bound == "most" else self.goal / median(measured)
+        share = (
+            median(measured) / self.goal
+            if self.bound == "most"
+            else self.goal / median(measured)
+        )
         return "met" if share <= 1 else "half way" if share <= HALF_WAY else "not met"
 
     def to_dict(self) -> dict[str, Any]:
@@ -60,4 +64,6 @@ class Figure:
 def quantile(samples: Sequence[float], share: float) -> float:
     """The smallest sample that at least `share` of them do not exceed."""
     ordered = sorted(samples)
-    return ordered[min(len(ordered) - 1, max(0, int(share * len(ordered) + 0.999999) - 1))]
+    return ordered[
+        min(len(ordered) - 1, max(0, int(share * len(ordered) + 0.999999) - 1))
+    ]

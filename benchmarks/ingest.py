@@ -25,8 +25,12 @@ class Size:
     pairs: int
 
 
-QUICK = Size(first=5_000, rows=50_000, paced=25_000, single=2_000, reference=20_000, pairs=1)
-DEFAULT = Size(first=20_000, rows=300_000, paced=250_000, single=10_000, reference=100_000, pairs=5)
+QUICK = Size(
+    first=5_000, rows=50_000, paced=25_000, single=2_000, reference=20_000, pairs=1
+)
+DEFAULT = Size(
+    first=20_000, rows=300_000, paced=250_000, single=10_000, reference=100_000, pairs=5
+)
 
 
 @dataclass(frozen=True)
@@ -45,17 +49,40 @@ class Sample:
 
 def measure(folder: Path, size: Size) -> list[Figure]:
     """Rows per server CPU second, ack latency and single events, against read_json."""
-    lines, alone, reference = folder / "events.ndjson", folder / "alone.ndjson", folder / "reference.parquet"
+    lines, alone, reference = (
+        folder / "events.ndjson",
+        folder / "alone.ndjson",
+        folder / "reference.parquet",
+    )
     total = size.first + size.rows + size.paced + size.single
     now = datetime.now(UTC).isoformat()
-    run(python("benchmarks.rows", lines, "--rows", total, "--seed", 3, "--drifted", "--hours", 1, "--end", now))
+    run(
+        python(
+            "benchmarks.rows",
+            lines,
+            "--rows",
+            total,
+            "--seed",
+            3,
+            "--drifted",
+            "--hours",
+            1,
+            "--end",
+            now,
+        )
+    )
     run(python("benchmarks.rows", reference, "--rows", size.reference, "--seed", 1))
     _head(lines, alone, size.rows)
     ours: list[Sample] = []
     theirs: list[float] = []
     for i in range(size.pairs):
         ours.append(_ours(folder / f"ingest{i}", lines, reference, size))
-        theirs.append(size.rows / run(python("benchmarks.sides.read_json", alone), SERVER_CORE).said["cpu_s"])
+        theirs.append(
+            size.rows
+            / run(python("benchmarks.sides.read_json", alone), SERVER_CORE).said[
+                "cpu_s"
+            ]
+        )
     rate = ours[0].paced_rate
     return [
         Figure(
@@ -84,9 +111,18 @@ def measure(folder: Path, size: Size) -> list[Figure]:
             theirs,
             note="the other side's table is checkpointed, too",
         ),
-        Figure("HTTP ingest, wall clock", "rows / s", [s.rows_per_s for s in ours], note="server on one core"),
-        Figure(f"ack p50 at {rate:.0f} rows/s", "ms", [s.p50_ms for s in ours], goal=10),
-        Figure(f"ack p99 at {rate:.0f} rows/s", "ms", [s.p99_ms for s in ours], goal=60),
+        Figure(
+            "HTTP ingest, wall clock",
+            "rows / s",
+            [s.rows_per_s for s in ours],
+            note="server on one core",
+        ),
+        Figure(
+            f"ack p50 at {rate:.0f} rows/s", "ms", [s.p50_ms for s in ours], goal=10
+        ),
+        Figure(
+            f"ack p99 at {rate:.0f} rows/s", "ms", [s.p99_ms for s in ours], goal=60
+        ),
         Figure(
             "single events, 16 connections",
             "events / server CPU s",
@@ -102,18 +138,28 @@ def measure(folder: Path, size: Size) -> list[Figure]:
 def _ours(data: Path, lines: Path, reference: Path, size: Size) -> Sample:
     data.mkdir()
     with server(data) as running:
-        running.request("PUT", "/v1/models/m/reference", reference.read_bytes(), "application/vnd.apache.parquet")
-        # once for each reference, with its first rows, the detector learns from it: half a second that is no row's
+        running.request(
+            "PUT",
+            "/v1/models/m/reference",
+            reference.read_bytes(),
+            "application/vnd.apache.parquet",
+        )
+        # once for each reference, with its first rows, the detector learns from it:
+        # half a second that is no row's
         _send(running, lines, 0, size.first, BATCH, connections=4)
         running.quiet()
         before = running.cpu_s()
-        _, cpu, wall = _send(running, lines, size.first, size.rows, BATCH, connections=4)
+        _, cpu, wall = _send(
+            running, lines, size.first, size.rows, BATCH, connections=4
+        )
         rss = running.peak_rss_mib()
     checkpointed = running.whole_cpu_s - before
     with server(data) as running:
         sent = size.first + size.rows
         rate = min(GOAL_ROWS_PER_CPU_S / 2, size.rows / wall / 2)
-        paced, *_ = _send(running, lines, sent, size.paced, BATCH, connections=8, rate=rate / BATCH)
+        paced, *_ = _send(
+            running, lines, sent, size.paced, BATCH, connections=8, rate=rate / BATCH
+        )
         sent += size.paced
         _, single_cpu, _ = _send(running, lines, sent, size.single, 1, connections=16)
         sent += size.single
@@ -136,12 +182,27 @@ def _ours(data: Path, lines: Path, reference: Path, size: Size) -> Sample:
 
 
 def _send(
-    running: Server, lines: Path, first: int, rows: int, batch: int, connections: int, rate: float = 0.0
+    running: Server,
+    lines: Path,
+    first: int,
+    rows: int,
+    batch: int,
+    connections: int,
+    rate: float = 0.0,
 ) -> tuple[dict[str, Any], float, float]:
     """What the client saw, and the server's CPU seconds and wall seconds until all of it was stored and profiled."""
-    options: dict[str, object] = {"first": first, "rows": rows, "batch": batch, "connections": connections}
-    arguments = [str(x) for k, v in {**options, "rate": rate}.items() for x in (f"--{k}", v)]
-    command = python("benchmarks.sides.client", lines, "--port", running.port, *arguments)
+    options: dict[str, object] = {
+        "first": first,
+        "rows": rows,
+        "batch": batch,
+        "connections": connections,
+    }
+    arguments = [
+        str(x) for k, v in {**options, "rate": rate}.items() for x in (f"--{k}", v)
+    ]
+    command = python(
+        "benchmarks.sides.client", lines, "--port", running.port, *arguments
+    )
     before = running.cpu_s()
     said = run(command, CLIENT_CORE).said
     sent = time.perf_counter()

@@ -42,13 +42,18 @@ class Seen:
 def measure(folder: Path, size: Size) -> list[Figure]:
     """Latency and server CPU of every page at 7 days, in turns on both servers, and bytes a row."""
     stores = [folder / "small", folder / "large"]
-    filled = [_fill(store, rows, size) for store, rows in zip(stores, (size.small, size.large), strict=True)]
+    filled = [
+        _fill(store, rows, size)
+        for store, rows in zip(stores, (size.small, size.large), strict=True)
+    ]
     figures: list[Figure] = []
     with server(stores[0]) as small, server(stores[1]) as large:
         for running in (small, large):
             running.quiet()
         for name, path in PAGES.items():
-            figures += _figures(name, *_in_turns(small, large, path, size.requests), size)
+            figures += _figures(
+                name, *_in_turns(small, large, path, size.requests), size
+            )
     for rows, bytes_ in zip((size.small, size.large), filled, strict=True):
         name = f"database file, {rows:,} events over {DAYS} days, profiles included"
         figures.append(Figure(name, "bytes / row", [bytes_ / rows]))
@@ -62,7 +67,9 @@ def _fill(folder: Path, rows: int, size: Size) -> float:
     return float(run(python("benchmarks.sides.fill", folder, *arguments)).said["bytes"])
 
 
-def _in_turns(small: Server, large: Server, path: str, requests: int) -> tuple[Seen, Seen]:
+def _in_turns(
+    small: Server, large: Server, path: str, requests: int
+) -> tuple[Seen, Seen]:
     took: dict[int, list[float]] = {small.pid: [], large.pid: []}
     cpu = {small.pid: 0.0, large.pid: 0.0}
     for i in range(requests + 2):
@@ -80,7 +87,23 @@ def _figures(name: str, small: Seen, large: Seen, size: Size) -> list[Figure]:
     many, few = f"{size.large:,} events", f"{size.small:,} events"
     slowest = [quantile(seen.took_ms, 0.95) for seen in (large, small)]
     return [
-        Figure(f"{name} page, p50, {many}", "ms", large.took_ms, few, small.took_ms, goal=1.2, of="ratio"),
-        Figure(f"{name} page, p95, {many}", "ms", [slowest[0]], few, [slowest[1]], goal=100),
-        Figure(f"{name} page, server CPU, {many}", "CPU ms", [large.cpu_ms], few, [small.cpu_ms]),
+        Figure(
+            f"{name} page, p50, {many}",
+            "ms",
+            large.took_ms,
+            few,
+            small.took_ms,
+            goal=1.2,
+            of="ratio",
+        ),
+        Figure(
+            f"{name} page, p95, {many}", "ms", [slowest[0]], few, [slowest[1]], goal=100
+        ),
+        Figure(
+            f"{name} page, server CPU, {many}",
+            "CPU ms",
+            [large.cpu_ms],
+            few,
+            [small.cpu_ms],
+        ),
     ]

@@ -1,6 +1,7 @@
 """Fresh processes measured from outside.
 
-This process must stay small: Linux counts a child's peak RSS from what its parent had when it was started.
+This process must stay small: Linux counts a child's peak RSS from what its parent had
+when it was started.
 """
 
 import http.client
@@ -40,24 +41,35 @@ class Run:
     said: dict[str, Any]
 
 
-def python(module: str, *arguments: object, executable: str = sys.executable) -> list[str]:
+def python(
+    module: str, *arguments: object, executable: str = sys.executable
+) -> list[str]:
     """The command that runs a module with arguments."""
     return [executable, "-m", module, *map(str, arguments)]
 
 
 def run(command: Sequence[str], core: str | None = None) -> Run:
-    """Run a command to its end. Raises RuntimeError with the end of its stderr when it fails."""
+    """Run a command to its end.
+
+    Raises RuntimeError with the end of its stderr when it fails.
+    """
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         began = time.perf_counter()
-        child = subprocess.Popen(_pinned(command, core), cwd=ROOT, stdout=out, stderr=err)
+        child = subprocess.Popen(
+            _pinned(command, core), cwd=ROOT, stdout=out, stderr=err
+        )
         _, status, usage = os.wait4(child.pid, 0)
         wall = time.perf_counter() - began
         child.returncode = os.waitstatus_to_exitcode(status)
         out.seek(0)
         err.seek(0)
         if child.returncode:
-            raise RuntimeError(f"{' '.join(command[:5])} failed: {err.read().decode(errors='replace')[-1500:]}")
-        lines = [line for line in out.read().decode().splitlines() if line.startswith("{")]
+            raise RuntimeError(
+                f"{' '.join(command[:5])} failed: {err.read().decode(errors='replace')[-1500:]}"
+            )
+        lines = [
+            line for line in out.read().decode().splitlines() if line.startswith("{")
+        ]
     said = json.loads(lines[-1]) if lines else {}
     return Run(usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, wall, said)
 
@@ -65,7 +77,9 @@ def run(command: Sequence[str], core: str | None = None) -> Run:
 class Server:
     """A running driftdeck server."""
 
-    def __init__(self, port: int, child: "subprocess.Popen[bytes]", ready_s: float) -> None:
+    def __init__(
+        self, port: int, child: "subprocess.Popen[bytes]", ready_s: float
+    ) -> None:
         self.port, self.pid, self.ready_s = port, child.pid, ready_s
         self.ready_cpu_s = self.cpu_s()
         self.whole_cpu_s = 0.0  # of its whole life, known once it was stopped
@@ -85,13 +99,19 @@ class Server:
 
     def _memory(self, name: str) -> float:
         lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith(name)) / 1024
+        return (
+            next(int(line.split()[1]) for line in lines if line.startswith(name)) / 1024
+        )
 
-    def request(self, method: str, path: str, body: bytes | None = None, kind: str = "") -> dict[str, Any]:
+    def request(
+        self, method: str, path: str, body: bytes | None = None, kind: str = ""
+    ) -> dict[str, Any]:
         """The JSON answer. Raises RuntimeError on any other answer than 200."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=300)
         try:
-            connection.request(method, path, body, {"content-type": kind} if kind else {})
+            connection.request(
+                method, path, body, {"content-type": kind} if kind else {}
+            )
             answer = connection.getresponse()
             text = answer.read()
         finally:
@@ -103,7 +123,9 @@ class Server:
     def drained(self, patience_s: float = 600) -> dict[str, Any]:
         """The accounting once everything acknowledged is stored and profiled."""
         until = time.monotonic() + patience_s
-        while (accounting := self.request("GET", "/v1/status")["accounting"])["pending"]:
+        while (accounting := self.request("GET", "/v1/status")["accounting"])[
+            "pending"
+        ]:
             if time.monotonic() > until:
                 raise RuntimeError(f"the server is still loading: {accounting}")
             time.sleep(0.1)
@@ -120,10 +142,14 @@ class Server:
 
 
 @contextmanager
-def server(data: Path, core: str | None = SERVER_CORE, *options: str) -> Iterator[Server]:
+def server(
+    data: Path, core: str | None = SERVER_CORE, *options: str
+) -> Iterator[Server]:
     """A real server over a data directory, ready to serve; stopped in the end."""
     port = free_port()
-    command = _pinned(python("monitor.cli", "server", "--data", data, "--port", port, *options), core)
+    command = _pinned(
+        python("monitor.cli", "server", "--data", data, "--port", port, *options), core
+    )
     with (data.parent / f"{data.name}.log").open("ab") as log:
         began = time.perf_counter()
         child = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
@@ -158,7 +184,9 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _wait_ready(child: "subprocess.Popen[bytes]", port: int, patience_s: float = 120) -> None:
+def _wait_ready(
+    child: "subprocess.Popen[bytes]", port: int, patience_s: float = 120
+) -> None:
     until = time.monotonic() + patience_s
     while time.monotonic() < until and child.poll() is None:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)

@@ -16,22 +16,49 @@ DIRECT = "the same model server asked directly"
 def measure(folder: Path, pairs: int, requests: int) -> list[Figure]:
     """p50 and p99 of both ways, and what the proxy adds at p50, while a real server takes the events."""
     model, between = free_port(), free_port()
-    command = python("monitor.cli", "proxy", "--upstream", f"http://127.0.0.1:{model}", "--protocol", "v2")
+    command = python(
+        "monitor.cli",
+        "proxy",
+        "--upstream",
+        f"http://127.0.0.1:{model}",
+        "--protocol",
+        "v2",
+    )
     with (
         server(folder / "data", core=None) as running,
-        _running(python("benchmarks.sides.model_server", "--port", model), model, folder / "model.log"),
         _running(
-            [*command, "--url", f"http://127.0.0.1:{running.port}", "--port", str(between)],
+            python("benchmarks.sides.model_server", "--port", model),
+            model,
+            folder / "model.log",
+        ),
+        _running(
+            [
+                *command,
+                "--url",
+                f"http://127.0.0.1:{running.port}",
+                "--port",
+                str(between),
+            ],
             between,
             folder / "proxy.log",
         ),
     ):
-        ask = python("benchmarks.sides.ask_model", "--direct", model, "--proxy", between, "--requests", requests)
+        ask = python(
+            "benchmarks.sides.ask_model",
+            "--direct",
+            model,
+            "--proxy",
+            between,
+            "--requests",
+            requests,
+        )
         found = [run(ask).said for _ in range(pairs)]
         time.sleep(2)  # the client's last batch
         stored = running.drained()["stored"]
     if stored != pairs * (requests + 50):
-        raise RuntimeError(f"{pairs * (requests + 50)} predictions passed the proxy, {stored} were stored")
+        raise RuntimeError(
+            f"{pairs * (requests + 50)} predictions passed the proxy, {stored} were stored"
+        )
     added = [said["proxy_p50"] - said["direct_p50"] for said in found]
     return [
         Figure("proxy, v2, 20 inputs: what it adds at p50", "ms", added, goal=1),

@@ -15,7 +15,17 @@ from typing import Any
 from benchmarks.figure import Figure
 from benchmarks.process import ROOT
 
-PACKAGES = ("duckdb", "pyarrow", "numpy", "scipy", "pandas", "msgspec", "fastapi", "uvicorn", "evidently")
+PACKAGES = (
+    "duckdb",
+    "pyarrow",
+    "numpy",
+    "scipy",
+    "pandas",
+    "msgspec",
+    "fastapi",
+    "uvicorn",
+    "evidently",
+)
 COLOURS = {"met": "green", "half way": "yellow", "not met": "red"}
 
 
@@ -38,7 +48,9 @@ def about(began: datetime, commit: str) -> dict[str, Any]:
     }
 
 
-def write_json(file: Path, found: Mapping[str, Sequence[Figure]], facts: Mapping[str, Any]) -> None:
+def write_json(
+    file: Path, found: Mapping[str, Sequence[Figure]], facts: Mapping[str, Any]
+) -> None:
     """Every figure with its samples."""
     figures = {name: [f.to_dict() for f in some] for name, some in found.items()}
     file.write_text(json.dumps({**facts, "figures": figures}, indent=1) + "\n")
@@ -49,13 +61,32 @@ def show(found: Mapping[str, Sequence[Figure]], facts: Mapping[str, Any]) -> Non
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=f"driftdeck benchmarks, {facts['began'][:10]}, commit {facts['commit']}")
-    for heading in ("", "what", "ours", "against", "theirs", "ours / theirs (min–max), n", "goal", ""):
-        table.add_column(heading, overflow="fold", justify="right" if heading in ("ours", "theirs") else "left")
+    table = Table(
+        title=f"driftdeck benchmarks, {facts['began'][:10]}, commit {facts['commit']}"
+    )
+    for heading in (
+        "",
+        "what",
+        "ours",
+        "against",
+        "theirs",
+        "ours / theirs (min–max), n",
+        "goal",
+        "",
+    ):
+        table.add_column(
+            heading,
+            overflow="fold",
+            justify="right" if heading in ("ours", "theirs") else "left",
+        )
     for name, figures in found.items():
         for figure in figures:
             *cells, state = row(figure)
-            table.add_row(name, *cells, f"[{COLOURS.get(state, 'white')}]{state}[/]" if state else "")
+            table.add_row(
+                name,
+                *cells,
+                f"[{COLOURS.get(state, 'white')}]{state}[/]" if state else "",
+            )
         table.add_section()
     console = Console(width=None if sys.stdout.isatty() else 190)
     console.print(table)
@@ -63,24 +94,43 @@ def show(found: Mapping[str, Sequence[Figure]], facts: Mapping[str, Any]) -> Non
     console.print(
         f"{facts['machine']}; load average at the end {load}; Python {facts['python']}; took {facts['took_s']} s"
     )
-    console.print(", ".join(f"{package} {number}" for package, number in facts["versions"].items()))
+    console.print(
+        ", ".join(
+            f"{package} {number}" for package, number in facts["versions"].items()
+        )
+    )
 
 
 def markdown(found: Mapping[str, Sequence[Figure]]) -> str:
     """The same table in Markdown."""
-    lines = ["| | what | ours | against | theirs | ours / theirs (min–max), n | goal | |", "|---" * 8 + "|"]
-    lines += ["| " + " | ".join([name, *row(figure)]) + " |" for name, figures in found.items() for figure in figures]
+    lines = [
+        "| | what | ours | against | theirs | ours / theirs (min–max), n | goal | |",
+        "|---" * 8 + "|",
+    ]
+    lines += [
+        "| " + " | ".join([name, *row(figure)]) + " |"
+        for name, figures in found.items()
+        for figure in figures
+    ]
     return "\n".join(lines)
 
 
 def row(figure: Figure) -> list[str]:
     """What was measured, ours, against what, theirs, ratio, goal, state."""
     ratios = figure.ratios
-    spread = f"{number(median(ratios))} ({number(min(ratios))}–{number(max(ratios))}), {len(ratios)}" if ratios else ""
+    spread = (
+        f"{number(median(ratios))} ({number(min(ratios))}–{number(max(ratios))}), {len(ratios)}"
+        if ratios
+        else ""
+    )
     if not ratios:
         spread = f"({number(min(figure.ours))}–{number(max(figure.ours))}), {len(figure.ours)}"
     sign = "≤" if figure.bound == "most" else "≥"
-    wanted = "" if figure.goal is None else f"{sign} {number(figure.goal)}{' x' if figure.of == 'ratio' else ''}"
+    wanted = (
+        ""
+        if figure.goal is None
+        else f"{sign} {number(figure.goal)}{' x' if figure.of == 'ratio' else ''}"
+    )
     return [
         figure.name,
         f"{number(median(figure.ours))} {figure.unit}",
@@ -108,9 +158,13 @@ def commit() -> str:
     """The commit of the working tree, with "+changes" when it has any."""
 
     def git(*arguments: str) -> str:
-        return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True).stdout.strip()
+        return subprocess.run(
+            ["git", *arguments], cwd=ROOT, capture_output=True, text=True
+        ).stdout.strip()
 
-    return (git("rev-parse", "--short", "HEAD") or "unknown") + ("+changes" if git("status", "--porcelain") else "")
+    return (git("rev-parse", "--short", "HEAD") or "unknown") + (
+        "+changes" if git("status", "--porcelain") else ""
+    )
 
 
 def _memory_gib() -> int:

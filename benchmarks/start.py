@@ -33,8 +33,17 @@ def measure(folder: Path, pairs: int, servers: int) -> list[Figure]:
             ready_cpu.append(running.ready_cpu_s)
     imports = [(c.wall_s - b.wall_s) * 1e3 for c, b in zip(clients, bare, strict=True)]
     return [
-        Figure("driftdeck --help", "s", [r.wall_s for r in helps], BARE, [r.wall_s for r in bare], goal=0.3),
-        Figure("import monitor.client, beyond Python's own start", "ms", imports, goal=30),
+        Figure(
+            "driftdeck --help",
+            "s",
+            [r.wall_s for r in helps],
+            BARE,
+            [r.wall_s for r in bare],
+            goal=0.3,
+        ),
+        Figure(
+            "import monitor.client, beyond Python's own start", "ms", imports, goal=30
+        ),
         Figure("server ready, new data directory", "s", ready, goal=3),
         Figure("server ready, new data directory", "CPU s", ready_cpu),
     ]

@@ -23,8 +23,19 @@ DEFAULT = Size(columns=1_000, days=30, rows=20, asked=5)
 
 def measure(folder: Path, size: Size) -> list[Figure]:
     """Seconds of a rule over all columns and the whole time, and of the drift page's data with a value a day."""
-    arguments = ["--columns", size.columns, "--days", size.days, "--rows", size.rows, "--asked", size.asked]
-    said = run(python("benchmarks.sides.drift_stored", folder / "store", *arguments)).said
+    arguments = [
+        "--columns",
+        size.columns,
+        "--days",
+        size.days,
+        "--rows",
+        size.rows,
+        "--asked",
+        size.asked,
+    ]
+    said = run(
+        python("benchmarks.sides.drift_stored", folder / "store", *arguments)
+    ).said
     what = f"{size.columns:,} columns x {size.days} days of profiles"
     return [
         Figure(f"PSI of {what}, one value a column", "s", said["rule_s"], goal=1),

@@ -47,7 +47,9 @@ def _features(data: Path, size: Size) -> list[Figure]:
     what = f"{size.features:,} features"
     with server(data, core=None) as running:
         began = time.perf_counter()
-        running.request("POST", "/v1/events", _line("first", "wide", size.features), NDJSON)
+        running.request(
+            "POST", "/v1/events", _line("first", "wide", size.features), NDJSON
+        )
         running.drained()
         first = time.perf_counter() - began
         before = running.cpu_s()
@@ -55,16 +57,28 @@ def _features(data: Path, size: Size) -> list[Figure]:
             running.request("POST", "/v1/events", body, NDJSON)
         _expect(running.drained()["stored"], size.events + 1)
         cpu_s, rss = running.cpu_s() - before, running.peak_rss_mib()
-        running.request("PUT", "/v1/models/wide/reference", _reference(size.features), PARQUET)
-        running.request("POST", "/v1/events", _line("last", "wide", size.features), NDJSON)
+        running.request(
+            "PUT", "/v1/models/wide/reference", _reference(size.features), PARQUET
+        )
+        running.request(
+            "POST", "/v1/events", _line("last", "wide", size.features), NDJSON
+        )
         time.sleep(SETTLED_S)
         running.quiet()
         return [
             Figure(f"{what}: the first event can be queried", "s", [first], goal=5),
-            Figure(f"{what}: {size.events} further events", "server CPU s", [cpu_s], goal=30),
+            Figure(
+                f"{what}: {size.events} further events",
+                "server CPU s",
+                [cpu_s],
+                goal=30,
+            ),
             Figure(f"{what}: server peak RSS", "MiB", [rss], goal=600),
             Figure(
-                f"{what}: the same, {REFERENCE} and their evaluation too", "MiB", [running.peak_rss_mib()], goal=600
+                f"{what}: the same, {REFERENCE} and their evaluation too",
+                "MiB",
+                [running.peak_rss_mib()],
+                goal=600,
             ),
         ]
 
@@ -74,7 +88,9 @@ def _models(data: Path, size: Size) -> list[Figure]:
     what, waited = f"{size.models:,} models, an event each", []
     with server(data, core=None) as running:
         for turn in range(2):
-            body = b"".join(_line(f"{turn}-{i}", f"model {i}", 2) for i in range(size.models))
+            body = b"".join(
+                _line(f"{turn}-{i}", f"model {i}", 2) for i in range(size.models)
+            )
             began = time.perf_counter()
             running.request("POST", "/v1/events", body, NDJSON)
             _expect(running.drained()["stored"], size.models * (turn + 1))
@@ -104,20 +120,38 @@ def _bodies(size: Size) -> Iterator[bytes]:
 def _reference(features: int) -> bytes:
     """Rows of the same features at even times, as Parquet."""
     rng = np.random.default_rng(0)
-    numbers, texts = rng.normal(0, 1, (features, ROWS)).round(4), rng.choice(list("abc"), (features, ROWS))
-    columns: dict[str, Any] = {f"feature {j}": numbers[j] if j % 50 else texts[j] for j in range(features)}
-    times = [datetime.now(UTC) - timedelta(hours=1 + HOURS * i / ROWS) for i in range(ROWS)]
+    numbers, texts = (
+        rng.normal(0, 1, (features, ROWS)).round(4),
+        rng.choice(list("abc"), (features, ROWS)),
+    )
+    columns: dict[str, Any] = {
+        f"feature {j}": numbers[j] if j % 50 else texts[j] for j in range(features)
+    }
+    times = [
+        datetime.now(UTC) - timedelta(hours=1 + HOURS * i / ROWS) for i in range(ROWS)
+    ]
     body = io.BytesIO()
-    pq.write_table(pa.table(columns | {"ts": times, "prediction": rng.random(ROWS)}), body)
+    pq.write_table(
+        pa.table(columns | {"ts": times, "prediction": rng.random(ROWS)}), body
+    )
     return body.getvalue()
 
 
 def _line(id_: str, model: str, features: int) -> bytes:
     """An event; every fiftieth feature is a text."""
     rng = random.Random(id_)
-    values = {f"feature {j}": round(rng.gauss(0, 1), 4) if j % 50 else rng.choice("abc") for j in range(features)}
+    values = {
+        f"feature {j}": round(rng.gauss(0, 1), 4) if j % 50 else rng.choice("abc")
+        for j in range(features)
+    }
     ts = datetime.now(UTC).isoformat()
-    record: dict[str, Any] = {"event_id": id_, "model": model, "ts": ts, "features": values, "prediction": 0.5}
+    record: dict[str, Any] = {
+        "event_id": id_,
+        "model": model,
+        "ts": ts,
+        "features": values,
+        "prediction": 0.5,
+    }
     return json.dumps(record).encode() + b"\n"
 
 

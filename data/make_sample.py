@@ -22,7 +22,8 @@ SEED = 2013
 EVENTS = 2_500
 REFERENCE_ROWS = 5_000
 FIRST_DAY_2013, LAST_DAY_2013 = date(2013, 6, 3), date(2013, 6, 30)  # Monday to Sunday
-UNTIL = date(2026, 11, 15)  # the server takes events up to 400 days old: until 2027-11-24 with these dates
+# the server takes events up to 400 days old: until 2027-11-24 with these dates
+UNTIL = date(2026, 11, 15)
 
 
 @dataclass(frozen=True)
@@ -43,12 +44,23 @@ def weeks_until(until: date) -> int:
 def make(found: flights.Flights, model: DelayModel) -> Sample:
     """Draw the events, their labels, and a reference from all flights and the model trained on them."""
     shift = timedelta(weeks=found.weeks)
-    first, end = (pd.Timestamp(day, tz=UTC) + shift for day in (FIRST_DAY_2013, LAST_DAY_2013 + timedelta(days=1)))
+    first, end = (
+        pd.Timestamp(day, tz=UTC) + shift
+        for day in (FIRST_DAY_2013, LAST_DAY_2013 + timedelta(days=1))
+    )
     weeks = found.current[found.current["ts"].between(first, end, inclusive="left")]
-    kept = history.predict_day_by_day(weeks, model).sample(EVENTS, random_state=SEED).sort_index()
+    kept = (
+        history.predict_day_by_day(weeks, model)
+        .sample(EVENTS, random_state=SEED)
+        .sort_index()
+    )
     truth = weeks.loc[kept.index]
     truth = truth[truth["label"].notna()]
-    labels = truth[["event_id", "label", "label_ts"]].rename(columns={"label_ts": "ts"}).assign(model=MODEL_NAME)
+    labels = (
+        truth[["event_id", "label", "label_ts"]]
+        .rename(columns={"label_ts": "ts"})
+        .assign(model=MODEL_NAME)
+    )
     reference = history.reference_rows(found.reference, model)
     reference = reference.sample(REFERENCE_ROWS, random_state=SEED).sort_index()
     return Sample(reference, kept, labels[["event_id", "model", "label", "ts"]], model)
@@ -56,11 +68,22 @@ def make(found: flights.Flights, model: DelayModel) -> Sample:
 
 def write(sample: Sample, folder: Path) -> list[Path]:
     """Write events.jsonl, labels.csv, reference.parquet and driftdeck.toml."""
-    paths = [folder / name for name in ("events.jsonl", "labels.csv", "reference.parquet", "driftdeck.toml")]
+    paths = [
+        folder / name
+        for name in (
+            "events.jsonl",
+            "labels.csv",
+            "reference.parquet",
+            "driftdeck.toml",
+        )
+    ]
     events, labels, reference, config = paths
-    events.write_text("".join(f"{json.dumps(event)}\n" for event in wire_events(sample)))
+    events.write_text(
+        "".join(f"{json.dumps(event)}\n" for event in wire_events(sample))
+    )
     written = sample.labels.assign(
-        label=sample.labels["label"].map({True: "true", False: "false"}), ts=sample.labels["ts"].map(rfc_3339)
+        label=sample.labels["label"].map({True: "true", False: "false"}),
+        ts=sample.labels["ts"].map(rfc_3339),
     )
     written.to_csv(labels, index=False, lineterminator="\n")
     sample.reference.to_parquet(reference, index=False, compression="zstd")
@@ -95,13 +118,25 @@ def _day(text: str) -> date:
 
 def main() -> None:
     """Write the sample into the folder of this script, or another one."""
-    parser = argparse.ArgumentParser(description="Make the data sample: real flights of 2013, dates moved.")
-    parser.add_argument(
-        "--until", type=_day, default=UNTIL, help='last day, YYYY-MM-DD or "today" (default %(default)s)'
+    parser = argparse.ArgumentParser(
+        description="Make the data sample: real flights of 2013, dates moved."
     )
-    parser.add_argument("--folder", type=Path, default=Path(__file__).parent, help="where to write (default: here)")
+    parser.add_argument(
+        "--until",
+        type=_day,
+        default=UNTIL,
+        help='last day, YYYY-MM-DD or "today" (default %(default)s)',
+    )
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        default=Path(__file__).parent,
+        help="where to write (default: here)",
+    )
     options = parser.parse_args()
-    found = flights.load(flights.LAST_DAY_2013 + timedelta(weeks=weeks_until(options.until)))
+    found = flights.load(
+        flights.LAST_DAY_2013 + timedelta(weeks=weeks_until(options.until))
+    )
     for path in write(make(found, train(found.reference)), options.folder):
         print(f"{path.name}: {path.stat().st_size:,} bytes")
 

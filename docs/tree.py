@@ -18,7 +18,11 @@ def listing(folder: Path, depth: int = 0) -> list[str]:
     """Return one line for the folder and one for each of its files; folders come after files."""
     indent = "  " * depth
     lines = [f"{indent}{folder.name}/".ljust(32) + summary(folder / "__init__.py")]
-    files = [path for path in sorted(folder.glob("*.py")) if path.stem not in ("__init__", "__main__")]
+    files = [
+        path
+        for path in sorted(folder.glob("*.py"))
+        if path.stem not in ("__init__", "__main__")
+    ]
     lines += [f"{indent}  {path.name}".ljust(32) + summary(path) for path in files]
     for child in sorted(folder.iterdir()):
         if (child / "__init__.py").exists():
@@ -39,4 +43,6 @@ def current() -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(PAGE.read_text(encoding="utf-8").replace(current(), tree()), encoding="utf-8")
+    PAGE.write_text(
+        PAGE.read_text(encoding="utf-8").replace(current(), tree()), encoding="utf-8"
+    )

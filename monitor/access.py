@@ -18,7 +18,10 @@ _SECRET = re.compile(rb"dd_([0-9a-f]{12})_[A-Za-z0-9_-]{43}")
 
 @dataclass(frozen=True)
 class Key:
-    """A stored key; the secret itself is not in it, only its SHA-256. `models` None means every model."""
+    """A stored key; the secret itself is not in it, only its SHA-256.
+
+    `models` None means every model.
+    """
 
     id: str
     name: str
@@ -49,7 +52,9 @@ class Caller:
         """Raises Forbidden when the caller lacks the scope; admin has them all."""
         if scope not in self.scopes and "admin" not in self.scopes:
             have = ", ".join(sorted(self.scopes))
-            raise Forbidden(f"this needs a key with the scope {scope}; yours has: {have}")
+            raise Forbidden(
+                f"this needs a key with the scope {scope}; yours has: {have}"
+            )
 
     def sees(self, model: str) -> bool:
         """True when the model is one of the caller's."""
@@ -58,12 +63,16 @@ class Caller:
     def require_model(self, model: str) -> None:
         """Raises Forbidden, in the same words whether the model exists or not."""
         if not self.sees(model):
-            raise Forbidden(f"this key is not for the model {model[:200]!r}; it is for: {self.named_models}")
+            raise Forbidden(
+                f"this key is not for the model {model[:200]!r}; it is for: {self.named_models}"
+            )
 
     def require_all_models(self) -> None:
         """Raises Forbidden when the caller is limited to some models."""
         if self.models is not None:
-            raise Forbidden(f"this needs a key for all models; yours is for: {self.named_models}")
+            raise Forbidden(
+                f"this needs a key for all models; yours is for: {self.named_models}"
+            )
 
     @property
     def named_models(self) -> str:
@@ -84,7 +93,10 @@ def id_in(secret: bytes) -> str | None:
 
 
 def digest(secret: bytes) -> bytes:
-    """What is kept of a secret. It has 256 random bits, so a slow hash would only slow us."""
+    """What is kept of a secret.
+
+    It has 256 random bits, so a slow hash would only slow us.
+    """
     return hashlib.sha256(secret).digest()
 
 
@@ -94,12 +106,19 @@ def same(given: bytes, expected: bytes) -> bool:
 
 
 def bearer(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """The secret in `Authorization: Bearer KEY`. Raises Unauthorized, without repeating what was sent."""
+    """The secret in `Authorization: Bearer KEY`.
+
+    Raises Unauthorized, without repeating what was sent.
+    """
     given = [value for name, value in headers if name == b"authorization"]
     if not given:
-        raise Unauthorized("send the key as `Authorization: Bearer KEY` (the commands read it from DRIFTDECK_KEY)")
+        raise Unauthorized(
+            "send the key as `Authorization: Bearer KEY` (the commands read it from DRIFTDECK_KEY)"
+        )
     if len(given) > 1:
-        raise Unauthorized("the request has more than one Authorization header; send one")
+        raise Unauthorized(
+            "the request has more than one Authorization header; send one"
+        )
     scheme, _, secret = given[0].strip().partition(b" ")
     secret = secret.strip()
     if scheme.lower() != b"bearer" or not secret:
@@ -107,5 +126,7 @@ def bearer(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
             "the Authorization header is not `Bearer KEY` (the commands read the key from DRIFTDECK_KEY)"
         )
     if len(secret) > LONGEST:
-        raise Unauthorized(f"the key has more than {LONGEST} bytes; it is none of this server's")
+        raise Unauthorized(
+            f"the key has more than {LONGEST} bytes; it is none of this server's"
+        )
     return secret

@@ -1,4 +1,7 @@
-"""The life of an alert: pending, firing, resolved. Pure: findings and the time go in, alerts and transitions come out."""
+"""The life of an alert: pending, firing, resolved.
+
+Pure: findings and the time go in, alerts and transitions come out.
+"""
 
 import uuid
 from collections.abc import Iterable, Mapping
@@ -18,7 +21,8 @@ NAMESPACE = uuid.UUID("6f0c2f6e-6f5f-4b43-9d9a-6f2b1f1d7f10")
 class Alert:
     """One episode of one rule on one column: from the first breach until it is over.
 
-    `count` is the number of evaluations that were in breach, `clear_since` the first good one after the last breach.
+    `count` is the number of evaluations that were in breach, `clear_since` the first
+    good one after the last breach.
     """
 
     id: str
@@ -72,8 +76,9 @@ def advance(
 ) -> tuple[list[Alert], list[Transition]]:
     """The alerts that changed and their transitions, given one round of findings.
 
-    Only `breach` opens or feeds an alert and only `ok` or `warn` lets one end: a window with too little data or none
-    neither proves nor clears anything. Findings that nobody was asked about leave their alerts as they are.
+    Only `breach` opens or feeds an alert and only `ok` or `warn` lets one end: a window
+    with too little data or none neither proves nor clears anything. Findings that
+    nobody was asked about leave their alerts as they are.
     """
     alerts: list[Alert] = []
     transitions: list[Transition] = []
@@ -84,14 +89,20 @@ def advance(
         if after is None or after == before:
             continue
         alerts.append(after)
-        transitions += [Transition(after.id, now, *state, finding) for state in _path(before, after)]
+        transitions += [
+            Transition(after.id, now, *state, finding) for state in _path(before, after)
+        ]
     return alerts, transitions
 
 
-def _next(alert: Alert | None, finding: Finding, now: datetime, hold: Hold) -> Alert | None:
+def _next(
+    alert: Alert | None, finding: Finding, now: datetime, hold: Hold
+) -> Alert | None:
     if finding.verdict == "breach":
         if alert is None:
-            alert = Alert(_id(finding, now), "pending", finding, now, now, peak=finding.value)
+            alert = Alert(
+                _id(finding, now), "pending", finding, now, now, peak=finding.value
+            )
         else:
             alert = replace(
                 alert,
@@ -108,7 +119,9 @@ def _next(alert: Alert | None, finding: Finding, now: datetime, hold: Hold) -> A
         return alert
     clear_since = alert.clear_since or now
     if alert.state == "pending" or now - clear_since >= hold.clear:
-        return replace(alert, state="resolved", resolved_at=now, clear_since=clear_since)
+        return replace(
+            alert, state="resolved", resolved_at=now, clear_since=clear_since
+        )
     return replace(alert, clear_since=clear_since)
 
 
@@ -122,7 +135,11 @@ def _path(before: Alert | None, after: Alert) -> list[tuple[State | None, State]
 def _peak(peak: float | None, finding: Finding) -> float | None:
     if peak is None or finding.value is None:
         return finding.value if peak is None else peak
-    return max(peak, finding.value) if finding.direction == "above" else min(peak, finding.value)
+    return (
+        max(peak, finding.value)
+        if finding.direction == "above"
+        else min(peak, finding.value)
+    )
 
 
 def _id(finding: Finding, now: datetime) -> str:

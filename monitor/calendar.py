@@ -32,8 +32,14 @@ class Calendar:
         try:
             self.public_holidays  # noqa: B018
         except NotImplementedError:
-            what = f"{self.country}-{self.subdivision}" if self.subdivision else self.country
-            raise ValueError(f"no holidays are known for {what!r}; give ISO codes such as US, or DE and BY") from None
+            what = (
+                f"{self.country}-{self.subdivision}"
+                if self.subdivision
+                else self.country
+            )
+            raise ValueError(
+                f"no holidays are known for {what!r}; give ISO codes such as US, or DE and BY"
+            ) from None
 
     @cached_property
     def zone(self) -> ZoneInfo:
@@ -52,7 +58,8 @@ class Calendar:
     def index(self, at: datetime) -> int:
         """The hour on the wall since Monday 1970-01-05 00:00 there: mod 168 it is the hour of the week.
 
-        When the clock goes back two hours share an index, when it goes forward one is left out.
+        When the clock goes back two hours share an index, when it goes forward one is
+        left out.
 
         >>> Calendar("Europe/Berlin").index(datetime(2024, 1, 1, 5, tzinfo=UTC)) % 168  # Monday, 6 o'clock
         6
@@ -71,10 +78,13 @@ class Calendar:
         """The first moment of an hour on the wall, in UTC."""
         return (MONDAY + index * HOUR).replace(tzinfo=self.zone).astimezone(UTC)
 
-    def whole(self, at: datetime, unit: Literal["day", "week"], days: int) -> tuple[datetime, datetime]:
+    def whole(
+        self, at: datetime, unit: Literal["day", "week"], days: int
+    ) -> tuple[datetime, datetime]:
         """The newest `days` days, up to the end of the last whole day or week (Monday to Sunday) on the wall before `at`, in UTC.
 
-        In zones that are not whole hours from UTC, to the whole hour of UTC before: profiles have such hours.
+        In zones that are not whole hours from UTC, to the whole hour of UTC before:
+        profiles have such hours.
 
         >>> start, end = Calendar("Europe/Berlin").whole(datetime(2024, 4, 1, 12, tzinfo=UTC), "day", 1)
         >>> f"{start:%d %H:%M}", f"{end:%d %H:%M}"  # the clock went forward: 23 hours
@@ -82,7 +92,9 @@ class Calendar:
         """
         hours = DAY_HOURS if unit == "day" else WEEK_HOURS
         end = self.index(at) // hours * hours
-        start, until = (self.start(i).replace(minute=0) for i in (end - days * DAY_HOURS, end))
+        start, until = (
+            self.start(i).replace(minute=0) for i in (end - days * DAY_HOURS, end)
+        )
         return start, until
 
     def is_special(self, at: datetime) -> bool:

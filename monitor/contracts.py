@@ -25,12 +25,18 @@ class Statistic(Protocol):
     FORMULA: str
     SOURCE: str
     KINDS: frozenset[str]  # the kinds of layout it is for
-    COLUMNS: tuple[str, ...]  # built-in columns it is for; empty: features and the prediction
+    # built-in columns it is for; empty: features and the prediction
+    COLUMNS: tuple[str, ...]
     NEEDS_REFERENCE: bool
     MINIMUM: int  # rows below which a verdict is "insufficient"
 
-    def measure(self, reference: Profile | None, current: Profile, **options: Any) -> Measurement:
-        """The value with its interval; value None when it cannot be computed. Never raises on data."""
+    def measure(
+        self, reference: Profile | None, current: Profile, **options: Any
+    ) -> Measurement:
+        """The value with its interval; value None when it cannot be computed.
+
+        Never raises on data.
+        """
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,9 @@ def check_names(names: Sequence[str]) -> None:
     """Raises PayloadError when a name is there more than once."""
     twice = next((name for name, n in Counter(names).items() if n > 1), None)
     if twice is not None:
-        raise PayloadError(f"the column {twice[:40]!r} is there more than once; give each column a name of its own")
+        raise PayloadError(
+            f"the column {twice[:40]!r} is there more than once; give each column a name of its own"
+        )
 
 
 class Source(Protocol):
@@ -61,10 +69,16 @@ class Source(Protocol):
     SUFFIXES: tuple[str, ...]
 
     def read_bytes(self, body: bytes) -> Chunk:
-        """All records of one request body. Raises PayloadError when nothing of it can be read."""
+        """All records of one request body.
+
+        Raises PayloadError when nothing of it can be read.
+        """
 
     def read_file(self, path: Path, rows: int) -> Iterator[Chunk]:
-        """The records of a file in chunks of about `rows`. Raises PayloadError when nothing of it can be read."""
+        """The records of a file in chunks of about `rows`.
+
+        Raises PayloadError when nothing of it can be read.
+        """
 
 
 class DerivedColumn(Protocol):
@@ -86,7 +100,8 @@ class ProfileColumn:
     source: str | DerivedColumn
     layout: Layout
     bucket: str = "hour"  # or "minute"
-    extremes: bool = True  # False where rows may be taken back later: min and max cannot be subtracted
+    # False where rows may be taken back later: min and max cannot be subtracted
+    extremes: bool = True
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -95,13 +110,18 @@ class ProfileColumn:
 
     def values(self, batch: pa.RecordBatch) -> pa.Array:
         """Its value in each row."""
-        return batch[self.source] if isinstance(self.source, str) else self.source.values(batch)
+        return (
+            batch[self.source]
+            if isinstance(self.source, str)
+            else self.source.values(batch)
+        )
 
 
 @dataclass(frozen=True)
 class ProfileTables:
     """Profile rows as Arrow tables: bins (…, bin, n), moments (…, rows, missing, invalid, sum, sum_sq, min, max) and
-    new_values (…, value, n, first_seen); each row begins with version, column, bucket, layout."""
+    new_values (…, value, n, first_seen); each row begins with version, column, bucket,
+    layout."""
 
     bins: pa.Table
     moments: pa.Table
@@ -129,12 +149,22 @@ class Channel(Protocol):
 
     TYPE: str
 
-    def render(self, url: str, secret: str, body: Mapping[str, Any], message_id: str, at: datetime) -> Request:
+    def render(
+        self,
+        url: str,
+        secret: str,
+        body: Mapping[str, Any],
+        message_id: str,
+        at: datetime,
+    ) -> Request:
         """The signed request for one state change; `message_id` is the same on every try."""
 
 
 class NotUnderstood(ValueError):
-    """A body that is not in the format; the sentence says why. It is forwarded and counted all the same."""
+    """A body that is not in the format; the sentence says why.
+
+    It is forwarded and counted all the same.
+    """
 
 
 class Target(NamedTuple):
@@ -168,5 +198,10 @@ class ServingProtocol(Protocol):
     def target(self, path: str) -> Target | None:
         """The model that a request path asks for a prediction; None for health, metadata and all else."""
 
-    def read(self, request: bytes, response: bytes | None, wanted: FieldChoice) -> list[Row]:
-        """The rows in a request and its answer (None: it failed). Raises NotUnderstood."""
+    def read(
+        self, request: bytes, response: bytes | None, wanted: FieldChoice
+    ) -> list[Row]:
+        """The rows in a request and its answer (None: it failed).
+
+        Raises NotUnderstood.
+        """

@@ -23,15 +23,20 @@ def names(feature: str) -> list[str]:
 def directions(size: int) -> np.ndarray:
     """Random directions for lists of `size` numbers, shape (size, PROJECTIONS): signs over sqrt(size), from a hash.
 
-    So a projection of independent numbers of variance 1 has variance 1, and distances are kept in expectation
-    (Achlioptas, 2003, Database-friendly random projections, J. Comput. Syst. Sci. 66). They depend on nothing but the
-    size: every server, version and machine projects alike, and profiles of years ago compare with those of today.
+    So a projection of independent numbers of variance 1 has variance 1, and distances
+    are kept in expectation (Achlioptas, 2003, Database-friendly random projections, J.
+    Comput. Syst. Sci. 66). They depend on nothing but the size: every server, version
+    and machine projects alike, and profiles of years ago compare with those of today.
 
     >>> directions(4)[:, 0].tolist()
     [0.5, 0.5, -0.5, 0.5]
     """
-    bits = hashlib.shake_256(f"driftdeck projection {size}".encode()).digest(-(-size * PROJECTIONS // 8))
-    signs = np.unpackbits(np.frombuffer(bits, np.uint8))[: size * PROJECTIONS].reshape(size, PROJECTIONS)
+    bits = hashlib.shake_256(f"driftdeck projection {size}".encode()).digest(
+        -(-size * PROJECTIONS // 8)
+    )
+    signs = np.unpackbits(np.frombuffer(bits, np.uint8))[: size * PROJECTIONS].reshape(
+        size, PROJECTIONS
+    )
     found: np.ndarray = (signs * 2.0 - 1.0) / math.sqrt(size)
     return found
 
@@ -39,13 +44,20 @@ def directions(size: int) -> np.ndarray:
 def kept(embeddings: np.ndarray) -> np.ndarray:
     """What is kept of embeddings of one size, shape (rows, size), as shape (rows, len(PARTS)).
 
-    An embedding with a value that is not finite has no norm and no projections (NaN, which is counted as invalid);
-    one of no numbers neither.
+    An embedding with a value that is not finite has no norm and no projections (NaN,
+    which is counted as invalid); one of no numbers neither.
     """
     rows, size = embeddings.shape
     if not size:
-        return np.column_stack([np.full(rows, math.nan), np.zeros(rows), np.full((rows, PROJECTIONS), math.nan)])
-    with np.errstate(over="ignore", invalid="ignore"):  # what is too large to be squared is not finite
+        return np.column_stack(
+            [
+                np.full(rows, math.nan),
+                np.zeros(rows),
+                np.full((rows, PROJECTIONS), math.nan),
+            ]
+        )
+    # what is too large to be squared is not finite
+    with np.errstate(over="ignore", invalid="ignore"):
         norm = np.sqrt(np.einsum("ij,ij->i", embeddings, embeddings))[:, None]
         projected = embeddings @ directions(size)
     found = np.hstack([norm, np.full((rows, 1), float(size)), projected])
@@ -61,7 +73,9 @@ def problem(value: Sequence[Any]) -> str | None:
     if _NUMBERS.issuperset(map(type, value)):
         return None
     kinds = {list: "a list", dict: "an object", str: "text", bool: "a boolean"}
-    place, item = next((i, item) for i, item in enumerate(value) if type(item) not in _NUMBERS)
+    place, item = next(
+        (i, item) for i, item in enumerate(value) if type(item) not in _NUMBERS
+    )
     kind = kinds.get(type(item), type(item).__name__)
     return f"is a list with {kind} at place {place + 1}; an embedding is a flat list of numbers"
 
@@ -77,7 +91,13 @@ def unfolded(features: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for feature, value in features.items():
         if isinstance(value, list):
-            found.update(zip(names(feature), kept(np.array([_numbers(value)]))[0].tolist(), strict=True))
+            found.update(
+                zip(
+                    names(feature),
+                    kept(np.array([_numbers(value)]))[0].tolist(),
+                    strict=True,
+                )
+            )
         else:
             found[feature] = value
     return found
@@ -87,4 +107,9 @@ def _numbers(value: Sequence[Any]) -> np.ndarray:
     try:
         return np.array(value, np.float64)  # null becomes NaN
     except OverflowError:
-        return np.array([math.nan if item is None or abs(item) > 1e308 else float(item) for item in value])
+        return np.array(
+            [
+                math.nan if item is None or abs(item) > 1e308 else float(item)
+                for item in value
+            ]
+        )

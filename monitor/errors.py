@@ -38,7 +38,9 @@ class ConfigError(DriftdeckError):
         self.source = source
         self.mistakes = list(mistakes)
         lines = "\n".join(f"  - {m}" for m in self.mistakes)
-        count = "1 mistake" if len(self.mistakes) == 1 else f"{len(self.mistakes)} mistakes"
+        count = (
+            "1 mistake" if len(self.mistakes) == 1 else f"{len(self.mistakes)} mistakes"
+        )
         super().__init__(f"{source} has {count}:\n{lines}")
 
 
@@ -46,7 +48,9 @@ class LayoutMismatch(DriftdeckError, ValueError):
     """Two profiles cannot be merged or compared because their layouts differ."""
 
     def __init__(self, first: str, second: str) -> None:
-        super().__init__(f"profiles have different layouts: {first} and {second}; rebuild one with the other's layout")
+        super().__init__(
+            f"profiles have different layouts: {first} and {second}; rebuild one with the other's layout"
+        )
 
 
 class PayloadError(DriftdeckError):

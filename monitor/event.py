@@ -16,7 +16,18 @@ MAX_NAME = 200
 MAX_TEXT = 4096
 MAX_FEATURES = 10_000
 RAW_SAMPLE = 16_000  # characters of a refused record that are kept
-FIELDS = ("event_id", "model", "version", "ts", "features", "prediction", "latency_ms", "status", "error", "tags")
+FIELDS = (
+    "event_id",
+    "model",
+    "version",
+    "ts",
+    "features",
+    "prediction",
+    "latency_ms",
+    "status",
+    "error",
+    "tags",
+)
 
 
 @dataclass(frozen=True)
@@ -60,7 +71,10 @@ class Refused(ValueError):
 
 @dataclass(frozen=True)
 class Event:
-    """One logged prediction, validated. `ts` is UTC. `prediction` is a number, a class or class probabilities."""
+    """One logged prediction, validated.
+
+    `ts` is UTC. `prediction` is a number, a class or class probabilities.
+    """
 
     event_id: str
     model: str
@@ -74,13 +88,20 @@ class Event:
     tags: dict[str, str]
 
 
-def parse_event(raw: Any, now: datetime, bounds: TimeBounds, made_ids: bool = True) -> Event:
-    """The event in one decoded JSON value. Raises Refused with the reason, naming the key and what would be right."""
+def parse_event(
+    raw: Any, now: datetime, bounds: TimeBounds, made_ids: bool = True
+) -> Event:
+    """The event in one decoded JSON value.
+
+    Raises Refused with the reason, naming the key and what would be right.
+    """
     if not isinstance(raw, dict):
         raise Refused(f"an event is a JSON object, this is {_kind(raw)}")
     unknown = [k for k in raw if k not in FIELDS]
     if unknown:
-        raise Refused(f"unknown key {unknown[0]!r}; known: {', '.join(FIELDS)} (features go inside `features`)")
+        raise Refused(
+            f"unknown key {unknown[0]!r}; known: {', '.join(FIELDS)} (features go inside `features`)"
+        )
     return Event(
         event_id=id_of(raw.get("event_id"), made_ids),
         model=name_of(raw, "model"),
@@ -106,7 +127,9 @@ def decode(line: bytes) -> Any:
     except ValueError as error:
         position = getattr(error, "pos", None)
         where = "" if position is None else f" at character {position + 1}"
-        raise Refused(f"not JSON{where}: {getattr(error, 'msg', str(error))[:80]}") from None
+        raise Refused(
+            f"not JSON{where}: {getattr(error, 'msg', str(error))[:80]}"
+        ) from None
 
 
 def name_of(raw: Mapping[str, Any], key: str) -> str:
@@ -123,7 +146,9 @@ def time_of(raw: Mapping[str, Any], now: datetime, bounds: TimeBounds) -> dateti
     if value is None:
         raise Refused("`ts` is missing; it is required, e.g. 2026-11-22T09:30:00Z")
     if not isinstance(value, str):
-        raise Refused(f"`ts` is {_kind(value)}; expected RFC 3339 text with offset, e.g. 2026-11-22T09:30:00Z")
+        raise Refused(
+            f"`ts` is {_kind(value)}; expected RFC 3339 text with offset, e.g. 2026-11-22T09:30:00Z"
+        )
     ts = parse_time(value)
     reason = bounds.reason(ts, now)
     if reason:
@@ -164,7 +189,9 @@ def label_text(value: Any) -> str | None:
     if isinstance(value, int):
         return str(value) if abs(value) < 10**300 else None
     if isinstance(value, float) and math.isfinite(value):
-        return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
+        return (
+            str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
+        )
     return None
 
 
@@ -172,11 +199,17 @@ def id_of(value: Any, made: bool) -> str:
     if value is None and made:
         return make_id()
     if not isinstance(value, str) or not value:
-        raise Refused("`event_id` is missing" if value is None else f"`event_id` is {_kind(value)}; expected text")
+        raise Refused(
+            "`event_id` is missing"
+            if value is None
+            else f"`event_id` is {_kind(value)}; expected text"
+        )
     if not _storable(value):
         raise Refused("`event_id` holds half a surrogate pair; send valid Unicode")
     if len(value.encode()) > MAX_ID_BYTES:
-        raise Refused(f"`event_id` has {len(value.encode())} bytes; at most {MAX_ID_BYTES}")
+        raise Refused(
+            f"`event_id` has {len(value.encode())} bytes; at most {MAX_ID_BYTES}"
+        )
     return value
 
 
@@ -192,18 +225,27 @@ def _features(value: Any) -> dict[str, float | str | bool | None]:
     embedded: list[str] = []
     for name, item in value.items():
         if not 0 < len(name) <= MAX_NAME or not _storable(name):
-            raise Refused(f"feature name {name[:40]!r} must have 1 to {MAX_NAME} characters of valid Unicode")
+            raise Refused(
+                f"feature name {name[:40]!r} must have 1 to {MAX_NAME} characters of valid Unicode"
+            )
         if isinstance(item, dict):
-            raise Refused(f"`features.{name}` is an object; expected number, text, boolean, null or a list of numbers")
+            raise Refused(
+                f"`features.{name}` is an object; expected number, text, boolean, null or a list of numbers"
+            )
         if isinstance(item, list):
             embedded.append(name)
             if problem := embedding.problem(item):
                 raise Refused(f"`features.{name}` {problem}")
         if isinstance(item, str) and (len(item) > MAX_TEXT or not _storable(item)):
-            raise Refused(f"`features.{name}` must be at most {MAX_TEXT} characters of valid Unicode")
+            raise Refused(
+                f"`features.{name}` must be at most {MAX_TEXT} characters of valid Unicode"
+            )
     if embedded:
         value = _unfolded(value, embedded)
-    return {name: _number(item) if _is_number(item) else item for name, item in value.items()}
+    return {
+        name: _number(item) if _is_number(item) else item
+        for name, item in value.items()
+    }
 
 
 def _unfolded(value: dict[str, Any], embedded: list[str]) -> dict[str, Any]:
@@ -213,7 +255,9 @@ def _unfolded(value: dict[str, Any], embedded: list[str]) -> dict[str, Any]:
                 f"feature name {name[:40]!r} is too long for an embedding; at most {MAX_NAME - 20} characters"
             )
     if taken := embedding.clash(value, embedded):
-        raise Refused(f"`features.{taken}` is the name of what is kept of an embedding; rename one of them")
+        raise Refused(
+            f"`features.{taken}` is the name of what is kept of an embedding; rename one of them"
+        )
     return embedding.unfolded(value)
 
 
@@ -222,23 +266,35 @@ def _prediction(value: Any) -> float | str | dict[str, float] | None:
         return None
     if isinstance(value, dict):
         if not value:
-            raise Refused("`prediction` is an empty object; expected class: probability")
+            raise Refused(
+                "`prediction` is an empty object; expected class: probability"
+            )
         for name, share in value.items():
             if not _is_number(share) or not 0 <= share <= 1:
-                raise Refused(f"`prediction.{name[:40]}` is {str(share)[:20]}; a probability is in [0, 1]")
+                raise Refused(
+                    f"`prediction.{name[:40]}` is {str(share)[:20]}; a probability is in [0, 1]"
+                )
             if not 0 < len(name) <= MAX_NAME or not _storable(name):
-                raise Refused(f"class {name[:40]!r} must have 1 to {MAX_NAME} characters of valid Unicode")
+                raise Refused(
+                    f"class {name[:40]!r} must have 1 to {MAX_NAME} characters of valid Unicode"
+                )
         return {name: float(share) for name, share in value.items()}
     if _is_number(value):
         number = _number(value)
         if not math.isfinite(number):
-            raise Refused(f"`prediction` is {number}; expected a finite number, a class, or class: probability")
+            raise Refused(
+                f"`prediction` is {number}; expected a finite number, a class, or class: probability"
+            )
         return number
     text = label_text(value)
     if text in ("NaN", "Infinity", "-Infinity"):
-        raise Refused(f"`prediction` is {text}; expected a finite number, a class, or class: probability")
+        raise Refused(
+            f"`prediction` is {text}; expected a finite number, a class, or class: probability"
+        )
     if text is None:
-        raise Refused(f"`prediction` is {_kind(value)}; expected a number, a class, or class: probability")
+        raise Refused(
+            f"`prediction` is {_kind(value)}; expected a number, a class, or class: probability"
+        )
     return text
 
 
@@ -246,7 +302,9 @@ def _latency(value: Any) -> float | None:
     if value is None:
         return None
     if not _is_number(value) or not 0 <= value < 1e12:
-        raise Refused(f"`latency_ms` is {str(value)[:20]}; expected milliseconds, 0 or more")
+        raise Refused(
+            f"`latency_ms` is {str(value)[:20]}; expected milliseconds, 0 or more"
+        )
     return float(value)
 
 
@@ -254,7 +312,9 @@ def _status(value: Any) -> int:
     if value is None:
         return 200
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 999:
-        raise Refused(f"`status` is {str(value)[:20]}; expected a whole number like an HTTP status, 0 to 999")
+        raise Refused(
+            f"`status` is {str(value)[:20]}; expected a whole number like an HTTP status, 0 to 999"
+        )
     return value
 
 
@@ -300,5 +360,11 @@ def _storable(text: str) -> bool:
 
 
 def _kind(value: Any) -> str:
-    names = {dict: "an object", list: "a list", str: "text", bool: "a boolean", type(None): "null"}
+    names = {
+        dict: "an object",
+        list: "a list",
+        str: "text",
+        bool: "a boolean",
+        type(None): "null",
+    }
     return names.get(type(value), "a number")

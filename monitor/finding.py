@@ -8,15 +8,23 @@ from typing import Literal
 Verdict = Literal["ok", "warn", "breach", "insufficient", "no_data", "learning"]
 Severity = Literal["critical", "warning"]
 
-RANK: dict[Verdict, int] = {"breach": 5, "warn": 4, "no_data": 3, "insufficient": 2, "learning": 1, "ok": 0}
+RANK: dict[Verdict, int] = {
+    "breach": 5,
+    "warn": 4,
+    "no_data": 3,
+    "insufficient": 2,
+    "learning": 1,
+    "ok": 0,
+}
 
 
 @dataclass(frozen=True)
 class Measurement:
     """What a statistic says of two profiles.
 
-    `value` is corrected for sample size where the statistic has a bias; `raw` is the plain formula. `low` and `high`
-    bound the true value with 95 % confidence. None means that it cannot be computed, never that all is well.
+    `value` is corrected for sample size where the statistic has a bias; `raw` is the
+    plain formula. `low` and `high` bound the true value with 95 % confidence. None
+    means that it cannot be computed, never that all is well.
     """
 
     value: float | None
@@ -32,8 +40,8 @@ class Measurement:
 class Moved:
     """One thing that changed: which column, in what respect, and how far, with its 95 % interval.
 
-    In reference sd for location, scale, skewness, kurtosis and category; a share of rows for missing values and rates;
-    rows / expected rows for traffic.
+    In reference sd for location, scale, skewness, kurtosis and category; a share of
+    rows for missing values and rates; rows / expected rows for traffic.
     """
 
     column: str
@@ -69,10 +77,13 @@ class Finding:
     severity: Severity = "warning"
     version: str = ""
     segment: str = ""
-    moved: tuple[Moved, ...] = ()  # of the detector: the streams that changed, the strongest first
+    # of the detector: the streams that changed, the strongest first
+    moved: tuple[Moved, ...] = ()
     cause: str = ""
-    behind: str = ""  # the segment that the cause is about, with its shares before and after
-    detectable: float | None = None  # the true value that is a breach half of the time with as many rows
+    # the segment that the cause is about, with its shares before and after
+    behind: str = ""
+    # the true value that is a breach half of the time with as many rows
+    detectable: float | None = None
 
     @property
     def key(self) -> tuple[str, str, str, str, str]:
@@ -82,7 +93,11 @@ class Finding:
     @property
     def text(self) -> str:
         """The finding as one English sentence."""
-        what = f"{self.column}: {TITLES.get(self.statistic, self.statistic)}" if self.column else self.title
+        what = (
+            f"{self.column}: {TITLES.get(self.statistic, self.statistic)}"
+            if self.column
+            else self.title
+        )
         if self.statistic == "detector_evidence":
             return self._standing
         if self.verdict == "no_data":
@@ -97,7 +112,9 @@ class Finding:
             return self._detected
         value = show(self.value, self.unit)
         interval = (
-            f" (95 % {show(self.low, self.unit)} to {show(self.high, self.unit)})" if self.low is not None else ""
+            f" (95 % {show(self.low, self.unit)} to {show(self.high, self.unit)})"
+            if self.low is not None
+            else ""
         )
         limit = "" if self.limit is None else f", limit {show(self.limit, self.unit)}"
         if self.verdict == "ok" and self.detectable is not None:
@@ -106,7 +123,11 @@ class Finding:
         elif self.compare == "increase":
             limit += " above the reference"
         if self.compare == "increase":
-            base = f", reference {show(self.reference_value, self.unit)}" if self.reference_value is not None else ""
+            base = (
+                f", reference {show(self.reference_value, self.unit)}"
+                if self.reference_value is not None
+                else ""
+            )
             return f"{what} is {value}{interval}{base}{limit}"
         return f"{what} is {value}{interval}{limit}"
 
@@ -129,7 +150,9 @@ class Finding:
         if not self.moved:
             return f"All columns moved a little together, by {show(self.value, self.unit)} {since}{self._likely}"
         first = self.moved[0]
-        others = [c for c in dict.fromkeys(m.column for m in self.moved) if c != first.column]
+        others = [
+            c for c in dict.fromkeys(m.column for m in self.moved) if c != first.column
+        ]
         more = f"; with it {', '.join(others[:8])}" if others else ""
         more += f" and {len(others) - 8} more" if len(others) > 8 else ""
         return f"{_sentence(first, self.reference_value)} {since}{more}{self._likely}"
@@ -185,9 +208,17 @@ TITLES = {
     "quality_change": "change of the prediction quality",
 }
 DETECTED = frozenset(
-    {"inputs_change", "unseen_values", "latency_change", "error_rise", "traffic_change", "quality_change"}
+    {
+        "inputs_change",
+        "unseen_values",
+        "latency_change",
+        "error_rise",
+        "traffic_change",
+        "quality_change",
+    }
 )
-# what is said of a cause that is more than a change; monitor/evaluation/cause.py has the rules
+# what is said of a cause that is more than a change; monitor/evaluation/cause.py has
+# the rules
 CAUSES = {
     "missing": "values are missing, which looks like a fault of the data: repair its source before retraining",
     "constant": "only one value comes any more, which looks like a fault of the data: repair its source before retraining",
@@ -216,14 +247,23 @@ _CONTRASTS = {
 
 def _sentence(moved: Moved, usual: float | None) -> str:
     shares = ("missing", "unseen", "error rate", "wrong share")
-    size = show(moved.size, "share") if moved.contrast in shares else f"{moved.size:+.2f} sd"
+    size = (
+        show(moved.size, "share")
+        if moved.contrast in shares
+        else f"{moved.size:+.2f} sd"
+    )
     if moved.contrast == "traffic":
         if moved.size == 0:
             return "No rows have come at all"
         size = f"{moved.size:.2g}"
     said = _CONTRASTS[moved.contrast].format(size=size, usual=show(usual, "share"))
-    own = ("error rate", "wrong share", "traffic")  # by what it is, as a feature may be called `status`
-    return said[0].upper() + said[1:] if moved.contrast in own else f"{moved.column}: {said}"
+    # by what it is, as a feature may be called `status`
+    own = ("error rate", "wrong share", "traffic")
+    return (
+        said[0].upper() + said[1:]
+        if moved.contrast in own
+        else f"{moved.column}: {said}"
+    )
 
 
 def show(value: float | None, unit: str) -> str:
@@ -233,7 +273,11 @@ def show(value: float | None, unit: str) -> str:
     if unit == "share":
         return f"{value:.1%}".replace("%", " %")
     if unit == "s":
-        return f"{value / 3600:.3g} h" if value < 3 * 86_400 else f"{value / 86_400:.3g} days"
+        return (
+            f"{value / 3600:.3g} h"
+            if value < 3 * 86_400
+            else f"{value / 86_400:.3g} days"
+        )
     number = f"{value:.0f}" if unit == "rows" else f"{value:.3g}"
     return number if unit in ("nats", "", "distance") else f"{number} {unit}"
 

@@ -11,7 +11,10 @@ FIELDS = ("event_id", "model", "label", "ts")
 
 @dataclass(frozen=True)
 class Label:
-    """The true outcome of an event; `ts` is when it became known. A later one for the same event replaces it."""
+    """The true outcome of an event; `ts` is when it became known.
+
+    A later one for the same event replaces it.
+    """
 
     event_id: str
     model: str
@@ -28,6 +31,12 @@ def parse_label(raw: Any, now: datetime, bounds: TimeBounds) -> Label:
         raise Refused(f"unknown key {unknown[0]!r}; known: {', '.join(FIELDS)}")
     label = label_text(raw.get("label"))
     if label is None:
-        raise Refused("`label` is missing" if raw.get("label") is None else "`label` must be a number, text or boolean")
+        raise Refused(
+            "`label` is missing"
+            if raw.get("label") is None
+            else "`label` must be a number, text or boolean"
+        )
     ts = now if raw.get("ts") is None else time_of(raw, now, bounds)
-    return Label(id_of(raw.get("event_id"), made=False), name_of(raw, "model"), label, ts)
+    return Label(
+        id_of(raw.get("event_id"), made=False), name_of(raw, "model"), label, ts
+    )

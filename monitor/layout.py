@@ -1,4 +1,7 @@
-"""What the bins of a profile mean. A layout is frozen once and named by the hash of its content."""
+"""What the bins of a profile mean.
+
+A layout is frozen once and named by the hash of its content.
+"""
 
 import hashlib
 import json
@@ -20,7 +23,8 @@ LOG_BINS = math.ceil(math.log(1e9 / LOG_LOW) / math.log(LOG_BASE))
 UNIT_BINS = 100
 INTEGER_BINS = 1000
 NUMERIC_BINS = 20
-MANY, AT_ONCE = 8192, 32_768  # values from which on comparing beats a binary search, and that stay in the cache
+# values from which on comparing beats a binary search, and that stay in the cache
+MANY, AT_ONCE = 8192, 32_768
 LARGEST = 1e150  # beyond it a sum of squares overflows: counted as invalid
 TOP_CATEGORIES = 50
 KNOWN_CATEGORIES = 10_000
@@ -32,14 +36,16 @@ _LOG_EDGES = [0.0, *(LOG_LOW * LOG_BASE**i for i in range(LOG_BINS))]
 class Layout:
     """The meaning of bins 0..size-1 of one column.
 
-    numeric      `edges` e_0 < … < e_{k-1}: bin i holds e_{i-1} < x <= e_i, bin k what is above the last edge; with a
+    numeric      `edges` e_0 < … < e_{k-1}: bin i holds e_{i-1} < x <= e_i, bin k what
+    is above the last edge; with a
                  `range`, the reference's least and largest value, what is below and above it has the outermost bins
-    categorical  `categories` (top of the reference), then "other" (`others`, known but rare), then "new"; `unseen` is
+    categorical  `categories` (top of the reference), then "other" (`others`, known but
+    rare), then "new"; `unseen` is
                  the share of new ones that is to be expected when nothing changed, `chosen` the share by which the
                  reference overstates its top, having been chosen for it
-    log          bin 0 is zero, then powers of LOG_BASE from LOG_LOW: a quantile is off by at most 1 %
-    unit         bin 0 is below 0, then 100 equal bins of [0, 1], then above 1
-    integer      bin i is the whole number i, 0..999
+    log          bin 0 is zero, then powers of LOG_BASE from LOG_LOW: a quantile is off
+    by at most 1 % unit         bin 0 is below 0, then 100 equal bins of [0, 1], then
+    above 1 integer      bin i is the whole number i, 0..999
     """
 
     kind: Kind
@@ -98,7 +104,9 @@ class Layout:
         """The bin of `inner` that each bin belongs to, shape (size,)."""
         if self.range is None:
             return np.arange(self.size)
-        return np.array([bisect_left(self.edges, bound) for bound in (*self.bounds, math.inf)])
+        return np.array(
+            [bisect_left(self.edges, bound) for bound in (*self.bounds, math.inf)]
+        )
 
     @cached_property
     def category_bins(self) -> dict[str, int]:
@@ -120,25 +128,38 @@ class Layout:
             case "log":
                 return bisect_left(_LOG_EDGES, x) if x >= 0 else None
             case "unit":
-                return 0 if x < 0 else UNIT_BINS + 1 if x > 1 else 1 + min(UNIT_BINS - 1, math.floor(x * UNIT_BINS))
+                return (
+                    0
+                    if x < 0
+                    else UNIT_BINS + 1
+                    if x > 1
+                    else 1 + min(UNIT_BINS - 1, math.floor(x * UNIT_BINS))
+                )
             case _:
                 return min(INTEGER_BINS - 1, max(0, round(x)))
 
     def bins_of(self, x: np.ndarray) -> np.ndarray:
         """The bin of each value of an ordered layout, shape (n,), int64; -1 where the value is invalid.
 
-        The same as `index`, value by value. Bounds are compared, never computed with: so every machine agrees.
+        The same as `index`, value by value. Bounds are compared, never computed with:
+        so every machine agrees.
         """
         with np.errstate(invalid="ignore"):
             usable = np.abs(x) < LARGEST
             match self.kind:
                 case "numeric":
-                    bins = _above(self._edges, x) if x.size >= MANY else np.searchsorted(self._edges, x, side="left")
+                    bins = (
+                        _above(self._edges, x)
+                        if x.size >= MANY
+                        else np.searchsorted(self._edges, x, side="left")
+                    )
                 case "log":
                     usable &= x >= 0
                     bins = np.searchsorted(_LOG_EDGES, x, side="left")
                 case "unit":
-                    inner = 1 + np.minimum(UNIT_BINS - 1, np.floor(np.clip(x, 0, 1) * UNIT_BINS))
+                    inner = 1 + np.minimum(
+                        UNIT_BINS - 1, np.floor(np.clip(x, 0, 1) * UNIT_BINS)
+                    )
                     bins = np.where(x < 0, 0, np.where(x > 1, UNIT_BINS + 1, inner))
                 case "integer":
                     bins = np.clip(np.rint(x), 0, INTEGER_BINS - 1)
@@ -158,7 +179,9 @@ class Layout:
             case "log":
                 return np.array([*_LOG_EDGES, LOG_LOW * LOG_BASE**LOG_BINS])
             case "unit":
-                return np.concatenate([np.arange(UNIT_BINS + 1) / UNIT_BINS, [math.inf]])
+                return np.concatenate(
+                    [np.arange(UNIT_BINS + 1) / UNIT_BINS, [math.inf]]
+                )
             case "integer":
                 return np.arange(INTEGER_BINS, dtype=float)
             case _:
@@ -187,16 +210,23 @@ class Layout:
             "categories": self.categories,
             "others": self.others,
         }
-        if self.range is not None:  # left out otherwise: a layout frozen before there was one keeps its id
+        # left out otherwise: a layout frozen before there was one keeps its id
+        if self.range is not None:
             content["range"] = self.range
-        content |= {name: share for name in ("unseen", "chosen") if (share := getattr(self, name))}
+        content |= {
+            name: share
+            for name in ("unseen", "chosen")
+            if (share := getattr(self, name))
+        }
         return json.dumps(content, sort_keys=True, ensure_ascii=False)
 
     @classmethod
     def from_json(cls, text: str) -> "Layout":
         """The layout that `to_json` wrote."""
         d = json.loads(text)
-        low_high = (float(d["range"][0]), float(d["range"][1])) if d.get("range") else None
+        low_high = (
+            (float(d["range"][0]), float(d["range"][1])) if d.get("range") else None
+        )
         return cls(
             d["kind"],
             tuple(map(float, d["edges"])),
@@ -217,10 +247,13 @@ SECONDS = Layout(
 )  # from one second to two centuries
 
 
-def numeric_layout(quantiles: Iterable[float], low_high: tuple[float, float] | None = None) -> Layout:
+def numeric_layout(
+    quantiles: Iterable[float], low_high: tuple[float, float] | None = None
+) -> Layout:
     """A numeric layout from sorted reference quantiles; a value that fills several of them gets a bin of its own.
 
-    With the reference's least and largest value, what is beyond them has bins of its own.
+    With the reference's least and largest value, what is beyond them has bins of its
+    own.
 
     >>> numeric_layout([1.0, 2.0, 3.0]).edges
     (1.0, 2.0, 3.0)
@@ -246,24 +279,37 @@ def layout_of_numbers(values: np.ndarray) -> Layout:
     usable = np.sort(values[np.abs(values) < LARGEST])
     if not len(usable):
         return numeric_layout([])
-    quantiles = [float(usable[-(-i * len(usable) // NUMERIC_BINS) - 1]) for i in range(1, NUMERIC_BINS)]
+    quantiles = [
+        float(usable[-(-i * len(usable) // NUMERIC_BINS) - 1])
+        for i in range(1, NUMERIC_BINS)
+    ]
     return numeric_layout(quantiles, (float(usable[0]) + 0.0, float(usable[-1]) + 0.0))
 
 
-def categorical_layout(by_frequency: Sequence[str], top: int = TOP_CATEGORIES) -> Layout:
+def categorical_layout(
+    by_frequency: Sequence[str], top: int = TOP_CATEGORIES
+) -> Layout:
     """A categorical layout from reference values, most frequent first; ties are the caller's to order."""
-    return Layout("categorical", (), tuple(by_frequency[:top]), tuple(sorted(by_frequency[top:KNOWN_CATEGORIES])))
+    return Layout(
+        "categorical",
+        (),
+        tuple(by_frequency[:top]),
+        tuple(sorted(by_frequency[top:KNOWN_CATEGORIES])),
+    )
 
 
 def layout_of_categories(found: Sequence[tuple[str, int, bool]], rows: int) -> Layout:
     """The categorical layout of a reference: its `found` values with their rows, the most frequent first and those of as
-    many rows by name, at least the first 10,000 of them; `rows` are all that have a value.
+    many rows by name, at least the first 10,000 of them; `rows` are all that have a
+    value.
 
-    Of each value is said whether it came once only: in one row, or in one hour where rows have times. What chance alone
-    does is told by leaving each row of the reference out in turn (Good 1953, The population frequencies of species and the
-    estimation of population parameters, Biometrika 40). `unseen`: it would be new if it came again, as its value came
-    once, or one row less puts it behind the 10,000 that are known. `chosen`: its value has a bin of its own only because
-    of this row. A value with fewer than 5 rows has none.
+    Of each value is said whether it came once only: in one row, or in one hour where
+    rows have times. What chance alone does is told by leaving each row of the reference
+    out in turn (Good 1953, The population frequencies of species and the estimation of
+    population parameters, Biometrika 40). `unseen`: it would be new if it came again,
+    as its value came once, or one row less puts it behind the 10,000 that are known.
+    `chosen`: its value has a bin of its own only because of this row. A value with
+    fewer than 5 rows has none.
 
     >>> layout = layout_of_categories([("a", 90, False), ("b", 8, False), ("c", 1, True), ("d", 1, True)], 100)
     >>> layout.categories, layout.others, layout.unseen, layout.chosen
@@ -275,9 +321,20 @@ def layout_of_categories(found: Sequence[tuple[str, int, bool]], rows: int) -> L
     last = (-known[-1][1], known[-1][0]) if cut else (0, "")
     first_other = (-known[top][1], known[top][0]) if top < len(known) else (0, "")
     again = sum(n for value, n, once in known if not once and (1 - n, value) <= last)
-    still = sum(n for value, n, _ in known[:top] if n > MIN_ROWS and (1 - n, value) < first_other)
-    shares = [round(part / max(1, rows), 6) for part in (rows - again, sum(n for _, n, _ in known[:top]) - still)]
-    return replace(categorical_layout([value for value, _, _ in known], top), unseen=shares[0], chosen=shares[1])
+    still = sum(
+        n
+        for value, n, _ in known[:top]
+        if n > MIN_ROWS and (1 - n, value) < first_other
+    )
+    shares = [
+        round(part / max(1, rows), 6)
+        for part in (rows - again, sum(n for _, n, _ in known[:top]) - still)
+    ]
+    return replace(
+        categorical_layout([value for value, _, _ in known], top),
+        unseen=shares[0],
+        chosen=shares[1],
+    )
 
 
 def _interval_labels(edges: Sequence[float]) -> list[str]:
@@ -290,9 +347,15 @@ def _interval_labels(edges: Sequence[float]) -> list[str]:
     labels = [f"≤ {names[0]}"]
     for i in range(1, len(edges)):
         point_mass = math.nextafter(edges[i], -math.inf) == edges[i - 1]
-        labels.append(f"= {edges[i]:.6g}" if point_mass else f"{_short(edges[i - 1])} – {_short(edges[i])}")
+        labels.append(
+            f"= {edges[i]:.6g}"
+            if point_mass
+            else f"{_short(edges[i - 1])} – {_short(edges[i])}"
+        )
     labels.append(f"> {_short(edges[-1])}")
-    return labels if len(edges) > 1 else [f"≤ {_short(edges[0])}", f"> {_short(edges[0])}"]
+    return (
+        labels if len(edges) > 1 else [f"≤ {_short(edges[0])}", f"> {_short(edges[0])}"]
+    )
 
 
 def _short(value: float) -> str:

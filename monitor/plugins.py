@@ -11,7 +11,10 @@ FOLDERS = {"channels": "alerting.channels"}
 
 @cache
 def load(folder: str) -> dict[str, Any]:
-    """The modules of one plug-in folder by file name, e.g. load("statistics")["psi"]."""
+    """The modules of one plug-in folder by file name, e.g.
+
+    load("statistics")["psi"].
+    """
     found: dict[str, ModuleType] = {}
     _search(f"monitor.{FOLDERS.get(folder, folder)}", found)
     return dict(sorted(found.items()))

@@ -1,4 +1,7 @@
-"""What is known of one column in one slice of time: counts in bins, and sums. Merging is adding."""
+"""What is known of one column in one slice of time: counts in bins, and sums.
+
+Merging is adding.
+"""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -16,9 +19,10 @@ from monitor.layout import LOG_BASE, Layout
 class Profile:
     """Bin counts and additive moments of one column of one model, version and segment in one span of time.
 
-    `rows` = `missing` (null) + `invalid` (NaN, infinity, wrong type) + sum of `counts`, always.
-    `counts` has shape (layout.size,), whole numbers. `sum` and `sum_sq` are over the counted values of ordered
-    layouts, 0 for categories. `min` and `max` are NaN when nothing was counted or the column may be corrected later.
+    `rows` = `missing` (null) + `invalid` (NaN, infinity, wrong type) + sum of `counts`,
+    always. `counts` has shape (layout.size,), whole numbers. `sum` and `sum_sq` are
+    over the counted values of ordered layouts, 0 for categories. `min` and `max` are
+    NaN when nothing was counted or the column may be corrected later.
     """
 
     layout: Layout
@@ -39,7 +43,9 @@ class Profile:
     @property
     def mean(self) -> float | None:
         """Mean of the counted values; None without values or for categories."""
-        return self.sum / self.n if self.n and self.layout.kind != "categorical" else None
+        return (
+            self.sum / self.n if self.n and self.layout.kind != "categorical" else None
+        )
 
     @property
     def variance(self) -> float | None:
@@ -61,14 +67,25 @@ class Profile:
     def _inner(self) -> "Profile":
         # kept: a reference is compared with every window of a page
         layout = self.layout.inner
-        counts = np.bincount(self.layout.inner_bins, self.counts, layout.size).astype(np.int64)
-        moments = (self.rows, self.missing, self.invalid, self.sum, self.sum_sq, self.min, self.max)
+        counts = np.bincount(self.layout.inner_bins, self.counts, layout.size).astype(
+            np.int64
+        )
+        moments = (
+            self.rows,
+            self.missing,
+            self.invalid,
+            self.sum,
+            self.sum_sq,
+            self.min,
+            self.max,
+        )
         return Profile(layout, counts, *moments)
 
     def quantile(self, q: float) -> float | None:
         """The q-quantile of an ordered layout, 0 <= q <= 1; None without values.
 
-        In a log layout the answer is within 1 % of the order statistic of rank ceil(q n).
+        In a log layout the answer is within 1 % of the order statistic of rank ceil(q
+        n).
         """
         n = self.n
         if n == 0:
@@ -79,10 +96,17 @@ class Profile:
         if self.layout.kind == "log":
             # the mid-point that is off by the same factor on both sides of the bin
             return 0.0 if i == 0 else float(2 * upper[i] / (1 + LOG_BASE))
-        return float(min(upper[i], self.max)) if not math.isnan(self.max) else float(upper[i])
+        return (
+            float(min(upper[i], self.max))
+            if not math.isnan(self.max)
+            else float(upper[i])
+        )
 
     def __add__(self, other: "Profile") -> "Profile":
-        """The profile of both spans together. Raises LayoutMismatch when the bins mean different things."""
+        """The profile of both spans together.
+
+        Raises LayoutMismatch when the bins mean different things.
+        """
         check_same_layout(self, other)
         return Profile(
             self.layout,
@@ -101,7 +125,8 @@ class Profile:
 class Steps(Sequence[Profile]):
     """The profiles of one column step by step, each made when it is asked for: as objects they take five times the memory.
 
-    `counts` (T, layout.size) are whole numbers, `moments` (T, 7) the other fields of each profile in their order.
+    `counts` (T, layout.size) are whole numbers, `moments` (T, 7) the other fields of
+    each profile in their order.
     """
 
     layout: Layout
@@ -121,7 +146,14 @@ class Steps(Sequence[Profile]):
         if isinstance(which, slice):
             return Steps(self.layout, self.counts[which], self.moments[which])
         rows, missing, invalid, *sums = self.moments[which].tolist()
-        return Profile(self.layout, self.counts[which], int(rows), int(missing), int(invalid), *sums)
+        return Profile(
+            self.layout,
+            self.counts[which],
+            int(rows),
+            int(missing),
+            int(invalid),
+            *sums,
+        )
 
 
 def empty(layout: Layout) -> Profile:
@@ -139,21 +171,30 @@ def merge(profiles: Iterable[Profile], layout: Layout) -> Profile:
         counts = counts + one.counts
         rows, missing, invalid, of_values, of_squares = sums
         sums = (
-            rows + one.rows, missing + one.missing, invalid + one.invalid, of_values + one.sum, of_squares + one.sum_sq,
-        )  # fmt: skip
+            rows + one.rows,
+            missing + one.missing,
+            invalid + one.invalid,
+            of_values + one.sum,
+            of_squares + one.sum_sq,
+        )
         low = one.min if math.isnan(low) or one.min < low else low
         high = one.max if math.isnan(high) or one.max > high else high
     return Profile(layout, counts, *sums, low, high)
 
 
-def sliding(profiles: Sequence[Profile], widths: Sequence[int], ends: Sequence[int]) -> list[Profile]:
+def sliding(
+    profiles: Sequence[Profile], widths: Sequence[int], ends: Sequence[int]
+) -> list[Profile]:
     """The merged profile of so many neighbours before each index in `ends`, by differences of running sums.
 
-    Counts are exact, sums equal to 1e-9 relative; `min` and `max` cannot be subtracted and are NaN.
+    Counts are exact, sums equal to 1e-9 relative; `min` and `max` cannot be subtracted
+    and are NaN.
     """
     zero = np.zeros((1, profiles[0].layout.size), dtype=np.int64)
     counts = np.concatenate([zero, np.cumsum([p.counts for p in profiles], axis=0)])
-    sums = np.array([(p.rows, p.missing, p.invalid, p.sum, p.sum_sq) for p in profiles], dtype=float)
+    sums = np.array(
+        [(p.rows, p.missing, p.invalid, p.sum, p.sum_sq) for p in profiles], dtype=float
+    )
     sums = np.concatenate([np.zeros((1, 5)), np.cumsum(sums, axis=0)])
     merged = []
     for width, end in zip(widths, ends, strict=True):
@@ -173,17 +214,24 @@ def sliding(profiles: Sequence[Profile], widths: Sequence[int], ends: Sequence[i
     return merged
 
 
-def of_counts(*counts: int, layout: Layout | None = None, missing: int = 0, invalid: int = 0) -> Profile:
+def of_counts(
+    *counts: int, layout: Layout | None = None, missing: int = 0, invalid: int = 0
+) -> Profile:
     """A profile with the given bin counts, by default on categories a, b, c … (for examples and tests).
 
-    The last two bins of a categorical layout, "other" and "new", are empty unless given with an own layout.
+    The last two bins of a categorical layout, "other" and "new", are empty unless given
+    with an own layout.
     """
     if layout is None:
-        names = tuple(chr(ord("a") + i) if i < 26 else f"c{i}" for i in range(len(counts)))
+        names = tuple(
+            chr(ord("a") + i) if i < 26 else f"c{i}" for i in range(len(counts))
+        )
         layout = Layout("categorical", (), names)
         counts = (*counts, 0, 0)
     array = np.asarray(counts, dtype=np.int64)
-    return Profile(layout, array, int(array.sum()) + missing + invalid, missing, invalid)
+    return Profile(
+        layout, array, int(array.sum()) + missing + invalid, missing, invalid
+    )
 
 
 def check_same_layout(first: Profile, second: Profile) -> None:
@@ -192,20 +240,26 @@ def check_same_layout(first: Profile, second: Profile) -> None:
         raise LayoutMismatch(first.layout.id, second.layout.id)
 
 
-def paired_counts(reference: Profile, current: Profile, max_bins: int = 20) -> tuple[np.ndarray, np.ndarray]:
+def paired_counts(
+    reference: Profile, current: Profile, max_bins: int = 20
+) -> tuple[np.ndarray, np.ndarray]:
     """Counts of both profiles on the same bins, for comparing: shape (k,) each, k small enough to be stable.
 
-    Categories: "new" is left out (a value the reference never saw has no share there; it is a finding of its own), but
-    counts with "other" where chance alone brings new values: there some of the reference's rare ones do not come again.
-    Bins empty on both sides are left out too. Ordered layouts with more than `max_bins` bins (score, latency, status) are merged
-    into groups of about equal reference counts. Values beyond the reference's range count with its ends. Raises
-    LayoutMismatch.
+    Categories: "new" is left out (a value the reference never saw has no share there;
+    it is a finding of its own), but counts with "other" where chance alone brings new
+    values: there some of the reference's rare ones do not come again. Bins empty on
+    both sides are left out too. Ordered layouts with more than `max_bins` bins (score,
+    latency, status) are merged into groups of about equal reference counts. Values
+    beyond the reference's range count with its ends. Raises LayoutMismatch.
     """
     check_same_layout(reference, current)
     reference, current = reference.inner(), current.inner()
     r, c = reference.counts.astype(float), current.counts.astype(float)
     if reference.layout.kind == "categorical":
-        r, c = _with_new(r, reference.layout.unseen), _with_new(c, reference.layout.unseen)
+        r, c = (
+            _with_new(r, reference.layout.unseen),
+            _with_new(c, reference.layout.unseen),
+        )
         seen = (r + c) > 0
         return r[seen], c[seen]
     if reference.layout.kind == "numeric" and r.size <= 2 * max_bins + 1:
@@ -233,6 +287,8 @@ def grouping(counts: np.ndarray, groups: int = 20) -> np.ndarray:
     if total == 0:
         return np.zeros(counts.size, dtype=int)
     before = np.concatenate([[0.0], np.cumsum(counts)[:-1]])
-    which = np.minimum(groups - 1, np.floor((before + counts / 2) / total * groups)).astype(int)
+    which = np.minimum(
+        groups - 1, np.floor((before + counts / 2) / total * groups)
+    ).astype(int)
     _, which = np.unique(which, return_inverse=True)
     return np.asarray(which)

@@ -14,7 +14,8 @@ from monitor.schema import Feature, FeatureKind
 SAMPLE = 80  # characters of the one value that is shown
 MAX_KINDS = 2_000  # of one request that are told apart; the rest count under column ""
 MAX_TOLD = 100
-NAMED = {"NaN": "NaN", "Infinity": "infinity", "-Infinity": "infinity"}  # as the client writes them in JSON
+# as the client writes them in JSON
+NAMED = {"NaN": "NaN", "Infinity": "infinity", "-Infinity": "infinity"}
 EXPECTED: Mapping[FeatureKind, str] = {"numeric": "number", "categorical": "text"}
 
 
@@ -22,7 +23,8 @@ EXPECTED: Mapping[FeatureKind, str] = {"numeric": "number", "categorical": "text
 class TypeMismatch:
     """Values of one column that came as another type than the column has; `sample` is one of them, as JSON.
 
-    Where a number was expected the value is counted as invalid. Where text was expected a number is kept as its text.
+    Where a number was expected the value is counted as invalid. Where text was expected
+    a number is kept as its text.
     """
 
     column: str
@@ -53,7 +55,9 @@ def _unusable(value: float) -> str | None:
     return None if math.isfinite(value) else "NaN" if math.isnan(value) else "infinity"
 
 
-def of_events(events: Iterable[Mapping[str, Any]], features: Sequence[Feature]) -> list[TypeMismatch]:
+def of_events(
+    events: Iterable[Mapping[str, Any]], features: Sequence[Feature]
+) -> list[TypeMismatch]:
     """Those among the features of some events."""
     found: dict[tuple[str, FeatureKind, str], tuple[int, Any]] = {}
     for values in events:
@@ -65,11 +69,16 @@ def of_events(events: Iterable[Mapping[str, Any]], features: Sequence[Feature]) 
                 n, sample = found.get(key, (0, value))
                 found[key] = n + 1, sample
     return _few(
-        [TypeMismatch(name, EXPECTED[kind], came, n, _shown(v)) for (name, kind, came), (n, v) in found.items()]
+        [
+            TypeMismatch(name, EXPECTED[kind], came, n, _shown(v))
+            for (name, kind, came), (n, v) in found.items()
+        ]
     )
 
 
-def of_columns(table: pa.Table, columns: Mapping[str, str], features: Sequence[Feature]) -> list[TypeMismatch]:
+def of_columns(
+    table: pa.Table, columns: Mapping[str, str], features: Sequence[Feature]
+) -> list[TypeMismatch]:
     """Those in a table; `columns` has the table's column of each feature that it has. Texts may be numbers, as in CSV:
     `readable` of them are.
     """
@@ -78,14 +87,23 @@ def of_columns(table: pa.Table, columns: Mapping[str, str], features: Sequence[F
         if feature.name in columns:
             column = table[columns[feature.name]]
             found += [
-                TypeMismatch(feature.name, EXPECTED[feature.kind], came, n, _shown(column[place].as_py()))
+                TypeMismatch(
+                    feature.name,
+                    EXPECTED[feature.kind],
+                    came,
+                    n,
+                    _shown(column[place].as_py()),
+                )
                 for came, where in _wrong(column, feature.kind)
-                if (n := pc.sum(where).as_py() or 0) and (place := pc.index(where, True).as_py()) >= 0
+                if (n := pc.sum(where).as_py() or 0)
+                and (place := pc.index(where, True).as_py()) >= 0
             ]
     return _few(found)
 
 
-def _wrong(column: pa.ChunkedArray, kind: FeatureKind) -> list[tuple[str, pa.ChunkedArray]]:
+def _wrong(
+    column: pa.ChunkedArray, kind: FeatureKind
+) -> list[tuple[str, pa.ChunkedArray]]:
     """What came in a column that it does not hold, and in which rows."""
     type_ = column.type
     floating = pa.types.is_floating(type_)
@@ -96,24 +114,42 @@ def _wrong(column: pa.ChunkedArray, kind: FeatureKind) -> list[tuple[str, pa.Chu
         return [("NaN", pc.is_nan(column)), ("infinity", pc.is_inf(column))]
     if number or column.null_count == len(column):
         return []
-    if pa.types.is_string(type_) or pa.types.is_large_string(type_) or pa.types.is_string_view(type_):
-        return [("text", pc.and_(pc.is_valid(column), pc.is_null(parse_numbers(column))))]
-    return [("boolean" if pa.types.is_boolean(type_) else str(type_), pc.is_valid(column))]
+    if (
+        pa.types.is_string(type_)
+        or pa.types.is_large_string(type_)
+        or pa.types.is_string_view(type_)
+    ):
+        return [
+            ("text", pc.and_(pc.is_valid(column), pc.is_null(parse_numbers(column))))
+        ]
+    return [
+        ("boolean" if pa.types.is_boolean(type_) else str(type_), pc.is_valid(column))
+    ]
 
 
 def parse_numbers(texts: pa.ChunkedArray) -> pa.Array:
     """Texts as float64, null where a text is not a number."""
     stripped = pc.utf8_trim_whitespace(texts.combine_chunks().cast(pa.string()))
-    number = pc.match_substring_regex(stripped, r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$")
+    number = pc.match_substring_regex(
+        stripped, r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
+    )
     plain = pc.replace_substring_regex(pc.if_else(number, stripped, None), r"^\+", "")
     return pc.cast(plain, pa.float64())
 
 
 def told(found: Sequence[TypeMismatch]) -> list[dict[str, Any]]:
     """The same as the sender reads them: one sentence for each, without a sample."""
-    became = {"number": "counted as invalid", "text": "kept as its text", "other": "counted as invalid or kept as text"}
+    became = {
+        "number": "counted as invalid",
+        "text": "kept as its text",
+        "other": "counted as invalid or kept as text",
+    }
     return [
-        {"column": m.column, "rows": m.rows, "reason": f"expected {m.expected}, came {m.came}: {became[m.expected]}"}
+        {
+            "column": m.column,
+            "rows": m.rows,
+            "reason": f"expected {m.expected}, came {m.came}: {became[m.expected]}",
+        }
         for m in found[:MAX_TOLD]
     ]
 
@@ -134,4 +170,8 @@ def _few(found: list[TypeMismatch]) -> list[TypeMismatch]:
 
 
 def _shown(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str)[:SAMPLE].encode("utf-8", "replace").decode()
+    return (
+        json.dumps(value, ensure_ascii=False, default=str)[:SAMPLE]
+        .encode("utf-8", "replace")
+        .decode()
+    )

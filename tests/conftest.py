@@ -18,9 +18,11 @@ from monitor.config.config import Config
 from monitor.send.session import serving
 from monitor.server.server import Server
 
-settings.register_profile("untimed", deadline=None)  # the machines are shared: how long an example takes says nothing
+# the machines are shared: how long an example takes says nothing
+settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
-__all__ = ["collector", "real_server", "unused_url", "wait_for"]  # fixtures of another file
+# fixtures of another file
+__all__ = ["collector", "real_server", "unused_url", "wait_for"]
 
 
 @pytest.fixture
@@ -39,9 +41,13 @@ class Served:
     server: Server
     client: httpx.Client
 
-    def post(self, path: str, body: bytes, kind: str = NDJSON, **headers: str) -> httpx.Response:
+    def post(
+        self, path: str, body: bytes, kind: str = NDJSON, **headers: str
+    ) -> httpx.Response:
         """POST a body of a Content-Type."""
-        return self.client.post(path, content=body, headers={"content-type": kind, **headers})
+        return self.client.post(
+            path, content=body, headers={"content-type": kind, **headers}
+        )
 
     def get(self, path: str, **params: Any) -> Any:
         """The JSON of a GET that must succeed."""
@@ -54,14 +60,21 @@ class Served:
 def served(tmp_path: Path) -> Iterator[Served]:
     """The HTTP application over a fresh server, on a real socket, without background threads."""
     server = Server(tmp_path / "data", Config())
-    with serving(create_app(server, background=False)) as url, httpx.Client(base_url=url, trust_env=False) as client:
+    with (
+        serving(create_app(server, background=False)) as url,
+        httpx.Client(base_url=url, trust_env=False) as client,
+    ):
         yield Served(server, client)
 
 
 @pytest.fixture(scope="session")
 def chromium() -> str:
     """The path of a Chromium; the test is skipped without one, unless DRIFTDECK_REQUIRE_BROWSER is set."""
-    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    path = (
+        shutil.which("chromium")
+        or shutil.which("chromium-browser")
+        or shutil.which("google-chrome")
+    )
     if path is None:
         if os.environ.get("DRIFTDECK_REQUIRE_BROWSER"):
             pytest.fail("no Chromium found; apt-get install chromium")

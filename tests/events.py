@@ -17,7 +17,11 @@ def event(i: int, **changes: Any) -> dict[str, Any]:
         "model": "m",
         "version": "v1",
         "ts": (NOW - timedelta(minutes=i % 5000)).isoformat(),
-        "features": {"age": round(rng.gauss(40, 10), 3), "country": rng.choice("abc"), "premium": rng.random() < 0.5},
+        "features": {
+            "age": round(rng.gauss(40, 10), 3),
+            "country": rng.choice("abc"),
+            "premium": rng.random() < 0.5,
+        },
         "prediction": round(rng.random(), 6),
         "latency_ms": round(rng.lognormvariate(2, 1), 3),
         **changes,

@@ -38,12 +38,21 @@ class Collector:
 
     def records(self, path: str = "/v1/events") -> list[dict[str, Any]]:
         """The records of one path, each batch once however often it was sent."""
-        by_key = {request.key: request.records for request in self.requests if request.path == path}
+        by_key = {
+            request.key: request.records
+            for request in self.requests
+            if request.path == path
+        }
         return [record for records in by_key.values() for record in records]
 
     def of(self, path: str) -> list[dict[str, Any]]:
         """Every record that came to one path, repeats included, in order."""
-        return [record for request in self.requests if request.path == path for record in request.records]
+        return [
+            record
+            for request in self.requests
+            if request.path == path
+            for record in request.records
+        ]
 
 
 def _records(body: bytes, media_type: str) -> list[dict[str, Any]]:
@@ -63,7 +72,11 @@ def _handler(collector: Collector) -> type[BaseHTTPRequestHandler]:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             records = _records(body, self.headers["Content-Type"])
             request = Received(
-                self.path, self.headers["Idempotency-Key"], self.headers["Authorization"], records, time.monotonic()
+                self.path,
+                self.headers["Idempotency-Key"],
+                self.headers["Authorization"],
+                records,
+                time.monotonic(),
             )
             collector.requests.append(request)
             step = collector.plan.pop(0) if collector.plan else {}
@@ -73,7 +86,9 @@ def _handler(collector: Collector) -> type[BaseHTTPRequestHandler]:
             if callable(step):
                 step = step(records)
             time.sleep(step.get("sleep", 0))
-            answer = step.get("body", {"accepted": len(records), "refused": 0, "refusals": []})
+            answer = step.get(
+                "body", {"accepted": len(records), "refused": 0, "refusals": []}
+            )
             raw = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
             self.send_response(step.get("status", 200))
             for name, value in step.get("headers", {}).items():
@@ -100,7 +115,9 @@ def collector() -> Iterator[Collector]:
     collector = Collector()
     server = _QuietServer(("127.0.0.1", 0), _handler(collector))
     collector.url = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread = threading.Thread(
+        target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+    )
     thread.start()
     yield collector
     server.shutdown()
@@ -132,14 +149,28 @@ def wait(condition: Any, what: str, seconds: float = 60) -> None:
 
 
 @contextmanager
-def driftdeck_server(folder: Path, url: str, ends_with: int = signal.SIGTERM) -> Iterator[str]:
+def driftdeck_server(
+    folder: Path, url: str, ends_with: int = signal.SIGTERM
+) -> Iterator[str]:
     """A real driftdeck server over a data folder, at the address given; the signal ends it."""
     port = url.rsplit(":", 1)[1]
-    command = [sys.executable, "-m", "monitor.cli", "server", "--data", str(folder), "--port", port]
+    command = [
+        sys.executable,
+        "-m",
+        "monitor.cli",
+        "server",
+        "--data",
+        str(folder),
+        "--port",
+        port,
+    ]
     with (folder.parent / f"{folder.name}.log").open("ab") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
         try:
-            wait(lambda: httpx.get(f"{url}/readyz", trust_env=False).status_code == 200, f"{url} to be ready")
+            wait(
+                lambda: httpx.get(f"{url}/readyz", trust_env=False).status_code == 200,
+                f"{url} to be ready",
+            )
             yield url
         finally:
             process.send_signal(ends_with)

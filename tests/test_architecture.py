@@ -25,7 +25,8 @@ NOUNS = {
     "sql",
     "type_mismatch",
 }
-# the rooms from the ground up; each may import the nouns and the rooms that its row names
+# the rooms from the ground up; each may import the nouns and the rooms that its row
+# names
 ROOMS: dict[str, set[str]] = {
     **{noun: set() for noun in NOUNS},
     "reconstruction": {"engines"},
@@ -42,14 +43,40 @@ ROOMS: dict[str, set[str]] = {
     "compare": {"analysis"},
     "detector": {"analysis", "config", "evaluation", "store"},
     "alerting": {"config", "store"},
-    "server": {"alerting", "config", "detector", "evaluation", "ingest", "spool", "store"},
-    "queries": {"analysis", "config", "detector", "evaluation", "server", "statistics", "store"},
+    "server": {
+        "alerting",
+        "config",
+        "detector",
+        "evaluation",
+        "ingest",
+        "spool",
+        "store",
+    },
+    "queries": {
+        "analysis",
+        "config",
+        "detector",
+        "evaluation",
+        "server",
+        "statistics",
+        "store",
+    },
     "api": {"config", "detector", "evaluation", "ingest", "queries", "server", "store"},
     "send": {"api", "ingest", "server", "sources"},
     "client": set(),
     "proxy": {"client"},
     "demo": {"client"},
-    "cli": {"analysis", "api", "client", "config", "demo", "ingest", "proxy", "send", "server"},
+    "cli": {
+        "analysis",
+        "api",
+        "client",
+        "config",
+        "demo",
+        "ingest",
+        "proxy",
+        "send",
+        "server",
+    },
 }
 # these import less than their room may: values in, values out
 PURE = {
@@ -76,7 +103,16 @@ NO_CLOCK = (NOUNS - {"event", "plugins"}) | {
     "evaluation.cause",
     "detector.model",
 }
-INPUT_OUTPUT = {"duckdb", "httpx", "socket", "subprocess", "threading", "streamlit", "fastapi", "requests"}
+INPUT_OUTPUT = {
+    "duckdb",
+    "httpx",
+    "socket",
+    "subprocess",
+    "threading",
+    "streamlit",
+    "fastapi",
+    "requests",
+}
 
 
 def files(folder: str) -> list[Path]:
@@ -91,7 +127,9 @@ def imported(path: Path) -> set[str]:
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            base = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
+            base = (
+                ".".join(package[: len(package) - node.level + 1]) if node.level else ""
+            )
             module = ".".join(part for part in (base, node.module or "") if part)
             names |= {f"{module}.{alias.name}" for alias in node.names} | {module}
     return names
@@ -116,11 +154,17 @@ def row_of(path: Path) -> set[str]:
     return ROOMS[room(path)] | NOUNS
 
 
-@pytest.mark.parametrize("path", files("monitor"), ids=lambda p: str(p.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "path", files("monitor"), ids=lambda p: str(p.relative_to(ROOT))
+)
 def test_module_imports_only_from_its_layer(path: Path) -> None:
     if room(path) == "__init__":
         return
-    used = {parts[1] for parts in (n.split(".") for n in imported(path)) if parts[0] == "monitor" and len(parts) > 1}
+    used = {
+        parts[1]
+        for parts in (n.split(".") for n in imported(path))
+        if parts[0] == "monitor" and len(parts) > 1
+    }
     used -= {"__version__", room(path)}
     assert used <= row_of(path), f"{dotted(path)} imports {sorted(used - row_of(path))}"
 
@@ -140,29 +184,45 @@ def test_dashboard_imports_nothing_of_the_monitor(path: Path) -> None:
     assert not {n for n in imported(path) if n.split(".")[0] in ("monitor", "duckdb")}
 
 
-@pytest.mark.parametrize("path", files("monitor"), ids=lambda p: str(p.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "path", files("monitor"), ids=lambda p: str(p.relative_to(ROOT))
+)
 def test_monitor_imports_nothing_of_the_dashboard(path: Path) -> None:
-    assert not {n for n in imported(path) if n.split(".")[0] in ("app", "streamlit", "plotly")}
+    assert not {
+        n for n in imported(path) if n.split(".")[0] in ("app", "streamlit", "plotly")
+    }
 
 
 @pytest.mark.parametrize("path", files("monitor/client"), ids=lambda p: p.name)
 def test_client_uses_the_standard_library_only(path: Path) -> None:
     import sys
 
-    foreign = {n.split(".")[0] for n in imported(path)} - set(sys.stdlib_module_names) - {"monitor"}
-    # frames travel as Arrow tables where pyarrow is there; test_client_process sees that importing the client loads none
-    # and statistics of images are numpy's
-    assert foreign <= {"frames.py": {"pyarrow"}, "image.py": {"numpy"}}.get(path.name, set())
+    foreign = (
+        {n.split(".")[0] for n in imported(path)}
+        - set(sys.stdlib_module_names)
+        - {"monitor"}
+    )
+    # frames travel as Arrow tables where pyarrow is there; test_client_process sees
+    # that importing the client loads none and statistics of images are numpy's
+    assert foreign <= {"frames.py": {"pyarrow"}, "image.py": {"numpy"}}.get(
+        path.name, set()
+    )
 
 
-@pytest.mark.parametrize("path", files("monitor"), ids=lambda p: str(p.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "path", files("monitor"), ids=lambda p: str(p.relative_to(ROOT))
+)
 def test_pure_modules_do_no_input_output_and_read_no_clock(path: Path) -> None:
     name = dotted(path)
     if not any(name == pure or name.startswith(f"{pure}.") for pure in NO_CLOCK):
         return
     tree = ast.parse(path.read_text(encoding="utf-8"))
     assert not {n.split(".")[0] for n in imported(path)} & INPUT_OUTPUT
-    calls = {n.func.attr for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute)}
+    calls = {
+        n.func.attr
+        for n in ast.walk(tree)
+        if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute)
+    }
     assert not calls & CLOCKS
 
 
@@ -183,7 +243,13 @@ def test_nothing_unpickles_and_no_html_is_made_of_data() -> None:
     for path in [*files("monitor"), *files("app")]:
         if "demo" in path.parts:
             continue
-        assert not {n.split(".")[0] for n in imported(path)} & {"pickle", "joblib", "marshal", "shelve", "torch"}, path
+        assert not {n.split(".")[0] for n in imported(path)} & {
+            "pickle",
+            "joblib",
+            "marshal",
+            "shelve",
+            "torch",
+        }, path
         assert "unsafe_allow_html" not in path.read_text(encoding="utf-8"), path
 
 
@@ -194,5 +260,15 @@ def test_commit_is_never_written_outside_the_one_transaction() -> None:
 
 
 def test_files_have_names_that_say_something() -> None:
-    empty = {"util", "utils", "helper", "helpers", "misc", "common", "base", "legacy", "manager"}
+    empty = {
+        "util",
+        "utils",
+        "helper",
+        "helpers",
+        "misc",
+        "common",
+        "base",
+        "legacy",
+        "manager",
+    }
     assert not [p for p in [*files("monitor"), *files("app")] if p.stem in empty]

@@ -23,7 +23,9 @@ from monitor.plugins import load
 ROOT = Path(__file__).parent.parent
 README, TWIN = "README.md", "README.zh-Hant.md"
 DOCUMENTS = (README, TWIN)
-WAYS_IN = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs" / "ways-in").glob("*.md"))
+WAYS_IN = sorted(
+    str(path.relative_to(ROOT)) for path in (ROOT / "docs" / "ways-in").glob("*.md")
+)
 SECTIONS = (
     config.Config,
     config.ModelConfig,
@@ -34,7 +36,8 @@ SECTIONS = (
     config.Limits,
     config.Retention,
 )
-# example values in the README's configuration, where the default is "none" or is chosen by the statistic
+# example values in the README's configuration, where the default is "none" or is chosen
+# by the statistic
 EXAMPLES = {
     "rows_per_second",
     "segments",
@@ -50,7 +53,14 @@ EXAMPLES = {
 MAX_BYTES = 2_000_000
 # in parts, so that this file does not name such a path itself
 MACHINE_PATHS = re.compile(
-    "|".join((r"(?<![\w.}])/" + r"work/\w", "/" + r"home/\w", "/" + r"Users/\w", "/" + r"root/"))
+    "|".join(
+        (
+            r"(?<![\w.}])/" + r"work/\w",
+            "/" + r"home/\w",
+            "/" + r"Users/\w",
+            "/" + r"root/",
+        )
+    )
 )
 
 
@@ -84,7 +94,14 @@ def verbs(command: Any, path: str = "driftdeck") -> Iterator[tuple[str, Any]]:
 VERBS = dict(verbs(typer.main.get_command(app)))
 ROUTES = sorted(
     f"{method} {route.path.replace(':name', '')}"
-    for router in (receive.router, cloudevents.router, read.router, admin.router, keys.router, analysis.router)
+    for router in (
+        receive.router,
+        cloudevents.router,
+        read.router,
+        admin.router,
+        keys.router,
+        analysis.router,
+    )
     for route in router.routes
     for method in route.methods
 )
@@ -111,34 +128,57 @@ def parts() -> Iterator[tuple[str, str]]:
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_every_part_is_documented(document: str) -> None:
-    missing = [f"{what}: {name}" for what, name in parts() if name not in text(document)]
+    missing = [
+        f"{what}: {name}" for what, name in parts() if name not in text(document)
+    ]
     assert not missing
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_every_environment_variable_is_documented(document: str) -> None:
-    sources = [p for folder in ("monitor", "app") for p in (ROOT / folder).rglob("*.py")]
-    used = {name for path in sources for name in re.findall(r"DRIFTDECK_[A-Z]+", path.read_text(encoding="utf-8"))}
+    sources = [
+        p for folder in ("monitor", "app") for p in (ROOT / folder).rglob("*.py")
+    ]
+    used = {
+        name
+        for path in sources
+        for name in re.findall(r"DRIFTDECK_[A-Z]+", path.read_text(encoding="utf-8"))
+    }
     assert sorted(name for name in used if f"`{name}`" not in text(document)) == []
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_every_error_status_and_exit_code_is_documented(document: str) -> None:
-    kinds = [k for k in vars(errors).values() if isinstance(k, type) and issubclass(k, errors.DriftdeckError)]
+    kinds = [
+        k
+        for k in vars(errors).values()
+        if isinstance(k, type) and issubclass(k, errors.DriftdeckError)
+    ]
     codes = {k.status for k in kinds if k.status != 500} | {k.exit_code for k in kinds}
-    assert sorted(code for code in codes if f"\n| {code} | " not in text(document)) == []
+    assert (
+        sorted(code for code in codes if f"\n| {code} | " not in text(document)) == []
+    )
 
 
 @pytest.mark.parametrize("section", SECTIONS, ids=lambda s: s.__name__)
 def test_every_configuration_key_is_documented(section: type[BaseModel]) -> None:
     lines = fences(README, "toml")[0]
-    keys = [field.alias or name for name, field in section.model_fields.items() if name != "folder"]
-    known = re.compile(r"^(?:# )?([a-z_]+) = |^\[models\.churn\.([a-z_]+)\]|^\[+([a-z_]+)|or ([a-z_]+) = ", re.M)
+    keys = [
+        field.alias or name
+        for name, field in section.model_fields.items()
+        if name != "folder"
+    ]
+    known = re.compile(
+        r"^(?:# )?([a-z_]+) = |^\[models\.churn\.([a-z_]+)\]|^\[+([a-z_]+)|or ([a-z_]+) = ",
+        re.M,
+    )
     found = {name for match in known.findall(lines) for name in match if name}
     assert [key for key in keys if key not in found] == []
 
 
-def test_documented_configuration_is_accepted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_documented_configuration_is_accepted(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("DRIFTDECK_WEBHOOK_SECRET", "whsec_" + "A" * 32)
     path = tmp_path / "driftdeck.toml"
     path.write_text(fences(README, "toml")[0], encoding="utf-8")
@@ -147,7 +187,11 @@ def test_documented_configuration_is_accepted(monkeypatch: pytest.MonkeyPatch, t
 
 def test_documented_defaults_are_the_defaults() -> None:
     shown = documented()
-    rule, channel, model = shown["rules"][0], shown["channels"][0], shown["models"]["churn"]
+    rule, channel, model = (
+        shown["rules"][0],
+        shown["channels"][0],
+        shown["models"]["churn"],
+    )
     pairs = [
         (config.Config, shown),
         (config.ModelConfig, model),
@@ -160,22 +204,38 @@ def test_documented_defaults_are_the_defaults() -> None:
     wrong = []
     for section, values in pairs:
         for name, field in section.model_fields.items():
-            if name in values and name not in EXAMPLES and not field.is_required() and field.default is not None:
+            if (
+                name in values
+                and name not in EXAMPLES
+                and not field.is_required()
+                and field.default is not None
+            ):
                 given = values[name]
-                if isinstance(given, (dict, list)) and not isinstance(field.default, (tuple, list)):
+                if isinstance(given, (dict, list)) and not isinstance(
+                    field.default, (tuple, list)
+                ):
                     continue  # a section of its own
                 default, given = _plain(field.default), _plain(given)
                 if section is config.Config and name in ("rules", "channels", "drop"):
                     continue
                 if default != given:
-                    wrong.append(f"{section.__name__}.{name}: documented {given!r}, is {default!r}")
+                    wrong.append(
+                        f"{section.__name__}.{name}: documented {given!r}, is {default!r}"
+                    )
     assert wrong == []
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_default_rules_are_documented(document: str) -> None:
     for rule in config.DEFAULT_RULES:
-        row = next((line for line in text(document).splitlines() if line.startswith(f"| `{rule.name}` |")), "")
+        row = next(
+            (
+                line
+                for line in text(document).splitlines()
+                if line.startswith(f"| `{rule.name}` |")
+            ),
+            "",
+        )
         assert f"`{rule.statistic}`" in row, rule.name
         assert f"| {rule.limit}" in row, rule.name
         assert f"| {_shown(rule.window.total_seconds())} |" in row, rule.name
@@ -185,7 +245,14 @@ def test_default_rules_are_documented(document: str) -> None:
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_statistics_table_has_minimum_and_comparison(document: str) -> None:
     for name, statistic in load("statistics").items():
-        row = next((line for line in text(document).splitlines() if line.startswith(f"| `{name}` |")), "")
+        row = next(
+            (
+                line
+                for line in text(document).splitlines()
+                if line.startswith(f"| `{name}` |")
+            ),
+            "",
+        )
         assert f"| {statistic.MINIMUM} | " in row, name
         assert f"| {statistic.COMPARE} |" in row, name
 
@@ -198,19 +265,25 @@ def test_commands_shown_exist_with_their_options(document: str) -> None:
         words = line.split(" & ")[0].split()
         verb = next((v for v in VERBS if words[: len(v.split())] == v.split()), None)
         assert verb is not None, line
-        known = {option for parameter in VERBS[verb].params for option in parameter.opts}
+        known = {
+            option for parameter in VERBS[verb].params for option in parameter.opts
+        }
         assert [w for w in words if w.startswith("--") and w not in known] == [], line
 
 
 def test_twin_has_the_same_code_and_as_many_headings() -> None:
     assert fences(TWIN) == fences(README)
     assert headings(TWIN) == headings(README)
-    rows = [[line.count("|") for line in text(d).splitlines() if line.startswith("|")] for d in DOCUMENTS]
+    rows = [
+        [line.count("|") for line in text(d).splitlines() if line.startswith("|")]
+        for d in DOCUMENTS
+    ]
     assert len(rows[0]) == len(rows[1]), "the tables have different numbers of rows"
 
 
 @pytest.mark.parametrize(
-    "document", (*DOCUMENTS, "docs/architecture.md", "docs/decisions.md", "CHANGELOG.md", *WAYS_IN)
+    "document",
+    (*DOCUMENTS, "docs/architecture.md", "docs/decisions.md", "CHANGELOG.md", *WAYS_IN),
 )
 def test_local_links_lead_somewhere(document: str) -> None:
     folder = (ROOT / document).parent
@@ -229,10 +302,16 @@ def test_architecture_page_gives_each_file_the_first_line_of_its_docstring() -> 
 
 
 def tracked() -> list[Path]:
-    found = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
+    found = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     if found.returncode:
         pytest.skip("not a git checkout")
-    return [path for name in found.stdout.split("\0") if name and (path := ROOT / name).is_file()]
+    return [
+        path
+        for name in found.stdout.split("\0")
+        if name and (path := ROOT / name).is_file()
+    ]
 
 
 def test_tracked_files_are_small_and_name_no_machine() -> None:
@@ -241,7 +320,9 @@ def test_tracked_files_are_small_and_name_no_machine() -> None:
         content = path.read_bytes()
         if len(content) > MAX_BYTES:
             large.append(str(path))
-        if b"\0" not in content[:8000] and MACHINE_PATHS.search(content.decode("utf-8", "replace")):
+        if b"\0" not in content[:8000] and MACHINE_PATHS.search(
+            content.decode("utf-8", "replace")
+        ):
             named.append(str(path))
     assert (large, named) == ([], [])
     assert not [path for path in tracked() if path.name == "uv.lock"]

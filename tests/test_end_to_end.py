@@ -43,20 +43,44 @@ def receiver() -> Iterator[Receiver]:
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory, receiver: Receiver) -> Iterator[tuple[str, str]]:
+def running(
+    tmp_path_factory: pytest.TempPathFactory, receiver: Receiver
+) -> Iterator[tuple[str, str]]:
     """`driftdeck up` with the sample's configuration and a channel; (server address, dashboard address)."""
     folder = tmp_path_factory.mktemp("up")
     config = folder / "driftdeck.toml"
-    channel = f'\n[[channels]]\nname = "hook"\nurl = "{receiver.url}"\nsecret = "{SECRET}"\n'
+    channel = (
+        f'\n[[channels]]\nname = "hook"\nurl = "{receiver.url}"\nsecret = "{SECRET}"\n'
+    )
     importance = (DATA / "driftdeck.toml").read_text()
     config.write_text(channel + "\n" + importance)
     port, ui_port = free_port(), free_port()
-    command = [sys.executable, "-m", "monitor.cli", "up", "--data", str(folder / "data"), "--config", str(config)]
+    command = [
+        sys.executable,
+        "-m",
+        "monitor.cli",
+        "up",
+        "--data",
+        str(folder / "data"),
+        "--config",
+        str(config),
+    ]
     log = (folder / "log").open("wb")
-    process = subprocess.Popen([*command, "--port", str(port), "--ui-port", str(ui_port)], stdout=log, stderr=log)
+    process = subprocess.Popen(
+        [*command, "--port", str(port), "--ui-port", str(ui_port)],
+        stdout=log,
+        stderr=log,
+    )
     try:
-        for url in (f"http://127.0.0.1:{port}/readyz", f"http://127.0.0.1:{ui_port}/_stcore/health"):
-            wait(lambda url=url: httpx.get(url, trust_env=False).status_code == 200, f"{url} to answer", 60)
+        for url in (
+            f"http://127.0.0.1:{port}/readyz",
+            f"http://127.0.0.1:{ui_port}/_stcore/health",
+        ):
+            wait(
+                lambda url=url: httpx.get(url, trust_env=False).status_code == 200,
+                f"{url} to answer",
+                60,
+            )
         yield f"http://127.0.0.1:{port}", f"http://127.0.0.1:{ui_port}"
     finally:
         process.terminate()
@@ -78,7 +102,11 @@ def wait(condition: Any, what: str, seconds: float = 40) -> None:
 
 def verb(*arguments: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "monitor.cli", *arguments], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-m", "monitor.cli", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
 
@@ -94,28 +122,52 @@ def test_the_planted_fault_reaches_the_webhook_once(
     running: tuple[str, str], http: httpx.Client, receiver: Receiver
 ) -> None:
     server, _ = running
-    verb("reference", "set", "flight-delay", str(DATA / "reference.parquet"), "--label", "label", "--url", server)
+    verb(
+        "reference",
+        "set",
+        "flight-delay",
+        str(DATA / "reference.parquet"),
+        "--label",
+        "label",
+        "--url",
+        server,
+    )
     verb("ingest", str(DATA / "events.jsonl"), "--url", server)
     verb("labels", str(DATA / "labels.csv"), "--model", "flight-delay", "--url", server)
     (model,) = http.get("/v1/models").json()["models"]
     assert (model["events"], model["labels"]) == (2500, 2390)
-    rows = [json.loads(line) for line in (DATA / "events.jsonl").read_text().splitlines()[:400]]
+    rows = [
+        json.loads(line)
+        for line in (DATA / "events.jsonl").read_text().splitlines()[:400]
+    ]
     now = datetime.now(UTC)
     with Client(server, model="flight-delay", version="live") as client:
-        for i, row in enumerate(rows):  # the service fails one request in four during the last hour
+        # the service fails one request in four during the last hour
+        for i, row in enumerate(rows):
             at = now - timedelta(minutes=50) + timedelta(seconds=7 * i)
-            client.log(row["features"], row["prediction"], ts=at, latency_ms=5.0, status=503 if i % 4 == 0 else 200)
+            client.log(
+                row["features"],
+                row["prediction"],
+                ts=at,
+                latency_ms=5.0,
+                status=503 if i % 4 == 0 else 200,
+            )
         client.flush(20)
         assert client.stats()["accepted"] == 400
 
     def told() -> list[dict[str, Any]]:
-        messages = [Webhook(SECRET).verify(body, headers) for headers, body in receiver.got]
+        messages = [
+            Webhook(SECRET).verify(body, headers) for headers, body in receiver.got
+        ]
         return [m for m in messages if m["data"]["rule"] == "service-errors"]
 
     wait(told, "the alert")
     (message,) = told()
     assert message["type"] == "alert.firing"
-    assert (message["data"]["model"], message["data"]["column"]) == ("flight-delay", None)
+    assert (message["data"]["model"], message["data"]["column"]) == (
+        "flight-delay",
+        None,
+    )
     assert message["data"]["value"] == pytest.approx(0.25, abs=0.01)
 
     def alert() -> dict[str, Any]:
@@ -123,7 +175,10 @@ def test_the_planted_fault_reaches_the_webhook_once(
         return next(a for a in found if a["rule"] == "service-errors")
 
     assert alert()["id"] == message["data"]["alert_id"]
-    wait(lambda: [d["status"] for d in alert()["deliveries"]] == ["delivered"], "the delivery to be recorded")
+    wait(
+        lambda: [d["status"] for d in alert()["deliveries"]] == ["delivered"],
+        "the delivery to be recorded",
+    )
     assert len(told()) == 1
 
 
@@ -132,9 +187,12 @@ def page(chromium: str, running: tuple[str, str]) -> Iterator[Page]:
     """A page in real Chromium that notes errors and requests to anybody else."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=chromium, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+            executable_path=chromium,
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
         )
-        context = browser.new_context(viewport={"width": 1440, "height": 900}, locale="en-GB", timezone_id="UTC")
+        context = browser.new_context(
+            viewport={"width": 1440, "height": 900}, locale="en-GB", timezone_id="UTC"
+        )
         page = context.new_page()
         yield page
         browser.close()
@@ -147,7 +205,9 @@ def opened(page: Page, address: str) -> dict[str, list[str]]:
     page.on(
         "request",
         lambda r: (
-            None if "127.0.0.1" in r.url or r.url.startswith(("data:", "blob:")) else seen["foreign"].append(r.url)
+            None
+            if "127.0.0.1" in r.url or r.url.startswith(("data:", "blob:"))
+            else seen["foreign"].append(r.url)
         ),
     )
     page.goto(address, wait_until="domcontentloaded")
@@ -166,7 +226,9 @@ def test_a_page_opens_without_error_untranslated_text_or_foreign_request(
     page: Page, running: tuple[str, str], path: str, language: str
 ) -> None:
     _, dashboard = running
-    seen = opened(page, f"{dashboard}/{path}?lang={language}&model=flight-delay&rng=30d")
+    seen = opened(
+        page, f"{dashboard}/{path}?lang={language}&model=flight-delay&rng=30d"
+    )
     title = page.locator("h1").first.inner_text()
     text = page.locator("[data-testid=stMain]").inner_text()
     assert not seen["errors"]
@@ -194,7 +256,11 @@ def test_a_page_opens_without_error_untranslated_text_or_foreign_request(
 
 
 def test_an_event_is_in_the_figures_within_seconds(http: httpx.Client) -> None:
-    stored = lambda: http.get("/v1/models/flight-delay/overview").json()["freshness"]["stored"]  # noqa: E731
+    def stored():
+        return http.get("/v1/models/flight-delay/overview").json()["freshness"][
+            "stored"
+        ]
+
     before = stored()
     row = json.loads((DATA / "events.jsonl").read_text().splitlines()[0])
     row |= {"event_id": "fresh-1", "ts": datetime.now(UTC).isoformat()}

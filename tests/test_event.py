@@ -30,11 +30,18 @@ def parse(**changes: Any) -> Any:
 def test_a_minimal_event_gets_an_id_and_defaults() -> None:
     event = parse(event_id=..., features=..., prediction=...)
     assert len(event.event_id) == 36
-    assert (event.status, event.version, event.features, event.prediction) == (200, "", {}, None)
+    assert (event.status, event.version, event.features, event.prediction) == (
+        200,
+        "",
+        {},
+        None,
+    )
 
 
 def test_times_are_utc() -> None:
-    assert parse(ts="2026-11-22T17:30:00+08:00").ts == datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
+    assert parse(ts="2026-11-22T17:30:00+08:00").ts == datetime(
+        2026, 11, 22, 9, 30, tzinfo=UTC
+    )
 
 
 @pytest.mark.parametrize(
@@ -67,7 +74,9 @@ def test_times_are_utc() -> None:
         ({"model": "\ud800"}, "valid Unicode"),
     ],
 )
-def test_a_bad_value_is_refused_with_what_would_be_right(changes: dict[str, Any], words: str) -> None:
+def test_a_bad_value_is_refused_with_what_would_be_right(
+    changes: dict[str, Any], words: str
+) -> None:
     with pytest.raises(Refused) as refused:
         parse(**changes)
     assert words in str(refused.value)
@@ -75,7 +84,12 @@ def test_a_bad_value_is_refused_with_what_would_be_right(changes: dict[str, Any]
 
 @pytest.mark.parametrize(
     ("line", "words"),
-    [(b"{", "not JSON"), (b"\xff", "not UTF-8"), (b"[" * 100_000, "nested too deeply"), (b"1" * 5000, "not JSON")],
+    [
+        (b"{", "not JSON"),
+        (b"\xff", "not UTF-8"),
+        (b"[" * 100_000, "nested too deeply"),
+        (b"1" * 5000, "not JSON"),
+    ],
 )
 def test_a_line_that_is_not_json_is_refused(line: bytes, words: str) -> None:
     with pytest.raises(Refused, match=words):
@@ -84,7 +98,8 @@ def test_a_line_that_is_not_json_is_refused(line: bytes, words: str) -> None:
 
 @given(
     st.recursive(
-        st.none() | st.booleans() | st.floats() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)
+        st.none() | st.booleans() | st.floats() | st.text(),
+        lambda x: st.lists(x) | st.dictionaries(st.text(), x),
     )
 )
 def test_any_json_value_is_an_event_or_refused(value: Any) -> None:
@@ -103,7 +118,8 @@ def test_any_json_value_is_an_event_or_refused(value: Any) -> None:
 
 @given(
     st.recursive(
-        st.none() | st.booleans() | st.floats() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)
+        st.none() | st.booleans() | st.floats() | st.text(),
+        lambda x: st.lists(x) | st.dictionaries(st.text(), x),
     )
 )
 def test_any_json_value_is_a_label_or_refused(value: Any) -> None:
@@ -127,15 +143,23 @@ def test_labels_have_one_text_for_one_value() -> None:
 
 def test_time_bounds_can_be_set() -> None:
     wide = TimeBounds(max_age=timedelta(days=5000))
-    assert parse_event({**GOOD, "ts": "2013-06-01T00:00:00Z"}, NOW, wide).ts.year == 2013
+    assert (
+        parse_event({**GOOD, "ts": "2013-06-01T00:00:00Z"}, NOW, wide).ts.year == 2013
+    )
 
 
-# -- schemas --------------------------------------------------------------------------------------------------------
+# schemas
 
 
 def test_a_schema_grows_by_what_events_bring_and_stays_itself_otherwise() -> None:
-    schema = ModelSchema("m").grown([parse(features={"x": 1, "c": "a", "b": True, "n": None})])
-    assert {f.name: f.kind for f in schema.features} == {"x": "numeric", "c": "categorical", "b": "categorical"}
+    schema = ModelSchema("m").grown(
+        [parse(features={"x": 1, "c": "a", "b": True, "n": None})]
+    )
+    assert {f.name: f.kind for f in schema.features} == {
+        "x": "numeric",
+        "c": "categorical",
+        "b": "categorical",
+    }
     assert schema.prediction == "number"
     assert schema.grown([parse(features={"x": 2.5})]) is schema
     assert [f.field for f in schema.grown([parse(features={"n": 1})]).features] == [
@@ -172,6 +196,9 @@ def test_awkward_names_are_not_loaded_from_raw_lines(names: tuple[str, ...]) -> 
 def test_probabilities_give_the_positive_class_of_two_and_the_class() -> None:
     assert split_prediction({"no": 0.3, "yes": 0.7}, "probabilities") == (0.7, "yes")
     assert split_prediction({"no": 0.9, "yes": 0.1}, "probabilities") == (0.1, "no")
-    assert split_prediction({"a": 0.2, "b": 0.5, "c": 0.3}, "probabilities") == (0.5, "b")
+    assert split_prediction({"a": 0.2, "b": 0.5, "c": 0.3}, "probabilities") == (
+        0.5,
+        "b",
+    )
     with pytest.raises(Refused, match="predictions are numbers"):
         split_prediction("late", "number")

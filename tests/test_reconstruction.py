@@ -36,14 +36,20 @@ def tied(n: int, seed: int, broken: bool = False) -> dict[str, np.ndarray]:
     """Four numbers that follow one cause; each of them alone is the same when the last is `broken` off."""
     random = np.random.default_rng(seed)
     cause = random.normal(size=n)
-    found = {name: 0.9 * cause + math.sqrt(0.19) * random.normal(size=n) for name in "abcd"}
+    found = {
+        name: 0.9 * cause + math.sqrt(0.19) * random.normal(size=n) for name in "abcd"
+    }
     if broken:
         found["d"] = random.normal(size=n)
     return found
 
 
-def learned(columns: Columns | pa.Table, layouts: Mapping[str, Layout]) -> reconstruction.Reconstruction:
-    found = reconstruction.fit(columns if isinstance(columns, pa.Table) else pa.table(columns), layouts)
+def learned(
+    columns: Columns | pa.Table, layouts: Mapping[str, Layout]
+) -> reconstruction.Reconstruction:
+    found = reconstruction.fit(
+        columns if isinstance(columns, pa.Table) else pa.table(columns), layouts
+    )
     assert found is not None
     return found
 
@@ -60,9 +66,13 @@ def by_definition(reference: np.ndarray, rows: np.ndarray) -> np.ndarray:
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(3, 9))
-def test_the_error_is_the_distance_from_the_leading_components(seed: int, features: int) -> None:
+def test_the_error_is_the_distance_from_the_leading_components(
+    seed: int, features: int
+) -> None:
     random = np.random.default_rng(seed)
-    mixing = random.normal(size=(features, features)) * random.uniform(0.1, 5, size=features)
+    mixing = random.normal(size=(features, features)) * random.uniform(
+        0.1, 5, size=features
+    )
     reference, rows = (
         random.normal(size=(100 * features, features)) @ mixing,
         random.normal(size=(50, features)) @ mixing,
@@ -80,14 +90,24 @@ def test_known_values() -> None:
     layouts = dict.fromkeys("abc", NUMBER)
     found = learned(dict.fromkeys("abc", x), layouts)
     rows = pa.table({"a": [2.0, 1.0, 3.0], "b": [2.0, 1.0, 0.0], "c": [2.0, -2.0, 0.0]})
-    assert found.errors(rows, layouts).to_pylist() == pytest.approx([0.0, math.sqrt(6.0), math.sqrt(6.0)])
+    assert found.errors(rows, layouts).to_pylist() == pytest.approx(
+        [0.0, math.sqrt(6.0), math.sqrt(6.0)]
+    )
 
 
-def test_missing_and_invalid_values_count_as_the_mean_and_a_row_of_nothing_has_no_error() -> None:
+def test_missing_and_invalid_values_count_as_the_mean_and_a_row_of_nothing_has_no_error() -> (
+    None
+):
     x = np.tile([-1.0, 1.0], 150)
     layouts = dict.fromkeys("abc", NUMBER)
     found = learned(dict.fromkeys("abc", x), layouts)
-    rows = pa.table({"a": [1.0, 1.0, 1.0, None], "b": [0.0, None, math.nan, None], "c": [0.0, None, math.inf, None]})
+    rows = pa.table(
+        {
+            "a": [1.0, 1.0, 1.0, None],
+            "b": [0.0, None, math.nan, None],
+            "c": [0.0, None, math.inf, None],
+        }
+    )
     first, *others, nothing = found.errors(rows, layouts).to_pylist()
     assert others == [first, first] and nothing is None
 
@@ -114,18 +134,25 @@ def test_a_category_counts_as_its_share_of_the_reference() -> None:
         }
     )
     as_it_was, as_well, other, unseen = found.errors(rows, layouts).to_pylist()
-    assert as_it_was == pytest.approx(0, abs=1e-6) and as_well == pytest.approx(0, abs=1e-6)
+    assert as_it_was == pytest.approx(0, abs=1e-6) and as_well == pytest.approx(
+        0, abs=1e-6
+    )
     assert 1 < other < unseen
 
 
 @given(st.lists(st.integers(1, 90), max_size=12), st.integers(0, 2**32 - 1))
-def test_rows_have_the_same_error_whichever_rows_they_come_with(cuts: Sequence[int], seed: int) -> None:
+def test_rows_have_the_same_error_whichever_rows_they_come_with(
+    cuts: Sequence[int], seed: int
+) -> None:
     columns = pa.table(tied(500, seed))
     layouts = dict.fromkeys("abcd", NUMBER)
     found = reconstruction.Reconstruction.from_json(learned(columns, layouts).to_json())
     whole = found.errors(columns, layouts).to_pylist()
     edges = [0, *sorted({5 * cut for cut in cuts}), 500]
-    parts = [found.errors(columns.slice(a, b - a), layouts).to_pylist() for a, b in pairwise(edges)]
+    parts = [
+        found.errors(columns.slice(a, b - a), layouts).to_pylist()
+        for a, b in pairwise(edges)
+    ]
     assert list(chain(*parts)) == whole
 
 
@@ -135,15 +162,29 @@ def test_rows_have_the_same_error_whichever_rows_they_come_with(cuts: Sequence[i
         (tied(399, 1), "fewer rows than a hundred for each feature"),
         ({name: x for name, x in tied(500, 1).items() if name in "ab"}, "two features"),
         (
-            {"a": np.ones(900), "b": np.zeros(900), **{n: x for n, x in tied(900, 1).items() if n in "cd"}},
+            {
+                "a": np.ones(900),
+                "b": np.zeros(900),
+                **{n: x for n, x in tied(900, 1).items() if n in "cd"},
+            },
             "two that vary",
         ),
-        ({f"x{i}": x for i, x in enumerate(np.random.default_rng(1).normal(size=(101, 11_000)))}, "too many"),
+        (
+            {
+                f"x{i}": x
+                for i, x in enumerate(
+                    np.random.default_rng(1).normal(size=(101, 11_000))
+                )
+            },
+            "too many",
+        ),
         ({n: pa.nulls(900, pa.float64()) for n in "abc"}, "nothing but missing values"),
     ],
 )
 def test_there_is_none_where_it_would_mean_nothing(columns: Columns, why: str) -> None:
-    assert reconstruction.fit(pa.table(columns), dict.fromkeys(columns, NUMBER)) is None, why
+    assert (
+        reconstruction.fit(pa.table(columns), dict.fromkeys(columns, NUMBER)) is None
+    ), why
 
 
 def test_rows_that_were_not_learned_from_look_like_those_that_were() -> None:
@@ -154,20 +195,26 @@ def test_rows_that_were_not_learned_from_look_like_those_that_were() -> None:
         mixing = random.normal(size=(20, 20))
         layouts = {f"x{i}": NUMBER for i in range(20)}
         reference, fresh = (
-            dict(zip(layouts, (random.normal(size=(n, 20)) @ mixing).T, strict=True)) for n in (2000, 20_000)
+            dict(zip(layouts, (random.normal(size=(n, 20)) @ mixing).T, strict=True))
+            for n in (2000, 20_000)
         )
         found = learned(reference, layouts)
-        old, new = (np.array(found.errors(pa.table(rows), layouts).to_pylist()) for rows in (reference, fresh))
+        old, new = (
+            np.array(found.errors(pa.table(rows), layouts).to_pylist())
+            for rows in (reference, fresh)
+        )
         off.append((new.mean() - old.mean()) / old.std())
     assert abs(float(np.mean(off))) < 0.05
 
 
-# -- through the whole -------------------------------------------------------------------------------------------------
+# through the whole
 
 
 def table(columns: Columns, first: datetime) -> pa.Table:
     n = len(next(iter(columns.values())))
-    ts = pa.array([first + timedelta(seconds=i) for i in range(n)], pa.timestamp("us", "UTC"))
+    ts = pa.array(
+        [first + timedelta(seconds=i) for i in range(n)], pa.timestamp("us", "UTC")
+    )
     ids = [f"{first.timestamp()}-{i}" for i in range(n)]
     own = {"event_id": ids, "model": ["m"] * n, "ts": ts, "prediction": np.zeros(n)}
     return pa.table({**own, **columns})
@@ -175,7 +222,9 @@ def table(columns: Columns, first: datetime) -> pa.Table:
 
 @contextmanager
 def opened(folder: Path, wanted: bool = True) -> Iterator[Server]:
-    config = Config(models={"m": ModelConfig(reconstruction_error=wanted, segments=("k",))})
+    config = Config(
+        models={"m": ModelConfig(reconstruction_error=wanted, segments=("k",))}
+    )
     server = Server(folder, config)
     server.start(background=False)
     yield server
@@ -188,15 +237,24 @@ def send(server: Server, columns: Columns, first: datetime) -> None:
 
 
 def with_reference(server: Server, columns: Columns | None = None) -> None:
-    server.set_reference_table("m", table(tied(5000, 1) if columns is None else columns, START), "file", NOW)
+    server.set_reference_table(
+        "m", table(tied(5000, 1) if columns is None else columns, START), "file", NOW
+    )
 
 
 def profiles_of(server: Server, segment: str = "") -> dict[str, Profile]:
     start, end = (at.replace(tzinfo=None) for at in (START, NOW + timedelta(hours=1)))
-    return {column: found[0] for column, found in server.store.profiles("m", start, end, segment=segment).items()}
+    return {
+        column: found[0]
+        for column, found in server.store.profiles(
+            "m", start, end, segment=segment
+        ).items()
+    }
 
 
-def test_features_that_no_longer_move_together_are_seen_by_it_alone(tmp_path: Path) -> None:
+def test_features_that_no_longer_move_together_are_seen_by_it_alone(
+    tmp_path: Path,
+) -> None:
     with opened(tmp_path) as server:
         with_reference(server)
         send(server, tied(5000, 2, broken=True), START)
@@ -205,12 +263,18 @@ def test_features_that_no_longer_move_together_are_seen_by_it_alone(tmp_path: Pa
             profiles_of(server),
             column_names(server.store.model("m")),
         )
-        found = {names[c]: ks.measure(reference[c], current[c]).value for c in names if c != "prediction"}
+        found = {
+            names[c]: ks.measure(reference[c], current[c]).value
+            for c in names
+            if c != "prediction"
+        }
         assert found.pop(RECONSTRUCTION_ERROR) > 0.15
         assert max(found.values()) < 0.05
 
 
-def test_what_is_counted_is_the_error_of_each_row_and_stays_so_when_profiles_are_made_anew(tmp_path: Path) -> None:
+def test_what_is_counted_is_the_error_of_each_row_and_stays_so_when_profiles_are_made_anew(
+    tmp_path: Path,
+) -> None:
     rows = tied(3000, 2, broken=True)
     with opened(tmp_path) as server:
         with_reference(server)
@@ -220,12 +284,16 @@ def test_what_is_counted_is_the_error_of_each_row_and_stays_so_when_profiles_are
         model = server.store.model("m")
         fields = [feature.field for feature in model.schema.features]
         assert model.reconstruction is not None
-        errors = model.reconstruction.errors(pa.table(rows).rename_columns(fields), server.store.layouts("m"))
+        errors = model.reconstruction.errors(
+            pa.table(rows).rename_columns(fields), server.store.layouts("m")
+        )
         before = profiles_of(server)[RECONSTRUCTION_ERROR]
         assert before.n == 3000 and before.sum == pytest.approx(sum(errors.to_pylist()))
         assert (
             before.counts.tolist()
-            == np.bincount(before.layout.bins_of(numpy_of(errors)), minlength=before.layout.size).tolist()
+            == np.bincount(
+                before.layout.bins_of(numpy_of(errors)), minlength=before.layout.size
+            ).tolist()
         )
     with opened(tmp_path) as server:
         send(server, tied(100, 3), START + timedelta(hours=2))
@@ -235,7 +303,9 @@ def test_what_is_counted_is_the_error_of_each_row_and_stays_so_when_profiles_are
         assert (after.counts >= before.counts).all()
 
 
-def test_it_is_kept_for_segments_and_for_rows_that_have_some_of_the_features(tmp_path: Path) -> None:
+def test_it_is_kept_for_segments_and_for_rows_that_have_some_of_the_features(
+    tmp_path: Path,
+) -> None:
     with opened(tmp_path) as server:
         columns = {**tied(5000, 1), "k": np.array(["one", "two"] * 2500)}
         with_reference(server, columns)
@@ -247,9 +317,14 @@ def test_it_is_kept_for_segments_and_for_rows_that_have_some_of_the_features(tmp
         assert (whole.n, whole.rows, whole.missing) == (1050, 1080, 30)
 
 
-def test_erasing_a_person_whose_name_is_a_category_leaves_nothing_of_it(tmp_path: Path) -> None:
+def test_erasing_a_person_whose_name_is_a_category_leaves_nothing_of_it(
+    tmp_path: Path,
+) -> None:
     with opened(tmp_path) as server:
-        with_reference(server, {**tied(5000, 1), "who": np.array(["Ada Lovelace", "Grace Hopper"] * 2500)})
+        with_reference(
+            server,
+            {**tied(5000, 1), "who": np.array(["Ada Lovelace", "Grace Hopper"] * 2500)},
+        )
         server.erase("Ada Lovelace", "who", ["m"])
         send(server, {**tied(100, 2), "who": np.array(["Grace Hopper"] * 100)}, START)
         assert profiles_of(server)[RECONSTRUCTION_ERROR].n == 100
@@ -260,7 +335,9 @@ def test_it_can_be_switched_off(tmp_path: Path) -> None:
     with opened(tmp_path, wanted=False) as server:
         with_reference(server)
         assert server.store.model("m").reconstruction is None
-        assert RECONSTRUCTION_ERROR not in column_names(server.store.model("m")).values()
+        assert (
+            RECONSTRUCTION_ERROR not in column_names(server.store.model("m")).values()
+        )
 
 
 def test_a_reference_with_too_few_rows_takes_it_away(tmp_path: Path) -> None:

@@ -43,37 +43,75 @@ def parquet(table: pa.Table) -> bytes:
 def table(ages: pa.Array, first: int = 10) -> pa.Table:
     n = len(ages)
     ts = pa.array([datetime.now(UTC)] * n, pa.timestamp("us", "UTC"))
-    return pa.table({"event_id": [f"t{i}" for i in range(first, first + n)], "model": ["m"] * n, "ts": ts, "age": ages})
+    return pa.table(
+        {
+            "event_id": [f"t{i}" for i in range(first, first + n)],
+            "model": ["m"] * n,
+            "ts": ts,
+            "age": ages,
+        }
+    )
 
 
 def seen(served: Served, **params: Any) -> list[tuple[str, str, str, int, str]]:
     served.client.post("/v1/flush")
     found = served.get("/v1/accounting", **params)["mistyped"]
-    return [(m["column"], m["expected"], m["came"], m["rows"], m["sample"]) for m in found]
+    return [
+        (m["column"], m["expected"], m["came"], m["rows"], m["sample"]) for m in found
+    ]
 
 
 @pytest.mark.parametrize(
     ("value", "kind", "came"),
     [
-        (1.5, "numeric", None), (3, "numeric", None), (None, "numeric", None), ("1.5", "numeric", "text"),
-        (True, "numeric", "boolean"), (float("nan"), "numeric", "NaN"), (float("-inf"), "numeric", "infinity"),
-        ("NaN", "numeric", "NaN"), ("a", "categorical", None), (False, "categorical", None), (3.0, "categorical", "number"),
+        (1.5, "numeric", None),
+        (3, "numeric", None),
+        (None, "numeric", None),
+        ("1.5", "numeric", "text"),
+        (True, "numeric", "boolean"),
+        (float("nan"), "numeric", "NaN"),
+        (float("-inf"), "numeric", "infinity"),
+        ("NaN", "numeric", "NaN"),
+        ("a", "categorical", None),
+        (False, "categorical", None),
+        (3.0, "categorical", "number"),
         (None, "categorical", None),
     ],
-)  # fmt: skip
+)
 def test_what_a_value_came_as(value: Any, kind: Any, came: str | None) -> None:
     assert came_as(value, kind) == came
 
 
-def test_a_wrong_value_keeps_its_row_and_is_said_in_the_answer_and_in_the_accounts(served: Served) -> None:
+def test_a_wrong_value_keeps_its_row_and_is_said_in_the_answer_and_in_the_accounts(
+    served: Served,
+) -> None:
     known(served)
-    rows = [of(10, "forty"), of(11, True), of(12, 41), of(13, None), of(14, "x"), of(15, 1, country=886)]
+    rows = [
+        of(10, "forty"),
+        of(11, True),
+        of(12, 41),
+        of(13, None),
+        of(14, "x"),
+        of(15, 1, country=886),
+    ]
     answer = served.post("/v1/events", lines(*rows)).json()
     assert (answer["accepted"], answer["refused"]) == (6, 0)
     assert answer["mistyped"] == [
-        {"column": "age", "rows": 2, "reason": "expected number, came text: counted as invalid"},
-        {"column": "age", "rows": 1, "reason": "expected number, came boolean: counted as invalid"},
-        {"column": "country", "rows": 1, "reason": "expected text, came number: kept as its text"},
+        {
+            "column": "age",
+            "rows": 2,
+            "reason": "expected number, came text: counted as invalid",
+        },
+        {
+            "column": "age",
+            "rows": 1,
+            "reason": "expected number, came boolean: counted as invalid",
+        },
+        {
+            "column": "country",
+            "rows": 1,
+            "reason": "expected text, came number: kept as its text",
+        },
     ]
     assert seen(served) == [
         ("age", "number", "text", 2, '"forty"'),
@@ -81,41 +119,71 @@ def test_a_wrong_value_keeps_its_row_and_is_said_in_the_answer_and_in_the_accoun
         ("country", "text", "number", 1, "886.0"),
     ]
     served.post("/v1/events", lines(of(16, "later")))
-    assert seen(served)[0] == ("age", "number", "text", 3, '"forty"')  # added to the hour, not a row of its own
+    # added to the hour, not a row of its own
+    assert seen(served)[0] == ("age", "number", "text", 3, '"forty"')
     assert served.server.store.query("SELECT count(*) FROM mistyped") == [(3,)]
     assert seen(served, model="other") == []
     (first, *_) = served.get("/v1/accounting")["mistyped"]
     hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
     assert datetime.fromisoformat(first["hour"]) in (hour, hour - timedelta(hours=1))
-    assert {m["hour"] for m in served.get("/v1/accounting", by="time")["mistyped"]} == {None}
+    assert {m["hour"] for m in served.get("/v1/accounting", by="time")["mistyped"]} == {
+        None
+    }
 
 
 def test_every_way_in_counts_the_same(served: Served) -> None:
     known(served)
     csv = "event_id,model,ts,age\n" + "".join(
-        f"c{i},m,{datetime.now(UTC).isoformat()},{v}\n" for i, v in enumerate(["7", "old", ""])
+        f"c{i},m,{datetime.now(UTC).isoformat()},{v}\n"
+        for i, v in enumerate(["7", "old", ""])
     )
     ways = [
         ("text/csv", csv.encode(), {("age", "number", "text", 1, '"old"')}),
-        (PARQUET, parquet(table(pa.array(["7", "old", None]))), {("age", "number", "text", 2, '"old"')}),
-        (ARROW, to_ipc(table(pa.array([True, None, False]), 20)), {("age", "number", "boolean", 2, "true")}),
         (
-            ARROW, to_ipc(table(pa.array([1.0, float("nan"), float("inf")]), 30)),
-            {("age", "number", "NaN", 1, "NaN"), ("age", "number", "infinity", 1, "Infinity")},
+            PARQUET,
+            parquet(table(pa.array(["7", "old", None]))),
+            {("age", "number", "text", 2, '"old"')},
         ),
-        ("application/json", json.dumps([of(50, "x"), of(51, 1.0)]).encode(), {("age", "number", "text", 3, '"old"')}),
-    ]  # fmt: skip
+        (
+            ARROW,
+            to_ipc(table(pa.array([True, None, False]), 20)),
+            {("age", "number", "boolean", 2, "true")},
+        ),
+        (
+            ARROW,
+            to_ipc(table(pa.array([1.0, float("nan"), float("inf")]), 30)),
+            {
+                ("age", "number", "NaN", 1, "NaN"),
+                ("age", "number", "infinity", 1, "Infinity"),
+            },
+        ),
+        (
+            "application/json",
+            json.dumps([of(50, "x"), of(51, 1.0)]).encode(),
+            {("age", "number", "text", 3, '"old"')},
+        ),
+    ]
     for kind, body, expected in ways:
         assert served.post("/v1/events", body, kind).json()["refused"] == 0
         assert expected <= set(seen(served))
-    (field,) = [f.field for f in served.server.store.model("m").schema.features if f.name == "age"]
-    ((invalid,),) = served.server.store.query(f'SELECT count(*) FROM events_1 WHERE NOT isfinite("{field}")')
+    (field,) = [
+        f.field
+        for f in served.server.store.model("m").schema.features
+        if f.name == "age"
+    ]
+    ((invalid,),) = served.server.store.query(
+        f'SELECT count(*) FROM events_1 WHERE NOT isfinite("{field}")'
+    )
     assert invalid == sum(m["rows"] for m in served.get("/v1/accounting")["mistyped"])
 
 
 def test_refused_rows_beside_do_not_count(served: Served) -> None:
     known(served)
-    body = to_ipc(table(pa.array(["x", "y", "3"])).set_column(0, "event_id", pa.array(["", "t2", "t3"])))
+    body = to_ipc(
+        table(pa.array(["x", "y", "3"])).set_column(
+            0, "event_id", pa.array(["", "t2", "t3"])
+        )
+    )
     assert served.post("/v1/events", body, ARROW).json()["refused"] == 1
     served.post("/v1/events", lines(of(1, "z", **{}) | {"ts": "never"}))
     assert seen(served) == [("age", "number", "text", 1, '"y"')]
@@ -123,9 +191,18 @@ def test_refused_rows_beside_do_not_count(served: Served) -> None:
 
 def test_the_share_is_a_statistic_with_a_finding_and_an_alert(served: Served) -> None:
     for i in range(0, 1500, 500):
-        served.post("/v1/events", lines(*(event(j, ts=_ago(minutes=200 + j % 600)) for j in range(i, i + 500))))
+        served.post(
+            "/v1/events",
+            lines(
+                *(event(j, ts=_ago(minutes=200 + j % 600)) for j in range(i, i + 500))
+            ),
+        )
         served.client.post("/v1/flush")
-    bad = [of(2000 + i, "forty" if i % 3 == 0 else 40.0) | {"ts": _ago(minutes=70 + i % 100)} for i in range(600)]
+    bad = [
+        of(2000 + i, "forty" if i % 3 == 0 else 40.0)
+        | {"ts": _ago(minutes=70 + i % 100)}
+        for i in range(600)
+    ]
     served.post("/v1/events", lines(*bad))
     served.server.loop.tick()
     (found,) = [
@@ -133,11 +210,17 @@ def test_the_share_is_a_statistic_with_a_finding_and_an_alert(served: Served) ->
         for f in served.get("/v1/models/m/findings")["findings"]
         if (f["statistic"], f["column"]) == ("type_error_rate", "age")
     ]
-    assert found["verdict"] == "breach" and found["low"] < found["value"] < found["high"]
+    assert (
+        found["verdict"] == "breach" and found["low"] < found["value"] < found["high"]
+    )
     assert 0.05 < found["value"] < 0.25 and found["reference_value"] == 0
     assert "age: share of unusable values" in found["text"]
-    assert ("type-errors", "age") in [(a["rule"], a["column"]) for a in served.get("/v1/alerts")["alerts"]]
-    assert type_error_rate.NAME in [s["statistic"] for s in served.get("/v1/models/m/columns/age")["statistics"]]
+    assert ("type-errors", "age") in [
+        (a["rule"], a["column"]) for a in served.get("/v1/alerts")["alerts"]
+    ]
+    assert type_error_rate.NAME in [
+        s["statistic"] for s in served.get("/v1/models/m/columns/age")["statistics"]
+    ]
 
 
 def _ago(**before: float) -> str:
@@ -152,21 +235,29 @@ def test_a_hidden_column_shows_no_sample_anywhere(tmp_path: Path) -> None:
     server.close()
     server = Server(tmp_path, Config(models={"m": ModelConfig(columns=policy)}))
     server.start(background=False)
-    server.collector.events(lines(of(2, 41.5, pin="secret-pin"), of(3, "secret-age")), NDJSON).durable.result(10)
+    server.collector.events(
+        lines(of(2, 41.5, pin="secret-pin"), of(3, "secret-age")), NDJSON
+    ).durable.result(10)
     server.loop.load_all()
     rows = server.store.query('SELECT "column", came, "rows", sample FROM mistyped')
-    assert rows == [("age", "text", 2, "")]  # the hash is text; the config says so, and this shows what follows
+    # the hash is text; the config says so, and this shows what follows
+    assert rows == [("age", "text", 2, "")]
     server.close()
     assert not [
         p
         for p in tmp_path.rglob("*")
-        if p.is_file() and (b"secret-age" in p.read_bytes() or b"secret-pin" in p.read_bytes())
+        if p.is_file()
+        and (b"secret-age" in p.read_bytes() or b"secret-pin" in p.read_bytes())
     ]
 
 
 def test_erasing_lets_go_of_samples_and_keeps_counts(server: Server) -> None:
-    server.collector.events(lines(of(1, 40.0, user="u1"), of(2, 1.0, user="u2")), NDJSON).durable.result(10)
-    server.collector.events(lines(of(3, "Grace Hopper", user="u1")), NDJSON).durable.result(10)
+    server.collector.events(
+        lines(of(1, 40.0, user="u1"), of(2, 1.0, user="u2")), NDJSON
+    ).durable.result(10)
+    server.collector.events(
+        lines(of(3, "Grace Hopper", user="u1")), NDJSON
+    ).durable.result(10)
     server.loop.load_all()
     server.erase("u1", "user", ["m"])
     assert server.store.query('SELECT "rows", sample FROM mistyped') == [(1, "")]
@@ -184,9 +275,16 @@ def test_a_crash_between_spool_and_load_counts_once(tmp_path: Path) -> None:
     for _ in range(2):
         server = Server(tmp_path)
         server.start(background=False)
-        assert server.collector.events(lines(of(2, "x")), NDJSON, "key").body()["mistyped"][0]["rows"] == 1
+        assert (
+            server.collector.events(lines(of(2, "x")), NDJSON, "key").body()[
+                "mistyped"
+            ][0]["rows"]
+            == 1
+        )
         server.loop.load_all()
-        assert server.store.query('SELECT "column", "rows" FROM mistyped') == [("age", 1)]
+        assert server.store.query('SELECT "column", "rows" FROM mistyped') == [
+            ("age", 1)
+        ]
         server.close()
 
 
@@ -206,5 +304,10 @@ def test_an_older_database_gets_the_table(tmp_path: Path) -> None:
         con.execute("UPDATE meta SET schema_version = 3")
     server = Server(tmp_path)
     with server.store.cursor() as cursor:
-        assert type_mismatches.listing(cursor, None, datetime(2000, 1, 1), datetime(2100, 1, 1), True) == []
+        assert (
+            type_mismatches.listing(
+                cursor, None, datetime(2000, 1, 1), datetime(2100, 1, 1), True
+            )
+            == []
+        )
     server.close()

@@ -1,4 +1,7 @@
-"""Data in, plotly figure out. Nothing here knows Streamlit, so every chart can be tested and exported by itself."""
+"""Data in, plotly figure out.
+
+Nothing here knows Streamlit, so every chart can be tested and exported by itself.
+"""
 
 from app.charts.alerts import timeline
 from app.charts.drift import LEVEL_NAMES, bin_name, comparison, heatmap

@@ -9,7 +9,8 @@ from app import text
 from app.charts.look import Look, framed, shortened, tag_free, time_axis
 
 Column = dict[str, Any]
-# level -> (row of the colour scale, mark in the cell, so that reading never rests on hue alone)
+# level -> (row of the colour scale, mark in the cell, so that reading never rests on
+# hue alone)
 LEVELS = {
     "no_data": (0, ""),
     "insufficient": (0, ""),
@@ -20,22 +21,31 @@ LEVELS = {
     "severe": (4, "▲"),
 }
 ROW_PX, TOP_PX = 24.0, 60
-LEVEL_NAMES = ("ok", "warn", "breach", "severe", "insufficient")  # those worth a place in the legend
+# those worth a place in the legend
+LEVEL_NAMES = ("ok", "warn", "breach", "severe", "insufficient")
 BIN_WORDS = ("other", "new", "missing")
 
 
-def heatmap(columns: list[Column], steps: list[str], statistic: str, look: Look) -> go.Figure:
+def heatmap(
+    columns: list[Column], steps: list[str], statistic: str, look: Look
+) -> go.Figure:
     """One row per column in the order given, one cell per step, coloured and marked by level."""
     c = look.colours
     names = [tag_free(one["column"]) for one in columns]
     levels = [_padded(one["levels"], len(steps), "no_data") for one in columns]
     values = [_padded(one["values"], len(steps), None) for one in columns]
     told = [
-        [f"{statistic} {value:.3f} · {_level(look, level)}" if value is not None else _level(look, level)
-         for value, level in zip(row, marks, strict=True)]
+        [
+            f"{statistic} {value:.3f} · {_level(look, level)}"
+            if value is not None
+            else _level(look, level)
+            for value, level in zip(row, marks, strict=True)
+        ]
         for row, marks in zip(values, levels, strict=True)
-    ]  # fmt: skip
-    scale = [[(i + end) / 5, colour] for i, colour in enumerate(c.levels) for end in (0, 1)]
+    ]
+    scale = [
+        [(i + end) / 5, colour] for i, colour in enumerate(c.levels) for end in (0, 1)
+    ]
     figure = go.Figure(
         go.Heatmap(
             z=[[LEVELS.get(level, (0, ""))[0] for level in row] for row in levels],
@@ -55,37 +65,80 @@ def heatmap(columns: list[Column], steps: list[str], statistic: str, look: Look)
         )
     )
     empty = [
-        (j, i) for i, row in enumerate(levels) for j, level in enumerate(row) if LEVELS.get(level, (0, ""))[0] == 0
+        (j, i)
+        for i, row in enumerate(levels)
+        for j, level in enumerate(row)
+        if LEVELS.get(level, (0, ""))[0] == 0
     ]
     moments = look.times(steps)
     figure.add_scatter(
-        x=[moments[j] for j, _ in empty], y=[names[i] for _, i in empty], mode="text", text="·", hoverinfo="skip",
+        x=[moments[j] for j, _ in empty],
+        y=[names[i] for _, i in empty],
+        mode="text",
+        text="·",
+        hoverinfo="skip",
         textfont={"color": c.muted, "size": 13},
-    )  # fmt: skip
+    )
     framed(figure, look, int(TOP_PX + ROW_PX * max(len(names), 3)), legend=False)
     figure.update_layout(hovermode="closest")
     time_axis(figure, look)
     figure.update_xaxes(showline=False, nticks=6, range=_edges(moments))
     figure.update_yaxes(
-        autorange="reversed", showgrid=False, type="category", nticks=len(names) + 1, ticks="", ticklabelstandoff=4,
-        tickfont={"color": c.ink, "size": 12.5}, tickvals=names, ticktext=[shortened(name, 22) for name in names],
-    )  # fmt: skip
+        autorange="reversed",
+        showgrid=False,
+        type="category",
+        nticks=len(names) + 1,
+        ticks="",
+        ticklabelstandoff=4,
+        tickfont={"color": c.ink, "size": 12.5},
+        tickvals=names,
+        ticktext=[shortened(name, 22) for name in names],
+    )
     return figure
 
 
-def comparison(bins: list[dict[str, Any]], statistic: str, look: Look, height: int = 380) -> go.Figure:
+def comparison(
+    bins: list[dict[str, Any]], statistic: str, look: Look, height: int = 380
+) -> go.Figure:
     """Share per bin in the reference and now, and below it what each bin adds to the statistic."""
     c = look.colours
     labels = [tag_free(bin_name(one["label"], look)) for one in bins]
     parts = [one.get("contribution") for one in bins]
     total = sum(part for part in parts if part)
-    top = [part is not None and total > 0 and part >= max(total * 0.2, 0.02) for part in parts]
-    figure = make_subplots(rows=2, cols=1, shared_xaxes=True, row_heights=[0.66, 0.34], vertical_spacing=0.09)
-    shared = {"x": list(range(len(bins))), "customdata": labels, "hovertemplate": "%{y:.1%}"}
+    top = [
+        part is not None and total > 0 and part >= max(total * 0.2, 0.02)
+        for part in parts
+    ]
+    figure = make_subplots(
+        rows=2,
+        cols=1,
+        shared_xaxes=True,
+        row_heights=[0.66, 0.34],
+        vertical_spacing=0.09,
+    )
+    shared = {
+        "x": list(range(len(bins))),
+        "customdata": labels,
+        "hovertemplate": "%{y:.1%}",
+    }
     before, now = look.say("drift.reference_name"), look.say("drift.current_name")
     style = {"color": c.grey_fill, "line": {"color": c.grey, "width": 1.4}}
-    figure.add_bar(y=[one.get("reference") for one in bins], name=before, marker=style, row=1, col=1, **shared)
-    figure.add_bar(y=[one.get("current") for one in bins], name=now, marker={"color": c.blue}, row=1, col=1, **shared)
+    figure.add_bar(
+        y=[one.get("reference") for one in bins],
+        name=before,
+        marker=style,
+        row=1,
+        col=1,
+        **shared,
+    )
+    figure.add_bar(
+        y=[one.get("current") for one in bins],
+        name=now,
+        marker={"color": c.blue},
+        row=1,
+        col=1,
+        **shared,
+    )
     axis = look.say("drift.part_axis", statistic=statistic)
     figure.add_bar(
         x=shared["x"],
@@ -93,7 +146,10 @@ def comparison(bins: list[dict[str, Any]], statistic: str, look: Look, height: i
         name=axis,
         showlegend=False,
         marker={"color": [c.orange if big else c.grey for big in top]},
-        text=[f"{part / total:.0%}" if big and part else "" for part, big in zip(parts, top, strict=True)],
+        text=[
+            f"{part / total:.0%}" if big and part else ""
+            for part, big in zip(parts, top, strict=True)
+        ],
         textposition="outside",
         textangle=0,
         cliponaxis=False,
@@ -114,7 +170,10 @@ def comparison(bins: list[dict[str, Any]], statistic: str, look: Look, height: i
 def _spaced(labels: list[str]) -> list[str]:
     """The labels of an axis; of many bins every second one, and always the last three, where the special bins are."""
     crowded, n = len(labels) > 12, len(labels)
-    return [shortened(one, 22) if not crowded or i % 2 == 0 or i >= n - 3 else "" for i, one in enumerate(labels)]
+    return [
+        shortened(one, 22) if not crowded or i % 2 == 0 or i >= n - 3 else ""
+        for i, one in enumerate(labels)
+    ]
 
 
 def bin_name(label: object, look: Look) -> str:

@@ -16,7 +16,10 @@ FONT = "Inter, 'Noto Sans TC', 'Noto Sans CJK TC', system-ui, 'Segoe UI', 'PingF
 
 @dataclass(frozen=True)
 class Palette:
-    """Colours of one mode. Blue and orange carry meaning (Okabe-Ito); red and green are never told apart alone."""
+    """Colours of one mode.
+
+    Blue and orange carry meaning (Okabe-Ito); red and green are never told apart alone.
+    """
 
     page: str
     card: str
@@ -29,19 +32,38 @@ class Palette:
     orange: str
     grey: str
     grey_fill: str
-    levels: tuple[str, str, str, str, str]  # no data or too little, stable, watch, drift, severe
+    # no data or too little, stable, watch, drift, severe
+    levels: tuple[str, str, str, str, str]
 
 
 LIGHT = Palette(
-    page="#F4F6F8", card="#FFFFFF", ink="#17202B", soft="#46525F", muted="#5B6877", grid="#E7EBF0", blue="#0072B2",
-    blue_fill="rgba(0,114,178,.14)", orange="#D55E00", grey="#9AA5B1", grey_fill="rgba(120,132,145,.16)",
+    page="#F4F6F8",
+    card="#FFFFFF",
+    ink="#17202B",
+    soft="#46525F",
+    muted="#5B6877",
+    grid="#E7EBF0",
+    blue="#0072B2",
+    blue_fill="rgba(0,114,178,.14)",
+    orange="#D55E00",
+    grey="#9AA5B1",
+    grey_fill="rgba(120,132,145,.16)",
     levels=("#FFFFFF", "#EDF1F6", "#F9DFA8", "#EE9B3C", "#A83A0B"),
-)  # fmt: skip
+)
 DARK = Palette(
-    page="#0D1218", card="#171E27", ink="#E6EBF1", soft="#B5C0CC", muted="#93A1B1", grid="#242E3A", blue="#56B4E9",
-    blue_fill="rgba(86,180,233,.17)", orange="#F28E4B", grey="#6B7888", grey_fill="rgba(150,165,180,.16)",
+    page="#0D1218",
+    card="#171E27",
+    ink="#E6EBF1",
+    soft="#B5C0CC",
+    muted="#93A1B1",
+    grid="#242E3A",
+    blue="#56B4E9",
+    blue_fill="rgba(86,180,233,.17)",
+    orange="#F28E4B",
+    grey="#6B7888",
+    grey_fill="rgba(150,165,180,.16)",
     levels=("#171E27", "#202A36", "#5A4A22", "#C27A1E", "#FFB98A"),
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True)
@@ -80,7 +102,9 @@ def sparkline(values: Sequence[float | None], points: int = 60) -> list[float]:
     return [sum(known[a:b]) / (b - a) for a, b in pairwise(edges)]
 
 
-def framed(figure: go.Figure, look: Look, height: int, legend: bool = True) -> go.Figure:
+def framed(
+    figure: go.Figure, look: Look, height: int, legend: bool = True
+) -> go.Figure:
     """The figure with this project's axes, legend, hover label and colours; zoom survives a refresh."""
     c = look.colours
     small = {"color": c.muted, "size": 11.5}
@@ -93,23 +117,41 @@ def framed(figure: go.Figure, look: Look, height: int, legend: bool = True) -> g
         hovermode="x unified",
         hoverlabel={"bgcolor": c.card, "font": {"color": c.ink}, "bordercolor": c.grid},
         showlegend=legend,
-        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0, "xanchor": "left",
-                "font": {"color": c.muted, "size": 12}, "bgcolor": "rgba(0,0,0,0)", "traceorder": "normal"},
+        legend={
+            "orientation": "h",
+            "y": 1.0,
+            "yanchor": "bottom",
+            "x": 0,
+            "xanchor": "left",
+            "font": {"color": c.muted, "size": 12},
+            "bgcolor": "rgba(0,0,0,0)",
+            "traceorder": "normal",
+        },
         bargap=0.12,
         uirevision="keep",
-    )  # fmt: skip
-    figure.update_xaxes(
-        showgrid=False, zeroline=False, tickfont=small, linecolor=c.grid, showline=True, automargin=True, nticks=8
     )
-    figure.update_yaxes(gridcolor=c.grid, zeroline=False, tickfont=small, automargin=True, nticks=5)
+    figure.update_xaxes(
+        showgrid=False,
+        zeroline=False,
+        tickfont=small,
+        linecolor=c.grid,
+        showline=True,
+        automargin=True,
+        nticks=8,
+    )
+    figure.update_yaxes(
+        gridcolor=c.grid, zeroline=False, tickfont=small, automargin=True, nticks=5
+    )
     return figure
 
 
 def time_axis(figure: go.Figure, look: Look) -> go.Figure:
     """Ticks as hours, days, months or years, in the viewer's way of writing dates."""
-    day, month, hover = ("%-m/%-d", "%Y/%-m", "%-m/%-d %H:%M") if look.language == "zh" else (
-        "%b %-d", "%b %Y", "%b %-d %H:%M"
-    )  # fmt: skip
+    day, month, hover = (
+        ("%-m/%-d", "%Y/%-m", "%-m/%-d %H:%M")
+        if look.language == "zh"
+        else ("%b %-d", "%b %Y", "%b %-d %H:%M")
+    )
     hour_ms, month_ms = 43_200_000, "M1"
     figure.update_xaxes(
         type="date",
@@ -131,6 +173,9 @@ def limit_line(figure: go.Figure, look: Look, limit: float | None, shown: str) -
     figure.add_hline(
         y=limit,
         line={"color": colour, "width": 1.3, "dash": "dash"},
-        annotation={"text": look.say("chart.limit", value=shown), "font": {"size": 11, "color": colour}},
+        annotation={
+            "text": look.say("chart.limit", value=shown),
+            "font": {"size": 11, "color": colour},
+        },
         annotation_position="top left",
     )

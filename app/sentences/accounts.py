@@ -2,7 +2,10 @@
 
 ACCOUNTS: dict[str, tuple[str, str]] = {
     "ingestion.title": ("Is monitoring itself alive?", "監控本身正常嗎？"),
-    "ingestion.adds_up": ("All {n} rows received are accounted for", "收到的 {n} 筆全部有下落"),
+    "ingestion.adds_up": (
+        "All {n} rows received are accounted for",
+        "收到的 {n} 筆全部有下落",
+    ),
     "ingestion.missing": (
         "{n} of {of} rows received are in no account",
         "收到的 {of} 筆中，有 {n} 筆沒有下落",
@@ -11,7 +14,10 @@ ACCOUNTS: dict[str, tuple[str, str]] = {
         "{n} rows more are accounted for than the {of} received",
         "帳目比收到的 {of} 筆多出 {n} 筆",
     ),
-    "ingestion.waiting": ("{n} wait to be stored, the oldest for {wait}", "{n} 筆等待存入，最久已等 {wait}"),
+    "ingestion.waiting": (
+        "{n} wait to be stored, the oldest for {wait}",
+        "{n} 筆等待存入，最久已等 {wait}",
+    ),
     "ingestion.none_waiting": ("nothing is waiting", "沒有等待中的資料"),
     "ingestion.newest": ("the newest event is {age} old", "最新事件在 {age}前"),
     "ingestion.stop": (".", "。"),
@@ -68,9 +74,15 @@ ACCOUNTS: dict[str, tuple[str, str]] = {
         "all models, per {step}; below, on its own scale: what was not stored",
         "所有模型，每 {step}；下圖另用刻度：未存入的資料",
     ),
-    "ingestion.no_hours": ("Nothing was received in this time range.", "此時間範圍內沒有收到資料。"),
+    "ingestion.no_hours": (
+        "Nothing was received in this time range.",
+        "此時間範圍內沒有收到資料。",
+    ),
     "ingestion.room": ("Room and certainty", "空間與確定性"),
-    "ingestion.spool": ("Spool: {used} of {most} waiting to be loaded", "暫存區：{most} 中有 {used} 等待載入"),
+    "ingestion.spool": (
+        "Spool: {used} of {most} waiting to be loaded",
+        "暫存區：{most} 中有 {used} 等待載入",
+    ),
     "ingestion.quarantine": (
         "Quarantine: {n} records, {used} of {most}",
         "隔離區：{n} 筆，{most} 中已用 {used}",
@@ -91,14 +103,23 @@ ACCOUNTS: dict[str, tuple[str, str]] = {
         "所選時間範圍內收到的資料；不相符、等待中、被拒收的排在前面",
     ),
     "ingestion.search": ("Search a model", "搜尋模型"),
-    "ingestion.shown": ("{n} of {of} accounts shown; search for the others", "顯示 {of} 筆帳目中的 {n} 筆，其餘請搜尋"),
+    "ingestion.shown": (
+        "{n} of {of} accounts shown; search for the others",
+        "顯示 {of} 筆帳目中的 {n} 筆，其餘請搜尋",
+    ),
     "ingestion.no_match": ("No model is called like this.", "沒有這個名稱的模型。"),
     "ingestion.yes": ("✓ adds up", "✓ 相符"),
     "ingestion.no": ("✗ {n} missing", "✗ 差 {n} 筆"),
     "ingestion.nameless": ("(no model)", "（無模型）"),
     "ingestion.reasons": ("Why rows were refused", "拒收原因"),
-    "ingestion.reasons_cap": ("in the time range; … stands for what differs", "所選時間範圍內；… 代表各筆不同之處"),
-    "ingestion.no_reasons": ("Nothing was refused in this time range.", "此時間範圍內沒有拒收的資料。"),
+    "ingestion.reasons_cap": (
+        "in the time range; … stands for what differs",
+        "所選時間範圍內；… 代表各筆不同之處",
+    ),
+    "ingestion.no_reasons": (
+        "Nothing was refused in this time range.",
+        "此時間範圍內沒有拒收的資料。",
+    ),
     "ingestion.mistyped": ("Values of the wrong type", "型別不符的值"),
     "ingestion.mistyped_cap": (
         "in the time range; the rows are kept: where a number was expected the value is counted as invalid, where text was "
@@ -157,8 +178,17 @@ ACCOUNTS: dict[str, tuple[str, str]] = {
         "依接收時間的筆數：已存入 {stored}、重複 {duplicate}、拒收 {refused}",
     ),
     "alt.accounts": ("Accounts of each model, with freshness", "各模型的帳目與新鮮度"),
-    "alt.reasons": ("Reasons for refusals, the most frequent first", "拒收原因，最常見者在前"),
-    "alt.mistyped": ("Values of the wrong type by column, the most frequent first", "各欄型別不符的值，最常見者在前"),
-    "alt.quarantine": ("The newest refused records with their reasons", "最新的拒收資料與原因"),
+    "alt.reasons": (
+        "Reasons for refusals, the most frequent first",
+        "拒收原因，最常見者在前",
+    ),
+    "alt.mistyped": (
+        "Values of the wrong type by column, the most frequent first",
+        "各欄型別不符的值，最常見者在前",
+    ),
+    "alt.quarantine": (
+        "The newest refused records with their reasons",
+        "最新的拒收資料與原因",
+    ),
     "nav.ingestion": ("Ingestion", "資料接收"),
 }

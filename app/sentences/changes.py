@@ -13,17 +13,47 @@ CHANGES: dict[str, tuple[str, str]] = {
     "change.location_down": ("{column} is lower than usual", "{column} 比平常低"),
     "change.scale_up": ("{column} varies more than usual", "{column} 比平常分散"),
     "change.scale_down": ("{column} varies less than usual", "{column} 比平常集中"),
-    "change.skewness_up": ("{column} leans more to high values than usual", "{column} 比平常偏向高值"),
-    "change.skewness_down": ("{column} leans more to low values than usual", "{column} 比平常偏向低值"),
-    "change.kurtosis_up": ("{column} has more extreme values than usual", "{column} 的極端值比平常多"),
-    "change.kurtosis_down": ("{column} has fewer extreme values than usual", "{column} 的極端值比平常少"),
-    "change.category_up": ("{column}: a category is more frequent than usual", "{column} 有類別比平常多"),
-    "change.category_down": ("{column}: a category is rarer than usual", "{column} 有類別比平常少"),
-    "change.missing_up": ("{column} is missing more often than usual", "{column} 比平常更常缺值"),
-    "change.missing_down": ("{column} is missing less often than usual", "{column} 比平常更少缺值"),
-    "change.unseen": ("{column} has values never seen before", "{column} 出現未曾見過的值"),
+    "change.skewness_up": (
+        "{column} leans more to high values than usual",
+        "{column} 比平常偏向高值",
+    ),
+    "change.skewness_down": (
+        "{column} leans more to low values than usual",
+        "{column} 比平常偏向低值",
+    ),
+    "change.kurtosis_up": (
+        "{column} has more extreme values than usual",
+        "{column} 的極端值比平常多",
+    ),
+    "change.kurtosis_down": (
+        "{column} has fewer extreme values than usual",
+        "{column} 的極端值比平常少",
+    ),
+    "change.category_up": (
+        "{column}: a category is more frequent than usual",
+        "{column} 有類別比平常多",
+    ),
+    "change.category_down": (
+        "{column}: a category is rarer than usual",
+        "{column} 有類別比平常少",
+    ),
+    "change.missing_up": (
+        "{column} is missing more often than usual",
+        "{column} 比平常更常缺值",
+    ),
+    "change.missing_down": (
+        "{column} is missing less often than usual",
+        "{column} 比平常更少缺值",
+    ),
+    "change.unseen": (
+        "{column} has values never seen before",
+        "{column} 出現未曾見過的值",
+    ),
     "change.error_rate": ("more requests fail than usual", "失敗的請求比平常多"),
-    "change.wrong_share": ("more predictions are wrong than usual", "錯誤的預測比平常多"),
+    "change.wrong_share": (
+        "more predictions are wrong than usual",
+        "錯誤的預測比平常多",
+    ),
     "change.traffic_up": ("more events come than usual", "事件比平常多"),
     "change.traffic_down": ("fewer events come than usual", "事件比平常少"),
     "change.silence": ("no events come any more", "已經沒有事件進來"),
@@ -33,7 +63,10 @@ CHANGES: dict[str, tuple[str, str]] = {
     "change.prediction": ("the prediction", "預測值"),
     "change.error": ("the size of the error", "誤差大小"),
     "change.together": ("how the features move together", "特徵之間的關聯"),
-    "change.and_others": ("{first}; {n} more columns changed with it", "{first}；另有 {n} 個欄位同時變化"),
+    "change.and_others": (
+        "{first}; {n} more columns changed with it",
+        "{first}；另有 {n} 個欄位同時變化",
+    ),
     "change.and_other": ("{first}; {name} changed with it", "{first}；{name} 同時變化"),
     "change.over": ("{what} is over", "{what}已結束"),
     # one thing that moved, with figures
@@ -47,15 +80,27 @@ CHANGES: dict[str, tuple[str, str]] = {
     "moved.error_rate": ("failed {size}", "失敗 {size}"),
     "moved.wrong_share": ("wrong {size}", "錯誤 {size}"),
     "moved.traffic": ("{size} of the usual rows", "為平常的 {size}"),
-    "moved.interval": ("{said} (95 % {low} to {high})", "{said}（95 % {low} 至 {high}）"),
+    "moved.interval": (
+        "{said} (95 % {low} to {high})",
+        "{said}（95 % {low} 至 {high}）",
+    ),
     "moved.more": ("and {n} more", "另外 {n} 項"),
     "moved.facts": ("since {at} · open for {age}", "自 {at} · 已持續 {age}"),
-    "moved.facts_done": ("began {at} · over after {age}", "始於 {at} · 持續 {age} 後結束"),
+    "moved.facts_done": (
+        "began {at} · over after {age}",
+        "始於 {at} · 持續 {age} 後結束",
+    ),
     "moved.usual": ("usually {value}", "平常 {value}"),
     "moved.number": ("{statistic} {value}", "{statistic} {value}"),
     # how far the detector is
-    "detector.learning": ("the detector still learns what is usual", "偵測器仍在學習平常的樣子"),
-    "detector.warns": ("the detector sees the beginning of a change", "偵測器看到變化的徵兆"),
+    "detector.learning": (
+        "the detector still learns what is usual",
+        "偵測器仍在學習平常的樣子",
+    ),
+    "detector.warns": (
+        "the detector sees the beginning of a change",
+        "偵測器看到變化的徵兆",
+    ),
     "detector.warns_of": ("{column} begins to move", "{column} 開始變動"),
     "detector.calm": ("the detector finds no change", "偵測器沒有發現變化"),
     # what is likely to be behind it
@@ -79,7 +124,10 @@ CHANGES: dict[str, tuple[str, str]] = {
         "a category seems to have another name: check the source before retraining",
         "似乎有類別改了名稱：重新訓練前請先檢查來源",
     ),
-    "cause.mix": ("the mix of the traffic seems to have changed", "流量的組成似乎改變了"),
+    "cause.mix": (
+        "the mix of the traffic seems to have changed",
+        "流量的組成似乎改變了",
+    ),
     "cause.upstream": (
         "several columns changed at the same time: they are likely to have one source",
         "多個欄位同時改變：很可能來自同一個來源",
@@ -106,7 +154,10 @@ CHANGES: dict[str, tuple[str, str]] = {
         "The detector of this model is off; **enabled** in its section of the configuration switches it on.",
         "此模型的偵測器已關閉；將設定檔中該模型區段的 **enabled** 設為 true 即可開啟。",
     ),
-    "detector.no_events": ("It begins to learn with the first event.", "收到第一筆事件後開始學習。"),
+    "detector.no_events": (
+        "It begins to learn with the first event.",
+        "收到第一筆事件後開始學習。",
+    ),
     "detector.until": (
         "It learns what is usual until {at}: that takes {days} days of traffic. Until then it calls nobody.",
         "正在學習平常的樣子，直到 {at}：需要 {days} 天的流量。在此之前不會通知任何人。",
@@ -149,9 +200,15 @@ CHANGES: dict[str, tuple[str, str]] = {
     "weekday.4": ("Friday", "星期五"),
     "weekday.5": ("Saturday", "星期六"),
     "weekday.6": ("Sunday", "星期日"),
-    "detector.accepted": ("Last accepted as normal at {at} by {by}.", "上次由 {by} 於 {at} 接受為常態。"),
+    "detector.accepted": (
+        "Last accepted as normal at {at} by {by}.",
+        "上次由 {by} 於 {at} 接受為常態。",
+    ),
     "detector.since": ("since {at}", "自 {at}"),
-    "detector.revised": ("The list of columns is revised until {at}.", "欄位清單會持續修正至 {at}。"),
+    "detector.revised": (
+        "The list of columns is revised until {at}.",
+        "欄位清單會持續修正至 {at}。",
+    ),
     "detector.accept": ("Accept as normal", "接受為常態"),
     "detector.accept_what": (
         "What is open ends, and the detector learns anew what is usual, from the time when the newest of these changes began. "

@@ -3,7 +3,10 @@
 PAGES: dict[str, tuple[str, str]] = {
     # overview
     "overview.title": ("Is the model OK right now?", "模型現在還好嗎？"),
-    "overview.ok": ("Everything that is watched is within its limits.", "所有監看的項目都在上限之內。"),
+    "overview.ok": (
+        "Everything that is watched is within its limits.",
+        "所有監看的項目都在上限之內。",
+    ),
     "overview.more": ("{first}; and {n} more.", "{first}；另有 {n} 項。"),
     "overview.one": ("{first}.", "{first}。"),
     "semicolon": ("; ", "；"),
@@ -11,12 +14,18 @@ PAGES: dict[str, tuple[str, str]] = {
         "There is not enough data yet to judge this model.",
         "資料還不夠，無法判斷這個模型的狀況。",
     ),
-    "overview.no_data": ("No events arrived in the time that is judged.", "在判斷的期間內沒有收到事件。"),
+    "overview.no_data": (
+        "No events arrived in the time that is judged.",
+        "在判斷的期間內沒有收到事件。",
+    ),
     "overview.learning": (
         "The first events are becoming the reference; verdicts start when it is complete.",
         "正在以最初的事件建立參考期，完成後才開始判斷。",
     ),
-    "overview.unexplained": ("The server reports a problem without details.", "伺服器回報有問題，但沒有說明細節。"),
+    "overview.unexplained": (
+        "The server reports a problem without details.",
+        "伺服器回報有問題，但沒有說明細節。",
+    ),
     "overview.behind": (
         ":material/hourglass_top: the stored history is being evaluated, up to {at} so far: the verdict is of then",
         ":material/hourglass_top: 正在評估儲存的歷史資料，目前到 {at}：判定為當時的狀況",
@@ -50,7 +59,10 @@ PAGES: dict[str, tuple[str, str]] = {
     "tile.freshness": ("Data freshness", "資料新鮮度"),
     "tile.limit": ("limit {value}", "上限 {value}"),
     "tile.no_limit": ("no limit set", "未設上限"),
-    "tile.arrivals": ("Bars: events per {step}, newest on the right.", "長條：每 {step}的事件數，最右為最新。"),
+    "tile.arrivals": (
+        "Bars: events per {step}, newest on the right.",
+        "長條：每 {step}的事件數，最右為最新。",
+    ),
     "tile.vs_week": ("vs week before", "較前一週"),
     "tile.increase_help": (
         "Measured on {n} labelled predictions, {low} to {high} with 95 % confidence. Reference {reference}; the limit "
@@ -72,7 +84,10 @@ PAGES: dict[str, tuple[str, str]] = {
         "{n} 次回應：p95 **{p95}**（{latency_limit}），失敗 **{rate}**（{error_limit}）。",
     ),
     "service.latency": ("Latency", "延遲"),
-    "service.latency_cap": ("median to 95th percentile; dotted line is p99", "中位數至第 95 百分位；虛線為 p99"),
+    "service.latency_cap": (
+        "median to 95th percentile; dotted line is p99",
+        "中位數至第 95 百分位；虛線為 p99",
+    ),
     "service.errors": ("Errors", "錯誤率"),
     "service.errors_cap": (
         "share of failed answers; hatched bars are over the limit",
@@ -83,7 +98,10 @@ PAGES: dict[str, tuple[str, str]] = {
         "失敗回應的占比；斜線＝超過上限，淡色＝不到 50 次回應",
     ),
     "service.traffic": ("Traffic", "流量"),
-    "service.traffic_cap": ("answers per {step}; grey line is one week before", "每 {step}的回應數；灰線為前一週"),
+    "service.traffic_cap": (
+        "answers per {step}; grey line is one week before",
+        "每 {step}的回應數；灰線為前一週",
+    ),
     "service.versions": ("Versions", "版本"),
     "service.versions_cap": ("in the chosen time range", "所選時間範圍內"),
     "service.no_version": ("(none)", "（無）"),
@@ -221,12 +239,21 @@ PAGES: dict[str, tuple[str, str]] = {
     "alerts.unsilence": ("End silence", "取消靜音"),
     "alerts.acked_by": ("acknowledged by {name}", "{name} 已認領"),
     "alerts.silenced_left": ("silenced, {left} left", "已靜音，剩 {left}"),
-    "alerts.facts": ("limit {limit} · {age}, seen {count}×", "上限 {limit} · {age}，出現 {count} 次"),
-    "alerts.facts_done": ("limit {limit} · lasted {age}, seen {count}×", "上限 {limit} · 持續 {age}，出現 {count} 次"),
+    "alerts.facts": (
+        "limit {limit} · {age}, seen {count}×",
+        "上限 {limit} · {age}，出現 {count} 次",
+    ),
+    "alerts.facts_done": (
+        "limit {limit} · lasted {age}, seen {count}×",
+        "上限 {limit} · 持續 {age}，出現 {count} 次",
+    ),
     "alerts.history": ("History and deliveries", "歷程與通知"),
     "alerts.transitions": ("Changes of state", "狀態變化"),
     "alerts.deliveries": ("Deliveries", "通知紀錄"),
-    "alerts.no_deliveries": ("No channel was told about this alert.", "尚未通知任何管道。"),
+    "alerts.no_deliveries": (
+        "No channel was told about this alert.",
+        "尚未通知任何管道。",
+    ),
     "alerts.no_transitions": ("No changes recorded.", "沒有變化紀錄。"),
     "alerts.times": ("since {since} · peak {peak}", "自 {since} · 最高 {peak}"),
     "alerts.resolved_at": ("resolved {at}", "{at} 解除"),
@@ -250,12 +277,21 @@ PAGES: dict[str, tuple[str, str]] = {
     ),
     "setup.status": ("What has arrived", "收到的資料"),
     "setup.waiting": ("Waiting for the first event …", "等待第一筆事件 …"),
-    "setup.arrived": ("The first event has arrived: **{name}**.", "已收到第一筆事件：**{name}**。"),
-    "setup.seen": ("**{name}**: {n} events, last one {age} ago", "**{name}**：{n} 筆事件，最後一筆在 {age}前"),
+    "setup.arrived": (
+        "The first event has arrived: **{name}**.",
+        "已收到第一筆事件：**{name}**。",
+    ),
+    "setup.seen": (
+        "**{name}**: {n} events, last one {age} ago",
+        "**{name}**：{n} 筆事件，最後一筆在 {age}前",
+    ),
     "setup.open": ("Open the overview", "前往總覽"),
     "setup.server": ("Server: {url}", "伺服器：{url}"),
     "setup.step1": ("1 · One event, from the shell", "1 · 從命令列送出一筆事件"),
-    "setup.step2": ("2 · From Python, standard library only", "2 · 從 Python 送出（只用標準函式庫）"),
+    "setup.step2": (
+        "2 · From Python, standard library only",
+        "2 · 從 Python 送出（只用標準函式庫）",
+    ),
     "setup.step3": ("3 · The truth, when it is known", "3 · 之後補上真實結果"),
     "setup.step3_cap": (
         "with the same event_id; it makes the share of wrong predictions measurable",
@@ -266,7 +302,10 @@ PAGES: dict[str, tuple[str, str]] = {
         "必填：**model**、**ts** 與 **prediction**，其餘皆可省略；沒有的資料會顯示為缺值。",
     ),
     "setup.next": ("What happens next", "接下來"),
-    "setup.next_1": ("Latency, errors and traffic appear within a minute.", "延遲、錯誤率與流量會在一分鐘內出現。"),
+    "setup.next_1": (
+        "Latency, errors and traffic appear within a minute.",
+        "延遲、錯誤率與流量會在一分鐘內出現。",
+    ),
     "setup.next_2": (
         "The first events become a provisional reference; drift is judged against it from 200 events on.",
         "最初的事件會成為暫定參考期，累積 200 筆後開始計算漂移。",

@@ -17,7 +17,10 @@ TRIALS: dict[str, tuple[str, str]] = {
     "selftest.column": ("in", "位置"),
     "selftest.after": ("found after", "發現所需時間"),
     "selftest.not_found": ("not within the week", "一週內未發現"),
-    "selftest.alt": ("Known changes and after how long each would have been found", "已知變化，以及各需多久才會發現"),
+    "selftest.alt": (
+        "Known changes and after how long each would have been found",
+        "已知變化，以及各需多久才會發現",
+    ),
     "selftest.quiet": (
         "Without a change the same week reaches {share} of the evidence that calls somebody.",
         "同一週在沒有變化時，證據最高為通知門檻的 {share}。",
@@ -35,7 +38,10 @@ TRIALS: dict[str, tuple[str, str]] = {
     "injected.twice_the_errors": ("twice the errors", "錯誤加倍"),
     "injected.half_the_traffic": ("half the traffic", "流量減半"),
     "trial.title": ("Try a limit", "試用門檻"),
-    "trial.caption": ("what it would have done over the stored history", "在已儲存的歷史資料上會有什麼結果"),
+    "trial.caption": (
+        "what it would have done over the stored history",
+        "在已儲存的歷史資料上會有什麼結果",
+    ),
     "trial.statistic": ("statistic", "統計量"),
     "trial.limit": ("limit", "門檻"),
     "trial.window": ("over", "時段"),
@@ -65,7 +71,10 @@ TRIALS: dict[str, tuple[str, str]] = {
         "還有 {n} 次警示；**driftdeck replay** 會列出。",
     ),
     "trial.peak": ("highest {value}", "最高 {value}"),
-    "trial.alt": ("Alerts that the limit would have raised, over time", "此門檻會發出的警示，依時間排列"),
+    "trial.alt": (
+        "Alerts that the limit would have raised, over time",
+        "此門檻會發出的警示，依時間排列",
+    ),
     "trial.switch_on": (
         "To switch it on, put this into driftdeck.toml:",
         "若要啟用，請將以下內容放入 driftdeck.toml：",

@@ -57,13 +57,22 @@ WORDS: dict[str, tuple[str, str]] = {
         "尚未讀到任何資料。此頁每隔幾秒會自動重試，恢復後會自行顯示。",
     ),
     "down.retry": ("Try now", "立即重試"),
-    "error.unreachable": ("No answer from {url}. Is the server running?", "{url} 沒有回應。伺服器有在執行嗎？"),
-    "error.refused": ("{url} answered {status}: {detail}", "{url} 回應 {status}：{detail}"),
+    "error.unreachable": (
+        "No answer from {url}. Is the server running?",
+        "{url} 沒有回應。伺服器有在執行嗎？",
+    ),
+    "error.refused": (
+        "{url} answered {status}: {detail}",
+        "{url} 回應 {status}：{detail}",
+    ),
     "error.key": (
         "{url} refused the key ({status}). Set DRIFTDECK_KEY to a key that may read.",
         "{url} 拒絕了金鑰（{status}）。請將 DRIFTDECK_KEY 設為可讀取的金鑰。",
     ),
-    "error.not_found": ("The server has no data under this name: {detail}", "伺服器沒有這個名稱的資料：{detail}"),
+    "error.not_found": (
+        "The server has no data under this name: {detail}",
+        "伺服器沒有這個名稱的資料：{detail}",
+    ),
     "error.panel": (
         "This page could not be drawn. The reason is in the log under **{id}**.",
         "無法顯示此頁，原因記錄在日誌中，代號 **{id}**。",
@@ -73,7 +82,10 @@ WORDS: dict[str, tuple[str, str]] = {
         "The last event came {age} ago, at {at}. Choose a longer range.",
         "最後一筆事件在 {age}前（{at}），請選擇較長的範圍。",
     ),
-    "need.events": ("needs {minimum} events, has {n}", "需要 {minimum} 筆事件，目前 {n} 筆"),
+    "need.events": (
+        "needs {minimum} events, has {n}",
+        "需要 {minimum} 筆事件，目前 {n} 筆",
+    ),
     "need.short": ("needs {minimum}, has {n}", "需 {minimum} 筆，有 {n} 筆"),
     "need.more": ("not enough events yet", "事件還不夠"),
     "need.labels": ("no labels yet", "尚無標籤"),
@@ -92,9 +104,15 @@ WORDS: dict[str, tuple[str, str]] = {
         "失敗回應占比；期間為 {rate}，上限 {limit}",
     ),
     "alt.traffic": ("Answers over time, {n} in the range", "回應數走勢，期間共 {n} 次"),
-    "alt.heat": ("Heat map of drift; most harmful: {names}", "漂移熱圖；影響最大：{names}"),
+    "alt.heat": (
+        "Heat map of drift; most harmful: {names}",
+        "漂移熱圖；影響最大：{names}",
+    ),
     "alt.table": ("Features ranked by harm", "依影響排序的特徵"),
-    "alt.compare": ("Distribution of {name}, reference and now", "{name} 的分布，參考期與目前"),
+    "alt.compare": (
+        "Distribution of {name}, reference and now",
+        "{name} 的分布，參考期與目前",
+    ),
     "alt.timeline": ("{n} alert episodes over time", "{n} 次警示的時間軸"),
     "alt.versions": ("Service figures per version", "各版本的服務數據"),
     # charts
@@ -110,10 +128,19 @@ WORDS: dict[str, tuple[str, str]] = {
     "finding.n_columns": ("{n} more features", "另外 {n} 個特徵"),
     "finding.drifted": ("{column} drifted", "{column} 漂移"),
     "finding.prediction_drifted": ("the predictions drifted", "預測分布漂移"),
-    "finding.reconstruction_error_drifted": ("features move together in another way", "特徵之間的關聯已改變"),
+    "finding.reconstruction_error_drifted": (
+        "features move together in another way",
+        "特徵之間的關聯已改變",
+    ),
     "finding.missing_rate": ("{column}: too many missing values", "{column} 缺值過多"),
-    "finding.type_error_rate": ("{column}: too many unusable values", "{column} 無法使用的值過多"),
-    "finding.new_category_share": ("{column}: too many new values", "{column} 新值過多"),
+    "finding.type_error_rate": (
+        "{column}: too many unusable values",
+        "{column} 無法使用的值過多",
+    ),
+    "finding.new_category_share": (
+        "{column}: too many new values",
+        "{column} 新值過多",
+    ),
     "finding.labels_overdue": ("labels no longer come", "標籤不再到達"),
     "finding.above": ("{what} is over its limit", "{what}超過上限"),
     "finding.below": ("{what} is under its limit", "{what}低於下限"),
@@ -127,7 +154,10 @@ WORDS: dict[str, tuple[str, str]] = {
     "finding.no_data": ("no data for {what}", "{what}沒有資料"),
     "finding.learning": ("{what} has no reference yet", "{what}尚無參考期"),
     "finding.of": ("{statistic} of {column}", "{column} 的{statistic}"),
-    "finding.number": ("{statistic} {value}, limit {limit}", "{statistic} {value}，上限 {limit}"),
+    "finding.number": (
+        "{statistic} {value}, limit {limit}",
+        "{statistic} {value}，上限 {limit}",
+    ),
     "stat.psi": ("PSI", "PSI"),
     "stat.ks": ("KS distance", "KS 距離"),
     "stat.jensen_shannon": ("Jensen-Shannon distance", "Jensen-Shannon 距離"),
@@ -148,14 +178,20 @@ WORDS: dict[str, tuple[str, str]] = {
     "stat.mmd": ("maximum mean discrepancy", "最大平均差異"),
     "stat.quantile_shift": ("quantile shift", "分位數偏移"),
     "stat.exceedance": ("share above the reference's quantile", "超過參考分位數的比例"),
-    "stat.out_of_range_share": ("share outside the reference's range", "超出參考範圍的比例"),
+    "stat.out_of_range_share": (
+        "share outside the reference's range",
+        "超出參考範圍的比例",
+    ),
     "stat.constant_column": ("share of the most frequent value", "最常見值的比例"),
     "stat.vanished_categories": ("vanished categories", "消失的類別"),
     "stat.missing_rate": ("share of missing values", "缺值比例"),
     "stat.type_error_rate": ("share of unusable values", "無法使用的值比例"),
     "stat.new_category_share": ("share of new values", "新值比例"),
     "stat.volume": ("traffic", "流量"),
-    "stat.labels_overdue": ("age of the newest prediction with a label", "最新有標籤預測的時間"),
+    "stat.labels_overdue": (
+        "age of the newest prediction with a label",
+        "最新有標籤預測的時間",
+    ),
     "stat.freshness": ("age of the last event", "最後一筆事件的時間"),
     "stat.lag": ("delay of storing", "存入延遲"),
 }

@@ -1,4 +1,7 @@
-"""What changed in the incoming data? Which feature, since when, which of its values, and does it matter."""
+"""What changed in the incoming data?
+
+Which feature, since when, which of its values, and does it matter.
+"""
 
 from functools import partial
 from typing import Any
@@ -7,11 +10,29 @@ from zlib import crc32
 import pandas as pd
 import streamlit as st
 
-from app import cards, charts, detector, explain, figures, filters, reader, session, trials
+from app import (
+    cards,
+    charts,
+    detector,
+    explain,
+    figures,
+    filters,
+    reader,
+    session,
+    trials,
+)
 from app.text import known, listing, raw, statistic, t
 
 Json = dict[str, Any]
-MARKS = {"ok": "✓", "warn": "○", "breach": "•", "severe": "▲", "insufficient": "…", "no_data": "–", "learning": "…"}
+MARKS = {
+    "ok": "✓",
+    "warn": "○",
+    "breach": "•",
+    "severe": "▲",
+    "insufficient": "…",
+    "no_data": "–",
+    "learning": "…",
+}
 SHOWN_ROWS = 15
 
 
@@ -49,20 +70,30 @@ def heat_card(seen: Json) -> None:
     )
     with cards.card("heat", t("drift.heat"), caption):
         st.html(explain.legend(cards.look(), seen["warn"], seen["limit"]))
-        harmful = [one["column"] for one in seen["columns"] if one["status"] in ("breach", "severe")]
-        figure = charts.heatmap(seen["columns"][:SHOWN_ROWS], seen["steps"], name, cards.look())
+        harmful = [
+            one["column"]
+            for one in seen["columns"]
+            if one["status"] in ("breach", "severe")
+        ]
+        figure = charts.heatmap(
+            seen["columns"][:SHOWN_ROWS], seen["steps"], name, cards.look()
+        )
         if len(seen["columns"]) > SHOWN_ROWS:
             st.markdown(
                 f":small[:gray[{t('drift.heat_more', n=SHOWN_ROWS, of=seen['of'], listed=len(seen['columns']))}]]"
             )
-        cards.plot(figure, "heat", raw("alt.heat", names=listing(harmful[:4]) or figures.DASH))
+        cards.plot(
+            figure, "heat", raw("alt.heat", names=listing(harmful[:4]) or figures.DASH)
+        )
 
 
 def table_card(seen: Json) -> str:
     """All features ranked; gives the name of the one that is picked, which is also in the URL."""
     names = [one["column"] for one in seen["columns"]]
     if filters.adopt("feature", names, names[0]):
-        st.session_state["features_asked"] = st.session_state.get("features_asked", 0) + 1
+        st.session_state["features_asked"] = (
+            st.session_state.get("features_asked", 0) + 1
+        )
     window = figures.duration(seen["window_s"])
     score = raw("col.score", statistic=statistic(seen["statistic"]), window=window)
     heaviest = max([one["importance"] or 0.0 for one in seen["columns"]] + [0.01])
@@ -77,7 +108,10 @@ def table_card(seen: Json) -> str:
     }
     table = ranked(seen["columns"])
     if not any(one["importance"] is not None for one in seen["columns"]):
-        table, config = table.drop(columns="importance"), {k: v for k, v in config.items() if k != "importance"}
+        table, config = (
+            table.drop(columns="importance"),
+            {k: v for k, v in config.items() if k != "importance"},
+        )
     with cards.card("features", t("drift.table"), t("drift.table_cap")):
         event = st.dataframe(
             table,
@@ -85,7 +119,9 @@ def table_card(seen: Json) -> str:
             key=table_key(names),
             on_select="rerun",
             selection_mode="single-row-required",
-            selection_default={"selection": {"rows": [names.index(st.session_state["feature"])]}},
+            selection_default={
+                "selection": {"rows": [names.index(st.session_state["feature"])]}
+            },
             height=38 + 35 * min(len(names), 7),
             column_config=config,
             placeholder=figures.DASH,
@@ -109,9 +145,15 @@ def ranked(columns: list[Json]) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "feature": [one["column"] for one in columns],
-            "status": [f"{MARKS.get(s, '?')} {known(f'level.{s}', s)}" for s in (one["status"] for one in columns)],
+            "status": [
+                f"{MARKS.get(s, '?')} {known(f'level.{s}', s)}"
+                for s in (one["status"] for one in columns)
+            ],
             "value": [one["value"] for one in columns],
-            "importance": [None if one["importance"] is None else round(one["importance"], 2) for one in columns],
+            "importance": [
+                None if one["importance"] is None else round(one["importance"], 2)
+                for one in columns
+            ],
             "trend": [_judged(one) for one in columns],
         }
     )
@@ -120,14 +162,21 @@ def ranked(columns: list[Json]) -> pd.DataFrame:
 def _judged(one: Json) -> list[float]:
     """The course of a feature: only steps with enough events to judge, capped so that one spike does not flatten it."""
     steps = zip(one["values"], one["levels"], strict=False)
-    return [min(value, 1.2) for value, level in steps if value is not None and level not in ("insufficient", "no_data")]
+    return [
+        min(value, 1.2)
+        for value, level in steps
+        if value is not None and level not in ("insufficient", "no_data")
+    ]
 
 
 def compare_card(seen: Json, one: Json, detail: Json) -> None:
     """The distribution of the picked feature, reference against now."""
     name = statistic(seen["statistic"])
     caption = t(
-        "drift.compare_cap", statistic=name, value=figures.score(one["value"]), limit=figures.score(seen["limit"])
+        "drift.compare_cap",
+        statistic=name,
+        value=figures.score(one["value"]),
+        limit=figures.score(seen["limit"]),
     )
     with cards.card("compare", t("drift.compare", name=one["column"]), caption):
         if not detail["bins"]:
@@ -137,7 +186,9 @@ def compare_card(seen: Json, one: Json, detail: Json) -> None:
         cards.plot(figure, "compare", raw("alt.compare", name=one["column"]))
 
 
-def words_card(choice: filters.Choice, seen: Json, one: Json, detail: Json, smallest: str | None) -> None:
+def words_card(
+    choice: filters.Choice, seen: Json, one: Json, detail: Json, smallest: str | None
+) -> None:
     """The same as sentences, the smallest change that would be found, and the numbers to take away."""
     with cards.card("words", t("drift.words")):
         for sentence in explain.sentences(seen, one, detail):

@@ -1,4 +1,7 @@
-"""Is monitoring itself alive? What came in, what became of it, what waits, and what was refused."""
+"""Is monitoring itself alive?
+
+What came in, what became of it, what waits, and what was refused.
+"""
 
 from functools import partial
 from typing import Any
@@ -39,9 +42,14 @@ def verdict(seen: Json) -> None:
     facts = [t("ingestion.scope")]
     if seen["last_load"]:
         age = figures.duration(figures.seconds_between(seen["last_load"], seen["now"]))
-        facts.append(t("ingestion.loaded", age=age, at=figures.at(seen["last_load"], place)))
+        facts.append(
+            t("ingestion.loaded", age=age, at=figures.at(seen["last_load"], place))
+        )
     with st.container(key=f"edge_{status}"), st.container(border=True, key="verdict"):
-        lines = [f"{cards.badge(status)} &nbsp; **{plain(accounts.verdict(seen))}**", *accounts.troubles(seen)]
+        lines = [
+            f"{cards.badge(status)} &nbsp; **{plain(accounts.verdict(seen))}**",
+            *accounts.troubles(seen),
+        ]
         lines.append(f":small[:gray[{' &nbsp;·&nbsp; '.join(facts)}]]")
         st.markdown("  \n".join(lines))
 
@@ -53,26 +61,46 @@ def tiles(seen: Json) -> None:
     wait = accounts.longest_wait(seen["models"])
 
     def share(n: int | None) -> str:
-        return t("tile.of_received", share=figures.percent((n or 0) / received if received else None))
+        return t(
+            "tile.of_received",
+            share=figures.percent((n or 0) / received if received else None),
+        )
 
     def tile(key: str, name: str, status: str, delta: str) -> None:
         cards.tile(
-            t(key), figures.count(totals[name]), status, delta=delta, tip=t(f"{key}_help"), height=cards.LOW_TILE_HEIGHT
+            t(key),
+            figures.count(totals[name]),
+            status,
+            delta=delta,
+            tip=t(f"{key}_help"),
+            height=cards.LOW_TILE_HEIGHT,
         )
 
     with st.grid(6, min_column_width=150, gap="small"):
         tile("tile.received", "received", "ok" if whole else "breach", t("tile.rows"))
         tile("tile.stored", "stored", "ok", share(totals["stored"]))
         tile("tile.duplicate", "duplicate", "ok", share(totals["duplicate"]))
-        tile("tile.refused", "refused", "warn" if totals["refused"] else "ok", share(totals["refused"]))
+        tile(
+            "tile.refused",
+            "refused",
+            "warn" if totals["refused"] else "ok",
+            share(totals["refused"]),
+        )
         late = "warn" if wait > accounts.LATE_S else "ok"
-        tile("tile.waiting", "pending", late, t("tile.waits", wait=figures.duration(wait)) if wait else t("tile.rows"))
+        tile(
+            "tile.waiting",
+            "pending",
+            late,
+            t("tile.waits", wait=figures.duration(wait)) if wait else t("tile.rows"),
+        )
         age = last["age_s"] if last else None
         cards.tile(
             t("tile.newest"),
             figures.duration(age),
             "no_data" if age is None else "warn" if age > accounts.STALE_S else "ok",
-            delta=figures.at(last["last_event"], figures.zone(st.context.timezone)) if last else None,
+            delta=figures.at(last["last_event"], figures.zone(st.context.timezone))
+            if last
+            else None,
             tip=t("tile.newest_help", model=last["model"]) if last else None,
             height=cards.LOW_TILE_HEIGHT,
         )
@@ -82,12 +110,20 @@ def hours_card(seen: Json) -> None:
     """Rows by time of receipt, split by what became of them."""
     rows, step = seen["hours"], seen["step_s"]
     with cards.card(
-        "hours", t("ingestion.hours"), t("ingestion.hours_cap", step=figures.duration(step)), height="stretch"
+        "hours",
+        t("ingestion.hours"),
+        t("ingestion.hours_cap", step=figures.duration(step)),
+        height="stretch",
     ):
         if not rows:
-            st.markdown(f":gray[:material/do_not_disturb_on: {t('ingestion.no_hours')}]")
+            st.markdown(
+                f":gray[:material/do_not_disturb_on: {t('ingestion.no_hours')}]"
+            )
             return
-        sums = {name: figures.count(sum(one.get(name) or 0 for one in rows)) for name in charts.OUTCOMES}
+        sums = {
+            name: figures.count(sum(one.get(name) or 0 for one in rows))
+            for name in charts.OUTCOMES
+        }
         figure = charts.receipts(rows, step, (seen["from"], seen["to"]), cards.look())
         cards.plot(figure, "hours", raw("alt.receipts", **sums))
 
@@ -96,9 +132,18 @@ def room_card(seen: Json) -> None:
     """How full spool and quarantine are, what could not be checked, what is damaged."""
     spool, kept, n = seen["spool"], seen["quarantine"], seen["totals"]["unchecked"] or 0
     with cards.card("room", t("ingestion.room"), height="stretch"):
-        used, most = figures.size(spool["pending_bytes"]), figures.size(spool["capacity_bytes"])
-        st.progress(accounts.fill(spool, "pending_bytes", "capacity_bytes"), t("ingestion.spool", used=used, most=most))
-        words = {"n": figures.count(kept["records"]), "used": figures.size(kept["bytes"])}
+        used, most = (
+            figures.size(spool["pending_bytes"]),
+            figures.size(spool["capacity_bytes"]),
+        )
+        st.progress(
+            accounts.fill(spool, "pending_bytes", "capacity_bytes"),
+            t("ingestion.spool", used=used, most=most),
+        )
+        words = {
+            "n": figures.count(kept["records"]),
+            "used": figures.size(kept["bytes"]),
+        }
         st.progress(
             accounts.fill(kept, "bytes", "most_bytes"),
             t("ingestion.quarantine", most=figures.size(kept["most_bytes"]), **words),
@@ -108,7 +153,9 @@ def room_card(seen: Json) -> None:
         else:
             st.markdown(f":green[:material/check_circle:] {t('ingestion.no_damage')}")
         if n:
-            st.markdown(f":gray[:material/help:] {t('ingestion.unchecked', n=figures.count(n))}")
+            st.markdown(
+                f":gray[:material/help:] {t('ingestion.unchecked', n=figures.count(n))}"
+            )
         else:
             st.markdown(f":green[:material/check_circle:] {t('ingestion.all_checked')}")
 
@@ -120,16 +167,24 @@ def models_card(models: list[Json]) -> None:
         if len(models) > 20:
             label = raw("ingestion.search")
             wanted = st.text_input(
-                label, key="accounts_search", placeholder=label, max_chars=200, label_visibility="collapsed",
-                icon=":material/search:", width=320,
-            ).strip()  # fmt: skip
+                label,
+                key="accounts_search",
+                placeholder=label,
+                max_chars=200,
+                label_visibility="collapsed",
+                icon=":material/search:",
+                width=320,
+            ).strip()
         found = accounts.worst_first(models, wanted)
         if not found:
-            st.markdown(f":gray[:material/inbox: {t('ingestion.no_match' if wanted else 'ingestion.no_hours')}]")
+            st.markdown(
+                f":gray[:material/inbox: {t('ingestion.no_match' if wanted else 'ingestion.no_hours')}]"
+            )
             return
         numbers = ("received", "stored", "duplicate", "refused", "pending")
         config: dict[str, Any] = {
-            name: st.column_config.NumberColumn(raw(f"col.{name}"), format="localized") for name in numbers
+            name: st.column_config.NumberColumn(raw(f"col.{name}"), format="localized")
+            for name in numbers
         }
         for name in ("kind", "adds_up", "newest", "age", "lag"):
             config[name] = st.column_config.TextColumn(raw(f"col.{name}"))
@@ -144,7 +199,9 @@ def models_card(models: list[Json]) -> None:
             placeholder=figures.DASH,
         )
         if len(found) > SHOWN_ACCOUNTS:
-            st.markdown(f":small[:gray[{t('ingestion.shown', n=SHOWN_ACCOUNTS, of=figures.count(len(found)))}]]")
+            st.markdown(
+                f":small[:gray[{t('ingestion.shown', n=SHOWN_ACCOUNTS, of=figures.count(len(found)))}]]"
+            )
 
 
 def account_table(models: list[Json]) -> pd.DataFrame:
@@ -155,7 +212,16 @@ def account_table(models: list[Json]) -> pd.DataFrame:
             {
                 "model": one["model"] or raw("ingestion.nameless"),
                 "kind": known(f"kind.{one['kind']}", str(one["kind"])),
-                **{name: one[name] for name in ("received", "stored", "duplicate", "refused", "pending")},
+                **{
+                    name: one[name]
+                    for name in (
+                        "received",
+                        "stored",
+                        "duplicate",
+                        "refused",
+                        "pending",
+                    )
+                },
                 "adds_up": raw("ingestion.yes")
                 if accounts.adds_up(one)
                 else raw("ingestion.no", n=accounts.missing(one)),
@@ -190,7 +256,9 @@ def reasons_card(reasons: list[Json]) -> None:
             height=HEAD_PX + ROW_PX * min(len(rows), 8),
             alt=raw("alt.reasons"),
             column_config={
-                "rows": st.column_config.NumberColumn(raw("col.rows"), format="localized", width=80),
+                "rows": st.column_config.NumberColumn(
+                    raw("col.rows"), format="localized", width=80
+                ),
                 "reason": st.column_config.TextColumn(raw("col.reason"), width="large"),
                 "model": raw("col.model"),
                 "kind": raw("col.kind"),
@@ -218,9 +286,13 @@ def mistyped_card(found: list[Json]) -> None:
             for one in found[:SHOWN_REASONS]
         ]
         config: dict[str, Any] = {
-            name: st.column_config.TextColumn(raw(f"col.{name}")) for name in rows[0] if name != "values"
+            name: st.column_config.TextColumn(raw(f"col.{name}"))
+            for name in rows[0]
+            if name != "values"
         }
-        config["values"] = st.column_config.NumberColumn(raw("col.values"), format="localized", width=80)
+        config["values"] = st.column_config.NumberColumn(
+            raw("col.values"), format="localized", width=80
+        )
         st.dataframe(
             pd.DataFrame(rows),
             hide_index=True,
@@ -238,10 +310,14 @@ def sample_card() -> None:
             records = reader.quarantine(SHOWN_RECORDS)
         except reader.Refused as error:
             denied = error.values.get("status") == 403
-            st.markdown(f":gray[:material/lock:] {t('ingestion.sample_key') if denied else error.sentence()}")
+            st.markdown(
+                f":gray[:material/lock:] {t('ingestion.sample_key') if denied else error.sentence()}"
+            )
             return
         if not records:
-            st.markdown(f":green[:material/check_circle:] {t('ingestion.sample_empty')}")
+            st.markdown(
+                f":green[:material/check_circle:] {t('ingestion.sample_empty')}"
+            )
             return
         place = figures.zone(st.context.timezone)
         rows = [
@@ -262,7 +338,9 @@ def sample_card() -> None:
             alt=raw("alt.quarantine"),
             column_config={
                 "at": st.column_config.TextColumn(raw("col.at"), width=110),
-                "reason": st.column_config.TextColumn(raw("col.reason"), width="medium"),
+                "reason": st.column_config.TextColumn(
+                    raw("col.reason"), width="medium"
+                ),
                 "record": st.column_config.TextColumn(raw("col.record"), width="large"),
                 "model": raw("col.model"),
                 "kind": raw("col.kind"),

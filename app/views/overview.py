@@ -1,4 +1,7 @@
-"""Is the model OK right now? One verdict, six numbers, latency, errors, and what is open."""
+"""Is the model OK right now?
+
+One verdict, six numbers, latency, errors, and what is open.
+"""
 
 from functools import partial
 from typing import Any
@@ -34,18 +37,31 @@ def page(choice: filters.Choice) -> None:
 def verdict(seen: dict[str, Any], found: list[dict[str, Any]]) -> None:
     """The one sentence, since when, what is healthy, and where to look."""
     status, place = seen["status"], figures.zone(st.context.timezone)
-    sentence = raw(f"overview.{status}") if status in ("ok", "insufficient", "no_data", "learning") else ""
+    sentence = (
+        raw(f"overview.{status}")
+        if status in ("ok", "insufficient", "no_data", "learning")
+        else ""
+    )
     if not sentence:
-        sentence = summary(seen["reasons"]) if seen["reasons"] else raw("overview.unexplained")
-    with st.container(key=f"edge_{status}"), st.container(
-        border=True, key="verdict", horizontal=True, vertical_alignment="center"
-    ):  # fmt: skip
+        sentence = (
+            summary(seen["reasons"]) if seen["reasons"] else raw("overview.unexplained")
+        )
+    with (
+        st.container(key=f"edge_{status}"),
+        st.container(
+            border=True, key="verdict", horizontal=True, vertical_alignment="center"
+        ),
+    ):
         facts = [tiles.shortage(found, None)] if status == "insufficient" else []
         line = " &nbsp;·&nbsp; ".join(facts + circumstances(seen, place))
         told = [
             said
             for one in seen["causes"]
-            if (said := changes.likely(one.get("kind"), one.get("columns"), one.get("behind")))
+            if (
+                said := changes.likely(
+                    one.get("kind"), one.get("columns"), one.get("behind")
+                )
+            )
         ]
         st.markdown(
             f"{cards.badge(status)} &nbsp; **{plain(sentence)}**"
@@ -66,12 +82,16 @@ def circumstances(seen: dict[str, Any], place: Any) -> list[str]:
     """The short facts under the verdict, as markdown."""
     facts = []
     if is_behind(seen):
-        facts.append(t("overview.behind", at=figures.at(seen["evaluated_until"], place)))
+        facts.append(
+            t("overview.behind", at=figures.at(seen["evaluated_until"], place))
+        )
     if seen["since"] and seen["status"] != "ok":
         age = figures.duration(figures.seconds_between(seen["since"], seen["now"]))
         facts.append(t("overview.since", at=figures.at(seen["since"], place), age=age))
     healthy = [
-        raw(f"group.{name}") for name in ("service", "data", "quality", "ingestion") if seen["groups"].get(name) == "ok"
+        raw(f"group.{name}")
+        for name in ("service", "data", "quality", "ingestion")
+        if seen["groups"].get(name) == "ok"
     ]
     if healthy:
         facts.append(t("overview.healthy", groups=listing(healthy)))
@@ -79,7 +99,11 @@ def circumstances(seen: dict[str, Any], place: Any) -> list[str]:
     fresh = seen["freshness"]
     if is_stale(fresh):
         facts.append(
-            t("overview.stale", age=figures.duration(fresh["age_s"]), at=figures.at(fresh["last_event"], place))
+            t(
+                "overview.stale",
+                age=figures.duration(fresh["age_s"]),
+                at=figures.at(fresh["last_event"], place),
+            )
         )
     return facts
 
@@ -90,8 +114,18 @@ def labels(part: dict[str, Any], place: Any) -> list[str]:
     if part["labels_until"]:
         facts.append(t("overview.labels", at=figures.at(part["labels_until"], place)))
     if part["coverage"] is not None and part["delay_p50_s"] is not None:
-        share, after = figures.percent(part["coverage"], 0), figures.duration(part["delay_p50_s"])
-        facts.append(t("overview.labels_come", share=share, half=after, most=figures.duration(part["delay_p95_s"])))
+        share, after = (
+            figures.percent(part["coverage"], 0),
+            figures.duration(part["delay_p50_s"]),
+        )
+        facts.append(
+            t(
+                "overview.labels_come",
+                share=share,
+                half=after,
+                most=figures.duration(part["delay_p95_s"]),
+            )
+        )
     bias = part["label_bias"]
     if bias and bias["biased"]:
         facts.append(t("overview.labels_biased", psi=figures.score(bias["value"])))
@@ -100,25 +134,37 @@ def labels(part: dict[str, Any], place: Any) -> list[str]:
 
 def is_behind(seen: dict[str, Any]) -> bool:
     """Whether stored history is still being evaluated: the verdict is that of some time ago."""
-    return (figures.seconds_between(seen["evaluated_until"], seen["now"]) or 0.0) > BEHIND_S
+    return (
+        figures.seconds_between(seen["evaluated_until"], seen["now"]) or 0.0
+    ) > BEHIND_S
 
 
 def is_stale(fresh: dict[str, Any]) -> bool:
     """Whether the numbers describe the past: nothing has come for a while, and that is not as it should be."""
-    return fresh["age_s"] is not None and fresh["age_s"] > STALE_S and fresh["status"] != "ok"
+    return (
+        fresh["age_s"] is not None
+        and fresh["age_s"] > STALE_S
+        and fresh["status"] != "ok"
+    )
 
 
 def where_to_look(reasons: list[dict[str, Any]]) -> str:
     """The page that explains the most severe finding."""
     first = reasons[0] if reasons else {}
-    if first.get("statistic") in DISTANCES | {"inputs_change", "unseen_values", "detector_evidence"} or (
-        first.get("column") and "missing" in str(first.get("statistic"))
-    ):
+    if first.get("statistic") in DISTANCES | {
+        "inputs_change",
+        "unseen_values",
+        "detector_evidence",
+    } or (first.get("column") and "missing" in str(first.get("statistic"))):
         return "views/drift.py"
     named = str(first.get("statistic"))
     if named in ("freshness", "lag", "labels_overdue"):
         return "views/ingestion.py"
-    service = named.startswith("latency") or named in ("error_rate", "error_rise", "traffic_change")
+    service = named.startswith("latency") or named in (
+        "error_rate",
+        "error_rise",
+        "traffic_change",
+    )
     return "views/service.py" if service else "views/alerts.py"
 
 
@@ -129,11 +175,19 @@ def latency_and_errors(seen: dict[str, Any], service: dict[str, Any]) -> None:
         if not totals["n"]:
             cards.nothing_in_range(seen["freshness"]["last_event"], seen["now"])
             return
-        shown = figures.milliseconds(totals["p95"]), figures.milliseconds(limits["latency_p95"])
-        figure = charts.latency(service["rows"], look, limits["latency_p95"], height=180)
+        shown = (
+            figures.milliseconds(totals["p95"]),
+            figures.milliseconds(limits["latency_p95"]),
+        )
+        figure = charts.latency(
+            service["rows"], look, limits["latency_p95"], height=180
+        )
         cards.plot(figure, "latency", raw("alt.latency", p95=shown[0], limit=shown[1]))
     with cards.card("errors", t("service.errors"), t("service.errors_cap")):
-        shown = figures.percent(totals["error_rate"]), figures.percent(limits["error_rate"])
+        shown = (
+            figures.percent(totals["error_rate"]),
+            figures.percent(limits["error_rate"]),
+        )
         figure = charts.errors(service["rows"], look, limits["error_rate"], height=140)
         cards.plot(figure, "errors", raw("alt.errors", rate=shown[0], limit=shown[1]))
 
@@ -142,13 +196,19 @@ def inbox_card(answer: dict[str, Any]) -> None:
     """The open alerts with what can be done about each."""
     alerts = sorted(answer["alerts"], key=inbox.most_severe_first)
     firing = sum(one["state"] == "firing" for one in alerts)
-    with cards.card("inbox", t("alerts.open_n", n=firing), t("alerts.open_cap"), height="stretch"):
+    with cards.card(
+        "inbox", t("alerts.open_n", n=firing), t("alerts.open_cap"), height="stretch"
+    ):
         if not alerts:
             st.markdown(f":green[:material/check_circle:] {t('alerts.none_open')}")
         for alert in alerts[:SHOWN_ALERTS]:
             inbox.show(alert, answer.get("now"), "overview")
         if len(alerts) > SHOWN_ALERTS:
-            st.page_link("views/alerts.py", label=t("alerts.all_of", n=len(alerts)), icon=":material/arrow_forward:")
+            st.page_link(
+                "views/alerts.py",
+                label=t("alerts.all_of", n=len(alerts)),
+                icon=":material/arrow_forward:",
+            )
 
 
 if chosen := session.chosen_model("overview.title"):

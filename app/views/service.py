@@ -18,7 +18,11 @@ def page(choice: filters.Choice) -> None:
     """Everything below the title; read first, then drawn."""
     seen = reader.service(choice.model, choice.version, choice.span)
     wide = wider_step(seen)
-    thick = reader.service(choice.model, choice.version, choice.span, wide) if wide else seen
+    thick = (
+        reader.service(choice.model, choice.version, choice.span, wide)
+        if wide
+        else seen
+    )
     before = reader.overview(choice.model, choice.version, choice.span)
     with cards.body():
         if not seen["totals"]["n"]:
@@ -42,10 +46,14 @@ def verdict(seen: dict[str, Any], overview: dict[str, Any]) -> None:
         n=figures.count(totals["n"]),
         p95=figures.milliseconds(totals["p95"]),
         rate=figures.percent(totals["error_rate"]),
-        latency_limit=_limit(figures.milliseconds(limits["latency_p95"]), limits["latency_p95"]),
+        latency_limit=_limit(
+            figures.milliseconds(limits["latency_p95"]), limits["latency_p95"]
+        ),
         error_limit=_limit(figures.percent(limits["error_rate"]), limits["error_rate"]),
     )
-    st.markdown(f"{cards.badge(overview['groups'].get('service') or 'no_data')} &nbsp; {sentence}")
+    st.markdown(
+        f"{cards.badge(overview['groups'].get('service') or 'no_data')} &nbsp; {sentence}"
+    )
 
 
 def _limit(shown: str, limit: float | None) -> str:
@@ -66,17 +74,37 @@ def wider_step(seen: dict[str, Any]) -> str:
 def latency_card(seen: dict[str, Any]) -> None:
     """Percentiles over time against the limit on p95."""
     limit = seen["limits"]["latency_p95"]
-    alt = raw("alt.latency", p95=figures.milliseconds(seen["totals"]["p95"]), limit=figures.milliseconds(limit))
+    alt = raw(
+        "alt.latency",
+        p95=figures.milliseconds(seen["totals"]["p95"]),
+        limit=figures.milliseconds(limit),
+    )
     with cards.card("latency", t("service.latency"), t("service.latency_cap")):
-        cards.plot(charts.latency(seen["rows"], cards.look(), limit, height=270), "latency", alt)
+        cards.plot(
+            charts.latency(seen["rows"], cards.look(), limit, height=270),
+            "latency",
+            alt,
+        )
 
 
 def errors_card(seen: dict[str, Any]) -> None:
     """The share of failed answers per bucket, with its interval."""
     limit = seen["limits"]["error_rate"]
-    alt = raw("alt.errors", rate=figures.percent(seen["totals"]["error_rate"]), limit=figures.percent(limit))
-    with cards.card("errors", t("service.errors"), t("service.errors_ci"), height="stretch"):
-        cards.plot(charts.errors(seen["rows"], cards.look(), limit, height=230, intervals=True), "errors", alt)
+    alt = raw(
+        "alt.errors",
+        rate=figures.percent(seen["totals"]["error_rate"]),
+        limit=figures.percent(limit),
+    )
+    with cards.card(
+        "errors", t("service.errors"), t("service.errors_ci"), height="stretch"
+    ):
+        cards.plot(
+            charts.errors(
+                seen["rows"], cards.look(), limit, height=230, intervals=True
+            ),
+            "errors",
+            alt,
+        )
 
 
 def traffic_card(seen: dict[str, Any]) -> None:
@@ -84,7 +112,13 @@ def traffic_card(seen: dict[str, Any]) -> None:
     caption = t("service.traffic_cap", step=figures.duration(seen["step_s"]))
     with cards.card("traffic", t("service.traffic"), caption, height="stretch"):
         alt = raw("alt.traffic", n=figures.count(seen["totals"]["n"]))
-        cards.plot(charts.traffic(seen["rows"], seen["previous_week"], cards.look(), height=230), "traffic", alt)
+        cards.plot(
+            charts.traffic(
+                seen["rows"], seen["previous_week"], cards.look(), height=230
+            ),
+            "traffic",
+            alt,
+        )
 
 
 def versions_card(versions: list[dict[str, Any]]) -> None:
@@ -117,7 +151,9 @@ def versions_card(versions: list[dict[str, Any]]) -> None:
             alt=raw("alt.versions"),
             column_config={
                 "version": st.column_config.TextColumn(raw("col.version"), pinned=True),
-                "n": st.column_config.NumberColumn(raw("col.answers"), format="localized"),
+                "n": st.column_config.NumberColumn(
+                    raw("col.answers"), format="localized"
+                ),
                 "p50": st.column_config.NumberColumn("p50", format=milliseconds),
                 "p95": st.column_config.NumberColumn("p95", format=milliseconds),
                 "p99": st.column_config.NumberColumn("p99", format=milliseconds),

@@ -22,13 +22,26 @@ NEVER = 9999
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the models of every row, print a Markdown table, and write each model's outcome as JSON."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.detection", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.detection", description=__doc__
+    )
     parser.add_argument("table", choices=["quiet", "whole", "changed"])
-    parser.add_argument("--seed", type=int, required=True, help="of the first model; never one that was tuned on")
+    parser.add_argument(
+        "--seed",
+        type=int,
+        required=True,
+        help="of the first model; never one that was tuned on",
+    )
     parser.add_argument("--models", type=int, default=40)
-    parser.add_argument("--rows", nargs="*", help="parts of names of rows; all when left out")
+    parser.add_argument(
+        "--rows", nargs="*", help="parts of names of rows; all when left out"
+    )
     parser.add_argument("--processes", type=int, default=os.cpu_count())
-    parser.add_argument("--version-2", action="store_true", help="of the detector, for comparison: `Settings()`")
+    parser.add_argument(
+        "--version-2",
+        action="store_true",
+        help="of the detector, for comparison: `Settings()`",
+    )
     parser.add_argument("--json", type=Path)
     given = parser.parse_args(argv)
     rows, head, run, row = TABLES[given.table]
@@ -44,12 +57,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(*head, sep="\n", flush=True)
     found = {}
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
-        os.environ.setdefault(name, "1")  # one model a process, all of them started anew
+        # one model a process, all of them started anew
+        os.environ.setdefault(name, "1")
     with ProcessPoolExecutor(given.processes, get_context("spawn")) as pool:
         for name in names:
             seeds = range(given.seed, given.seed + given.models)
             outcomes = list(pool.map(partial(run, name), seeds))
-            found[name] = [{"at": o[0], **o[1].__dict__} if isinstance(o, tuple) else o.__dict__ for o in outcomes]
+            found[name] = [
+                {"at": o[0], **o[1].__dict__} if isinstance(o, tuple) else o.__dict__
+                for o in outcomes
+            ]
             print(row(name, outcomes), flush=True)
     if given.json:
         given.json.write_text(json.dumps(found))
@@ -77,22 +94,31 @@ def _quiet_row(name, outcomes):
 
 def _whole_row(name, outcomes):
     by_lane = [
-        f"{sum(len(o.pages[lane]) for o in outcomes) / len(outcomes):.2f}" if lane in outcomes[0].pages else "-"
+        f"{sum(len(o.pages[lane]) for o in outcomes) / len(outcomes):.2f}"
+        if lane in outcomes[0].pages
+        else "-"
         for lane in LANE_NAMES
     ]
-    every = _rate([sorted(p for pages in o.pages.values() for p in pages) for o in outcomes])
+    every = _rate(
+        [sorted(p for pages in o.pages.values() for p in pages) for o in outcomes]
+    )
     return f"| {name} | {len(outcomes)} | {' | '.join(by_lane)} | {every} |"
 
 
 def _rate(pages_of_models):
-    pages, models = sum(len(merged(pages)) for pages in pages_of_models), len(pages_of_models)
+    pages, models = (
+        sum(len(merged(pages)) for pages in pages_of_models),
+        len(pages_of_models),
+    )
     upper = float(chi2.isf(0.05, 2 * (pages + 1))) / 2 / models  # one-sided Poisson
     return f"{pages / models:.3f} ({upper:.2f})"
 
 
 def _changed_row(name, timed):
     delays = [next((p - at + 1 for p in o.pages if p >= at), None) for at, o in timed]
-    warned = [next((p - at + 1 for p in o.warnings if p >= at), None) for at, o in timed]
+    warned = [
+        next((p - at + 1 for p in o.warnings if p >= at), None) for at, o in timed
+    ]
     hits = [d for d in delays if d is not None]
     early = sum(sum(p < at for p in o.pages) for at, o in timed)
     spread = f"{_median(delays):g} ({min(hits)} to {max(hits)})" if hits else "never"

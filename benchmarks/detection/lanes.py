@@ -19,8 +19,12 @@ WHOLE: dict[str, Quiet] = {
     "fat shocks (t3)": Quiet(shocks="t3"),
     "slow wandering (phi .95)": Quiet(phi=0.95),
     "about 50 rows an hour": Quiet(rows=50),
-    "about 1,000 rows an hour, and features of 3,000 and 30,000 values": Quiet(many=((3000, 0.0), (30_000, 1.0))),
-    "about 1,000 rows an hour in four segments, watched apart": Quiet(segments=(0.4, 0.3, 0.2, 0.1)),
+    "about 1,000 rows an hour, and features of 3,000 and 30,000 values": Quiet(
+        many=((3000, 0.0), (30_000, 1.0))
+    ),
+    "about 1,000 rows an hour in four segments, watched apart": Quiet(
+        segments=(0.4, 0.3, 0.2, 0.1)
+    ),
 }
 MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
 LANE_NAMES = (*(lane.name for lane in WITH_SEGMENTS), "quality")
@@ -41,15 +45,30 @@ def whole(name: str, seed: int) -> Whole:
     return Whole({lane.name: pages_of(lane, layouts, windows, MONTH) for lane in lanes})
 
 
-def pages_of(lane: Lane, layouts: Mapping[str, Layout], windows: Sequence[LaneWindow], reference: int) -> list[int]:
+def pages_of(
+    lane: Lane,
+    layouts: Mapping[str, Layout],
+    windows: Sequence[LaneWindow],
+    reference: int,
+) -> list[int]:
     """The hours, after so many of reference, in which a lane called somebody; none within a day of another."""
-    layouts = {c: layout for c, layout in layouts.items() if bool(parts(c)[1]) == (lane.name == SEGMENTS.name)}
+    layouts = {
+        c: layout
+        for c, layout in layouts.items()
+        if bool(parts(c)[1]) == (lane.name == SEGMENTS.name)
+    }
     course = LaneRun(lane, QUARTER / lane.share, TOLERANCE)
-    if not course.learn(windows[:reference], layouts, MONDAY + reference * HOUR, "live", MONDAY):
+    if not course.learn(
+        windows[:reference], layouts, MONDAY + reference * HOUR, "live", MONDAY
+    ):
         raise ValueError(f"the lane {lane.name} learned nothing")
     opened = []
     for window in windows[reference:]:
-        step = course.take(window, MONDAY + (window.index + 1) * HOUR, window.index + 1, judge=True)
-        if step is not None and any(episode.opened == step.index for episode in step.episodes):
+        step = course.take(
+            window, MONDAY + (window.index + 1) * HOUR, window.index + 1, judge=True
+        )
+        if step is not None and any(
+            episode.opened == step.index for episode in step.episodes
+        ):
             opened.append(step.index - reference)
     return merged(opened)

@@ -36,7 +36,9 @@ WORLDS: dict[str, Setting] = {
     "fat shocks (t3)": Setting(shocks="t3"),
     "slow fat shocks (t3, phi .95)": Setting(shocks="t3", phi=0.95),
     "two holidays that look like a Sunday, not in the calendar": Setting(holidays=True),
-    "two holidays that look like a Sunday, in the calendar": Setting(holidays=True, known=True),
+    "two holidays that look like a Sunday, in the calendar": Setting(
+        holidays=True, known=True
+    ),
     "slow wandering (phi .97)": Setting(phi=0.97),
     "wandering three times as large (0.1 sd)": Setting(wobble=0.1),
     "about 50 rows an hour": Setting(rows=50),
@@ -77,7 +79,11 @@ def machine(reference: list[Hour]) -> Shift:
 
 def version_2(reference: list[Hour]) -> Shift:
     """Version 2 of the detector: `Settings()`, the whole budget for the inputs."""
-    return Shift(*fit_tolerances(FEATURES, reference, Settings(level=QUARTER), [TOLERANCE, SENSITIVE]))
+    return Shift(
+        *fit_tolerances(
+            FEATURES, reference, Settings(level=QUARTER), [TOLERANCE, SENSITIVE]
+        )
+    )
 
 
 def watch(shift: Shift, hours: list[Hour], at: int | None = None) -> Outcome:
@@ -89,18 +95,25 @@ def watch(shift: Shift, hours: list[Hour], at: int | None = None) -> Outcome:
         state, _ = advance_shift(shift, state, hours[max(0, i - WEEK + 1) : i + 1])
         opened = [e for e in state.episodes if e.opened == hour.index]
         pages += [i] * bool(opened)
-        rules += [f"{e.rule} {e.changes[0].contrast if e.changes else 'joint'}" for e in opened[: len(pages) - before]]
+        rules += [
+            f"{e.rule} {e.changes[0].contrast if e.changes else 'joint'}"
+            for e in opened[: len(pages) - before]
+        ]
         if state.warned is not None and state.warned.index == hour.index:
             warnings.append(i)
         if at is not None and pages and warnings and min(pages[-1], warnings[-1]) >= at:
             break
-    return Outcome(tuple(pages), tuple(warnings), shift.fitted.tail_class == "heavy", tuple(rules))
+    return Outcome(
+        tuple(pages), tuple(warnings), shift.fitted.tail_class == "heavy", tuple(rules)
+    )
 
 
 LaneRun = tuple[list[Hour], list[Law]]
 
 
-def quiet(name: str, seed: int, make: Callable[[list[Hour]], Shift] = machine) -> Outcome:
+def quiet(
+    name: str, seed: int, make: Callable[[list[Hour]], Shift] = machine
+) -> Outcome:
     """A quarter of a world without drift."""
     _, (reference, _), (hours, _) = quiet_courses(name, seed)
     if WORLDS[name].holidays:
@@ -108,7 +121,9 @@ def quiet(name: str, seed: int, make: Callable[[list[Hour]], Shift] = machine) -
     return watch(make(reference), hours)
 
 
-def changed(name: str, seed: int, make: Callable[[list[Hour]], Shift] = machine) -> tuple[int, Outcome]:
+def changed(
+    name: str, seed: int, make: Callable[[list[Hour]], Shift] = machine
+) -> tuple[int, Outcome]:
     """A week of quiet, a change at some hour of the day, and a month: hours from the change to the first page."""
     _, (reference, _), (hours, _), at = changed_courses(name, seed)
     return at, watch(make(reference), hours, at)
@@ -144,8 +159,12 @@ def holiday_order(hours: list[Hour]) -> list[int]:
 
 def _with_holidays(hours: list[Hour], known: bool) -> list[Hour]:
     return [
-        Hour(hour.index, hours[source].counts, hours[source].missing, known) if source != i else hour
-        for i, (hour, source) in enumerate(zip(hours, holiday_order(hours), strict=True))
+        Hour(hour.index, hours[source].counts, hours[source].missing, known)
+        if source != i
+        else hour
+        for i, (hour, source) in enumerate(
+            zip(hours, holiday_order(hours), strict=True)
+        )
     ]
 
 

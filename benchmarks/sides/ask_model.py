@@ -7,7 +7,12 @@ import time
 
 from benchmarks.figure import quantile
 
-FEATURES = {"inputs": [{"name": f"f{i:02d}", "shape": [1], "datatype": "FP64", "data": [i * 0.37]} for i in range(20)]}
+FEATURES = {
+    "inputs": [
+        {"name": f"f{i:02d}", "shape": [1], "datatype": "FP64", "data": [i * 0.37]}
+        for i in range(20)
+    ]
+}
 BODY = json.dumps(FEATURES).encode()
 REQUEST = (
     b"POST /v2/models/m/infer HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s"
@@ -49,7 +54,15 @@ def main() -> None:
         for name, way in ways.items():
             took[name].append(ask(way))
             time.sleep(0.001)
-    print(json.dumps({f"{n}_p{int(q * 100)}": quantile(t, q) for n, t in took.items() for q in (0.5, 0.99)}))
+    print(
+        json.dumps(
+            {
+                f"{n}_p{int(q * 100)}": quantile(t, q)
+                for n, t in took.items()
+                for q in (0.5, 0.99)
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

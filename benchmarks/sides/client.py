@@ -9,9 +9,7 @@ from pathlib import Path
 
 from benchmarks.figure import quantile
 
-HEAD = (
-    b"POST /v1/events HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/x-ndjson\r\ncontent-length: %d\r\n\r\n"
-)
+HEAD = b"POST /v1/events HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/x-ndjson\r\ncontent-length: %d\r\n\r\n"
 
 
 def requests(file: Path, first: int, rows: int, batch: int) -> list[bytes]:
@@ -24,7 +22,9 @@ def requests(file: Path, first: int, rows: int, batch: int) -> list[bytes]:
     return [HEAD % len(body) + body for body in bodies]
 
 
-async def drive(port: int, prepared: list[bytes], connections: int, rate: float) -> tuple[list[float], int]:
+async def drive(
+    port: int, prepared: list[bytes], connections: int, rate: float
+) -> tuple[list[float], int]:
     """Seconds from when each request was due to its answer, and how many answers were not 200."""
     took: list[float] = []
     bad = 0
@@ -56,7 +56,12 @@ def main() -> None:
     parser.add_argument("file", type=Path)
     for name in ("port", "first", "rows", "batch", "connections"):
         parser.add_argument(f"--{name}", type=int, required=True)
-    parser.add_argument("--rate", type=float, default=0.0, help="requests a second; 0 is as fast as possible")
+    parser.add_argument(
+        "--rate",
+        type=float,
+        default=0.0,
+        help="requests a second; 0 is as fast as possible",
+    )
     given = parser.parse_args()
     prepared = requests(given.file, given.first, given.rows, given.batch)
     began = time.perf_counter()

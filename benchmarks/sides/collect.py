@@ -17,8 +17,12 @@ BATCH = 500
 POLICIES = {
     "none": NOTHING,
     "drop": Policy({CATEGORICAL[0]: ColumnPolicy(keep="drop")}),
-    "hash": Policy({name: ColumnPolicy(keep="hash") for name in CATEGORICAL}, key=b"k" * 32),
-    "bucket": Policy({name: ColumnPolicy(keep="bucket", edges=(-1, 0, 1)) for name in NUMERIC[:4]}),
+    "hash": Policy(
+        {name: ColumnPolicy(keep="hash") for name in CATEGORICAL}, key=b"k" * 32
+    ),
+    "bucket": Policy(
+        {name: ColumnPolicy(keep="bucket", edges=(-1, 0, 1)) for name in NUMERIC[:4]}
+    ),
 }
 
 

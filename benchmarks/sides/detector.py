@@ -17,11 +17,19 @@ from monitor.detector.model.shifts import advance_shift, initial_shift
 
 def main() -> None:
     """Print CPU milliseconds of a fit and of every step over a week, and in how many hours an episode began."""
-    worlds = [World(96_000 + i) for i in range(int(sys.argv[1]) if len(sys.argv) > 1 else 1)]
-    features = [replace(f, name=f"{f.name}_{i}") for i in range(len(worlds)) for f in FEATURES]
-    reference, hours = (_beside([world.hours(number) for world in worlds]) for number in (672, 168))
+    worlds = [
+        World(96_000 + i) for i in range(int(sys.argv[1]) if len(sys.argv) > 1 else 1)
+    ]
+    features = [
+        replace(f, name=f"{f.name}_{i}") for i in range(len(worlds)) for f in FEATURES
+    ]
+    reference, hours = (
+        _beside([world.hours(number) for world in worlds]) for number in (672, 168)
+    )
     began = time.process_time()
-    shift = machine_of(features, reference, Budget(QUARTER / INPUTS.share, TOLERANCE, 1))
+    shift = machine_of(
+        features, reference, Budget(QUARTER / INPUTS.share, TOLERANCE, 1)
+    )
     fit_ms = (time.process_time() - began) * 1e3
     state, steps, pages = initial_shift(shift), [], 0
     for i, hour in enumerate(hours):
@@ -35,7 +43,11 @@ def main() -> None:
 def _beside(courses: list[list[Hour]]) -> list[Hour]:
     """The features of all worlds in one hour."""
     return [
-        Hour(together[0].index, sum((h.counts for h in together), ()), np.concatenate([h.missing for h in together]))
+        Hour(
+            together[0].index,
+            sum((h.counts for h in together), ()),
+            np.concatenate([h.missing for h in together]),
+        )
         for together in zip(*courses, strict=True)
     ]
 

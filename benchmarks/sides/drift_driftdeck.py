@@ -1,7 +1,8 @@
 """driftdeck: layouts and profile of the reference, hourly profiles of the current rows, PSI of every feature, as an import
 makes them.
 
-With "together" also of the reconstruction error, the column that an import derives for a model of 3 to 100 features.
+With "together" also of the reconstruction error, the column that an import derives for
+a model of 3 to 100 features.
 """
 
 import json
@@ -34,16 +35,28 @@ def main(reference: str, current: str, together: str = "") -> None:
     columns = [ProfileColumn(name, name, layout) for name, layout in layouts.items()]
     if together:
         columns.append(error_of(rows, layouts))
-    one_bucket = pa.array([0], pa.timestamp("us")).take(pa.array(np.zeros(len(rows), np.int64)))  # as the store has it
-    before = counts(rows.set_column(rows.column_names.index("ts"), "ts", one_bucket), columns)
+    # as the store has it
+    one_bucket = pa.array([0], pa.timestamp("us")).take(
+        pa.array(np.zeros(len(rows), np.int64))
+    )
+    before = counts(
+        rows.set_column(rows.column_names.index("ts"), "ts", one_bucket), columns
+    )
     del rows
     now = counts(
-        chain.from_iterable(c.table.to_batches() for c in read_without(Path(current), AT_ONCE, UNUSED, coded=True)),
+        chain.from_iterable(
+            c.table.to_batches()
+            for c in read_without(Path(current), AT_ONCE, UNUSED, coded=True)
+        ),
         columns,
     )
     names = [column.column for column in columns]
     drift = {name: psi(before[name], now[name]) for name in names}
-    print(json.dumps({"psi": drift, "counts": {name: now[name].tolist() for name in names}}))
+    print(
+        json.dumps(
+            {"psi": drift, "counts": {name: now[name].tolist() for name in names}}
+        )
+    )
 
 
 def error_of(rows: pa.Table, layouts: dict[str, Layout]) -> ProfileColumn:
@@ -51,13 +64,20 @@ def error_of(rows: pa.Table, layouts: dict[str, Layout]) -> ProfileColumn:
     found = fit(rows, layouts)
     if found is None:
         raise RuntimeError("the reference teaches no reconstruction")
-    errors = np.concatenate([numpy_of(found.errors(batch, layouts)) for batch in rows.to_batches(AT_ONCE)])
-    return ProfileColumn("reconstruction_error", Errors(found, layouts), layout_of_numbers(errors).inner)
+    errors = np.concatenate(
+        [numpy_of(found.errors(batch, layouts)) for batch in rows.to_batches(AT_ONCE)]
+    )
+    return ProfileColumn(
+        "reconstruction_error", Errors(found, layouts), layout_of_numbers(errors).inner
+    )
 
 
 def layouts_of(rows: pa.Table) -> dict[str, Layout]:
     """The layouts that a server would freeze for these reference rows."""
-    layouts = {name: layout_of_numbers(numpy_of(rows[name].drop_null())).inner for name in NUMERIC}
+    layouts = {
+        name: layout_of_numbers(numpy_of(rows[name].drop_null())).inner
+        for name in NUMERIC
+    }
     for name in CATEGORICAL:
         counted = pc.value_counts(rows[name].drop_null()).to_pylist()
         counted.sort(key=lambda one: (-one["counts"], one["values"]))
@@ -66,7 +86,9 @@ def layouts_of(rows: pa.Table) -> dict[str, Layout]:
     return layouts
 
 
-def counts(rows: pa.Table | Iterable[pa.RecordBatch], columns: list[ProfileColumn]) -> dict[str, np.ndarray]:
+def counts(
+    rows: pa.Table | Iterable[pa.RecordBatch], columns: list[ProfileColumn]
+) -> dict[str, np.ndarray]:
     """The counts of every bin of every column, all hours and versions added up."""
     bins = profile(rows, columns).bins
     names = bins["column"].combine_chunks().dictionary_encode()

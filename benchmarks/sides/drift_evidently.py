@@ -1,4 +1,7 @@
-"""Evidently's DataDriftPreset over the same two files. Needs no driftdeck: another Python may run it as a script."""
+"""Evidently's DataDriftPreset over the same two files.
+
+Needs no driftdeck: another Python may run it as a script.
+"""
 
 import json
 import sys
@@ -16,10 +19,19 @@ CATEGORICAL = ["c0", "c1", "c2", "c3"]
 
 def main(reference: str, current: str, method: str) -> None:
     """Print what the preset says of the share of drifted columns."""
-    before, now = (pd.read_parquet(file, columns=NUMERIC + CATEGORICAL) for file in (reference, current))
-    definition = DataDefinition(numerical_columns=NUMERIC, categorical_columns=CATEGORICAL)
-    preset = DataDriftPreset() if method == "default" else DataDriftPreset(method=method)
-    datasets = [Dataset.from_pandas(rows, data_definition=definition) for rows in (now, before)]
+    before, now = (
+        pd.read_parquet(file, columns=NUMERIC + CATEGORICAL)
+        for file in (reference, current)
+    )
+    definition = DataDefinition(
+        numerical_columns=NUMERIC, categorical_columns=CATEGORICAL
+    )
+    preset = (
+        DataDriftPreset() if method == "default" else DataDriftPreset(method=method)
+    )
+    datasets = [
+        Dataset.from_pandas(rows, data_definition=definition) for rows in (now, before)
+    ]
     result = Report([preset]).run(*datasets).dict()
     print(json.dumps({"drifted": str(result["metrics"][0]["value"])}))
 

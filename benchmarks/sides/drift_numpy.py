@@ -19,7 +19,11 @@ def main(reference: str, current: str) -> None:
     edges, categories = bins_of(reference)
     before, now = (counts(file, edges, categories) for file in (reference, current))
     drift = {name: psi(before[name], now[name]) for name in FEATURES}
-    print(json.dumps({"psi": drift, "counts": {name: now[name].tolist() for name in FEATURES}}))
+    print(
+        json.dumps(
+            {"psi": drift, "counts": {name: now[name].tolist() for name in FEATURES}}
+        )
+    )
 
 
 def bins_of(file: str) -> tuple[dict[str, np.ndarray], dict[str, dict[str, int]]]:
@@ -36,12 +40,17 @@ def bins_of(file: str) -> tuple[dict[str, np.ndarray], dict[str, dict[str, int]]
         edges[name] = np.array(sorted(found))
     categories = {}
     for name in CATEGORICAL:
-        ordered = sorted(Counter(table[name].to_pylist()).items(), key=lambda item: (-item[1], item[0]))
+        ordered = sorted(
+            Counter(table[name].to_pylist()).items(),
+            key=lambda item: (-item[1], item[0]),
+        )
         categories[name] = {value: min(i, TOP) for i, (value, _) in enumerate(ordered)}
     return edges, categories
 
 
-def counts(file: str, edges: dict[str, np.ndarray], categories: dict[str, dict[str, int]]) -> dict[str, np.ndarray]:
+def counts(
+    file: str, edges: dict[str, np.ndarray], categories: dict[str, dict[str, int]]
+) -> dict[str, np.ndarray]:
     """The counts of every bin of every feature."""
     sizes = {name: len(e) + 1 for name, e in edges.items()}
     sizes |= {name: min(len(known), TOP) + 2 for name, known in categories.items()}
@@ -49,11 +58,17 @@ def counts(file: str, edges: dict[str, np.ndarray], categories: dict[str, dict[s
     for batch in pq.ParquetFile(file).iter_batches(250_000, columns=list(FEATURES)):
         for name, inner in edges.items():
             x = batch[name].drop_null().to_numpy()
-            total[name] += np.bincount(np.searchsorted(inner, x, side="left"), minlength=sizes[name])
+            total[name] += np.bincount(
+                np.searchsorted(inner, x, side="left"), minlength=sizes[name]
+            )
         for name, known in categories.items():
             coded = batch[name].dictionary_encode()
-            place = np.array([known.get(v, sizes[name] - 1) for v in coded.dictionary.to_pylist()])
-            total[name] += np.bincount(place[coded.indices.to_numpy()], minlength=sizes[name])
+            place = np.array(
+                [known.get(v, sizes[name] - 1) for v in coded.dictionary.to_pylist()]
+            )
+            total[name] += np.bincount(
+                place[coded.indices.to_numpy()], minlength=sizes[name]
+            )
     return total
 
 

@@ -11,9 +11,18 @@ NUMERIC = [f"n{i:02d}" for i in range(16)]
 
 def main(reference: str, current: str) -> None:
     """Print the statistic of every numeric feature."""
-    before, now = pd.read_parquet(reference, columns=NUMERIC), pd.read_parquet(current, columns=NUMERIC)
+    before, now = (
+        pd.read_parquet(reference, columns=NUMERIC),
+        pd.read_parquet(current, columns=NUMERIC),
+    )
     ks = {
-        name: float(ks_2samp(before[name].dropna().to_numpy(), now[name].dropna().to_numpy(), method="asymp").statistic)
+        name: float(
+            ks_2samp(
+                before[name].dropna().to_numpy(),
+                now[name].dropna().to_numpy(),
+                method="asymp",
+            ).statistic
+        )
         for name in NUMERIC
     }
     print(json.dumps({"ks": ks}))

@@ -30,7 +30,12 @@ def main() -> None:
     given = parser.parse_args()
     end = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
     running = Server(
-        given.folder, Config(limits=Limits(max_rows=1_000_000, max_body_mb=1024, max_spool_mb=8192, memory="4GB"))
+        given.folder,
+        Config(
+            limits=Limits(
+                max_rows=1_000_000, max_body_mb=1024, max_spool_mb=8192, memory="4GB"
+            )
+        ),
     )
     running.start(background=False)
     _fill(running, given, end)
@@ -43,15 +48,22 @@ def main() -> None:
             raise SystemExit("not every column has a value")
 
     def page() -> None:
-        shown = drift(running.store, running.config, "m", span, "psi", None, "", given.columns)["columns"]
-        if len(shown) != given.columns or any(len(c["values"]) != given.days for c in shown):
+        shown = drift(
+            running.store, running.config, "m", span, "psi", None, "", given.columns
+        )["columns"]
+        if len(shown) != given.columns or any(
+            len(c["values"]) != given.days for c in shown
+        ):
             raise SystemExit("not every column has a value a day")
 
     said = {}
     for name, question in (("rule", rule), ("page", page)):
         question()  # once untimed
         timed = [_timed(question) for _ in range(given.asked)]
-        said |= {f"{name}_s": [wall for wall, _ in timed], f"{name}_cpu_s": [cpu for _, cpu in timed]}
+        said |= {
+            f"{name}_s": [wall for wall, _ in timed],
+            f"{name}_cpu_s": [cpu for _, cpu in timed],
+        }
     running.close()
     print(json.dumps(said))
 
@@ -59,20 +71,36 @@ def main() -> None:
 def _fill(running: Server, given: argparse.Namespace, end: datetime) -> None:
     rng = np.random.default_rng(1)
     start = end - timedelta(days=given.days)
-    running.set_reference_table("m", _table(rng, given.columns, start, REFERENCE_ROWS, 1, 0), "generated", end)
+    running.set_reference_table(
+        "m", _table(rng, given.columns, start, REFERENCE_ROWS, 1, 0), "generated", end
+    )
     for day in range(given.days):
-        rows = _table(rng, given.columns, start + timedelta(days=day), 24 * given.rows, 24, 0.1)
+        rows = _table(
+            rng, given.columns, start + timedelta(days=day), 24 * given.rows, 24, 0.1
+        )
         running.collector.events(to_ipc(rows), ARROW, model="m").durable.result()
         running.loop.load_all()
     running.store.maintain(end)
 
 
-def _table(rng: np.random.Generator, columns: int, start: datetime, rows: int, hours: int, moved: float) -> pa.Table:
+def _table(
+    rng: np.random.Generator,
+    columns: int,
+    start: datetime,
+    rows: int,
+    hours: int,
+    moved: float,
+) -> pa.Table:
     first = int(start.timestamp() * 1e6)
     ts = first + (np.arange(rows) * (hours * 3_600_000_000 / rows)).astype(np.int64)
-    features = {f"x{j}": pa.array(np.round(rng.normal(moved, 1, rows), 4)) for j in range(columns)}
+    features = {
+        f"x{j}": pa.array(np.round(rng.normal(moved, 1, rows), 4))
+        for j in range(columns)
+    }
     ids = pa.array([f"{first}-{i}" for i in range(rows)])
-    return pa.table({"event_id": ids, "ts": pa.array(ts, pa.timestamp("us")), **features})
+    return pa.table(
+        {"event_id": ids, "ts": pa.array(ts, pa.timestamp("us")), **features}
+    )
 
 
 def _rule(running: Server, span: TimeRange) -> dict[str, float | None]:
@@ -80,10 +108,15 @@ def _rule(running: Server, span: TimeRange) -> dict[str, float | None]:
     rule = rule_for(running.config, "m", "psi")
     reference = running.store.references.profiles("m")
     current = running.store.profiles("m", *span.naive)
-    names = {feature.field: feature.name for feature in running.store.model("m").schema.features}
+    names = {
+        feature.field: feature.name
+        for feature in running.store.model("m").schema.features
+    }
     window = Window(span.start, span.end)
     return {
-        name: evaluate(rule, "m", name, reference.get(key), current[key][0], window).value
+        name: evaluate(
+            rule, "m", name, reference.get(key), current[key][0], window
+        ).value
         for key, name in names.items()
     }
 

@@ -21,7 +21,10 @@ def main() -> None:
     parser.add_argument("--days", type=float, required=True)
     given = parser.parse_args()
     now = datetime.now(UTC)
-    running = Server(given.folder, Config(limits=Limits(max_rows=1_000_000, max_spool_mb=4096, memory="2GB")))
+    running = Server(
+        given.folder,
+        Config(limits=Limits(max_rows=1_000_000, max_spool_mb=4096, memory="2GB")),
+    )
     running.start(background=False)
     for table in chunks(given.reference, 1, now, timedelta(days=7), drifted=False):
         running.set_reference_table("m", table, "generated", now)

@@ -32,7 +32,9 @@ def batch(model: int, features: int) -> tuple[bytes, int]:
             "model": f"m{model}",
             "version": "v1",
             "ts": ts,
-            "features": {f"feature_{i:04d}": round(rng.gauss(0, 1), 4) for i in range(features)},
+            "features": {
+                f"feature_{i:04d}": round(rng.gauss(0, 1), 4) for i in range(features)
+            },
             "prediction": round(rng.random(), 4),
             "latency_ms": 12.5,
         }
@@ -56,9 +58,21 @@ def packed(body: bytes, way: int) -> tuple[bytes, dict[str, str]]:
 class Producer(threading.Thread):
     """One connection; what it saw is in its fields."""
 
-    def __init__(self, number: int, port: int, until: float, template: tuple[bytes, int], first: int) -> None:
+    def __init__(
+        self,
+        number: int,
+        port: int,
+        until: float,
+        template: tuple[bytes, int],
+        first: int,
+    ) -> None:
         super().__init__(daemon=True)
-        self.number, self.port, self.until, self.template = number, port, until, template
+        self.number, self.port, self.until, self.template = (
+            number,
+            port,
+            until,
+            template,
+        )
         self.first = first
         self.accepted, self.statuses, self.unsaid = 0, Counter[int](), 0
 
@@ -68,20 +82,32 @@ class Producer(threading.Thread):
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
         n = self.first
         while time.monotonic() < self.until:
-            body, headers = packed(template.replace(MARK, b"%04d%08d" % (self.number, n)), n % 3)
-            headers |= {"content-type": "application/x-ndjson", "idempotency-key": f"{self.number}-{n}"}
+            body, headers = packed(
+                template.replace(MARK, b"%04d%08d" % (self.number, n)), n % 3
+            )
+            headers |= {
+                "content-type": "application/x-ndjson",
+                "idempotency-key": f"{self.number}-{n}",
+            }
             while not self._taken(connection, body, headers, rows):
                 pass
             n += 1
         connection.close()
 
-    def _taken(self, connection: http.client.HTTPConnection, body: bytes, headers: dict[str, str], rows: int) -> bool:
+    def _taken(
+        self,
+        connection: http.client.HTTPConnection,
+        body: bytes,
+        headers: dict[str, str],
+        rows: int,
+    ) -> bool:
         try:
             connection.request("POST", "/v1/events", body, headers)
             answer = connection.getresponse()
             said = answer.read()
         except (OSError, http.client.HTTPException):
-            self.statuses[0] += 1  # the server closed: the same batch again, under the same key
+            # the server closed: the same batch again, under the same key
+            self.statuses[0] += 1
             connection.close()
             time.sleep(0.1)
             return False
@@ -90,7 +116,9 @@ class Producer(threading.Thread):
             accepted = json.loads(said)["accepted"]
             self.accepted += accepted
             if accepted != rows:
-                raise RuntimeError(f"{accepted} of {rows} rows were taken: {said[:300]!r}")
+                raise RuntimeError(
+                    f"{accepted} of {rows} rows were taken: {said[:300]!r}"
+                )
             return True
         wait = answer.headers.get("retry-after", "")
         self.unsaid += not wait.isdigit()
@@ -107,18 +135,31 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--connections", type=int, default=64)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--features", type=int, default=20)
-    parser.add_argument("--first", type=int, default=0, help="number of the first batch")
+    parser.add_argument(
+        "--first", type=int, default=0, help="number of the first batch"
+    )
     given = parser.parse_args(argv)
     templates = [batch(model, given.features) for model in range(MODELS)]
     until = time.monotonic() + given.seconds
-    producers = [Producer(i, given.port, until, templates[i % MODELS], given.first) for i in range(given.connections)]
+    producers = [
+        Producer(i, given.port, until, templates[i % MODELS], given.first)
+        for i in range(given.connections)
+    ]
     for producer in producers:
         producer.start()
     for producer in producers:
         producer.join()
     statuses: Counter[int] = sum((p.statuses for p in producers), Counter[int]())
-    said = {"accepted": sum(p.accepted for p in producers), "unsaid": sum(p.unsaid for p in producers)}
-    print(json.dumps(said | {"statuses": statuses, "wall_s": time.monotonic() - until + given.seconds}))
+    said = {
+        "accepted": sum(p.accepted for p in producers),
+        "unsaid": sum(p.unsaid for p in producers),
+    }
+    print(
+        json.dumps(
+            said
+            | {"statuses": statuses, "wall_s": time.monotonic() - until + given.seconds}
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -14,10 +14,14 @@ from monitor.client import Client
 
 FEATURES = {f"feature_{i:02d}": i * 0.37 + 0.123456 for i in range(20)}
 MIXED = (
-    FEATURES | {f"feature_{i:02d}": i for i in range(4)} | {f"feature_{i:02d}": f"category {i}" for i in range(4, 8)}
+    FEATURES
+    | {f"feature_{i:02d}": i for i in range(4)}
+    | {f"feature_{i:02d}": f"category {i}" for i in range(4, 8)}
 )
 BETWEEN = (
-    0.0002  # seconds between two events: 5,000 a second, as a busy service has them, not a loop that starves its sender
+    # seconds between two events: 5,000 a second, as a busy service has them, not a loop
+    # that starves its sender
+    0.0002
 )
 
 
@@ -44,17 +48,32 @@ def main() -> None:
     lines.propagate = False
     lines.addHandler(logging.StreamHandler(io.StringIO()))
     found = {
-        "logger": quantile(costs(lambda: lines.info("features %s prediction %s", FEATURES, 0.83), given.events), 0.5)
+        "logger": quantile(
+            costs(
+                lambda: lines.info("features %s prediction %s", FEATURES, 0.83),
+                given.events,
+            ),
+            0.5,
+        )
     }
-    ways = (("memory", None, FEATURES), ("spool", given.spool, FEATURES), ("mixed", given.spool, MIXED))
+    ways = (
+        ("memory", None, FEATURES),
+        ("spool", given.spool, FEATURES),
+        ("mixed", given.spool, MIXED),
+    )
     for name, spool, features in ways:
         with Client(given.url, model="m", spool=spool, timeout=60) as client:
 
-            def log(client: Client = client, features: dict[str, Any] = features) -> None:
+            def log(
+                client: Client = client, features: dict[str, Any] = features
+            ) -> None:
                 client.log(features, 0.83, latency_ms=12.5)
 
             took = costs(log, given.events)
-            found[name], found[f"{name}_p99"] = quantile(took, 0.5), quantile(took, 0.99)
+            found[name], found[f"{name}_p99"] = (
+                quantile(took, 0.5),
+                quantile(took, 0.99),
+            )
             client.flush(60)
             found[f"{name}_lost"] = given.events - client.stats()["accepted"]
     print(json.dumps(found))

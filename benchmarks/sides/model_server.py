@@ -3,10 +3,11 @@
 import argparse
 import asyncio
 
-ANSWER = (
-    b'{"model_name":"m","model_version":"1","outputs":[{"name":"score","shape":[1],"datatype":"FP64","data":[0.83]}]}'
+ANSWER = b'{"model_name":"m","model_version":"1","outputs":[{"name":"score","shape":[1],"datatype":"FP64","data":[0.83]}]}'
+WHOLE = (
+    b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s"
+    % (len(ANSWER), ANSWER)
 )
-WHOLE = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s" % (len(ANSWER), ANSWER)
 
 
 async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -14,7 +15,9 @@ async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
     try:
         while True:
             head = (await reader.readuntil(b"\r\n\r\n")).lower()
-            await reader.readexactly(int(head.split(b"content-length:")[1].split(b"\r\n")[0]))
+            await reader.readexactly(
+                int(head.split(b"content-length:")[1].split(b"\r\n")[0])
+            )
             writer.write(WHOLE)
     except (asyncio.IncompleteReadError, ConnectionError):
         writer.close()

@@ -23,7 +23,9 @@ def main(file: str) -> None:
 
     features = ", ".join(f"{name} {type_}" for name, type_ in TYPES.items())
     own = "event_id VARCHAR, ts TIMESTAMP, version VARCHAR, prediction DOUBLE, latency_ms DOUBLE, status SMALLINT"
-    shape = ", ".join(f"{part.split()[0]}: '{part.split()[1]}'" for part in own.split(", "))
+    shape = ", ".join(
+        f"{part.split()[0]}: '{part.split()[1]}'" for part in own.split(", ")
+    )
     wanted = ", ".join(f"features.{name}" for name in TYPES)
     with tempfile.TemporaryDirectory(dir=Path(file).parent) as folder:
         before = cpu_s()

@@ -14,10 +14,16 @@ from monitor.client import Client
 def main(url: str, rows: int) -> None:
     """Score and log; print how many rows the server took."""
     rng = np.random.default_rng(1)
-    frame = pd.DataFrame({"age": rng.normal(45, 12, rows).round(1), "country": rng.choice(["TW", "DE", "JP"], rows)})
+    frame = pd.DataFrame(
+        {
+            "age": rng.normal(45, 12, rows).round(1),
+            "country": rng.choice(["TW", "DE", "JP"], rows),
+        }
+    )
     frame["score"] = 1 / (1 + np.exp((45 - frame["age"]) / 12))
     with Client(url, model="churn", version="v8") as client:
-        frame["event_id"] = client.log_frame(frame, prediction="score")  # kept: the labels come by these ids
+        # kept: the labels come by these ids
+        frame["event_id"] = client.log_frame(frame, prediction="score")
         client.flush(60)
         print(client.stats()["accepted"])
 

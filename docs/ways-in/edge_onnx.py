@@ -2,7 +2,8 @@
 
     python edge_onnx.py MODEL.onnx SPOOL_FOLDER SERVER_URL ROWS
 
-Every prediction is in the spool when `log` returns. Whatever reaches the server later, reaches it once and in order.
+Every prediction is in the spool when `log` returns. Whatever reaches the server later,
+reaches it once and in order.
 """
 
 import sys
@@ -18,12 +19,18 @@ def main(model: str, spool: str, url: str, rows: int) -> None:
     """Predict `rows` times and print what became of it."""
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
-    client = Client(url, model="vibration", version="3", spool=spool, spool_bytes=50_000_000)
+    client = Client(
+        url, model="vibration", version="3", spool=spool, spool_bytes=50_000_000
+    )
     for row in range(rows):
         features = {"rms": 0.5 + row / 100, "kurtosis": 3.0 - row / 50}
         began = time.perf_counter()
-        (score,) = session.run(None, {name: np.array([list(features.values())], np.float32)})
-        client.log(features, float(score[0][0]), latency_ms=(time.perf_counter() - began) * 1e3)
+        (score,) = session.run(
+            None, {name: np.array([list(features.values())], np.float32)}
+        )
+        client.log(
+            features, float(score[0][0]), latency_ms=(time.perf_counter() - began) * 1e3
+        )
     client.close(timeout=5)  # what could not be sent stays in the folder
     print(client.stats())
 

@@ -16,7 +16,9 @@ def main(url: str, pictures: int, brightness: float) -> None:
     layer = rng.normal(size=(64, 16 * 16 * 3)) / 16  # stands for the body of a network
     with Client(url, model="photos", version="v1") as client:
         for _ in range(pictures):
-            picture = np.clip(rng.normal(110, 40, (16, 16, 3)) * brightness, 0, 255).astype(np.uint8)
+            picture = np.clip(
+                rng.normal(110, 40, (16, 16, 3)) * brightness, 0, 255
+            ).astype(np.uint8)
             embedding = np.tanh(layer @ (picture.ravel() / 255 - 0.43))
             features = image_statistics(picture, "photo") | {"embedding": embedding}
             client.log(features, prediction="cat" if embedding[0] > 0 else "dog")
@@ -25,4 +27,6 @@ def main(url: str, pictures: int, brightness: float) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]) if len(sys.argv) > 3 else 1.0)
+    main(
+        sys.argv[1], int(sys.argv[2]), float(sys.argv[3]) if len(sys.argv) > 3 else 1.0
+    )

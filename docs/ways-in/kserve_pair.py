@@ -24,11 +24,20 @@ def send(url: str, part: str, id_: str, data: dict) -> dict:
         "ce-endpoint": "",
         "content-type": "application/json",
     }
-    with urlopen(Request(f"{url}/v1/cloudevents", json.dumps(data).encode(), headers)) as answer:
+    with urlopen(
+        Request(f"{url}/v1/cloudevents", json.dumps(data).encode(), headers)
+    ) as answer:
         return json.load(answer)
 
 
 if __name__ == "__main__":
     exchange = str(uuid.uuid4())
-    print(send(sys.argv[1], "request", exchange, {"instances": [[6.8, 2.8, 4.8, 1.4], [6.0, 3.4, 4.5, 1.6]]}))
+    print(
+        send(
+            sys.argv[1],
+            "request",
+            exchange,
+            {"instances": [[6.8, 2.8, 4.8, 1.4], [6.0, 3.4, 4.5, 1.6]]},
+        )
+    )
     print(send(sys.argv[1], "response", exchange, {"predictions": [1, 1]}))

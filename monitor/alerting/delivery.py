@@ -19,7 +19,10 @@ from monitor.store.alert_store import AlertStore, Message
 log = logging.getLogger("driftdeck.notify")
 
 # Standard Webhooks: at once, then ten more tries over about three days
-RETRIES = [timedelta(seconds=s) for s in (5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)]
+RETRIES = [
+    timedelta(seconds=s)
+    for s in (5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
+]
 TIMEOUT_S = 15.0
 TOLD = {"firing", "resolved"}
 MAX_MOVED = 20  # in a body; the sentence says how many more
@@ -32,7 +35,10 @@ def messages_for(
     now: datetime,
     within: timedelta,
 ) -> list[Message]:
-    """The notifications that transitions cause. What happened longer than `within` ago is history, not news."""
+    """The notifications that transitions cause.
+
+    What happened longer than `within` ago is history, not news.
+    """
     by_id = {alert.id: alert for alert in alerts}
     messages = []
     for t in transitions:
@@ -42,8 +48,12 @@ def messages_for(
             continue
         for channel in channels:
             if _wants(channel, alert):
-                id_ = str(uuid.uuid5(NAMESPACE, f"{alert.id}/{t.after}/{t.at.isoformat()}"))
-                messages.append(Message(id_, alert.id, channel.name, body_of(alert, t), 0, now))
+                id_ = str(
+                    uuid.uuid5(NAMESPACE, f"{alert.id}/{t.after}/{t.at.isoformat()}")
+                )
+                messages.append(
+                    Message(id_, alert.id, channel.name, body_of(alert, t), 0, now)
+                )
     return messages
 
 
@@ -69,7 +79,10 @@ def body_of(alert: Alert, t: Transition) -> dict[str, Any]:
             "limit": f.limit,
             "unit": f.unit,
             "n": f.n,
-            "window": {"from": f.window_start.isoformat(), "to": f.window_end.isoformat()},
+            "window": {
+                "from": f.window_start.isoformat(),
+                "to": f.window_end.isoformat(),
+            },
             "since": alert.since.isoformat(),
             "cause": f.cause,
             "behind": f.behind,
@@ -79,8 +92,16 @@ def body_of(alert: Alert, t: Transition) -> dict[str, Any]:
     }
 
 
-def deliver(book: AlertStore, channels: Sequence[ChannelConfig], client: httpx.Client, now: datetime) -> int:
-    """Send what is due; returns how many were tried. A failure is retried on a later call, with the same id."""
+def deliver(
+    book: AlertStore,
+    channels: Sequence[ChannelConfig],
+    client: httpx.Client,
+    now: datetime,
+) -> int:
+    """Send what is due; returns how many were tried.
+
+    A failure is retried on a later call, with the same id.
+    """
     by_name = {channel.name: channel for channel in channels}
     due = book.due(now)
     for message in due:
@@ -114,7 +135,10 @@ def _send(
     if status == 410:
         return "failed", "HTTP 410: the receiver is gone and wants no more", now, None
     return _again(
-        message, f"HTTP {status}", now, _seconds(retry_after, now) if status in (429, 502, 503, 504) else None
+        message,
+        f"HTTP {status}",
+        now,
+        _seconds(retry_after, now) if status in (429, 502, 503, 504) else None,
     )
 
 
@@ -122,10 +146,19 @@ def _again(
     message: Message, detail: str, now: datetime, asked: timedelta | None
 ) -> tuple[str, str, datetime, timedelta | None]:
     if message.tries >= len(RETRIES):
-        return "failed", f"{detail}; given up after {message.tries + 1} tries", now, None
+        return (
+            "failed",
+            f"{detail}; given up after {message.tries + 1} tries",
+            now,
+            None,
+        )
     wait = RETRIES[message.tries] * random.uniform(1.0, 1.2)  # noqa: S311 (spreads load, keeps no secret)
     log.warning(
-        "webhook %s: %s, try %d, next in %.0f s", message.channel, detail, message.tries + 1, wait.total_seconds()
+        "webhook %s: %s, try %d, next in %.0f s",
+        message.channel,
+        detail,
+        message.tries + 1,
+        wait.total_seconds(),
     )
     return "waiting", detail, now, max(wait, asked or timedelta(0))
 
@@ -137,7 +170,11 @@ def _seconds(header: str | None, now: datetime) -> timedelta | None:
         return timedelta(seconds=min(int(header), 86400))
     try:
         return min(
-            max(email.utils.parsedate_to_datetime(header).astimezone(UTC) - now, timedelta(0)), timedelta(days=1)
+            max(
+                email.utils.parsedate_to_datetime(header).astimezone(UTC) - now,
+                timedelta(0),
+            ),
+            timedelta(days=1),
         )
     except ValueError:
         return None
@@ -145,4 +182,6 @@ def _seconds(header: str | None, now: datetime) -> timedelta | None:
 
 def _wants(channel: ChannelConfig, alert: Alert) -> bool:
     f = alert.finding
-    return f.severity in channel.severities and (channel.models == "*" or f.model in channel.models)
+    return f.severity in channel.severities and (
+        channel.models == "*" or f.model in channel.models
+    )

@@ -29,7 +29,8 @@ from monitor.statistics.drift.g_test import g_test_p
 
 ROWS_AT_ONCE = 60_000
 ERROR_RATE = 0.05  # chance of naming any column as changed when none did
-ID_LIKE = 10_000  # values from which on a column with more than half as many as rows is one of ids
+# values from which on a column with more than half as many as rows is one of ids
+ID_LIKE = 10_000
 NOT_COMPARED = frozenset(OWN) - {"prediction"}
 RAW = ("rows", "missing", "invalid", "sum", "sum_sq", "min", "max")
 
@@ -44,14 +45,17 @@ def compare(
 ) -> Comparison:
     """What changed from the reference's rows to the current ones, column by column.
 
-    `reference`, `current`: paths of Parquet, CSV, JSON lines or Arrow files, or tables of pandas, Polars, DuckDB, Arrow or
-    anything else with `__arrow_c_stream__`; several are one. Every column is a feature but those of
-    an event (`ts`, `event_id`, `label` and so on); `prediction` is compared, too, and `columns` maps other names. Of
-    `rules` those on features and predictions count, by default drift (PSI), missing values, wrong types and new values.
+    `reference`, `current`: paths of Parquet, CSV, JSON lines or Arrow files, or tables
+    of pandas, Polars, DuckDB, Arrow or anything else with `__arrow_c_stream__`; several
+    are one. Every column is a feature but those of an event (`ts`, `event_id`, `label`
+    and so on); `prediction` is compared, too, and `columns` maps other names. Of
+    `rules` those on features and predictions count, by default drift (PSI), missing
+    values, wrong types and new values.
 
-    If the rows are independent of each other and nothing changed, the chance that any column is said to be changed is at
-    most 5 %. Raises PayloadError when a side is no table, or has no rows or no columns to compare, StorageError for a file that
-    is not there or of an unknown ending.
+    If the rows are independent of each other and nothing changed, the chance that any
+    column is said to be changed is at most 5 %. Raises PayloadError when a side is no
+    table, or has no rows or no columns to compare, StorageError for a file that is not
+    there or of an unknown ending.
     """
     columns = columns or Columns()
     unreadable: list[str] = []
@@ -66,11 +70,15 @@ def compare(
 
 def rules_for(config: Config, model: str) -> list[RuleConfig]:
     """The configured rules that hold a model's rows as a whole against its reference."""
-    whole = [r for r in config.all_rules if not r.segment and r.version is None and r.against == "reference"]
+    whole = [
+        r
+        for r in config.all_rules
+        if not r.segment and r.version is None and r.against == "reference"
+    ]
     return [r for r in whole if r.model in ("*", model)]
 
 
-# -- the reference ------------------------------------------------------------------------------------------------------
+# the reference
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,9 +92,16 @@ class _Base:
     left_out: Mapping[str, str]
 
 
-def _reference(rows: Rows | Sequence[Rows], columns: Columns, unreadable: list[str]) -> _Base:
-    tables = list(_tables(rows, columns, unreadable, coded=False))  # texts that are numbers make a number
-    table = pa.concat_tables(tables, promote_options="permissive") if tables else pa.table({})
+def _reference(
+    rows: Rows | Sequence[Rows], columns: Columns, unreadable: list[str]
+) -> _Base:
+    # texts that are numbers make a number
+    tables = list(_tables(rows, columns, unreadable, coded=False))
+    table = (
+        pa.concat_tables(tables, promote_options="permissive")
+        if tables
+        else pa.table({})
+    )
     if not table.num_rows:
         raise PayloadError("the reference has no rows")
     sources = _sources(table)
@@ -112,7 +127,9 @@ def _reference(rows: Rows | Sequence[Rows], columns: Columns, unreadable: list[s
     if not layouts:
         raise PayloadError("the reference has no column to compare")
     batch = pa.table(numbers) if numbers else None
-    profiles = _profiles(iter([batch] if batch else []), {n: layouts[n] for n in numbers})
+    profiles = _profiles(
+        iter([batch] if batch else []), {n: layouts[n] for n in numbers}
+    )
     for name, counted in categories.items():
         profiles[name] = _of_categories(layouts[name], counted, table.num_rows)
     return _Base(table.num_rows, layouts, profiles, categories, left_out)
@@ -120,11 +137,15 @@ def _reference(rows: Rows | Sequence[Rows], columns: Columns, unreadable: list[s
 
 def _sources(table: pa.Table) -> dict[str, str]:
     """The table's column of each feature, by the feature's name, and of the prediction."""
-    return columns_of(table) | ({"prediction": "prediction"} if "prediction" in table.column_names else {})
+    return columns_of(table) | (
+        {"prediction": "prediction"} if "prediction" in table.column_names else {}
+    )
 
 
 def _numbers_layout(name: str, values: np.ndarray) -> Layout:
-    score = name == "prediction" and len(values) and values.min() >= 0 and values.max() <= 1
+    score = (
+        name == "prediction" and len(values) and values.min() >= 0 and values.max() <= 1
+    )
     return UNIT if score else layout_of_numbers(values)
 
 
@@ -134,7 +155,7 @@ def _categories_layout(counted: pa.Table) -> Layout:
     return layout_of_categories([(value, n, n == 1) for value, n in found], sum(rows))
 
 
-# -- both sides ---------------------------------------------------------------------------------------------------------
+# both sides
 
 
 class _Sides:
@@ -143,42 +164,68 @@ class _Sides:
     def __init__(self, base: _Base) -> None:
         self.rows = 0
         self._base = base
-        self._numeric = {n: layout for n, layout in base.layouts.items() if n not in base.categories}
+        self._numeric = {
+            n: layout for n, layout in base.layouts.items() if n not in base.categories
+        }
         self._profiles: dict[str, Profile] = {}
-        self._counted: dict[str, list[pa.Table]] = {name: [] for name in base.categories}
+        self._counted: dict[str, list[pa.Table]] = {
+            name: [] for name in base.categories
+        }
         self._added: dict[str, None] = {}
 
     def add(self, table: pa.Table) -> None:
         """Count the rows of a table; a column that it has not is missing in all of them."""
         self.rows += table.num_rows
         sources = _sources(table)
-        self._added |= dict.fromkeys(n for n in sources if n not in self._base.layouts and n not in self._base.left_out)
-        found = {name: table[source] for name, source in sources.items() if name in self._base.layouts}
+        self._added |= dict.fromkeys(
+            n
+            for n in sources
+            if n not in self._base.layouts and n not in self._base.left_out
+        )
+        found = {
+            name: table[source]
+            for name, source in sources.items()
+            if name in self._base.layouts
+        }
         nothing = pa.nulls(table.num_rows, pa.float64())
-        numbers = {n: values_of(found[n], "numeric") if n in found else nothing for n in self._numeric}
+        numbers = {
+            n: values_of(found[n], "numeric") if n in found else nothing
+            for n in self._numeric
+        }
         now = _profiles(iter([pa.table(numbers)]), self._numeric) if numbers else {}
-        self._profiles = {n: p + self._profiles[n] if n in self._profiles else p for n, p in now.items()}
+        self._profiles = {
+            n: p + self._profiles[n] if n in self._profiles else p
+            for n, p in now.items()
+        }
         for name, parts in self._counted.items():
             if name in found:
                 parts.append(_counted(found[name]))
 
-    def compared(self, base: _Base, rules: Sequence[RuleConfig], unreadable: tuple[str, ...]) -> Comparison:
+    def compared(
+        self, base: _Base, rules: Sequence[RuleConfig], unreadable: tuple[str, ...]
+    ) -> Comparison:
         """Everything that the rules and the tests find."""
         current = dict(self._profiles)
         p_values: dict[str, float | None] = {}
         for name, parts in self._counted.items():
             counted = _summed(parts)
             current[name] = _of_categories(base.layouts[name], counted, self.rows)
-            p_values[name] = _p_of_categories(base.categories[name], counted, base.profiles[name], current[name])
+            p_values[name] = _p_of_categories(
+                base.categories[name], counted, base.profiles[name], current[name]
+            )
         for name in self._numeric:
             r, c = base.profiles[name].inner(), current[name].inner()
-            p_values[name] = _p_value([*r.counts, r.missing, r.invalid], [*c.counts, c.missing, c.invalid])
+            p_values[name] = _p_value(
+                [*r.counts, r.missing, r.invalid], [*c.counts, c.missing, c.invalid]
+            )
         changed = _holm({name: p for name, p in p_values.items() if p is not None})
         now = datetime.now(UTC)
         names = {name: name for name in base.layouts}
         of_data = [r for r in rules if not load("statistics")[r.statistic].COLUMNS]
         found: dict[str, list[Finding]] = {name: [] for name in names}
-        for finding in evaluate_all(of_data, "", current, base.profiles, names, Window(now, now)):
+        for finding in evaluate_all(
+            of_data, "", current, base.profiles, names, Window(now, now)
+        ):
             found[str(finding.column)].append(finding)
         columns = [
             Compared(
@@ -194,10 +241,19 @@ class _Sides:
             for name in names
         ]
         columns.sort(key=lambda c: (-RANK[c.status], not c.changed, -_largest(c)))
-        return Comparison(base.rows, self.rows, tuple(columns), base.left_out, tuple(self._added), unreadable)
+        return Comparison(
+            base.rows,
+            self.rows,
+            tuple(columns),
+            base.left_out,
+            tuple(self._added),
+            unreadable,
+        )
 
 
-def _tables(rows: Rows | Sequence[Rows], columns: Columns, unreadable: list[str], coded: bool) -> Iterator[pa.Table]:
+def _tables(
+    rows: Rows | Sequence[Rows], columns: Columns, unreadable: list[str], coded: bool
+) -> Iterator[pa.Table]:
     """The rows in parts, with their columns named as an event's and embeddings as what is kept of them."""
     if isinstance(rows, list | tuple):
         for some in rows:
@@ -213,11 +269,15 @@ def _tables(rows: Rows | Sequence[Rows], columns: Columns, unreadable: list[str]
         else:
             chunks = source.read_file(path, ROWS_AT_ONCE)
         for chunk in chunks:
-            unreadable += [f"{path.name} line {r.line}: {r.reason}" for r in chunk.refusals]
+            unreadable += [
+                f"{path.name} line {r.line}: {r.reason}" for r in chunk.refusals
+            ]
             yield _named(chunk.table, columns)
         return
     if not hasattr(rows, "__arrow_c_stream__"):
-        raise PayloadError(f"rows are a path, a table, or a list of these, not {type(rows).__name__}")
+        raise PayloadError(
+            f"rows are a path, a table, or a list of these, not {type(rows).__name__}"
+        )
     table = rows if isinstance(rows, pa.Table) else pa.table(rows)
     for start in range(0, table.num_rows, ROWS_AT_ONCE):
         yield _named(table.slice(start, ROWS_AT_ONCE), columns)
@@ -227,14 +287,24 @@ def _named(table: pa.Table, columns: Columns) -> pa.Table:
     return unfolded(renamed(table, columns, None, 1, None), lambda where, reason: None)
 
 
-def _profiles(tables: Iterable[pa.Table], layouts: Mapping[str, Layout]) -> dict[str, Profile]:
+def _profiles(
+    tables: Iterable[pa.Table], layouts: Mapping[str, Layout]
+) -> dict[str, Profile]:
     """The profiles of numeric columns."""
-    measured = [ProfileColumn(str(i), str(i), layout) for i, layout in enumerate(layouts.values())]
-    found = {name: Profile(layout, np.zeros(layout.size, np.int64)) for name, layout in layouts.items()}
+    measured = [
+        ProfileColumn(str(i), str(i), layout)
+        for i, layout in enumerate(layouts.values())
+    ]
+    found = {
+        name: Profile(layout, np.zeros(layout.size, np.int64))
+        for name, layout in layouts.items()
+    }
     for table in tables:
         n = table.num_rows
         rows = table.select(list(layouts)).rename_columns([m.column for m in measured])
-        rows = rows.append_column("ts", pa.array(np.zeros(n, np.int64)).view(pa.timestamp("us")))
+        rows = rows.append_column(
+            "ts", pa.array(np.zeros(n, np.int64)).view(pa.timestamp("us"))
+        )
         profiled = profile(rows.append_column("version", pa.repeat("", n)), measured)
         moments = {row["column"]: row for row in profiled.moments.to_pylist()}
         which, bins, counts = (
@@ -246,38 +316,69 @@ def _profiles(tables: Iterable[pa.Table], layouts: Mapping[str, Layout]) -> dict
             row = {key: moments[str(i)][key] for key in RAW}
             row |= {key: np.nan for key in ("min", "max") if row[key] is None}
             found[name] = found[name] + Profile(
-                layout, np.bincount(bins[mine], counts[mine], layout.size).astype(np.int64), **row
+                layout,
+                np.bincount(bins[mine], counts[mine], layout.size).astype(np.int64),
+                **row,
             )
     return found
 
 
 def _counted(column: pa.ChunkedArray) -> pa.Table:
     """How often each text is there: `values`, `counts`."""
-    texts = column if pa.types.is_dictionary(column.type) else pa.chunked_array([values_of(column, "categorical")])
+    texts = (
+        column
+        if pa.types.is_dictionary(column.type)
+        else pa.chunked_array([values_of(column, "categorical")])
+    )
     counted = pc.value_counts(texts.drop_null())
-    values, counts = counted.flatten() if isinstance(counted, pa.StructArray) else (counted.field(0), counted.field(1))
+    values, counts = (
+        counted.flatten()
+        if isinstance(counted, pa.StructArray)
+        else (counted.field(0), counted.field(1))
+    )
     return pa.table({"values": values.cast(pa.string()), "counts": counts})
 
 
 def _summed(parts: Sequence[pa.Table]) -> pa.Table:
     if not parts:
-        return pa.table({"values": pa.array([], pa.string()), "counts": pa.array([], pa.int64())})
+        return pa.table(
+            {"values": pa.array([], pa.string()), "counts": pa.array([], pa.int64())}
+        )
     return (
-        pa.concat_tables(parts).group_by("values").aggregate([("counts", "sum")]).rename_columns(["values", "counts"])
+        pa.concat_tables(parts)
+        .group_by("values")
+        .aggregate([("counts", "sum")])
+        .rename_columns(["values", "counts"])
     )
 
 
 def _of_categories(layout: Layout, counted: pa.Table, rows: int) -> Profile:
     new = layout.new_bin or 0
-    bins = np.array([layout.category_bins.get(value, new) for value in counted["values"].to_pylist()], np.int64)
+    bins = np.array(
+        [
+            layout.category_bins.get(value, new)
+            for value in counted["values"].to_pylist()
+        ],
+        np.int64,
+    )
     n = numpy_of(counted["counts"])
-    return Profile(layout, np.bincount(bins, n, layout.size).astype(np.int64), rows, rows - int(n.sum()))
+    return Profile(
+        layout,
+        np.bincount(bins, n, layout.size).astype(np.int64),
+        rows,
+        rows - int(n.sum()),
+    )
 
 
-def _p_of_categories(before: pa.Table, now: pa.Table, reference: Profile, current: Profile) -> float | None:
+def _p_of_categories(
+    before: pa.Table, now: pa.Table, reference: Profile, current: Profile
+) -> float | None:
     """By each value of its own, not by the layout's bins: the reference chose those."""
     both = before.join(now, "values", join_type="full outer", right_suffix="_now")
-    r, c = (numpy_of(both[name].fill_null(0)).astype(float) for name in ("counts", "counts_now"))
+    r, c = (
+        numpy_of(both[name].fill_null(0)).astype(float)
+        for name in ("counts", "counts_now")
+    )
     return _p_value([*r, reference.missing], [*c, current.missing])
 
 
@@ -294,7 +395,9 @@ def _p_value(reference: Sequence[float], current: Sequence[float]) -> float | No
 def _holm(p_values: Mapping[str, float]) -> set[str]:
     """The columns that changed, with at most ERROR_RATE chance of naming any that did not (Holm 1979)."""
     changed: set[str] = set()
-    for rank, (name, p) in enumerate(sorted(p_values.items(), key=lambda item: item[1])):
+    for rank, (name, p) in enumerate(
+        sorted(p_values.items(), key=lambda item: item[1])
+    ):
         if p > ERROR_RATE / (len(p_values) - rank):
             break
         changed.add(name)
@@ -303,4 +406,11 @@ def _holm(p_values: Mapping[str, float]) -> set[str]:
 
 def _largest(compared: Compared) -> float:
     """How far beyond its limit a column is, at most."""
-    return max((f.value / f.limit for f in compared.findings if f.value is not None and f.limit), default=0.0)
+    return max(
+        (
+            f.value / f.limit
+            for f in compared.findings
+            if f.value is not None and f.limit
+        ),
+        default=0.0,
+    )

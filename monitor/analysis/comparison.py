@@ -12,9 +12,10 @@ from monitor.profile import Profile
 class Compared:
     """One column: what the rules find in it, and whether it changed at all.
 
-    `p_value` is the chance of counts as far apart when both sides are rows of one distribution (G-test over bins or
-    categories, missing and unusable values among them); None when a side has none. `changed` says that it is small enough
-    to stand among all columns (Holm), however small the change.
+    `p_value` is the chance of counts as far apart when both sides are rows of one
+    distribution (G-test over bins or categories, missing and unusable values among
+    them); None when a side has none. `changed` says that it is small enough to stand
+    among all columns (Holm), however small the change.
     """
 
     column: str
@@ -71,7 +72,8 @@ class Compared:
 @dataclass(frozen=True, eq=False, repr=False)
 class Comparison:
     """All columns, those with the worst verdict and the largest drift first. `left_out`: columns, and why; `added`:
-    columns that the reference has not; `unreadable`: lines of the files that could not be read, each with its reason."""
+    columns that the reference has not; `unreadable`: lines of the files that could not
+    be read, each with its reason."""
 
     reference_rows: int
     current_rows: int
@@ -88,7 +90,10 @@ class Comparison:
     @property
     def text(self) -> str:
         """What was found, as one English sentence."""
-        by = {v: [c.column for c in self.columns if c.status == v] for v in ("breach", "warn")}
+        by = {
+            v: [c.column for c in self.columns if c.status == v]
+            for v in ("breach", "warn")
+        }
         small = [c.column for c in self.columns if c.changed and c.status not in by]
         said = [
             f"{len(found)} of {len(self.columns)} columns {one if len(found) == 1 else many}: {_few(found)}"
@@ -101,12 +106,18 @@ class Comparison:
         ]
         if not said:
             judged = any(c.status == "ok" for c in self.columns)
-            return "No column changed" if judged else "No column could be judged: there are too few rows"
+            return (
+                "No column changed"
+                if judged
+                else "No column could be judged: there are too few rows"
+            )
         return "; ".join(said)
 
     def __repr__(self) -> str:
         """As a notebook shows it."""
-        return f"<{self.current_rows:,} rows beside {self.reference_rows:,}: {self.text}>"
+        return (
+            f"<{self.current_rows:,} rows beside {self.reference_rows:,}: {self.text}>"
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""

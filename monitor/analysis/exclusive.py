@@ -19,7 +19,9 @@ class Exclusive(ContextDecorator):
 
     def __enter__(self) -> None:
         if not self._taken.acquire(blocking=False):
-            raise TooMany(f"another {self.work} is under way; try again in a minute", RETRY_S)
+            raise TooMany(
+                f"another {self.work} is under way; try again in a minute", RETRY_S
+            )
 
     def __exit__(self, *_: object) -> None:
         self._taken.release()

@@ -16,8 +16,13 @@ MAX_S = 300
 TURN = Exclusive("training")
 
 
-def trained(module: str, what: str, rows: pa.Table, seed: int, *more: str) -> dict[str, Any]:
-    """What `python -m module SEED MORE` answers for some rows. Raises InvalidRequest when it cannot, TooMany when another one runs."""
+def trained(
+    module: str, what: str, rows: pa.Table, seed: int, *more: str
+) -> dict[str, Any]:
+    """What `python -m module SEED MORE` answers for some rows.
+
+    Raises InvalidRequest when it cannot, TooMany when another one runs.
+    """
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, rows.schema) as writer:
         writer.write_table(rows)
@@ -27,12 +32,20 @@ def trained(module: str, what: str, rows: pa.Table, seed: int, *more: str) -> di
     try:
         with TURN:
             done = subprocess.run(
-                command, input=sink.getvalue().to_pybytes(), capture_output=True, timeout=MAX_S, env=environment
+                command,
+                input=sink.getvalue().to_pybytes(),
+                capture_output=True,
+                timeout=MAX_S,
+                env=environment,
             )
     except subprocess.TimeoutExpired:
-        raise InvalidRequest(f"it took longer than {MAX_S} s; ask for fewer `rows` or leave features out") from None
+        raise InvalidRequest(
+            f"it took longer than {MAX_S} s; ask for fewer `rows` or leave features out"
+        ) from None
     if done.returncode:
-        last = (done.stderr.decode(errors="replace").strip().splitlines() or ["no message"])[-1]
+        last = (
+            done.stderr.decode(errors="replace").strip().splitlines() or ["no message"]
+        )[-1]
         raise InvalidRequest(f"the {what} could not be computed: {last[:200]}")
     found: dict[str, Any] = json.loads(done.stdout)
     if "problem" in found:

@@ -4,7 +4,8 @@ from starlette.convertors import register_url_convertor
 
 from monitor.api.url_names import NameConvertor
 
-register_url_convertor("name", NameConvertor())  # before the routes, which are compiled as they are read
+# before the routes, which are compiled as they are read
+register_url_convertor("name", NameConvertor())
 
 from monitor.api.app import create_app  # noqa: E402
 

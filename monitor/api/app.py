@@ -50,8 +50,14 @@ class Problem(BaseModel):
 
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
-    "4XX": {"model": Problem, "description": "The request cannot be served; the sentence says why."},
-    "503": {"model": Problem, "description": "Not now; Retry-After says when to send again."},
+    "4XX": {
+        "model": Problem,
+        "description": "The request cannot be served; the sentence says why.",
+    },
+    "503": {
+        "model": Problem,
+        "description": "Not now; Retry-After says when to send again.",
+    },
 }
 
 
@@ -63,7 +69,8 @@ def create_app(
     key: str | None = None,
 ) -> FastAPI:
     """The application over one server; the server starts and stops with it. `key` is the bootstrap key,
-    which may do everything; with it, or with a stored key, every request must bear one."""
+    which may do everything; with it, or with a stored key, every request must bear
+    one."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -116,11 +123,15 @@ async def _keep_uses(keys: KeyStore) -> None:
         try:
             await asyncio.to_thread(keys.save_uses)
         except duckdb.Error as problem:
-            log.warning("the last use of keys was not saved: %s", (str(problem).splitlines() or [""])[0])
+            log.warning(
+                "the last use of keys was not saved: %s",
+                (str(problem).splitlines() or [""])[0],
+            )
 
 
 async def _gone(request: Request, problem: Exception) -> Response:
-    return error("the connection closed in the middle of the body", 400)  # nobody hears it; no error of the server
+    # nobody hears it; no error of the server
+    return error("the connection closed in the middle of the body", 400)
 
 
 async def _known(request: Request, problem: Exception) -> Response:
@@ -137,13 +148,24 @@ async def _invalid(request: Request, problem: Exception) -> Response:
 async def _http(request: Request, problem: Exception) -> Response:
     problem = cast(HTTPException, problem)
     if problem.status_code == 404:
-        return error(f"there is no {request.url.path[:100]}; GET /docs lists the addresses", 404)
+        return error(
+            f"there is no {request.url.path[:100]}; GET /docs lists the addresses", 404
+        )
     return error(str(problem.detail), problem.status_code, dict(problem.headers or {}))
 
 
 async def _database(request: Request, problem: Exception) -> Response:
-    log.error("%s %s: %s", request.method, request.url.path, (str(problem).splitlines() or [""])[0])
-    return error("the database is busy or being reopened; try again in a moment", 503, {"retry-after": "2"})
+    log.error(
+        "%s %s: %s",
+        request.method,
+        request.url.path,
+        (str(problem).splitlines() or [""])[0],
+    )
+    return error(
+        "the database is busy or being reopened; try again in a moment",
+        503,
+        {"retry-after": "2"},
+    )
 
 
 async def _unknown(request: Request, problem: Exception) -> Response:

@@ -13,20 +13,24 @@ from monitor.api.response import failure
 from monitor.errors import DriftdeckError, Unauthorized
 from monitor.store.key_store import KeyStore
 
-EVERYBODY = Caller("", frozenset(SCOPES))  # of a server without keys, which only listens on the loopback address
+# of a server without keys, which only listens on the loopback address
+EVERYBODY = Caller("", frozenset(SCOPES))
 BOOTSTRAP = Caller("DRIFTDECK_KEY", frozenset(SCOPES))
 
 
 class Needs(NamedTuple):
     """What a route asks of a caller. `model`: "path" and "query" are checked before the route runs ("query" may be
-    absent: then the route keeps to the caller's models), "rows" row by row, "filter" by the route, "all" means a
-    caller limited to some models is refused, "none" that no model is involved."""
+    absent: then the route keeps to the caller's models), "rows" row by row, "filter" by
+    the route, "all" means a caller limited to some models is refused, "none" that no
+    model is involved."""
 
     scope: str
     model: Literal["path", "query", "rows", "filter", "all", "none"]
 
 
-OPEN = frozenset({"/healthz", "/readyz", "/docs", "/docs/oauth2-redirect", "/openapi.json"})
+OPEN = frozenset(
+    {"/healthz", "/readyz", "/docs", "/docs/oauth2-redirect", "/openapi.json"}
+)
 ROUTES: dict[str, Needs] = {
     "POST /v1/events": Needs("ingest", "rows"),
     "POST /v1/labels": Needs("ingest", "rows"),
@@ -94,7 +98,9 @@ class Authenticate:
         """Leave the caller in the request's state, or answer 401 in place of the application."""
         if scope["type"] == "http" and scope["path"] not in OPEN:
             try:
-                scope.setdefault("state", {})["caller"] = self.callers.caller(scope["headers"])
+                scope.setdefault("state", {})["caller"] = self.callers.caller(
+                    scope["headers"]
+                )
             except Unauthorized as problem:
                 await failure(problem)(scope, receive, send)
                 return
@@ -102,13 +108,18 @@ class Authenticate:
 
 
 async def authorize(request: Request) -> None:
-    """Runs before every route. Raises Forbidden when the caller lacks the route's scope or its model."""
+    """Runs before every route.
+
+    Raises Forbidden when the caller lacks the route's scope or its model.
+    """
     if request.url.path in OPEN:
         return
     caller = caller_of(request)
     needs = ROUTES.get(f"{request.method} {request.scope['route'].path}")
     if needs is None:
-        raise DriftdeckError("this address has no entry in the table of rights, so nobody may use it; please report it")
+        raise DriftdeckError(
+            "this address has no entry in the table of rights, so nobody may use it; please report it"
+        )
     caller.require(needs.scope)
     if caller.models is None:
         return

@@ -5,10 +5,14 @@ from collections.abc import Callable
 from concurrent.futures import Future
 
 Durable = Future[None]
-_waiting: dict[tuple[Durable, asyncio.AbstractEventLoop], list[Callable[[Durable], None]]] = {}
+_waiting: dict[
+    tuple[Durable, asyncio.AbstractEventLoop], list[Callable[[Durable], None]]
+] = {}
 
 
-def when_durable(done: Durable, loop: asyncio.AbstractEventLoop, call: Callable[[Durable], None]) -> None:
+def when_durable(
+    done: Durable, loop: asyncio.AbstractEventLoop, call: Callable[[Durable], None]
+) -> None:
     """Call on the loop's own thread, which this must be, with the future that is done; at once when it is."""
     if done.done():
         call(done)
@@ -25,7 +29,9 @@ async def durable(done: Durable) -> None:
     if not done.done():
         loop = asyncio.get_running_loop()
         woken = loop.create_future()
-        when_durable(done, loop, lambda _: None if woken.done() else woken.set_result(None))
+        when_durable(
+            done, loop, lambda _: None if woken.done() else woken.set_result(None)
+        )
         await woken
     done.result()
 
@@ -39,4 +45,5 @@ def _wake(done: Durable, loop: asyncio.AbstractEventLoop) -> None:
 
 def _call_all(done: Durable, loop: asyncio.AbstractEventLoop) -> None:
     for call in _waiting.pop((done, loop), ()):
-        loop.call_soon(call, done)  # each by itself: what fails in one is not the others'
+        # each by itself: what fails in one is not the others'
+        loop.call_soon(call, done)

@@ -1,7 +1,8 @@
 """The lane of usual bodies: POST /v1/events and /v1/labels answered by the connection itself, without the framework.
 
-A task, six layers of applications and a request object for each body took two thirds of the time of a request with a single event.
-The lane takes what is usual; everything else goes to the routes, which do the same and say what is wrong.
+A task, six layers of applications and a request object for each body took two thirds of
+the time of a request with a single event. The lane takes what is usual; everything else
+goes to the routes, which do the same and say what is wrong.
 """
 
 from collections.abc import Callable, Mapping
@@ -61,7 +62,13 @@ class FastPath:
         given = scope["headers"]
         headers = dict(given)
         length = headers.get(b"content-length", b"")
-        kind = headers.get(b"content-type", b"").decode("latin-1").split(";")[0].strip().lower()
+        kind = (
+            headers.get(b"content-type", b"")
+            .decode("latin-1")
+            .split(";")[0]
+            .strip()
+            .lower()
+        )
         usual = (
             len(headers) == len(given)  # none came twice
             and length.isdigit()
@@ -75,7 +82,8 @@ class FastPath:
             return None
         held = BodyMemory(self.longest)
         try:
-            # said before a body is taken: receiving and checking it would be for nothing
+            # said before a body is taken: receiving and checking it would be for
+            # nothing
             self.server.spool.check_room(int(length))
             held.take(int(length))
         except Overloaded:
@@ -83,13 +91,21 @@ class FastPath:
         return Post(take, headers, kind, held)
 
     def taken(self, post: Post, body: bytes) -> IngestResult:
-        """What the collector answers; its `durable` is still to be waited for. Raises DriftdeckError, as the routes do."""
+        """What the collector answers; its `durable` is still to be waited for.
+
+        Raises DriftdeckError, as the routes do.
+        """
         caller = self.callers.caller(post.headers.items())
         caller.require("ingest")
         self.allowance.check(caller)
         key = post.headers.get(b"idempotency-key")
         answer = post.take(
-            body, post.kind, own_key(caller, None if key is None else key.decode("latin-1")), None, None, caller.models
+            body,
+            post.kind,
+            own_key(caller, None if key is None else key.decode("latin-1")),
+            None,
+            None,
+            caller.models,
         )
         self.allowance.charge(caller, answer.accepted + answer.refused)
         return answer
@@ -98,5 +114,12 @@ class FastPath:
 def reply_to(answer: IngestResult) -> Reply:
     """The JSON of an answer, once it is durable."""
     body = msgspec.json.encode(answer.body())
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-    return Reply(200, [*headers, *([(b"idempotency-replayed", b"true")] if answer.replayed else ())], body)
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", b"%d" % len(body)),
+    ]
+    return Reply(
+        200,
+        [*headers, *([(b"idempotency-replayed", b"true")] if answer.replayed else ())],
+        body,
+    )

@@ -6,7 +6,11 @@ import logging
 from typing import Any
 
 from fastapi import FastAPI
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 
 from monitor.api.durability import Durable, when_durable
 from monitor.api.fast_path import FastPath, Post, Reply, reply_to
@@ -18,14 +22,17 @@ from monitor.ingest.collector import IngestResult
 log = logging.getLogger("driftdeck.api")
 
 MIN_RATE = 64 << 10  # bytes a second that earn a long body more time
-LINGER_S = 1.0  # an answer is lost when the socket is closed on bytes that were not read
+# an answer is lost when the socket is closed on bytes that were not read
+LINGER_S = 1.0
 
 
 def server_options(app: FastAPI) -> dict[str, Any]:
     """What uvicorn needs to know to serve the application within its limits, usual bodies on its lane."""
     limits, waiting = app.state.server.config.limits, dict[HttpConnection, None]()
     protocol = type(
-        "LimitedConnection", (HttpConnection,), {"limits": limits, "waiting": waiting, "lane": app.state.lane}
+        "LimitedConnection",
+        (HttpConnection,),
+        {"limits": limits, "waiting": waiting, "lane": app.state.lane},
     )
     return {
         "http": protocol,
@@ -40,12 +47,14 @@ def server_options(app: FastAPI) -> dict[str, Any]:
 class HttpConnection(HttpToolsProtocol):
     """uvicorn's connection, closed with a sentence when its header or body is too large or does not come.
 
-    Timers run only while a header or a body is incomplete: a request that comes in one piece starts none.
+    Timers run only while a header or a body is incomplete: a request that comes in one
+    piece starts none.
     """
 
     limits: Limits
     lane: FastPath
-    waiting: "dict[HttpConnection, None]"  # those whose header has not come, the oldest first
+    # those whose header has not come, the oldest first
+    waiting: "dict[HttpConnection, None]"
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -53,16 +62,26 @@ class HttpConnection(HttpToolsProtocol):
         self._in_body = self._refused = False
         self._head = self._body = 0  # bytes of the current request
         self._since = 0.0
-        self._incomplete: tuple[RequestResponseCycle, Post] | None = None  # what the lane takes when its body is whole
+        # what the lane takes when its body is whole
+        self._incomplete: tuple[RequestResponseCycle, Post] | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to wait for a header. Over the limit of connections the one that has waited longest has to go."""
+        """Begin to wait for a header.
+
+        Over the limit of connections the one that has waited longest has to go.
+        """
         super().connection_made(transport)
         if len(self.connections) > self.limits.max_connections:
             if not self.waiting:
-                self._refuse(429, f"there are {self.limits.max_connections} connections; come again in a second", 1)
+                self._refuse(
+                    429,
+                    f"there are {self.limits.max_connections} connections; come again in a second",
+                    1,
+                )
                 return
-            next(iter(self.waiting))._refuse(408, "no whole header came, and others wait for the connection")
+            next(iter(self.waiting))._refuse(
+                408, "no whole header came, and others wait for the connection"
+            )
         self._wait_for_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -82,7 +101,9 @@ class HttpConnection(HttpToolsProtocol):
             return
         if self._in_body:
             if self._timer is None:
-                self._timer = self.loop.call_later(self.limits.body_seconds, self._body_is_late)
+                self._timer = self.loop.call_later(
+                    self.limits.body_seconds, self._body_is_late
+                )
         elif self._head > self.limits.max_header_kb << 10:
             self._refuse_head()
         elif self._head and self._timer is None:
@@ -91,9 +112,12 @@ class HttpConnection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Let the request begin, unless its header is too large."""
         self._stop()
-        # bytes that came with the header may be the body's, so the exact size is only counted when it may be too much
+        # bytes that came with the header may be the body's, so the exact size is only
+        # counted when it may be too much
         if self._head > self.limits.max_header_kb << 10:
-            size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+            size = len(self.url) + sum(
+                len(name) + len(value) + 4 for name, value in self.headers
+            )
             if size > self.limits.max_header_kb << 10:
                 self._refuse_head()
                 return
@@ -118,10 +142,11 @@ class HttpConnection(HttpToolsProtocol):
                 taken, self._incomplete = self._incomplete, None
                 self._take(*taken)
 
-    # -- the lane -------------------------------------------------------------------------------------------------
+    # the lane
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        # who does not read the answers waits with the framework until there is room for one
+        # who does not read the answers waits with the framework until there is room for
+        # one
         post = None if self.flow.write_paused else self.lane.post(cycle.scope)
         if post is None:
             super()._start_asgi_task(cycle, app)
@@ -142,7 +167,11 @@ class HttpConnection(HttpToolsProtocol):
             super()._start_asgi_task(cycle, self.app)
         else:
             cycle.body = bytearray()
-            when_durable(answer.durable, self.loop, lambda done: self._acknowledge(cycle, answer, post, done))
+            when_durable(
+                answer.durable,
+                self.loop,
+                lambda done: self._acknowledge(cycle, answer, post, done),
+            )
 
     def _let_go(self) -> None:
         """No more of a body will come."""
@@ -150,7 +179,13 @@ class HttpConnection(HttpToolsProtocol):
             self._incomplete[1].held.release()
             self._incomplete = None
 
-    def _acknowledge(self, cycle: RequestResponseCycle, answer: IngestResult, post: Post, done: Durable) -> None:
+    def _acknowledge(
+        self,
+        cycle: RequestResponseCycle,
+        answer: IngestResult,
+        post: Post,
+        done: Durable,
+    ) -> None:
         post.held.release()
         problem = done.exception()
         if isinstance(problem, DriftdeckError):
@@ -163,7 +198,9 @@ class HttpConnection(HttpToolsProtocol):
 
     def _fail(self, cycle: RequestResponseCycle, problem: DriftdeckError) -> None:
         answer = failure(problem)
-        self._reply(cycle, Reply(answer.status_code, answer.raw_headers, bytes(answer.body)))
+        self._reply(
+            cycle, Reply(answer.status_code, answer.raw_headers, bytes(answer.body))
+        )
 
     def _reply(self, cycle: RequestResponseCycle, reply: Reply) -> None:
         if cycle.disconnected or self.transport.is_closing():
@@ -172,17 +209,21 @@ class HttpConnection(HttpToolsProtocol):
         if not cycle.keep_alive:
             head.append((b"connection", b"close"))
         lines = b"".join(b"%b: %b\r\n" % header for header in head)
-        self.transport.write(b"%b%b\r\n%b" % (STATUS_LINE[reply.status], lines, reply.body))
+        self.transport.write(
+            b"%b%b\r\n%b" % (STATUS_LINE[reply.status], lines, reply.body)
+        )
         cycle.response_started = cycle.response_complete = True
         if not cycle.keep_alive:
             self.transport.close()
         cycle.on_response()
 
-    # -- deadlines ------------------------------------------------------------------------------------------------
+    # deadlines
 
     def _wait_for_head(self) -> None:
         self.waiting[self] = None
-        self._timer = self.loop.call_later(self.limits.header_seconds, self._head_is_late)
+        self._timer = self.loop.call_later(
+            self.limits.header_seconds, self._head_is_late
+        )
 
     def _stop(self) -> None:
         self.waiting.pop(self, None)
@@ -191,19 +232,30 @@ class HttpConnection(HttpToolsProtocol):
             self._timer = None
 
     def _head_is_late(self) -> None:
-        self._refuse(408, f"no whole header came in {self.limits.header_seconds:g} s (limits.header_seconds)")
+        self._refuse(
+            408,
+            f"no whole header came in {self.limits.header_seconds:g} s (limits.header_seconds)",
+        )
 
     def _refuse_head(self) -> None:
-        self._refuse(431, f"the header has more than {self.limits.max_header_kb} kB (limits.max_header_kb)")
+        self._refuse(
+            431,
+            f"the header has more than {self.limits.max_header_kb} kB (limits.max_header_kb)",
+        )
 
     def _body_is_late(self) -> None:
         end = self._since + self.limits.body_seconds + self._body / MIN_RATE
         if self.loop.time() < end:
             self._timer = self.loop.call_at(end, self._body_is_late)
             return
-        self._refuse(408, f"the body did not come within {self.limits.body_seconds:g} s (limits.body_seconds)")
+        self._refuse(
+            408,
+            f"the body did not come within {self.limits.body_seconds:g} s (limits.body_seconds)",
+        )
 
-    def _refuse(self, status: int, sentence: str, retry_after: int | None = None) -> None:
+    def _refuse(
+        self, status: int, sentence: str, retry_after: int | None = None
+    ) -> None:
         """IngestResult, where an answer can still be given, and close."""
         self._stop()
         self._let_go()
@@ -213,11 +265,15 @@ class HttpConnection(HttpToolsProtocol):
         begun = cycle is not None and not cycle.response_complete
         answered = begun and cycle.response_started
         if begun:
-            cycle.disconnected = True  # what waits for the body learns that none will come
+            # what waits for the body learns that none will come
+            cycle.disconnected = True
             cycle.message_event.set()
         if not answered and not self.transport.is_closing():
             body = b'{"error":"%s"}' % sentence.encode()
-            head = b"content-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n" % len(body)
+            head = (
+                b"content-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n"
+                % len(body)
+            )
             if retry_after is not None:
                 head += b"retry-after: %d\r\n" % retry_after
             self.transport.write(STATUS_LINE[status] + head + b"\r\n" + body)

@@ -12,12 +12,19 @@ from monitor.errors import TooMany
 class Allowance:
     """One bucket of rows for each caller, filled at `rows_per_second` up to `burst_rows`; none when there is no limit.
 
-    A request is let in while the bucket holds anything and is charged once its rows are counted, so a bucket may go below
-    zero: nobody has to guess how many rows a body holds, and over time the rate is kept.
+    A request is let in while the bucket holds anything and is charged once its rows are
+    counted, so a bucket may go below zero: nobody has to guess how many rows a body
+    holds, and over time the rate is kept.
     """
 
-    def __init__(self, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
-        self.rate, self.burst, self.clock = limits.rows_per_second, limits.burst_rows, clock
+    def __init__(
+        self, limits: Limits, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.rate, self.burst, self.clock = (
+            limits.rows_per_second,
+            limits.burst_rows,
+            clock,
+        )
         self._left: dict[str, tuple[float, float]] = {}  # caller -> rows, at
 
     def check(self, caller: Caller) -> None:
@@ -27,7 +34,10 @@ class Allowance:
         left = self._now(caller)
         if left <= 0:
             wait = max(1, math.ceil((1 - left) / self.rate))
-            raise TooMany(f"more than {self.rate} rows a second came with this key; send again in {wait} s", wait)
+            raise TooMany(
+                f"more than {self.rate} rows a second came with this key; send again in {wait} s",
+                wait,
+            )
 
     def charge(self, caller: Caller, rows: int) -> None:
         """Take rows from the caller's bucket."""

@@ -10,9 +10,16 @@ from io import BytesIO
 import zstandard
 from starlette.requests import ClientDisconnect, Request
 
-from monitor.errors import InvalidRequest, PayloadError, TooLarge, TooMany, UnsupportedMedia
+from monitor.errors import (
+    InvalidRequest,
+    PayloadError,
+    TooLarge,
+    TooMany,
+    UnsupportedMedia,
+)
 
-IN_FLIGHT = 64 << 20  # bytes of small bodies that are held at once, from their first byte to the answer
+# bytes of small bodies that are held at once, from their first byte to the answer
+IN_FLIGHT = 64 << 20
 ZSTD_WINDOW = 8 << 20
 
 
@@ -22,7 +29,8 @@ class _Room:
     bytes = 0
 
 
-# bodies that may be large, as references, wait for each other and not for the small ones
+# bodies that may be large, as references, wait for each other and not for the small
+# ones
 _small, _large = _Room(), _Room()
 
 
@@ -30,12 +38,21 @@ class BodyMemory:
     """The part of a room that one body takes."""
 
     def __init__(self, most: int) -> None:
-        self.room, self.allowed = (_small if most <= IN_FLIGHT else _large), max(IN_FLIGHT, most)
+        self.room, self.allowed = (
+            (_small if most <= IN_FLIGHT else _large),
+            max(IN_FLIGHT, most),
+        )
         self.bytes = 0
 
     def take(self, size: int) -> None:
-        """Have room for `size` bytes in all. Raises TooMany when others hold too much of it; a body alone always fits."""
-        if size > self.bytes < self.room.bytes and self.room.bytes - self.bytes + size > self.allowed:
+        """Have room for `size` bytes in all.
+
+        Raises TooMany when others hold too much of it; a body alone always fits.
+        """
+        if (
+            size > self.bytes < self.room.bytes
+            and self.room.bytes - self.bytes + size > self.allowed
+        ):
             raise _too_many()
         self.room.bytes += size - self.bytes
         self.bytes = size
@@ -50,7 +67,8 @@ class BodyMemory:
 async def body_of(request: Request, most: int) -> AsyncIterator[bytes]:
     """The request's body, decompressed; its memory counts until the end of the `with`, which is after the answer is known.
 
-    Raises TooLarge as soon as it passes `most` bytes, on the wire or unpacked, and TooMany when too much is held already.
+    Raises TooLarge as soon as it passes `most` bytes, on the wire or unpacked, and
+    TooMany when too much is held already.
     """
     held = BodyMemory(most)
     try:
@@ -66,7 +84,8 @@ async def _received(request: Request, most: int, held: BodyMemory) -> bytes:
     if int(announced) > most:
         raise _too_large(most)
     unpack = _decoder(request.headers.get("content-encoding", "identity"))
-    # what is packed may unpack to the limit: room for that is needed before, not when it is there
+    # what is packed may unpack to the limit: room for that is needed before, not when
+    # it is there
     held.take(int(announced) if unpack is None else most)
     parts, size = [], 0
     try:
@@ -77,8 +96,11 @@ async def _received(request: Request, most: int, held: BodyMemory) -> bytes:
             if size > held.bytes:  # it did not say how long it is
                 held.take(size)
             parts.append(part)
-    except ClientDisconnect:  # nobody is left to read the answer, and the server did nothing wrong
-        raise PayloadError("the connection ended before the whole body had come") from None
+    # nobody is left to read the answer, and the server did nothing wrong
+    except ClientDisconnect:
+        raise PayloadError(
+            "the connection ended before the whole body had come"
+        ) from None
     body = b"".join(parts)
     if unpack is not None:
         # off the event loop: a small body may unpack to megabytes
@@ -95,7 +117,9 @@ def _decoder(encoding: str) -> Callable[[bytes, int], bytes] | None:
             return _gunzip
         case "zstd":
             return _unzstd
-    raise UnsupportedMedia(f"Content-Encoding {encoding[:40]!r} is not supported; use gzip, zstd, or none")
+    raise UnsupportedMedia(
+        f"Content-Encoding {encoding[:40]!r} is not supported; use gzip, zstd, or none"
+    )
 
 
 def _unpacked(body: bytes, unpack: Callable[[bytes, int], bytes], most: int) -> bytes:
@@ -104,7 +128,9 @@ def _unpacked(body: bytes, unpack: Callable[[bytes, int], bytes], most: int) -> 
         unpacked = unpack(body, most + 1)
     except (OSError, EOFError, zlib.error, zstandard.ZstdError) as problem:
         reason = str(problem) or type(problem).__name__
-        raise PayloadError(f"the body does not match its Content-Encoding: {reason[:100]}") from None
+        raise PayloadError(
+            f"the body does not match its Content-Encoding: {reason[:100]}"
+        ) from None
     if len(unpacked) > most:
         raise _too_large(most)
     return unpacked
@@ -124,7 +150,11 @@ def _unzstd(body: bytes, most: int) -> bytes:
             size = len(stream.read(most))
     if size >= most:
         raise _too_large(most - 1)
-    return decoder.decompress(body, max_output_size=size, allow_extra_data=False) if size else b""
+    return (
+        decoder.decompress(body, max_output_size=size, allow_extra_data=False)
+        if size
+        else b""
+    )
 
 
 def _too_large(most: int) -> TooLarge:
@@ -134,4 +164,6 @@ def _too_large(most: int) -> TooLarge:
 
 
 def _too_many() -> TooMany:
-    return TooMany("too many bodies are being received at once; send again in a second", 1)
+    return TooMany(
+        "too many bodies are being received at once; send again in a second", 1
+    )

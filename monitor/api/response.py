@@ -41,7 +41,9 @@ def plain(value: Any) -> Any:
     return value
 
 
-def answer(request: Request, body: Mapping[str, Any], rows: str, status: int = 200) -> Response:
+def answer(
+    request: Request, body: Mapping[str, Any], rows: str, status: int = 200
+) -> Response:
     """JSON of the whole body, or an Arrow stream of its list `rows` where the request's Accept asks for it."""
     data = plain(body)
     if ARROW in request.headers.get("accept", ""):
@@ -49,12 +51,18 @@ def answer(request: Request, body: Mapping[str, Any], rows: str, status: int = 2
         table = pa.Table.from_pylist([_flat(row) for row in listed])
         rest = {k: v for k, v in data.items() if k != rows}
         return Response(
-            to_ipc(table.replace_schema_metadata({"driftdeck": msgspec.json.encode(rest)})), status, media_type=ARROW
+            to_ipc(
+                table.replace_schema_metadata({"driftdeck": msgspec.json.encode(rest)})
+            ),
+            status,
+            media_type=ARROW,
         )
     return Response(msgspec.json.encode(data), status, media_type="application/json")
 
 
-def error(sentence: str, status: int, headers: Mapping[str, str] | None = None) -> Response:
+def error(
+    sentence: str, status: int, headers: Mapping[str, str] | None = None
+) -> Response:
     """An error answer: one sentence."""
     return Response(
         msgspec.json.encode({"error": sentence.encode("utf-8", "replace").decode()}),

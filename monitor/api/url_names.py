@@ -5,7 +5,8 @@ from urllib.parse import unquote
 from starlette.convertors import Convertor
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-HELD = "\ud800"  # stands for such a slash until the route is found: half a surrogate pair is in no name
+# stands for such a slash until the route is found: half a surrogate pair is in no name
+HELD = "\ud800"
 
 
 class NameConvertor(Convertor[str]):
@@ -32,6 +33,9 @@ class Naming:
         """Pass the request on with its path decoded part by part."""
         sent: bytes = scope.get("raw_path") or b""
         if b"%2" in sent and scope["type"] == "http":
-            parts = (unquote(part).replace("/", HELD) for part in sent.decode("latin-1").split("/"))
+            parts = (
+                unquote(part).replace("/", HELD)
+                for part in sent.decode("latin-1").split("/")
+            )
             scope = {**scope, "path": "/".join(parts)}
         await self.app(scope, receive, send)

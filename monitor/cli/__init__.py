@@ -24,7 +24,8 @@ from monitor.errors import DriftdeckError
 def main() -> None:
     """Run a verb; every expected failure is one sentence on standard error and an exit code."""
     try:
-        code = app(standalone_mode=False)  # a verb that ends with typer.Exit gives its code back
+        # a verb that ends with typer.Exit gives its code back
+        code = app(standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
     except DriftdeckError as error:
         _fail(str(error), error.exit_code)
@@ -43,11 +44,18 @@ def main() -> None:
             sys.exit(130)
         if os.environ.get("DRIFTDECK_DEBUG"):
             raise
-        _fail(f"unexpected: {type(error).__name__}: {error} (DRIFTDECK_DEBUG=1 shows where)", 70)
+        _fail(
+            f"unexpected: {type(error).__name__}: {error} (DRIFTDECK_DEBUG=1 shows where)",
+            70,
+        )
 
 
 @app.callback(invoke_without_command=True)
-def _root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.")
+    ] = False,
+) -> None:
     if version:
         typer.echo(f"driftdeck {__version__}")
         raise typer.Exit

@@ -31,7 +31,10 @@ from monitor.errors import DriftdeckError
 def reference_set(
     model: Annotated[str, typer.Argument(help="The model.")],
     file: Annotated[
-        Path | None, typer.Argument(help="The rows it was trained on: CSV, JSONL, Parquet or Arrow.")
+        Path | None,
+        typer.Argument(
+            help="The rows it was trained on: CSV, JSONL, Parquet or Arrow."
+        ),
     ] = None,
     timestamp: Timestamp = None,
     prediction: Prediction = None,
@@ -40,7 +43,10 @@ def reference_set(
     latency: Latency = None,
     features: Features = None,
     start: Annotated[
-        str | None, typer.Option("--from", help="Take stored events from this time instead of a file.")
+        str | None,
+        typer.Option(
+            "--from", help="Take stored events from this time instead of a file."
+        ),
     ] = None,
     end: Annotated[str | None, typer.Option("--to", help="… to this time.")] = None,
     url: Url = None,
@@ -50,7 +56,12 @@ def reference_set(
 ) -> None:
     """Set the reference of a model, from a file or from a stored period; what is stored is profiled again."""
     from monitor.arrow_ipc import to_ipc
-    from monitor.ingest.file_batches import ARROW, ColumnMapping, files_of, reference_table
+    from monitor.ingest.file_batches import (
+        ARROW,
+        ColumnMapping,
+        files_of,
+        reference_table,
+    )
     from monitor.send.session import connect
 
     if (file is None) == (start is None or end is None):
@@ -62,9 +73,14 @@ def reference_set(
             answer = session.request("PUT", path, params={"from": start, "to": end})
         else:
             (only,) = files_of([file])
-            table = reference_table(only, ColumnMapping(timestamp, prediction, label, id_, latency, None, names))
+            table = reference_table(
+                only,
+                ColumnMapping(timestamp, prediction, label, id_, latency, None, names),
+            )
             body, kind = to_ipc(table), {"content-type": ARROW}
-            answer = session.request("PUT", path, content=body, headers=kind, params={"source": "file"})
+            answer = session.request(
+                "PUT", path, content=body, headers=kind, params={"source": "file"}
+            )
     about = answer["reference"]
     say(
         answer,
@@ -75,9 +91,14 @@ def reference_set(
 
 @app.command()
 def evaluate(
-    model: Annotated[str | None, typer.Argument(help="One model; all when left out.")] = None,
+    model: Annotated[
+        str | None, typer.Argument(help="One model; all when left out.")
+    ] = None,
     start: Annotated[
-        str | None, typer.Option("--from", help="Apply the rules again to every window since this time.")
+        str | None,
+        typer.Option(
+            "--from", help="Apply the rules again to every window since this time."
+        ),
     ] = None,
     url: Url = None,
     data: Data = HERE,
@@ -90,13 +111,18 @@ def evaluate(
     params = {k: v for k, v in {"model": model, "from": start}.items() if v}
     with connect(url, data, config_file(config), existing=True) as session:
         answer = session.request("POST", "/v1/evaluate", params=params)
-    lines = [f"{name}: {moments:,} moments evaluated" for name, moments in answer["moments"].items()]
+    lines = [
+        f"{name}: {moments:,} moments evaluated"
+        for name, moments in answer["moments"].items()
+    ]
     say(answer, as_json, "\n".join(lines) or "no models")
 
 
 @app.command()
 def rebuild(
-    model: Annotated[str | None, typer.Argument(help="One model; all when left out.")] = None,
+    model: Annotated[
+        str | None, typer.Argument(help="One model; all when left out.")
+    ] = None,
     url: Url = None,
     data: Data = HERE,
     config: ConfigFile = None,
@@ -106,17 +132,24 @@ def rebuild(
     from monitor.send.session import connect
 
     with connect(url, data, config_file(config), existing=True) as session:
-        answer = session.request("POST", "/v1/rebuild", params={"model": model} if model else {})
+        answer = session.request(
+            "POST", "/v1/rebuild", params={"model": model} if model else {}
+        )
     say(
         answer,
         as_json,
-        "\n".join(f"{name}: {rows:,} rows read" for name, rows in answer["rows"].items()) or "no models",
+        "\n".join(
+            f"{name}: {rows:,} rows read" for name, rows in answer["rows"].items()
+        )
+        or "no models",
     )
 
 
 @app.command()
 def erase(
-    entity: Annotated[str, typer.Option("--entity", help="The value that names the person.")],
+    entity: Annotated[
+        str, typer.Option("--entity", help="The value that names the person.")
+    ],
     by: Annotated[
         str | None,
         typer.Option(
@@ -124,7 +157,9 @@ def erase(
             help="Feature, tags.NAME or event_id that holds it (default: `entity` of the model's configuration).",
         ),
     ] = None,
-    model: Annotated[str | None, typer.Option("--model", help="One model; all when left out.")] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", help="One model; all when left out.")
+    ] = None,
     url: Url = None,
     data: Data = HERE,
     config: ConfigFile = None,
@@ -135,18 +170,32 @@ def erase(
 
     wanted = {"entity": entity, "by": by, "model": model}
     with connect(url, data, config_file(config), existing=True) as session:
-        done = session.request("POST", "/v1/erase", json={k: v for k, v in wanted.items() if v is not None})
+        done = session.request(
+            "POST", "/v1/erase", json={k: v for k, v in wanted.items() if v is not None}
+        )
     lines = [
         f"erased {done['events']:,} events, {done['labels']:,} labels, {done['quarantined']:,} refused records, "
         f"{done['halves']:,} halves, {done['values']:,} listed values"
     ]
-    lines += ["" if done["rewritten"] else "the database was in use and not written anew: run this again"]
-    lines += [f"still in {name} (another model's, or part of another value)" for name in done["left"]]
+    lines += [
+        ""
+        if done["rewritten"]
+        else "the database was in use and not written anew: run this again"
+    ]
+    lines += [
+        f"still in {name} (another model's, or part of another value)"
+        for name in done["left"]
+    ]
     say(done, as_json, "\n".join(line for line in lines if line))
 
 
 @app.command()
-def status(url: Url = None, data: Data = HERE, config: ConfigFile = None, as_json: AsJson = False) -> None:
+def status(
+    url: Url = None,
+    data: Data = HERE,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
     """What is stored, how each model is doing, and what waits."""
     from monitor.send.session import connect
 
@@ -161,7 +210,9 @@ def status(url: Url = None, data: Data = HERE, config: ConfigFile = None, as_jso
 
 @config_app.command("check")
 def config_check(
-    file: Annotated[Path | None, typer.Argument(help="Default: --config, or ./driftdeck.toml.")] = None,
+    file: Annotated[
+        Path | None, typer.Argument(help="Default: --config, or ./driftdeck.toml.")
+    ] = None,
     config: ConfigFile = None,
 ) -> None:
     """Read the configuration and list every mistake."""
@@ -184,7 +235,16 @@ def _print_status(answer: dict[str, Any]) -> None:
     console = Console()
     console.print(f"driftdeck {answer['version']}, ready: {answer['ready']}")
     console.print("rows: " + ", ".join(f"{counts[k]:,} {k}" for k in counts))
-    table = Table("model", "status", "alerts", "events", "labels", "last event", "reference", box=None)
+    table = Table(
+        "model",
+        "status",
+        "alerts",
+        "events",
+        "labels",
+        "last event",
+        "reference",
+        box=None,
+    )
     for m in answer["models"]:
         table.add_row(
             m["model"],
@@ -204,4 +264,5 @@ def _print_status(answer: dict[str, Any]) -> None:
 def quoted(name: str) -> str:
     from urllib.parse import quote
 
-    return quote(name, safe="").replace(".", "%2E")  # a name of dots alone would be a step up in the address
+    # a name of dots alone would be a step up in the address
+    return quote(name, safe="").replace(".", "%2E")

@@ -13,16 +13,27 @@ from monitor.errors import DriftdeckError, InvalidRequest, Unreachable
 
 @app.command()
 def kafka(
-    brokers: Annotated[str, typer.Option("--brokers", help="host:port, several with commas.")],
+    brokers: Annotated[
+        str, typer.Option("--brokers", help="host:port, several with commas.")
+    ],
     topic: Annotated[str, typer.Option("--topic", help="The topic to read.")],
     group: Annotated[
-        str, typer.Option("--group", help="Consumer group; its members share the partitions.")
+        str,
+        typer.Option(
+            "--group", help="Consumer group; its members share the partitions."
+        ),
     ] = "driftdeck",
-    kind: Annotated[Literal["events", "labels"], typer.Option("--kind", help="What the messages are.")] = "events",
+    kind: Annotated[
+        Literal["events", "labels"],
+        typer.Option("--kind", help="What the messages are."),
+    ] = "events",
     model: Model = None,
     options: Annotated[
         list[str] | None,
-        typer.Option("--set", help="Option of librdkafka as KEY=VALUE; env:NAME takes it from the environment."),
+        typer.Option(
+            "--set",
+            help="Option of librdkafka as KEY=VALUE; env:NAME takes it from the environment.",
+        ),
     ] = None,
     url: Url = None,
     data: Data = HERE,
@@ -42,13 +53,27 @@ def kafka(
         ) from None
     where = url or announced(data)
     if where is None:
-        raise Unreachable("this sends to a running server; start one with `driftdeck up`, or name one with --url")
-    settings = {"bootstrap.servers": brokers, "group.id": group, **_settings(options or [])}
+        raise Unreachable(
+            "this sends to a running server; start one with `driftdeck up`, or name one with --url"
+        )
+    settings = {
+        "bootstrap.servers": brokers,
+        "group.id": group,
+        **_settings(options or []),
+    }
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with connect(where, data, None) as session:
-        session.client.timeout = 30.0  # far below max.poll.interval.ms: a hanging server costs no membership
+        # far below max.poll.interval.ms: a hanging server costs no membership
+        session.client.timeout = 30.0
         try:
-            reader = Reader(settings, topic, session, kind, model, lambda text: typer.echo(text, err=True))
+            reader = Reader(
+                settings,
+                topic,
+                session,
+                kind,
+                model,
+                lambda text: typer.echo(text, err=True),
+            )
         except KafkaException as error:
             raise InvalidRequest(f"Kafka: {error.args[0].str()}") from None
         typer.echo(f"reading {topic} as {group}; Ctrl-C ends it", err=True)
@@ -58,8 +83,16 @@ def kafka(
         finally:
             reader.close()
     counts = reader.counts
-    body = {"accepted": counts.accepted, "refused": counts.refused, "already": counts.already}
-    say(body, as_json, f"{counts.accepted:,} {kind} accepted, {counts.refused:,} refused")
+    body = {
+        "accepted": counts.accepted,
+        "refused": counts.refused,
+        "already": counts.already,
+    }
+    say(
+        body,
+        as_json,
+        f"{counts.accepted:,} {kind} accepted, {counts.refused:,} refused",
+    )
 
 
 def _settings(pairs: list[str]) -> dict[str, Any]:
@@ -67,10 +100,14 @@ def _settings(pairs: list[str]) -> dict[str, Any]:
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not name or not equals:
-            raise InvalidRequest("--set needs KEY=VALUE, e.g. --set security.protocol=SASL_SSL")
+            raise InvalidRequest(
+                "--set needs KEY=VALUE, e.g. --set security.protocol=SASL_SSL"
+            )
         if value.startswith("env:"):
             if value[4:] not in os.environ:
-                raise InvalidRequest(f"--set {name}: the environment variable {value[4:]} is not set")
+                raise InvalidRequest(
+                    f"--set {name}: the environment variable {value[4:]} is not set"
+                )
             value = os.environ[value[4:]]
         found[name] = value
     return found

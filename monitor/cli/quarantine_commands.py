@@ -7,14 +7,31 @@ from typing import Annotated, Any
 
 import typer
 
-from monitor.cli.options import HERE, AsJson, ConfigFile, Data, MaxAge, Url, app, config_file, say
+from monitor.cli.options import (
+    HERE,
+    AsJson,
+    ConfigFile,
+    Data,
+    MaxAge,
+    Url,
+    app,
+    config_file,
+    say,
+)
 from monitor.errors import DriftdeckError
 
-quarantine_app = typer.Typer(no_args_is_help=True, help="Records that were refused, with the reason.")
+quarantine_app = typer.Typer(
+    no_args_is_help=True, help="Records that were refused, with the reason."
+)
 app.add_typer(quarantine_app, name="quarantine")
 
-OfModel = Annotated[str | None, typer.Option("--model", help="Only records of this model.")]
-Reason = Annotated[str | None, typer.Option("--reason", help="Only records whose reason contains this.")]
+OfModel = Annotated[
+    str | None, typer.Option("--model", help="Only records of this model.")
+]
+Reason = Annotated[
+    str | None,
+    typer.Option("--reason", help="Only records whose reason contains this."),
+]
 PAGE = 1000
 
 
@@ -22,7 +39,9 @@ PAGE = 1000
 def list_records(
     model: OfModel = None,
     reason: Reason = None,
-    limit: Annotated[int, typer.Option("--limit", help="At most this many.", min=1)] = 50,
+    limit: Annotated[
+        int, typer.Option("--limit", help="At most this many.", min=1)
+    ] = 50,
     url: Url = None,
     data: Data = HERE,
     config: ConfigFile = None,
@@ -32,14 +51,27 @@ def list_records(
     from monitor.send.session import connect
 
     with connect(url, data, config_file(config), existing=True) as session:
-        found = [record for record, _ in zip(_records(session, model, reason), range(limit), strict=False)]
-    lines = [f"{r['id']:>6}  {r['noted_at'][:19]}  {r['kind']:<6}  {r['model'] or '-'}  {r['reason']}" for r in found]
+        found = [
+            record
+            for record, _ in zip(
+                _records(session, model, reason), range(limit), strict=False
+            )
+        ]
+    lines = [
+        f"{r['id']:>6}  {r['noted_at'][:19]}  {r['kind']:<6}  {r['model'] or '-'}  {r['reason']}"
+        for r in found
+    ]
     say({"records": found}, as_json, "\n".join(lines) or "the quarantine is empty")
 
 
 @quarantine_app.command("export")
 def export(
-    file: Annotated[Path, typer.Argument(help="File to write: one JSON object a line, with id, reason and raw.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="File to write: one JSON object a line, with id, reason and raw."
+        ),
+    ],
     model: OfModel = None,
     reason: Reason = None,
     url: Url = None,
@@ -47,19 +79,31 @@ def export(
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write refused records to a file. Mend their `raw` there, then send them with `driftdeck quarantine resend`."""
+    """Write refused records to a file.
+
+    Mend their `raw` there, then send them with `driftdeck quarantine resend`.
+    """
     from monitor.send.session import connect
 
     written = 0
-    with connect(url, data, config_file(config), existing=True) as session, file.open("w", encoding="utf-8") as out:
+    with (
+        connect(url, data, config_file(config), existing=True) as session,
+        file.open("w", encoding="utf-8") as out,
+    ):
         for written, record in enumerate(_records(session, model, reason), 1):  # noqa: B007
             out.write(json.dumps(record, ensure_ascii=False) + "\n")
-    say({"exported": written, "file": str(file)}, as_json, f"{written:,} records written to {file}")
+    say(
+        {"exported": written, "file": str(file)},
+        as_json,
+        f"{written:,} records written to {file}",
+    )
 
 
 @quarantine_app.command("resend")
 def resend(
-    file: Annotated[Path, typer.Argument(help="Records as `export` wrote them, mended or not.")],
+    file: Annotated[
+        Path, typer.Argument(help="Records as `export` wrote them, mended or not.")
+    ],
     max_age: MaxAge = None,
     url: Url = None,
     data: Data = HERE,
@@ -74,8 +118,16 @@ def resend(
     with connect(url, data, config_file(config), existing=True) as session:
         for i in range(0, len(records), PAGE):
             params = {} if max_age is None else {"max_age": max_age}
-            done = session.request("POST", "/v1/quarantine/resend", json=records[i : i + PAGE], params=params)
-            accepted, refusals = accepted + done["accepted"], refusals + done["refusals"]
+            done = session.request(
+                "POST",
+                "/v1/quarantine/resend",
+                json=records[i : i + PAGE],
+                params=params,
+            )
+            accepted, refusals = (
+                accepted + done["accepted"],
+                refusals + done["refusals"],
+            )
         session.request("POST", "/v1/flush")
     say(
         {"accepted": accepted, "refused": len(refusals), "refusals": refusals},
@@ -100,7 +152,10 @@ def discard(
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Let refused records go; they stay counted as refused. Give --model or --reason, or both."""
+    """Let refused records go; they stay counted as refused.
+
+    Give --model or --reason, or both.
+    """
     from monitor.send.session import connect
 
     if model is None and reason is None:
@@ -108,15 +163,23 @@ def discard(
     with connect(url, data, config_file(config), existing=True) as session:
         ids = [record["id"] for record in _records(session, model, reason)]
         for i in range(0, len(ids), 100_000):
-            session.request("POST", "/v1/quarantine/discard", json={"ids": ids[i : i + 100_000]})
+            session.request(
+                "POST", "/v1/quarantine/discard", json={"ids": ids[i : i + 100_000]}
+            )
     say({"discarded": len(ids)}, as_json, f"{len(ids):,} records discarded")
 
 
-def _records(session: Any, model: str | None, reason: str | None) -> Iterator[dict[str, Any]]:
+def _records(
+    session: Any, model: str | None, reason: str | None
+) -> Iterator[dict[str, Any]]:
     after: int | None = 0
     while after is not None:
         given = {"model": model, "reason": reason, "after": after, "limit": PAGE}
-        page = session.request("GET", "/v1/quarantine", params={k: v for k, v in given.items() if v is not None})
+        page = session.request(
+            "GET",
+            "/v1/quarantine",
+            params={k: v for k, v in given.items() if v is not None},
+        )
         yield from page["records"]
         after = page["next"]
 
@@ -129,7 +192,12 @@ def _read(file: Path) -> list[dict[str, Any]]:
         try:
             record = json.loads(line)
             raw = record.get("raw")
-            records.append({"id": record["id"], "raw": json.dumps(raw) if isinstance(raw, dict) else raw or None})
+            records.append(
+                {
+                    "id": record["id"],
+                    "raw": json.dumps(raw) if isinstance(raw, dict) else raw or None,
+                }
+            )
         except (ValueError, KeyError, AttributeError, TypeError):
             raise DriftdeckError(
                 f"{file.name} line {number} is not a record of `driftdeck quarantine export`"

@@ -6,7 +6,8 @@
         event_id = client.log({"origin": "JFK", "distance": 1089}, prediction=0.21, latency_ms=4.2)
         client.label(event_id, True)
 
-`monitor.client.asgi` and `monitor.client.wsgi` hold a middleware that does the same for a whole web service.
+`monitor.client.asgi` and `monitor.client.wsgi` hold a middleware that does the same for
+a whole web service.
 """
 
 from .client import Client

@@ -9,7 +9,14 @@ from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any
 
 from .client import Client
-from .exchange import EVENT_ID_HEADER, MAX_BODY_BYTES, Exchange, ExchangeOptions, Extract, extract_prediction
+from .exchange import (
+    EVENT_ID_HEADER,
+    MAX_BODY_BYTES,
+    Exchange,
+    ExchangeOptions,
+    Extract,
+    extract_prediction,
+)
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -22,10 +29,11 @@ _CLIENT_CLOSED_REQUEST = 499  # nginx's number for a caller who left before the 
 class DriftdeckMiddleware:
     """Passes everything through, adds the header X-Driftdeck-Event-Id, logs the prediction that `extract` finds.
 
-    `extract(request_json, response_json)` returns features and prediction (and tags), or None for "no prediction".
-    Bodies above `max_body` bytes, compressed ones, and ones that are not JSON are given to it as None: put this
-    middleware inside one that compresses. Latency is from the request's arrival to the last byte of the answer.
-    An exception is logged as status 500 and raised again.
+    `extract(request_json, response_json)` returns features and prediction (and tags),
+    or None for "no prediction". Bodies above `max_body` bytes, compressed ones, and
+    ones that are not JSON are given to it as None: put this middleware inside one that
+    compresses. Latency is from the request's arrival to the last byte of the answer. An
+    exception is logged as status 500 and raised again.
     """
 
     def __init__(
@@ -42,16 +50,22 @@ class DriftdeckMiddleware:
         self.app = app
         self._watch = ExchangeOptions(client, extract, paths, model, version, max_body)
 
-    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+    async def __call__(
+        self, scope: MutableMapping[str, Any], receive: Receive, send: Send
+    ) -> None:
         if scope["type"] == "lifespan":
             await self._lifespan(scope, receive, send)
             return
-        if scope["type"] != "http" or not self._watch.wants(scope["method"], scope["path"]):
+        if scope["type"] != "http" or not self._watch.wants(
+            scope["method"], scope["path"]
+        ):
             await self.app(scope, receive, send)
             return
         exchange = Exchange(self._watch)
         try:
-            await self.app(scope, _copying(receive, exchange), _measuring(send, exchange))
+            await self.app(
+                scope, _copying(receive, exchange), _measuring(send, exchange)
+            )
         except asyncio.CancelledError as error:
             exchange.fail(error, _CLIENT_CLOSED_REQUEST)
             raise
@@ -60,7 +74,9 @@ class DriftdeckMiddleware:
             raise
         exchange.finish()
 
-    async def _lifespan(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+    async def _lifespan(
+        self, scope: MutableMapping[str, Any], receive: Receive, send: Send
+    ) -> None:
         """Flush before the end of the shutdown is told: uvicorn dies of SIGTERM right after it, without atexit."""
 
         async def flush_and_send(message: Message) -> None:
@@ -92,6 +108,7 @@ def _measuring(send: Send, exchange: Exchange) -> Send:
         if message["type"] == "http.response.body":
             exchange.response.add(message.get("body", b""))
             if not message.get("more_body", False):
-                exchange.end_of_answer()  # not when the application returns: background tasks are not latency
+                # not when the application returns: background tasks are not latency
+                exchange.end_of_answer()
 
     return send_and_measure

@@ -1,4 +1,7 @@
-"""One kept-alive HTTP connection. Imported by the sender's thread only: http.client takes 30 ms to load."""
+"""One kept-alive HTTP connection.
+
+Imported by the sender's thread only: http.client takes 30 ms to load.
+"""
 
 import http.client
 import ssl
@@ -17,7 +20,10 @@ class ServerResponse(NamedTuple):
 
 
 class ServerConnection:
-    """POSTs to one server; opens the connection when needed and again after it broke. No proxy is used."""
+    """POSTs to one server; opens the connection when needed and again after it broke.
+
+    No proxy is used.
+    """
 
     def __init__(self, address: SplitResult, key: str | None, timeout: float) -> None:
         self._address = address
@@ -27,14 +33,19 @@ class ServerConnection:
             self._headers["Authorization"] = f"Bearer {key}"
         self._http: http.client.HTTPConnection | None = None
 
-    def post(self, path: str, body: bytes, media_type: str, idempotency_key: str) -> ServerResponse:
+    def post(
+        self, path: str, body: bytes, media_type: str, idempotency_key: str
+    ) -> ServerResponse:
         """The server's answer; raises OSError or HTTPException if there was none.
 
-        A connection that was kept open may have been closed by the server meanwhile: then it is tried once more on a
-        new one, which the Idempotency-Key makes safe.
+        A connection that was kept open may have been closed by the server meanwhile:
+        then it is tried once more on a new one, which the Idempotency-Key makes safe.
         """
         kept_open = self._http is not None
-        headers = self._headers | {"Content-Type": media_type, "Idempotency-Key": idempotency_key}
+        headers = self._headers | {
+            "Content-Type": media_type,
+            "Idempotency-Key": idempotency_key,
+        }
         try:
             return self._exchange(path, body, headers)
         except (OSError, http.client.HTTPException) as error:
@@ -47,12 +58,18 @@ class ServerConnection:
             self.close()
             raise
 
-    def _exchange(self, path: str, body: bytes, headers: dict[str, str]) -> ServerResponse:
+    def _exchange(
+        self, path: str, body: bytes, headers: dict[str, str]
+    ) -> ServerResponse:
         if self._http is None:
             self._http = self._opened()
         self._http.request("POST", self._address.path.rstrip("/") + path, body, headers)
         response = self._http.getresponse()
-        answer = ServerResponse(response.status, response.read(), _seconds(response.getheader("Retry-After")))
+        answer = ServerResponse(
+            response.status,
+            response.read(),
+            _seconds(response.getheader("Retry-After")),
+        )
         if response.will_close:
             self.close()
         return answer
@@ -61,8 +78,12 @@ class ServerConnection:
         host = self._address.hostname or "127.0.0.1"
         if self._address.scheme == "https":
             context = ssl.create_default_context()
-            return http.client.HTTPSConnection(host, self._address.port, timeout=self._timeout, context=context)
-        return http.client.HTTPConnection(host, self._address.port, timeout=self._timeout)
+            return http.client.HTTPSConnection(
+                host, self._address.port, timeout=self._timeout, context=context
+            )
+        return http.client.HTTPConnection(
+            host, self._address.port, timeout=self._timeout
+        )
 
     def close(self) -> None:
         """Close the connection; the next post opens a new one."""

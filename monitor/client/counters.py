@@ -8,10 +8,14 @@ class Counters:
     """`logged = accepted + refused + dropped + queued`, always; safe from several threads."""
 
     def __init__(self) -> None:
-        self.lock = threading.RLock()  # re-entrant: a signal handler of the service may log as well
-        self.logged = self.sent = self.accepted = self.refused = self.dropped = self.retries = 0
+        # re-entrant: a signal handler of the service may log as well
+        self.lock = threading.RLock()
+        self.logged = self.sent = self.accepted = self.refused = self.dropped = (
+            self.retries
+        ) = 0
         self.entered = self.finished = 0
-        self.adopted = 0  # of those that entered: left by an earlier process, and sent before all others
+        # of those that entered: left by an earlier process, and sent before all others
+        self.adopted = 0
         self.last_error: str | None = None
 
     @property
@@ -45,7 +49,14 @@ class Counters:
             self.refused += rows
             self.last_error = reason
 
-    def settle(self, *, accepted: int = 0, refused: int = 0, dropped: int = 0, error: str | None = None) -> None:
+    def settle(
+        self,
+        *,
+        accepted: int = 0,
+        refused: int = 0,
+        dropped: int = 0,
+        error: str | None = None,
+    ) -> None:
         """Count what became of records that waited."""
         with self.lock:
             self.finished += accepted + refused + dropped

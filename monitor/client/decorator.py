@@ -16,26 +16,51 @@ if TYPE_CHECKING:
 
 Extract = Callable[[dict[str, Any], Any], Mapping[str, Any] | None]
 
-_CLIENT_CLOSED_REQUEST = 499  # as in the ASGI middleware: the caller did not wait for the answer
+# as in the ASGI middleware: the caller did not wait for the answer
+_CLIENT_CLOSED_REQUEST = 499
 
 
 def features_and_prediction(arguments: dict[str, Any], result: Any) -> dict[str, Any]:
     """The arguments as features (a single mapping is taken apart), the result as prediction."""
     values = list(arguments.values())
-    features = values[0] if len(values) == 1 and isinstance(values[0], Mapping) else arguments
+    features = (
+        values[0] if len(values) == 1 and isinstance(values[0], Mapping) else arguments
+    )
     return {"features": features, "prediction": result}
 
 
 def watching(
-    client: Client, extract: Extract | None, event_id: str | None, model: str | None, version: str | None
+    client: Client,
+    extract: Extract | None,
+    event_id: str | None,
+    model: str | None,
+    version: str | None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """The decorator. Raises TypeError for a generator function: it has no single result."""
+    """The decorator.
+
+    Raises TypeError for a generator function: it has no single result.
+    """
 
     def wrap(function: Callable[..., Any]) -> Callable[..., Any]:
-        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-            raise TypeError(f"{function.__qualname__} is a generator: watch the function that gives the whole result")
-        watched = _Watched(client, function, extract or features_and_prediction, event_id, model, version)
-        return watched.coroutine() if inspect.iscoroutinefunction(function) else watched.plain()
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(
+            function
+        ):
+            raise TypeError(
+                f"{function.__qualname__} is a generator: watch the function that gives the whole result"
+            )
+        watched = _Watched(
+            client,
+            function,
+            extract or features_and_prediction,
+            event_id,
+            model,
+            version,
+        )
+        return (
+            watched.coroutine()
+            if inspect.iscoroutinefunction(function)
+            else watched.plain()
+        )
 
     return wrap
 
@@ -56,7 +81,9 @@ class _Watched:
         self.event_id, self.model, self.version = event_id, model, version
         self.signature = inspect.signature(function)
         # a method's self and a class method's cls are no features
-        self.skipped = {n for n in list(self.signature.parameters)[:1] if n in ("self", "cls")}
+        self.skipped = {
+            n for n in list(self.signature.parameters)[:1] if n in ("self", "cls")
+        }
 
     def plain(self) -> Callable[..., Any]:
         function = self.function
@@ -67,9 +94,13 @@ class _Watched:
             try:
                 result = function(*args, **kwargs)
             except Exception as error:
-                self.log(args, kwargs, began, time.perf_counter() - start, None, error, 500)
+                self.log(
+                    args, kwargs, began, time.perf_counter() - start, None, error, 500
+                )
                 raise
-            self.log(args, kwargs, began, time.perf_counter() - start, result, None, 200)
+            self.log(
+                args, kwargs, began, time.perf_counter() - start, result, None, 200
+            )
             return result
 
         return call
@@ -83,12 +114,24 @@ class _Watched:
             try:
                 result = await function(*args, **kwargs)
             except asyncio.CancelledError as error:
-                self.log(args, kwargs, began, time.perf_counter() - start, None, error, _CLIENT_CLOSED_REQUEST)
+                self.log(
+                    args,
+                    kwargs,
+                    began,
+                    time.perf_counter() - start,
+                    None,
+                    error,
+                    _CLIENT_CLOSED_REQUEST,
+                )
                 raise
             except Exception as error:
-                self.log(args, kwargs, began, time.perf_counter() - start, None, error, 500)
+                self.log(
+                    args, kwargs, began, time.perf_counter() - start, None, error, 500
+                )
                 raise
-            self.log(args, kwargs, began, time.perf_counter() - start, result, None, 200)
+            self.log(
+                args, kwargs, began, time.perf_counter() - start, result, None, 200
+            )
             return result
 
         return call
@@ -107,7 +150,11 @@ class _Watched:
         arguments: dict[str, Any] = {}
         try:
             arguments = self.arguments(args, kwargs)
-            id_ = str(arguments.pop(self.event_id)) if self.event_id in arguments else new_event_id()
+            id_ = (
+                str(arguments.pop(self.event_id))
+                if self.event_id in arguments
+                else new_event_id()
+            )
             found = self.extract(arguments, result)
             if found is None and error is None:
                 return
@@ -124,15 +171,23 @@ class _Watched:
             ts=began,
             latency_ms=round(seconds * 1e3, 3),
             status=status,
-            error=None if error is None else f"{type(error).__name__}: {error}".rstrip(": "),
+            error=None
+            if error is None
+            else f"{type(error).__name__}: {error}".rstrip(": "),
             tags=found.get("tags"),
         )
 
-    def arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    def arguments(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> dict[str, Any]:
         """The call's arguments by name, defaults included; those of ** stand beside the others."""
         bound = self.signature.bind(*args, **kwargs)
         bound.apply_defaults()
-        named = {name: value for name, value in bound.arguments.items() if name not in self.skipped}
+        named = {
+            name: value
+            for name, value in bound.arguments.items()
+            if name not in self.skipped
+        }
         for name, parameter in self.signature.parameters.items():
             if parameter.kind is parameter.VAR_KEYWORD:
                 named.update(named.pop(name, {}))

@@ -3,30 +3,43 @@
 import os
 import time
 
-_AT_ONCE = 128  # ids for which random bits are fetched together: a call of the system for each costs a third of the id
+# ids for which random bits are fetched together: a call of the system for each costs a
+# third of the id
+_AT_ONCE = 128
 _tails: list[str] = []
 
 
 def new_event_id() -> str:
     """A UUIDv7 as text: 48 bits of milliseconds, 12 bits of the millisecond's fraction, 62 random bits.
 
-    The fraction in `rand_a` is method 3 of RFC 9562, section 6.2; Python gets `uuid.uuid7` only with 3.14.
+    The fraction in `rand_a` is method 3 of RFC 9562, section 6.2; Python gets
+    `uuid.uuid7` only with 3.14.
     """
-    units = time.time_ns() * 64 // 15_625  # of 1/4096 ms: the 60 bits of time and fraction in one number
+    # of 1/4096 ms: the 60 bits of time and fraction in one number
+    units = time.time_ns() * 64 // 15_625
     try:
         tail = _tails.pop()
     except IndexError:
         tail, *more = _random_tails()
         _tails.extend(more)
-    return "%08x-%04x-7%03x-%s" % (units >> 28, units >> 12 & 0xFFFF, units & 0xFFF, tail)  # noqa: UP031 - a fifth of the id's time
+    return "%08x-%04x-7%03x-%s" % (  # noqa: UP031
+        units >> 28,
+        units >> 12 & 0xFFFF,
+        units & 0xFFF,
+        tail,
+    )
 
 
 def _random_tails() -> list[str]:
     """The variant and 62 random bits of as many ids as are made at once."""
     noise = os.urandom(8 * _AT_ONCE)
     pieces = (noise[i : i + 8] for i in range(0, len(noise), 8))
-    return [f"{0x80 | piece[0] & 0x3F:02x}{piece[1]:02x}-{piece[2:].hex()}" for piece in pieces]
+    return [
+        f"{0x80 | piece[0] & 0x3F:02x}{piece[1]:02x}-{piece[2:].hex()}"
+        for piece in pieces
+    ]
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_tails.clear)  # a child must not use its parent's random bits again
+    # a child must not use its parent's random bits again
+    os.register_at_fork(after_in_child=_tails.clear)

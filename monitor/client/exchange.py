@@ -48,7 +48,9 @@ class ExchangeOptions:
 
     def wants(self, method: str, path: str) -> bool:
         """True for a call of one of the paths ("/predict" exactly, "/models/*" whatever follows)."""
-        return method not in ("OPTIONS", "HEAD") and (path in self._exact or path.startswith(self._starts))
+        return method not in ("OPTIONS", "HEAD") and (
+            path in self._exact or path.startswith(self._starts)
+        )
 
 
 class CappedBody:
@@ -92,7 +94,10 @@ class Exchange:
         self._logged = False
 
     def end_of_answer(self) -> None:
-        """The last byte is out: the latency is known. A 5xx is logged a little later, when its cause may be known."""
+        """The last byte is out: the latency is known.
+
+        A 5xx is logged a little later, when its cause may be known.
+        """
         self._latency_ms = (time.perf_counter() - self._start) * 1_000
         if self.status < 500:
             self.finish()
@@ -130,6 +135,9 @@ class Exchange:
 
     def _extracted(self, failed: bool) -> Mapping[str, Any] | None:
         try:
-            return self._watch.extract(self.request.parsed(), None if failed else self.response.parsed())
-        except Exception:  # an extract written for another body must not cost the service its answer
+            return self._watch.extract(
+                self.request.parsed(), None if failed else self.response.parsed()
+            )
+        # an extract written for another body must not cost the service its answer
+        except Exception:
             return None

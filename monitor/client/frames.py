@@ -30,7 +30,15 @@ class FrameColumns(NamedTuple):
     def own(self) -> set[str]:
         """Names of the columns that are no features."""
         return {
-            c for c in (self.prediction, self.event_id, self.ts, self.latency_ms, self.status) if isinstance(c, str)
+            c
+            for c in (
+                self.prediction,
+                self.event_id,
+                self.ts,
+                self.latency_ms,
+                self.status,
+            )
+            if isinstance(c, str)
         }
 
     def missing(self, there: Sequence[str]) -> str | None:
@@ -41,7 +49,9 @@ class FrameColumns(NamedTuple):
         return None
 
 
-def log_columns(client: Client, frame: Any, named: FrameColumns, model: str | None, version: str) -> list[str]:
+def log_columns(
+    client: Client, frame: Any, named: FrameColumns, model: str | None, version: str
+) -> list[str]:
     """Log the rows; their ids."""
     try:
         import pyarrow  # noqa: F401 - is it there?
@@ -59,8 +69,14 @@ def log_columns(client: Client, frame: Any, named: FrameColumns, model: str | No
         ids: list[str] = events["event_id"].to_pylist()
         return ids
     except Exception as problem:  # monitoring must never break the service it watches
-        rows = len(frame) if hasattr(frame, "__len__") and not isinstance(frame, dict) else 1
-        client._backlog.tally.refuse_unseen(f"the frame could not be logged: {problem}", rows)
+        rows = (
+            len(frame)
+            if hasattr(frame, "__len__") and not isinstance(frame, dict)
+            else 1
+        )
+        client._backlog.tally.refuse_unseen(
+            f"the frame could not be logged: {problem}", rows
+        )
         return [new_event_id() for _ in range(rows)]
 
 
@@ -71,7 +87,9 @@ def new_event_ids(rows: int) -> Any:
 
     start = new_event_id()[:15]  # time and version
     noise = os.urandom(9 * rows).hex().encode()  # 18 hexadecimal digits a row
-    digits = pa.FixedSizeBinaryArray.from_buffers(pa.binary(18), rows, [None, pa.py_buffer(noise)])
+    digits = pa.FixedSizeBinaryArray.from_buffers(
+        pa.binary(18), rows, [None, pa.py_buffer(noise)]
+    )
     text = digits.cast(pa.binary()).cast(pa.string())
 
     def cut(first: int, last: int) -> Any:
@@ -103,7 +121,9 @@ def _arrow(frame: Any) -> Any:
         return frame
     if type(frame).__module__.startswith("pandas"):
         return pa.Table.from_pandas(frame, preserve_index=False)
-    return pa.table(frame)  # a dict of columns, a record batch, or whatever speaks the Arrow PyCapsule interface
+    # a dict of columns, a record batch, or whatever speaks the Arrow PyCapsule
+    # interface
+    return pa.table(frame)
 
 
 def _events(table: Any, named: FrameColumns, version: str) -> Any:
@@ -123,10 +143,16 @@ def _events(table: Any, named: FrameColumns, version: str) -> Any:
     if isinstance(named.ts, str):
         columns["ts"] = table[named.ts]
     else:
-        columns["ts"] = pa.repeat(pa.scalar(named.ts or now, pa.timestamp("us", "UTC")), rows)
+        columns["ts"] = pa.repeat(
+            pa.scalar(named.ts or now, pa.timestamp("us", "UTC")), rows
+        )
     if named.latency_ms is not None:
         single = not isinstance(named.latency_ms, str)
-        columns["latency_ms"] = pa.repeat(float(named.latency_ms), rows) if single else table[named.latency_ms]
+        columns["latency_ms"] = (
+            pa.repeat(float(named.latency_ms), rows)
+            if single
+            else table[named.latency_ms]
+        )
     if named.status is not None:
         columns["status"] = table[named.status]
     if named.prediction is not None:
@@ -142,15 +168,27 @@ def _known(column: Any) -> Any:
     """Texts in the one form of text that every server knows; times as ISO 8601 text."""
     import pyarrow as pa
 
-    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
-    textual = pa.types.is_large_string(kind) or pa.types.is_temporal(kind) or str(kind) == "string_view"
+    kind = (
+        column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    )
+    textual = (
+        pa.types.is_large_string(kind)
+        or pa.types.is_temporal(kind)
+        or str(kind) == "string_view"
+    )
     if textual or pa.types.is_dictionary(column.type):
-        return column.cast(kind).cast(pa.string()) if textual or pa.types.is_string(kind) else column.cast(kind)
+        return (
+            column.cast(kind).cast(pa.string())
+            if textual or pa.types.is_string(kind)
+            else column.cast(kind)
+        )
     return column
 
 
 def _parts(table: Any) -> Iterator[Any]:
-    rows = min(MAX_ROWS, max(1, table.num_rows * (MAX_BODY_BYTES // 2) // max(1, table.nbytes)))
+    rows = min(
+        MAX_ROWS, max(1, table.num_rows * (MAX_BODY_BYTES // 2) // max(1, table.nbytes))
+    )
     for start in range(0, table.num_rows, rows):
         yield table.slice(start, rows)
 
@@ -171,7 +209,9 @@ def _path(model: str) -> str:
     return f"{EVENTS}?model={quote(model, safe='')}"
 
 
-def _one_by_one(client: Client, frame: Any, named: FrameColumns, model: str | None, version: str) -> list[str]:
+def _one_by_one(
+    client: Client, frame: Any, named: FrameColumns, model: str | None, version: str
+) -> list[str]:
     try:
         columns = _lists(frame)
         if problem := named.missing(list(columns)):
@@ -180,11 +220,21 @@ def _one_by_one(client: Client, frame: Any, named: FrameColumns, model: str | No
         client._backlog.tally.refuse_unseen(f"the frame could not be logged: {problem}")
         return []
     own = named.own()
-    features = [n for n in columns if n not in own] if named.features is None else list(named.features)
+    features = (
+        [n for n in columns if n not in own]
+        if named.features is None
+        else list(named.features)
+    )
     now = time.time()
 
     def value(name: Any, i: int, default: Any) -> Any:
-        return columns[name][i] if isinstance(name, str) else default if name is None else name
+        return (
+            columns[name][i]
+            if isinstance(name, str)
+            else default
+            if name is None
+            else name
+        )
 
     return [
         client.log(

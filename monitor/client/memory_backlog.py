@@ -31,7 +31,10 @@ class Waiting(Protocol):
     closed: bool
 
     def wait_for_batch(self, flush_interval: float) -> bool:
-        """Block until a batch is due: full, old enough, or wanted by a flush. False once there is no more to do."""
+        """Block until a batch is due: full, old enough, or wanted by a flush.
+
+        False once there is no more to do.
+        """
 
     def wait_for_bell(self, seconds: float | None) -> None:
         """Block until something changed or the time is over."""
@@ -52,8 +55,8 @@ class Waiting(Protocol):
 class Backlog:
     """At most `limit` records, those under way included. A record that finds it full is dropped and counted.
 
-    New records are dropped, not old ones: what waits stays one unbroken stretch of time, and a batch that is being
-    retried never changes under its Idempotency-Key.
+    New records are dropped, not old ones: what waits stays one unbroken stretch of
+    time, and a batch that is being retried never changes under its Idempotency-Key.
     """
 
     def __init__(self, limit: int, batch: int) -> None:
@@ -98,7 +101,10 @@ class Backlog:
         return True
 
     def wait_for_batch(self, flush_interval: float) -> bool:
-        """Block until a batch is due: full, old enough, or wanted by a flush. False once closed and empty."""
+        """Block until a batch is due: full, old enough, or wanted by a flush.
+
+        False once closed and empty.
+        """
         while True:
             with self.tally.lock:
                 waiting = self._waiting_rows
@@ -106,7 +112,11 @@ class Backlog:
                     self.hurry = False
                     if self.closed:
                         return False
-                due_in = None if waiting == 0 else self._waiting_since + flush_interval - time.monotonic()
+                due_in = (
+                    None
+                    if waiting == 0
+                    else self._waiting_since + flush_interval - time.monotonic()
+                )
                 if waiting and (waiting >= self.batch or self.hurry or self.closed):
                     return True
             if due_in is not None and due_in <= 0:
@@ -123,13 +133,25 @@ class Backlog:
     def batches(self) -> list[RequestBatch]:
         """The oldest records that fit into one request of each kind, from now on under way."""
         found = Gathered()
-        while found.rows < self.batch and found.size < MAX_BODY_BYTES and (entry := self._take()):
+        while (
+            found.rows < self.batch
+            and found.size < MAX_BODY_BYTES
+            and (entry := self._take())
+        ):
             record = entry.record
             try:
                 table = isinstance(record, bytes)
-                found.add(entry.path, record if isinstance(record, bytes) else encode(record), entry.rows, table)
-            except Exception as error:  # whatever a value of the service does, the other records must go on
-                self.tally.settle(refused=1, error=f"a record could not be written as JSON: {error!r}")
+                found.add(
+                    entry.path,
+                    record if isinstance(record, bytes) else encode(record),
+                    entry.rows,
+                    table,
+                )
+            # whatever a value of the service does, the other records must go on
+            except Exception as error:
+                self.tally.settle(
+                    refused=1, error=f"a record could not be written as JSON: {error!r}"
+                )
         return found.batches(new_event_id())
 
     def _take(self) -> Entry | None:

@@ -7,9 +7,13 @@ from datetime import UTC, date, datetime
 from functools import lru_cache
 from typing import Any
 
-MAX_TEXT = 4_096  # characters; the server refuses an event with a longer text, so what is above is cut off
+# characters; the server refuses an event with a longer text, so what is above is cut
+# off
+MAX_TEXT = 4_096
 
-c_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False).encode
+c_encode = json.JSONEncoder(
+    separators=(",", ":"), allow_nan=False, check_circular=False
+).encode
 
 
 def encode(record: Mapping[str, Any]) -> bytes:
@@ -20,7 +24,8 @@ def encode(record: Mapping[str, Any]) -> bytes:
 def _at_once(record: Mapping[str, Any]) -> bytes | None:
     """The line by the C encoder alone, a third of the time; None if a value needs a closer look.
 
-    That is what the encoder refuses (NaN, other types) and what the server would: nested values, long texts, odd tags.
+    That is what the encoder refuses (NaN, other types) and what the server would:
+    nested values, long texts, odd tags.
     """
     if record.get("tags") is not None or record.get("error") is not None:
         return None
@@ -37,16 +42,20 @@ def _at_once(record: Mapping[str, Any]) -> bytes | None:
 
 
 def _field_by_field(record: Mapping[str, Any]) -> bytes:
-    fields = {name: _FIELDS.get(name, plain)(value) for name, value in record.items() if value is not None}
+    fields = {
+        name: _FIELDS.get(name, plain)(value)
+        for name, value in record.items()
+        if value is not None
+    }
     return json.dumps(fields, separators=(",", ":"), allow_nan=False).encode() + b"\n"
 
 
 def plain(value: Any) -> Any:
     """The value as JSON can carry it.
 
-    NaN and infinities become the strings "NaN", "Infinity" and "-Infinity", which the server counts as invalid (null
-    would count as missing). NumPy scalars give their Python value, dates ISO 8601 text, everything else `str(value)`,
-    cut at MAX_TEXT.
+    NaN and infinities become the strings "NaN", "Infinity" and "-Infinity", which the
+    server counts as invalid (null would count as missing). NumPy scalars give their
+    Python value, dates ISO 8601 text, everything else `str(value)`, cut at MAX_TEXT.
     """
     if value is None or isinstance(value, bool | int):
         return value
@@ -54,7 +63,8 @@ def plain(value: Any) -> Any:
         return value[:MAX_TEXT]
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else _non_finite(value)
-    if type(value).__name__ in ("NAType", "NaTType"):  # pandas' own null and its null time, without importing pandas
+    # pandas' own null and its null time, without importing pandas
+    if type(value).__name__ in ("NAType", "NaTType"):
         return None
     if isinstance(value, date):  # datetime is a date
         return value.isoformat()
@@ -74,14 +84,19 @@ def _unwrapped(value: Any) -> Any:
             inner = item()
         except Exception:  # an array of several values has an item() that refuses
             return _as_text(value)
-        return plain(inner) if isinstance(inner, bool | str | int | float | date | None) else _as_text(inner)
+        return (
+            plain(inner)
+            if isinstance(inner, bool | str | int | float | date | None)
+            else _as_text(inner)
+        )
     return _as_text(value)
 
 
 def _as_text(value: Any) -> str:
     try:
         return str(value)[:MAX_TEXT]
-    except Exception:  # a feature's own __str__ may do anything; the event is worth more than this value
+    # a feature's own __str__ may do anything; the event is worth more than this value
+    except Exception:
         return f"<{type(value).__name__} without text>"
 
 
@@ -100,8 +115,13 @@ def _feature(value: Any) -> Any:
     if isinstance(value, str | bool | int | float | None):
         return plain(value)
     try:
-        return [_element(one) for one in (value if isinstance(value, list | tuple) else value.tolist())]
-    except Exception:  # not a list, or not one of numbers, or a tensor that is not in this machine's memory
+        return [
+            _element(one)
+            for one in (value if isinstance(value, list | tuple) else value.tolist())
+        ]
+    # not a list, or not one of numbers, or a tensor that is not in this machine's
+    # memory
+    except Exception:
         return plain(value)
 
 

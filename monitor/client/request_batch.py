@@ -27,8 +27,13 @@ class RequestBatch(NamedTuple):
             pieces = [([body], rows) for body, rows in halved(self.parts[0])]
         else:
             middle = len(self.parts) // 2
-            pieces = [(half, len(half)) for half in (self.parts[:middle], self.parts[middle:])]
-        return [RequestBatch(self.path, self.media_type, p, n, f"{self.key}{i}") for i, (p, n) in enumerate(pieces)]
+            pieces = [
+                (half, len(half)) for half in (self.parts[:middle], self.parts[middle:])
+            ]
+        return [
+            RequestBatch(self.path, self.media_type, p, n, f"{self.key}{i}")
+            for i, (p, n) in enumerate(pieces)
+        ]
 
 
 class Gathered:
@@ -51,8 +56,13 @@ class Gathered:
     def batches(self, key: str) -> list[RequestBatch]:
         """The requests, their keys made of `key`."""
         events, labels = (
-            [RequestBatch(path, NDJSON, lines, len(lines), f"{key}{mark}")] if (lines := self._lines[path]) else []
+            [RequestBatch(path, NDJSON, lines, len(lines), f"{key}{mark}")]
+            if (lines := self._lines[path])
+            else []
             for path, mark in ((EVENTS, "e"), (LABELS, "l"))
         )
-        tables = [RequestBatch(p, ARROW, [body], rows, f"{key}t{i}") for i, (p, body, rows) in enumerate(self._tables)]
+        tables = [
+            RequestBatch(p, ARROW, [body], rows, f"{key}t{i}")
+            for i, (p, body, rows) in enumerate(self._tables)
+        ]
         return [*events, *tables, *labels]

@@ -39,7 +39,10 @@ def close_all() -> None:
 
 def flush_on_sigterm() -> None:
     """SIGTERM ends a Python process without atexit: where nobody handles it, flush first, then end as before."""
-    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+    if (
+        threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    ):
         signal.signal(signal.SIGTERM, _terminate)
 
 

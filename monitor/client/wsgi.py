@@ -8,7 +8,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from .client import Client
-from .exchange import EVENT_ID_HEADER, MAX_BODY_BYTES, Exchange, ExchangeOptions, Extract, extract_prediction
+from .exchange import (
+    EVENT_ID_HEADER,
+    MAX_BODY_BYTES,
+    Exchange,
+    ExchangeOptions,
+    Extract,
+    extract_prediction,
+)
 
 StartResponse = Callable[..., Callable[[bytes], Any]]
 WSGIApp = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
@@ -34,12 +41,17 @@ class DriftdeckMiddleware:
         self.app = app
         self._watch = ExchangeOptions(client, extract, paths, model, version, max_body)
 
-    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+    def __call__(
+        self, environ: dict[str, Any], start_response: StartResponse
+    ) -> Iterable[bytes]:
         path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
         if not self._watch.wants(environ["REQUEST_METHOD"], path):
             return self.app(environ, start_response)
         exchange = Exchange(self._watch)
-        watched = {**environ, "wsgi.input": _CopiedInput(environ["wsgi.input"], exchange)}
+        watched = {
+            **environ,
+            "wsgi.input": _CopiedInput(environ["wsgi.input"], exchange),
+        }
         try:
             body = self.app(watched, _measuring(start_response, exchange))
         except Exception as error:
@@ -49,9 +61,13 @@ class DriftdeckMiddleware:
 
 
 def _measuring(start_response: StartResponse, exchange: Exchange) -> StartResponse:
-    def start_and_measure(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Callable[[bytes], Any]:
+    def start_and_measure(
+        status: str, headers: list[tuple[str, str]], *exc_info: Any
+    ) -> Callable[[bytes], Any]:
         exchange.status = int(status.split(" ", 1)[0])
-        write = start_response(status, [*headers, (EVENT_ID_HEADER, exchange.event_id)], *exc_info)
+        write = start_response(
+            status, [*headers, (EVENT_ID_HEADER, exchange.event_id)], *exc_info
+        )
 
         def write_and_copy(part: bytes) -> None:
             exchange.response.add(part)

@@ -1,4 +1,7 @@
-"""What is kept of each column: all of it, nothing, a keyed hash, or the bucket it falls in. Applied before anything is written."""
+"""What is kept of each column: all of it, nothing, a keyed hash, or the bucket it falls in.
+
+Applied before anything is written.
+"""
 
 import hmac
 import math
@@ -17,7 +20,17 @@ from pydantic import Field, model_validator
 from monitor.config.section import Section
 from monitor.event import label_text
 
-OWN = ("event_id", "model", "version", "ts", "prediction", "latency_ms", "status", "label", "label_ts")
+OWN = (
+    "event_id",
+    "model",
+    "version",
+    "ts",
+    "prediction",
+    "latency_ms",
+    "status",
+    "label",
+    "label_ts",
+)
 MAX_REMEMBERED = 4096  # values of a column whose hash or bucket is kept in memory
 HASHED = re.compile(r"h:[0-9a-f]{16}")
 
@@ -26,13 +39,17 @@ class ColumnPolicy(Section):
     """[models.NAME.columns.COLUMN]: `keep`, `drop`, `hash` (keyed, the same value gives the same text) or `bucket`."""
 
     keep: Literal["keep", "drop", "hash", "bucket"]
-    edges: Annotated[tuple[float, ...], Field(description="bounds of the buckets, ascending")] = ()
+    edges: Annotated[
+        tuple[float, ...], Field(description="bounds of the buckets, ascending")
+    ] = ()
 
     @model_validator(mode="after")
     def _has_edges(self) -> "ColumnPolicy":
         ordered = all(a < b for a, b in pairwise(self.edges))
         if (self.keep == "bucket") != bool(self.edges) or not ordered:
-            raise ValueError("a bucket needs `edges`, ascending, e.g. edges = [18, 30, 50]; the others take none")
+            raise ValueError(
+                "a bucket needs `edges`, ascending, e.g. edges = [18, 30, 50]; the others take none"
+            )
         return self
 
 
@@ -48,7 +65,9 @@ class Policy:
     @property
     def active(self) -> bool:
         """Whether anything is changed at all."""
-        return self.undeclared == "drop" or any(c.keep != "keep" for c in self.columns.values())
+        return self.undeclared == "drop" or any(
+            c.keep != "keep" for c in self.columns.values()
+        )
 
     @property
     def hidden(self) -> list[str]:
@@ -61,17 +80,22 @@ class Policy:
         for part, prefix in (("features", ""), ("tags", "tags.")):
             if isinstance(raw.get(part), dict):
                 found = {
-                    k: self._change(f"{prefix}{k}", v) for k, v in raw[part].items() if not self._drops(f"{prefix}{k}")
+                    k: self._change(f"{prefix}{k}", v)
+                    for k, v in raw[part].items()
+                    if not self._drops(f"{prefix}{k}")
                 }
                 kept[part] = found
         if "error" in kept and "error" in self.columns:
-            kept["error"] = None if self._drops("error") else self._change("error", kept["error"])
+            kept["error"] = (
+                None if self._drops("error") else self._change("error", kept["error"])
+            )
         return kept
 
     def lines(self, body: bytes) -> bytes | None:
         """Lines of JSON as they may be kept, each value of the same meaning as in `event`; None when any may be no event.
 
-        What a column may keep is copied as it came; what it may not is left out, or replaced by its text.
+        What a column may keep is copied as it came; what it may not is left out, or
+        replaced by its text.
         """
         try:
             events = _LINES.decode_lines(body)
@@ -95,7 +119,9 @@ class Policy:
                             parts[name] = change(bytes(parts[name]))
         if event.error is not msgspec.UNSET and "error" in self._changes["error"]:
             change = self._changes["error"]["error"]
-            event.error = msgspec.UNSET if change is None else change(bytes(event.error))
+            event.error = (
+                msgspec.UNSET if change is None else change(bytes(event.error))
+            )
 
     @cached_property
     def _changes(self) -> "dict[str, dict[str, _Change | None]]":
@@ -108,15 +134,22 @@ class Policy:
                     found["tags."][name.removeprefix("tags.")] = change
                 elif name == "error":
                     found["error"][name] = change
-                found[""][name] = change  # a feature may be called like a tag or the error
+                # a feature may be called like a tag or the error
+                found[""][name] = change
         return found
 
     def _as_json(self, name: str) -> "_Change":
         def change(value: bytes) -> msgspec.Raw:
-            return msgspec.Raw(_ENCODER.encode(self._change(name, _VALUE.decode(value))))
+            return msgspec.Raw(
+                _ENCODER.encode(self._change(name, _VALUE.decode(value)))
+            )
 
         # numbers seldom come again, what is hashed does
-        return change if self.columns[name].keep == "bucket" else lru_cache(maxsize=MAX_REMEMBERED)(change)
+        return (
+            change
+            if self.columns[name].keep == "bucket"
+            else lru_cache(maxsize=MAX_REMEMBERED)(change)
+        )
 
     def table(self, rows: pa.Table) -> pa.Table:
         """A table with one column a feature (a leading "features." does not count), as it may be kept."""
@@ -127,8 +160,12 @@ class Policy:
             if self._drops(feature):
                 rows = rows.drop_columns([name])
             elif self.columns.get(feature, KEEP).keep != "keep":
-                changed = [self._change(feature, value) for value in rows[name].to_pylist()]
-                rows = rows.set_column(rows.column_names.index(name), name, pa.array(changed, pa.string()))
+                changed = [
+                    self._change(feature, value) for value in rows[name].to_pylist()
+                ]
+                rows = rows.set_column(
+                    rows.column_names.index(name), name, pa.array(changed, pa.string())
+                )
         return rows
 
     def entity(self, column: str, value: str) -> str:
@@ -138,7 +175,11 @@ class Policy:
 
     def _drops(self, name: str) -> bool:
         column = self.columns.get(name)
-        return self.undeclared == "drop" and name != "error" if column is None else column.keep == "drop"
+        return (
+            self.undeclared == "drop" and name != "error"
+            if column is None
+            else column.keep == "drop"
+        )
 
     def _change(self, name: str, value: Any) -> Any:
         column = self.columns.get(name, KEEP)
@@ -150,7 +191,8 @@ class Policy:
 
     def _hash(self, value: Any) -> str:
         text = label_text(value) or str(value)
-        if HASHED.fullmatch(text):  # it has been here before: sent again from the quarantine
+        # it has been here before: sent again from the quarantine
+        if HASHED.fullmatch(text):
             return text
         return f"h:{hmac.digest(self.key, text.encode('utf-8', 'replace'), 'sha256').hex()[:16]}"
 
@@ -198,4 +240,8 @@ def bucket_labels(edges: tuple[float, ...]) -> tuple[str, ...]:
     ('< 18', '18 – 30.5', '≥ 30.5')
     """
     names = [f"{edge:g}" for edge in edges]
-    return (f"< {names[0]}", *(f"{a} – {b}" for a, b in pairwise(names)), f"≥ {names[-1]}")
+    return (
+        f"< {names[0]}",
+        *(f"{a} – {b}" for a, b in pairwise(names)),
+        f"≥ {names[-1]}",
+    )

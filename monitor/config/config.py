@@ -39,10 +39,11 @@ class ReferenceConfig(Section):
 class DetectorConfig(Section):
     """[models.NAME.detector]: the calibrated detector of one model.
 
-    `days`: at most one false page in that many days is what it is set to. `tolerance` is the shift, in reference sd,
-    that is nothing to be called for. `selftest_days`: so often it is tried on known changes by itself, 0 for never.
-    `segments`: the first segments are watched apart, too. `labels`: warn when they no longer come. The clock and the
-    holidays are those of the people behind the traffic.
+    `days`: at most one false page in that many days is what it is set to. `tolerance`
+    is the shift, in reference sd, that is nothing to be called for. `selftest_days`: so
+    often it is tried on known changes by itself, 0 for never. `segments`: the first
+    segments are watched apart, too. `labels`: warn when they no longer come. The clock
+    and the holidays are those of the people behind the traffic.
     """
 
     enabled: bool = True
@@ -64,7 +65,9 @@ class DetectorConfig(Section):
     @cached_property
     def calendar(self) -> Calendar:
         """The model's clock and special days."""
-        return Calendar(self.timezone, self.country, self.subdivision, self.special_days)
+        return Calendar(
+            self.timezone, self.country, self.subdivision, self.special_days
+        )
 
 
 class ModelConfig(Section):
@@ -110,7 +113,9 @@ class RuleConfig(Section):
     quantile: Annotated[float, Field(gt=0, lt=1)] = 0.95
     segment: str = ""
     version: str | None = None
-    against: Annotated[str, Field(pattern=r"^(reference|previous|weeks|version:.{1,200})$")] = "reference"
+    against: Annotated[
+        str, Field(pattern=r"^(reference|previous|weeks|version:.{1,200})$")
+    ] = "reference"
 
     @field_validator("statistic")
     @classmethod
@@ -136,18 +141,25 @@ class RuleConfig(Section):
 
     @model_validator(mode="after")
     def _fits(self) -> "RuleConfig":
-        unit = {"day": timedelta(days=1), "week": timedelta(weeks=1)}.get(self.align or "")
+        unit = {"day": timedelta(days=1), "week": timedelta(weeks=1)}.get(
+            self.align or ""
+        )
         if unit and self.window % unit:
             raise ValueError(
                 f"a window aligned to the {self.align} has whole {self.align}s, like {unit.days}d or {2 * unit.days}d"
             )
-        if self.up_to is not None and not self.window <= self.up_to <= timedelta(days=366):
+        if self.up_to is not None and not self.window <= self.up_to <= timedelta(
+            days=366
+        ):
             raise ValueError("`up_to` is at least the window and at most 366 days")
         return self
 
 
 class ChannelConfig(Section):
-    """[[channels]]: where alerts are sent. The secret may be given by environment: secret_env."""
+    """[[channels]]: where alerts are sent.
+
+    The secret may be given by environment: secret_env.
+    """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
     type: str = "webhook"
@@ -171,13 +183,20 @@ class ChannelConfig(Section):
         try:
             base64.b64decode(key.removeprefix("whsec_"), validate=True)
         except ValueError:
-            raise ValueError("the secret must be whsec_ and base64 of 24 to 64 random bytes") from None
+            raise ValueError(
+                "the secret must be whsec_ and base64 of 24 to 64 random bytes"
+            ) from None
         return self
 
     @property
     def key(self) -> str:
-        """The signing secret, from the file or the environment. Raises ValueError when there is none."""
-        found = self.secret or (os.environ.get(self.secret_env) if self.secret_env else None)
+        """The signing secret, from the file or the environment.
+
+        Raises ValueError when there is none.
+        """
+        found = self.secret or (
+            os.environ.get(self.secret_env) if self.secret_env else None
+        )
         if not found:
             where = (
                 f"the environment variable {self.secret_env} is not set"
@@ -222,7 +241,11 @@ DEFAULT_RULES = (
     RuleConfig(name="type-errors", statistic="type_error_rate", limit=0.01),
     RuleConfig(name="new-values", statistic="new_category_share", limit=0.01),
     RuleConfig(
-        name="service-errors", statistic="error_rate", limit=0.02, window=timedelta(hours=1), severity="critical"
+        name="service-errors",
+        statistic="error_rate",
+        limit=0.02,
+        window=timedelta(hours=1),
+        severity="critical",
     ),
     RuleConfig(
         name="prediction-errors",
@@ -250,7 +273,10 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _unique(self) -> "Config":
-        for what, names in (("rules", [r.name for r in self.rules]), ("channels", [c.name for c in self.channels])):
+        for what, names in (
+            ("rules", [r.name for r in self.rules]),
+            ("channels", [c.name for c in self.channels]),
+        ):
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
                 raise ValueError(f"{what}: the name {twice[0]!r} is used twice")
@@ -260,7 +286,11 @@ class Config(Section):
     def all_rules(self) -> tuple[RuleConfig, ...]:
         """The rules in force: the defaults, replaced by own ones of the same name."""
         own = {rule.name: rule for rule in self.rules}
-        defaults = [r for r in DEFAULT_RULES if r.name not in own] if self.default_rules else []
+        defaults = (
+            [r for r in DEFAULT_RULES if r.name not in own]
+            if self.default_rules
+            else []
+        )
         return (*defaults, *own.values())
 
     def model(self, name: str) -> ModelConfig:
@@ -269,13 +299,18 @@ class Config(Section):
 
 
 def read_config(path: Path | None) -> Config:
-    """The configuration in `path`, or the defaults when None. Raises ConfigError with every mistake."""
+    """The configuration in `path`, or the defaults when None.
+
+    Raises ConfigError with every mistake.
+    """
     if path is None:
         return Config()
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ConfigError(str(path), ["there is no such file; leave out --config to use the defaults"]) from None
+        raise ConfigError(
+            str(path), ["there is no such file; leave out --config to use the defaults"]
+        ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(str(path), [f"not TOML: {error}"]) from None
     except OSError as error:
@@ -285,21 +320,28 @@ def read_config(path: Path | None) -> Config:
     try:
         return Config(**{**data, "folder": path.resolve().parent})
     except ValidationError as error:
-        raise ConfigError(str(path), [_sentence(e, data) for e in error.errors()]) from None
+        raise ConfigError(
+            str(path), [_sentence(e, data) for e in error.errors()]
+        ) from None
 
 
 def _sentence(error: ErrorDetails, data: dict[str, Any]) -> str:
     location = [
         part
         for part in error["loc"]
-        if not (isinstance(part, str) and part.startswith(("literal[", "tuple[", "constrained")))
+        if not (
+            isinstance(part, str)
+            and part.startswith(("literal[", "tuple[", "constrained"))
+        )
     ]
     key = _key(location)
     if error["type"] == "extra_forbidden":
         return _unknown(key, _section(location[:-1]))
     if error["type"] == "missing":
         return f"{key} is missing; it is required"
-    message = error["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    message = (
+        error["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    )
     message = message.replace("String should match pattern", "text that matches")
     if error["type"] in ("value_error",):
         return f"{key}: {message}" if key else message
@@ -307,7 +349,9 @@ def _sentence(error: ErrorDetails, data: dict[str, Any]) -> str:
 
 
 def _unknown(key: str, section: type[BaseModel] | None) -> str:
-    known = [f.alias or name for name, f in section.model_fields.items()] if section else []
+    known = (
+        [f.alias or name for name, f in section.model_fields.items()] if section else []
+    )
     if section is Config:
         known.remove("folder")
     return f"{key} is unknown; known: {', '.join(known)}"
@@ -341,7 +385,9 @@ def _section(location: list[Any]) -> type[BaseModel] | None:
 def _key(location: list[Any]) -> str:
     text = ""
     for part in location:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+        text += (
+            f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+        )
     return text
 
 

@@ -23,9 +23,15 @@ def duration(value: Any) -> timedelta:
     """
     if isinstance(value, timedelta):
         return value
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|m|min|h|d|w)\s*", value) if isinstance(value, str) else None
+    found = (
+        re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|m|min|h|d|w)\s*", value)
+        if isinstance(value, str)
+        else None
+    )
     if not found:
-        raise ValueError(f"{value!r} is not a duration; write it like 90s, 15m, 24h, 7d")
+        raise ValueError(
+            f"{value!r} is not a duration; write it like 90s, 15m, 24h, 7d"
+        )
     return timedelta(seconds=float(found[1]) * _UNITS[found[2]])
 
 

@@ -2,5 +2,6 @@
 
 import os
 
-# scikit-learn's threads wait for each other at every small prediction: one is faster than two, and far steadier
+# scikit-learn's threads wait for each other at every small prediction: one is faster
+# than two, and far steadier
 os.environ.setdefault("OMP_NUM_THREADS", "1")

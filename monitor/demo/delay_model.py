@@ -24,8 +24,9 @@ IMPORTANCE_ROWS = 8_000
 class DelayModel:
     """A fitted model with the evidence of how good it was on rows it had not seen.
 
-    `held_out` has one prediction per reference row, made by a model that was not trained on any flight of that day.
-    `importance` is each feature's share of the AUC lost when it is shuffled on held-out rows; the shares add up to 1.
+    `held_out` has one prediction per reference row, made by a model that was not
+    trained on any flight of that day. `importance` is each feature's share of the AUC
+    lost when it is shuffled on held-out rows; the shares add up to 1.
     """
 
     pipeline: Pipeline
@@ -43,7 +44,9 @@ def train(reference: pd.DataFrame) -> DelayModel:
     labelled = reference[reference["label"].notna()]
     days = labelled["ts"].dt.floor("D")
     held_out = pd.Series(np.nan, index=reference.index)
-    folds = GroupKFold(FOLDS, shuffle=True, random_state=SEED).split(labelled, groups=days)
+    folds = GroupKFold(FOLDS, shuffle=True, random_state=SEED).split(
+        labelled, groups=days
+    )
     for number, (seen, unseen) in enumerate(folds):
         fitted = _fit(labelled.iloc[seen])
         held_out[labelled.index[unseen]] = _probabilities(fitted, labelled.iloc[unseen])
@@ -53,12 +56,16 @@ def train(reference: pd.DataFrame) -> DelayModel:
     without_label = reference["label"].isna()
     held_out[without_label] = _probabilities(pipeline, reference[without_label])
     version = reference["ts"].max().strftime("%Y-%m")
-    return DelayModel(pipeline, version, np.asarray(held_out, dtype=np.float64), importance)
+    return DelayModel(
+        pipeline, version, np.asarray(held_out, dtype=np.float64), importance
+    )
 
 
 def _fit(rows: pd.DataFrame) -> Pipeline:
     encoder = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=np.nan)
-    columns = ColumnTransformer([("categories", encoder, CATEGORICAL), ("numbers", "passthrough", NUMERIC)])
+    columns = ColumnTransformer(
+        [("categories", encoder, CATEGORICAL), ("numbers", "passthrough", NUMERIC)]
+    )
     trees = HistGradientBoostingClassifier(
         max_iter=120,
         learning_rate=0.08,
@@ -74,18 +81,31 @@ def _fit(rows: pd.DataFrame) -> Pipeline:
     return pipeline
 
 
-def _probabilities(pipeline: Pipeline, rows: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.float64]]:
-    typed = rows[FEATURES].astype(dict.fromkeys(CATEGORICAL, "str") | dict.fromkeys(NUMERIC, "float64"))
+def _probabilities(
+    pipeline: Pipeline, rows: pd.DataFrame
+) -> np.ndarray[Any, np.dtype[np.float64]]:
+    typed = rows[FEATURES].astype(
+        dict.fromkeys(CATEGORICAL, "str") | dict.fromkeys(NUMERIC, "float64")
+    )
     return np.asarray(pipeline.predict_proba(typed)[:, 1], dtype=np.float64)
 
 
 def _importance(pipeline: Pipeline, rows: pd.DataFrame) -> dict[str, float]:
     rows = rows.sample(min(IMPORTANCE_ROWS, len(rows)), random_state=SEED)
     lost = permutation_importance(
-        pipeline, rows[FEATURES], rows["label"].astype(bool), scoring="roc_auc", n_repeats=2, random_state=SEED
+        pipeline,
+        rows[FEATURES],
+        rows["label"].astype(bool),
+        scoring="roc_auc",
+        n_repeats=2,
+        random_state=SEED,
     ).importances_mean.clip(min=0)
     total = float(lost.sum()) or 1.0
-    shares = {name: round(float(share) / total, 4) for name, share in zip(FEATURES, lost, strict=True)}
+    shares = {
+        name: round(float(share) / total, 4)
+        for name, share in zip(FEATURES, lost, strict=True)
+    }
     largest = max(shares, key=lambda name: shares[name])
-    shares[largest] = round(shares[largest] + 1 - sum(shares.values()), 4)  # what rounding took
+    # what rounding took
+    shares[largest] = round(shares[largest] + 1 - sum(shares.values()), 4)
     return shares

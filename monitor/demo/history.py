@@ -45,22 +45,39 @@ def write(
         path = folder / f"events-{month}.parquet"
         rows.to_parquet(path, index=False)
         events.append(path)
-    known = past[past["label_ts"].notna() & past["label"].notna() & (past["label_ts"] <= now)]
+    known = past[
+        past["label_ts"].notna() & past["label"].notna() & (past["label_ts"] <= now)
+    ]
     labels = known[["event_id", "label", "label_ts"]].rename(columns={"label_ts": "ts"})
     labels.to_parquet(folder / "labels.parquet", index=False)
-    reference_rows(reference, model).to_parquet(folder / "reference.parquet", index=False)
-    return History(folder / "reference.parquet", events, folder / "labels.parquet", len(predicted), len(labels))
+    reference_rows(reference, model).to_parquet(
+        folder / "reference.parquet", index=False
+    )
+    return History(
+        folder / "reference.parquet",
+        events,
+        folder / "labels.parquet",
+        len(predicted),
+        len(labels),
+    )
 
 
 def reference_rows(reference: pd.DataFrame, model: DelayModel) -> pd.DataFrame:
     """The reference as the monitor takes it: predictions are held out, so that its quality is honest."""
-    return reference[["event_id", "ts", *FEATURES, "label"]].assign(prediction=model.held_out.round(6))
+    return reference[["event_id", "ts", *FEATURES, "label"]].assign(
+        prediction=model.held_out.round(6)
+    )
 
 
 def predict_day_by_day(
-    rows: pd.DataFrame, model: DelayModel, progress: Callable[[float], None] = lambda share: None
+    rows: pd.DataFrame,
+    model: DelayModel,
+    progress: Callable[[float], None] = lambda share: None,
 ) -> pd.DataFrame:
-    """Events in the order of time. `latency_ms` is the measured wall time of the call that predicted that whole day."""
+    """Events in the order of time.
+
+    `latency_ms` is the measured wall time of the call that predicted that whole day.
+    """
     prediction = np.empty(len(rows))
     latency_ms = np.empty(len(rows))
     done = 0
@@ -79,8 +96,9 @@ def predict_day_by_day(
 def live_schedule(current: pd.DataFrame, now: datetime, seed: int) -> pd.DataFrame:
     """The flights the live traffic asks about: those still to come and those of the last seven days, shuffled.
 
-    A few requests a second use up a day's schedule in minutes. In the order of time they would all be of one hour, and
-    the monitor would rightly call that drift; shuffled, each minute looks like the whole week.
+    A few requests a second use up a day's schedule in minutes. In the order of time
+    they would all be of one hour, and the monitor would rightly call that drift;
+    shuffled, each minute looks like the whole week.
     """
     near = current[current["ts"] > now - pd.Timedelta(days=LIVE_DAYS)]
     if near.empty:

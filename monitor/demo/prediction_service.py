@@ -25,7 +25,9 @@ def create_app(model: DelayModel, client: Client) -> FastAPI:
     app.add_middleware(DriftdeckMiddleware, client=client, version=model.version)
 
     @app.post("/predict")
-    def predict(features: Annotated[dict[str, str | float | None], Body(embed=True)]) -> dict[str, float]:
+    def predict(
+        features: Annotated[dict[str, str | float | None], Body(embed=True)],
+    ) -> dict[str, float]:
         row = pd.DataFrame([{name: features.get(name) for name in FEATURES}])
         return {"prediction": round(float(model.predict(row)[0]), 6)}
 
@@ -35,7 +37,11 @@ def create_app(model: DelayModel, client: Client) -> FastAPI:
 @contextmanager
 def serving(app: FastAPI, host: str = "127.0.0.1") -> Iterator[str]:
     """The address of the app, served from a thread on a free port until the block ends."""
-    server = uvicorn.Server(uvicorn.Config(app, host=host, port=0, log_level="error", lifespan="off", ws="none"))
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app, host=host, port=0, log_level="error", lifespan="off", ws="none"
+        )
+    )
     thread = threading.Thread(target=server.run, name="demo-service", daemon=True)
     thread.start()
     try:

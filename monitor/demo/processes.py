@@ -32,7 +32,11 @@ class Children:
         """Start a verb that goes on until it is stopped; what it says goes to NAME.log."""
         log = (self._folder / f"{name}.log").open("wb")
         process = subprocess.Popen(
-            [*self._command, *arguments], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            [*self._command, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
         )
         self._running.append((name, process, log))
 
@@ -55,8 +59,12 @@ class Children:
             code = process.poll()
             if code is not None:
                 path = Path(log.name)
-                lines = path.read_text(errors="replace").strip().splitlines() or ["(it wrote nothing)"]
-                raise DemoError(f"the {name} stopped with exit code {code}: {lines[-1]} (all of it: {path})")
+                lines = path.read_text(errors="replace").strip().splitlines() or [
+                    "(it wrote nothing)"
+                ]
+                raise DemoError(
+                    f"the {name} stopped with exit code {code}: {lines[-1]} (all of it: {path})"
+                )
 
     def stop(self) -> None:
         """Ask the children to stop, newest first; kill what does not within the grace."""

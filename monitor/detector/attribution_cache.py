@@ -23,23 +23,37 @@ class AttributionCache:
     first: datetime
     known: dict[int, tuple[datetime, Attribution | None]] = field(default_factory=dict)
 
-    def of(self, opened: int, columns: Sequence[str], onset: datetime, end: datetime) -> Attribution | None:
+    def of(
+        self, opened: int, columns: Sequence[str], onset: datetime, end: datetime
+    ) -> Attribution | None:
         """What is behind the change of some columns by key since `onset`, as far as it is known at `end`."""
         days = min((end - onset) // DAY, WEEK // DAY)
         asked = self.known.get(opened)
-        if days < 1 or (asked is not None and (end - asked[0] < DAY or end - onset > WEEK + DAY)):
+        if days < 1 or (
+            asked is not None and (end - asked[0] < DAY or end - onset > WEEK + DAY)
+        ):
             return asked[1] if asked else None
         found = self._ask(list(columns)[:MAX_COLUMNS], onset, onset + days * DAY)
         self.known[opened] = end, found
         return found
 
-    def _ask(self, columns: Sequence[str], onset: datetime, end: datetime) -> Attribution | None:
+    def _ask(
+        self, columns: Sequence[str], onset: datetime, end: datetime
+    ) -> Attribution | None:
         before = self._read(onset - WEEK, onset, columns)
         after = self._read(onset, end, columns)
-        year_ago = self._read(onset - YEAR, end - YEAR, columns) if self.first <= onset - YEAR else {}
-        return behind(columns, before, after, self._parts(columns, onset, end), year_ago)
+        year_ago = (
+            self._read(onset - YEAR, end - YEAR, columns)
+            if self.first <= onset - YEAR
+            else {}
+        )
+        return behind(
+            columns, before, after, self._parts(columns, onset, end), year_ago
+        )
 
-    def _parts(self, columns: Sequence[str], onset: datetime, end: datetime) -> dict[str, list[SegmentPart]]:
+    def _parts(
+        self, columns: Sequence[str], onset: datetime, end: datetime
+    ) -> dict[str, list[SegmentPart]]:
         """The largest segments of each feature that makes them."""
         found: dict[str, list[SegmentPart]] = {}
         all_segments = self.store.segments(self.model.name, self.segments)
@@ -48,7 +62,13 @@ class AttributionCache:
             names = [segment for segment, of in all_segments.items() if of == feature]
             if known is None or len(names) < 2:
                 continue
-            counted = {name: (self._rows(onset - WEEK, onset, name), self._rows(onset, end, name)) for name in names}
+            counted = {
+                name: (
+                    self._rows(onset - WEEK, onset, name),
+                    self._rows(onset, end, name),
+                )
+                for name in names
+            }
             largest = sorted(names, key=lambda name: -max(counted[name]))[:MAX_PARTS]
             found[known.field] = [
                 SegmentPart(
@@ -64,22 +84,32 @@ class AttributionCache:
     def _rows(self, start: datetime, end: datetime, segment: str) -> int:
         return self._read(start, end, ["status"], segment)["status"].rows
 
-    def _read(self, start: datetime, end: datetime, columns: Sequence[str], segment: str = "") -> Profiles:
+    def _read(
+        self, start: datetime, end: datetime, columns: Sequence[str], segment: str = ""
+    ) -> Profiles:
         first, last = (at.astimezone(UTC).replace(tzinfo=None) for at in (start, end))
-        read = self.store.profiles(self.model.name, first, last, segment=segment, columns=columns)
+        read = self.store.profiles(
+            self.model.name, first, last, segment=segment, columns=columns
+        )
         return {column: profiles[0] for column, profiles in read.items()}
 
     def dump(self) -> dict[str, Any]:
         """What is remembered, as plain data."""
         return {
-            str(opened): [at.isoformat(), [found.cause, found.segment] if found else None]
+            str(opened): [
+                at.isoformat(),
+                [found.cause, found.segment] if found else None,
+            ]
             for opened, (at, found) in self.known.items()
         }
 
     def restore(self, data: Mapping[str, Any]) -> None:
         """Remember what `dump` wrote."""
         self.known = {
-            int(opened): (datetime.fromisoformat(at), Attribution(*found) if found else None)
+            int(opened): (
+                datetime.fromisoformat(at),
+                Attribution(*found) if found else None,
+            )
             for opened, (at, found) in data.items()
         }
 

@@ -15,30 +15,48 @@ from monitor.store import Store
 from monitor.store.rows.events import Model
 
 MATURE = 0.8  # of the usual share of labelled rows: then an hour's labels have come
-WAITED = 0.95  # of the labels usually come within this time: what has not come then is not waited for
+# of the labels usually come within this time: what has not come then is not waited for
+WAITED = 0.95
 DELAYS_LEAST = 100  # labels whose delay is known, before anything is usual of it
 SPARE = timedelta(hours=6)  # beyond twice the usual delay, before labels are overdue
 EXPECTED = 20  # labels that should have come, before none is strange
 DAY, MONTH = 24, 28 * 24  # hours
 
 
-def waits_at(hours: Sequence[tuple[datetime, LaneWindow]], column: str, start: datetime, now: datetime) -> int:
+def waits_at(
+    hours: Sequence[tuple[datetime, LaneWindow]],
+    column: str,
+    start: datetime,
+    now: datetime,
+) -> int:
     """The first hour from `start` on whose labels are still to come, as a place in `hours`; their number when there is none.
 
-    An hour is not waited for when its share of rows with a label (rows of the profile of `column`) is 80 % of what is usual,
-    when the labels of a later day are there, or when it is older than 95 % of the labels of such hours were when they came.
+    An hour is not waited for when its share of rows with a label (rows of the profile
+    of `column`) is 80 % of what is usual, when the labels of a later day are there, or
+    when it is older than 95 % of the labels of such hours were when they came.
     """
     first = next((i for i, (at, _) in enumerate(hours) if at >= start), len(hours))
-    rows = np.array([[w.profiles[c].rows for c in (column, "status")] for _, w in hours], dtype=float).reshape(-1, 2)
+    rows = np.array(
+        [[w.profiles[c].rows for c in (column, "status")] for _, w in hours],
+        dtype=float,
+    ).reshape(-1, 2)
     share = np.where(rows[:, 1] > 0, rows[:, 0] / np.maximum(rows[:, 1], 1), 0)
     seen = share[share > 0]
     if not seen.size:
         return first
     come = share >= MATURE * float(np.quantile(seen[-MONTH:], 0.9))
     last = int(np.flatnonzero(come)[-1])
-    waited = usual_delay([w.profiles[LABEL_DELAY] for (_, w), it_has in zip(hours, come, strict=True) if it_has])
+    waited = usual_delay(
+        [
+            w.profiles[LABEL_DELAY]
+            for (_, w), it_has in zip(hours, come, strict=True)
+            if it_has
+        ]
+    )
     waiting = (
-        i for i in range(max(first, last - DAY), len(hours)) if not come[i] and now - (hours[i][0] + HOUR) < waited
+        i
+        for i in range(max(first, last - DAY), len(hours))
+        if not come[i] and now - (hours[i][0] + HOUR) < waited
     )
     return next(waiting, len(hours))
 
@@ -54,21 +72,32 @@ class Overdue:
 
 
 def overdue(
-    since: datetime, delay: Profile, usual: tuple[int, int], rows: Callable[[datetime, datetime], int], now: datetime
+    since: datetime,
+    delay: Profile,
+    usual: tuple[int, int],
+    rows: Callable[[datetime, datetime], int],
+    now: datetime,
 ) -> Overdue | None:
     """Whether no label has come for predictions after `since` for twice as long as 95 % of them take, and six hours.
 
-    `usual` are the rows with a label and all rows of the weeks before, `rows` counts those of a span: when fewer than 20
-    labels are to be expected nothing is said (by chance none of 20 comes once in 5e8 times).
+    `usual` are the rows with a label and all rows of the weeks before, `rows` counts
+    those of a span: when fewer than 20 labels are to be expected nothing is said (by
+    chance none of 20 comes once in 5e8 times).
     """
     waited = usual_delay([delay])
     if waited == timedelta.max or now - since <= 2 * waited + SPARE:
         return None
     n, (labelled, every) = rows(since, now - waited), usual
-    return Overdue(since, 2 * waited + SPARE, n) if n * labelled >= EXPECTED * max(1, every) else None
+    return (
+        Overdue(since, 2 * waited + SPARE, n)
+        if n * labelled >= EXPECTED * max(1, every)
+        else None
+    )
 
 
-def overdue_labels(store: Store, model: Model, column: str, now: datetime) -> Overdue | None:
+def overdue_labels(
+    store: Store, model: Model, column: str, now: datetime
+) -> Overdue | None:
     """`overdue` of what is stored of a model whose labelled rows `column` counts."""
     ((last,),) = store.query(
         'SELECT max(bucket) FROM profile_moments WHERE model = ? AND segment = \'\' AND "column" = ? AND "rows" > 0',
@@ -79,7 +108,9 @@ def overdue_labels(store: Store, model: Model, column: str, now: datetime) -> Ov
 
     def whole(start: datetime, end: datetime) -> dict[str, Profile]:
         naive = (start.replace(tzinfo=None), end.replace(tzinfo=None))
-        read = store.profiles(model.name, *naive, columns=[column, "status", LABEL_DELAY])
+        read = store.profiles(
+            model.name, *naive, columns=[column, "status", LABEL_DELAY]
+        )
         return {c: profiles[0] for c, profiles in read.items()}
 
     def rows(start: datetime, end: datetime) -> int:
@@ -87,7 +118,13 @@ def overdue_labels(store: Store, model: Model, column: str, now: datetime) -> Ov
 
     since = last.replace(tzinfo=UTC) + HOUR
     before = whole(since - MONTH * HOUR, since)
-    return overdue(since, before[LABEL_DELAY], (before[column].rows, before["status"].rows), rows, now)
+    return overdue(
+        since,
+        before[LABEL_DELAY],
+        (before[column].rows, before["status"].rows),
+        rows,
+        now,
+    )
 
 
 def usual_delay(delays: Sequence[Profile]) -> timedelta:

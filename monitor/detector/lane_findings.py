@@ -45,7 +45,10 @@ def findings(
     verdicts: list[tuple[Episode, Verdict]] = [(e, "breach") for e in step.episodes]
     verdicts += [(e, "ok") for e in step.ended]
     return [
-        _explained(finding(model, step, e, verdict, calendar, names, tolerance), behind(step, e))
+        _explained(
+            finding(model, step, e, verdict, calendar, names, tolerance),
+            behind(step, e),
+        )
         for e, verdict in verdicts
     ]
 
@@ -70,7 +73,11 @@ def finding(
     column, segment = parts(episode.lead)
     moved = tuple(_moved(change, names, segment) for change in episode.changes)
     first = moved[0] if moved else None
-    rate = first is not None and UNITS.get(first.contrast) == "share" and first.contrast != "missing"
+    rate = (
+        first is not None
+        and UNITS.get(first.contrast) == "share"
+        and first.contrast != "missing"
+    )
     unit = UNITS.get(first.contrast, "sd") if first else "sd"
     rates = getattr(step.machine.learned, "rates", None)
     stream = episode.changes[0].stream if episode.changes else 0
@@ -93,7 +100,9 @@ def finding(
         warn=None,
         compare="value",
         direction="above" if episode.rising else "below",
-        reference_value=float(rates.usual[stream]) if rate and rates is not None else None,
+        reference_value=float(rates.usual[stream])
+        if rate and rates is not None
+        else None,
         n=step.rows,
         n_reference=0,
         minimum=0,
@@ -108,11 +117,17 @@ def finding(
 
 
 def standing(
-    model: str, verdict: Verdict, evidence: float | None, span: tuple[datetime, datetime], column: str, needs: int = 0
+    model: str,
+    verdict: Verdict,
+    evidence: float | None,
+    span: tuple[datetime, datetime],
+    column: str,
+    needs: int = 0,
 ) -> Finding:
     """How far the detector is, as a finding that never pages: the evidence as a share of what would.
 
-    `needs`: the windows with rows that it waits for, when its time to learn is over and they have not come.
+    `needs`: the windows with rows that it waits for, when its time to learn is over and
+    they have not come.
     """
     return Finding(
         model=model,
@@ -172,6 +187,7 @@ def _moved(change: Change, names: dict[str, str], segment: str) -> Moved:
     column, of = parts(change.column)
     name = names.get(column, column) + (f" ({of})" if of != segment else "")
     size, low, high = change.size, change.low, change.high
-    if UNITS.get(change.contrast) == "share":  # an estimate plus its season may be a little more than all rows
+    # an estimate plus its season may be a little more than all rows
+    if UNITS.get(change.contrast) == "share":
         size, low, high = (max(-1.0, min(1.0, value)) for value in (size, low, high))
     return Moved(name, change.contrast, size, low, high)

@@ -48,7 +48,11 @@ class Step:
 
 @dataclass(eq=False)
 class LaneRun:
-    """One lane on its way. `since` is when learning began, `again` whether it learns anew after a change was accepted."""
+    """One lane on its way.
+
+    `since` is when learning began, `again` whether it learns anew after a change was
+    accepted.
+    """
 
     lane: Lane
     budget_hours: float
@@ -63,7 +67,11 @@ class LaneRun:
     @property
     def episodes(self) -> tuple[Episode, ...]:
         """What is open."""
-        return () if self.machine is None or self.state is None else self.lane.episodes(self.state)
+        return (
+            ()
+            if self.machine is None or self.state is None
+            else self.lane.episodes(self.state)
+        )
 
     def learn(
         self,
@@ -82,10 +90,16 @@ class LaneRun:
         ):
             return False
         width = self.lane.width(windows)
-        merged = [w for w in put_together(windows, width) if self.lane.name == "traffic" or self.lane.holds(w)]
+        merged = [
+            w
+            for w in put_together(windows, width)
+            if self.lane.name == "traffic" or self.lane.holds(w)
+        ]
         if len(merged) < MIN_WINDOWS:
             return False
-        learned = self.lane.fit(merged, layouts, Budget(self.budget_hours, self.tolerance, width))
+        learned = self.lane.fit(
+            merged, layouts, Budget(self.budget_hours, self.tolerance, width)
+        )
         self.machine = Machine(starts, width, source, since, learned)
         self.state = self.lane.initial(learned)
         self.views, self.hours, self.again = [], [], False
@@ -102,7 +116,9 @@ class LaneRun:
         """How long it has to learn from live traffic."""
         return LEARN_AGAIN if self.again else LEARN
 
-    def take(self, window: LaneWindow, end: datetime, following: int, judge: bool) -> Step | None:
+    def take(
+        self, window: LaneWindow, end: datetime, following: int, judge: bool
+    ) -> Step | None:
         """One more hour, which ends at `end` and is followed by the hour of that index; a step when its window closes.
 
         Without `judge` it is only remembered, as what came before the hours to judge.
@@ -122,8 +138,22 @@ class LaneRun:
         self.state, ended = self.lane.step(machine.learned, self.state, self.views)
         evidence = self.lane.evidence(machine.learned, self.state)
         episodes = self.lane.episodes(self.state)
-        constant = frozenset(c for c, p in whole.profiles.items() if _is_constant(p)) if episodes else frozenset()
-        return Step(self.lane.name, end, machine, whole.index, whole.rows, episodes, ended, evidence, constant)
+        constant = (
+            frozenset(c for c, p in whole.profiles.items() if _is_constant(p))
+            if episodes
+            else frozenset()
+        )
+        return Step(
+            self.lane.name,
+            end,
+            machine,
+            whole.index,
+            whole.rows,
+            episodes,
+            ended,
+            evidence,
+            constant,
+        )
 
 
 def _is_constant(profile: Profile) -> bool:
@@ -131,7 +161,10 @@ def _is_constant(profile: Profile) -> bool:
     if profile.n < MIN_CONSTANT:
         return False
     if profile.layout.kind == "categorical":
-        return len(profile.layout.categories) > 1 and int(profile.counts.max()) == profile.n
+        return (
+            len(profile.layout.categories) > 1
+            and int(profile.counts.max()) == profile.n
+        )
     return profile.min == profile.max
 
 
@@ -149,12 +182,16 @@ def put_together(windows: Sequence[LaneWindow], width: int) -> Iterator[LaneWind
 
 def _sum(group: Sequence[LaneWindow], width: int) -> LaneWindow:
     if len(group) == 1:
-        return LaneWindow(group[0].index // width * width, group[0].special, group[0].profiles)
+        return LaneWindow(
+            group[0].index // width * width, group[0].special, group[0].profiles
+        )
     profiles = dict(group[0].profiles)
     for window in group[1:]:
         for column, profile in window.profiles.items():
             profiles[column] = profiles[column] + profile
-    return LaneWindow(group[0].index // width * width, any(w.special for w in group), profiles)
+    return LaneWindow(
+        group[0].index // width * width, any(w.special for w in group), profiles
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,9 +215,14 @@ class _Hour(Mapping[str, Profile]):
 
 
 def hourly(
-    start: datetime, columns: Mapping[str, Steps], index: Callable[[datetime], int], special: Callable[[datetime], bool]
+    start: datetime,
+    columns: Mapping[str, Steps],
+    index: Callable[[datetime], int],
+    special: Callable[[datetime], bool],
 ) -> list[tuple[datetime, LaneWindow]]:
     """Hourly profiles by column as windows with their start."""
     hours = range(max(map(len, columns.values()), default=0))
     times = [(start + i * HOUR, i) for i in hours]
-    return [(at, LaneWindow(index(at), special(at), _Hour(columns, i))) for at, i in times]
+    return [
+        (at, LaneWindow(index(at), special(at), _Hour(columns, i))) for at, i in times
+    ]

@@ -63,14 +63,22 @@ class ModelRun:
         self.calendar: Calendar = settings.calendar
         self.layouts = watched_layouts(layouts)
         quality = quality_column(model)
-        lanes = [*(WITH_SEGMENTS if settings.segments else LANES), *([QUALITY[quality.column]] if quality else [])]
+        lanes = [
+            *(WITH_SEGMENTS if settings.segments else LANES),
+            *([QUALITY[quality.column]] if quality else []),
+        ]
         if quality:
             self.layouts[quality.column] = quality.layout
         known = self.store.segments(model.name, segments) if settings.segments else []
         self.of_segments = layouts_of(known, self.layouts)
-        self.hours = StoredHours(self.store, model, self.calendar, {**self.layouts, **self.of_segments})
+        self.hours = StoredHours(
+            self.store, model, self.calendar, {**self.layouts, **self.of_segments}
+        )
         hours = settings.days * 24
-        self.courses = {lane.name: LaneRun(lane, hours / lane.share, settings.tolerance) for lane in lanes}
+        self.courses = {
+            lane.name: LaneRun(lane, hours / lane.share, settings.tolerance)
+            for lane in lanes
+        }
         self.first = first
         self.explainer = AttributionCache(self.store, model, segments, first)
         self.cursor = first
@@ -101,11 +109,18 @@ class ModelRun:
         self.days = self.hours.rows_by_day(self.cursor)
         self.states.append((self.cursor, self._dump()))
         progress = Progress(self.again_from, self.fits, self.states, self.evidence)
-        open_now = [f for c in self.courses.values() if c.episodes for f in self._said(self._now(c))]
+        open_now = [
+            f
+            for c in self.courses.values()
+            if c.episodes
+            for f in self._said(self._now(c))
+        ]
         missing = self._overdue(max(end, self.cursor))
-        return RunContext(self.reports, progress, [*open_now, *missing, self._standing()])
+        return RunContext(
+            self.reports, progress, [*open_now, *missing, self._standing()]
+        )
 
-    # -- state ------------------------------------------------------------------------------------------------------
+    # state
 
     def resume(self, again: datetime | None = None) -> None:
         """Go to where the stored state stands, or the newest one that knows nothing of `again` or of late rows."""
@@ -115,7 +130,9 @@ class ModelRun:
             if again is not None or late is not None:
                 self.again_from = min(at for at in (again, late) if at is not None)
                 stored = self.book.state(self.model.id, before=self.again_from)
-                self.again_from = stored[0] if stored else self.first - timedelta(days=1)
+                self.again_from = (
+                    stored[0] if stored else self.first - timedelta(days=1)
+                )
         fits = [f for f in self.book.fits(self.model.id) if self._is_valid(f)]
         self.begins = stored is None
         if stored is None:
@@ -130,16 +147,36 @@ class ModelRun:
             part = data["lanes"].get(name)
             if part is None:
                 continue
-            course.since = datetime.fromisoformat(part["since"]) if part["since"] else None
+            course.since = (
+                datetime.fromisoformat(part["since"]) if part["since"] else None
+            )
             course.again = part["again"]
-            fit = next((f for f in fits if f.lane == name and part["fit"] == [f.starts.isoformat(), f.source]), None)
-            machine = self.watch.machine(self.model.id, course.lane, fit) if fit is not None else None
+            fit = next(
+                (
+                    f
+                    for f in fits
+                    if f.lane == name
+                    and part["fit"] == [f.starts.isoformat(), f.source]
+                ),
+                None,
+            )
+            machine = (
+                self.watch.machine(self.model.id, course.lane, fit)
+                if fit is not None
+                else None
+            )
             # segments that are no longer watched take what was learned of them along
-            if machine is not None and set(getattr(machine.learned, "columns", ())) <= set(self.hours.layouts):
+            if machine is not None and set(
+                getattr(machine.learned, "columns", ())
+            ) <= set(self.hours.layouts):
                 course.machine, course.state = machine, course.lane.state(part["state"])
 
     def _is_valid(self, fit: StoredFit) -> bool:
-        return self.again_from is None or fit.source == "reference" or fit.starts <= self.again_from
+        return (
+            self.again_from is None
+            or fit.source == "reference"
+            or fit.starts <= self.again_from
+        )
 
     def _late(self, data: dict[str, Any], cursor: datetime) -> datetime | None:
         """The first day whose number of rows is no longer what it was when it was judged; None when all are."""
@@ -153,17 +190,24 @@ class ModelRun:
             name: {
                 "since": course.since.isoformat() if course.since else None,
                 "again": course.again,
-                "fit": [course.machine.starts.isoformat(), course.machine.source] if course.machine else None,
+                "fit": [course.machine.starts.isoformat(), course.machine.source]
+                if course.machine
+                else None,
                 "state": course.lane.dump(course.state) if course.machine else None,
             }
             for name, course in self.courses.items()
         }
         days = [[at.isoformat(), n] for at, n in sorted(self.days.items())]
         self.explainer.forget({e.opened for e in self.courses["inputs"].episodes})
-        data = {"quality": self.quality_cursor.isoformat(), "accepted": self.done, "lanes": lanes, "days": days}
+        data = {
+            "quality": self.quality_cursor.isoformat(),
+            "accepted": self.done,
+            "lanes": lanes,
+            "days": days,
+        }
         return json.dumps({**data, "behind": self.explainer.dump()})
 
-    # -- learning ---------------------------------------------------------------------------------------------------
+    # learning
 
     def _learn_from_reference(self) -> None:
         """At the very beginning: what the reference teaches, if it has a week of hours."""
@@ -173,14 +217,19 @@ class ModelRun:
                 course.machine = self.watch.machine(self.model.id, course.lane, fit)
                 course.state = course.lane.initial(course.machine.learned)
         most = max(MIN_LEARNED // HOUR, MAX_PROFILES // max(1, len(self.layouts)))
-        found = None if self._known else self.store.references.hours(self.model.name, list(self.layouts), most)
+        found = (
+            None
+            if self._known
+            else self.store.references.hours(self.model.name, list(self.layouts), most)
+        )
         if found is None:
             return
         start, profiles = found
         hours = hourly(start, profiles, self.calendar.index, self.calendar.is_special)
         about = self.store.references.about(self.model.name)
         last = start + len(hours) * HOUR
-        live = about.source != "file"  # it is a part of the history that is about to be judged
+        # it is a part of the history that is about to be judged
+        live = about.source != "file"
         if live:
             hours = hours[1:-1]  # which may have been cut
         if len(hours) < WEEK // HOUR:
@@ -217,18 +266,28 @@ class ModelRun:
         machine = course.machine
         if machine is None:
             return
-        body = json.dumps({"width": machine.width, "learned": course.lane.dump(machine.learned)})
-        fit = StoredFit(course.lane.name, machine.starts, machine.source, machine.since, body)
+        body = json.dumps(
+            {"width": machine.width, "learned": course.lane.dump(machine.learned)}
+        )
+        fit = StoredFit(
+            course.lane.name, machine.starts, machine.source, machine.since, body
+        )
         self.fits.append(fit)
         # what is judged live is judged by the machine as it is stored
         course.machine = self.watch.machine(self.model.id, course.lane, fit)
         course.state = course.lane.initial(course.machine.learned)
 
-    # -- hours ------------------------------------------------------------------------------------------------------
+    # hours
 
     def _main(self, end: datetime) -> None:
         courses = [c for c in self.courses.values() if c.lane.name != "quality"]
-        columns = list(dict.fromkeys(c for course in courses for c in course.lane.columns(self._layouts(course))))
+        columns = list(
+            dict.fromkeys(
+                c
+                for course in courses
+                for c in course.lane.columns(self._layouts(course))
+            )
+        )
         for start, stop in self.hours.parts(columns, self.cursor, end):
             self.cursor = start
             for at, window in self.hours.read(columns, start - WEEK, stop):
@@ -243,16 +302,23 @@ class ModelRun:
                         self._note(step)
                     if judge and course.machine is None:
                         self._wait(course, window, at, following)
-                if judge and after.hour == 0 and (end - after <= timedelta(days=4) or after.weekday() == 0):
+                if (
+                    judge
+                    and after.hour == 0
+                    and (end - after <= timedelta(days=4) or after.weekday() == 0)
+                ):
                     self.cursor = after
                     self.days = self.hours.rows_by_day(after)
                     self.states.append((after, self._dump()))
             self.cursor = stop
             for course in courses:
-                course.views, course.hours = [], []  # the next part reads its week before again
+                # the next part reads its week before again
+                course.views, course.hours = [], []
         self.cursor = end
 
-    def _wait(self, course: LaneRun, window: LaneWindow, at: datetime, following: int) -> None:
+    def _wait(
+        self, course: LaneRun, window: LaneWindow, at: datetime, following: int
+    ) -> None:
         """A lane without a machine: note when learning began, and try at the end of each day of the clock."""
         if course.since is None and course.lane.holds(window):
             course.since = at
@@ -267,7 +333,9 @@ class ModelRun:
             for course in self.courses.values():
                 if course.episodes:
                     step = self._now(course)
-                    self._note(lane_findings.over(step, course.begin_again(accepted.since), at))
+                    self._note(
+                        lane_findings.over(step, course.begin_again(accepted.since), at)
+                    )
                     self._learn(course, at)
 
     def _quality(self, end: datetime) -> None:
@@ -280,13 +348,20 @@ class ModelRun:
         )
         if first is None:
             return
-        for start, stop in self.hours.parts(columns, max(self.quality_cursor, first.replace(tzinfo=UTC)), end):
+        for start, stop in self.hours.parts(
+            columns, max(self.quality_cursor, first.replace(tzinfo=UTC)), end
+        ):
             if not self._judge_quality(course, columns, start, stop, end):
                 return
             course.views, course.hours = [], []
 
     def _judge_quality(
-        self, course: LaneRun, columns: Sequence[str], start: datetime, stop: datetime, now: datetime
+        self,
+        course: LaneRun,
+        columns: Sequence[str],
+        start: datetime,
+        stop: datetime,
+        now: datetime,
     ) -> bool:
         """Judge the hours of one part; False when the labels of one of them are still to come."""
         hours = self.hours.read(columns, start - WEEK, stop)
@@ -311,11 +386,13 @@ class ModelRun:
             return []
         column = self.courses["quality"].lane.columns(self.layouts)[0]
         late = overdue_labels(self.store, self.model, column, now)
-        found = [lane_findings.labels_overdue(self.model.name, late, now)] if late else []
+        found = (
+            [lane_findings.labels_overdue(self.model.name, late, now)] if late else []
+        )
         self.reports += [(now, found)] if found else []
         return found
 
-    # -- what it says -----------------------------------------------------------------------------------------------
+    # what it says
 
     def _note(self, step: Step, at: datetime | None = None) -> None:
         self.last[step.lane] = step
@@ -332,24 +409,42 @@ class ModelRun:
             return step
         machine = course.machine
         if machine is None:
-            raise LookupError(f"the lane {course.lane.name} has not learned anything yet")
-        return Step(course.lane.name, self.cursor, machine, 0, 0, course.episodes, (), 0.0)
+            raise LookupError(
+                f"the lane {course.lane.name} has not learned anything yet"
+            )
+        return Step(
+            course.lane.name, self.cursor, machine, 0, 0, course.episodes, (), 0.0
+        )
 
     def _standing(self) -> Finding:
         """How far the detector is as a whole: learning, watching, or close to a page."""
         inputs = self.courses["inputs"]
         evidence = max(
-            (c.lane.evidence(c.machine.learned, c.state) for c in self.courses.values() if c.machine), default=0.0
+            (
+                c.lane.evidence(c.machine.learned, c.state)
+                for c in self.courses.values()
+                if c.machine
+            ),
+            default=0.0,
         )
         warned = getattr(inputs.state, "warned", None)
-        recent = warned is not None and self.calendar.index(self.cursor) - warned.index <= WARNED_FOR
+        recent = (
+            warned is not None
+            and self.calendar.index(self.cursor) - warned.index <= WARNED_FOR
+        )
         learned = (inputs.since or self.first) + inputs.learning_for()
         return lane_findings.standing(
             self.model.name,
-            "learning" if inputs.machine is None else "warn" if recent or evidence >= CLOSE else "ok",
+            "learning"
+            if inputs.machine is None
+            else "warn"
+            if recent or evidence >= CLOSE
+            else "ok",
             evidence if inputs.machine else None,
             (self.first, learned if inputs.machine is None else self.cursor),
-            self.names.get(warned.column, warned.column) if warned is not None and recent else "",
+            self.names.get(warned.column, warned.column)
+            if warned is not None and recent
+            else "",
             MIN_WINDOWS if inputs.machine is None and learned < self.cursor else 0,
         )
 
@@ -359,22 +454,34 @@ class ModelRun:
     def _said(self, step: Step) -> list[Finding]:
         if step.lane == SEGMENTS.name:
             width = step.machine.width
-            step = replace(step, episodes=self._own(step.episodes, width), ended=self._own(step.ended, width))
+            step = replace(
+                step,
+                episodes=self._own(step.episodes, width),
+                ended=self._own(step.ended, width),
+            )
         tolerance = self.settings.tolerance
-        return lane_findings.findings(self.model.name, step, self.calendar, self.names, tolerance, self._behind)
+        return lane_findings.findings(
+            self.model.name, step, self.calendar, self.names, tolerance, self._behind
+        )
 
     def _own(self, episodes: Sequence[Episode], width: int) -> tuple[Episode, ...]:
         """Those, of windows of `width` hours, that are no part of what the inputs of all rows had paged for by the end of the
         same window: one change is one alert.
         """
         course = self.courses["inputs"]
-        inputs, longer = course.episodes, width - (course.machine.width if course.machine else width)
+        inputs, longer = (
+            course.episodes,
+            width - (course.machine.width if course.machine else width),
+        )
         return tuple(
             e
             for e in episodes
             if not any(
                 other.opened <= e.opened + longer
-                and (not other.lead or {parts(c)[0] for c in e.columns} & set(other.columns))
+                and (
+                    not other.lead
+                    or {parts(c)[0] for c in e.columns} & set(other.columns)
+                )
                 for other in inputs
             )
         )
@@ -382,8 +489,12 @@ class ModelRun:
     def _behind(self, step: Step, episode: Episode) -> Attribution | None:
         if step.lane != "inputs":
             return None
-        columns = episode.columns or tuple(self.courses["inputs"].lane.columns(self.layouts))
-        return self.explainer.of(episode.opened, columns, self.calendar.start(episode.onset), step.end)
+        columns = episode.columns or tuple(
+            self.courses["inputs"].lane.columns(self.layouts)
+        )
+        return self.explainer.of(
+            episode.opened, columns, self.calendar.start(episode.onset), step.end
+        )
 
 
 def watched_layouts(layouts: Mapping[str, Layout]) -> dict[str, Layout]:

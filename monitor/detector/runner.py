@@ -17,17 +17,23 @@ from monitor.store import Store, detector_store
 from monitor.store.detector_store import AcceptedChange, DetectorStore, StoredFit
 from monitor.store.rows.events import Model
 
-GRACE = timedelta(minutes=5)  # after an hour has ended: its last rows are still on their way
+# after an hour has ended: its last rows are still on their way
+GRACE = timedelta(minutes=5)
 CACHED_MACHINES = 64
 
 
 class DetectorRunner:
-    """Runs the detector of every model. What it needs to go on is in the store, so any run may be the first."""
+    """Runs the detector of every model.
+
+    What it needs to go on is in the store, so any run may be the first.
+    """
 
     def __init__(self, store: Store, config: Config) -> None:
         self.store, self.config = store, config
         self.book = DetectorStore(store)
-        self._machines: OrderedDict[tuple[int, str, datetime, str], Machine] = OrderedDict()
+        self._machines: OrderedDict[tuple[int, str, datetime, str], Machine] = (
+            OrderedDict()
+        )
         self._newest: dict[int, tuple[datetime, list[Finding]]] = {}
         self._again: dict[int, datetime] = {}
 
@@ -38,10 +44,15 @@ class DetectorRunner:
     def accept(self, model: Model, who: str, now: datetime) -> AcceptedChange:
         """Note that what is open is normal from now on; the next run ends it and learns. Raises InvalidRequest.
 
-        It is learned from the last two weeks, or from when the newest of the changes began if that is later.
+        It is learned from the last two weeks, or from when the newest of the changes
+        began if that is later.
         """
         open_now = self.store.alerts.open_alerts(model.name).values()
-        begun = [a.finding.window_start for a in open_now if a.finding.rule.startswith(lane_findings.RULE)]
+        begun = [
+            a.finding.window_start
+            for a in open_now
+            if a.finding.rule.startswith(lane_findings.RULE)
+        ]
         if not begun:
             raise InvalidRequest(
                 f"nothing is open for {model.name!r} that the detector found; there is nothing to accept"
@@ -54,7 +65,11 @@ class DetectorRunner:
     def rules(self, name: str) -> set[str]:
         """The names under which the detector of a model may find something."""
         settings = self.config.model(name).detector
-        lanes = [*(WITH_SEGMENTS if settings.segments else LANES), *QUALITY.values()] if settings.enabled else []
+        lanes = (
+            [*(WITH_SEGMENTS if settings.segments else LANES), *QUALITY.values()]
+            if settings.enabled
+            else []
+        )
         return {lane_findings.RULE + lane.name for lane in lanes} | (
             {lane_findings.LABELS} if settings.enabled and settings.labels else set()
         )
@@ -67,7 +82,9 @@ class DetectorRunner:
         if not settings.enabled or first is None:
             return None
         layouts = dict(self.store.layouts(model.name))
-        going = ModelRun(self, model, settings, dict(names), layouts, section.segments, _hour(first))
+        going = ModelRun(
+            self, model, settings, dict(names), layouts, section.segments, _hour(first)
+        )
         going.resume()
         return going
 
@@ -83,7 +100,13 @@ class DetectorRunner:
         for key in [key for key in self._machines if key[0] == model_id]:
             del self._machines[key]
 
-    def run(self, model: Model, names: Mapping[str, str], first: datetime | None, until: datetime) -> RunContext:
+    def run(
+        self,
+        model: Model,
+        names: Mapping[str, str],
+        first: datetime | None,
+        until: datetime,
+    ) -> RunContext:
         """Judge every hour since the `first` event that has closed by `until` and was not judged before, in order."""
         section = self.config.model(model.name)
         settings = section.detector
@@ -94,7 +117,9 @@ class DetectorRunner:
         if known is not None and end <= known[0] and model.id not in self._again:
             return RunContext(newest=known[1])
         layouts = dict(self.store.layouts(model.name))
-        going = ModelRun(self, model, settings, dict(names), layouts, section.segments, _hour(first))
+        going = ModelRun(
+            self, model, settings, dict(names), layouts, section.segments, _hour(first)
+        )
         run = going.through(end, self._again.pop(model.id, None))
         if len(self._newest) > 10_000:
             self._newest.clear()
@@ -107,7 +132,13 @@ class DetectorRunner:
         machine = self._machines.get(key)
         if machine is None:
             stored = json.loads(fit.body)
-            machine = Machine(fit.starts, stored["width"], fit.source, fit.since, lane.machine(stored["learned"]))
+            machine = Machine(
+                fit.starts,
+                stored["width"],
+                fit.source,
+                fit.since,
+                lane.machine(stored["learned"]),
+            )
             self._machines[key] = machine
             while len(self._machines) > CACHED_MACHINES:
                 self._machines.popitem(last=False)

@@ -1,4 +1,7 @@
-"""What the detector of a model would find: known changes put into a copy of its stored hours. Nothing is stored."""
+"""What the detector of a model would find: known changes put into a copy of its stored hours.
+
+Nothing is stored.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -43,35 +46,57 @@ def selftest(
 ) -> dict[str, Any]:
     """For each known change: whether a lane pages, after how many hours, and the evidence that the hours have by themselves.
 
-    `names` gives each column's own name. The machines are those in use; they start without evidence a week before the newest judged hour. The same seed gives
-    the same answer. Raises InvalidRequest while the detector is off or still learns, TooMany while another self-test runs.
+    `names` gives each column's own name. The machines are those in use; they start
+    without evidence a week before the newest judged hour. The same seed gives the same
+    answer. Raises InvalidRequest while the detector is off or still learns, TooMany
+    while another self-test runs.
     """
     going = watch.look(store.model(name), names)
     courses = (
-        {lane: c for lane, c in going.courses.items() if c.machine is not None and lane != SEGMENTS.name}
+        {
+            lane: c
+            for lane, c in going.courses.items()
+            if c.machine is not None and lane != SEGMENTS.name
+        }
         if going
         else {}
     )
     if going is None or not courses:
-        raise InvalidRequest(f"the detector of {name!r} has learned nothing yet; it needs two weeks or a reference")
+        raise InvalidRequest(
+            f"the detector of {name!r} has learned nothing yet; it needs two weeks or a reference"
+        )
     last = aware(store.spans()[name][1])
     # where no rows come any more there is nothing to change
-    end = min(going.cursor, last.replace(minute=0, second=0, microsecond=0)) if last else going.cursor
+    end = (
+        min(going.cursor, last.replace(minute=0, second=0, microsecond=0))
+        if last
+        else going.cursor
+    )
     layouts = going.layouts
-    columns = list(dict.fromkeys(c for course in courses.values() for c in course.lane.columns(layouts)))
+    columns = list(
+        dict.fromkeys(
+            c for course in courses.values() for c in course.lane.columns(layouts)
+        )
+    )
     begin = max(going.first, end - QUIET - BEFORE)
     wanted = list(dict.fromkeys([*columns, "status"]))
-    read = store.profiles(name, begin.replace(tzinfo=None), end.replace(tzinfo=None), HOUR, columns=wanted)
+    read = store.profiles(
+        name, begin.replace(tzinfo=None), end.replace(tzinfo=None), HOUR, columns=wanted
+    )
     windows = hourly(begin, read, going.calendar.index, going.calendar.is_special)
     judged = min(len(windows), QUIET // HOUR)
     if judged < 24:
-        raise InvalidRequest(f"only {judged} hours of {name!r} are stored; a self-test needs a day")
+        raise InvalidRequest(
+            f"only {judged} hours of {name!r} are stored; a self-test needs a day"
+        )
     hours = [window for _, window in windows]
     quiet = {lane: _highest(course, hours, judged) for lane, course in courses.items()}
     tests = []
     for change, lane, column, inject in _changes(layouts, hours[-judged:], courses):
         if stopping():
-            raise InvalidRequest("the server is stopping; the self-test runs when it is back")
+            raise InvalidRequest(
+                "the server is stopping; the self-test runs when it is back"
+            )
         changed = _changed(hours, judged, column, inject, np.random.default_rng(seed))
         after, evidence, named = _first_page(courses[lane], changed, judged)
         tests.append(
@@ -91,15 +116,18 @@ def selftest(
         "to": end,
         "seed": seed,
         "tests": tests,
-        "quiet": [{"lane": lane, "evidence": top, "pages": pages} for lane, (top, pages) in quiet.items()],
+        "quiet": [
+            {"lane": lane, "evidence": top, "pages": pages}
+            for lane, (top, pages) in quiet.items()
+        ],
     }
 
 
 def moved(profile: Profile, size: float, rng: np.random.Generator) -> Profile:
     """The profile as if every value were higher by `size` sd of its own normal scores: counts move to bins above.
 
-    The cumulative share F at each bound becomes that of a normal score lower by `size`; the counts are drawn with these
-    shares.
+    The cumulative share F at each bound becomes that of a normal score lower by `size`;
+    the counts are drawn with these shares.
     """
     n = profile.n
     if n == 0:
@@ -122,7 +150,9 @@ def exchanged(profile: Profile, share: float, rng: np.random.Generator) -> Profi
 def lost(profile: Profile, share: float, rng: np.random.Generator) -> Profile:
     """A share of the values is missing."""
     kept = rng.binomial(profile.counts, 1 - share)
-    return replace(profile, counts=kept, missing=profile.missing + profile.n - int(kept.sum()))
+    return replace(
+        profile, counts=kept, missing=profile.missing + profile.n - int(kept.sum())
+    )
 
 
 def unseen(profile: Profile, share: float, rng: np.random.Generator) -> Profile:
@@ -145,8 +175,17 @@ def failing(profile: Profile, share: float, rng: np.random.Generator) -> Profile
 def thinned(profile: Profile, share: float, rng: np.random.Generator) -> Profile:
     """Only a share of the rows comes."""
     counts = rng.binomial(profile.counts, share)
-    missing, invalid = int(rng.binomial(profile.missing, share)), int(rng.binomial(profile.invalid, share))
-    return replace(profile, counts=counts, missing=missing, invalid=invalid, rows=int(counts.sum()) + missing + invalid)
+    missing, invalid = (
+        int(rng.binomial(profile.missing, share)),
+        int(rng.binomial(profile.invalid, share)),
+    )
+    return replace(
+        profile,
+        counts=counts,
+        missing=missing,
+        invalid=invalid,
+        rows=int(counts.sum()) + missing + invalid,
+    )
 
 
 def _drawn(n: int, shares: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -163,27 +202,61 @@ def _changes(
     def fullest(kind: str, lane: str) -> str | None:
         columns = courses[lane].lane.columns(layouts) if lane in courses else []
         some = [c for c in columns if layouts[c].kind == kind and c not in NO_FEATURES]
-        some = [c for c in some if kind != "categorical" or np.count_nonzero(_sum(hours, c)[:-1]) > 1]
+        some = [
+            c
+            for c in some
+            if kind != "categorical" or np.count_nonzero(_sum(hours, c)[:-1]) > 1
+        ]
         some = [c for c in some if lane != "unseen" or layouts[c].unseen < FEW_UNSEEN]
         return max(some, key=lambda c: int(_sum(hours, c).sum()), default=None)
 
     number, category = fullest("numeric", "inputs"), fullest("categorical", "inputs")
     if number:
-        found += [(f"mean +{size} sd", "inputs", number, _mover(size)) for size in (0.1, 0.2, 0.5)]
+        found += [
+            (f"mean +{size} sd", "inputs", number, _mover(size))
+            for size in (0.1, 0.2, 0.5)
+        ]
     if category:
-        found.append(("5 % to another category", "inputs", category, lambda p, rng: exchanged(p, 0.05, rng)))
+        found.append(
+            (
+                "5 % to another category",
+                "inputs",
+                category,
+                lambda p, rng: exchanged(p, 0.05, rng),
+            )
+        )
     either = number or category
     if either:
-        found.append(("10 % missing", "inputs", either, lambda p, rng: lost(p, 0.1, rng)))
+        found.append(
+            ("10 % missing", "inputs", either, lambda p, rng: lost(p, 0.1, rng))
+        )
     strange = fullest("categorical", "unseen") or fullest("numeric", "unseen")
     if strange:
-        found.append(("2 % never seen", "unseen", strange, lambda p, rng: unseen(p, 0.02, rng)))
+        found.append(
+            ("2 % never seen", "unseen", strange, lambda p, rng: unseen(p, 0.02, rng))
+        )
     if "errors" in courses:
         status = _sum(hours, "status")
-        rate = max(float(status[FIRST_SERVER_ERROR:].sum() / max(1, status.sum())), 0.001)
-        found.append(("twice the errors", "errors", "status", lambda p, rng: failing(p, rate, rng)))
+        rate = max(
+            float(status[FIRST_SERVER_ERROR:].sum() / max(1, status.sum())), 0.001
+        )
+        found.append(
+            (
+                "twice the errors",
+                "errors",
+                "status",
+                lambda p, rng: failing(p, rate, rng),
+            )
+        )
     if "traffic" in courses:
-        found.append(("half the traffic", "traffic", "status", lambda p, rng: thinned(p, 0.5, rng)))
+        found.append(
+            (
+                "half the traffic",
+                "traffic",
+                "status",
+                lambda p, rng: thinned(p, 0.5, rng),
+            )
+        )
     return found
 
 
@@ -195,9 +268,18 @@ def _sum(hours: StoredHours, column: str) -> np.ndarray:
     return np.asarray(np.sum([w.profiles[column].counts for w in hours], axis=0))
 
 
-def _changed(hours: StoredHours, judged: int, column: str, change: Change, rng: np.random.Generator) -> StoredHours:
+def _changed(
+    hours: StoredHours,
+    judged: int,
+    column: str,
+    change: Change,
+    rng: np.random.Generator,
+) -> StoredHours:
     """A copy of the hours with the change in the last `judged` ones."""
-    new = [replace(w, profiles={**w.profiles, column: change(w.profiles[column], rng)}) for w in hours[-judged:]]
+    new = [
+        replace(w, profiles={**w.profiles, column: change(w.profiles[column], rng)})
+        for w in hours[-judged:]
+    ]
     return [*hours[:-judged], *new]
 
 
@@ -205,12 +287,16 @@ def _course(course: LaneRun) -> LaneRun:
     """The same machine, as if nothing had happened yet."""
     fresh = LaneRun(course.lane, course.budget_hours, course.tolerance, course.machine)
     if course.machine is not None:
-        fresh.machine = replace(course.machine, starts=course.machine.since.replace(year=1971))
+        fresh.machine = replace(
+            course.machine, starts=course.machine.since.replace(year=1971)
+        )
         fresh.state = course.lane.initial(course.machine.learned)
     return fresh
 
 
-def _first_page(course: LaneRun, hours: StoredHours, judged: int) -> tuple[int | None, float, tuple[str, ...]]:
+def _first_page(
+    course: LaneRun, hours: StoredHours, judged: int
+) -> tuple[int | None, float, tuple[str, ...]]:
     """After how many judged hours the lane pages, None when it does not; the highest evidence; the columns named."""
     fresh, top = _course(course), 0.0
     for i, window in enumerate(hours):

@@ -27,8 +27,15 @@ class SelfTests:
         names: Callable[[Model], Mapping[str, str]],
         stopping: Callable[[], bool] = lambda: False,
     ) -> None:
-        self.store, self.config, self.watch, self.names, self.stopping = store, config, watch, names, stopping
-        self._waits: dict[str, datetime] = {}  # models that could not be tested, and until when they are let alone
+        self.store, self.config, self.watch, self.names, self.stopping = (
+            store,
+            config,
+            watch,
+            names,
+            stopping,
+        )
+        # models that could not be tested, and until when they are let alone
+        self._waits: dict[str, datetime] = {}
 
     def next_due(self, now: datetime) -> str | None:
         """Run the self-test of the model that waits longest for it; its name, None when none is due."""
@@ -48,7 +55,9 @@ class SelfTests:
             self._waits[name] = now + SOON
             return None
         try:
-            found = selftest(self.store, self.watch, name, self.names(model), stopping=self.stopping)
+            found = selftest(
+                self.store, self.watch, name, self.names(model), stopping=self.stopping
+            )
             book.keep_selftest(model.id, now, found)
         except InvalidRequest:
             self._waits[name] = now + AGAIN
@@ -58,5 +67,12 @@ class SelfTests:
 
     def _is_behind(self, model: Model) -> bool:
         """Whether its detector has a day or more of stored rows before it: the week to try it on is not the newest then."""
-        going, last = self.watch.look(model, self.names(model)), self.store.spans().get(model.name, (None, None))[1]
-        return going is not None and last is not None and going.cursor < last.replace(tzinfo=UTC) - BEHIND
+        going, last = (
+            self.watch.look(model, self.names(model)),
+            self.store.spans().get(model.name, (None, None))[1],
+        )
+        return (
+            going is not None
+            and last is not None
+            and going.cursor < last.replace(tzinfo=UTC) - BEHIND
+        )

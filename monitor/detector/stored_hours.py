@@ -36,10 +36,15 @@ class StoredHours:
         )
         return {at.replace(tzinfo=UTC): n for at, n in rows}
 
-    def parts(self, columns: Sequence[str], start: datetime, end: datetime) -> list[tuple[datetime, datetime]]:
+    def parts(
+        self, columns: Sequence[str], start: datetime, end: datetime
+    ) -> list[tuple[datetime, datetime]]:
         """The span in parts that fit in memory together with the week before."""
         bins = sum(self.layouts[c].size for c in columns) + 1
-        hours = max(24, min(MAX_COUNTS // bins, MAX_PROFILES // (len(columns) + 1)) - WEEK // HOUR)
+        hours = max(
+            24,
+            min(MAX_COUNTS // bins, MAX_PROFILES // (len(columns) + 1)) - WEEK // HOUR,
+        )
         parts = []
         for begin, until in self._busy(start, end):
             at = begin
@@ -58,7 +63,10 @@ class StoredHours:
         )
         spans: list[tuple[datetime, datetime]] = []
         for day, first in rows:
-            begin, until = max(first.replace(tzinfo=UTC), start), min(day.replace(tzinfo=UTC) + DAY + WEEK, end)
+            begin, until = (
+                max(first.replace(tzinfo=UTC), start),
+                min(day.replace(tzinfo=UTC) + DAY + WEEK, end),
+            )
             if begin >= until:
                 continue
             if spans and begin <= spans[-1][1]:
@@ -67,14 +75,21 @@ class StoredHours:
                 spans.append((begin, until))
         return spans
 
-    def read(self, columns: Sequence[str], start: datetime, end: datetime) -> list[tuple[datetime, LaneWindow]]:
+    def read(
+        self, columns: Sequence[str], start: datetime, end: datetime
+    ) -> list[tuple[datetime, LaneWindow]]:
         """Each hour of a span with its start; an hour without rows too."""
-        begin, until = start.astimezone(UTC).replace(tzinfo=None), end.replace(tzinfo=None)
+        begin, until = (
+            start.astimezone(UTC).replace(tzinfo=None),
+            end.replace(tzinfo=None),
+        )
         wanted: dict[str, list[str]] = {"": ["status"]}
         for column, segment in map(parts, dict.fromkeys(columns)):
             wanted.setdefault(segment, []).append(column)
         read: dict[str, Steps] = {}
         for segment, some in wanted.items():
-            found = self.store.profiles(self.model.name, begin, until, HOUR, segment=segment, columns=some)
+            found = self.store.profiles(
+                self.model.name, begin, until, HOUR, segment=segment, columns=some
+            )
             read |= {key(c, segment): p for c, p in found.items()} if segment else found
         return hourly(start, read, self.calendar.index, self.calendar.is_special)

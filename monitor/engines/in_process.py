@@ -9,11 +9,17 @@ import pyarrow.compute as pc
 
 from monitor.contracts import ProfileColumn, ProfileTables
 
-BATCH_ROWS = 122_880  # a row group of DuckDB; what is held at once stays small however many rows come
+# a row group of DuckDB; what is held at once stays small however many rows come
+BATCH_ROWS = 122_880
 MAX_NEW_VALUES = 1000
 WIDTHS = {"minute": 60_000_000, "hour": 3_600_000_000}
 
-KEYS = [("version", pa.string()), ("column", pa.string()), ("bucket", pa.timestamp("us")), ("layout", pa.string())]
+KEYS = [
+    ("version", pa.string()),
+    ("column", pa.string()),
+    ("bucket", pa.timestamp("us")),
+    ("layout", pa.string()),
+]
 BINS = pa.schema([*KEYS, ("bin", pa.int32()), ("n", pa.int64())])
 MOMENTS = pa.schema(
     [
@@ -33,21 +39,32 @@ NEW_VALUES = pa.schema(
 )
 
 
-def profile(rows: pa.Table | Iterable[pa.RecordBatch], columns: Sequence[ProfileColumn]) -> ProfileTables:
+def profile(
+    rows: pa.Table | Iterable[pa.RecordBatch], columns: Sequence[ProfileColumn]
+) -> ProfileTables:
     """Bins, moments and new values of `columns`, by version and time bucket.
 
-    `rows` has `ts` (timestamp[us], UTC), `version` (string) and the measured fields: numbers for ordered layouts,
-    strings or dictionaries of strings for categories.
+    `rows` has `ts` (timestamp[us], UTC), `version` (string) and the measured fields:
+    numbers for ordered layouts, strings or dictionaries of strings for categories.
     """
     slices = _Slices()
     counts = [_Counts(column) for column in columns]
-    names = {c.source for c in columns if c.layout.kind == "categorical" and isinstance(c.source, str)}
+    names = {
+        c.source
+        for c in columns
+        if c.layout.kind == "categorical" and isinstance(c.source, str)
+    }
     for plain in _batches(rows):
         batch = _coded(plain, names)
-        groups = {width: slices.of(batch, width) for width in {column.bucket for column in columns}}
+        groups = {
+            width: slices.of(batch, width)
+            for width in {column.bucket for column in columns}
+        }
         for column, count in zip(columns, counts, strict=True):
             count.add(batch, groups[column.bucket])
-    return ProfileTables(_bins(slices, counts), _moments(slices, counts), _new_values(slices, counts))
+    return ProfileTables(
+        _bins(slices, counts), _moments(slices, counts), _new_values(slices, counts)
+    )
 
 
 def together(profiled: Sequence[ProfileTables]) -> ProfileTables:
@@ -57,14 +74,20 @@ def together(profiled: Sequence[ProfileTables]) -> ProfileTables:
 
 
 def _batches(rows: pa.Table | Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    batches = rows.to_batches(max_chunksize=BATCH_ROWS) if isinstance(rows, pa.Table) else rows
+    batches = (
+        rows.to_batches(max_chunksize=BATCH_ROWS)
+        if isinstance(rows, pa.Table)
+        else rows
+    )
     return (batch for batch in batches if batch.num_rows)
 
 
 def _coded(batch: pa.RecordBatch, fields: Collection[str]) -> pa.RecordBatch:
     """The batch with some columns as dictionaries: a derived column needs the categories once more."""
     columns = [
-        c.cast(pa.string()).dictionary_encode() if f in fields and not pa.types.is_dictionary(c.type) else c
+        c.cast(pa.string()).dictionary_encode()
+        if f in fields and not pa.types.is_dictionary(c.type)
+        else c
         for f, c in zip(batch.schema.names, batch.columns, strict=True)
     ]
     return pa.record_batch(columns, names=batch.schema.names)
@@ -104,16 +127,25 @@ class _Slices:
         else:
             present, of_row = np.unique(code, return_inverse=True)
         names = versions.dictionary.to_pylist()
-        keys = [(names[c % n_versions], (first + c // n_versions) * WIDTHS[width]) for c in present.tolist()]
-        numbers = np.array([self._known.setdefault(key, len(self._known)) for key in keys], np.int64)
+        keys = [
+            (names[c % n_versions], (first + c // n_versions) * WIDTHS[width])
+            for c in present.tolist()
+        ]
+        numbers = np.array(
+            [self._known.setdefault(key, len(self._known)) for key in keys], np.int64
+        )
         # numbers of 16 bits are put in order by counting, in linear time
         narrow = of_row.astype(np.uint16) if len(keys) < 1 << 16 else of_row
         order = np.argsort(narrow, kind="stable") if len(keys) > 1 else slice(None)
-        return _Groups(of_row, numbers, np.bincount(of_row, minlength=len(keys)), ts, order)
+        return _Groups(
+            of_row, numbers, np.bincount(of_row, minlength=len(keys)), ts, order
+        )
 
     def arrays(self) -> tuple[pa.Array, pa.Array]:
         """Version and bucket of every slice, by number."""
-        buckets = arrow_of(np.array([start for _, start in self._known], np.int64)).view(pa.timestamp("us"))
+        buckets = arrow_of(
+            np.array([start for _, start in self._known], np.int64)
+        ).view(pa.timestamp("us"))
         return texts_of([version for version, _ in self._known]), buckets
 
     @property
@@ -129,7 +161,8 @@ class _Counts:
     column: ProfileColumn
     bins: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = field(default_factory=list)
     moments: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
-    new: dict[tuple[int, str], tuple[int, int]] = field(default_factory=dict)  # (slice, value): (rows, first seen)
+    # (slice, value): (rows, first seen)
+    new: dict[tuple[int, str], tuple[int, int]] = field(default_factory=dict)
 
     def add(self, batch: pa.RecordBatch, groups: _Groups) -> None:
         """Count the rows of a batch."""
@@ -141,7 +174,9 @@ class _Counts:
 
     def _add_numbers(self, values: pa.Array, groups: _Groups) -> None:
         layout, n = self.column.layout, len(groups.numbers)
-        x = numpy_of(values if pa.types.is_float64(values.type) else values.cast(pa.float64()))
+        x = numpy_of(
+            values if pa.types.is_float64(values.type) else values.cast(pa.float64())
+        )
         bins, missing = layout.bins_of(x), np.zeros(n, np.int64)
         if values.null_count:
             valid = numpy_of(values.is_valid())
@@ -149,19 +184,34 @@ class _Counts:
             bins = np.where(valid, bins, -1)
         x, bins = x[groups.order], bins[groups.order]
         usable = bins >= 0
-        counted = np.add.reduceat(usable, np.cumsum(groups.rows) - groups.rows, dtype=np.int64)
+        counted = np.add.reduceat(
+            usable, np.cumsum(groups.rows) - groups.rows, dtype=np.int64
+        )
         if not usable.all():
             x, bins = x[usable], bins[usable]
-        # where nothing was counted, or later corrections make them meaningless, there are no extremes
+        # where nothing was counted, or later corrections make them meaningless, there
+        # are no extremes
         figures = np.zeros((2, n)), np.full((2, n), np.nan)
         some = counted > 0
-        first = (np.cumsum(counted) - counted)[some]  # row of each slice: a slice's rows stand together
+        # row of each slice: a slice's rows stand together
+        first = (np.cumsum(counted) - counted)[some]
         if len(first):
-            figures[0][:, some] = np.add.reduceat(x, first), np.add.reduceat(x * x, first)
+            figures[0][:, some] = (
+                np.add.reduceat(x, first),
+                np.add.reduceat(x * x, first),
+            )
             if self.column.extremes:
-                figures[1][:, some] = np.minimum.reduceat(x, first), np.maximum.reduceat(x, first)
+                figures[1][:, some] = (
+                    np.minimum.reduceat(x, first),
+                    np.maximum.reduceat(x, first),
+                )
         invalid = groups.rows - missing - counted
-        self.moments.append((groups.numbers, np.stack([groups.rows, missing, invalid, *figures[0], *figures[1]])))
+        self.moments.append(
+            (
+                groups.numbers,
+                np.stack([groups.rows, missing, invalid, *figures[0], *figures[1]]),
+            )
+        )
         self._add_bins(np.repeat(np.arange(n), counted), bins, groups)
 
     def _add_categories(self, values: pa.Array, groups: _Groups) -> None:
@@ -175,11 +225,20 @@ class _Counts:
             codes, slices, ts = codes[valid], slices[valid], ts[valid]
         nothing = np.zeros(n)
         none = np.full(n, np.nan)
-        self.moments.append((groups.numbers, np.stack([groups.rows, missing, nothing, nothing, nothing, none, none])))
+        self.moments.append(
+            (
+                groups.numbers,
+                np.stack([groups.rows, missing, nothing, nothing, nothing, none, none]),
+            )
+        )
         if not len(names):
             return
         new_bin = len(layout.categories) + 1
-        bins = looked_up(names, list(layout.category_bins), np.array([*layout.category_bins.values(), new_bin]))
+        bins = looked_up(
+            names,
+            list(layout.category_bins),
+            np.array([*layout.category_bins.values(), new_bin]),
+        )
         self._add_bins(slices, bins[codes], groups)
         unseen = bins[codes] == new_bin
         if unseen.any():
@@ -196,25 +255,43 @@ class _Counts:
             used, n = np.unique(key, return_counts=True)
         self.bins.append((groups.numbers[used // size], used % size, n))
 
-    def _add_new(self, codes: np.ndarray, names: pa.Array, slices: np.ndarray, ts: np.ndarray, groups: _Groups) -> None:
-        key, inverse, n = np.unique(slices * len(names) + codes, return_inverse=True, return_counts=True)
+    def _add_new(
+        self,
+        codes: np.ndarray,
+        names: pa.Array,
+        slices: np.ndarray,
+        ts: np.ndarray,
+        groups: _Groups,
+    ) -> None:
+        key, inverse, n = np.unique(
+            slices * len(names) + codes, return_inverse=True, return_counts=True
+        )
         first = np.full(len(key), np.iinfo(np.int64).max)
         np.minimum.at(first, inverse, ts)
         most = np.argsort(-n, kind="stable")[:MAX_NEW_VALUES].tolist()
         for i in most:
-            which = int(groups.numbers[key[i] // len(names)]), names[int(key[i] % len(names))].as_py()
+            which = (
+                int(groups.numbers[key[i] // len(names)]),
+                names[int(key[i] % len(names))].as_py(),
+            )
             seen, earliest = self.new.get(which, (0, int(first[i])))
             self.new[which] = (seen + int(n[i]), min(earliest, int(first[i])))
 
 
-# -- counts to long tables ----------------------------------------------------------------------------------------------
+# counts to long tables
 
 
 def _bins(slices: _Slices, counts: Sequence[_Counts]) -> pa.Table:
     parts = [_summed_bins(count) for count in counts]
-    which, bins, n = (np.concatenate([p[i] for p in parts]) if parts else np.empty(0, np.int64) for i in range(3))
+    which, bins, n = (
+        np.concatenate([p[i] for p in parts]) if parts else np.empty(0, np.int64)
+        for i in range(3)
+    )
     keys = _keys(slices, counts, [len(p[0]) for p in parts], which)
-    return pa.table([*keys, arrow_of(bins.astype(np.int32)), arrow_of(n.astype(np.int64))], schema=BINS)
+    return pa.table(
+        [*keys, arrow_of(bins.astype(np.int32)), arrow_of(n.astype(np.int64))],
+        schema=BINS,
+    )
 
 
 def _summed_bins(count: _Counts) -> tuple[np.ndarray, ...]:
@@ -232,10 +309,20 @@ def _summed_bins(count: _Counts) -> tuple[np.ndarray, ...]:
 def _moments(slices: _Slices, counts: Sequence[_Counts]) -> pa.Table:
     parts = [_summed_moments(count) for count in counts]
     which = np.concatenate([w for w, _ in parts]) if parts else np.empty(0, np.int64)
-    figures = np.concatenate([f for _, f in parts], axis=1) if parts else np.empty((7, 0))
+    figures = (
+        np.concatenate([f for _, f in parts], axis=1) if parts else np.empty((7, 0))
+    )
     keys = _keys(slices, counts, [len(w) for w, _ in parts], which)
     whole = [arrow_of(f.astype(np.int64)) for f in figures[:3]]
-    return pa.table([*keys, *whole, *(arrow_of(f) for f in figures[3:5]), *map(nullable, figures[5:])], schema=MOMENTS)
+    return pa.table(
+        [
+            *keys,
+            *whole,
+            *(arrow_of(f) for f in figures[3:5]),
+            *map(nullable, figures[5:]),
+        ],
+        schema=MOMENTS,
+    )
 
 
 def _summed_moments(count: _Counts) -> tuple[np.ndarray, np.ndarray]:
@@ -263,18 +350,27 @@ def _new_values(slices: _Slices, counts: Sequence[_Counts]) -> pa.Table:
             key = versions[number], count.column.column, value
             seen, earliest = totals.get(key, (0, first))
             totals[key] = (seen + n, min(earliest, first))
-    most = sorted(totals.items(), key=lambda item: (-item[1][0], item[0]))[:MAX_NEW_VALUES]
+    most = sorted(totals.items(), key=lambda item: (-item[1][0], item[0]))[
+        :MAX_NEW_VALUES
+    ]
     return pa.table(
         [
             *(texts_of([key[i] for key, _ in most]) for i in range(3)),
             arrow_of(np.array([n for _, (n, _) in most], np.int64)),
-            arrow_of(np.array([first for _, (_, first) in most], np.int64)).view(pa.timestamp("us")),
+            arrow_of(np.array([first for _, (_, first) in most], np.int64)).view(
+                pa.timestamp("us")
+            ),
         ],
         schema=NEW_VALUES,
     )
 
 
-def _keys(slices: _Slices, counts: Sequence[_Counts], lengths: Sequence[int], which: np.ndarray) -> list[pa.Array]:
+def _keys(
+    slices: _Slices,
+    counts: Sequence[_Counts],
+    lengths: Sequence[int],
+    which: np.ndarray,
+) -> list[pa.Array]:
     """Version, column, bucket and layout of every long row: `lengths` rows of each column, `which` slice each is of."""
     versions, buckets = slices.arrays()
     column = arrow_of(np.repeat(np.arange(len(counts)), lengths))
@@ -284,9 +380,8 @@ def _keys(slices: _Slices, counts: Sequence[_Counts], lengths: Sequence[int], wh
     return [versions.take(number), names, buckets.take(number), layouts]
 
 
-# -- between numpy and Arrow --------------------------------------------------------------------------------------------
-# By their buffers: pyarrow's own conversions first import pandas, 0.9 s of CPU and 100 MB in a process that has no other
-# use for it.
+# between numpy and Arrow By their buffers: pyarrow's own conversions first import
+# pandas, 0.9 s of CPU and 100 MB in a process that has no other use for it.
 
 
 def numpy_of(array: pa.Array | pa.ChunkedArray) -> np.ndarray:
@@ -297,24 +392,34 @@ def numpy_of(array: pa.Array | pa.ChunkedArray) -> np.ndarray:
     kind = np.dtype(whole.type.to_pandas_dtype())
     if not len(whole):
         return np.empty(0, kind)
-    return np.frombuffer(whole.buffers()[1], kind)[whole.offset : whole.offset + len(whole)]
+    return np.frombuffer(whole.buffers()[1], kind)[
+        whole.offset : whole.offset + len(whole)
+    ]
 
 
 def categories_of(values: pa.Array) -> tuple[pa.Array, np.ndarray]:
     """The distinct texts of a column, and which of them each value is; what stands at nulls is undefined."""
-    coded = values if pa.types.is_dictionary(values.type) else values.cast(pa.string()).dictionary_encode()
+    coded = (
+        values
+        if pa.types.is_dictionary(values.type)
+        else values.cast(pa.string()).dictionary_encode()
+    )
     return coded.dictionary, numpy_of(coded.indices)
 
 
 def looked_up(texts: pa.Array, known: Sequence[str], values: np.ndarray) -> np.ndarray:
     """For each text the value of the `known` one that it is, the last of `values` for any other; shape (n,)."""
-    return values[numpy_of(pc.index_in(texts, value_set=texts_of(known)).fill_null(len(known)))]
+    return values[
+        numpy_of(pc.index_in(texts, value_set=texts_of(known)).fill_null(len(known)))
+    ]
 
 
 def arrow_of(values: np.ndarray) -> pa.Array:
     """Whole or floating numbers as an Arrow array."""
     values = np.ascontiguousarray(values)
-    return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [None, pa.py_buffer(values)])
+    return pa.Array.from_buffers(
+        pa.from_numpy_dtype(values.dtype), len(values), [None, pa.py_buffer(values)]
+    )
 
 
 def bools_of(values: np.ndarray) -> pa.Array:
@@ -327,11 +432,17 @@ def texts_of(values: Iterable[str]) -> pa.Array:
     """Texts as an Arrow array."""
     encoded = [value.encode() for value in values]
     ends = np.cumsum([0, *map(len, encoded)], dtype=np.int32)
-    return pa.Array.from_buffers(pa.string(), len(encoded), [None, pa.py_buffer(ends), pa.py_buffer(b"".join(encoded))])
+    return pa.Array.from_buffers(
+        pa.string(),
+        len(encoded),
+        [None, pa.py_buffer(ends), pa.py_buffer(b"".join(encoded))],
+    )
 
 
 def nullable(values: np.ndarray) -> pa.Array:
     """Floating numbers as an Arrow array that is null where they are NaN."""
     valid = np.packbits(~np.isnan(values), bitorder="little")
     values = np.ascontiguousarray(values)
-    return pa.Array.from_buffers(pa.float64(), len(values), [pa.py_buffer(valid), pa.py_buffer(values)])
+    return pa.Array.from_buffers(
+        pa.float64(), len(values), [pa.py_buffer(valid), pa.py_buffer(values)]
+    )

@@ -1,4 +1,7 @@
-"""What is watched, over which window, against which limit: profiles to findings. Pure."""
+"""What is watched, over which window, against which limit: profiles to findings.
+
+Pure.
+"""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -14,7 +17,8 @@ from monitor.plugins import load
 from monitor.profile import Profile
 from monitor.statistics._proportion import smallest_above
 
-UNCOUNTED = frozenset({"constant_column", "vanished_categories"})  # shares with other than the exact interval
+# shares with other than the exact interval
+UNCOUNTED = frozenset({"constant_column", "vanished_categories"})
 UTC_CALENDAR = Calendar()
 SERVICE_COLUMNS = frozenset({"latency_ms", "status"})
 
@@ -27,28 +31,51 @@ class Window:
     end: datetime
 
 
-def window_of(rule: RuleConfig, now: datetime, calendar: Calendar = UTC_CALENDAR) -> Window:
+def window_of(
+    rule: RuleConfig, now: datetime, calendar: Calendar = UTC_CALENDAR
+) -> Window:
     """The newest closed window: whole days or weeks of the model's clock where a rule is aligned to them, else whole minutes
     for service columns, whole hours for the others.
     """
     if rule.align is not None:
-        return Window(*calendar.whole(now, rule.align, rule.window // timedelta(days=1)))
+        return Window(
+            *calendar.whole(now, rule.align, rule.window // timedelta(days=1))
+        )
     service = set(load("statistics")[rule.statistic].COLUMNS) & SERVICE_COLUMNS
-    end = now.replace(second=0, microsecond=0) if service else now.replace(minute=0, second=0, microsecond=0)
+    end = (
+        now.replace(second=0, microsecond=0)
+        if service
+        else now.replace(minute=0, second=0, microsecond=0)
+    )
     return Window(end - rule.window, end)
 
 
-def columns_of(rule: RuleConfig, layouts: Mapping[str, Layout], names: Mapping[str, str]) -> list[str]:
-    """The column keys a rule is about; `names` gives each key its own name. "NAME.*" in a rule is all that begins with it."""
+def columns_of(
+    rule: RuleConfig, layouts: Mapping[str, Layout], names: Mapping[str, str]
+) -> list[str]:
+    """The column keys a rule is about; `names` gives each key its own name.
+
+    "NAME.*" in a rule is all that begins with it.
+    """
     statistic = load("statistics")[rule.statistic]
     if statistic.COLUMNS:
         return [c for c in statistic.COLUMNS if c in layouts]
     fits = getattr(statistic, "fits", lambda layout: True)
-    fitting = [c for c, layout in layouts.items() if c in names and layout.kind in statistic.KINDS and fits(layout)]
+    fitting = [
+        c
+        for c, layout in layouts.items()
+        if c in names and layout.kind in statistic.KINDS and fits(layout)
+    ]
     if rule.columns == "*":
         return fitting
-    begin = tuple(name.removesuffix("*") for name in rule.columns if name.endswith(".*"))
-    return [c for c in fitting if names[c] in rule.columns or (begin and names[c].startswith(begin))]
+    begin = tuple(
+        name.removesuffix("*") for name in rule.columns if name.endswith(".*")
+    )
+    return [
+        c
+        for c in fitting
+        if names[c] in rule.columns or (begin and names[c].startswith(begin))
+    ]
 
 
 def evaluate(
@@ -59,7 +86,10 @@ def evaluate(
     current: Profile,
     window: Window,
 ) -> Finding:
-    """One rule on one column: the measured value, its interval, and the verdict. Never raises on data."""
+    """One rule on one column: the measured value, its interval, and the verdict.
+
+    Never raises on data.
+    """
     statistic = load("statistics")[rule.statistic]
     options = {"q": rule.quantile}
     measured: Measurement = statistic.measure(reference, current, **options)
@@ -90,7 +120,9 @@ def evaluate(
     }
     if compare == "increase":
         base = _base(statistic, reference, options)
-        finding["detectable"] = _detectable(rule, statistic, measured, base) if base is not None else None
+        finding["detectable"] = (
+            _detectable(rule, statistic, measured, base) if base is not None else None
+        )
         measured = _increase(measured, base)
     else:
         finding["detectable"] = _detectable(rule, statistic, measured, None)
@@ -109,13 +141,22 @@ def evaluate_all(
     """Every rule on every column it is about; `current` has the profiles of the window by column key."""
     layouts = {column: profile.layout for column, profile in current.items()}
     return [
-        evaluate(rule, model, names.get(column), reference.get(column), current[column], window)
+        evaluate(
+            rule,
+            model,
+            names.get(column),
+            reference.get(column),
+            current[column],
+            window,
+        )
         for rule in rules
         for column in columns_of(rule, layouts, names)
     ]
 
 
-def _base(statistic: Any, reference: Profile | None, options: Mapping[str, Any]) -> Measurement | None:
+def _base(
+    statistic: Any, reference: Profile | None, options: Mapping[str, Any]
+) -> Measurement | None:
     """What an increase is over: the reference's own value, or what the statistic says is usual beside this reference."""
     if reference is None:
         return None
@@ -127,30 +168,57 @@ def _base(statistic: Any, reference: Profile | None, options: Mapping[str, Any])
     return found
 
 
-def _detectable(rule: RuleConfig, statistic: Any, measured: Measurement, base: Measurement | None) -> float | None:
+def _detectable(
+    rule: RuleConfig, statistic: Any, measured: Measurement, base: Measurement | None
+) -> float | None:
     """The value whose bound would just be beyond the limit with as many rows: seen half of the time if it were true.
 
-    For a share from its exact interval; else the limit and the longer half of the interval, which for statistics that
-    are squares of distances is made that of a value at the limit. None when it cannot be told (energy distance), or when
-    no possible value is a breach.
+    For a share from its exact interval; else the limit and the longer half of the
+    interval, which for statistics that are squares of distances is made that of a value
+    at the limit. None when it cannot be told (energy distance), or when no possible
+    value is a breach.
     """
     n, start, margin = measured.n, 0.0, 0.0
     if base is not None:
         if base.value is None or base.high is None or base.low is None:
             return None
         above = rule.direction == "above"
-        start, margin = base.value, base.high - base.value if above else base.value - base.low
-    if measured.value is None or measured.low is None or measured.high is None or not math.isfinite(rule.limit):
+        start, margin = (
+            base.value,
+            base.high - base.value if above else base.value - base.low,
+        )
+    if (
+        measured.value is None
+        or measured.low is None
+        or measured.high is None
+        or not math.isfinite(rule.limit)
+    ):
         return None
-    if statistic.UNIT == "share" and rule.direction == "above" and statistic.NAME not in UNCOUNTED:
+    if (
+        statistic.UNIT == "share"
+        and rule.direction == "above"
+        and statistic.NAME not in UNCOUNTED
+    ):
         return smallest_above(rule.limit, n, start, margin)
     if not math.isfinite(measured.high) or statistic.NAME == "energy_distance":
         return None
-    half = math.hypot(max(measured.value - measured.low, measured.high - measured.value), margin)
+    half = math.hypot(
+        max(measured.value - measured.low, measured.high - measured.value), margin
+    )
     if hasattr(statistic, "growth"):  # the interval is longer at the limit than here
         rise = statistic.growth(n, measured.n_reference)
-        half = (rise + math.sqrt(rise * rise + 4 * (rise * max(0.0, rule.limit - measured.value) + half * half))) / 2
-    found = start + rule.limit + half if rule.direction == "above" else start + rule.limit - half
+        half = (
+            rise
+            + math.sqrt(
+                rise * rise
+                + 4 * (rise * max(0.0, rule.limit - measured.value) + half * half)
+            )
+        ) / 2
+    found = (
+        start + rule.limit + half
+        if rule.direction == "above"
+        else start + rule.limit - half
+    )
     return found if statistic.RANGE[0] <= found <= statistic.RANGE[1] else None
 
 
@@ -160,7 +228,10 @@ def _increase(measured: Measurement, base: Measurement | None) -> Measurement:
         return Measurement(None, None, None, measured.n, measured.n_reference)
     if measured.value is None or measured.reference_value is None:
         return Measurement(None, None, None, measured.n, measured.n_reference)
-    low, high = measured.low or 0.0, math.inf if measured.high is None else measured.high
+    low, high = (
+        measured.low or 0.0,
+        math.inf if measured.high is None else measured.high,
+    )
     difference = measured.value - base.value
     low = difference - math.hypot(measured.value - low, base.high - base.value)
     high = difference + math.hypot(high - measured.value, base.value - base.low)
@@ -178,15 +249,28 @@ def _verdict(
 ) -> Verdict:
     if current.rows == 0 and rule.statistic != "volume":
         return "no_data"
-    if (statistic.NEEDS_REFERENCE or compare == "increase") and (reference is None or reference.rows == 0):
+    if (statistic.NEEDS_REFERENCE or compare == "increase") and (
+        reference is None or reference.rows == 0
+    ):
         return "learning"
-    if measured.value is None or measured.low is None or measured.high is None or measured.n < minimum:
+    if (
+        measured.value is None
+        or measured.low is None
+        or measured.high is None
+        or measured.n < minimum
+    ):
         return "insufficient"
     # the bound, not the point value, has to be beyond the limit
     if rule.direction == "above":
-        beyond, near = measured.low > rule.limit, rule.warn is not None and measured.low > rule.warn
+        beyond, near = (
+            measured.low > rule.limit,
+            rule.warn is not None and measured.low > rule.warn,
+        )
         near = near or measured.value > rule.limit
     else:
-        beyond, near = measured.high < rule.limit, rule.warn is not None and measured.high < rule.warn
+        beyond, near = (
+            measured.high < rule.limit,
+            rule.warn is not None and measured.high < rule.warn,
+        )
         near = near or measured.value < rule.limit
     return "breach" if beyond else "warn" if near else "ok"

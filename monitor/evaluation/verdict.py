@@ -56,11 +56,14 @@ class ModelVerdict:
     groups: Mapping[str, Verdict]
 
 
-def decide(findings: Iterable[Finding], open_alerts: Mapping[Key, Alert]) -> ModelVerdict:
+def decide(
+    findings: Iterable[Finding], open_alerts: Mapping[Key, Alert]
+) -> ModelVerdict:
     """The verdict that the newest findings add up to.
 
-    A model with some findings that are too small to judge is as good as its judged ones say; only when nothing could
-    be judged is it `insufficient`, `learning` or `no_data` as a whole.
+    A model with some findings that are too small to judge is as good as its judged ones
+    say; only when nothing could be judged is it `insufficient`, `learning` or `no_data`
+    as a whole.
     """
     findings = list(findings)
     groups = {
@@ -68,10 +71,19 @@ def decide(findings: Iterable[Finding], open_alerts: Mapping[Key, Alert]) -> Mod
         for group in ("service", "data", "quality")
     }
     status = _overall(findings)
-    reasons = [f for f in findings if f.verdict in ("breach", "warn")] if status in ("breach", "warn") else []
-    reasons.sort(key=lambda f: (RANK[f.verdict], SEVERITY[f.severity], f.value or 0.0), reverse=True)
+    reasons = (
+        [f for f in findings if f.verdict in ("breach", "warn")]
+        if status in ("breach", "warn")
+        else []
+    )
+    reasons.sort(
+        key=lambda f: (RANK[f.verdict], SEVERITY[f.severity], f.value or 0.0),
+        reverse=True,
+    )
     since = (
-        min((a.since for a in open_alerts.values() if a.state == "firing"), default=None)
+        min(
+            (a.since for a in open_alerts.values() if a.state == "firing"), default=None
+        )
         if status == "breach"
         else None
     )

@@ -42,14 +42,21 @@ class AcceptedBatch:
         """Rows by model and kind, the refused ones among them."""
         rows: dict[tuple[str, str], int] = {}
         for header, _ in self.frames:
-            rows[header["model"], self.kind] = rows.get((header["model"], self.kind), 0) + header["rows"]
+            rows[header["model"], self.kind] = (
+                rows.get((header["model"], self.kind), 0) + header["rows"]
+            )
         for refused in self.noted:
             rows[refused.model, self.kind] = rows.get((refused.model, self.kind), 0) + 1
         return rows
 
     def lines(self, model: str, payload: bytes, rows: int) -> None:
         """Add lines that fit the model's schema as they are."""
-        self.frames.append(({"kind": "events", "format": "lines", "model": model, "rows": rows}, payload))
+        self.frames.append(
+            (
+                {"kind": "events", "format": "lines", "model": model, "rows": rows},
+                payload,
+            )
+        )
         self.accepted += rows
 
     def shaped(self, before: ModelSchema, shaped: EventTable) -> None:
@@ -58,7 +65,12 @@ class AcceptedBatch:
         if shaped.schema is not before or before.prediction == "unknown":
             self.schemas[shaped.schema.model] = shaped.schema
         if shaped.table.num_rows:
-            header = {"kind": "events", "format": "arrow", "model": shaped.schema.model, "rows": shaped.table.num_rows}
+            header = {
+                "kind": "events",
+                "format": "arrow",
+                "model": shaped.schema.model,
+                "rows": shaped.table.num_rows,
+            }
             if shaped.mistyped:
                 header["mistyped"] = [one.to_list() for one in shaped.mistyped]
                 self.mistyped += shaped.mistyped
@@ -68,7 +80,12 @@ class AcceptedBatch:
     def labels(self, model: str, table: pa.Table) -> None:
         """Add labels of one model."""
         if table.num_rows:
-            self.frames.append(({"kind": "labels", "model": model, "rows": table.num_rows}, to_ipc(table)))
+            self.frames.append(
+                (
+                    {"kind": "labels", "model": model, "rows": table.num_rows},
+                    to_ipc(table),
+                )
+            )
             self.accepted += table.num_rows
 
 
@@ -81,14 +98,25 @@ def refusal(line: int, raw: Any, reason: str, text: bytes) -> Refusal:
         id_[:128].encode("utf-8", "replace").decode() if isinstance(id_, str) else None,
         reason.encode("utf-8", "replace").decode(),
         text[:RAW_SAMPLE].decode("utf-8", "replace"),
-        model[:MAX_NAME].encode("utf-8", "replace").decode() if isinstance(model, str) else "",
+        model[:MAX_NAME].encode("utf-8", "replace").decode()
+        if isinstance(model, str)
+        else "",
     )
 
 
-def refused_frame(kind: str, refusals: Sequence[Refusal]) -> tuple[dict[str, Any], bytes]:
+def refused_frame(
+    kind: str, refusals: Sequence[Refusal]
+) -> tuple[dict[str, Any], bytes]:
     """Header and payload of the frame that carries refusals through the spool."""
     by_name: dict[str, int] = {}
     for r in refusals:
         by_name[r.model] = by_name.get(r.model, 0) + 1
-    payload = json.dumps([[r.model, r.line, r.event_id, r.reason, r.raw] for r in refusals]).encode()
-    return {"kind": "refused", "of": kind, "rows": len(refusals), "models": by_name}, payload
+    payload = json.dumps(
+        [[r.model, r.line, r.event_id, r.reason, r.raw] for r in refusals]
+    ).encode()
+    return {
+        "kind": "refused",
+        "of": kind,
+        "rows": len(refusals),
+        "models": by_name,
+    }, payload

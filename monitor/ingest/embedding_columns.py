@@ -17,8 +17,14 @@ AT_ONCE = 4_000_000  # numbers that are projected at once
 
 def is_embedding(kind: pa.DataType) -> bool:
     """Whether a column of this type holds lists of numbers."""
-    lists = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
-    return lists and (pa.types.is_integer(kind.value_type) or pa.types.is_floating(kind.value_type))
+    lists = (
+        pa.types.is_list(kind)
+        or pa.types.is_large_list(kind)
+        or pa.types.is_fixed_size_list(kind)
+    )
+    return lists and (
+        pa.types.is_integer(kind.value_type) or pa.types.is_floating(kind.value_type)
+    )
 
 
 def unfolded(table: pa.Table, mark: Mark) -> pa.Table:
@@ -29,7 +35,9 @@ def unfolded(table: pa.Table, mark: Mark) -> pa.Table:
     lists = [field.name for field in table.schema if is_embedding(field.type)]
     taken = embedding.clash(table.column_names, lists)
     if taken is not None:
-        raise PayloadError(f"column {taken[:40]!r} is the name of what is kept of an embedding; rename one of them")
+        raise PayloadError(
+            f"column {taken[:40]!r} is the name of what is kept of an embedding; rename one of them"
+        )
     for name in lists:
         values = table[name].combine_chunks()
         sizes = pc.list_value_length(values)
@@ -37,7 +45,9 @@ def unfolded(table: pa.Table, mark: Mark) -> pa.Table:
         found = _kept(values, sizes)
         table = table.drop_columns([name])
         for part, column in zip(embedding.names(name), found.T, strict=True):
-            table = table.append_column(part, pc.if_else(pc.is_valid(values), arrow_of(column), None))
+            table = table.append_column(
+                part, pc.if_else(pc.is_valid(values), arrow_of(column), None)
+            )
     return table
 
 
@@ -48,9 +58,15 @@ def _too_long(name: str, sizes: pa.Array, row: int) -> str:
 def _kept(values: pa.Array, sizes: pa.Array) -> np.ndarray:
     found = np.full((len(values), len(embedding.PARTS)), np.nan)
     of_row = numpy_of(pc.fill_null(sizes, -1).cast(pa.int64()))
-    for size in np.unique(of_row[(of_row >= 0) & (of_row <= embedding.MAX_ELEMENTS)]).tolist():
+    for size in np.unique(
+        of_row[(of_row >= 0) & (of_row <= embedding.MAX_ELEMENTS)]
+    ).tolist():
         rows = np.flatnonzero(of_row == size)
         for some in np.array_split(rows, -(-len(rows) * max(size, 1) // AT_ONCE)):
-            numbers = pc.list_flatten(values.take(arrow_of(some))).cast(pa.float64(), safe=False)
-            found[some] = embedding.kept(numpy_of(pc.fill_null(numbers, np.nan)).reshape(len(some), size))
+            numbers = pc.list_flatten(values.take(arrow_of(some))).cast(
+                pa.float64(), safe=False
+            )
+            found[some] = embedding.kept(
+                numpy_of(pc.fill_null(numbers, np.nan)).reshape(len(some), size)
+            )
     return found

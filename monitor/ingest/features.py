@@ -11,15 +11,28 @@ from monitor.event import MAX_NAME, label_text
 from monitor.schema import FeatureKind
 from monitor.type_mismatch import parse_numbers
 
-OWN = ("event_id", "model", "version", "ts", "prediction", "latency_ms", "status", "error", "label", "label_ts")
+OWN = (
+    "event_id",
+    "model",
+    "version",
+    "ts",
+    "prediction",
+    "latency_ms",
+    "status",
+    "error",
+    "label",
+    "label_ts",
+)
 TEXTS = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
-NUMERIC_SHARE = 0.95  # of the texts of a new column that must be numbers for it to become numeric
+# of the texts of a new column that must be numbers for it to become numeric
+NUMERIC_SHARE = 0.95
 
 
 def columns_of(table: pa.Table) -> dict[str, str]:
     """The table's column of each feature, by the feature's name: all that are not an event's own.
 
-    Raises PayloadError when two columns are one feature, or a name is empty or too long.
+    Raises PayloadError when two columns are one feature, or a name is empty or too
+    long.
     """
     names: dict[str, str] = {}
     for column in table.column_names:
@@ -32,7 +45,9 @@ def columns_of(table: pa.Table) -> dict[str, str]:
             names[name] = column
     for name in names:
         if not 0 < len(name) <= MAX_NAME:
-            raise PayloadError(f"column name {name[:40]!r} must have 1 to {MAX_NAME} characters")
+            raise PayloadError(
+                f"column name {name[:40]!r} must have 1 to {MAX_NAME} characters"
+            )
     return names
 
 
@@ -40,7 +55,11 @@ def kind_of(column: pa.ChunkedArray) -> FeatureKind | None:
     """What a new column holds: texts that nearly all read as numbers make it numeric; None when it is empty."""
     if column.null_count == len(column):
         return None
-    if pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or pa.types.is_decimal(column.type):
+    if (
+        pa.types.is_integer(column.type)
+        or pa.types.is_floating(column.type)
+        or pa.types.is_decimal(column.type)
+    ):
         return "numeric"
     if any(of(column.type) for of in TEXTS):
         texts = column.drop_null().cast(pa.string())
@@ -56,21 +75,35 @@ def values_of(column: pa.ChunkedArray | pa.Array, kind: FeatureKind) -> pa.Array
         values = values.cast(values.type.value_type)
     if any(of(values.type) for of in TEXTS):
         values = values.cast(pa.string())
-    numeric = pa.types.is_integer(values.type) or pa.types.is_floating(values.type) or pa.types.is_decimal(values.type)
+    numeric = (
+        pa.types.is_integer(values.type)
+        or pa.types.is_floating(values.type)
+        or pa.types.is_decimal(values.type)
+    )
     if kind == "numeric":
         if numeric:
             return values.cast(pa.float64(), safe=False)
         if pa.types.is_string(values.type):
             parsed = parse_numbers(pa.chunked_array([values]))
-            return pc.if_else(pc.and_(pc.is_valid(values), pc.is_null(parsed)), math.nan, parsed)
-        return pc.if_else(pc.is_valid(values), pa.scalar(math.nan), pa.scalar(None, pa.float64()))
+            return pc.if_else(
+                pc.and_(pc.is_valid(values), pc.is_null(parsed)), math.nan, parsed
+            )
+        return pc.if_else(
+            pc.is_valid(values), pa.scalar(math.nan), pa.scalar(None, pa.float64())
+        )
     if pa.types.is_string(values.type):
         return values
-    return pa.array([stored(_plain(v), "categorical") for v in values.to_pylist()], pa.string())
+    return pa.array(
+        [stored(_plain(v), "categorical") for v in values.to_pylist()], pa.string()
+    )
 
 
 def _plain(value: Any) -> Any:
-    return value if isinstance(value, str | bool | int | float | type(None)) else str(value)
+    return (
+        value
+        if isinstance(value, str | bool | int | float | type(None))
+        else str(value)
+    )
 
 
 def stored(value: Any, kind: FeatureKind) -> Any:
@@ -78,7 +111,11 @@ def stored(value: Any, kind: FeatureKind) -> Any:
     if value is None:
         return None
     if kind == "categorical":
-        return label_text(value) if not isinstance(value, float) or math.isfinite(value) else str(value)
+        return (
+            label_text(value)
+            if not isinstance(value, float) or math.isfinite(value)
+            else str(value)
+        )
     return math.nan if isinstance(value, str | bool) else float(value)
 
 

@@ -21,7 +21,18 @@ from monitor.sources._compressed import MAX_LINE, lines_of, open_plain
 ROWS = 5000
 ARROW = "application/vnd.apache.arrow.stream"
 NDJSON = "application/x-ndjson"
-OWN = frozenset({"ts", "prediction", "label", "event_id", "latency_ms", "status", "error", "version"})
+OWN = frozenset(
+    {
+        "ts",
+        "prediction",
+        "label",
+        "event_id",
+        "latency_ms",
+        "status",
+        "error",
+        "version",
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -55,7 +66,10 @@ class ColumnMapping:
 
 @dataclass(frozen=True)
 class FileBatch:
-    """One request's worth of a file. `kind` is events or labels; of what could not be read only `refusals` are there."""
+    """One request's worth of a file.
+
+    `kind` is events or labels; of what could not be read only `refusals` are there.
+    """
 
     kind: str
     key: str
@@ -67,12 +81,19 @@ class FileBatch:
 
 
 def source_of(path: Path) -> Any:
-    """The source that reads a file by its ending. Raises StorageError, naming the known endings."""
+    """The source that reads a file by its ending.
+
+    Raises StorageError, naming the known endings.
+    """
     for source in load("sources").values():
         if path.name.lower().endswith(source.SUFFIXES):
             return source
-    known = " ".join(sorted(s for source in load("sources").values() for s in source.SUFFIXES))
-    raise StorageError(f"{path.name}: the ending {path.suffix or '(none)'} is not known; known: {known}")
+    known = " ".join(
+        sorted(s for source in load("sources").values() for s in source.SUFFIXES)
+    )
+    raise StorageError(
+        f"{path.name}: the ending {path.suffix or '(none)'} is not known; known: {known}"
+    )
 
 
 def files_of(paths: Sequence[Path]) -> list[Path]:
@@ -98,7 +119,9 @@ def files_of(paths: Sequence[Path]) -> list[Path]:
         if not path.stat().st_size:
             raise PayloadError(f"{path.name} is empty")
     if not found:
-        raise StorageError("there are no files of a known format in " + ", ".join(map(str, paths)))
+        raise StorageError(
+            "there are no files of a known format in " + ", ".join(map(str, paths))
+        )
     return list(dict.fromkeys(found))
 
 
@@ -110,37 +133,69 @@ def digest_of(path: Path, *how: Any) -> str:
 
 
 def event_batches(
-    path: Path, source: Any, digest: str, model: str | None, version: str | None, mapping: ColumnMapping, age: str = ""
+    path: Path,
+    source: Any,
+    digest: str,
+    model: str | None,
+    version: str | None,
+    mapping: ColumnMapping,
+    age: str = "",
 ) -> Iterator[FileBatch]:
-    """All rows of a file of events. Raises PayloadError when nothing of it, or nothing more of it, can be read."""
+    """All rows of a file of events.
+
+    Raises PayloadError when nothing of it, or nothing more of it, can be read.
+    """
     if NDJSON in source.MEDIA_TYPES and not mapping.given:
         with open_plain(path) as file:
             yield from line_batches(file, digest, age)
         return
     if model is None:
-        raise PayloadError(f"{path.name}: give the model these rows are of: --model NAME")
+        raise PayloadError(
+            f"{path.name}: give the model these rows are of: --model NAME"
+        )
     for chunk in source.read_file(path, ROWS):
         yield from _unreadable("events", digest, chunk)
         table = renamed(chunk.table, mapping, digest, chunk.first_line, version)
         events = table.drop_columns([c for c in ("label",) if c in table.column_names])
         for first, part in _slices(events, chunk.first_line):
-            yield FileBatch("events", f"{digest}-{first}{age}", first, ARROW, to_ipc(part))
+            yield FileBatch(
+                "events", f"{digest}-{first}{age}", first, ARROW, to_ipc(part)
+            )
         if "label" in table.column_names:
-            labels = table.select([c for c in ("event_id", "label", "ts") if c in table.column_names])
+            labels = table.select(
+                [c for c in ("event_id", "label", "ts") if c in table.column_names]
+            )
             labels = labels.filter(pc.is_valid(labels["label"]))
             if labels.num_rows:
                 first = chunk.first_line
-                yield FileBatch("labels", f"{digest}-{first}{age}-labels", first, ARROW, to_ipc(labels))
+                yield FileBatch(
+                    "labels",
+                    f"{digest}-{first}{age}-labels",
+                    first,
+                    ARROW,
+                    to_ipc(labels),
+                )
         yield FileBatch("events", "", chunk.first_line, bytes_read=chunk.bytes_read)
 
 
-def label_batches(path: Path, source: Any, digest: str, mapping: ColumnMapping, age: str = "") -> Iterator[FileBatch]:
+def label_batches(
+    path: Path, source: Any, digest: str, mapping: ColumnMapping, age: str = ""
+) -> Iterator[FileBatch]:
     """All rows of a file of labels: columns event_id, label, ts (or as mapped)."""
     for chunk in source.read_file(path, ROWS):
         yield from _unreadable("labels", f"{digest}-l", chunk)
-        table = chunk.table.rename_columns([mapping.renames().get(c, c) for c in chunk.table.column_names])
+        table = chunk.table.rename_columns(
+            [mapping.renames().get(c, c) for c in chunk.table.column_names]
+        )
         key = f"{digest}-l-{chunk.first_line}{age}"
-        yield FileBatch("labels", key, chunk.first_line, ARROW, to_ipc(table), bytes_read=chunk.bytes_read)
+        yield FileBatch(
+            "labels",
+            key,
+            chunk.first_line,
+            ARROW,
+            to_ipc(table),
+            bytes_read=chunk.bytes_read,
+        )
 
 
 def line_batches(file: IO[bytes], digest: str, age: str = "") -> Iterator[FileBatch]:
@@ -150,22 +205,48 @@ def line_batches(file: IO[bytes], digest: str, age: str = "") -> Iterator[FileBa
     size, first, number = 0, 1, 0
     for number, line, whole in lines_of(file):
         if lines and (len(lines) >= ROWS or size + len(line) > MAX_LINE):
-            yield FileBatch("events", f"{digest}-{first}{age}", first, NDJSON, b"".join(lines), bytes_read=size)
+            yield FileBatch(
+                "events",
+                f"{digest}-{first}{age}",
+                first,
+                NDJSON,
+                b"".join(lines),
+                bytes_read=size,
+            )
             lines, size, first = [], 0, number
         if not whole:
             text = line[:RAW_SAMPLE].decode("utf-8", "replace")
-            long.append(Refusal(number, None, f"the line has more than {MAX_LINE // 1_000_000} MB", text))
+            long.append(
+                Refusal(
+                    number,
+                    None,
+                    f"the line has more than {MAX_LINE // 1_000_000} MB",
+                    text,
+                )
+            )
             line = b"\n"  # keeps the lines after it at their numbers
         lines.append(line if line.endswith(b"\n") else line + b"\n")
         size += len(line)
     if lines:
-        yield FileBatch("events", f"{digest}-{first}{age}", first, NDJSON, b"".join(lines), bytes_read=size)
+        yield FileBatch(
+            "events",
+            f"{digest}-{first}{age}",
+            first,
+            NDJSON,
+            b"".join(lines),
+            bytes_read=size,
+        )
     if long:
-        yield FileBatch("events", f"{digest}-{number}-unreadable", number, refusals=long)
+        yield FileBatch(
+            "events", f"{digest}-{number}-unreadable", number, refusals=long
+        )
 
 
 def reference_table(path: Path, mapping: ColumnMapping) -> pa.Table:
-    """All rows of a reference file with their columns named as events' are. Raises DriftdeckError."""
+    """All rows of a reference file with their columns named as events' are.
+
+    Raises DriftdeckError.
+    """
     chunks = list(source_of(path).read_file(path, 100_000))
     unreadable = [r for chunk in chunks for r in chunk.refusals]
     if unreadable:
@@ -179,15 +260,32 @@ def reference_table(path: Path, mapping: ColumnMapping) -> pa.Table:
 
 
 def renamed(
-    table: pa.Table, mapping: ColumnMapping, digest: str | None, first_line: int, version: str | None
+    table: pa.Table,
+    mapping: ColumnMapping,
+    digest: str | None,
+    first_line: int,
+    version: str | None,
 ) -> pa.Table:
-    """The table with its columns named as an event's. Raises PayloadError when a mapped column is not there."""
+    """The table with its columns named as an event's.
+
+    Raises PayloadError when a mapped column is not there.
+    """
     renames = mapping.renames()
-    missing = [name for name in [*renames, *(mapping.features or ())] if name not in table.column_names]
+    missing = [
+        name
+        for name in [*renames, *(mapping.features or ())]
+        if name not in table.column_names
+    ]
     if missing:
-        raise PayloadError(f"there is no column {missing[0]!r}; found: {', '.join(table.column_names[:30])}")
+        raise PayloadError(
+            f"there is no column {missing[0]!r}; found: {', '.join(table.column_names[:30])}"
+        )
     if mapping.features is not None:
-        keep = [c for c in table.column_names if c in mapping.features or c in renames or c in OWN]
+        keep = [
+            c
+            for c in table.column_names
+            if c in mapping.features or c in renames or c in OWN
+        ]
         table = table.select(keep)
     table = table.rename_columns([renames.get(c, c) for c in table.column_names])
     if digest is not None and "event_id" not in table.column_names:
@@ -195,7 +293,9 @@ def renamed(
         ids = [f"{digest[:24]}-{first_line + i}" for i in range(table.num_rows)]
         table = table.append_column("event_id", pa.array(ids, pa.string()))
     if version is not None and "version" not in table.column_names:
-        table = table.append_column("version", pa.array([version] * table.num_rows, pa.string()))
+        table = table.append_column(
+            "version", pa.array([version] * table.num_rows, pa.string())
+        )
     return table
 
 
@@ -210,12 +310,21 @@ def _known(paths: Iterable[Path]) -> list[Path]:
 
 
 def _slices(table: pa.Table, first_line: int) -> Iterator[tuple[int, pa.Table]]:
-    rows = max(1, min(ROWS, int(MAX_LINE / max(1, table.nbytes / max(1, table.num_rows)))))
+    rows = max(
+        1, min(ROWS, int(MAX_LINE / max(1, table.nbytes / max(1, table.num_rows))))
+    )
     for start in range(0, table.num_rows, rows):
         yield first_line + start, table.slice(start, rows)
 
 
 def _unreadable(kind: str, digest: str, chunk: Chunk) -> Iterator[FileBatch]:
     if chunk.refusals:
-        what = hashlib.sha256(json.dumps([[r.line, r.reason] for r in chunk.refusals]).encode()).hexdigest()[:8]
-        yield FileBatch(kind, f"{digest}-{chunk.first_line}-{what}", chunk.first_line, refusals=chunk.refusals)
+        what = hashlib.sha256(
+            json.dumps([[r.line, r.reason] for r in chunk.refusals]).encode()
+        ).hexdigest()[:8]
+        yield FileBatch(
+            kind,
+            f"{digest}-{chunk.first_line}-{what}",
+            chunk.first_line,
+            refusals=chunk.refusals,
+        )

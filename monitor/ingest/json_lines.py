@@ -20,7 +20,11 @@ def split_lines(body: bytes, media_type: str) -> list[tuple[int, bytes]]:
     """(number, line) of every record: NDJSON lines, or the items of a JSON array, or one object."""
     if media_type == "application/json":
         return load("sources")["jsonl"].split_array(body)
-    return [(i, line) for i, line in enumerate(body.split(b"\n"), 1) if line and not line.isspace()]
+    return [
+        (i, line)
+        for i, line in enumerate(body.split(b"\n"), 1)
+        if line and not line.isspace()
+    ]
 
 
 class _ModelOnly(msgspec.Struct):
@@ -52,7 +56,9 @@ def fast(schema: ModelSchema, line: bytes) -> Any:
         return None
 
 
-def whole_body(schema: ModelSchema, body: bytes, earliest: datetime, latest: datetime) -> int:
+def whole_body(
+    schema: ModelSchema, body: bytes, earliest: datetime, latest: datetime
+) -> int:
     """How many events a body of lines holds when every line fits the schema as it is; 0 when any may not.
 
     One call into C for the whole body: less than half the cost of a call for each line.
@@ -66,7 +72,8 @@ def whole_body(schema: ModelSchema, body: bytes, earliest: datetime, latest: dat
         return 0
     # a search for two bytes takes twenty times as long as one for a byte
     plain = body.isascii() and (b"\\" not in body or b"\\u" not in body)
-    if not plain and not all(event.event_id.isascii() for event in events):  # an id's length counts in bytes
+    # an id's length counts in bytes
+    if not plain and not all(event.event_id.isascii() for event in events):
         return 0
     times = list(map(_time_of, events))
     return n if earliest <= min(times) and max(times) <= latest else 0
@@ -80,4 +87,6 @@ def a_line_each(body: bytes, n: int) -> bool:
         return body.find(b"\n", 0, len(body) - 1) < 0
     text = np.frombuffer(body, np.uint8)
     breaks = np.flatnonzero(text[:-1] == _BREAK)  # the last byte may end the last line
-    return len(breaks) == n - 1 and bool((text[breaks - 1] == _CLOSE).all() and (text[breaks + 1] == _OPEN).all())
+    return len(breaks) == n - 1 and bool(
+        (text[breaks - 1] == _CLOSE).all() and (text[breaks + 1] == _OPEN).all()
+    )

@@ -1,8 +1,9 @@
 """Requests and answers that come apart, as KServe's logger sends them: each half waits on disk for the other.
 
-A half is on disk before its sender is answered. When both are there they become events, through the collector, under a key
-made of their id: doing it again after a crash stores nothing twice. A half whose partner does not come in time is counted as
-refused and kept in the quarantine.
+A half is on disk before its sender is answered. When both are there they become events,
+through the collector, under a key made of their id: doing it again after a crash stores
+nothing twice. A half whose partner does not come in time is counted as refused and kept
+in the quarantine.
 """
 
 import hashlib
@@ -30,7 +31,9 @@ log = logging.getLogger("driftdeck.halves")
 Part = Literal["request", "response"]
 OTHER: dict[Part, Part] = {"request": "response", "response": "request"}
 LOOK_EVERY_S = 30.0
-MAX_DONE = 50_000  # pairs that are remembered, so that a repeated half does not wait for a partner that came long ago
+# pairs that are remembered, so that a repeated half does not wait for a partner that
+# came long ago
+MAX_DONE = 50_000
 MAX_ROWS = 5_000  # of one pair that go to the collector together
 COMPACT_BYTES = 16 << 20
 DISK_BYTES = 1 << 30
@@ -50,13 +53,22 @@ class PairPart:
 
     def header(self) -> dict[str, Any]:
         """What is kept of it besides the body."""
-        about = {"pair": self.pair, "part": self.part, "id": self.id, "model": self.model, "version": self.version}
+        about = {
+            "pair": self.pair,
+            "part": self.part,
+            "id": self.id,
+            "model": self.model,
+            "version": self.version,
+        }
         return {"kind": "half", **about, "at": self.at.isoformat()}
 
 
 @dataclass
 class PairBuffer:
-    """The waiting room of one server. `settled` counts pairs that became events or a refusal."""
+    """The waiting room of one server.
+
+    `settled` counts pairs that became events or a refusal.
+    """
 
     folder: Path
     collector: Collector
@@ -75,7 +87,9 @@ class PairBuffer:
         self._done: dict[str, None] = {}
         self._bytes = self._appended = 0
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._look, name="driftdeck-halves", daemon=True)
+        self._thread = threading.Thread(
+            target=self._look, name="driftdeck-halves", daemon=True
+        )
 
     def start(self, background: bool = True) -> None:
         """Take up what waited when the server stopped."""
@@ -85,13 +99,26 @@ class PairBuffer:
                 case {"kind": "half", **about}:
                     part: Part = about["part"]
                     at = datetime.fromisoformat(about["at"])
-                    names = (about["pair"], part, about["id"], about["model"], about["version"])
-                    self._keep(PairPart(*names, at, frame.payload), datetime.fromisoformat(about["came"]))
+                    names = (
+                        about["pair"],
+                        part,
+                        about["id"],
+                        about["model"],
+                        about["version"],
+                    )
+                    self._keep(
+                        PairPart(*names, at, frame.payload),
+                        datetime.fromisoformat(about["came"]),
+                    )
                 case {"kind": "done", "pairs": pairs}:
                     for pair in pairs:
                         self._forget(pair)
         for damage in self._spool.damage:
-            log.error("halves that wait are damaged: segment %d, %d bytes cannot be read", damage.segment, damage.bytes)
+            log.error(
+                "halves that wait are damaged: segment %d, %d bytes cannot be read",
+                damage.segment,
+                damage.bytes,
+            )
         self._look_calmly(now)
         if background:
             self._thread.start()
@@ -108,11 +135,18 @@ class PairBuffer:
             if half.part in self.waiting.get(half.pair, {}):
                 return self._again(half)
             if self._bytes + len(half.body) > self.most_bytes:
-                raise Overloaded(f"halves of {self._bytes >> 20} MB wait for their partners; send again later", 30)
+                raise Overloaded(
+                    f"halves of {self._bytes >> 20} MB wait for their partners; send again later",
+                    30,
+                )
             came = self._came.get(half.pair) or self.clock()
             written = self._write(half, came)
             self._keep(half, came)
-            return [written, self._settle(half.pair)] if len(self.waiting[half.pair]) == 2 else [written]
+            return (
+                [written, self._settle(half.pair)]
+                if len(self.waiting[half.pair]) == 2
+                else [written]
+            )
 
     def _again(self, half: PairPart) -> list["Future[None]"]:
         """A repeat of a half that still waits: what its first sender waits for, or another try where that failed."""
@@ -120,13 +154,21 @@ class PairBuffer:
         if written is not None and written.done() and written.exception() is not None:
             written = self._write(half, self._came[half.pair])
         found = [] if written is None else [written]
-        return [*found, self._settle(half.pair)] if len(self.waiting[half.pair]) == 2 else found
+        return (
+            [*found, self._settle(half.pair)]
+            if len(self.waiting[half.pair]) == 2
+            else found
+        )
 
     def look(self, now: datetime) -> int:
         """Settle what can be settled, give up what waited too long; how many pairs went."""
         with self._lock:
             self._clear()
-            late = [p for p, came in self._came.items() if now - came >= self.wait or len(self.waiting[p]) == 2]
+            late = [
+                p
+                for p, came in self._came.items()
+                if now - came >= self.wait or len(self.waiting[p]) == 2
+            ]
             for pair in late:
                 self._settle(pair)
             if self._appended > max(COMPACT_BYTES, 2 * self._bytes):
@@ -140,7 +182,11 @@ class PairBuffer:
             named = [
                 pair
                 for pair, halves in self.waiting.items()
-                if any(needle in half.body for half in halves.values() for needle in needles)
+                if any(
+                    needle in half.body
+                    for half in halves.values()
+                    for needle in needles
+                )
             ]
             count = sum(len(self.waiting[pair]) for pair in named)
             for pair in named:
@@ -169,7 +215,8 @@ class PairBuffer:
     def _look_calmly(self, now: datetime) -> None:
         try:
             self.look(now)
-        except DriftdeckError as problem:  # spool or disk full: they wait a little longer
+        # spool or disk full: they wait a little longer
+        except DriftdeckError as problem:
             log.warning("halves that waited too long could not be settled: %s", problem)
 
     def _keep(self, half: PairPart, came: datetime) -> None:
@@ -188,7 +235,9 @@ class PairBuffer:
 
     def _write(self, half: PairPart, came: datetime) -> "Future[None]":
         self._appended += len(half.body)
-        written = self._spool.append({**half.header(), "came": came.isoformat()}, half.body)
+        written = self._spool.append(
+            {**half.header(), "came": came.isoformat()}, half.body
+        )
         self._written[half.pair, half.part] = written
         return written
 
@@ -197,7 +246,9 @@ class PairBuffer:
         key = f"halves-{hashlib.sha256(pair.encode()).hexdigest()[:40]}"
         halves = self.waiting[pair]
         answer = (
-            self._events(halves["request"], halves["response"], key) if len(halves) == 2 else self._alone(pair, key)
+            self._events(halves["request"], halves["response"], key)
+            if len(halves) == 2
+            else self._alone(pair, key)
         )
 
         def note(done: "Future[None]") -> None:
@@ -208,7 +259,10 @@ class PairBuffer:
         return answer.durable
 
     def _clear(self) -> None:
-        """Note which pairs are done. A crash before this only makes them settle again, under the same key."""
+        """Note which pairs are done.
+
+        A crash before this only makes them settle again, under the same key.
+        """
         pairs = []
         while self._finished:
             if (pair := self._finished.popleft()) in self.waiting:
@@ -229,22 +283,33 @@ class PairBuffer:
     def _logged(self, request: PairPart, response: PairPart, key: str) -> IngestResult:
         rows = read(request.body, response.body)
         latency = (response.at - request.at).total_seconds() * 1e3
-        lines = [_line(request, i, row, latency if 0 <= latency < 1e12 else None) for i, row in enumerate(rows)]
+        lines = [
+            _line(request, i, row, latency if 0 <= latency < 1e12 else None)
+            for i, row in enumerate(rows)
+        ]
         answer = None
         most = min(MAX_ROWS, self.collector.max_rows)
         for start in range(0, len(lines), most):
             body = b"".join(lines[start : start + most])
-            answer = self.collector.events(body, "application/x-ndjson", f"{key}-{start}")
+            answer = self.collector.events(
+                body, "application/x-ndjson", f"{key}-{start}"
+            )
         return answer or self._refuse(request, "the request has no rows", key)
 
     def _alone(self, pair: str, key: str) -> IngestResult:
         [half] = self.waiting[pair].values()
         minutes = self.wait.total_seconds() / 60
-        return self._refuse(half, f"no {OTHER[half.part]} came for this {half.part} within {minutes:g} minutes", key)
+        return self._refuse(
+            half,
+            f"no {OTHER[half.part]} came for this {half.part} within {minutes:g} minutes",
+            key,
+        )
 
     def _refuse(self, half: PairPart, reason: str, key: str) -> IngestResult:
         raw = half.body[:RAW_SAMPLE].decode("utf-8", "replace")
-        return self.collector.refuse("events", [Refusal(0, half.id[:MAX_ID_BYTES], reason, raw, half.model)], key)
+        return self.collector.refuse(
+            "events", [Refusal(0, half.id[:MAX_ID_BYTES], reason, raw, half.model)], key
+        )
 
     def _compact(self) -> None:
         """Write what still waits once more, and let go of all before."""
@@ -260,20 +325,33 @@ class PairBuffer:
 
 
 def read(request: bytes, response: bytes) -> list[Row]:
-    """The rows of a pair in KServe's protocol v2 or v1 (that of TensorFlow Serving). Raises NotUnderstood."""
+    """The rows of a pair in KServe's protocol v2 or v1 (that of TensorFlow Serving).
+
+    Raises NotUnderstood.
+    """
     protocols = load("protocols")
     try:
         inputs = json.loads(request).get("inputs")
     except (ValueError, AttributeError, RecursionError):
         raise NotUnderstood("the request is not a JSON object") from None
-    tensors = isinstance(inputs, list) and inputs and all(isinstance(t, dict) and "datatype" in t for t in inputs)
-    rows: list[Row] = protocols["v2" if tensors else "tfserving"].read(request, response, FieldChoice())
+    tensors = (
+        isinstance(inputs, list)
+        and inputs
+        and all(isinstance(t, dict) and "datatype" in t for t in inputs)
+    )
+    rows: list[Row] = protocols["v2" if tensors else "tfserving"].read(
+        request, response, FieldChoice()
+    )
     return rows
 
 
 def event_id(id_: str, row: int) -> str:
     """The id of a pair's row: the CloudEvent's own, then the same with -1, -2, ...; a long one is hashed."""
-    first = id_ if len(id_.encode()) <= MAX_ID_BYTES - 8 else hashlib.sha256(id_.encode()).hexdigest()
+    first = (
+        id_
+        if len(id_.encode()) <= MAX_ID_BYTES - 8
+        else hashlib.sha256(id_.encode()).hexdigest()
+    )
     return first if row == 0 else f"{first}-{row}"
 
 
@@ -287,4 +365,6 @@ def _line(request: PairPart, i: int, row: Row, latency: float | None) -> bytes:
         "prediction": row.prediction,
         "latency_ms": None if latency is None else round(latency, 3),
     }
-    return json.dumps({k: v for k, v in event.items() if v is not None}).encode() + b"\n"
+    return (
+        json.dumps({k: v for k, v in event.items() if v is not None}).encode() + b"\n"
+    )

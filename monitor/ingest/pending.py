@@ -27,12 +27,17 @@ class Pending:
             for key, n in rows.items():
                 left = self._rows.pop(key, (0, now))[0] - n
                 if left > 0:
-                    self._rows[key] = (left, now)  # the rest came after those that were loaded
+                    # the rest came after those that were loaded
+                    self._rows[key] = (left, now)
 
     def rows(self, models: Collection[str] | None = None) -> int:
         """How many rows wait, of all models or of some."""
         with self._lock:
-            return sum(n for (model, _), (n, _) in self._rows.items() if models is None or model in models)
+            return sum(
+                n
+                for (model, _), (n, _) in self._rows.items()
+                if models is None or model in models
+            )
 
     def of(self, model: str, kind: str) -> tuple[int, datetime | None]:
         """How many rows of a model and kind wait, and since about when; None when none does."""

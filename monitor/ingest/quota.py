@@ -17,7 +17,8 @@ class Quota:
     new_names: int = 10_000
 
     def __post_init__(self) -> None:
-        self._came: dict[str, tuple[datetime, int]] = {}  # by model, "" for models: since when, and how many
+        # by model, "" for models: since when, and how many
+        self._came: dict[str, tuple[datetime, int]] = {}
 
     def note(self, model: str, names: int, now: datetime) -> None:
         """Count names that came: features of `model`, or new models when it is ""."""
@@ -26,11 +27,18 @@ class Quota:
 
     def room(self, schema: ModelSchema, now: datetime) -> Room:
         """How many features a model may get now."""
-        free, left = self.max_features - len(schema.features), self._left(schema.model, now)
+        free, left = (
+            self.max_features - len(schema.features),
+            self._left(schema.model, now),
+        )
         if free <= left:
-            return Room(max(0, free), f"limits.max_features allows {self.max_features} for a model; raise it")
+            return Room(
+                max(0, free),
+                f"limits.max_features allows {self.max_features} for a model; raise it",
+            )
         return Room(
-            max(0, left), f"limits.new_names_per_hour allows {self.new_names} new ones; send again later, or raise it"
+            max(0, left),
+            f"limits.new_names_per_hour allows {self.new_names} new ones; send again later, or raise it",
         )
 
     def model_refused(self, known: int, added: int, now: datetime) -> str | None:

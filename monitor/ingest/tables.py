@@ -13,7 +13,17 @@ import pyarrow.compute as pc
 
 from monitor import type_mismatch
 from monitor.errors import PayloadError
-from monitor.event import MAX_ID_BYTES, MAX_NAME, MAX_TEXT, RAW_SAMPLE, Event, Refusal, Refused, TimeBounds, label_text
+from monitor.event import (
+    MAX_ID_BYTES,
+    MAX_NAME,
+    MAX_TEXT,
+    RAW_SAMPLE,
+    Event,
+    Refusal,
+    Refused,
+    TimeBounds,
+    label_text,
+)
 from monitor.ingest import embedding_columns
 from monitor.ingest.features import OWN, columns_of, kind_of, stored, type_of, values_of
 from monitor.schema import ModelSchema, PredictionKind, Room, split_prediction
@@ -37,7 +47,8 @@ class EventTable:
 def from_events(events: Sequence[tuple[int, Event]], schema: ModelSchema) -> EventTable:
     """Parsed events (with their line) of one model as columns; those whose prediction is of a foreign kind are refused.
 
-    A value of the wrong type in a numeric feature becomes NaN: the row is kept, the value is counted as invalid.
+    A value of the wrong type in a numeric feature becomes NaN: the row is kept, the
+    value is counted as invalid.
     """
     columns: dict[str, list[Any]] = {name: [] for name in arrow_schema(schema).names}
     refusals, kept = [], []
@@ -45,7 +56,9 @@ def from_events(events: Sequence[tuple[int, Event]], schema: ModelSchema) -> Eve
         try:
             number, class_ = split_prediction(event.prediction, schema.prediction)
         except Refused as reason:
-            refusals.append(Refusal(line, event.event_id, str(reason), model=schema.model))
+            refusals.append(
+                Refusal(line, event.event_id, str(reason), model=schema.model)
+            )
             continue
         kept.append(event.features)
         values = {
@@ -58,12 +71,17 @@ def from_events(events: Sequence[tuple[int, Event]], schema: ModelSchema) -> Eve
             "status": event.status,
             "error": event.error,
             "tags": tags_text(event.tags),
-            **{f.field: stored(event.features.get(f.name), f.kind) for f in schema.features},
+            **{
+                f.field: stored(event.features.get(f.name), f.kind)
+                for f in schema.features
+            },
         }
         for name, column in columns.items():
             column.append(values[name])
     found = type_mismatch.of_events(kept, schema.features)
-    return EventTable(pa.table(columns, schema=arrow_schema(schema)), schema, refusals, found)
+    return EventTable(
+        pa.table(columns, schema=arrow_schema(schema)), schema, refusals, found
+    )
 
 
 def from_table(
@@ -76,9 +94,10 @@ def from_table(
 ) -> EventTable:
     """A foreign table of one model as columns, checked column by column; bad rows are refused, good ones beside them kept.
 
-    Known columns are event_id, version, ts, prediction, latency_ms, status and error; every other one is a feature
-    (a leading "features." is dropped), a list of numbers an embedding. Where there is no `room` for a new feature, the rows that have a value of it
-    are refused.
+    Known columns are event_id, version, ts, prediction, latency_ms, status and error;
+    every other one is a feature (a leading "features." is dropped), a list of numbers
+    an embedding. Where there is no `room` for a new feature, the rows that have a value
+    of it are refused.
     """
     if "ts" not in table.column_names:
         raise PayloadError(
@@ -87,7 +106,11 @@ def from_table(
     bad = _Bad(table, first_line)
     table = embedding_columns.unfolded(table, bad.mark)
     features = columns_of(table)
-    kinds = {name: kind for name, column in features.items() if (kind := kind_of(table[column])) is not None}
+    kinds = {
+        name: kind
+        for name, column in features.items()
+        if (kind := kind_of(table[column])) is not None
+    }
     room = room or Room()
     for name in [name for name in kinds if name not in schema.by_name][room.features :]:
         del kinds[name]
@@ -100,7 +123,9 @@ def from_table(
         "ts": ts,
         "version": _texts(table, "version", bad, MAX_NAME).fill_null(""),
         "latency_ms": _numbers(table, "latency_ms", bad, 0, 1e12),
-        "status": _numbers(table, "status", bad, 0, 999).fill_null(200).cast(pa.int16(), safe=False),
+        "status": _numbers(table, "status", bad, 0, 999)
+        .fill_null(200)
+        .cast(pa.int16(), safe=False),
         "error": _texts(table, "error", bad, MAX_TEXT),
         "tags": pa.nulls(table.num_rows, pa.string()),
         **_predictions(table, schema, bad),
@@ -108,11 +133,20 @@ def from_table(
     for feature in schema.features:
         column = features.get(feature.name)
         columns[feature.field] = (
-            values_of(table[column], feature.kind) if column else pa.nulls(table.num_rows, type_of(feature.kind))
+            values_of(table[column], feature.kind)
+            if column
+            else pa.nulls(table.num_rows, type_of(feature.kind))
         )
-    shaped = pa.table(columns).select(arrow_schema(schema).names).cast(arrow_schema(schema))
+    shaped = (
+        pa.table(columns).select(arrow_schema(schema).names).cast(arrow_schema(schema))
+    )
     if not bad.reasons:
-        return EventTable(shaped, schema, [], type_mismatch.of_columns(table, features, schema.features))
+        return EventTable(
+            shaped,
+            schema,
+            [],
+            type_mismatch.of_columns(table, features, schema.features),
+        )
     good = bad.good()
     found = type_mismatch.of_columns(table.filter(good), features, schema.features)
     return EventTable(shaped.filter(good), schema, bad.refusals(schema.model), found)
@@ -122,16 +156,27 @@ def _no_room(room: Room, name: str, _row: int) -> str:
     return room.refusal(name)
 
 
-def reference_from_table(table: pa.Table, schema: ModelSchema, now: datetime, room: Room | None = None) -> EventTable:
+def reference_from_table(
+    table: pa.Table, schema: ModelSchema, now: datetime, room: Room | None = None
+) -> EventTable:
     """Reference rows as columns, with `label` (text, null where unknown). Times may be any, or absent.
 
-    Raises PayloadError when a row cannot be used: a reference is a whole, it is not taken in parts.
+    Raises PayloadError when a row cannot be used: a reference is a whole, it is not
+    taken in parts.
     """
     if "ts" not in table.column_names:
-        table = table.append_column("ts", pa.array([now] * table.num_rows, pa.timestamp("us", "UTC")))
-    labels = table["label"].to_pylist() if "label" in table.column_names else [None] * table.num_rows
+        table = table.append_column(
+            "ts", pa.array([now] * table.num_rows, pa.timestamp("us", "UTC"))
+        )
+    labels = (
+        table["label"].to_pylist()
+        if "label" in table.column_names
+        else [None] * table.num_rows
+    )
     anytime = TimeBounds(now - datetime(1970, 1, 1, tzinfo=UTC), timedelta(days=1))
-    without_ids = table.drop_columns([c for c in ("event_id",) if c in table.column_names])
+    without_ids = table.drop_columns(
+        [c for c in ("event_id",) if c in table.column_names]
+    )
     shaped = from_table(without_ids, schema, now, anytime, room=room)
     if shaped.refusals:
         first = shaped.refusals[0]
@@ -148,16 +193,26 @@ def labels_from_table(
     """Labels (event_id, label, ts) of one model from a foreign table; ts defaults to now."""
     for needed in ("event_id", "label"):
         if needed not in table.column_names:
-            raise PayloadError(f"there is no column {needed}; found: {', '.join(table.column_names[:20])}")
+            raise PayloadError(
+                f"there is no column {needed}; found: {', '.join(table.column_names[:20])}"
+            )
     bad = _Bad(table, first_line, labels=True)
     ids = _ids(table, bad, made=False)
     labels = pa.array([label_text(v) for v in table["label"].to_pylist()], pa.string())
-    bad.mark(pc.is_null(labels), lambda i: "`label` is missing or not a number, text or boolean")
+    bad.mark(
+        pc.is_null(labels),
+        lambda i: "`label` is missing or not a number, text or boolean",
+    )
     if "ts" in table.column_names:
         ts = _times(table["ts"], bad, now, bounds)
     else:
-        ts = pa.array([now.astimezone(UTC).replace(tzinfo=None)] * table.num_rows, pa.timestamp("us"))
-    return pa.table({"event_id": ids, "label": labels, "ts": ts}).filter(bad.good()), bad.refusals(model)
+        ts = pa.array(
+            [now.astimezone(UTC).replace(tzinfo=None)] * table.num_rows,
+            pa.timestamp("us"),
+        )
+    return pa.table({"event_id": ids, "label": labels, "ts": ts}).filter(
+        bad.good()
+    ), bad.refusals(model)
 
 
 class _Bad:
@@ -184,25 +239,43 @@ class _Bad:
         for i, reason in sorted(self.reasons.items()):
             row = self.table.slice(i, 1).to_pylist()[0]
             raw = self._raw(row, model)[:RAW_SAMPLE]
-            found.append(Refusal(self.first_line + i, _short_id(row.get("event_id")), reason, raw, model))
+            found.append(
+                Refusal(
+                    self.first_line + i,
+                    _short_id(row.get("event_id")),
+                    reason,
+                    raw,
+                    model,
+                )
+            )
         return found
 
     def _raw(self, row: dict[str, Any], model: str) -> str:
         """A row as the JSON that could be sent in its place."""
         keys = LABEL_KEYS if self.labels else OWN
-        record = {"model": model, **{k: v for k, v in row.items() if k in keys and v is not None}}
+        record = {
+            "model": model,
+            **{k: v for k, v in row.items() if k in keys and v is not None},
+        }
         if not self.labels:
-            record["features"] = {k.removeprefix("features."): v for k, v in row.items() if k not in OWN}
+            record["features"] = {
+                k.removeprefix("features."): v for k, v in row.items() if k not in OWN
+            }
         return json.dumps(record, ensure_ascii=False, default=str)
 
 
 def _prediction_kind(table: pa.Table) -> PredictionKind:
-    if "prediction" not in table.column_names or table["prediction"].null_count == table.num_rows:
+    if (
+        "prediction" not in table.column_names
+        or table["prediction"].null_count == table.num_rows
+    ):
         return "unknown"
     return "number" if kind_of(table["prediction"]) == "numeric" else "class"
 
 
-def _predictions(table: pa.Table, schema: ModelSchema, bad: _Bad) -> dict[str, pa.Array]:
+def _predictions(
+    table: pa.Table, schema: ModelSchema, bad: _Bad
+) -> dict[str, pa.Array]:
     n = table.num_rows
     number, class_ = pa.nulls(n, pa.float64()), pa.nulls(n, pa.string())
     if "prediction" not in table.column_names:
@@ -212,14 +285,21 @@ def _predictions(table: pa.Table, schema: ModelSchema, bad: _Bad) -> dict[str, p
         class_ = pa.array([label_text(v) for v in column.to_pylist()], pa.string())
     elif schema.prediction == "number":
         number = values_of(column, "numeric")
-        wrong = pc.and_(pc.is_valid(column), pc.invert(pc.fill_null(pc.is_finite(number), False)))
+        wrong = pc.and_(
+            pc.is_valid(column), pc.invert(pc.fill_null(pc.is_finite(number), False))
+        )
         bad.mark(
             wrong,
-            lambda i: f"`prediction` is {str(column[i].as_py())[:40]!r}; this model's predictions are finite numbers",
+            lambda i: (
+                f"`prediction` is {str(column[i].as_py())[:40]!r}; this model's predictions are finite numbers"
+            ),
         )
         number = pc.if_else(pc.is_finite(number), number, None)
     elif column.null_count < n:
-        bad.mark(pc.is_valid(column), lambda i: "`prediction` must be an object of class: probability; send JSON")
+        bad.mark(
+            pc.is_valid(column),
+            lambda i: "`prediction` must be an object of class: probability; send JSON",
+        )
     return {"prediction": number, "predicted_class": class_}
 
 
@@ -231,30 +311,54 @@ def _ids(table: pa.Table, bad: _Bad, made: bool = True) -> pa.Array:
     if not pa.types.is_string(ids.type):
         ids = pa.array([label_text(v) for v in ids.to_pylist()], pa.string())
     bad.mark(
-        pc.greater(pc.binary_length(ids), MAX_ID_BYTES), lambda i: f"`event_id` has more than {MAX_ID_BYTES} bytes"
+        pc.greater(pc.binary_length(ids), MAX_ID_BYTES),
+        lambda i: f"`event_id` has more than {MAX_ID_BYTES} bytes",
     )
     bad.mark(pc.equal(ids, ""), lambda i: "`event_id` is empty")
     if ids.null_count and made:
-        ids = pa.array([v if v is not None else str(uuid.uuid4()) for v in ids.to_pylist()], pa.string())
+        ids = pa.array(
+            [v if v is not None else str(uuid.uuid4()) for v in ids.to_pylist()],
+            pa.string(),
+        )
     elif ids.null_count:
         bad.mark(pc.is_null(ids), lambda i: "`event_id` is missing")
     return ids
 
 
-def _times(column: pa.ChunkedArray, bad: _Bad, now: datetime, bounds: TimeBounds) -> pa.Array:
+def _times(
+    column: pa.ChunkedArray, bad: _Bad, now: datetime, bounds: TimeBounds
+) -> pa.Array:
     values = column.combine_chunks()
     if pa.types.is_timestamp(values.type):
         ts = values.cast(pa.timestamp("us", values.type.tz), safe=False)
-        ts = ts.cast(pa.timestamp("us", "UTC")).cast(pa.timestamp("us")) if values.type.tz else ts
+        ts = (
+            ts.cast(pa.timestamp("us", "UTC")).cast(pa.timestamp("us"))
+            if values.type.tz
+            else ts
+        )
         bad.mark(pc.is_null(ts), lambda i: "`ts` is missing")
     else:
-        ts = pa.array([_time_or_none(v) for v in values.to_pylist()], pa.timestamp("us"))
+        ts = pa.array(
+            [_time_or_none(v) for v in values.to_pylist()], pa.timestamp("us")
+        )
         bad.mark(
-            pc.is_null(ts), lambda i: f"`ts` {str(values[i].as_py())[:40]!r} is not a time, e.g. 2026-11-22T09:30:00Z"
+            pc.is_null(ts),
+            lambda i: (
+                f"`ts` {str(values[i].as_py())[:40]!r} is not a time, e.g. 2026-11-22T09:30:00Z"
+            ),
         )
     earliest, latest = (t.replace(tzinfo=None) for t in bounds.around(now))
-    outside = pc.or_(pc.less(ts, pa.scalar(earliest, ts.type)), pc.greater(ts, pa.scalar(latest, ts.type)))
-    bad.mark(outside, lambda i: bounds.reason(ts[i].as_py().replace(tzinfo=UTC), now) or "`ts` is out of range")
+    outside = pc.or_(
+        pc.less(ts, pa.scalar(earliest, ts.type)),
+        pc.greater(ts, pa.scalar(latest, ts.type)),
+    )
+    bad.mark(
+        outside,
+        lambda i: (
+            bounds.reason(ts[i].as_py().replace(tzinfo=UTC), now)
+            or "`ts` is out of range"
+        ),
+    )
     return ts
 
 
@@ -275,11 +379,16 @@ def _texts(table: pa.Table, name: str, bad: _Bad, longest: int) -> pa.Array:
     values = table[name].combine_chunks()
     if not pa.types.is_string(values.type):
         values = pa.array([label_text(v) for v in values.to_pylist()], pa.string())
-    bad.mark(pc.greater(pc.utf8_length(values), longest), lambda i: f"`{name}` has more than {longest} characters")
+    bad.mark(
+        pc.greater(pc.utf8_length(values), longest),
+        lambda i: f"`{name}` has more than {longest} characters",
+    )
     return values
 
 
-def _numbers(table: pa.Table, name: str, bad: _Bad, low: float, high: float) -> pa.Array:
+def _numbers(
+    table: pa.Table, name: str, bad: _Bad, low: float, high: float
+) -> pa.Array:
     if name not in table.column_names:
         return pa.nulls(table.num_rows, pa.float64())
     column = table[name].combine_chunks()
@@ -287,7 +396,10 @@ def _numbers(table: pa.Table, name: str, bad: _Bad, low: float, high: float) -> 
     fits = pc.and_(pc.greater_equal(values, low), pc.less_equal(values, high))
     wrong = pc.and_(pc.is_valid(column), pc.invert(pc.fill_null(fits, False)))
     bad.mark(
-        wrong, lambda i: f"`{name}` is {str(column[i].as_py())[:20]!r}; expected a number from {low:g} to {high:g}"
+        wrong,
+        lambda i: (
+            f"`{name}` is {str(column[i].as_py())[:20]!r}; expected a number from {low:g} to {high:g}"
+        ),
     )
     return values
 

@@ -1,11 +1,15 @@
 """Values of a request or an answer as features and a prediction; the same rules for every format.
 
-- A number, text or boolean under a name is one feature. A nested object's are `name.key`.
-- Numbers in a list are `name_0`, `name_1`, ...; without a name `x_0`, `x_1`, .... Nested lists are read in order.
-- More than MAX_VALUES numbers in one list (an image, an embedding) become five features: `name.count`, `name.mean`,
+- A number, text or boolean under a name is one feature. A nested object's are
+  `name.key`.
+- Numbers in a list are `name_0`, `name_1`, ...; without a name `x_0`, `x_1`, ....
+  Nested lists are read in order.
+- More than MAX_VALUES numbers in one list (an image, an embedding) become five
+  features: `name.count`, `name.mean`,
   `name.sd`, `name.min` and `name.max`.
 - `{"b64": ...}` and other binary values become `name.bytes`, their length.
-- A prediction is a number, text or boolean, alone or in lists of one; shares that add up to 1, 2 to MAX_VALUES of them,
+- A prediction is a number, text or boolean, alone or in lists of one; shares that add
+  up to 1, 2 to MAX_VALUES of them,
   are class probabilities, by their names or as classes "0", "1", .... Anything else is no prediction: name an output.
 """
 
@@ -68,7 +72,10 @@ def _summary(values: Sequence[Any], name: str) -> Iterator[tuple[str, Any]]:
     if numbers:
         mean = math.fsum(numbers) / len(numbers)
         yield f"{name}.mean", mean
-        yield f"{name}.sd", math.sqrt(math.fsum((x - mean) ** 2 for x in numbers) / len(numbers))
+        yield (
+            f"{name}.sd",
+            math.sqrt(math.fsum((x - mean) ** 2 for x in numbers) / len(numbers)),
+        )
         yield f"{name}.min", min(numbers)
         yield f"{name}.max", max(numbers)
 
@@ -101,7 +108,9 @@ def prediction(value: Any) -> Any:
         if isinstance(value, list)
         else {}
     )
-    if 2 <= len(shares) <= MAX_VALUES and all(_is_number(s) and 0 <= s <= 1 for s in shares.values()):
+    if 2 <= len(shares) <= MAX_VALUES and all(
+        _is_number(s) and 0 <= s <= 1 for s in shares.values()
+    ):
         return shares if abs(math.fsum(shares.values()) - 1) < 1e-3 else None
     return None
 
@@ -111,15 +120,26 @@ def chosen(answer: dict[str, Any], output: str | None) -> Any:
     if output is not None:
         return prediction(answer.get(output))
     whole = prediction(answer) if len(answer) > 1 else None
-    return whole if whole is not None else next((p for v in answer.values() if (p := prediction(v)) is not None), None)
+    return (
+        whole
+        if whole is not None
+        else next(
+            (p for v in answer.values() if (p := prediction(v)) is not None), None
+        )
+    )
 
 
 def columns_to_rows(columns: dict[str, Any]) -> list[dict[str, Any]] | None:
     """Rows of columns that are lists of one length; None when they are not."""
-    lengths = {len(values) if isinstance(values, list) else -1 for values in columns.values()}
+    lengths = {
+        len(values) if isinstance(values, list) else -1 for values in columns.values()
+    }
     if len(lengths) != 1 or -1 in lengths:
         return None
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    return [
+        dict(zip(columns, row, strict=True))
+        for row in zip(*columns.values(), strict=True)
+    ]
 
 
 def _is_number(value: Any) -> bool:

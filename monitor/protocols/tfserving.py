@@ -1,6 +1,7 @@
 """TensorFlow Serving's REST API: predict in rows (`instances`) or columns (`inputs`), classify, regress.
 
-Written from its documentation (tensorflow.org/tfx/serving/api_rest); there is no TensorFlow Serving in the tests.
+Written from its documentation (tensorflow.org/tfx/serving/api_rest); there is no
+TensorFlow Serving in the tests.
 """
 
 import re
@@ -8,10 +9,18 @@ from typing import Any
 from urllib.parse import unquote
 
 from monitor.contracts import FieldChoice, NotUnderstood, Row, Target
-from monitor.protocols._values import chosen, columns_to_rows, decoded, features, prediction
+from monitor.protocols._values import (
+    chosen,
+    columns_to_rows,
+    decoded,
+    features,
+    prediction,
+)
 
 NAME = "tfserving"
-_PATH = re.compile(r"/v1/models/([^/:]+)(?:/versions/(\d+)|/labels/([^/:]+))?:(?:predict|classify|regress)")
+_PATH = re.compile(
+    r"/v1/models/([^/:]+)(?:/versions/(\d+)|/labels/([^/:]+))?:(?:predict|classify|regress)"
+)
 
 
 def target(path: str) -> Target | None:
@@ -36,22 +45,33 @@ def _given(asked: dict[str, Any]) -> list[Any]:
         return list(asked["instances"])
     if isinstance(asked.get("examples"), list):
         context = asked.get("context") or {}
-        return [{**context, **example} for example in asked["examples"] if isinstance(example, dict)]
+        return [
+            {**context, **example}
+            for example in asked["examples"]
+            if isinstance(example, dict)
+        ]
     inputs = asked.get("inputs")
     if isinstance(inputs, dict):
         return columns_to_rows(inputs) or [inputs]
     if isinstance(inputs, list):
         return inputs
-    raise NotUnderstood("the request has neither `instances` nor `inputs` nor `examples`")
+    raise NotUnderstood(
+        "the request has neither `instances` nor `inputs` nor `examples`"
+    )
 
 
 def _answers(answer: dict[str, Any], rows: int, wanted: FieldChoice) -> list[Any]:
     if isinstance(answer.get("predictions"), list):
-        found = [chosen(p, wanted.output) if isinstance(p, dict) else prediction(p) for p in answer["predictions"]]
+        found = [
+            chosen(p, wanted.output) if isinstance(p, dict) else prediction(p)
+            for p in answer["predictions"]
+        ]
     elif isinstance(results := answer.get("results", answer.get("result")), list):
         found = [_result(result) for result in results]
     elif isinstance(outputs := answer.get("outputs"), dict):
-        found = [chosen(row, wanted.output) for row in columns_to_rows(outputs) or [outputs]]
+        found = [
+            chosen(row, wanted.output) for row in columns_to_rows(outputs) or [outputs]
+        ]
     else:
         found = [prediction(row) for row in answer.get("outputs") or ()]
     return found if len(found) == rows else [None] * rows

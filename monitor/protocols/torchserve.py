@@ -28,7 +28,10 @@ def read(request: bytes, response: bytes | None, wanted: FieldChoice) -> list[Ro
     answers = _rows(answer, "predictions")
     if answers is None or len(answers) != len(given):
         answers = [answer] if len(given) == 1 else [None] * len(given)
-    return [Row(features(row), _prediction(p, wanted)) for row, p in zip(given, answers, strict=True)]
+    return [
+        Row(features(row), _prediction(p, wanted))
+        for row, p in zip(given, answers, strict=True)
+    ]
 
 
 def _rows(value: Any, key: str) -> list[Any] | None:
@@ -36,7 +39,9 @@ def _rows(value: Any, key: str) -> list[Any] | None:
     if isinstance(value, dict) and isinstance(value.get(key), list):
         return list(value[key])
     batch = (
-        isinstance(value, list) and value and (key == "predictions" or all(isinstance(v, list | dict) for v in value))
+        isinstance(value, list)
+        and value
+        and (key == "predictions" or all(isinstance(v, list | dict) for v in value))
     )
     return list(value) if batch else None
 
@@ -45,9 +50,12 @@ def _answer(response: bytes) -> Any:
     try:
         return decoded(response)
     except NotUnderstood:
-        text = response.decode("utf-8", "replace").strip()  # a handler may answer with the bare class
+        # a handler may answer with the bare class
+        text = response.decode("utf-8", "replace").strip()
         return text if 0 < len(text) <= MAX_TEXT and text.isprintable() else None
 
 
 def _prediction(value: Any, wanted: FieldChoice) -> Any:
-    return chosen(value, wanted.output) if isinstance(value, dict) else prediction(value)
+    return (
+        chosen(value, wanted.output) if isinstance(value, dict) else prediction(value)
+    )

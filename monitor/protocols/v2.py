@@ -27,7 +27,10 @@ def read(request: bytes, response: bytes | None, wanted: FieldChoice) -> list[Ro
     outputs = {} if response is None else _tensors(decoded(response), "outputs")
     rows = _rows(inputs, outputs)
     given, answers = (_by_row(tensors, rows) for tensors in (inputs, outputs))
-    return [Row(features(g), chosen(a, wanted.output) if a else None) for g, a in zip(given, answers, strict=True)]
+    return [
+        Row(features(g), chosen(a, wanted.output) if a else None)
+        for g, a in zip(given, answers, strict=True)
+    ]
 
 
 def _tensors(body: Any, key: str) -> dict[str, tuple[list[int], list[Any]]]:
@@ -37,23 +40,32 @@ def _tensors(body: Any, key: str) -> dict[str, tuple[list[int], list[Any]]]:
         for tensor in body[key]:
             shape, data = [int(n) for n in tensor["shape"]], flat(tensor["data"])
             if len(data) != prod(shape):
-                raise NotUnderstood(f"`{tensor['name']}` has {len(data)} values for the shape {shape}")
+                raise NotUnderstood(
+                    f"`{tensor['name']}` has {len(data)} values for the shape {shape}"
+                )
             found[str(tensor["name"])] = shape, data
     except (TypeError, KeyError, ValueError) as problem:
         if isinstance(problem, NotUnderstood):
             raise
-        raise NotUnderstood(f"`{key}` is not a list of tensors with name, shape and JSON data") from None
+        raise NotUnderstood(
+            f"`{key}` is not a list of tensors with name, shape and JSON data"
+        ) from None
     return found
 
 
-def _rows(inputs: dict[str, tuple[list[int], list[Any]]], outputs: dict[str, tuple[list[int], list[Any]]]) -> int:
+def _rows(
+    inputs: dict[str, tuple[list[int], list[Any]]],
+    outputs: dict[str, tuple[list[int], list[Any]]],
+) -> int:
     firsts = {shape[0] if shape else 1 for shape, _ in inputs.values()}
     rows = firsts.pop() if len(firsts) == 1 else 1
     answered = {shape[0] if shape else 1 for shape, _ in outputs.values()}
     return rows if not answered or rows in answered else 1
 
 
-def _by_row(tensors: dict[str, tuple[list[int], list[Any]]], rows: int) -> list[dict[str, Any]]:
+def _by_row(
+    tensors: dict[str, tuple[list[int], list[Any]]], rows: int
+) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = [{} for _ in range(rows)]
     for name, (shape, data) in tensors.items():
         if rows != 1 and (not shape or shape[0] != rows):

@@ -1,7 +1,8 @@
 """A reverse proxy before a model server: every byte passes unchanged, every prediction is logged aside.
 
-The answer never waits for the monitoring: a request and its answer are read and logged after the answer is out, through
-the client, whose backlog is bounded. What cannot be read is forwarded all the same and counted.
+The answer never waits for the monitoring: a request and its answer are read and logged
+after the answer is out, through the client, whose backlog is bounded. What cannot be
+read is forwarded all the same and counted.
 """
 
 import asyncio
@@ -25,13 +26,18 @@ from monitor.contracts import FieldChoice, NotUnderstood, ServingProtocol, Targe
 log = logging.getLogger("driftdeck.proxy")
 
 EVENT_ID_HEADER = "X-Driftdeck-Event-Id"
-MAX_READ = 4 << 20  # bytes of a body that are kept to be read; a longer one is forwarded and counted
+# bytes of a body that are kept to be read; a longer one is forwarded and counted
+MAX_READ = 4 << 20
 WHOLE = 256 << 10  # an answer up to here is passed on in one piece
-READ_AT_ONCE = 32 << 10  # bytes that are read on the event loop; more would hold up other requests
+# bytes that are read on the event loop; more would hold up other requests
+READ_AT_ONCE = 32 << 10
 MAX_WAITING = 200  # large bodies that wait to be read; what comes then is counted
-KEEP_ALIVE = 4.0  # seconds; less than a model server's own (uvicorn: 5), so that no request meets a closing connection
+# seconds; less than a model server's own (uvicorn: 5), so that no request meets a
+# closing connection
+KEEP_ALIVE = 4.0
 REPORT_EVERY = 60.0
-# RFC 9110, section 7.6.1, and what RFC 9112 replaces with the framing of each connection
+# RFC 9110, section 7.6.1, and what RFC 9112 replaces with the framing of each
+# connection
 HOP_BY_HOP = {
     "connection",
     "keep-alive",
@@ -61,7 +67,9 @@ class Proxy:
         self.upstream = upstream.rstrip("/")
         self.protocol, self.client = protocol, client
         self.model, self.wanted = model, wanted or FieldChoice()
-        self.timeout = aiohttp.ClientTimeout(total=None, sock_connect=min(timeout, 10.0), sock_read=timeout)
+        self.timeout = aiohttp.ClientTimeout(
+            total=None, sock_connect=min(timeout, 10.0), sock_read=timeout
+        )
         self.counts: Counter[str] = Counter()
         self.last_reason = ""
         self._session: aiohttp.ClientSession | None = None
@@ -76,7 +84,12 @@ class Proxy:
             timeout=self.timeout,
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
-            skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent", "Content-Type"),
+            skip_auto_headers=(
+                "Accept",
+                "Accept-Encoding",
+                "User-Agent",
+                "Content-Type",
+            ),
         )
 
     async def close(self) -> None:
@@ -89,7 +102,11 @@ class Proxy:
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """The upstream's answer to one request."""
         assert self._session is not None  # noqa: S101 - open() comes first
-        target = self.protocol.target(request.raw_path.partition("?")[0]) if request.method in ("POST", "PUT") else None
+        target = (
+            self.protocol.target(request.raw_path.partition("?")[0])
+            if request.method in ("POST", "PUT")
+            else None
+        )
         watched = _Exchange(target) if target is not None else None
         self.counts["requests"] += 1
         try:
@@ -104,12 +121,19 @@ class Proxy:
         except TimeoutError:
             return self._failed(504, "the model server did not answer in time", watched)
         except (aiohttp.ClientError, OSError) as error:
-            return self._failed(502, f"the model server at {self.upstream} cannot be reached: {_kind(error)}", watched)
+            return self._failed(
+                502,
+                f"the model server at {self.upstream} cannot be reached: {_kind(error)}",
+                watched,
+            )
         async with answer:
             return await self._pass_on(request, answer, watched)
 
     async def _pass_on(
-        self, request: web.BaseRequest, answer: aiohttp.ClientResponse, watched: "_Exchange | None"
+        self,
+        request: web.BaseRequest,
+        answer: aiohttp.ClientResponse,
+        watched: "_Exchange | None",
     ) -> web.StreamResponse:
         headers = _passed(answer.headers)
         if watched is not None:
@@ -119,13 +143,22 @@ class Proxy:
             try:
                 body = await answer.read()
             except (aiohttp.ClientError, OSError) as error:
-                return self._failed(502, f"the model server broke off its answer: {_kind(error)}", watched)
+                return self._failed(
+                    502,
+                    f"the model server broke off its answer: {_kind(error)}",
+                    watched,
+                )
             if watched is not None:
                 watched.answered(answer.status)
                 watched.response.add(body)
-                # after this answer is written: the loop comes to it when it has nothing else to do for this request
-                asyncio.get_running_loop().call_soon(self._log, watched, request.headers, answer.headers)
-            return web.Response(body=body, status=answer.status, reason=answer.reason, headers=headers)
+                # after this answer is written: the loop comes to it when it has nothing
+                # else to do for this request
+                asyncio.get_running_loop().call_soon(
+                    self._log, watched, request.headers, answer.headers
+                )
+            return web.Response(
+                body=body, status=answer.status, reason=answer.reason, headers=headers
+            )
         return await self._stream(request, answer, headers, watched)
 
     async def _stream(
@@ -135,7 +168,9 @@ class Proxy:
         headers: CIMultiDict[str],
         watched: "_Exchange | None",
     ) -> web.StreamResponse:
-        streamed = web.StreamResponse(status=answer.status, reason=answer.reason, headers=headers)
+        streamed = web.StreamResponse(
+            status=answer.status, reason=answer.reason, headers=headers
+        )
         await streamed.prepare(request)
         try:
             async for part in answer.content.iter_any():
@@ -143,9 +178,12 @@ class Proxy:
                 if watched is not None:
                     watched.response.add(part)
         except (aiohttp.ClientError, OSError) as error:
-            # the head is out: only a broken connection can still tell the caller that this is not all
+            # the head is out: only a broken connection can still tell the caller that
+            # this is not all
             if watched is not None:
-                watched.failed(502, f"the model server broke off its answer: {_kind(error)}")
+                watched.failed(
+                    502, f"the model server broke off its answer: {_kind(error)}"
+                )
                 self._log(watched, request.headers, answer.headers)
             if request.transport is not None:
                 request.transport.abort()
@@ -156,7 +194,9 @@ class Proxy:
         await streamed.write_eof()
         return streamed
 
-    def _failed(self, status: int, sentence: str, watched: "_Exchange | None") -> web.Response:
+    def _failed(
+        self, status: int, sentence: str, watched: "_Exchange | None"
+    ) -> web.Response:
         self.counts["upstream_failed"] += 1
         headers = {}
         if watched is not None:
@@ -165,17 +205,25 @@ class Proxy:
             self._log(watched, {}, {})
         return web.json_response({"error": sentence}, status=status, headers=headers)
 
-    # -- logging aside --------------------------------------------------------------------------------------------
+    # logging aside
 
     def _log(self, watched: "_Exchange", asked: Any, answered: Any) -> None:
-        encodings = asked.get("Content-Encoding", ""), answered.get("Content-Encoding", "")
-        if watched.request.size + watched.response.size <= READ_AT_ONCE and encodings == ("", ""):
+        encodings = (
+            asked.get("Content-Encoding", ""),
+            answered.get("Content-Encoding", ""),
+        )
+        if (
+            watched.request.size + watched.response.size <= READ_AT_ONCE
+            and encodings == ("", "")
+        ):
             self._read(watched, encodings)
         elif self._waiting >= MAX_WAITING:
             self._not_understood("too many large bodies wait to be read")
         else:
             self._waiting += 1
-            done = asyncio.get_running_loop().run_in_executor(self._reader, self._read, watched, encodings)
+            done = asyncio.get_running_loop().run_in_executor(
+                self._reader, self._read, watched, encodings
+            )
             done.add_done_callback(lambda _: self._one_less())
         self._report()
 
@@ -193,7 +241,8 @@ class Proxy:
             if watched.status < 500:
                 return
             rows = []
-        except Exception as error:  # a body of a shape nobody thought of must not cost the service its answer
+        # a body of a shape nobody thought of must not cost the service its answer
+        except Exception as error:
             self._not_understood(f"unexpected: {type(error).__name__}: {error}")
             return
         model, version = self.model or watched.target.model, watched.target.version
@@ -216,7 +265,10 @@ class Proxy:
         self.last_reason = reason
 
     def _report(self, final: bool = False) -> None:
-        if final or (self.counts["not_understood"] and time.monotonic() - self._reported > REPORT_EVERY):
+        if final or (
+            self.counts["not_understood"]
+            and time.monotonic() - self._reported > REPORT_EVERY
+        ):
             self._reported = time.monotonic()
             log.info(
                 "%d requests, %d rows logged, %d exchanges not understood%s, %d times no answer from the model server",
@@ -255,9 +307,13 @@ class _Kept:
         try:
             unpacked = unpacker.decompress(body, MAX_READ)
         except zlib.error:
-            raise NotUnderstood("the body is not gzip, as its Content-Encoding says") from None
+            raise NotUnderstood(
+                "the body is not gzip, as its Content-Encoding says"
+            ) from None
         if unpacker.unconsumed_tail:
-            raise NotUnderstood(f"the body has more than {MAX_READ >> 20} MB when unpacked")
+            raise NotUnderstood(
+                f"the body has more than {MAX_READ >> 20} MB when unpacked"
+            )
         return unpacked
 
 
@@ -283,11 +339,16 @@ class _Exchange:
         self.error = sentence
 
 
-async def _body(request: web.BaseRequest, watched: _Exchange | None) -> bytes | AsyncIterator[bytes] | None:
+async def _body(
+    request: web.BaseRequest, watched: _Exchange | None
+) -> bytes | AsyncIterator[bytes] | None:
     """What to send upstream: the whole body when it is short, else a stream of it."""
     if not request.body_exists:
         return None
-    if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
+    if (
+        request.headers.get("Expect", "").lower() == "100-continue"
+        and request.transport is not None
+    ):
         request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     length = request.content_length
     if length is not None and length <= WHOLE:
@@ -309,9 +370,19 @@ async def _body(request: web.BaseRequest, watched: _Exchange | None) -> bytes | 
 
 def _passed(headers: Any) -> CIMultiDict[str]:
     """The headers that go on to the next hop."""
-    named = {name.strip().lower() for value in headers.getall("Connection", ()) for name in value.split(",")}
+    named = {
+        name.strip().lower()
+        for value in headers.getall("Connection", ())
+        for name in value.split(",")
+    }
     dropped = HOP_BY_HOP | named | {"expect"}  # the proxy has answered it itself
-    return CIMultiDict([(name, value) for name, value in headers.items() if name.lower() not in dropped])
+    return CIMultiDict(
+        [
+            (name, value)
+            for name, value in headers.items()
+            if name.lower() not in dropped
+        ]
+    )
 
 
 def _kind(error: BaseException) -> str:
@@ -323,7 +394,10 @@ def _kind(error: BaseException) -> str:
 async def serve(proxy: Proxy, host: str, port: int, stop: asyncio.Event) -> None:
     """Serve until told to stop; requests under way are finished first."""
     await proxy.open()
-    runner = web.ServerRunner(web.Server(proxy.handle, access_log=None, auto_decompress=False), shutdown_timeout=10)
+    runner = web.ServerRunner(
+        web.Server(proxy.handle, access_log=None, auto_decompress=False),
+        shutdown_timeout=10,
+    )
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port).start()

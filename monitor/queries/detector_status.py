@@ -22,12 +22,18 @@ RECENT = timedelta(days=7)
 REVISED_FOR = timedelta(hours=WEEK)
 
 
-def detector(store: Store, config: Config, watch: DetectorRunner, name: str, span: TimeRange) -> dict[str, Any]:
+def detector(
+    store: Store, config: Config, watch: DetectorRunner, name: str, span: TimeRange
+) -> dict[str, Any]:
     """Each lane with what it learned, the evidence of each hour as a share of what pages, open changes, and power."""
     model, settings = store.model(name), config.model(name).detector
     names = column_names(model)
     going = watch.look(model, names)
-    findings = [f for f in store.alerts.latest_findings(name) if f.rule.startswith(RULE.removesuffix("."))]
+    findings = [
+        f
+        for f in store.alerts.latest_findings(name)
+        if f.rule.startswith(RULE.removesuffix("."))
+    ]
     standing = next((f for f in findings if f.rule == RULE.removesuffix(".")), None)
     opened = store.alerts.open_alerts(name)
     evidence = watch.book.evidence(model.id, span.start, span.end)
@@ -43,11 +49,16 @@ def detector(store: Store, config: Config, watch: DetectorRunner, name: str, spa
         "judged_until": going.cursor if going else None,
         "clock": settings.timezone,
         "holidays": settings.country,
-        "lanes": [_lane(course, names, going.first, rows, going.calendar) for course in going.courses.values()]
+        "lanes": [
+            _lane(course, names, going.first, rows, going.calendar)
+            for course in going.courses.values()
+        ]
         if going
         else [],
         "open": [_open(f, opened) for f in findings if f.verdict == "breach"],
-        "evidence": [{"t": at, "lane": lane, "value": value} for at, lane, value in evidence],
+        "evidence": [
+            {"t": at, "lane": lane, "value": value} for at, lane, value in evidence
+        ],
         "accepted": [{"at": a.at, "since": a.since, "by": a.who} for a in accepted],
         "from": span.start,
         "to": span.end,
@@ -57,12 +68,20 @@ def detector(store: Store, config: Config, watch: DetectorRunner, name: str, spa
 def _open(finding: Finding, opened: Mapping[Key, Alert]) -> dict[str, Any]:
     """An open change, with the start of its alert, and until when the columns that it names are revised."""
     data = reason(finding, opened)
-    revised = data["since"] + REVISED_FOR if data["since"] and finding.statistic == "inputs_change" else None
+    revised = (
+        data["since"] + REVISED_FOR
+        if data["since"] and finding.statistic == "inputs_change"
+        else None
+    )
     return {**data, "revised_until": revised}
 
 
 def _lane(
-    course: LaneRun, names: Mapping[str, str], first: datetime, rows: float, calendar: Calendar
+    course: LaneRun,
+    names: Mapping[str, str],
+    first: datetime,
+    rows: float,
+    calendar: Calendar,
 ) -> dict[str, Any]:
     machine, lane = course.machine, course.lane
     begun = course.since or first
@@ -70,7 +89,11 @@ def _lane(
     return {
         "lane": lane.name,
         "share": lane.share,
-        "status": "learning" if machine is None else "open" if course.episodes else "watching",
+        "status": "learning"
+        if machine is None
+        else "open"
+        if course.episodes
+        else "watching",
         "source": machine.source if machine else None,
         "learned_from": machine.since if machine else begun,
         "watches_from": machine.starts if machine else begun + course.learning_for(),
@@ -78,9 +101,13 @@ def _lane(
         "evidence": lane.evidence(machine.learned, course.state) if machine else None,
         "trending": _trending(machine.learned, names) if machine else [],
         "other_weekdays": [
-            {"day": calendar.date(b.day * DAY), "weekday": b.weekday} for b in getattr(course.state, "borrowed", ())
+            {"day": calendar.date(b.day * DAY), "weekday": b.weekday}
+            for b in getattr(course.state, "borrowed", ())
         ],
-        "detectable": [{"column": names.get(c, c), "contrast": k, "size": size} for c, k, size in found],
+        "detectable": [
+            {"column": names.get(c, c), "contrast": k, "size": size}
+            for c, k, size in found
+        ],
     }
 
 
@@ -90,12 +117,18 @@ def _trending(learned: object, names: Mapping[str, str]) -> list[str]:
     if shift is None:
         return []
     fitted = shift.fitted
-    found = [s.feature for s, moved in zip(fitted.streams.streams, fitted.trend, strict=True) if moved]
+    found = [
+        s.feature
+        for s, moved in zip(fitted.streams.streams, fitted.trend, strict=True)
+        if moved
+    ]
     return list(dict.fromkeys(names.get(c, c) for c in found))
 
 
 def _usual_rows(store: Store, name: str, until: datetime) -> float:
     """Rows in a usual hour of the last week."""
     end = until.replace(tzinfo=None)
-    (profile,) = store.profiles(name, end - RECENT, end, None, columns=["status"])["status"]
+    (profile,) = store.profiles(name, end - RECENT, end, None, columns=["status"])[
+        "status"
+    ]
     return profile.rows / (RECENT / HOUR)

@@ -36,9 +36,18 @@ DRIFT_STATISTICS = (
     "energy_distance",
     "mmd",
 )
-SHOWN = ("psi", "ks", "missing_rate", "type_error_rate", "new_category_share", "out_of_range_share")  # of one column
+# of one column
+SHOWN = (
+    "psi",
+    "ks",
+    "missing_rate",
+    "type_error_rate",
+    "new_category_share",
+    "out_of_range_share",
+)
 MAX_BARS = 24
-MAX_COLUMNS = 500  # that are shown unless more are asked for: ten thousand took ten seconds
+# that are shown unless more are asked for: ten thousand took ten seconds
+MAX_COLUMNS = 500
 
 
 def drift(
@@ -53,16 +62,22 @@ def drift(
 ) -> dict[str, Any]:
     """The drift of the most harmful columns, at most `limit`, in every step and over the newest window."""
     if statistic not in DRIFT_STATISTICS:
-        raise InvalidRequest(f"`statistic` {statistic!r} is unknown; known: {', '.join(DRIFT_STATISTICS)}")
+        raise InvalidRequest(
+            f"`statistic` {statistic!r} is unknown; known: {', '.join(DRIFT_STATISTICS)}"
+        )
     rule = rule_for(config, name, statistic)
     names = column_names(store.model(name))
     reference = store.references.profiles(name)
     layouts = store.layouts(name)
-    kinds = load("statistics")[statistic].KINDS  # categories have no order: no KS, Wasserstein or location
+    # categories have no order: no KS, Wasserstein or location
+    kinds = load("statistics")[statistic].KINDS
     wanted = [c for c in names if c in layouts and layouts[c].kind in kinds]
     window = Window(span.now - rule.window, span.now)
     newest = _newest(store, name, window, version, segment, wanted)
-    judged = {key: evaluate(rule, name, names[key], reference.get(key), newest[key], window) for key in wanted}
+    judged = {
+        key: evaluate(rule, name, names[key], reference.get(key), newest[key], window)
+        for key in wanted
+    }
     shares = importances(store, config, name)
     weights = {key: shares.get(names[key], 0.0) if shares else None for key in wanted}
     wanted.sort(key=lambda key: _harm(judged[key].value, weights[key]), reverse=True)
@@ -71,7 +86,8 @@ def drift(
     for key, profiles in steps.items():
         # the last step is not over: what it shows is the window until now
         findings = [
-            evaluate(rule, name, names[key], reference.get(key), p, window) for p in [*profiles[:-1], newest[key]]
+            evaluate(rule, name, names[key], reference.get(key), p, window)
+            for p in [*profiles[:-1], newest[key]]
         ]
         columns.append(
             {
@@ -85,7 +101,10 @@ def drift(
             }
         )
     unprofiled = [key for key in names if key not in layouts]
-    columns += [_unprofiled(names[key], len(span.steps)) for key in unprofiled[: limit - len(columns)]]
+    columns += [
+        _unprofiled(names[key], len(span.steps))
+        for key in unprofiled[: limit - len(columns)]
+    ]
     return {
         "model": name,
         "statistic": statistic,
@@ -102,7 +121,13 @@ def drift(
 
 
 def column(
-    store: Store, config: Config, name: str, column: str, span: TimeRange, version: str | None, segment: str
+    store: Store,
+    config: Config,
+    name: str,
+    column: str,
+    span: TimeRange,
+    version: str | None,
+    segment: str,
 ) -> dict[str, Any]:
     """One column: reference and current share of every bin, every statistic, and values never seen before."""
     key = store.column_key(name, column)
@@ -122,7 +147,9 @@ def column(
     current = store.profiles(name, *span.naive, None, version, segment, [key])[key][0]
     window = Window(span.start, span.end)
     findings = [
-        evaluate(rule_for(config, name, statistic), name, column, reference, current, window)
+        evaluate(
+            rule_for(config, name, statistic), name, column, reference, current, window
+        )
         for statistic in SHOWN
         if current.layout.kind in load("statistics")[statistic].KINDS
         and (statistic != "out_of_range_share" or current.layout.range is not None)
@@ -144,14 +171,23 @@ def column(
 def rule_for(config: Config, name: str, statistic: str) -> RuleConfig:
     """The configured rule on a statistic, or the statistic as it would be without one: never a breach."""
     for rule in config.all_rules:
-        if rule.statistic == statistic and rule.model in ("*", name) and not rule.segment:
+        if (
+            rule.statistic == statistic
+            and rule.model in ("*", name)
+            and not rule.segment
+        ):
             return rule
-    return RuleConfig(name=statistic.replace("_", "-"), statistic=statistic, limit=math.inf)
+    return RuleConfig(
+        name=statistic.replace("_", "-"), statistic=statistic, limit=math.inf
+    )
 
 
 def bins(reference: Profile | None, current: Profile) -> list[dict[str, Any]]:
     """Shares of reference and current in each bin, and what the bin adds to PSI; neighbours are merged beyond 24 bars."""
-    current, reference = current.inner(), reference.inner() if reference is not None else None
+    current, reference = (
+        current.inner(),
+        reference.inner() if reference is not None else None,
+    )
     layout = current.layout
     r = reference.counts if reference is not None else np.zeros(layout.size)
     c = current.counts
@@ -165,18 +201,30 @@ def bins(reference: Profile | None, current: Profile) -> list[dict[str, Any]]:
         )  # chance brings new values: they are compared with the rare ones
         r_[layout.size - 2] += r[extra].sum()
         c_[layout.size - 2] += c[extra].sum()
-        r_[layout.size - 1], c_[layout.size - 1] = (0, 0) if layout.unseen else (r[-1], c[-1])
+        r_[layout.size - 1], c_[layout.size - 1] = (
+            (0, 0) if layout.unseen else (r[-1], c[-1])
+        )
         groups = [(labels[i], r_[i], c_[i]) for i in order]
     else:
         groups = _merged(labels, r, c)
-    rs, cs = np.array([g[1] for g in groups], float), np.array([g[2] for g in groups], float)
-    comparable = np.array([g[0] != "new" or layout.kind != "categorical" for g in groups])
+    rs, cs = (
+        np.array([g[1] for g in groups], float),
+        np.array([g[2] for g in groups], float),
+    )
+    comparable = np.array(
+        [g[0] != "new" or layout.kind != "categorical" for g in groups]
+    )
     parts = np.zeros(len(groups))
     if rs.sum() and cs.sum():
         parts[comparable] = contributions(rs[comparable], cs[comparable])
     rows: list[dict[str, Any]] = []
     for (label, ref, cur), part, ok in zip(groups, parts, comparable, strict=True):
-        if layout.kind == "categorical" and label in ("other", "new") and ref == 0 and cur == 0:
+        if (
+            layout.kind == "categorical"
+            and label in ("other", "new")
+            and ref == 0
+            and cur == 0
+        ):
             continue
         rows.append(
             {
@@ -201,44 +249,76 @@ def bins(reference: Profile | None, current: Profile) -> list[dict[str, Any]]:
     return rows
 
 
-def _merged(labels: list[str], r: np.ndarray, c: np.ndarray) -> list[tuple[str, float, float]]:
+def _merged(
+    labels: list[str], r: np.ndarray, c: np.ndarray
+) -> list[tuple[str, float, float]]:
     used = np.flatnonzero((r > 0) | (c > 0))
     if used.size == 0:
         return []
-    first, last = (0, r.size - 1) if r.size <= MAX_BARS else (int(used[0]), int(used[-1]))
+    first, last = (
+        (0, r.size - 1) if r.size <= MAX_BARS else (int(used[0]), int(used[-1]))
+    )
     width = -(-(last - first + 1) // MAX_BARS)
     groups = []
     for start in range(first, last + 1, width):
         stop = min(start + width, last + 1)
-        groups.append((labels[stop - 1], float(r[start:stop].sum()), float(c[start:stop].sum())))
+        groups.append(
+            (labels[stop - 1], float(r[start:stop].sum()), float(c[start:stop].sum()))
+        )
     return groups
 
 
 def _trailing(
-    store: Store, name: str, span: TimeRange, window: timedelta, version: str | None, segment: str, columns: list[str]
+    store: Store,
+    name: str,
+    span: TimeRange,
+    window: timedelta,
+    version: str | None,
+    segment: str,
+    columns: list[str],
 ) -> dict[str, list[Profile]]:
     """For each step the profile of the rule's window that ends with it: what the rule would have judged then."""
     before = -(-max(window, span.step) // span.step)
     start, end = span.naive
-    read = store.profiles(name, start - (before - 1) * span.step, end, span.step, version, segment, columns)
+    read = store.profiles(
+        name,
+        start - (before - 1) * span.step,
+        end,
+        span.step,
+        version,
+        segment,
+        columns,
+    )
     ends = [i + before for i in range(len(span.steps))]
-    return {column: sliding(profiles, [before] * len(ends), ends) for column, profiles in read.items()}
+    return {
+        column: sliding(profiles, [before] * len(ends), ends)
+        for column, profiles in read.items()
+    }
 
 
 def _newest(
-    store: Store, name: str, window: Window, version: str | None, segment: str, columns: list[str]
+    store: Store,
+    name: str,
+    window: Window,
+    version: str | None,
+    segment: str,
+    columns: list[str],
 ) -> Mapping[str, Profile]:
     start, end = window.start.replace(tzinfo=None), window.end.replace(tzinfo=None)
     read = store.profiles(name, start, end, None, version, segment, columns)
     return {key: profiles[0] for key, profiles in read.items()}
 
 
-def _summary(finding: Finding, reference: Profile | None, current: Profile) -> dict[str, Any]:
+def _summary(
+    finding: Finding, reference: Profile | None, current: Profile
+) -> dict[str, Any]:
     new = current.layout.new_bin
     measured = load("statistics")[finding.statistic].measure(reference, current)
     comparable = finding.statistic == "psi" and finding.n and finding.n_reference
     noise = 1 / finding.n + 1 / finding.n_reference if comparable else None
-    freedom = max(1, current.layout.inner.size - 1) if current.layout.kind != "unit" else 19
+    freedom = (
+        max(1, current.layout.inner.size - 1) if current.layout.kind != "unit" else 19
+    )
     return {
         "value": finding.value,
         "raw": measured.raw,
@@ -249,13 +329,22 @@ def _summary(finding: Finding, reference: Profile | None, current: Profile) -> d
         "n_reference": finding.n_reference,
         "minimum": finding.minimum,
         "missing": _ratio(current.missing + current.invalid, current.rows),
-        "missing_reference": _ratio(reference.missing + reference.invalid, reference.rows) if reference else None,
-        "new_share": _ratio(current.counts[new], current.n) if new is not None else None,
+        "missing_reference": _ratio(
+            reference.missing + reference.invalid, reference.rows
+        )
+        if reference
+        else None,
+        "new_share": _ratio(current.counts[new], current.n)
+        if new is not None
+        else None,
         "new_share_usual": current.layout.unseen if new is not None else None,
         "mean": current.mean,
         "mean_reference": reference.mean if reference else None,
-        # what the PSI of noise alone stays below with 95 %: a smaller drift cannot be told from none
-        "detectable": None if noise is None else float(2.8 * noise * np.sqrt(2 * freedom)),
+        # what the PSI of noise alone stays below with 95 %: a smaller drift cannot be
+        # told from none
+        "detectable": None
+        if noise is None
+        else float(2.8 * noise * np.sqrt(2 * freedom)),
     }
 
 
@@ -276,7 +365,11 @@ def _unprofiled(name: str, steps: int) -> dict[str, Any]:
 
 
 def _level(finding: Finding, rule: RuleConfig) -> str:
-    if finding.verdict == "breach" and finding.value is not None and finding.value > SEVERE * rule.limit:
+    if (
+        finding.verdict == "breach"
+        and finding.value is not None
+        and finding.value > SEVERE * rule.limit
+    ):
         return "severe"
     return finding.verdict
 
@@ -298,12 +391,17 @@ def _counts(profile: Profile | None) -> dict[str, Any] | None:
     }
 
 
-def _new_values(store: Store, name: str, key: str, current: Profile) -> list[dict[str, Any]]:
+def _new_values(
+    store: Store, name: str, key: str, current: Profile
+) -> list[dict[str, Any]]:
     found = store.query(
         'SELECT "value", min(first_seen), sum(n)::BIGINT FROM new_values WHERE model = ? AND "column" = ? GROUP BY 1 ORDER BY 3 DESC, 1 LIMIT 20',
         [store.model(name).id, key],
     )
-    return [{"value": v, "first_seen": _aware(at), "n": n, "share": _ratio(n, current.n)} for v, at, n in found]
+    return [
+        {"value": v, "first_seen": _aware(at), "n": n, "share": _ratio(n, current.n)}
+        for v, at, n in found
+    ]
 
 
 def _aware(at: datetime) -> datetime:

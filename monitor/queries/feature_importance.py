@@ -28,7 +28,10 @@ MIN_SCORE = 0.01  # with less there is nothing that a feature could be worth
 
 
 def importances(store: Store, config: Config, name: str) -> Mapping[str, float]:
-    """The share of each feature by name: configured, else computed and kept, else nothing. One that is not in it is worth 0."""
+    """The share of each feature by name: configured, else computed and kept, else nothing.
+
+    One that is not in it is worth 0.
+    """
     given = config.model(name).importance
     total = sum(given.values())
     if total:
@@ -39,7 +42,9 @@ def importances(store: Store, config: Config, name: str) -> Mapping[str, float]:
 
 def kept_importance(store: Store, name: str) -> dict[str, Any] | None:
     """What was computed last; None before."""
-    found = store.query("SELECT body FROM importances WHERE model = ?", [store.model(name).id])
+    found = store.query(
+        "SELECT body FROM importances WHERE model = ?", [store.model(name).id]
+    )
     return json.loads(found[0][0]) if found else None
 
 
@@ -54,23 +59,48 @@ class ModelFile:
 
 
 def compute_importance(
-    store: Store, name: str, of: str | None, rows: int, seed: int, now: datetime, file: ModelFile | None = None
+    store: Store,
+    name: str,
+    of: str | None,
+    rows: int,
+    seed: int,
+    now: datetime,
+    file: ModelFile | None = None,
 ) -> dict[str, Any]:
     """What each feature is worth in telling labels or predictions, from at most `rows` stored rows; it is kept.
 
-    `of` is `labels`, `predictions`, or None for the labels if there are enough. Told by the model in `file` itself, else by
-    trees that are trained on the rows. Raises InvalidRequest.
+    `of` is `labels`, `predictions`, or None for the labels if there are enough. Told by
+    the model in `file` itself, else by trees that are trained on the rows. Raises
+    InvalidRequest.
     """
     model = store.model(name)
     features = _features(model, file.features if file else ())
-    asked = _Asked(store, model, features, rows, seed, file, _version(store, model, file) if file else "")
+    asked = _Asked(
+        store,
+        model,
+        features,
+        rows,
+        seed,
+        file,
+        _version(store, model, file) if file else "",
+    )
     labelled = None if of == "predictions" else asked.sample("labels")
     if of is None:
-        of = "labels" if labelled is not None and labelled.num_rows >= FEWEST else "predictions"
-    sample = labelled if of == "labels" and labelled is not None else asked.sample("predictions")
+        of = (
+            "labels"
+            if labelled is not None and labelled.num_rows >= FEWEST
+            else "predictions"
+        )
+    sample = (
+        labelled
+        if of == "labels" and labelled is not None
+        else asked.sample("predictions")
+    )
     if sample.num_rows < FEWEST:
         where = f" of version {asked.version!r}" if asked.version else ""
-        raise InvalidRequest(f"only {sample.num_rows} rows{where} with {of} are stored; at least {FEWEST} are needed")
+        raise InvalidRequest(
+            f"only {sample.num_rows} rows{where} with {of} are stored; at least {FEWEST} are needed"
+        )
     found = asked.answer(sample)
     if found["score"] < MIN_SCORE:
         raise InvalidRequest(
@@ -87,13 +117,16 @@ def compute_importance(
         "score": found["score"],
         "agreement": found.get("agreement"),
         "rows": found["rows"],
-        "features": [{**one, "column": names[one["column"]]} for one in found["features"]],
+        "features": [
+            {**one, "column": names[one["column"]]} for one in found["features"]
+        ],
     }
     with store.writing() as con:
         con.execute("DELETE FROM importances WHERE model = ?", [model.id])
         text = json.dumps(body, default=datetime.isoformat)
         con.execute(
-            "INSERT INTO importances VALUES (?, ?, ?)", [model.id, now.astimezone(UTC).replace(tzinfo=None), text]
+            "INSERT INTO importances VALUES (?, ?, ?)",
+            [model.id, now.astimezone(UTC).replace(tzinfo=None), text],
         )
     return body
 
@@ -113,30 +146,53 @@ class _Asked:
     def answer(self, sample: pa.Table) -> dict[str, Any]:
         """What the process that does the work says."""
         if self.file is None:
-            return trained("monitor.analysis.importance", "importance", sample, self.seed)
+            return trained(
+                "monitor.analysis.importance", "importance", sample, self.seed
+            )
         called = json.dumps({f.field: f.name for f in self.features})
         with tempfile.NamedTemporaryFile(suffix=".onnx") as kept:
             kept.write(self.file.content)
             kept.flush()
-            return trained("monitor.analysis.model_file", "importance", sample, self.seed, kept.name, called)
+            return trained(
+                "monitor.analysis.model_file",
+                "importance",
+                sample,
+                self.seed,
+                kept.name,
+                called,
+            )
 
     def sample(self, of: str) -> pa.Table:
         """Rows with the hour and the features; with the target, and for a model file what it had answered."""
         model = self.model
         chosen = Relation("", model.schema).values(f.field for f in self.features)
-        answered = "predicted_class" if model.schema.prediction in ("class", "probabilities") else "prediction"
+        answered = (
+            "predicted_class"
+            if model.schema.prediction in ("class", "probabilities")
+            else "prediction"
+        )
         target = answered
         if of == "labels":
-            is_number = model.task == "regression" or (self.file is not None and answered == "prediction")
+            is_number = model.task == "regression" or (
+                self.file is not None and answered == "prediction"
+            )
             target = "number" if is_number else "label"
-        wanted = [f"{target} AS {quote(TARGET)}"] if self.file is None or of == "labels" else []
+        wanted = (
+            [f"{target} AS {quote(TARGET)}"]
+            if self.file is None or of == "labels"
+            else []
+        )
         wanted += [f"{answered} AS {quote(STORED)}"] if self.file is not None else []
         source = f"SELECT * FROM {model.events} WHERE status < 500"
         if of == "labels":
-            joined = f"(SELECT event_id, label, number FROM {model.labels} WHERE joined) l"
+            joined = (
+                f"(SELECT event_id, label, number FROM {model.labels} WHERE joined) l"
+            )
             source = f"SELECT e.*, l.label, l.number FROM {model.events} e JOIN {joined} ON l.event_id = e.event_id WHERE status < 500"
         condition = (
-            f"{target} IS NOT NULL AND {answered} IS NOT NULL" if self.file is not None else f"{target} IS NOT NULL"
+            f"{target} IS NOT NULL AND {answered} IS NOT NULL"
+            if self.file is not None
+            else f"{target} IS NOT NULL"
         )
         params = []
         if self.version:
@@ -150,14 +206,23 @@ class _Asked:
 
 
 def _features(model: Model, wanted: Sequence[str]) -> list[Feature]:
-    """The features to be told from, in the order asked for, else all. Raises InvalidRequest."""
+    """The features to be told from, in the order asked for, else all.
+
+    Raises InvalidRequest.
+    """
     by_name = model.schema.by_name
     unknown = next((name for name in wanted if name not in by_name), None)
     if unknown is not None:
-        raise InvalidRequest(f"{model.name!r} has no feature {unknown!r}; known: {', '.join(list(by_name)[:20])}")
-    features = [by_name[name] for name in dict.fromkeys(wanted)] or list(model.schema.features)
+        raise InvalidRequest(
+            f"{model.name!r} has no feature {unknown!r}; known: {', '.join(list(by_name)[:20])}"
+        )
+    features = [by_name[name] for name in dict.fromkeys(wanted)] or list(
+        model.schema.features
+    )
     if not 1 <= len(features) <= MAX_FEATURES:
-        raise InvalidRequest(f"{model.name!r} has {len(features)} features; importance takes 1 to {MAX_FEATURES}")
+        raise InvalidRequest(
+            f"{model.name!r} has {len(features)} features; importance takes 1 to {MAX_FEATURES}"
+        )
     return features
 
 

@@ -13,25 +13,41 @@ from monitor.store.ledger import OUTCOMES
 def totals(server: Server, models: Collection[str] | None = None) -> dict[str, int]:
     """Rows since the beginning: received = stored + duplicate + refused + pending; `unchecked` are among the stored.
 
-    All are of one moment: what is loaded while they are read would otherwise count twice.
+    All are of one moment: what is loaded while they are read would otherwise count
+    twice.
     """
     with server.store.accounts:
         pending = server.collector.pending.rows(models)
         found = server.store.ledger.totals(models)
     found["received"] += pending
-    return {**{name: found[name] for name in OUTCOMES[:4]}, "pending": pending, "unchecked": found["unchecked"]}
+    return {
+        **{name: found[name] for name in OUTCOMES[:4]},
+        "pending": pending,
+        "unchecked": found["unchecked"],
+    }
 
 
 def accounting(
-    server: Server, models: Collection[str] | None, span: TimeRange, now: datetime, together: bool = False
+    server: Server,
+    models: Collection[str] | None,
+    span: TimeRange,
+    now: datetime,
+    together: bool = False,
 ) -> dict[str, Any]:
     """Accounts by model and by hour of receipt, reasons for refusals, freshness and lag, spool and quarantine.
 
-    `together` adds up the models, in steps of the span: a page with a thousand models would read 100,000 hours.
+    `together` adds up the models, in steps of the span: a page with a thousand models
+    would read 100,000 hours.
     """
     ledger = server.store.ledger
-    start, end = (at.astimezone(UTC).replace(tzinfo=None) for at in (span.start, span.end))
-    hours = ledger.by_step(models, start, end, span.step) if together else ledger.by_hour(models, start, end)
+    start, end = (
+        at.astimezone(UTC).replace(tzinfo=None) for at in (span.start, span.end)
+    )
+    hours = (
+        ledger.by_step(models, start, end, span.step)
+        if together
+        else ledger.by_hour(models, start, end)
+    )
     held, size = ledger.quarantined(models)
     return {
         "now": now,
@@ -43,7 +59,11 @@ def accounting(
         "hours": [{**row, "hour": row["hour"].replace(tzinfo=UTC)} for row in hours],
         "reasons": ledger.reasons(models, start, end),
         "mistyped": _mistyped(server, models, start, end, by_hour=not together),
-        "quarantine": {"records": held, "bytes": size, "most_bytes": server.store.quarantine_bytes},
+        "quarantine": {
+            "records": held,
+            "bytes": size,
+            "most_bytes": server.store.quarantine_bytes,
+        },
         "spool": {
             "pending_bytes": server.spool.pending_bytes(server.store.position),
             "capacity_bytes": server.spool.capacity,
@@ -55,26 +75,48 @@ def accounting(
 
 
 def _mistyped(
-    server: Server, models: Collection[str] | None, start: datetime, end: datetime, by_hour: bool
+    server: Server,
+    models: Collection[str] | None,
+    start: datetime,
+    end: datetime,
+    by_hour: bool,
 ) -> list[dict[str, Any]]:
     """Values of the wrong type in the span, the most frequent first, times aware."""
     with server.store.cursor() as cursor:
         rows = type_mismatches.listing(cursor, models, start, end, by_hour)
-    return [row | {k: row[k].replace(tzinfo=UTC) for k in ("hour", "last_hour") if row[k]} for row in rows]
+    return [
+        row | {k: row[k].replace(tzinfo=UTC) for k in ("hour", "last_hour") if row[k]}
+        for row in rows
+    ]
 
 
 def _models(
-    server: Server, models: Collection[str] | None, start: datetime, end: datetime, now: datetime
+    server: Server,
+    models: Collection[str] | None,
+    start: datetime,
+    end: datetime,
+    now: datetime,
 ) -> list[dict[str, Any]]:
     """Each model's accounts of the span by kind, what of it is pending now, and how fresh its events are."""
     last = server.store.last_events()
     waiting = server.collector.pending
     with server.store.accounts:
-        rows = {(row["model"], row["kind"]): row for row in server.store.ledger.by_model(models, start, end)}
+        rows = {
+            (row["model"], row["kind"]): row
+            for row in server.store.ledger.by_model(models, start, end)
+        }
         waits = {key: waiting.of(*key) for key in waiting.waiting()}
     for model, kind in waits:
         if models is None or model in models:
-            rows.setdefault((model, kind), {"model": model, "kind": kind, "hour": None, **dict.fromkeys(OUTCOMES, 0)})
+            rows.setdefault(
+                (model, kind),
+                {
+                    "model": model,
+                    "kind": kind,
+                    "hour": None,
+                    **dict.fromkeys(OUTCOMES, 0),
+                },
+            )
     listed = []
     for key, row in sorted(rows.items()):
         pending, since = waits.get(key, (0, None))

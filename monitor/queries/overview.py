@@ -81,7 +81,12 @@ def overview(
     wanted = (*SERVICE, *labelled_columns(store.model(name)))
     steps = store.profiles(name, start, end, span.step, version, segment, wanted)
     current = {c: merge(steps[c], steps[c][0].layout) for c in SERVICE}
-    week = {c: p[0] for c, p in store.profiles(name, start - WEEK, end - WEEK, None, version, segment, SERVICE).items()}
+    week = {
+        c: p[0]
+        for c, p in store.profiles(
+            name, start - WEEK, end - WEEK, None, version, segment, SERVICE
+        ).items()
+    }
     by_statistic = {f.statistic: f.verdict for f in findings if not f.segment}
     bounds = limits(config, name)
     freshness = _freshness(store, name, now, pending)
@@ -96,12 +101,17 @@ def overview(
         "reasons": [reason(f, opened) for f in verdict.reasons[:50]],
         "causes": _causes(store, config, name, findings),
         "groups": {**verdict.groups, "ingestion": freshness["status"]},
-        "predictions": {"n": current["status"].rows, "previous_week": week["status"].rows or None},
+        "predictions": {
+            "n": current["status"].rows,
+            "previous_week": week["status"].rows or None,
+        },
         "latency_p95": {
             "value": current["latency_ms"].quantile(0.95),
             "previous_week": week["latency_ms"].quantile(0.95),
             "limit": bounds["latency_p95"],
-            "status": by_statistic.get("latency_quantile", "ok" if current["latency_ms"].n else "no_data"),
+            "status": by_statistic.get(
+                "latency_quantile", "ok" if current["latency_ms"].n else "no_data"
+            ),
         },
         "error_rate": {
             "value": error_share(current["status"])[1],
@@ -109,16 +119,28 @@ def overview(
             "limit": bounds["error_rate"],
             "status": by_statistic.get("error_rate", "no_data"),
         },
-        "prediction_error": prediction_error(store, config, name, span, steps, findings),
+        "prediction_error": prediction_error(
+            store, config, name, span, steps, findings
+        ),
         "drifted": _drifted(store, config, name, span, findings, verdict),
         "freshness": freshness,
     }
 
 
-def _causes(store: Store, config: Config, name: str, findings: list[Finding]) -> list[dict[str, Any]]:
+def _causes(
+    store: Store, config: Config, name: str, findings: list[Finding]
+) -> list[dict[str, Any]]:
     """What is behind all that is in breach, what matters most first; only features have an importance."""
-    features, shares = store.model(name).schema.by_name, importances(store, config, name)
-    found = causes(findings, lambda column: shares.get(column, 0.0) if shares and column in features else None)
+    features, shares = (
+        store.model(name).schema.by_name,
+        importances(store, config, name),
+    )
+    found = causes(
+        findings,
+        lambda column: (
+            shares.get(column, 0.0) if shares and column in features else None
+        ),
+    )
     return [{**asdict(cause), "text": cause.text} for cause in found[:MAX_CAUSES]]
 
 
@@ -130,7 +152,19 @@ def reason(finding: Finding, opened: Mapping[Key, Alert]) -> dict[str, Any]:
 
 def finding_data(f: Finding) -> dict[str, Any]:
     """A finding as plain data, its sentence included."""
-    names = ("model", "version", "segment", "rule", "statistic", "column", "verdict", "value", "low", "high", "unit")
+    names = (
+        "model",
+        "version",
+        "segment",
+        "rule",
+        "statistic",
+        "column",
+        "verdict",
+        "value",
+        "low",
+        "high",
+        "unit",
+    )
     more = (
         "limit",
         "warn",
@@ -155,22 +189,39 @@ def finding_data(f: Finding) -> dict[str, Any]:
 
 
 def _drifted(
-    store: Store, config: Config, name: str, span: TimeRange, findings: list[Finding], verdict: ModelVerdict
+    store: Store,
+    config: Config,
+    name: str,
+    span: TimeRange,
+    findings: list[Finding],
+    verdict: ModelVerdict,
 ) -> dict[str, Any]:
-    found = [f for f in findings if f.statistic == "psi" and not f.segment and f.column not in NO_FEATURES]
+    found = [
+        f
+        for f in findings
+        if f.statistic == "psi" and not f.segment and f.column not in NO_FEATURES
+    ]
     bad = [f for f in found if f.verdict == "breach"]
     weights = importances(store, config, name)
     rule = rule_for(config, name, "psi")
-    alerts = [a for a in store.alerts.listing([name], "all", 10_000) if a.finding.statistic == "psi" and a.fired_at]
+    alerts = [
+        a
+        for a in store.alerts.listing([name], "all", 10_000)
+        if a.finding.statistic == "psi" and a.fired_at
+    ]
     episodes = [(a.since, a.resolved_at or span.end) for a in alerts]
     return {
         "n": len(bad),
         "of": len(found),
         "columns": [f.column for f in bad],
-        "importance": sum(weights.get(f.column or "", 0.0) for f in bad) if bad and weights else None,
+        "importance": sum(weights.get(f.column or "", 0.0) for f in bad)
+        if bad and weights
+        else None,
         "status": verdict.groups["data"],
         "limit": rule.limit,
-        "series": [{"t": t, "n": sum(a <= t < b for a, b in episodes)} for t in span.steps],
+        "series": [
+            {"t": t, "n": sum(a <= t < b for a, b in episodes)} for t in span.steps
+        ],
     }
 
 
@@ -184,7 +235,13 @@ def _freshness(store: Store, name: str, now: datetime, pending: int) -> dict[str
     last_event = last.replace(tzinfo=UTC) if last else None
     age = (now - last_event).total_seconds() if last_event else None
     lost = received - stored - duplicate - refused
-    status = "no_data" if age is None or age > STALE.total_seconds() else "warn" if lost else "ok"
+    status = (
+        "no_data"
+        if age is None or age > STALE.total_seconds()
+        else "warn"
+        if lost
+        else "ok"
+    )
     return {
         "last_event": last_event,
         "age_s": age,

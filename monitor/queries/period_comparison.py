@@ -40,22 +40,49 @@ def told_apart(
         raise InvalidRequest(f"{name!r} has no feature {sorted(unknown)[0][:40]!r}")
     features = [f for f in model.schema.features if f.name not in without]
     if not features or len(features) > MAX_FEATURES:
-        raise InvalidRequest(f"{len(features)} features are left; the domain classifier takes 1 to {MAX_FEATURES}")
-    parts = [_sample(store, model, features, period, rows, seed) for period in (before, after)]
+        raise InvalidRequest(
+            f"{len(features)} features are left; the domain classifier takes 1 to {MAX_FEATURES}"
+        )
+    parts = [
+        _sample(store, model, features, period, rows, seed)
+        for period in (before, after)
+    ]
     for part, (start, end) in zip(parts, (before, after), strict=True):
         if part.num_rows < FEWEST:
             raise InvalidRequest(
                 f"only {part.num_rows} rows are stored from {start:%Y-%m-%dT%H:%MZ} to {end:%Y-%m-%dT%H:%MZ}; at least {FEWEST} are needed"
             )
-    numbered = [part.append_column(PERIOD, pa.array([p] * part.num_rows, pa.int8())) for p, part in enumerate(parts)]
-    found = trained("monitor.analysis.domain_classifier", "domain classifier", pa.concat_tables(numbered), seed)
+    numbered = [
+        part.append_column(PERIOD, pa.array([p] * part.num_rows, pa.int8()))
+        for p, part in enumerate(parts)
+    ]
+    found = trained(
+        "monitor.analysis.domain_classifier",
+        "domain classifier",
+        pa.concat_tables(numbered),
+        seed,
+    )
     names = {f.field: f.name for f in features}
-    found["features"] = [{**one, "column": names[one["column"]]} for one in found["features"]]
+    found["features"] = [
+        {**one, "column": names[one["column"]]} for one in found["features"]
+    ]
     periods = {"before": before, "after": after}
-    return {"model": name, **{k: {"from": s, "to": e} for k, (s, e) in periods.items()}, "seed": seed, **found}
+    return {
+        "model": name,
+        **{k: {"from": s, "to": e} for k, (s, e) in periods.items()},
+        "seed": seed,
+        **found,
+    }
 
 
-def _sample(store: Store, model: Model, features: list[Feature], period: Period, rows: int, seed: int) -> pa.Table:
+def _sample(
+    store: Store,
+    model: Model,
+    features: list[Feature],
+    period: Period,
+    rows: int,
+    seed: int,
+) -> pa.Table:
     relation = Relation("", model.schema)
     # under their keys: names may be anything, also those of the two columns beside them
     chosen = relation.values(f.field for f in features)
@@ -63,15 +90,23 @@ def _sample(store: Store, model: Model, features: list[Feature], period: Period,
         found: duckdb.DuckDBPyRelation = con.sql(
             f"SELECT epoch(ts)::BIGINT // 3600 AS {quote(HOUR)}{chosen} FROM (SELECT * FROM {model.events} "
             f"WHERE ts >= $start AND ts < $end) USING SAMPLE reservoir({rows} ROWS) REPEATABLE ({seed})",
-            params={"start": period[0].replace(tzinfo=None), "end": period[1].replace(tzinfo=None)},
+            params={
+                "start": period[0].replace(tzinfo=None),
+                "end": period[1].replace(tzinfo=None),
+            },
         )
         return found.to_arrow_table()
 
 
 def periods_of(
-    before: tuple[datetime | None, datetime | None], after: tuple[datetime | None, datetime | None], now: datetime
+    before: tuple[datetime | None, datetime | None],
+    after: tuple[datetime | None, datetime | None],
+    now: datetime,
 ) -> tuple[Period, Period]:
-    """The two periods, as far as they were given: the last day, and as long before it. Raises InvalidRequest."""
+    """The two periods, as far as they were given: the last day, and as long before it.
+
+    Raises InvalidRequest.
+    """
     end = after[1] or now
     start = after[0] or end - timedelta(days=1)
     until = before[1] or start
@@ -80,5 +115,7 @@ def periods_of(
         if first >= last:
             raise InvalidRequest(f"`{name}from` must be before `{name}to`")
     if begin < end and start < until:
-        raise InvalidRequest("the two periods overlap; end `before_to` where `from` begins, or earlier")
+        raise InvalidRequest(
+            "the two periods overlap; end `before_to` where `from` begins, or earlier"
+        )
     return (begin, until), (start, end)

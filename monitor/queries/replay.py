@@ -34,13 +34,20 @@ class Episodes:
 
 
 def trial(given: dict[str, Any]) -> RuleConfig:
-    """The rule that parameters describe. Raises InvalidRequest, naming the first that is wrong."""
+    """The rule that parameters describe.
+
+    Raises InvalidRequest, naming the first that is wrong.
+    """
     try:
-        return RuleConfig(name=TRIAL, **{k: v for k, v in given.items() if v is not None})
+        return RuleConfig(
+            name=TRIAL, **{k: v for k, v in given.items() if v is not None}
+        )
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"][:1]) or "rule"
-        raise InvalidRequest(f"`{name}`: {first['msg'].removeprefix('Value error, ')}") from None
+        raise InvalidRequest(
+            f"`{name}`: {first['msg'].removeprefix('Value error, ')}"
+        ) from None
 
 
 def replay(
@@ -53,16 +60,26 @@ def replay(
 ) -> dict[str, Any]:
     """Alerts, their length and the share of time in alarm of some rules, the configured ones when None, beside the stored.
 
-    Without `start` from the first event on; without `step` the finest of an hour to a week that needs no more than
-    MAX_FINDINGS findings. Raises InvalidRequest when a given step does.
+    Without `start` from the first event on; without `step` the finest of an hour to a
+    week that needs no more than MAX_FINDINGS findings. Raises InvalidRequest when a
+    given step does.
     """
     model, store = loop.store.model(name), loop.store
     first = store.first_event(name)
-    chosen = [r for r in (loop.config.all_rules if rules is None else rules) if r.model in ("*", name)]
+    chosen = [
+        r
+        for r in (loop.config.all_rules if rules is None else rules)
+        if r.model in ("*", name)
+    ]
     begin = max(filter(None, (start, first)), default=end)
     if begin >= end:
-        raise InvalidRequest(f"there are no events of {name!r} in this span; give an earlier `from` or a later `to`")
-    columns = [len(columns_of(rule, store.layouts(name), column_names(model))) for rule in chosen]
+        raise InvalidRequest(
+            f"there are no events of {name!r} in this span; give an earlier `from` or a later `to`"
+        )
+    columns = [
+        len(columns_of(rule, store.layouts(name), column_names(model)))
+        for rule in chosen
+    ]
     width = _step(begin, end, max(1, sum(columns)), step)
     moments = _moments(begin, end, width)
     found = play(loop, model, chosen, moments)
@@ -72,19 +89,29 @@ def replay(
         "to": end,
         "step_s": width.total_seconds(),
         "moments": len(moments),
-        "rules": [_told(e, n, width, len(moments)) for e, n in zip(found, columns, strict=True)],
+        "rules": [
+            _told(e, n, width, len(moments))
+            for e, n in zip(found, columns, strict=True)
+        ],
         "stored": _stored(loop, name, begin, end),
     }
 
 
-def play(loop: Scheduler, model: Model, rules: Sequence[RuleConfig], moments: Sequence[datetime]) -> list[Episodes]:
+def play(
+    loop: Scheduler,
+    model: Model,
+    rules: Sequence[RuleConfig],
+    moments: Sequence[datetime],
+) -> list[Episodes]:
     """The rules at each of the moments in order, as the loop would have judged them then with the rows of today."""
     episodes = {rule.name: Episodes(rule) for rule in rules}
     holds = {rule.name: Hold(rule.hold, rule.clear) for rule in rules}
     opened: dict[Key, Alert] = {}
     for i in range(0, len(moments), CHUNK):
         some = moments[i : i + CHUNK]
-        for at, findings in zip(some, loop.judge.findings(model, some, rules), strict=True):
+        for at, findings in zip(
+            some, loop.judge.findings(model, some, rules), strict=True
+        ):
             for alert in advance(opened, findings, at, holds)[0]:
                 opened[alert.key] = alert
                 if alert.fired_at is not None:
@@ -95,7 +122,9 @@ def play(loop: Scheduler, model: Model, rules: Sequence[RuleConfig], moments: Se
     return list(episodes.values())
 
 
-def _count(episodes: dict[str, Episodes], findings: Sequence[Finding], opened: dict[Key, Alert]) -> None:
+def _count(
+    episodes: dict[str, Episodes], findings: Sequence[Finding], opened: dict[Key, Alert]
+) -> None:
     for rule in {f.rule for f in findings if f.verdict in ("ok", "warn", "breach")}:
         episodes[rule].judged += 1
     firing = [a.finding for a in opened.values() if a.state == "firing"]
@@ -106,8 +135,13 @@ def _count(episodes: dict[str, Episodes], findings: Sequence[Finding], opened: d
         by[finding.column or ""] = by.get(finding.column or "", 0) + 1
 
 
-def _told(found: Episodes, columns: int, step: timedelta, moments: int) -> dict[str, Any]:
-    alerts = sorted(found.alerts.values(), key=lambda a: (a.fired_at or a.since, a.finding.column or ""))
+def _told(
+    found: Episodes, columns: int, step: timedelta, moments: int
+) -> dict[str, Any]:
+    alerts = sorted(
+        found.alerts.values(),
+        key=lambda a: (a.fired_at or a.since, a.finding.column or ""),
+    )
     rule = found.rule
     return {
         "rule": rule.name,
@@ -138,7 +172,9 @@ def _told(found: Episodes, columns: int, step: timedelta, moments: int) -> dict[
     }
 
 
-def _stored(loop: Scheduler, name: str, start: datetime, end: datetime) -> list[dict[str, Any]]:
+def _stored(
+    loop: Scheduler, name: str, start: datetime, end: datetime
+) -> list[dict[str, Any]]:
     """How many alerts were really opened in the span, by rule: of the configured rules and of the detector."""
     counts: dict[str, int] = {}
     for alert in loop.store.alerts.listing(frozenset({name}), "all", 10_000):
@@ -147,11 +183,17 @@ def _stored(loop: Scheduler, name: str, start: datetime, end: datetime) -> list[
     return [{"rule": rule, "alerts": n} for rule, n in sorted(counts.items())]
 
 
-def _step(start: datetime, end: datetime, columns: int, given: timedelta | None) -> timedelta:
+def _step(
+    start: datetime, end: datetime, columns: int, given: timedelta | None
+) -> timedelta:
     if given is None:
-        return next((s for s in STEPS if (end - start) / s * columns <= MAX_FINDINGS), STEPS[-1])
+        return next(
+            (s for s in STEPS if (end - start) / s * columns <= MAX_FINDINGS), STEPS[-1]
+        )
     if given < STEPS[0]:
-        raise InvalidRequest("`step` is too short; profiles are kept by the hour, so at least 1h")
+        raise InvalidRequest(
+            "`step` is too short; profiles are kept by the hour, so at least 1h"
+        )
     if (end - start) / given * columns > MAX_FINDINGS:
         raise InvalidRequest(
             f"`step` gives {(end - start) / given * columns:,.0f} findings, more than {MAX_FINDINGS:,}; "

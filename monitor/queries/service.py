@@ -17,15 +17,25 @@ WEEK = timedelta(days=7)
 
 
 def service(
-    store: Store, config: Config, name: str, span: TimeRange, version: str | None, segment: str
+    store: Store,
+    config: Config,
+    name: str,
+    span: TimeRange,
+    version: str | None,
+    segment: str,
 ) -> dict[str, Any]:
     """Rows on a full time grid, totals, the week before, and a line for each version."""
     start, end = span.naive
     columns = ("latency_ms", "status")
     now = store.profiles(name, start, end, span.step, version, segment, columns)
-    before = store.profiles(name, start - WEEK, end - WEEK, span.step, version, segment, ("status",))
+    before = store.profiles(
+        name, start - WEEK, end - WEEK, span.step, version, segment, ("status",)
+    )
     rows = [
-        {"t": t, **_figures(lat, st)} for t, lat, st in zip(span.steps, now["latency_ms"], now["status"], strict=False)
+        {"t": t, **_figures(lat, st)}
+        for t, lat, st in zip(
+            span.steps, now["latency_ms"], now["status"], strict=False
+        )
     ]
     return {
         "model": name,
@@ -35,17 +45,26 @@ def service(
         "limits": limits(config, name),
         "totals": _figures(_sum(now["latency_ms"]), _sum(now["status"])),
         "rows": rows,
-        "previous_week": [{"t": t, "n": p.rows} for t, p in zip(span.steps, before["status"], strict=False)],
+        "previous_week": [
+            {"t": t, "n": p.rows}
+            for t, p in zip(span.steps, before["status"], strict=False)
+        ],
         "versions": _versions(store, name, span, segment),
     }
 
 
-def by_version(store: Store, name: str, span: TimeRange, segment: str) -> list[dict[str, Any]]:
+def by_version(
+    store: Store, name: str, span: TimeRange, segment: str
+) -> list[dict[str, Any]]:
     """The rows of `service`, for each version apart."""
     rows = []
     for version in versions(store, name):
-        now = store.profiles(name, *span.naive, span.step, version, segment, ("latency_ms", "status"))
-        for t, lat, st in zip(span.steps, now["latency_ms"], now["status"], strict=False):
+        now = store.profiles(
+            name, *span.naive, span.step, version, segment, ("latency_ms", "status")
+        )
+        for t, lat, st in zip(
+            span.steps, now["latency_ms"], now["status"], strict=False
+        ):
             rows.append({"version": version, "t": t, **_figures(lat, st)})
     return rows
 
@@ -72,7 +91,9 @@ def limits(config: Config, name: str) -> dict[str, float | None]:
     return found
 
 
-def error_share(status: Profile) -> tuple[int, float | None, float | None, float | None]:
+def error_share(
+    status: Profile,
+) -> tuple[int, float | None, float | None, float | None]:
     """Errors, their share and its 95 % interval; None without rows."""
     errors, n = int(status.counts[FIRST_SERVER_ERROR:].sum()), status.n
     if not n:
@@ -98,13 +119,27 @@ def _sum(profiles: Sequence[Profile]) -> Profile:
     return merge(profiles, profiles[0].layout)
 
 
-def _versions(store: Store, name: str, span: TimeRange, segment: str) -> list[dict[str, Any]]:
+def _versions(
+    store: Store, name: str, span: TimeRange, segment: str
+) -> list[dict[str, Any]]:
     rows = []
     for version in versions(store, name):
-        found = store.profiles(name, *span.naive, span.step, version, segment, ("latency_ms", "status"))
+        found = store.profiles(
+            name, *span.naive, span.step, version, segment, ("latency_ms", "status")
+        )
         figures = _figures(_sum(found["latency_ms"]), _sum(found["status"]))
         seen = np.flatnonzero([p.rows for p in found["status"]])
         if seen.size:
-            first, last = span.steps[int(seen[0])], span.steps[int(seen[-1])] + span.step
-            rows.append({"version": version, **figures, "first_event": first, "last_event": min(last, span.until)})
+            first, last = (
+                span.steps[int(seen[0])],
+                span.steps[int(seen[-1])] + span.step,
+            )
+            rows.append(
+                {
+                    "version": version,
+                    **figures,
+                    "first_event": first,
+                    "last_event": min(last, span.until),
+                }
+            )
     return rows

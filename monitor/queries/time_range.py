@@ -40,17 +40,32 @@ class TimeRange:
 
 
 def span_of(
-    start: str | None, end: str | None, step: str | None, now: datetime, finest: timedelta, points: int = 170
+    start: str | None,
+    end: str | None,
+    step: str | None,
+    now: datetime,
+    finest: timedelta,
+    points: int = 170,
 ) -> TimeRange:
     """The span that the parameters ask for, on whole steps. Raises InvalidRequest, naming the parameter.
 
-    Without `step` the smallest usual one that needs at most `points`; never finer than what is stored (`finest`).
+    Without `step` the smallest usual one that needs at most `points`; never finer than
+    what is stored (`finest`).
     """
     last = parse_time(end, "to") if end else now
     first = max(parse_time(start, "from") if start else last - DEFAULT, EARLIEST)
     if first >= last:
-        raise InvalidRequest(f"`from` ({first:%Y-%m-%dT%H:%M:%SZ}) must be before `to` ({last:%Y-%m-%dT%H:%M:%SZ})")
-    width = _step(step) if step else next((s for s in STEPS if s >= finest and (last - first) / s <= points), STEPS[-1])
+        raise InvalidRequest(
+            f"`from` ({first:%Y-%m-%dT%H:%M:%SZ}) must be before `to` ({last:%Y-%m-%dT%H:%M:%SZ})"
+        )
+    width = (
+        _step(step)
+        if step
+        else next(
+            (s for s in STEPS if s >= finest and (last - first) / s <= points),
+            STEPS[-1],
+        )
+    )
     width = max(width, finest)
     if (last - first) / width > MAX_STEPS:
         raise InvalidRequest(
@@ -70,14 +85,21 @@ def _ceil(at: datetime, width: timedelta) -> datetime:
 
 
 def parse_time(text: str, name: str) -> datetime:
-    """A time parameter as aware UTC; without an offset it is UTC. Raises InvalidRequest, naming the parameter."""
+    """A time parameter as aware UTC; without an offset it is UTC.
+
+    Raises InvalidRequest, naming the parameter.
+    """
     try:
         at = datetime.fromisoformat(text.replace(" ", "+").upper())
         at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
     except (ValueError, OverflowError):
-        raise InvalidRequest(f"`{name}` {text[:40]!r} is not a time, e.g. 2026-11-22T09:30:00Z") from None
+        raise InvalidRequest(
+            f"`{name}` {text[:40]!r} is not a time, e.g. 2026-11-22T09:30:00Z"
+        ) from None
     if not EARLIEST <= at <= LATEST:
-        raise InvalidRequest(f"`{name}` {text[:40]!r} is out of range: {EARLIEST.year} to {LATEST.year}")
+        raise InvalidRequest(
+            f"`{name}` {text[:40]!r} is out of range: {EARLIEST.year} to {LATEST.year}"
+        )
     return at
 
 

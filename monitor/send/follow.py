@@ -1,7 +1,8 @@
 """A growing log of JSON lines to a server, like tail -F: each line once, across rotation, restarts and crashes.
 
-What is about to be sent is written down first. After a crash the very same bytes are sent once more under the same key, and
-the server, which may have them already, adds nothing.
+What is about to be sent is written down first. After a crash the very same bytes are
+sent once more under the same key, and the server, which may have them already, adds
+nothing.
 """
 
 import hashlib
@@ -25,7 +26,10 @@ HEAD = 256  # bytes at the beginning that tell one log from another
 
 @dataclass(frozen=True)
 class LogPosition:
-    """How far a log was read. `sending` is the end of what may or may not have reached the server."""
+    """How far a log was read.
+
+    `sending` is the end of what may or may not have reached the server.
+    """
 
     log: str  # random: a new one for each file that was ever behind the path
     inode: int
@@ -62,7 +66,8 @@ class Follower:
             if body:
                 self._send(send, body, counts, pause)
             elif self._rotated():
-                rest = self._next(last=True)  # nobody will finish its last line any more
+                # nobody will finish its last line any more
+                rest = self._next(last=True)
                 if rest:
                     self._send(send, rest, counts, pause)
                 else:
@@ -70,7 +75,7 @@ class Follower:
             else:
                 pause()
 
-    # -- reading --------------------------------------------------------------------------------------------------
+    # reading
 
     def _open(self) -> bool:
         """Open the log where it was left: the file itself, or the one that it was renamed to meanwhile."""
@@ -99,10 +104,18 @@ class Follower:
 
     def _neighbours(self) -> list[Path]:
         try:
-            found = [e for e in os.scandir(self.path.parent) if e.is_file(follow_symlinks=False)]
+            found = [
+                e
+                for e in os.scandir(self.path.parent)
+                if e.is_file(follow_symlinks=False)
+            ]
         except OSError:
             return []
-        return [Path(e.path) for e in found if self.position and e.inode() == self.position.inode]
+        return [
+            Path(e.path)
+            for e in found
+            if self.position and e.inode() == self.position.inode
+        ]
 
     def _same(self, file: int, known: LogPosition) -> bool:
         about = os.fstat(file)
@@ -132,7 +145,8 @@ class Follower:
         if inode != at.inode:
             return True
         if not self._same(file, at):
-            self._close()  # cut and written anew: what was not read before that is nowhere
+            # cut and written anew: what was not read before that is nowhere
+            self._close()
             return False
         self._learn_head()
         return False
@@ -161,10 +175,12 @@ class Follower:
                 break
             end = found + 1
         if not end and len(data) == MAX_LINE:
-            end = MAX_LINE  # a line that no request can hold: it is refused in pieces, and the log goes on
+            # a line that no request can hold: it is refused in pieces, and the log goes
+            # on
+            end = MAX_LINE
         return data[: end or (len(data) if last else 0)]
 
-    # -- sending --------------------------------------------------------------------------------------------------
+    # sending
 
     def _send(
         self,
@@ -177,21 +193,28 @@ class Follower:
         end = at.offset + len(body)
         sending = self.position = replace(at, sending=end)
         _write(self.kept, sending)
-        batch = FileBatch("events", f"follow-{at.log}-{at.offset}-{end}", at.line, NDJSON, body)
+        batch = FileBatch(
+            "events", f"follow-{at.log}-{at.offset}-{end}", at.line, NDJSON, body
+        )
         waiting = False
         while True:
             try:
                 answer = send(batch)
                 break
             except DriftdeckError as error:
-                if not isinstance(error, Unreachable) and error.status not in (429, 503):
+                if not isinstance(error, Unreachable) and error.status not in (
+                    429,
+                    503,
+                ):
                     raise
                 if not waiting:
                     self.say(f"waiting: {error}")
                 waiting = True
                 pause()
         counts.add(answer, self.path.name, at.line)
-        sent = self.position = replace(sending, offset=end, line=at.line + body.count(b"\n"), sending=None)
+        sent = self.position = replace(
+            sending, offset=end, line=at.line + body.count(b"\n"), sending=None
+        )
         _write(self.kept, sent)
 
 

@@ -1,7 +1,8 @@
 """A Kafka topic to a server: each message once, offsets committed only after the server has its rows on disk.
 
-Before a batch is sent its end is committed as metadata of its beginning. Whoever reads on after a crash or a rebalance cuts
-the same batch again and sends it under the same key, and the server, which may have it already, adds nothing.
+Before a batch is sent its end is committed as metadata of its beginning. Whoever reads
+on after a crash or a rebalance cuts the same batch again and sends it under the same
+key, and the server, which may have it already, adds nothing.
 """
 
 import hashlib
@@ -12,7 +13,14 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import (
+    TIMESTAMP_NOT_AVAILABLE,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
 
 from monitor.errors import DriftdeckError, Unreachable
 from monitor.event import RAW_SAMPLE, Refusal, Refused, TimeBounds, decode, parse_event
@@ -26,12 +34,17 @@ log = logging.getLogger("driftdeck.kafka")
 MESSAGES = 1000  # of one batch
 BYTES = 3_000_000  # of one batch
 LINGER_S = 1.0
-LOST_S = 30.0  # a message of an earlier cut that has not come by then was deleted by the broker
-ANY_TIME = TimeBounds(timedelta(days=36500), timedelta(days=36500))  # the server judges the age
+# a message of an earlier cut that has not come by then was deleted by the broker
+LOST_S = 30.0
+# the server judges the age
+ANY_TIME = TimeBounds(timedelta(days=36500), timedelta(days=36500))
 
 
 class Reader:
-    """One member of a consumer group. `run` is one thread; callbacks of Kafka come inside its polls."""
+    """One member of a consumer group.
+
+    `run` is one thread; callbacks of Kafka come inside its polls.
+    """
 
     def __init__(
         self,
@@ -49,15 +62,29 @@ class Reader:
         self.group = str(options.get("group.id", ""))
         self._held: dict[int, list[Message]] = {}  # by partition, not sent yet
         self._since: dict[int, float] = {}
-        self._cut: dict[int, tuple[int, int]] = {}  # begin and end of what was being sent
+        # begin and end of what was being sent
+        self._cut: dict[int, tuple[int, int]] = {}
         self._wait_until, self._pause = 0.0, 0.5
         self.consumer = Consumer(
-            {"auto.offset.reset": "earliest", **options, "enable.auto.commit": False, "enable.auto.offset.store": False}
+            {
+                "auto.offset.reset": "earliest",
+                **options,
+                "enable.auto.commit": False,
+                "enable.auto.offset.store": False,
+            }
         )
-        self.consumer.subscribe([topic], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked)
+        self.consumer.subscribe(
+            [topic],
+            on_assign=self._assigned,
+            on_revoke=self._revoked,
+            on_lost=self._revoked,
+        )
 
     def run(self, until: Callable[[], bool] = lambda: False) -> None:
-        """Read and send until `until` says so. Raises DriftdeckError when going on makes no sense."""
+        """Read and send until `until` says so.
+
+        Raises DriftdeckError when going on makes no sense.
+        """
         while not until():
             self.step()
 
@@ -82,7 +109,7 @@ class Reader:
         """True while the server is away: the partitions are paused, and polls keep the membership."""
         return self.clock() < self._wait_until
 
-    # -- Kafka's side ---------------------------------------------------------------------------------------------
+    # Kafka's side
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         for known in consumer.committed(partitions, timeout=30):
@@ -124,10 +151,16 @@ class Reader:
             done = self.consumer.commit(offsets=[place], asynchronous=False)
             return not any(p.error for p in done or [])
         except KafkaException as error:
-            log.warning("offset %d of %s/%d was not committed: %s", offset, self.topic, partition, error.args[0].str())
+            log.warning(
+                "offset %d of %s/%d was not committed: %s",
+                offset,
+                self.topic,
+                partition,
+                error.args[0].str(),
+            )
             return False
 
-    # -- sending --------------------------------------------------------------------------------------------------
+    # sending
 
     def _due(self, partition: int) -> bool:
         held, age = self._held[partition], self.clock() - self._since[partition]
@@ -156,14 +189,18 @@ class Reader:
         if not rest:
             del self._held[partition], self._since[partition]
 
-    def _deliver(self, partition: int, messages: Sequence[Message], cut: tuple[int, int]) -> bool:
+    def _deliver(
+        self, partition: int, messages: Sequence[Message], cut: tuple[int, int]
+    ) -> bool:
         """True when the server has it all on disk; False when it cannot be reached now."""
         rows, refusals = records(messages, self.topic, self.kind, self.model)
         place = hashlib.sha256(f"{self.group}/{self.topic}".encode()).hexdigest()[:24]
         key = f"kafka-{place}-{partition}-{cut[0]}-{cut[1]}"
         try:
             if rows:
-                self._post(FileBatch(self.kind, key, 1, NDJSON, b"\n".join(rows) + b"\n"))
+                self._post(
+                    FileBatch(self.kind, key, 1, NDJSON, b"\n".join(rows) + b"\n")
+                )
             if refusals:
                 self._post(FileBatch(self.kind, f"{key}-refused", 1, refusals=refusals))
         except DriftdeckError as error:
@@ -186,23 +223,41 @@ class Reader:
         except DriftdeckError as error:
             if error.status != 409:
                 raise
-            # the broker deleted some messages of the cut, or it is another cluster: the ids of the rows tell
-            what = hashlib.sha256(batch.body + repr(batch.refusals).encode()).hexdigest()[:16]
-            again = FileBatch(batch.kind, f"{batch.key}-{what}", 1, batch.media_type, batch.body, batch.refusals)
+            # the broker deleted some messages of the cut, or it is another cluster: the
+            # ids of the rows tell
+            what = hashlib.sha256(
+                batch.body + repr(batch.refusals).encode()
+            ).hexdigest()[:16]
+            again = FileBatch(
+                batch.kind,
+                f"{batch.key}-{what}",
+                1,
+                batch.media_type,
+                batch.body,
+                batch.refusals,
+            )
             answer = post(self.session, again, self.model, tries=1)
         self.counts.add(answer, self.topic)
 
 
-def records(messages: Sequence[Message], topic: str, kind: str, model: str | None) -> tuple[list[bytes], list[Refusal]]:
+def records(
+    messages: Sequence[Message], topic: str, kind: str, model: str | None
+) -> tuple[list[bytes], list[Refusal]]:
     """The messages' events or labels as JSON lines, and what is none, each with topic, partition and offset."""
     rows: list[bytes] = []
     refusals: list[Refusal] = []
     for message in messages:
-        value, partition, offset = message.value(), message.partition(), message.offset() or 0
+        value, partition, offset = (
+            message.value(),
+            message.partition(),
+            message.offset() or 0,
+        )
         place = f"{topic}-{partition}-{offset}"
         for i, text in enumerate(_texts(value)):
             try:
-                rows.append(_row(text, message, place if not i else f"{place}-{i}", kind, model))
+                rows.append(
+                    _row(text, message, place if not i else f"{place}-{i}", kind, model)
+                )
             except Refused as reason:
                 why = f"kafka {topic}/{partition}/{offset}: {reason}"
                 raw = text[:RAW_SAMPLE].decode("utf-8", "replace")
@@ -210,7 +265,9 @@ def records(messages: Sequence[Message], topic: str, kind: str, model: str | Non
     return rows, refusals
 
 
-def _row(text: bytes, message: Message, place: str, kind: str, model: str | None) -> bytes:
+def _row(
+    text: bytes, message: Message, place: str, kind: str, model: str | None
+) -> bytes:
     if not text:
         raise Refused("the message has no value")
     if len(text) > BYTES:
@@ -220,10 +277,19 @@ def _row(text: bytes, message: Message, place: str, kind: str, model: str | None
         if model is not None:
             raw.setdefault("model", model)
         if kind == "events" and raw.get("event_id") is None:
-            raw["event_id"] = place if len(place.encode()) <= 128 else hashlib.sha256(place.encode()).hexdigest()
+            raw["event_id"] = (
+                place
+                if len(place.encode()) <= 128
+                else hashlib.sha256(place.encode()).hexdigest()
+            )
         about, at = message.timestamp()
-        if kind == "labels" and raw.get("ts") is None and about != TIMESTAMP_NOT_AVAILABLE:
-            raw["ts"] = datetime.fromtimestamp(at / 1000, UTC).isoformat()  # the same at every delivery
+        if (
+            kind == "labels"
+            and raw.get("ts") is None
+            and about != TIMESTAMP_NOT_AVAILABLE
+        ):
+            # the same at every delivery
+            raw["ts"] = datetime.fromtimestamp(at / 1000, UTC).isoformat()
     now = datetime.now(UTC)
     if kind == "labels":
         parse_label(raw, now, ANY_TIME)

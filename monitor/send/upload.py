@@ -7,7 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from monitor.errors import DriftdeckError, Overloaded, TooLarge, Unreachable
-from monitor.ingest.file_batches import ColumnMapping, FileBatch, digest_of, event_batches, label_batches, source_of
+from monitor.ingest.file_batches import (
+    ColumnMapping,
+    FileBatch,
+    digest_of,
+    event_batches,
+    label_batches,
+    source_of,
+)
 from monitor.send.session import Session
 
 TRIES = 30
@@ -28,7 +35,10 @@ class Counts:
         self.accepted += answer["accepted"]
         self.refused += answer["refused"]
         self.already += answer["accepted"] if answer.get("replayed") else 0
-        self.refusals += [{"file": file, **r, "line": r["line"] + first_line - 1} for r in answer["refusals"]]
+        self.refusals += [
+            {"file": file, **r, "line": r["line"] + first_line - 1}
+            for r in answer["refusals"]
+        ]
 
 
 def send_events(
@@ -43,7 +53,9 @@ def send_events(
 ) -> None:
     """All rows of one file; what the server refuses is counted, the rest goes on."""
     digest = digest_of(path, model, version, mapping)
-    batches = event_batches(path, source_of(path), digest, model, version, mapping, _age(max_age))
+    batches = event_batches(
+        path, source_of(path), digest, model, version, mapping, _age(max_age)
+    )
     _send(session, path, "events", model, max_age, batches, counts, progress)
 
 
@@ -75,7 +87,8 @@ def _send(
     for batch in batches:
         if batch.key:
             answer = post(session, batch, model, max_age)
-            if kind == "events" and batch.kind == "labels":  # the outcomes that stand beside the predictions
+            # the outcomes that stand beside the predictions
+            if kind == "events" and batch.kind == "labels":
                 counts.labels += answer["accepted"]
                 answer = {**answer, "accepted": 0}
             counts.add(answer, path.name, 1 if batch.refusals else batch.first_line)
@@ -83,16 +96,31 @@ def _send(
 
 
 def post(
-    session: Session, batch: FileBatch, model: str | None = None, max_age: float | None = None, tries: int = TRIES
+    session: Session,
+    batch: FileBatch,
+    model: str | None = None,
+    max_age: float | None = None,
+    tries: int = TRIES,
 ) -> dict[str, Any]:
-    """The server's answer to one batch. A server that is busy is asked again when it says."""
+    """The server's answer to one batch.
+
+    A server that is busy is asked again when it says.
+    """
     headers = {"idempotency-key": batch.key}
-    params: dict[str, Any] = {k: v for k, v in {"model": model, "max_age": max_age}.items() if v is not None}
-    options: dict[str, Any] = {"content": batch.body, "headers": {**headers, "content-type": batch.media_type}}
+    params: dict[str, Any] = {
+        k: v for k, v in {"model": model, "max_age": max_age}.items() if v is not None
+    }
+    options: dict[str, Any] = {
+        "content": batch.body,
+        "headers": {**headers, "content-type": batch.media_type},
+    }
     address = f"/v1/{batch.kind}"
     if batch.refusals:
         # rows that could not even be read are counted and kept with the others
-        rows = [{"line": r.line, "reason": r.reason[:500], "raw": r.raw} for r in batch.refusals]
+        rows = [
+            {"line": r.line, "reason": r.reason[:500], "raw": r.raw}
+            for r in batch.refusals
+        ]
         address, params = "/v1/refused", {"kind": batch.kind, "model": model or ""}
         options = {"json": rows, "headers": headers}
     for attempt in range(tries):
@@ -100,10 +128,21 @@ def post(
             return session.request("POST", address, params=params, **options)
         except DriftdeckError as error:
             if error.status == 413:
-                raise TooLarge(f"{error}; a batch of this file is larger than the server takes") from None
-            if isinstance(error, Unreachable) or error.status not in (429, 503) or attempt == tries - 1:
+                raise TooLarge(
+                    f"{error}; a batch of this file is larger than the server takes"
+                ) from None
+            if (
+                isinstance(error, Unreachable)
+                or error.status not in (429, 503)
+                or attempt == tries - 1
+            ):
                 raise
-            time.sleep(max(error.retry_after if isinstance(error, Overloaded) else 1, min(10, 1 + attempt)))
+            time.sleep(
+                max(
+                    error.retry_after if isinstance(error, Overloaded) else 1,
+                    min(10, 1 + attempt),
+                )
+            )
     raise AssertionError("unreachable")
 
 

@@ -27,9 +27,11 @@ from monitor.store.rows.events import Model
 
 log = logging.getLogger("driftdeck.loop")
 
-SETTLE = timedelta(seconds=8)  # after a bulk load, before its history is evaluated: the rest of it is still coming
+# after a bulk load, before its history is evaluated: the rest of it is still coming
+SETTLE = timedelta(seconds=8)
 CHUNK = 60  # moments of history that are saved together
-MAX_JUDGED = 40_000  # features times moments that are: each is three findings or more, of half a kilobyte
+# features times moments that are: each is three findings or more, of half a kilobyte
+MAX_JUDGED = 40_000
 LATE = timedelta(hours=3)  # rows older than this make history be evaluated again
 MINUTE = timedelta(minutes=1)
 MAX_PAUSE_S = 2.0
@@ -71,9 +73,16 @@ class Scheduler:
         self._free = threading.Event()  # nothing is being loaded
         self._free.set()
         self._evaluated: dict[int, datetime | None] = {}
-        self.tests = SelfTests(store, config, self.watch, column_names, self._stop.is_set)
+        self.tests = SelfTests(
+            store, config, self.watch, column_names, self._stop.is_set
+        )
         self._threads = [
-            threading.Thread(target=self._run, args=(step, pause), name=f"driftdeck-{name}", daemon=True)
+            threading.Thread(
+                target=self._run,
+                args=(step, pause),
+                name=f"driftdeck-{name}",
+                daemon=True,
+            )
             for name, step, pause in (
                 ("load", self._load_step, 0.2),
                 ("evaluate", self.evaluate_due, 1.0),
@@ -102,15 +111,19 @@ class Scheduler:
         self.evaluate_due(settle=timedelta(0))
         self.notify_due()
 
-    # -- load -----------------------------------------------------------------------------------------------------
+    # load
 
     def load_all(self) -> int:
         """Load everything that is acknowledged by now; the number of events stored."""
         total = 0
         with self._lock, self._first_of_all():
             more = True
-            # what comes meanwhile waits for the next round: a load has a fixed cost, whatever it brings
-            while more and (loaded := load(self.spool, self.store, self.clock())) is not None:
+            # what comes meanwhile waits for the next round: a load has a fixed cost,
+            # whatever it brings
+            while (
+                more
+                and (loaded := load(self.spool, self.store, self.clock())) is not None
+            ):
                 more = loaded.more
                 total += loaded.events
                 if self.store.crowded:
@@ -136,19 +149,25 @@ class Scheduler:
     def _load_step(self) -> None:
         self.load_all()
         now = time.monotonic()
-        # under heavy load segments that are loaded already would fill the spool within a minute
+        # under heavy load segments that are loaded already would fill the spool within
+        # a minute
         if now - self._maintained > MAINTAIN_EVERY_S or self.spool.half_full:
             self._maintained = now
             with self._lock:
                 release(self.spool, self.store, self.clock())
         if now - self._forgot > FORGET_EVERY_S:
             self._forgot = now
-            self.store.forget(self.clock(), self.config.retention.raw_days, self.config.retention.profile_days)
+            self.store.forget(
+                self.clock(),
+                self.config.retention.raw_days,
+                self.config.retention.profile_days,
+            )
             self.judge.forget_first_events()
 
     def note_reference(self, model: str) -> None:
         """A model has another reference: its history means something else and is evaluated again."""
-        with self._evaluating:  # what is under way would keep what it learned of the old bins
+        # what is under way would keep what it learned of the old bins
+        with self._evaluating:
             self.watch.forget(self.store.model(model).id)
         first = self.store.first_event(model)
         if first is not None:
@@ -160,7 +179,7 @@ class Scheduler:
             self._bulk_at[model] = self.clock()
             self._dirty[model] = min(earliest, self._dirty.get(model, earliest))
 
-    # -- evaluate -------------------------------------------------------------------------------------------------
+    # evaluate
 
     def evaluate_due(self, settle: timedelta = SETTLE) -> None:
         """Evaluate every model's closed windows that were not evaluated yet, in order of time."""
@@ -174,7 +193,11 @@ class Scheduler:
         for start in range(0, len(due), TOGETHER):
             some = due[start : start + TOGETHER]
             self.judge.ask_first_events([model.name for model in some])
-            near = [m for m in some if m.name not in self._dirty and len(m.schema.features) <= FEW]
+            near = [
+                m
+                for m in some
+                if m.name not in self._dirty and len(m.schema.features) <= FEW
+            ]
             newest = [m for m in near if self._moments(m, now) == [_minute(now)]]
             self._free.wait(PATIENCE_S)
             self.judge.read_ahead(newest, _minute(now))
@@ -183,7 +206,8 @@ class Scheduler:
                     self._evaluate_model(model, now)
                 except duckdb.Error:
                     raise
-                except Exception:  # the edge of a tick: one model's fault must not silence the others
+                # the edge of a tick: one model's fault must not silence the others
+                except Exception:
                     log.exception("model %s could not be evaluated", model.name)
         self.last_tick = now
 
@@ -201,7 +225,10 @@ class Scheduler:
         return self._evaluate_model(model, self.clock())
 
     def accept(self, name: str, who: str, now: datetime) -> AcceptedChange:
-        """What is open of the detector is the new normal of a model: it ends, and is learned. Raises InvalidRequest."""
+        """What is open of the detector is the new normal of a model: it ends, and is learned.
+
+        Raises InvalidRequest.
+        """
         return self.watch.accept(self.store.model(name), who, now)
 
     def _evaluate_model(self, model: Model, now: datetime) -> int:
@@ -234,7 +261,9 @@ class Scheduler:
     def _moments(self, model: Model, now: datetime) -> list[datetime]:
         """The moments to evaluate: after the last one that was, else from the first event on."""
         until, first = self._until(model), self.judge.first_event(model.name)
-        since = _minute(first) - MINUTE if until is None and first is not None else until
+        since = (
+            _minute(first) - MINUTE if until is None and first is not None else until
+        )
         return [] if since is None else moments_between(since, now)
 
     def _until(self, model: Model) -> datetime | None:
@@ -249,64 +278,101 @@ class Scheduler:
         self.book.rewind(model.id, model.name, until)
         self._evaluated[model.id] = until.astimezone(UTC)
 
-    def _evaluate_moments(self, model: Model, moments: Sequence[datetime], now: datetime) -> None:
+    def _evaluate_moments(
+        self, model: Model, moments: Sequence[datetime], now: datetime
+    ) -> None:
         """Evaluate moments in order and save what they changed, in one transaction."""
-        holds = {rule.name: Hold(rule.hold, rule.clear) for rule in self.config.all_rules}
+        holds = {
+            rule.name: Hold(rule.hold, rule.clear) for rule in self.config.all_rules
+        }
         opened = self.book.open_alerts(model.name)
         changed: dict[str, Alert] = {}
         transitions: list[Transition] = []
         messages: list[Message] = []
-        watched = self.watch.run(model, column_names(model), self.judge.first_event(model.name), moments[-1])
+        watched = self.watch.run(
+            model, column_names(model), self.judge.first_event(model.name), moments[-1]
+        )
         judged = self.judge.findings(model, moments)
         rounds = [*watched.reports, *zip(moments, judged, strict=True)]
         for at, findings in sorted(rounds, key=lambda r: r[0]):
-            alerts, steps = advance({k: a for k, a in opened.items() if a.since <= at}, findings, at, holds)
+            alerts, steps = advance(
+                {k: a for k, a in opened.items() if a.since <= at}, findings, at, holds
+            )
             transitions += steps
-            messages += messages_for(alerts, steps, self.config.channels, now, self.config.notify_within)
+            messages += messages_for(
+                alerts, steps, self.config.channels, now, self.config.notify_within
+            )
             for alert in alerts:
                 earlier = opened.get(alert.key)
                 if earlier is not None and earlier.id != alert.id:
-                    # history evaluated again found an earlier beginning: the alert that was told ends in its favour
+                    # history evaluated again found an earlier beginning: the alert that
+                    # was told ends in its favour
                     self._end(earlier, now, changed, transitions, messages)
                 changed[alert.id] = opened[alert.key] = alert
                 if alert.state == "resolved":
                     del opened[alert.key]
         newest = [*judged[-1], *watched.newest]
         going_on = {f.key for f in newest if f.verdict == "breach"}
-        for alert in [a for a in opened.values() if a.since <= moments[-1] and a.key not in going_on]:
-            if not self._is_asked(alert) or (watched.newest and alert.finding.rule in self.watch.rules(model.name)):
-                # its rule is gone, or what the detector found by another reference is not what it finds now
+        for alert in [
+            a
+            for a in opened.values()
+            if a.since <= moments[-1] and a.key not in going_on
+        ]:
+            if not self._is_asked(alert) or (
+                watched.newest and alert.finding.rule in self.watch.rules(model.name)
+            ):
+                # its rule is gone, or what the detector found by another reference is
+                # not what it finds now
                 self._end(alert, now, changed, transitions, messages)
         self.book.save(
-            model.id, model.name, moments[-1], newest, list(changed.values()), transitions, messages, watched.progress
+            model.id,
+            model.name,
+            moments[-1],
+            newest,
+            list(changed.values()),
+            transitions,
+            messages,
+            watched.progress,
         )
         self._evaluated[model.id] = moments[-1]
 
     def _is_asked(self, alert: Alert) -> bool:
         """Whether anything still asks what an alert is about: its rule may be gone, or its lane switched off."""
         found = alert.finding
-        rules = [r for r in self.config.all_rules if r.name == found.rule and r.model in ("*", found.model)]
+        rules = [
+            r
+            for r in self.config.all_rules
+            if r.name == found.rule and r.model in ("*", found.model)
+        ]
         return found.rule in self.watch.rules(found.model) or any(
-            (r.segment, r.version or "") == (found.segment, found.version) for r in rules
+            (r.segment, r.version or "") == (found.segment, found.version)
+            for r in rules
         )
 
     def _end(
-        self, alert: Alert, now: datetime, changed: dict[str, Alert], steps: list[Transition], messages: list[Message]
+        self,
+        alert: Alert,
+        now: datetime,
+        changed: dict[str, Alert],
+        steps: list[Transition],
+        messages: list[Message],
     ) -> None:
         """Resolve an alert that no finding will end."""
         over = replace(alert, state="resolved", resolved_at=now)
         ended = [Transition(over.id, now, alert.state, "resolved", over.finding)]
         changed[over.id] = over
         steps += ended
-        messages += messages_for([over], ended, self.config.channels, now, self.config.notify_within)
+        messages += messages_for(
+            [over], ended, self.config.channels, now, self.config.notify_within
+        )
 
-    # -- notify ---------------------------------------------------------------------------------------------------
+    # notify
 
     def notify_due(self) -> None:
         """Send the notifications whose time has come."""
         deliver(self.book, self.config.channels, self.client, self.clock())
 
-    # -- threads --------------------------------------------------------------------------------------------------
+    # threads
 
     def _run(self, step: Callable[[], None], pause: float) -> None:
         wait = pause
@@ -323,7 +389,8 @@ class Scheduler:
                 self.problem = f"{step.__name__.strip('_')}: {(str(error).splitlines() or [type(error).__name__])[0]}"
                 log.exception("the %s step failed; it is tried again", step.__name__)
                 self._stop.wait(2.0)
-            # a step has a fixed cost: under thin traffic it runs less often, so that it takes a fifth of a core at most
+            # a step has a fixed cost: under thin traffic it runs less often, so that it
+            # takes a fifth of a core at most
             wait = min(max(pause, 4 * (time.monotonic() - begun)), MAX_PAUSE_S)
 
 

@@ -41,26 +41,42 @@ class Server:
         self._policies: dict[str, Policy] = {}
         prepare(folder)
         self.store = Store(
-            folder, self._settings, self.config.limits.memory, self.config.limits.max_quarantine_mb << 20
+            folder,
+            self._settings,
+            self.config.limits.memory,
+            self.config.limits.max_quarantine_mb << 20,
         )
         try:
             self.keys = KeyStore(self.store)
             limits = self.config.limits
-            self.spool = Spool(folder / "spool", limits.max_spool_mb << 20, self.store.position.segment)
-            self.bounds = TimeBounds(timedelta(days=limits.max_age_days), timedelta(minutes=limits.max_ahead_minutes))
+            self.spool = Spool(
+                folder / "spool", limits.max_spool_mb << 20, self.store.position.segment
+            )
+            self.bounds = TimeBounds(
+                timedelta(days=limits.max_age_days),
+                timedelta(minutes=limits.max_ahead_minutes),
+            )
             self.collector = Collector(
                 self.spool,
                 schemas_after(self.store, self.spool),
                 bounds=self.bounds,
                 max_rows=limits.max_rows,
-                quota=Quota(limits.max_features, limits.max_models, limits.new_names_per_hour),
+                quota=Quota(
+                    limits.max_features, limits.max_models, limits.new_names_per_hour
+                ),
                 known_key=self._known_key,
                 policy=self._policy,
             )
-            self.drops = DropFolderWatcher(self.config.drop, self.config.folder, self.collector)
-            self.loop = Scheduler(self.config, self.spool, self.store, pending=self.collector.pending)
+            self.drops = DropFolderWatcher(
+                self.config.drop, self.config.folder, self.collector
+            )
+            self.loop = Scheduler(
+                self.config, self.spool, self.store, pending=self.collector.pending
+            )
             wait = timedelta(minutes=limits.half_minutes)
-            self.halves = PairBuffer(folder / "halves", self.collector, wait, limits.max_halves_mb << 20)
+            self.halves = PairBuffer(
+                folder / "halves", self.collector, wait, limits.max_halves_mb << 20
+            )
         except BaseException:
             self.store.close()
             raise
@@ -91,17 +107,26 @@ class Server:
         self.keys.save_uses()
         self.store.close()
 
-    def erase(self, entity: str, by: str | None, names: Sequence[str]) -> "ErasureResult":
+    def erase(
+        self, entity: str, by: str | None, names: Sequence[str]
+    ) -> "ErasureResult":
         """Take a person's rows out of everything that is kept of some models; counts stay.
 
-        `by` is the column that names persons, by default each model's `entity`. Raises InvalidRequest when a model has none.
+        `by` is the column that names persons, by default each model's `entity`. Raises
+        InvalidRequest when a model has none.
         """
         columns = {name: by or self.config.model(name).entity for name in names}
         unnamed = [name for name, column in columns.items() if column is None]
         if unnamed:
-            raise InvalidRequest(f"say which column names a person (`by`), or set `entity` under [models.{unnamed[0]}]")
-        stored = {name: self._policy(name).entity(column or "", entity) for name, column in columns.items()}
-        self.loop.load_all()  # what is acknowledged by now is in the database, and so is erased
+            raise InvalidRequest(
+                f"say which column names a person (`by`), or set `entity` under [models.{unnamed[0]}]"
+            )
+        stored = {
+            name: self._policy(name).entity(column or "", entity)
+            for name, column in columns.items()
+        }
+        # what is acknowledged by now is in the database, and so is erased
+        self.loop.load_all()
         total = Erased()
         for name, column in columns.items():
             total += self.store.erase(name, column or "", entity, stored[name])
@@ -115,33 +140,50 @@ class Server:
         self.spool.roll()
         release(self.spool, self.store, datetime.now(UTC))
         left = sorted(
-            str(p.relative_to(self.folder)) for p in self.folder.rglob("*") if p.is_file() and holds(p, needles)
+            str(p.relative_to(self.folder))
+            for p in self.folder.rglob("*")
+            if p.is_file() and holds(p, needles)
         )
         return ErasureResult(total, halves, rewritten, left)
 
-    def set_reference_table(self, model: str, table: pa.Table, source: str, now: datetime) -> Reference:
+    def set_reference_table(
+        self, model: str, table: pa.Table, source: str, now: datetime
+    ) -> Reference:
         """A reference from rows in a table with the columns that ingest takes, and `label` where it is known."""
         schema = self.collector.schemas.get(model) or ModelSchema(model)
         room = self.collector.quota.room(schema, now)
-        shaped = reference_from_table(self._policy(model).table(table), schema, now, room)
+        shaped = reference_from_table(
+            self._policy(model).table(table), schema, now, room
+        )
         schema, rows = shaped.schema, [shaped.table]
-        del table, shaped  # ten thousand columns are not held twice: the store takes the rows and lets go of them
-        about = self.store.references.set(model, schema, rows.pop, Reference("set", source), now)
+        # ten thousand columns are not held twice: the store takes the rows and lets go
+        # of them
+        del table, shaped
+        about = self.store.references.set(
+            model, schema, rows.pop, Reference("set", source), now
+        )
         self.collector.schemas[model] = schema
         self.loop.note_reference(model)
         return about
 
-    def set_reference_period(self, model: str, start: datetime, end: datetime, now: datetime) -> Reference:
+    def set_reference_period(
+        self, model: str, start: datetime, end: datetime, now: datetime
+    ) -> Reference:
         """A reference from the stored events of a period."""
         schema = self.store.model(model).schema
-        about = self.store.references.set(model, schema, (start, end), Reference("set", "period"), now)
+        about = self.store.references.set(
+            model, schema, (start, end), Reference("set", "period"), now
+        )
         self.loop.note_reference(model)
         return about
 
     def _apply_references(self) -> None:
         for name, section in self.config.models.items():
             wanted = section.reference
-            if wanted is None or (name in self.store.models() and self.store.references.about(name).status == "set"):
+            if wanted is None or (
+                name in self.store.models()
+                and self.store.references.about(name).status == "set"
+            ):
                 continue
             now = datetime.now(UTC)
             if wanted.file is not None:
@@ -149,12 +191,18 @@ class Server:
                 mapping = {wanted.timestamp: "ts", wanted.prediction: "prediction"}
                 mapping |= {wanted.label: "label"} if wanted.label else {}
                 self.set_reference_table(name, read_table(path, mapping), "file", now)
-            elif wanted.start is not None and wanted.end is not None and name in self.store.models():
+            elif (
+                wanted.start is not None
+                and wanted.end is not None
+                and name in self.store.models()
+            ):
                 self.set_reference_period(name, utc(wanted.start), utc(wanted.end), now)
 
     def _settings(self, name: str) -> ModelSettings:
         section = self.config.model(name)
-        return ModelSettings(section.task, section.segments, section.reconstruction_error)
+        return ModelSettings(
+            section.task, section.segments, section.reconstruction_error
+        )
 
     def _policy(self, name: str) -> Policy:
         if name not in self._policies:
@@ -165,17 +213,26 @@ class Server:
         return self._policies[name]
 
     def _known_key(self, key: str) -> tuple[str, str] | None:
-        rows = self.store.query('SELECT body_hash, answer FROM idempotency WHERE "key" = ? LIMIT 1', [key])
+        rows = self.store.query(
+            'SELECT body_hash, answer FROM idempotency WHERE "key" = ? LIMIT 1', [key]
+        )
         return (rows[0][0], rows[0][1]) if rows else None
 
 
 def read_table(path: Path, mapping: dict[str, str]) -> pa.Table:
-    """All rows of a file whose columns are renamed by `mapping`. Raises DriftdeckError in one sentence."""
+    """All rows of a file whose columns are renamed by `mapping`.
+
+    Raises DriftdeckError in one sentence.
+    """
     sources = plugins("sources")
-    source = next((s for s in sources.values() if path.name.lower().endswith(s.SUFFIXES)), None)
+    source = next(
+        (s for s in sources.values() if path.name.lower().endswith(s.SUFFIXES)), None
+    )
     if source is None:
         known = " ".join(sorted(x for s in sources.values() for x in s.SUFFIXES))
-        raise StorageError(f"{path.name}: the ending {path.suffix or '(none)'} is not known; known: {known}")
+        raise StorageError(
+            f"{path.name}: the ending {path.suffix or '(none)'} is not known; known: {known}"
+        )
     if not path.is_file():
         raise StorageError(f"{path} does not exist")
     chunks = list(source.read_file(path, 100_000))
@@ -221,12 +278,18 @@ def hash_key(folder: Path) -> bytes:
 
 
 def open_server(folder: Path, config: Path | None = None) -> Server:
-    """The server of a data directory with the configuration of a file. Raises DriftdeckError."""
+    """The server of a data directory with the configuration of a file.
+
+    Raises DriftdeckError.
+    """
     return Server(folder, read_config(config))
 
 
 def prepare(folder: Path) -> None:
-    """The data directory, made if needed, for its owner only. Raises StorageError when it cannot be used."""
+    """The data directory, made if needed, for its owner only.
+
+    Raises StorageError when it cannot be used.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         probe = folder / ".writable"

@@ -21,8 +21,14 @@ def check_port(host: str, port: int, option: str = "--port") -> None:
         try:
             probe.bind((host, port))
         except OSError as error:
-            why = "is in use by another program" if error.errno == 98 else f"cannot be used: {error.strerror}"
-            raise StorageError(f"port {port} on {host} {why}; choose another with {option}") from None
+            why = (
+                "is in use by another program"
+                if error.errno == 98
+                else f"cannot be used: {error.strerror}"
+            )
+            raise StorageError(
+                f"port {port} on {host} {why}; choose another with {option}"
+            ) from None
 
 
 def run_dashboard(url: str, host: str, port: int) -> int:
@@ -40,12 +46,17 @@ def run_dashboard(url: str, host: str, port: int) -> int:
         "--server.address",
         host,
     ]
-    process = subprocess.Popen([*command, "--server.headless", "true"], cwd=root, env=environment)
+    process = subprocess.Popen(
+        [*command, "--server.headless", "true"], cwd=root, env=environment
+    )
     return _wait(process)
 
 
 def supervise(server: list[str], dashboard: list[str]) -> int:
-    """Run both verbs; a dashboard that dies is started again, a server that dies ends all. The server's exit code."""
+    """Run both verbs; a dashboard that dies is started again, a server that dies ends all.
+
+    The server's exit code.
+    """
     base = [sys.executable, "-m", "monitor.cli"]
     processes = {"server": subprocess.Popen([*base, *server])}
     signal.signal(signal.SIGTERM, _interrupt)
@@ -53,7 +64,9 @@ def supervise(server: list[str], dashboard: list[str]) -> int:
     try:
         while processes["server"].poll() is None:
             page = processes.get("dashboard")
-            if (page is None or page.poll() is not None) and time.monotonic() - started > 5:
+            if (
+                page is None or page.poll() is not None
+            ) and time.monotonic() - started > 5:
                 started = time.monotonic()
                 processes["dashboard"] = subprocess.Popen([*base, *dashboard])
             time.sleep(0.5)

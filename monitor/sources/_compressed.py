@@ -17,7 +17,10 @@ MAX_LINE = 4_000_000  # a longer line fits into no request
 
 
 def open_plain(path: Path) -> IO[bytes]:
-    """The bytes of a file, decompressed if its ending says so. Reading raises PayloadError on damage and on bombs."""
+    """The bytes of a file, decompressed if its ending says so.
+
+    Reading raises PayloadError on damage and on bombs.
+    """
     file = path.open("rb")
     if path.suffix.lower() not in (".gz", ".zst"):
         return file
@@ -43,7 +46,8 @@ class _Plain(io.RawIOBase):
         self.file, self.name = file, path.name
         self.zstd = path.suffix.lower() == ".zst"
         self.most = ALWAYS + RATIO * path.stat().st_size
-        self.part = 1 << 10 if self.zstd else 1 << 14  # what one call may make of it stays below 32 MB
+        # what one call may make of it stays below 32 MB
+        self.part = 1 << 10 if self.zstd else 1 << 14
         self.came = 0
         self._out = memoryview(b"")
         self._member: Any = None
@@ -82,12 +86,18 @@ class _Plain(io.RawIOBase):
 
     def _decompress(self, data: bytes) -> bytes:
         if self._member is None or self._member.eof:
-            self._member = zstandard.ZstdDecompressor().decompressobj() if self.zstd else zlib.decompressobj(31)
+            self._member = (
+                zstandard.ZstdDecompressor().decompressobj()
+                if self.zstd
+                else zlib.decompressobj(31)
+            )
         try:
             out: bytes = self._member.decompress(data)
         except (zlib.error, zstandard.ZstdError) as error:
             kind = "Zstandard" if self.zstd else "gzip"
-            raise PayloadError(f"{self.name} is not {kind}, or damaged ({str(error)[:80]})") from None
+            raise PayloadError(
+                f"{self.name} is not {kind}, or damaged ({str(error)[:80]})"
+            ) from None
         if self._member.eof:
             self._rest = self._member.unused_data
         return out

@@ -20,7 +20,9 @@ def read_bytes(body: bytes) -> Chunk:
             table.validate(full=True)
         return Chunk(table, 1, (), len(body))
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError, ValueError) as error:
-        raise PayloadError(f"the body is not an Arrow IPC stream: {_first_line(error)}") from None
+        raise PayloadError(
+            f"the body is not an Arrow IPC stream: {_first_line(error)}"
+        ) from None
 
 
 def read_file(path: Path, rows: int) -> Iterator[Chunk]:
@@ -29,7 +31,9 @@ def read_file(path: Path, rows: int) -> Iterator[Chunk]:
         with pa.memory_map(str(path)) as file:
             try:
                 reader = pa.ipc.open_file(file)
-                batches = (reader.get_batch(i) for i in range(reader.num_record_batches))
+                batches = (
+                    reader.get_batch(i) for i in range(reader.num_record_batches)
+                )
             except pa.ArrowInvalid:
                 file.seek(0)
                 batches = iter(pa.ipc.open_stream(file))
@@ -41,7 +45,9 @@ def read_file(path: Path, rows: int) -> Iterator[Chunk]:
                     yield Chunk(part, first, (), part.nbytes)
                     first += part.num_rows
     except (pa.ArrowInvalid, OSError) as error:
-        raise PayloadError(f"{path.name} is not an Arrow IPC file: {_first_line(error)}") from None
+        raise PayloadError(
+            f"{path.name} is not an Arrow IPC file: {_first_line(error)}"
+        ) from None
 
 
 def _first_line(error: Exception) -> str:

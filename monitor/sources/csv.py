@@ -25,9 +25,13 @@ def read_bytes(body: bytes) -> Chunk:
     """All rows of a body."""
     chunks = list(_read(lambda: BytesIO(body), "the body", 1 << 30, len(body)))
     if not chunks:
-        raise PayloadError("the body is CSV without rows; the first line names the columns, rows follow")
+        raise PayloadError(
+            "the body is CSV without rows; the first line names the columns, rows follow"
+        )
     tables = [c.table for c in chunks]
-    return Chunk(pa.concat_tables(tables), 2, [r for c in chunks for r in c.refusals], len(body))
+    return Chunk(
+        pa.concat_tables(tables), 2, [r for c in chunks for r in c.refusals], len(body)
+    )
 
 
 def read_file(path: Path, rows: int) -> Iterator[Chunk]:
@@ -35,10 +39,16 @@ def read_file(path: Path, rows: int) -> Iterator[Chunk]:
     yield from _read(lambda: open_plain(path), path.name, rows, path.stat().st_size)
 
 
-def _read(opened: Callable[[], IO[bytes]], name: str, rows: int, size: int) -> Iterator[Chunk]:
+def _read(
+    opened: Callable[[], IO[bytes]], name: str, rows: int, size: int
+) -> Iterator[Chunk]:
     with opened() as file:
         header = file.readline(MAX_LINE)
-        while header.count(b'"') % 2 and len(header) < MAX_LINE and (more := file.readline(MAX_LINE)):
+        while (
+            header.count(b'"') % 2
+            and len(header) < MAX_LINE
+            and (more := file.readline(MAX_LINE))
+        ):
             header += more  # a quoted name may hold a line break
     if not header.strip():
         raise PayloadError(f"{name} is empty; the first line names the columns")
@@ -48,7 +58,9 @@ def _read(opened: Callable[[], IO[bytes]], name: str, rows: int, size: int) -> I
         yield from _chunks(file, header, name, rows, size)
 
 
-def _chunks(file: IO[bytes], header: bytes, name: str, rows: int, size: int) -> Iterator[Chunk]:
+def _chunks(
+    file: IO[bytes], header: bytes, name: str, rows: int, size: int
+) -> Iterator[Chunk]:
     try:
         names = csv.read_csv(BytesIO(header.rstrip(b"\r\n") + b"\n")).column_names
         check_names(names)
@@ -56,15 +68,21 @@ def _chunks(file: IO[bytes], header: bytes, name: str, rows: int, size: int) -> 
 
         def invalid(row: Any) -> str:
             reason = f"the row has {row.actual_columns} values, the header {row.expected_columns}"
-            refused.append(Refusal(row.number or 0, None, reason, (row.text or "")[:RAW_SAMPLE]))
+            refused.append(
+                Refusal(row.number or 0, None, reason, (row.text or "")[:RAW_SAMPLE])
+            )
             return "skip"
 
         reader = csv.open_csv(
             file,
             read_options=csv.ReadOptions(use_threads=False, block_size=4 << 20),
-            parse_options=csv.ParseOptions(invalid_row_handler=invalid, newlines_in_values=True),
+            parse_options=csv.ParseOptions(
+                invalid_row_handler=invalid, newlines_in_values=True
+            ),
             convert_options=csv.ConvertOptions(
-                column_types=dict.fromkeys(names, pa.string()), null_values=NULLS, strings_can_be_null=True
+                column_types=dict.fromkeys(names, pa.string()),
+                null_values=NULLS,
+                strings_can_be_null=True,
             ),
         )
         line, told = 2, 0
@@ -73,18 +91,30 @@ def _chunks(file: IO[bytes], header: bytes, name: str, rows: int, size: int) -> 
             bad = sorted(r.line for r in refused)
             start = 0
             while start < table.num_rows:
-                # a part ends where a bad row stood, so that every row's line is its line in the file
+                # a part ends where a bad row stood, so that every row's line is its
+                # line in the file
                 while line in bad:
                     line += 1
                 gap = next((b for b in bad if b > line), line + rows)
                 part = table.slice(start, min(rows, gap - line))
-                yield Chunk(part, line, tuple(refused[told:]), size * part.num_rows // table.num_rows)
+                yield Chunk(
+                    part,
+                    line,
+                    tuple(refused[told:]),
+                    size * part.num_rows // table.num_rows,
+                )
                 told = len(refused)
                 start, line = start + part.num_rows, line + part.num_rows
         if told < len(refused):
-            yield Chunk(pa.table({n: pa.array([], pa.string()) for n in names}), line, tuple(refused[told:]))
+            yield Chunk(
+                pa.table({n: pa.array([], pa.string()) for n in names}),
+                line,
+                tuple(refused[told:]),
+            )
     except (pa.ArrowInvalid, UnicodeDecodeError) as error:
-        raise PayloadError(f"{name} is not CSV: {(str(error).splitlines() or [''])[0][:160]}") from None
+        raise PayloadError(
+            f"{name} is not CSV: {(str(error).splitlines() or [''])[0][:160]}"
+        ) from None
 
 
 def _check_utf8(file: IO[bytes], name: str) -> None:
@@ -96,13 +126,18 @@ def _check_utf8(file: IO[bytes], name: str) -> None:
             read += len(part)
         decoder.decode(b"", final=True)
     except UnicodeDecodeError as error:
-        raise PayloadError(f"{name} is not UTF-8 near byte {read + error.start}; save it as UTF-8") from None
+        raise PayloadError(
+            f"{name} is not UTF-8 near byte {read + error.start}; save it as UTF-8"
+        ) from None
 
 
 def _with_booleans(table: pa.Table) -> pa.Table:
     """Columns of True and False, however they are written, as booleans: the same values as in JSON."""
     for i, name in enumerate(table.column_names):
         column = table[name]
-        if column.null_count < len(column) and pc.all(pc.is_in(pc.utf8_lower(column.drop_null()), BOOLEANS)).as_py():
+        if (
+            column.null_count < len(column)
+            and pc.all(pc.is_in(pc.utf8_lower(column.drop_null()), BOOLEANS)).as_py()
+        ):
             table = table.set_column(i, name, pc.equal(pc.utf8_lower(column), "true"))
     return table

@@ -14,14 +14,17 @@ from monitor.event import RAW_SAMPLE, Refusal, Refused, decode
 from monitor.sources._compressed import ENDINGS, lines_of, open_plain
 
 MEDIA_TYPES = ("application/x-ndjson", "application/jsonl", "application/json")
-ONE_LINE = bytes.maketrans(b"\r\n", b"  ")  # in JSON a line break can only be white space: inside a text it is escaped
+# in JSON a line break can only be white space: inside a text it is escaped
+ONE_LINE = bytes.maketrans(b"\r\n", b"  ")
 SUFFIXES = tuple(e + c for c in ENDINGS for e in (".jsonl", ".ndjson", ".json"))
 
 
 def split_array(body: bytes) -> list[tuple[int, bytes]]:
     """(number, item) of a JSON array's items, or of one object. Raises PayloadError."""
     try:
-        items = msgspec.json.decode(body, type=list[msgspec.Raw] | dict[str, msgspec.Raw])
+        items = msgspec.json.decode(
+            body, type=list[msgspec.Raw] | dict[str, msgspec.Raw]
+        )
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _split_leniently(body)
     if isinstance(items, dict):
@@ -31,7 +34,10 @@ def split_array(body: bytes) -> list[tuple[int, bytes]]:
 
 def read_bytes(body: bytes) -> Chunk:
     """The objects of a body as a flat table."""
-    return _table([(i, line) for i, line in enumerate(body.split(b"\n"), 1) if line.strip()], len(body))
+    return _table(
+        [(i, line) for i, line in enumerate(body.split(b"\n"), 1) if line.strip()],
+        len(body),
+    )
 
 
 def read_file(path: Path, rows: int) -> Iterator[Chunk]:
@@ -39,7 +45,8 @@ def read_file(path: Path, rows: int) -> Iterator[Chunk]:
     lines: list[tuple[int, bytes]] = []
     size = 0
     with open_plain(path) as file:
-        for number, line, _ in lines_of(file):  # the start of a line that is too long is no JSON: it is refused
+        # the start of a line that is too long is no JSON: it is refused
+        for number, line, _ in lines_of(file):
             size += len(line)
             if line.strip():
                 lines.append((number, line))
@@ -60,9 +67,18 @@ def _table(lines: list[tuple[int, bytes]], size: int) -> Chunk:
                 raise Refused("a record is a JSON object")
             records.append(_flat(record))
         except Refused as reason:
-            refusals.append(Refusal(number, None, str(reason), line[:RAW_SAMPLE].decode("utf-8", "replace")))
+            refusals.append(
+                Refusal(
+                    number,
+                    None,
+                    str(reason),
+                    line[:RAW_SAMPLE].decode("utf-8", "replace"),
+                )
+            )
     names = list(dict.fromkeys(name for record in records for name in record))
-    table = pa.table({name: _column([record.get(name) for record in records]) for name in names})
+    table = pa.table(
+        {name: _column([record.get(name) for record in records]) for name in names}
+    )
     return Chunk(table, lines[0][0] if lines else 1, refusals, size)
 
 
@@ -83,7 +99,10 @@ def _column(values: list[Any]) -> pa.Array:
         return pa.array([None if v is None else float(v) for v in values], pa.float64())
     if kinds == {bool}:
         return pa.array(values, pa.bool_())
-    return pa.array([v if v is None or isinstance(v, str) else json.dumps(v) for v in values], pa.string())
+    return pa.array(
+        [v if v is None or isinstance(v, str) else json.dumps(v) for v in values],
+        pa.string(),
+    )
 
 
 def _split_leniently(body: bytes) -> list[tuple[int, bytes]]:

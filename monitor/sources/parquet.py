@@ -28,27 +28,48 @@ def read_file(path: Path, rows: int) -> Iterator[Chunk]:
     yield from _parts(path, rows)
 
 
-def read_without(path: Path, rows: int, columns: Collection[str], coded: bool) -> Iterator[Chunk]:
+def read_without(
+    path: Path, rows: int, columns: Collection[str], coded: bool
+) -> Iterator[Chunk]:
     """The rows of a file in parts of `rows`, without some columns and, if `coded`, with texts as dictionaries."""
     yield from _parts(path, rows, columns, coded)
 
 
-def _parts(path: Path, rows: int, without: Collection[str] = (), coded: bool = False) -> Iterator[Chunk]:
+def _parts(
+    path: Path, rows: int, without: Collection[str] = (), coded: bool = False
+) -> Iterator[Chunk]:
     try:
         with pq.ParquetFile(path) as file:
-            schema, metadata, size = file.schema_arrow, file.metadata, path.stat().st_size
-        texts = [field.name for field in schema if pa.types.is_string(field.type)] if coded else []
+            schema, metadata, size = (
+                file.schema_arrow,
+                file.metadata,
+                path.stat().st_size,
+            )
+        texts = (
+            [field.name for field in schema if pa.types.is_string(field.type)]
+            if coded
+            else []
+        )
         names = [name for name in schema.names if name not in without]
         check_names(names)
         first = 1
         with pq.ParquetFile(path, read_dictionary=texts) as file:
             for groups in _groups(metadata, rows):
                 # one thread: with one a column, all columns are in memory at once
-                for batch in file.iter_batches(rows, groups, columns=names, use_threads=False):
-                    yield Chunk(pa.Table.from_batches([batch]), first, (), size * batch.num_rows // metadata.num_rows)
+                for batch in file.iter_batches(
+                    rows, groups, columns=names, use_threads=False
+                ):
+                    yield Chunk(
+                        pa.Table.from_batches([batch]),
+                        first,
+                        (),
+                        size * batch.num_rows // metadata.num_rows,
+                    )
                     first += batch.num_rows
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
-        raise PayloadError(f"{path.name} is not Parquet: {_first_line(error)}") from None
+        raise PayloadError(
+            f"{path.name} is not Parquet: {_first_line(error)}"
+        ) from None
 
 
 def _groups(metadata: pq.FileMetaData, rows: int) -> Iterator[list[int]]:

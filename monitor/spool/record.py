@@ -1,7 +1,7 @@
 """Frames of a spool, as they are appended, written and read.
 
-A frame is one line (a checksum, then the header as JSON: bytes, crc and what the writer adds) and `bytes` bytes of payload, whose
-checksum is `crc`.
+A frame is one line (a checksum, then the header as JSON: bytes, crc and what the writer
+adds) and `bytes` bytes of payload, whose checksum is `crc`.
 """
 
 import zlib
@@ -56,15 +56,17 @@ class _Unwritten:
         for payload in self.payloads:
             crc = zlib.crc32(payload, crc)
         rows = {"rows": self.rows} if self.rows else {}
-        about = msgspec.json.encode({**self.header, **rows, "bytes": self.size, "crc": crc})
+        about = msgspec.json.encode(
+            {**self.header, **rows, "bytes": self.size, "crc": crc}
+        )
         return [b"%08x %s\n" % (zlib.crc32(about), about), *self.payloads]
 
 
 class WriteBatch(Future[None]):
     """Frames that are written and synced together; done when they are on disk.
 
-    A request that comes while others are being synced joins the next group: one write, one sync and one wake-up serve
-    them all.
+    A request that comes while others are being synced joins the next group: one write,
+    one sync and one wake-up serve them all.
     """
 
     def __init__(self, segment: int) -> None:
@@ -76,7 +78,13 @@ class WriteBatch(Future[None]):
     def add(self, header: dict[str, Any], payload: bytes, rows: int) -> None:
         """Add a frame, or to the newest one what may join it."""
         newest = self.frames[-1] if self.frames else None
-        if newest and rows and newest.rows and newest.size < JOINED_BYTES and newest.header == header:
+        if (
+            newest
+            and rows
+            and newest.rows
+            and newest.size < JOINED_BYTES
+            and newest.header == header
+        ):
             newest.payloads.append(payload)
             newest.size += len(payload)
             newest.rows += rows

@@ -1,6 +1,7 @@
 """What was acknowledged: append-only, checksummed, synced segments that the loader reads and that outlive a crash.
 
-A segment is a file `NNNNNNNN.spool` of frames (see frame.py). A position is (segment, offset): everything before it has been read.
+A segment is a file `NNNNNNNN.spool` of frames (see frame.py). A position is (segment,
+offset): everything before it has been read.
 """
 
 import os
@@ -14,7 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from monitor.errors import Overloaded, StorageError
-from monitor.spool.record import HEAD_BYTES, Damage, Record, SpoolPosition, WriteBatch, header_in
+from monitor.spool.record import (
+    HEAD_BYTES,
+    Damage,
+    Record,
+    SpoolPosition,
+    WriteBatch,
+    header_in,
+)
 
 SEGMENT_BYTES = 32 << 20
 FREE_FLOOR = 64 << 20
@@ -24,7 +32,10 @@ MAX_PARTS = 1000  # of one writev; the system's limit is 1024
 
 
 class Spool:
-    """The spool of one data directory; one process owns it. Appending is safe from several threads."""
+    """The spool of one data directory; one process owns it.
+
+    Appending is safe from several threads.
+    """
 
     def __init__(self, folder: Path, capacity: int = 1 << 30, read: int = 0) -> None:
         """Goes on in a segment of its own, after those on disk and after `read`, the newest that was ever read from."""
@@ -43,16 +54,24 @@ class Spool:
         self._sealed: list[WriteBatch] = []
         self.synced = SpoolPosition(self._segment, 0)
         try:
-            self._file = self._open(self._segment)  # from here on the writing thread's alone
+            # from here on the writing thread's alone
+            self._file = self._open(self._segment)
         except OSError as error:
-            raise StorageError(f"cannot write in {folder}: {error.strerror}; check its owner and mode") from None
-        self._writer = threading.Thread(target=self._write_loop, name="spool-write", daemon=True)
+            raise StorageError(
+                f"cannot write in {folder}: {error.strerror}; check its owner and mode"
+            ) from None
+        self._writer = threading.Thread(
+            target=self._write_loop, name="spool-write", daemon=True
+        )
         self._writer.start()
 
-    def append(self, header: dict[str, Any], payload: bytes, rows: int = 0) -> "Future[None]":
+    def append(
+        self, header: dict[str, Any], payload: bytes, rows: int = 0
+    ) -> "Future[None]":
         """Add one frame; the future is done when it is on disk. Raises Overloaded when the spool or the disk is full.
 
-        A payload of `rows` may share a frame with those before it that have the same header: `rows` in it is their sum.
+        A payload of `rows` may share a frame with those before it that have the same
+        header: `rows` in it is their sum.
         """
         size = HEAD_BYTES + len(payload)
         with self._wake:
@@ -68,11 +87,15 @@ class Spool:
             self._held += size
         return group
 
-    def frames(self, start: SpoolPosition, limit_bytes: int = 64 << 20) -> Iterator[Record]:
+    def frames(
+        self, start: SpoolPosition, limit_bytes: int = 64 << 20
+    ) -> Iterator[Record]:
         """The synced frames after `start`, in order, until about `limit_bytes` were read."""
         budget = limit_bytes
         end = self.synced
-        for segment in [s for s in self.segments() if start.segment <= s <= end.segment]:
+        for segment in [
+            s for s in self.segments() if start.segment <= s <= end.segment
+        ]:
             offset = start.offset if segment == start.segment else 0
             stop = end.offset if segment == end.segment else None
             for frame in self._read(segment, offset, stop):
@@ -85,7 +108,9 @@ class Spool:
         """Delete finished segments that lie wholly before `until`: their rows are in the database and on disk."""
         for segment in self.segments():
             size = self._path(segment).stat().st_size
-            read = segment < until.segment or (segment == until.segment and size <= until.offset)
+            read = segment < until.segment or (
+                segment == until.segment and size <= until.offset
+            )
             if read and segment < self.synced.segment:
                 self._path(segment).unlink()
                 with self._wake:
@@ -118,7 +143,9 @@ class Spool:
 
     def segments(self) -> list[int]:
         """The numbers of the segments on disk, oldest first."""
-        return sorted(int(p.stem) for p in self.folder.glob("*.spool") if p.stem.isdigit())
+        return sorted(
+            int(p.stem) for p in self.folder.glob("*.spool") if p.stem.isdigit()
+        )
 
     def close(self) -> None:
         """Write and sync what was appended, and stop."""
@@ -136,7 +163,11 @@ class Spool:
         return self.folder / f"{segment:08d}.spool"
 
     def _open(self, segment: int) -> int:
-        fd = os.open(self._path(segment), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_EXCL, 0o600)
+        fd = os.open(
+            self._path(segment),
+            os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_EXCL,
+            0o600,
+        )
         folder = os.open(self.folder, os.O_RDONLY)
         try:
             os.fsync(folder)
@@ -149,13 +180,18 @@ class Spool:
         if self._closed:
             raise Overloaded("the server is stopping; send again in a moment", 5)
         if self._held + size > self.capacity:
-            raise Overloaded("the loader is behind and the spool is full; send again later", 5)
+            raise Overloaded(
+                "the loader is behind and the spool is full; send again later", 5
+            )
         self._unchecked += size
         if self._unchecked >= CHECK_FREE_EVERY:
             self._unchecked = 0
             if shutil.disk_usage(self.folder).free < FREE_FLOOR + size:
                 self._unchecked = CHECK_FREE_EVERY
-                raise Overloaded(f"less than {FREE_FLOOR >> 20} MB of disk are free; make room, then send again", 30)
+                raise Overloaded(
+                    f"less than {FREE_FLOOR >> 20} MB of disk are free; make room, then send again",
+                    30,
+                )
 
     def _roll(self) -> None:
         self._sealed.append(self._group)
@@ -178,7 +214,8 @@ class Spool:
                 except OSError as problem:
                     self._fail(groups[i:], problem)
                     break
-                group.frames = []  # the future lives on in answers that are remembered, the bytes must not
+                # the future lives on in answers that are remembered, the bytes must not
+                group.frames = []
                 group.set_result(None)
 
     def _write(self, group: WriteBatch) -> None:
@@ -221,8 +258,19 @@ class Spool:
                 line = file.readline(1 << 20)
                 header = header_in(line)
                 payload = file.read(header["bytes"]) if header else b""
-                if header is None or len(payload) != header["bytes"] or zlib.crc32(payload) != header["crc"]:
-                    self._report(Damage(segment, offset, size - offset, at_tail=segment == self.segments()[-1]))
+                if (
+                    header is None
+                    or len(payload) != header["bytes"]
+                    or zlib.crc32(payload) != header["crc"]
+                ):
+                    self._report(
+                        Damage(
+                            segment,
+                            offset,
+                            size - offset,
+                            at_tail=segment == self.segments()[-1],
+                        )
+                    )
                     return
                 offset += len(line) + len(payload)
                 yield Record(header, payload, SpoolPosition(segment, offset))

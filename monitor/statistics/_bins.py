@@ -19,7 +19,9 @@ SEED = 20_240_229
 Distance = Callable[[np.ndarray], np.ndarray]
 
 
-def pair(reference: Profile | None, current: Profile) -> tuple[np.ndarray, np.ndarray] | None:
+def pair(
+    reference: Profile | None, current: Profile
+) -> tuple[np.ndarray, np.ndarray] | None:
     """Counts of both sides on common bins that hold something; None when a side has nothing to compare."""
     if reference is None or reference.n == 0 or current.n == 0:
         return None
@@ -53,7 +55,9 @@ def variance(r: np.ndarray, c: np.ndarray, by_p: np.ndarray, by_q: np.ndarray) -
     return float(max(0.0, var_p / r.sum() + var_q / c.sum()))
 
 
-def pool(r: np.ndarray, c: np.ndarray, least: float = 5.0) -> tuple[np.ndarray, np.ndarray]:
+def pool(
+    r: np.ndarray, c: np.ndarray, least: float = 5.0
+) -> tuple[np.ndarray, np.ndarray]:
     """The same counts with the rarest bins put together until each expected count is `least` or more (Cochran 1954)."""
     expected = (r + c) * min(r.sum(), c.sum()) / (r.sum() + c.sum())
     order = np.argsort(expected, kind="stable")
@@ -63,34 +67,51 @@ def pool(r: np.ndarray, c: np.ndarray, least: float = 5.0) -> tuple[np.ndarray, 
     if rare == 0:
         return r, c
     together, alone = order[:rare], np.sort(order[rare:])
-    return np.append(r[alone], r[together].sum()), np.append(c[alone], c[together].sum())
+    return np.append(r[alone], r[together].sum()), np.append(
+        c[alone], c[together].sum()
+    )
 
 
 def root(
-    raw_squared: float, bias: float, spread: float, most: float, n: int, n_reference: int, raw: float
+    raw_squared: float,
+    bias: float,
+    spread: float,
+    most: float,
+    n: int,
+    n_reference: int,
+    raw: float,
 ) -> Measurement:
     """A distance whose square is `raw_squared`, less the square's mean without drift, with its interval."""
     middle = raw_squared - bias
-    low, value, high = (min(most, math.sqrt(max(0.0, x))) for x in (middle - spread, middle, max(0.0, middle) + spread))
+    low, value, high = (
+        min(most, math.sqrt(max(0.0, x)))
+        for x in (middle - spread, middle, max(0.0, middle) + spread)
+    )
     return Measurement(value, low, high, n, n_reference, raw)
 
 
-def norm(r: np.ndarray, c: np.ndarray, distance: Distance) -> tuple[float, float, float, float]:
+def norm(
+    r: np.ndarray, c: np.ndarray, distance: Distance
+) -> tuple[float, float, float, float]:
     """(raw, value, low, high) of a distance that is a norm of the difference of shares d = q - p.
 
-    `distance`: differences, shape (..., n_bins), to distances, shape (...). Without drift a norm is never zero on
-    samples, and with drift the excess is smaller: the value is t times raw, with the t in [0, 1] at which a true
-    difference t d plus sampling noise would measure `raw` on average. It is 0 when noise alone gives as much. The lower
-    bound is the t at which noise would give as much in 1.5 % of samples (not 2.5 %, as d and the noise are estimated
-    too). The upper bound is raw + 2.24 standard errors along d (1.25 %), as where d changes its sign is estimated too; noise
-    only adds on average, so that it is on the safe side. The noise is normal with the multinomial covariance,
-    from draws with a fixed seed.
+    `distance`: differences, shape (..., n_bins), to distances, shape (...). Without
+    drift a norm is never zero on samples, and with drift the excess is smaller: the
+    value is t times raw, with the t in [0, 1] at which a true difference t d plus
+    sampling noise would measure `raw` on average. It is 0 when noise alone gives as
+    much. The lower bound is the t at which noise would give as much in 1.5 % of samples
+    (not 2.5 %, as d and the noise are estimated too). The upper bound is raw + 2.24
+    standard errors along d (1.25 %), as where d changes its sign is estimated too;
+    noise only adds on average, so that it is on the safe side. The noise is normal with
+    the multinomial covariance, from draws with a fixed seed.
     """
     p, q = shares(r, c)
     d = q - p
     raw = float(distance(d))
     z = _draws(r.size)
-    noise = _multinomial(z[0], smooth_shares(c), float(c.sum())) - _multinomial(z[1], smooth_shares(r), float(r.sum()))
+    noise = _multinomial(z[0], smooth_shares(c), float(c.sum())) - _multinomial(
+        z[1], smooth_shares(r), float(r.sum())
+    )
     noise = np.concatenate([noise, -noise])
     seen = distance(STEPS[:, None, None] * d + noise)  # shape (steps, draws)
     t = _crossing(seen.mean(axis=1), raw)

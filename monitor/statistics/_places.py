@@ -22,12 +22,15 @@ def positions(layout: Layout) -> np.ndarray:
 
 
 def measured(
-    reference: Profile | None, current: Profile, norm_at: Callable[[np.ndarray], Distance], power: int = 1
+    reference: Profile | None,
+    current: Profile,
+    norm_at: Callable[[np.ndarray], Distance],
+    power: int = 1,
 ) -> Measurement:
     """A norm of the difference of shares, to this power, with its interval as `_bins.norm` says.
 
-    `norm_at` makes the norm from the places of the bins in standard deviations of the reference. None when the reference
-    has no spread.
+    `norm_at` makes the norm from the places of the bins in standard deviations of the
+    reference. None when the reference has no spread.
     """
     if reference is None or reference.n == 0 or current.n == 0:
         return nothing(reference, current)

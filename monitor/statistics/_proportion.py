@@ -8,7 +8,9 @@ from scipy.special import betaincinv
 from monitor.finding import Measurement
 
 
-def clopper_pearson(x: float, n: float, confidence: float = 0.95) -> tuple[float, float]:
+def clopper_pearson(
+    x: float, n: float, confidence: float = 0.95
+) -> tuple[float, float]:
     """Exact interval of a share, x of n (Clopper and Pearson 1934). The whole of [0, 1] when n is 0.
 
     >>> tuple(round(v, 4) for v in clopper_pearson(20, 1000))
@@ -22,17 +24,22 @@ def clopper_pearson(x: float, n: float, confidence: float = 0.95) -> tuple[float
     return low, high
 
 
-def smallest_above(limit: float, n: int, base: float = 0.0, margin: float = 0.0) -> float | None:
+def smallest_above(
+    limit: float, n: int, base: float = 0.0, margin: float = 0.0
+) -> float | None:
     """The smallest share of n rows that is above `base` by more than `limit` for sure; None when not even 1 is.
 
-    For sure: less the hypotenuse of its own lower half-width and `margin`, the upper half-width of the base.
+    For sure: less the hypotenuse of its own lower half-width and `margin`, the upper
+    half-width of the base.
 
     >>> smallest_above(0.02, 1000)
     0.03
     """
 
     def sure(x: int) -> bool:
-        return x / n - math.hypot(x / n - clopper_pearson(x, n)[0], margin) > base + limit
+        return (
+            x / n - math.hypot(x / n - clopper_pearson(x, n)[0], margin) > base + limit
+        )
 
     if n == 0 or not sure(n):
         return None

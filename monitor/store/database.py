@@ -12,7 +12,8 @@ from monitor.sql import quote
 from monitor.store.rows.wide_rows import ID_TYPE
 
 SCHEMA_VERSION = 7
-# each table keeps at least a block in memory: with 256 kB, as DuckDB has it, a thousand models took 268 MB
+# each table keeps at least a block in memory: with 256 kB, as DuckDB has it, a thousand
+# models took 268 MB
 BLOCK_BYTES = 32_768
 
 TABLES = """
@@ -94,7 +95,9 @@ def _ids_compressed(con: duckdb.DuckDBPyConnection) -> Iterator[str]:
 
 
 # what leads from one version to the next; each is run once, in one transaction
-MIGRATIONS: dict[int, Iterable[str] | Callable[[duckdb.DuckDBPyConnection], Iterable[str]]] = {
+MIGRATIONS: dict[
+    int, Iterable[str] | Callable[[duckdb.DuckDBPyConnection], Iterable[str]]
+] = {
     2: (
         "ALTER TABLE accounting ADD COLUMN unchecked BIGINT DEFAULT 0",
         "CREATE TABLE refusals(model VARCHAR, kind VARCHAR, hour TIMESTAMP, reason VARCHAR, n BIGINT)",
@@ -104,7 +107,8 @@ MIGRATIONS: dict[int, Iterable[str] | Callable[[duckdb.DuckDBPyConnection], Iter
         "created TIMESTAMP, expires TIMESTAMP, revoked TIMESTAMP, last_used TIMESTAMP)",
     ),
     3: (
-        # references of before have no hours: the detector learns from live traffic until one is set anew
+        # references of before have no hours: the detector learns from live traffic
+        # until one is set anew
         *(
             f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS bucket TIMESTAMP DEFAULT TIMESTAMP '2000-01-01'"
             for table in ("reference_bins", "reference_moments")
@@ -118,7 +122,9 @@ MIGRATIONS: dict[int, Iterable[str] | Callable[[duckdb.DuckDBPyConnection], Iter
         'CREATE TABLE IF NOT EXISTS mistyped(model VARCHAR, hour TIMESTAMP, "column" VARCHAR, expected VARCHAR, came VARCHAR, "rows" BIGINT, '
         "sample VARCHAR)",
     ),
-    5: ("CREATE TABLE IF NOT EXISTS detector_selftests(model INTEGER, noted_at TIMESTAMP, body VARCHAR)",),
+    5: (
+        "CREATE TABLE IF NOT EXISTS detector_selftests(model INTEGER, noted_at TIMESTAMP, body VARCHAR)",
+    ),
     # references of before have no reconstruction error until one is set anew
     6: (
         "ALTER TABLE models ADD COLUMN IF NOT EXISTS reconstruction VARCHAR",
@@ -131,7 +137,8 @@ MIGRATIONS: dict[int, Iterable[str] | Callable[[duckdb.DuckDBPyConnection], Iter
 def open_database(path: Path, memory_limit: str = "256MB") -> duckdb.DuckDBPyConnection:
     """The database at `path`, created or checked, with the engine closed to files and network outside its folder.
 
-    Raises StorageError, in one sentence, when it is held by another process, damaged, or of another schema version.
+    Raises StorageError, in one sentence, when it is held by another process, damaged,
+    or of another schema version.
     """
     try:
         con = duckdb.connect(str(path), config={"default_block_size": BLOCK_BYTES})
@@ -160,15 +167,19 @@ def transaction(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
         raise
 
 
-def _lock_engine(con: duckdb.DuckDBPyConnection, folder: Path, memory_limit: str) -> None:
+def _lock_engine(
+    con: duckdb.DuckDBPyConnection, folder: Path, memory_limit: str
+) -> None:
     # the order matters: nothing can be changed after lock_configuration
     literal = str(folder.resolve()).replace("'", "''")
     for statement in (
         "SET TimeZone = 'UTC'",
         f"SET memory_limit = '{memory_limit}'",
-        # each statement in the thread that asks: with a second one an insert is copied once more to keep its order
+        # each statement in the thread that asks: with a second one an insert is copied
+        # once more to keep its order
         "SET threads = 1",
-        # the loop checkpoints every minute; inside a COMMIT it would be the slowest part of a load
+        # the loop checkpoints every minute; inside a COMMIT it would be the slowest
+        # part of a load
         "SET checkpoint_threshold = '128MB'",
         f"SET temp_directory = '{literal}/tmp'",  # noqa: S108 (inside the data directory)
         "SET preserve_insertion_order = true",
@@ -183,17 +194,28 @@ def _lock_engine(con: duckdb.DuckDBPyConnection, folder: Path, memory_limit: str
 
 
 def _check_schema(con: duckdb.DuckDBPyConnection, path: Path) -> None:
-    tables = {row[0] for row in con.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
+    tables = {
+        row[0]
+        for row in con.execute("SELECT table_name FROM duckdb_tables()").fetchall()
+    }
     if not tables:
         with transaction(con):
             for statement in TABLES.split(";\n"):
                 con.execute(statement)  # one at a time
-            con.execute("INSERT INTO meta VALUES (?, now()::TIMESTAMP)", [SCHEMA_VERSION])
+            con.execute(
+                "INSERT INTO meta VALUES (?, now()::TIMESTAMP)", [SCHEMA_VERSION]
+            )
             con.execute("INSERT INTO spool_position VALUES (0, 0)")
         return
-    found = con.execute("SELECT max(schema_version) FROM meta").fetchone() if "meta" in tables else None
+    found = (
+        con.execute("SELECT max(schema_version) FROM meta").fetchone()
+        if "meta" in tables
+        else None
+    )
     if not found or found[0] is None:
-        raise StorageError(f"{path} is a DuckDB file, but not one of driftdeck's; choose another --data directory")
+        raise StorageError(
+            f"{path} is a DuckDB file, but not one of driftdeck's; choose another --data directory"
+        )
     if found[0] > SCHEMA_VERSION:
         raise StorageError(
             f"{path} has schema version {found[0]}, newer than this driftdeck's {SCHEMA_VERSION}; "

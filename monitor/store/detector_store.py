@@ -17,7 +17,10 @@ EVIDENCE_KEPT = timedelta(days=400)
 
 @dataclass(frozen=True)
 class StoredFit:
-    """One machine of one lane, in force from `starts` on. `source` says what it was learned from, `since` from when."""
+    """One machine of one lane, in force from `starts` on.
+
+    `source` says what it was learned from, `since` from when.
+    """
 
     lane: str
     starts: datetime
@@ -39,8 +42,9 @@ class AcceptedChange:
 class Progress:
     """What one run of the detector leaves behind; saved together with the alerts that came of it.
 
-    `again_from`: what was concluded after it is forgotten first, as rows came late. `states` are (hour end, JSON), oldest
-    first; `evidence` (hour, lane, share of what pages).
+    `again_from`: what was concluded after it is forgotten first, as rows came late.
+    `states` are (hour end, JSON), oldest first; `evidence` (hour, lane, share of what
+    pages).
     """
 
     again_from: datetime | None = None
@@ -58,11 +62,14 @@ class DetectorStore:
     def fits(self, model_id: int) -> list[StoredFit]:
         """All machines of a model in the order in which they came into force."""
         rows = self.store.query(
-            "SELECT lane, starts, source, since, body FROM detector_fits WHERE model = ? ORDER BY starts", [model_id]
+            "SELECT lane, starts, source, since, body FROM detector_fits WHERE model = ? ORDER BY starts",
+            [model_id],
         )
         return [StoredFit(r[0], _aware(r[1]), r[2], _aware(r[3]), r[4]) for r in rows]
 
-    def state(self, model_id: int, before: datetime | None = None) -> tuple[datetime, str] | None:
+    def state(
+        self, model_id: int, before: datetime | None = None
+    ) -> tuple[datetime, str] | None:
         """The newest state, or the newest that knows nothing from `before` on."""
         rows = self.store.query(
             "SELECT until, body FROM detector_states WHERE model = $model AND ($before IS NULL OR until <= $before) "
@@ -74,9 +81,12 @@ class DetectorStore:
     def accepted(self, model_id: int) -> list[AcceptedChange]:
         """What was accepted as normal, oldest first."""
         rows = self.store.query(
-            "SELECT noted_at, since, who FROM detector_accepted WHERE model = ? ORDER BY noted_at", [model_id]
+            "SELECT noted_at, since, who FROM detector_accepted WHERE model = ? ORDER BY noted_at",
+            [model_id],
         )
-        return [AcceptedChange(_aware(at), _aware(since), who) for at, since, who in rows]
+        return [
+            AcceptedChange(_aware(at), _aware(since), who) for at, since, who in rows
+        ]
 
     def accept(self, model_id: int, accepted: AcceptedChange) -> None:
         """Keep that something was accepted."""
@@ -86,7 +96,9 @@ class DetectorStore:
                 [model_id, accepted.at, accepted.since, accepted.who],
             )
 
-    def evidence(self, model_id: int, start: datetime, end: datetime) -> list[tuple[datetime, str, float]]:
+    def evidence(
+        self, model_id: int, start: datetime, end: datetime
+    ) -> list[tuple[datetime, str, float]]:
         """The evidence of each lane in each hour, as a share of what pages."""
         rows = self.store.query(
             "SELECT hour, lane, evidence FROM detector_evidence WHERE model = ? AND hour >= ? AND hour < ? ORDER BY hour, lane",
@@ -97,13 +109,16 @@ class DetectorStore:
     def selftest(self, model_id: int) -> dict[str, Any] | None:
         """The newest self-test, with `at`, when it ran; None before the first."""
         rows = self.store.query(
-            "SELECT body FROM detector_selftests WHERE model = ? ORDER BY noted_at DESC LIMIT 1", [model_id]
+            "SELECT body FROM detector_selftests WHERE model = ? ORDER BY noted_at DESC LIMIT 1",
+            [model_id],
         )
         return json.loads(rows[0][0]) if rows else None
 
     def selftests_at(self) -> dict[int, datetime]:
         """When the newest self-test of each model ran, by model id."""
-        rows = self.store.query("SELECT model, max(noted_at) FROM detector_selftests GROUP BY model")
+        rows = self.store.query(
+            "SELECT model, max(noted_at) FROM detector_selftests GROUP BY model"
+        )
         return {model: _aware(at) for model, at in rows}
 
     def keep_selftest(self, model_id: int, at: datetime, body: dict[str, Any]) -> None:
@@ -111,31 +126,49 @@ class DetectorStore:
         text = json.dumps({**body, "at": at}, default=datetime.isoformat)
         with self.store.writing() as con:
             con.execute("DELETE FROM detector_selftests WHERE model = ?", [model_id])
-            con.execute("INSERT INTO detector_selftests VALUES (?, ?, ?)", [model_id, at, text])
+            con.execute(
+                "INSERT INTO detector_selftests VALUES (?, ?, ?)", [model_id, at, text]
+            )
 
 
-def save(con: duckdb.DuckDBPyConnection, model_id: int, model: str, progress: Progress) -> None:
+def save(
+    con: duckdb.DuckDBPyConnection, model_id: int, model: str, progress: Progress
+) -> None:
     """Write what a run left, in the caller's transaction; states that are too close together are thinned out."""
     if progress.again_from is not None:
         rewind(con, model_id, model, progress.again_from)
     if progress.fits:
         con.executemany(
             "INSERT INTO detector_fits VALUES (?, ?, ?, ?, ?, ?)",
-            [[model_id, f.lane, f.starts, f.source, f.since, f.body] for f in progress.fits],
+            [
+                [model_id, f.lane, f.starts, f.source, f.since, f.body]
+                for f in progress.fits
+            ],
         )
     if progress.states:
         kept = _thinned(progress.states)
-        con.execute("DELETE FROM detector_states WHERE model = ? AND until >= ?", [model_id, progress.states[0][0]])
+        con.execute(
+            "DELETE FROM detector_states WHERE model = ? AND until >= ?",
+            [model_id, progress.states[0][0]],
+        )
         stored = [
             _aware(at)
-            for (at,) in con.execute("SELECT until FROM detector_states WHERE model = ?", [model_id]).fetchall()
+            for (at,) in con.execute(
+                "SELECT until FROM detector_states WHERE model = ?", [model_id]
+            ).fetchall()
         ]
-        wanted = {at for at, _ in _thinned([*((at, "") for at in sorted(stored)), *kept])}
+        wanted = {
+            at for at, _ in _thinned([*((at, "") for at in sorted(stored)), *kept])
+        }
         for at in stored:
             if at not in wanted:
-                con.execute("DELETE FROM detector_states WHERE model = ? AND until = ?", [model_id, at])
+                con.execute(
+                    "DELETE FROM detector_states WHERE model = ? AND until = ?",
+                    [model_id, at],
+                )
         con.executemany(
-            "INSERT INTO detector_states VALUES (?, ?, ?)", [[model_id, at, body] for at, body in kept if at in wanted]
+            "INSERT INTO detector_states VALUES (?, ?, ?)",
+            [[model_id, at, body] for at, body in kept if at in wanted],
         )
     if progress.evidence:
         first = min(at for at, _, _ in progress.evidence)
@@ -148,14 +181,19 @@ def save(con: duckdb.DuckDBPyConnection, model_id: int, model: str, progress: Pr
             "INSERT INTO detector_evidence SELECT $model, unnest($hours), unnest($lanes), unnest($values)",
             {
                 "model": model_id,
-                "hours": [at.astimezone(UTC).replace(tzinfo=None) for at, _, _ in progress.evidence],
+                "hours": [
+                    at.astimezone(UTC).replace(tzinfo=None)
+                    for at, _, _ in progress.evidence
+                ],
                 "lanes": [lane for _, lane, _ in progress.evidence],
                 "values": [value for _, _, value in progress.evidence],
             },
         )
 
 
-def rewind(con: duckdb.DuckDBPyConnection, model_id: int, model: str, to: datetime) -> None:
+def rewind(
+    con: duckdb.DuckDBPyConnection, model_id: int, model: str, to: datetime
+) -> None:
     """Forget states and evidence of after a moment, machines that learned from hours after it, and alerts nobody saw."""
     con.execute(
         "DELETE FROM alerts WHERE model = $model AND since >= $since AND json_extract_string(body, '$.acknowledged_by') IS NULL "
@@ -163,14 +201,27 @@ def rewind(con: duckdb.DuckDBPyConnection, model_id: int, model: str, to: dateti
         {"model": model, "since": to},
     )
     con.execute("DELETE FROM transitions WHERE alert NOT IN (SELECT id FROM alerts)")
-    con.execute("DELETE FROM detector_states WHERE model = ? AND until > ?", [model_id, to])
-    con.execute("DELETE FROM detector_evidence WHERE model = ? AND hour >= ?", [model_id, to])
-    con.execute("DELETE FROM detector_fits WHERE model = ? AND starts > ? AND source <> 'reference'", [model_id, to])
+    con.execute(
+        "DELETE FROM detector_states WHERE model = ? AND until > ?", [model_id, to]
+    )
+    con.execute(
+        "DELETE FROM detector_evidence WHERE model = ? AND hour >= ?", [model_id, to]
+    )
+    con.execute(
+        "DELETE FROM detector_fits WHERE model = ? AND starts > ? AND source <> 'reference'",
+        [model_id, to],
+    )
 
 
 def forget(con: duckdb.DuckDBPyConnection, model_id: int) -> None:
     """Forget everything of a model: its reference is another one, and so the bins mean something else."""
-    for table in ("detector_fits", "detector_states", "detector_evidence", "detector_accepted", "detector_selftests"):
+    for table in (
+        "detector_fits",
+        "detector_states",
+        "detector_evidence",
+        "detector_accepted",
+        "detector_selftests",
+    ):
         con.execute(f"DELETE FROM {table} WHERE model = ?", [model_id])
 
 
@@ -182,7 +233,11 @@ def _thinned(states: Sequence[tuple[datetime, str]]) -> list[tuple[datetime, str
     def is_kept(at: datetime) -> bool:
         midnight = at.hour == 0
         return at == newest or (
-            midnight and (newest - at <= DAILY_KEPT or (at.weekday() == 0 and newest - at <= WEEKLY_KEPT))
+            midnight
+            and (
+                newest - at <= DAILY_KEPT
+                or (at.weekday() == 0 and newest - at <= WEEKLY_KEPT)
+            )
         )
 
     return [(at, body) for at, body in sorted(by_time.items()) if is_kept(at)]

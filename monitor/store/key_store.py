@@ -53,7 +53,15 @@ class KeyStore:
         with self.store.writing() as con:
             con.execute(
                 "INSERT INTO api_keys VALUES (?, ?, ?, ?, ?, ?, ?, NULL, NULL)",
-                [key.id, name, key.digest.hex(), list(key.scopes), key.models and list(key.models), now, expires],
+                [
+                    key.id,
+                    name,
+                    key.digest.hex(),
+                    list(key.scopes),
+                    key.models and list(key.models),
+                    now,
+                    expires,
+                ],
             )
         with self._lock:
             self._keys = {**self._keys, key.id: key}
@@ -61,24 +69,38 @@ class KeyStore:
 
     def listing(self) -> list[Key]:
         """Every key ever made, the newest first, with its last use."""
-        keys = [replace(k, last_used=self._used.get(k.id, k.last_used)) for k in self._keys.values()]
+        keys = [
+            replace(k, last_used=self._used.get(k.id, k.last_used))
+            for k in self._keys.values()
+        ]
         return sorted(keys, key=lambda k: k.created, reverse=True)
 
     def revoke(self, name: str, now: datetime) -> Key:
-        """The key with this id, or the only live one of this name, revoked. Raises NotFound or Conflict."""
+        """The key with this id, or the only live one of this name, revoked.
+
+        Raises NotFound or Conflict.
+        """
         found = self._keys.get(name)
         if found is None:
-            named = [k for k in self._keys.values() if k.name == name and k.revoked is None]
+            named = [
+                k for k in self._keys.values() if k.name == name and k.revoked is None
+            ]
             if not named:
-                raise NotFound(f"there is no live key with the id or name {name[:100]!r}; see `driftdeck keys list`")
+                raise NotFound(
+                    f"there is no live key with the id or name {name[:100]!r}; see `driftdeck keys list`"
+                )
             if len(named) > 1:
                 ids = ", ".join(sorted(k.id for k in named))
-                raise Conflict(f"{len(named)} keys are called {name!r}; revoke one by its id: {ids}")
+                raise Conflict(
+                    f"{len(named)} keys are called {name!r}; revoke one by its id: {ids}"
+                )
             found = named[0]
         if found.revoked is None:
             found = replace(found, revoked=now)
             with self.store.writing() as con:
-                con.execute("UPDATE api_keys SET revoked = ? WHERE id = ?", [now, found.id])
+                con.execute(
+                    "UPDATE api_keys SET revoked = ? WHERE id = ?", [now, found.id]
+                )
             with self._lock:
                 self._keys = {**self._keys, found.id: found}
         return found
@@ -87,7 +109,10 @@ class KeyStore:
         """Who bears this secret. Raises Unauthorized, without repeating it."""
         known = self._keys.get(id_in(secret) or "")
         # an unknown id costs the same as a wrong secret
-        if not same(digest(secret), known.digest if known else bytes(32)) or known is None:
+        if (
+            not same(digest(secret), known.digest if known else bytes(32))
+            or known is None
+        ):
             raise Unauthorized(
                 "the key is not known to this server: set DRIFTDECK_KEY to one that is, or make one with `driftdeck keys create`"
             )
@@ -99,13 +124,20 @@ class KeyStore:
                 f"on {since:%Y-%m-%d %H:%M} UTC; an admin makes a new one with `driftdeck keys create`"
             )
         self._used[known.id] = now
-        return Caller(known.id, frozenset(known.scopes), None if known.models is None else frozenset(known.models))
+        return Caller(
+            known.id,
+            frozenset(known.scopes),
+            None if known.models is None else frozenset(known.models),
+        )
 
     def save_uses(self) -> None:
         """Write down when keys were last used, for those used since the last time this was called."""
         with self._lock:
             used, self._used = self._used, {}
-            self._keys = {i: replace(k, last_used=used.get(i, k.last_used)) for i, k in self._keys.items()}
+            self._keys = {
+                i: replace(k, last_used=used.get(i, k.last_used))
+                for i, k in self._keys.items()
+            }
         if used:
             with self.store.writing() as con:
                 con.execute(
@@ -115,7 +147,9 @@ class KeyStore:
                 )
 
 
-def check_first(book: KeyStore, scopes: Sequence[str], models: Sequence[str] | None) -> None:
+def check_first(
+    book: KeyStore, scopes: Sequence[str], models: Sequence[str] | None
+) -> None:
     """Raises InvalidRequest when a first key would lock everybody out of managing keys."""
     if not book.required and ("admin" not in scopes or models is not None):
         raise InvalidRequest(
@@ -129,5 +163,13 @@ def _key(row: tuple[Any, ...]) -> Key:
     expires, revoked, last_used = (aware(t) for t in times)
     made = aware(created) or datetime.now(UTC)
     return Key(
-        number, name, bytes.fromhex(hexed), tuple(scopes), models and tuple(models), made, expires, revoked, last_used
+        number,
+        name,
+        bytes.fromhex(hexed),
+        tuple(scopes),
+        models and tuple(models),
+        made,
+        expires,
+        revoked,
+        last_used,
     )

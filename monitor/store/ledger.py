@@ -34,7 +34,8 @@ class Account:
     reasons: Counter[str] = field(default_factory=Counter)
 
 
-Accounts = dict[tuple[str, str, datetime], Account]  # by model, kind (events or labels) and hour of receipt
+# by model, kind (events or labels) and hour of receipt
+Accounts = dict[tuple[str, str, datetime], Account]
 
 
 def general(reason: str) -> str:
@@ -48,13 +49,17 @@ def general(reason: str) -> str:
 
 def record(con: duckdb.DuckDBPyConnection, accounts: Accounts) -> None:
     """Add accounts to those of their hours."""
-    rows = [(*key, *(getattr(a, name) for name in OUTCOMES)) for key, a in accounts.items()]
+    rows = [
+        (*key, *(getattr(a, name) for name in OUTCOMES)) for key, a in accounts.items()
+    ]
     insert(con, f"accounting(model, kind, hour, {', '.join(OUTCOMES)})", rows)
     reasons = []
     for key, account in accounts.items():
         kept = account.reasons.most_common(REASONS_KEPT)
         rest = account.reasons.total() - sum(n for _, n in kept)
-        reasons += [(*key, reason, n) for reason, n in kept] + ([(*key, "other", rest)] if rest else [])
+        reasons += [(*key, reason, n) for reason, n in kept] + (
+            [(*key, "other", rest)] if rest else []
+        )
     insert(con, "refusals(model, kind, hour, reason, n)", reasons)
 
 
@@ -68,11 +73,16 @@ def quarantine(con: duckdb.DuckDBPyConnection, refused: pa.Table | None) -> None
         con.unregister("refused_rows")
 
 
-def insert(con: duckdb.DuckDBPyConnection, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
+def insert(
+    con: duckdb.DuckDBPyConnection, table: str, rows: Sequence[tuple[Any, ...]]
+) -> None:
     """Rows of plain values in one statement: one for each row costs as much as loading hundreds of events."""
     if rows:
         columns = [list(column) for column in zip(*rows, strict=True)]
-        con.execute(f"INSERT INTO {table} SELECT {', '.join(['unnest(?)'] * len(columns))}", columns)
+        con.execute(
+            f"INSERT INTO {table} SELECT {', '.join(['unnest(?)'] * len(columns))}",
+            columns,
+        )
 
 
 @dataclass(frozen=True)
@@ -104,27 +114,42 @@ class Ledger:
         """Every outcome's rows since the beginning, of all models or of some."""
         sums = ", ".join(f"coalesce(sum({name}), 0)::BIGINT" for name in OUTCOMES)
         which = "TRUE" if models is None else "list_contains($models, model)"
-        (found,) = self.store.query(f"SELECT {sums} FROM accounting WHERE {which}", _params(models=models))
+        (found,) = self.store.query(
+            f"SELECT {sums} FROM accounting WHERE {which}", _params(models=models)
+        )
         return dict(zip(OUTCOMES, found, strict=True))
 
-    def by_hour(self, models: Collection[str] | None, start: datetime, end: datetime) -> list[dict[str, Any]]:
+    def by_hour(
+        self, models: Collection[str] | None, start: datetime, end: datetime
+    ) -> list[dict[str, Any]]:
         """Every outcome's rows by model, kind and hour of receipt, oldest first."""
         return self._accounts("model, kind, hour", models, start, end)
 
     def by_step(
-        self, models: Collection[str] | None, start: datetime, end: datetime, step: timedelta
+        self,
+        models: Collection[str] | None,
+        start: datetime,
+        end: datetime,
+        step: timedelta,
     ) -> list[dict[str, Any]]:
         """Every outcome's rows by kind and step of receipt, all models together, oldest first; `hour` is a step's start."""
         keys = "NULL AS model, kind, time_bucket(to_seconds($step), hour, TIMESTAMP '1970-01-05') AS hour"
         rows = self._accounts(keys, models, start, end, step=step.total_seconds())
         return [{k: v for k, v in row.items() if k != "model"} for row in rows]
 
-    def by_model(self, models: Collection[str] | None, start: datetime, end: datetime) -> list[dict[str, Any]]:
+    def by_model(
+        self, models: Collection[str] | None, start: datetime, end: datetime
+    ) -> list[dict[str, Any]]:
         """Every outcome's rows by model and kind, and when the last of them came in."""
         return self._accounts("model, kind, max(hour) AS hour", models, start, end)
 
     def _accounts(
-        self, keys: str, models: Collection[str] | None, start: datetime, end: datetime, **more: float
+        self,
+        keys: str,
+        models: Collection[str] | None,
+        start: datetime,
+        end: datetime,
+        **more: float,
     ) -> list[dict[str, Any]]:
         sums = ", ".join(f"sum({name})::BIGINT AS {name}" for name in OUTCOMES)
         which = "TRUE" if models is None else "list_contains($models, a.model)"
@@ -133,9 +158,14 @@ class Ledger:
             "GROUP BY ALL ORDER BY hour, model, kind",
             _params(models=models, start=start, end=end, **more),
         )
-        return [dict(zip(("model", "kind", "hour", *OUTCOMES), row, strict=True)) for row in found]
+        return [
+            dict(zip(("model", "kind", "hour", *OUTCOMES), row, strict=True))
+            for row in found
+        ]
 
-    def reasons(self, models: Collection[str] | None, start: datetime, end: datetime) -> list[dict[str, Any]]:
+    def reasons(
+        self, models: Collection[str] | None, start: datetime, end: datetime
+    ) -> list[dict[str, Any]]:
         """Why rows were refused, the most frequent first."""
         which = "TRUE" if models is None else "list_contains($models, model)"
         found = self.store.query(
@@ -143,7 +173,10 @@ class Ledger:
             "ORDER BY n DESC, model, kind, reason LIMIT 1000",
             _params(models=models, start=start, end=end),
         )
-        return [dict(zip(("model", "kind", "reason", "rows"), row, strict=True)) for row in found]
+        return [
+            dict(zip(("model", "kind", "reason", "rows"), row, strict=True))
+            for row in found
+        ]
 
     def refused(
         self,
@@ -164,7 +197,9 @@ class Ledger:
             "list_contains($ids, id)": ("ids", ids),
             "list_contains($models, model)": ("models", models),
         }
-        given = {condition: pair for condition, pair in wanted.items() if pair[1] is not None}
+        given = {
+            condition: pair for condition, pair in wanted.items() if pair[1] is not None
+        }
         where = " AND ".join(["id > $after", *given])
         found = self.store.query(
             f"SELECT id, noted_at, kind, model, line, event_id, reason, raw FROM quarantine WHERE {where} ORDER BY id {'DESC' if newest else ''} LIMIT $limit",
@@ -182,10 +217,16 @@ class Ledger:
         return n, size
 
     def discard(self, ids: Sequence[int]) -> int:
-        """Take records out of the quarantine; how many there were. Their refusal stays counted."""
+        """Take records out of the quarantine; how many there were.
+
+        Their refusal stays counted.
+        """
         with self.store.writing() as con:
             return int(
-                con.execute("DELETE FROM quarantine WHERE list_contains($ids, id)", {"ids": list(ids)}).fetchall()[0][0]
+                con.execute(
+                    "DELETE FROM quarantine WHERE list_contains($ids, id)",
+                    {"ids": list(ids)},
+                ).fetchall()[0][0]
             )
 
     def trim(self, con: duckdb.DuckDBPyConnection, most_bytes: int) -> None:
@@ -198,4 +239,8 @@ class Ledger:
 
 
 def _params(**given: Any) -> Mapping[str, Any]:
-    return {k: list(v) if isinstance(v, set | frozenset | tuple) else v for k, v in given.items() if v is not None}
+    return {
+        k: list(v) if isinstance(v, set | frozenset | tuple) else v
+        for k, v in given.items()
+        if v is not None
+    }

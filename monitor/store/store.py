@@ -1,4 +1,7 @@
-"""The store: the only owner of the DuckDB file. Writes are one at a time; every read has a cursor of its own."""
+"""The store: the only owner of the DuckDB file.
+
+Writes are one at a time; every read has a cursor of its own.
+"""
 
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -32,9 +35,17 @@ from monitor.store.rows.recent_ids import RecentIds
 
 MINUTES_KEPT = timedelta(hours=48)
 COMPACT_AFTER = 300  # loads
-COMPACT_ROWS = 2_000_000  # of profiles: a load of ten thousand features writes two hundred thousand
+# of profiles: a load of ten thousand features writes two hundred thousand
+COMPACT_ROWS = 2_000_000
 CROWD_BYTES = 64 << 20
-OWN_COLUMNS = ("prediction", RECONSTRUCTION_ERROR, "latency_ms", "status", "wrong", "absolute_error")
+OWN_COLUMNS = (
+    "prediction",
+    RECONSTRUCTION_ERROR,
+    "latency_ms",
+    "status",
+    "wrong",
+    "absolute_error",
+)
 
 
 @dataclass(frozen=True)
@@ -60,11 +71,14 @@ class Store:
         self.settings = settings
         self._memory_limit, self.quarantine_bytes = memory_limit, quarantine_bytes
         self._lock = threading.RLock()
-        self._gate = threading.Condition()  # held while a cursor is made, and while the file is exchanged
+        # held while a cursor is made, and while the file is exchanged
+        self._gate = threading.Condition()
         self._reading = 0
-        # held while rows go from what waits to what is stored, and while they are added up
+        # held while rows go from what waits to what is stored, and while they are added
+        # up
         self.accounts = threading.Lock()
-        self.landed: Callable[[Mapping[tuple[str, str], int]], None] = _nobody  # told of the rows of each load
+        # told of the rows of each load
+        self.landed: Callable[[Mapping[tuple[str, str], int]], None] = _nobody
         self._open()
 
     def _open(self) -> None:
@@ -72,9 +86,11 @@ class Store:
         self.profiler = Profiler(self._con)
         self._models = events.read_models(self._con)
         self.references = References(self, self._con)
-        self._parts = 0  # loads since profiles were compacted, and the earliest bucket they touched
+        # loads since profiles were compacted, and the earliest bucket they touched
+        self._parts = 0
         self._touched: datetime | None = None
-        self._begun: dict[str, int] = {}  # columns of the models that got rows since the last checkpoint
+        # columns of the models that got rows since the last checkpoint
+        self._begun: dict[str, int] = {}
         self._labels_waiting = set(self._models)
         self._spans = EventSpans(self)
         self._recent = RecentIds()
@@ -92,7 +108,9 @@ class Store:
             try:
                 self._con.execute("CHECKPOINT")
             except duckdb.Error:
-                pass  # what is committed is in the write-ahead log and is replayed at the next start
+                # what is committed is in the write-ahead log and is replayed at the
+                # next start
+                pass
             finally:
                 self._con.close()
 
@@ -132,7 +150,7 @@ class Store:
         """Findings, alerts, transitions and the outbox."""
         return AlertStore(self)
 
-    # -- models ---------------------------------------------------------------------------------------------------
+    # models
 
     def models(self) -> dict[str, Model]:
         """Every model by name."""
@@ -142,7 +160,10 @@ class Store:
         """One model. Raises NotFound, naming the known ones."""
         found = self._models.get(name)
         if found is None:
-            known = ", ".join(sorted(self._models)[:10]) or "none yet; send an event to POST /v1/events"
+            known = (
+                ", ".join(sorted(self._models)[:10])
+                or "none yet; send an event to POST /v1/events"
+            )
             raise NotFound(f"there is no model {name!r}; known: {known}")
         return found
 
@@ -158,7 +179,10 @@ class Store:
         return {c.column: c.layout for c in SERVICE} | frozen | labelled
 
     def column_key(self, name: str, column: str) -> str:
-        """The stored key of a column given its own name. Raises NotFound, naming the known ones."""
+        """The stored key of a column given its own name.
+
+        Raises NotFound, naming the known ones.
+        """
         model = self.model(name)
         feature = model.schema.by_name.get(column)
         if feature is not None:
@@ -172,7 +196,11 @@ class Store:
     def position(self) -> SpoolPosition:
         """How far the spool has been loaded."""
         with self.cursor() as cursor:
-            return SpoolPosition(*cursor.execute('SELECT segment, "offset" FROM spool_position').fetchall()[0])
+            return SpoolPosition(
+                *cursor.execute(
+                    'SELECT segment, "offset" FROM spool_position'
+                ).fetchall()[0]
+            )
 
     def load(self, batch: LoadBatch, now: datetime) -> Loaded:
         """Rows, profiles, ledger and position in one transaction: all of it or nothing."""
@@ -190,7 +218,8 @@ class Store:
                 with transaction(self._con):
                     with self.profiler.writing():
                         load.run(batch, now)
-                    # whoever adds up what waits and what is stored sees the rows in one of them
+                    # whoever adds up what waits and what is stored sees the rows in one
+                    # of them
                     landing.enter_context(self.accounts)
                 self._remember(load, now)
                 loaded = load.loaded(batch)
@@ -199,17 +228,25 @@ class Store:
 
     def _remember(self, load: LoadTransaction, now: datetime) -> None:
         """Keep what a committed load changed."""
-        self._spans.note(load.last, load.models.keys() - self._models.keys(), load.labelled)
+        self._spans.note(
+            load.last, load.models.keys() - self._models.keys(), load.labelled
+        )
         self._models, self._labels_waiting = load.models, load.waiting
-        self._begun |= {name: len(wide_rows.columns_of(load.models[name].schema)) for name in load.earliest}
+        self._begun |= {
+            name: len(wide_rows.columns_of(load.models[name].schema))
+            for name in load.earliest
+        }
         self._recent.add(load.remembered, now.astimezone(UTC).replace(tzinfo=None))
         for (name, kind), account in load.outcome.items():
             if kind == "events":
                 self.references.note(name, account.stored)
         self._parts += 1
-        self._touched = min([*load.earliest.values(), *([self._touched] if self._touched else [])], default=None)
+        self._touched = min(
+            [*load.earliest.values(), *([self._touched] if self._touched else [])],
+            default=None,
+        )
 
-    # -- profiles -------------------------------------------------------------------------------------------------
+    # profiles
 
     def profiles(
         self,
@@ -226,21 +263,35 @@ class Store:
         if columns is not None:
             layouts = {c: layouts[c] for c in columns if c in layouts}
         with self.cursor() as cursor:
-            return profile_reader.read_profiles(cursor, self.model(name), layouts, start, end, step, version, segment)
+            return profile_reader.read_profiles(
+                cursor, self.model(name), layouts, start, end, step, version, segment
+            )
 
     def profiles_of(
-        self, columns: Mapping[str, Collection[str]], start: datetime, end: datetime, segment: str = ""
+        self,
+        columns: Mapping[str, Collection[str]],
+        start: datetime,
+        end: datetime,
+        segment: str = "",
     ) -> dict[str, dict[str, Profile]]:
         """Stored profiles of the whole span by model and column key, for some columns of each of many models."""
         ids = {name: self.model(name).id for name in columns}
-        layouts = {ids[n]: {c: one for c, one in self.layouts(n).items() if c in some} for n, some in columns.items()}
+        layouts = {
+            ids[n]: {c: one for c, one in self.layouts(n).items() if c in some}
+            for n, some in columns.items()
+        }
         with self.cursor() as cursor:
-            found = profile_reader.read_profiles_of(cursor, layouts, start, end, segment)
+            found = profile_reader.read_profiles_of(
+                cursor, layouts, start, end, segment
+            )
         return {name: found[id_] for name, id_ in ids.items()}
 
     def segments(self, name: str, features: Sequence[str]) -> dict[str, str]:
         """The feature of each segment that some features made, in the order in which they came, the largest ones first."""
-        rows = self.query("SELECT segment, feature FROM segments WHERE model = ? ORDER BY rowid", [self.model(name).id])
+        rows = self.query(
+            "SELECT segment, feature FROM segments WHERE model = ? ORDER BY rowid",
+            [self.model(name).id],
+        )
         return {segment: feature for segment, feature in rows if feature in features}
 
     def rebuild(self, names: Sequence[str] | None = None) -> dict[str, int]:
@@ -250,7 +301,9 @@ class Store:
             model = self.model(name)
             with self.writing(), self.profiler.writing():
                 result[name] = self.profiler.rebuild(
-                    model, self.references.layouts.get(name, {}), self.settings(name).segments
+                    model,
+                    self.references.layouts.get(name, {}),
+                    self.settings(name).segments,
                 )
         return result
 
@@ -278,10 +331,14 @@ class Store:
         """The minute (long ago: the hour) of every model's newest event, by name, aware UTC."""
         return self._spans.last_events()
 
-    def forget(self, now: datetime, raw_days: int | None, profile_days: int | None) -> None:
+    def forget(
+        self, now: datetime, raw_days: int | None, profile_days: int | None
+    ) -> None:
         """Delete raw rows and profiles that are past their retention."""
         with self.writing() as con:
-            erasure.forget(con, list(self._models.values()), now, raw_days, profile_days)
+            erasure.forget(
+                con, list(self._models.values()), now, raw_days, profile_days
+            )
             self.ledger.trim(con, self.quarantine_bytes)
         self._spans.forget()
 
@@ -292,11 +349,19 @@ class Store:
         """
         with self._lock:
             with transaction(self._con):
-                roll_up(self._con, (now - MINUTES_KEPT).replace(minute=0, second=0, microsecond=0, tzinfo=None))
+                roll_up(
+                    self._con,
+                    (now - MINUTES_KEPT).replace(
+                        minute=0, second=0, microsecond=0, tzinfo=None
+                    ),
+                )
             many = self._parts > COMPACT_AFTER or self.profiler.rows > COMPACT_ROWS
             if many and self._touched is not None:
                 with transaction(self._con):
-                    compact(self._con, self._touched.replace(minute=0, second=0, microsecond=0))
+                    compact(
+                        self._con,
+                        self._touched.replace(minute=0, second=0, microsecond=0),
+                    )
                 self._parts, self._touched, self.profiler.rows = 0, None, 0
             try:
                 self._con.execute("CHECKPOINT")
@@ -308,7 +373,10 @@ class Store:
     @property
     def crowded(self) -> bool:
         """Whether so many tables have rows in memory that a checkpoint should not wait: each of their columns has a block."""
-        return sum(n + len(events.BASE) for n in self._begun.values()) * BLOCK_BYTES > CROWD_BYTES
+        return (
+            sum(n + len(events.BASE) for n in self._begun.values()) * BLOCK_BYTES
+            > CROWD_BYTES
+        )
 
     def erase(self, name: str, column: str, given: str, stored: str) -> Erased:
         """Take a person's rows out of one model: every event whose `column` holds `stored`, its labels, and what else
@@ -316,11 +384,17 @@ class Store:
         with self._lock:
             model = self.model(name)
             layouts = dict(self.references.layouts.get(name, {}))
-            key = model.schema.by_name[column].field if column in model.schema.by_name else column
+            key = (
+                model.schema.by_name[column].field
+                if column in model.schema.by_name
+                else column
+            )
             with transaction(self._con):
                 erased = erasure.erase(self._con, model, column, stored, given)
                 if key in layouts:
-                    layouts[key] = erasure.rename_category(self._con, model, key, layouts[key], stored)
+                    layouts[key] = erasure.rename_category(
+                        self._con, model, key, layouts[key], stored
+                    )
             self.references.replace(name, layouts)
             self._spans.forget()
             return erased

@@ -9,7 +9,8 @@ import duckdb
 from monitor.store import ledger
 from monitor.type_mismatch import TypeMismatch
 
-Seen = dict[tuple[str, datetime, str, str, str], tuple[int, str]]  # model, hour, column, expected, came: rows, sample
+# model, hour, column, expected, came: rows, sample
+Seen = dict[tuple[str, datetime, str, str, str], tuple[int, str]]
 MAX_ROWS = 1000
 
 
@@ -27,7 +28,11 @@ def record(con: duckdb.DuckDBPyConnection, seen: Seen) -> None:
     if not seen:
         return
     con.execute("CREATE OR REPLACE TEMP TABLE came_mistyped AS FROM mistyped LIMIT 0")
-    ledger.insert(con, "came_mistyped", [(*key, rows, sample) for key, (rows, sample) in seen.items()])
+    ledger.insert(
+        con,
+        "came_mistyped",
+        [(*key, rows, sample) for key, (rows, sample) in seen.items()],
+    )
     con.execute(
         'MERGE INTO mistyped USING came_mistyped AS c USING (model, hour, "column", expected, came) '
         'WHEN MATCHED THEN UPDATE SET "rows" = mistyped."rows" + c."rows" WHEN NOT MATCHED THEN INSERT'
@@ -36,12 +41,19 @@ def record(con: duckdb.DuckDBPyConnection, seen: Seen) -> None:
 
 
 def forget_samples(con: duckdb.DuckDBPyConnection, model: str) -> None:
-    """Let go of every sample of a model: one of them may be a person's value. Counts stay."""
+    """Let go of every sample of a model: one of them may be a person's value.
+
+    Counts stay.
+    """
     con.execute("UPDATE mistyped SET sample = '' WHERE model = ?", [model])
 
 
 def listing(
-    con: duckdb.DuckDBPyConnection, models: Collection[str] | None, start: datetime, end: datetime, by_hour: bool
+    con: duckdb.DuckDBPyConnection,
+    models: Collection[str] | None,
+    start: datetime,
+    end: datetime,
+    by_hour: bool,
 ) -> list[dict[str, Any]]:
     """What came in a span, by hour if wanted, the most frequent first; `last_hour` is the newest of several."""
     which: Mapping[str, Any] = {} if models is None else {"models": list(models)}
@@ -52,5 +64,14 @@ def listing(
         f'GROUP BY ALL ORDER BY n DESC, model, "column", came, last_hour LIMIT {MAX_ROWS}',
         {"start": start, "end": end, **which},
     ).fetchall()
-    names = ("model", "column", "expected", "came", "hour", "rows", "sample", "last_hour")
+    names = (
+        "model",
+        "column",
+        "expected",
+        "came",
+        "hour",
+        "rows",
+        "sample",
+        "last_hour",
+    )
     return [dict(zip(names, row, strict=True)) for row in found]

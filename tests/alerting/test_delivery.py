@@ -59,13 +59,23 @@ def receiver() -> Iterator[Receiver]:
     found.server.server_close()
 
 
-def queue(server: Server, channel: ChannelConfig, *verdicts: Any, now: datetime = T0) -> None:
+def queue(
+    server: Server, channel: ChannelConfig, *verdicts: Any, now: datetime = T0
+) -> None:
     """Play findings through alerts into the outbox."""
     for i, verdict in enumerate(verdicts):
         at = now + timedelta(minutes=i)
-        alerts, transitions = advance(server.store.alerts.open_alerts("m"), [finding(verdict)], at)
+        alerts, transitions = advance(
+            server.store.alerts.open_alerts("m"), [finding(verdict)], at
+        )
         server.store.alerts.save(
-            1, "m", at, [], alerts, transitions, messages_for(alerts, transitions, [channel], at, timedelta(days=1))
+            1,
+            "m",
+            at,
+            [],
+            alerts,
+            transitions,
+            messages_for(alerts, transitions, [channel], at, timedelta(days=1)),
         )
 
 
@@ -98,11 +108,17 @@ def test_a_failed_try_is_repeated_later_with_the_same_id_and_holds_back_what_fol
 ) -> None:
     channel = ChannelConfig(name="c", url=receiver.url, secret=SECRET)
     queue(server, channel, "breach", "ok")
-    receiver.answers = [(500, {}), (302, {"location": "http://127.0.0.1:1/"}), (429, {"retry-after": "3600"})]
+    receiver.answers = [
+        (500, {}),
+        (302, {"location": "http://127.0.0.1:1/"}),
+        (429, {"retry-after": "3600"}),
+    ]
     now = datetime.now(UTC)
     for _ in range(4):
         assert deliver(server.store.alerts, [channel], client, now) == 1
-        assert deliver(server.store.alerts, [channel], client, now) == (0 if len(receiver.got) < 4 else 1)
+        assert deliver(server.store.alerts, [channel], client, now) == (
+            0 if len(receiver.got) < 4 else 1
+        )
         now += timedelta(hours=2)
     ids = [h["webhook-id"] for h, _ in receiver.got]
     assert len(set(ids[:4])) == 1
@@ -111,19 +127,33 @@ def test_a_failed_try_is_repeated_later_with_the_same_id_and_holds_back_what_fol
     assert server.store.alerts.waiting() == 0
 
 
-def test_retry_after_is_honoured(server: Server, receiver: Receiver, client: httpx.Client) -> None:
+def test_retry_after_is_honoured(
+    server: Server, receiver: Receiver, client: httpx.Client
+) -> None:
     channel = ChannelConfig(name="c", url=receiver.url, secret=SECRET)
     queue(server, channel, "breach")
     receiver.answers = [(429, {"retry-after": "3600"})]
     now = datetime.now(UTC)
     deliver(server.store.alerts, [channel], client, now)
-    assert deliver(server.store.alerts, [channel], client, now + timedelta(minutes=59)) == 0
-    assert deliver(server.store.alerts, [channel], client, now + timedelta(minutes=61)) == 1
+    assert (
+        deliver(server.store.alerts, [channel], client, now + timedelta(minutes=59))
+        == 0
+    )
+    assert (
+        deliver(server.store.alerts, [channel], client, now + timedelta(minutes=61))
+        == 1
+    )
 
 
-@pytest.mark.parametrize(("answers", "tries"), [([(410, {})], 1), ([(500, {})] * 99, len(RETRIES) + 1)])
+@pytest.mark.parametrize(
+    ("answers", "tries"), [([(410, {})], 1), ([(500, {})] * 99, len(RETRIES) + 1)]
+)
 def test_it_gives_up_when_told_or_after_three_days(
-    server: Server, receiver: Receiver, client: httpx.Client, answers: list[Any], tries: int
+    server: Server,
+    receiver: Receiver,
+    client: httpx.Client,
+    answers: list[Any],
+    tries: int,
 ) -> None:
     channel = ChannelConfig(name="c", url=receiver.url, secret=SECRET)
     queue(server, channel, "breach")
@@ -139,7 +169,9 @@ def test_it_gives_up_when_told_or_after_three_days(
     assert delivery["tries"] == tries
 
 
-def test_a_receiver_that_is_down_is_tried_again(server: Server, receiver: Receiver, client: httpx.Client) -> None:
+def test_a_receiver_that_is_down_is_tried_again(
+    server: Server, receiver: Receiver, client: httpx.Client
+) -> None:
     receiver.server.shutdown()
     receiver.server.server_close()
     channel = ChannelConfig(name="c", url=receiver.url, secret=SECRET)
@@ -154,7 +186,10 @@ def test_a_receiver_that_is_down_is_tried_again(server: Server, receiver: Receiv
 def test_history_and_silenced_alerts_are_not_told(server: Server) -> None:
     channel = ChannelConfig(name="c", url="http://x/", secret=SECRET)
     (alert,), transitions = advance({}, [finding("breach")], T0)
-    told = lambda a, now: len(messages_for([a], transitions, [channel], now, timedelta(days=1)))  # noqa: E731
+
+    def told(a, now):
+        return len(messages_for([a], transitions, [channel], now, timedelta(days=1)))
+
     assert told(alert, T0) == 1
     assert told(alert, T0 + timedelta(days=2)) == 0
     from dataclasses import replace
@@ -183,11 +218,19 @@ def test_an_alert_that_was_told_ends_when_history_finds_an_earlier_beginning(
     loop.config = server.config.model_copy(update={"channels": (channel,)})
     model = Model(1, "m", "unknown", ModelSchema("m"))
     found: dict[datetime, Any] = {}
-    monkeypatch.setattr(loop.judge, "findings", lambda _, moments: [[found[at]] for at in moments])
+    monkeypatch.setattr(
+        loop.judge, "findings", lambda _, moments: [[found[at]] for at in moments]
+    )
     monkeypatch.setattr(loop.watch, "run", lambda *_: RunContext())
     monkeypatch.setattr(loop.judge, "first_event", lambda _: T0)
     hours = [T0 + timedelta(hours=i) for i in range(5)]
-    found |= dict(zip(hours, [finding(v) for v in ("ok", "ok", "breach", "breach", "breach")], strict=True))
+    found |= dict(
+        zip(
+            hours,
+            [finding(v) for v in ("ok", "ok", "breach", "breach", "breach")],
+            strict=True,
+        )
+    )
     loop._evaluate_moments(model, hours, hours[-1])
     (told,) = server.store.alerts.open_alerts("m").values()
     server.store.alerts.rewind(1, "m", hours[0])
@@ -198,7 +241,9 @@ def test_an_alert_that_was_told_ends_when_history_finds_an_earlier_beginning(
     assert server.store.alerts.get(told.id).state == "resolved"
     bodies = [
         json.loads(b)["type"]
-        for (b,) in server.store.query("SELECT body FROM outbox WHERE alert = ? ORDER BY rowid", [told.id])
+        for (b,) in server.store.query(
+            "SELECT body FROM outbox WHERE alert = ? ORDER BY rowid", [told.id]
+        )
     ]
     assert bodies == ["alert.firing", "alert.resolved"]
 
@@ -212,17 +257,24 @@ def test_channels_choose_by_severity_and_model() -> None:
         ({"models": ("m",)}, 1),
     ):
         channel = ChannelConfig(name="c", url="http://x/", secret=SECRET, **changes)
-        assert len(messages_for([alert], transitions, [channel], T0, timedelta(days=1))) == told
+        assert (
+            len(messages_for([alert], transitions, [channel], T0, timedelta(days=1)))
+            == told
+        )
 
 
 @pytest.mark.parametrize("name", load("channels"))
 @pytest.mark.parametrize("state", ["firing", "resolved"])
-def test_every_channel_renders_a_short_body_without_its_secret(name: str, state: Any) -> None:
+def test_every_channel_renders_a_short_body_without_its_secret(
+    name: str, state: Any
+) -> None:
     module = load("channels")[name]
     (alert,), transitions = advance({}, [finding("breach")], T0)
     from monitor.alerting.delivery import body_of
 
-    body = body_of(alert, Transition(alert.id, T0, "pending", state, transitions[0].finding))
+    body = body_of(
+        alert, Transition(alert.id, T0, "pending", state, transitions[0].finding)
+    )
     request = module.render("http://receiver/hook", SECRET, body, "id-1", T0)
     assert request.url == "http://receiver/hook"
     assert len(request.body) < 20_000

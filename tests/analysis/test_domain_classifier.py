@@ -68,7 +68,12 @@ def test_stored_periods_are_told_apart_by_what_changed(server: Server) -> None:
     assert found["low"] > 0.55
     assert found["features"][0]["column"] == "x"
     assert found == told_apart(server.store, "m", BEFORE, AFTER)
-    quiet = told_apart(server.store, "m", (NOW - 9 * DAY, NOW - 6 * DAY), (NOW - 6 * DAY, NOW - 3 * DAY))
+    quiet = told_apart(
+        server.store,
+        "m",
+        (NOW - 9 * DAY, NOW - 6 * DAY),
+        (NOW - 6 * DAY, NOW - 3 * DAY),
+    )
     assert quiet["low"] <= 0.5
     without = told_apart(server.store, "m", BEFORE, AFTER, without=["x"])
     assert without["low"] <= 0.5
@@ -77,7 +82,10 @@ def test_stored_periods_are_told_apart_by_what_changed(server: Server) -> None:
 
 def test_features_may_have_the_names_that_it_uses_itself(tmp_path: Path) -> None:
     def odd(at: datetime, row: dict[str, Any], rng: np.random.Generator) -> None:
-        row["features"] = {PERIOD: row["features"]["x"] + (at >= NOW - 3 * DAY), HOUR: row["features"]["c"]}
+        row["features"] = {
+            PERIOD: row["features"]["x"] + (at >= NOW - 3 * DAY),
+            HOUR: row["features"]["c"],
+        }
 
     with closing(opened(tmp_path)) as server:
         send(server, traffic(odd))
@@ -105,8 +113,14 @@ def test_one_is_trained_at_a_time(server: Server) -> None:
 
 
 def test_periods_are_the_last_day_and_the_one_before_unless_given() -> None:
-    assert periods_of((None, None), (None, None), NOW) == ((NOW - 2 * DAY, NOW - DAY), (NOW - DAY, NOW))
-    assert periods_of((None, None), (NOW - 7 * DAY, None), NOW)[0] == (NOW - 14 * DAY, NOW - 7 * DAY)
+    assert periods_of((None, None), (None, None), NOW) == (
+        (NOW - 2 * DAY, NOW - DAY),
+        (NOW - DAY, NOW),
+    )
+    assert periods_of((None, None), (NOW - 7 * DAY, None), NOW)[0] == (
+        NOW - 14 * DAY,
+        NOW - 7 * DAY,
+    )
 
 
 def test_without_scikit_learn_it_says_what_to_install(tmp_path: Path) -> None:
@@ -128,8 +142,17 @@ def test_without_scikit_learn_it_says_what_to_install(tmp_path: Path) -> None:
 def test_the_command_says_whether_and_by_what(tmp_path: Path) -> None:
     with closing(opened(tmp_path / "data")) as server:
         send(server, traffic(shifted(3)))
-    span = ["--from", AFTER[0].isoformat(), "--to", AFTER[1].isoformat(), "--before-to", BEFORE[1].isoformat()]
-    run = CliRunner().invoke(app, ["domain-classifier", "m", *span, "--data", str(tmp_path / "data")])
+    span = [
+        "--from",
+        AFTER[0].isoformat(),
+        "--to",
+        AFTER[1].isoformat(),
+        "--before-to",
+        BEFORE[1].isoformat(),
+    ]
+    run = CliRunner().invoke(
+        app, ["domain-classifier", "m", *span, "--data", str(tmp_path / "data")]
+    )
     assert run.exit_code == 0, run.output
     assert "the periods can be told apart" in run.output
     assert run.output.splitlines()[-3].split()[0] == "x"

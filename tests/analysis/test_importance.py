@@ -31,7 +31,11 @@ def rows(target: str, n: int = 4000) -> pa.Table:
     rng = np.random.default_rng(4)
     a, b = rng.normal(size=n), rng.normal(size=n)
     value = 3 * a + b + rng.normal(size=n)
-    said = {"number": value, "class": np.where(value > 0, "yes", "no"), "nothing": rng.normal(size=n)}
+    said = {
+        "number": value,
+        "class": np.where(value > 0, "yes", "no"),
+        "nothing": rng.normal(size=n),
+    }
     return pa.table(
         {
             TARGET: said[target],
@@ -51,7 +55,8 @@ def test_features_are_worth_what_they_say(target: str) -> None:
     assert [one["column"] for one in found["features"]][:2] == ["a", "b"]
     assert sum(shares.values()) == pytest.approx(1)
     assert shares["c"] + shares["d"] < 0.03
-    assert 0.5 < found["score"] < 10 / 11 + 0.01  # all but the noise can be told: 10 of 11 of the variance
+    # all but the noise can be told: 10 of 11 of the variance
+    assert 0.5 < found["score"] < 10 / 11 + 0.01
 
 
 def test_the_loss_of_a_shuffled_column_is_twice_what_it_explains() -> None:
@@ -105,9 +110,14 @@ def test_labels_where_there_are_enough_else_predictions(filled: Server) -> None:
     of_labels = compute_importance(filled.store, "m", None, 5000, 0, NOW)
     assert (of_labels["of"], of_labels["features"][0]["column"]) == ("labels", "_hour")
     of_predictions = compute_importance(filled.store, "m", "predictions", 5000, 0, NOW)
-    assert (of_predictions["of"], of_predictions["features"][0]["column"]) == ("predictions", "a")
+    assert (of_predictions["of"], of_predictions["features"][0]["column"]) == (
+        "predictions",
+        "a",
+    )
     assert of_predictions["features"][0]["share"] > 0.95
-    assert weights(filled.store, Config(), "m") == {f["column"]: f["share"] for f in of_predictions["features"]}
+    assert weights(filled.store, Config(), "m") == {
+        f["column"]: f["share"] for f in of_predictions["features"]
+    }
 
 
 def test_a_configured_importance_goes_before_the_computed_one(filled: Server) -> None:
@@ -127,17 +137,32 @@ def test_too_few_rows_are_said(tmp_path: Path) -> None:
         assert weights(server.store, Config(), "m") == {}
 
 
-def test_over_http_and_on_the_command_line_drift_is_ranked_by_it(served: Served, tmp_path: Path) -> None:
+def test_over_http_and_on_the_command_line_drift_is_ranked_by_it(
+    served: Served, tmp_path: Path
+) -> None:
     assert served.client.get("/v1/models/m/importance").status_code == 404
     fill(served.server)
     missing = served.client.get("/v1/models/m/importance")
     assert missing.status_code == 404 and "was not computed yet" in missing.text
-    run = CliRunner().invoke(app, ["importance", "m", "--of", "predictions", "--url", str(served.client.base_url)])
+    run = CliRunner().invoke(
+        app,
+        [
+            "importance",
+            "m",
+            "--of",
+            "predictions",
+            "--url",
+            str(served.client.base_url),
+        ],
+    )
     assert run.exit_code == 0, run.output
     assert "predictions of 1200 rows" in run.output
     kept = served.get("/v1/models/m/importance")
     assert kept["features"][0]["column"] == "a"
     assert datetime.fromisoformat(kept["at"])
     served.server.set_reference_period("m", START, NOW, NOW)
-    columns = {c["column"]: c["importance"] for c in served.get("/v1/models/m/drift")["columns"]}
+    columns = {
+        c["column"]: c["importance"]
+        for c in served.get("/v1/models/m/drift")["columns"]
+    }
     assert columns["a"] > 0.95 and columns["_hour"] < 0.05

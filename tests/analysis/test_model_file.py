@@ -43,13 +43,16 @@ def saved(tmp_path: Path, content: bytes) -> str:
     return str(tmp_path / "model.onnx")
 
 
-def test_shuffling_an_input_of_a_linear_model_costs_twice_what_it_explains(tmp_path: Path) -> None:
+def test_shuffling_an_input_of_a_linear_model_costs_twice_what_it_explains(
+    tmp_path: Path,
+) -> None:
     table = rows()
     a, b = values(table, "a", "b")
     table = table.append_column(STORED, pa.array(3 * a - b))
     found = importances(table, saved(tmp_path, linear(3, -1, 0)), ABC)
     losses = {one["column"]: one["loss"] for one in found["features"]}
-    # R^2 falls by 2 w^2 / (sum of w^2), as the shuffled column is independent of what it was
+    # R^2 falls by 2 w^2 / (sum of w^2), as the shuffled column is independent of what
+    # it was
     assert losses["a"] == pytest.approx(2 * 9 / 10, abs=0.08)
     assert losses["b"] == pytest.approx(2 * 1 / 10, abs=0.02)
     assert losses["c"] == 0
@@ -60,9 +63,12 @@ def test_with_labels_the_score_is_what_the_model_tells_of_them(tmp_path: Path) -
     table = rows()
     a, b = values(table, "a", "b")
     noise = np.random.default_rng(3).normal(size=N)
-    table = table.append_column(STORED, pa.array(3 * a - b)).append_column(TARGET, pa.array(3 * a + noise))
+    table = table.append_column(STORED, pa.array(3 * a - b)).append_column(
+        TARGET, pa.array(3 * a + noise)
+    )
     found = importances(table, saved(tmp_path, linear(3, -1, 0)), ABC)
-    assert found["score"] == pytest.approx(1 - 2 / 10, abs=0.03)  # of 10 the noise and the needless b are missed
+    # of 10 the noise and the needless b are missed
+    assert found["score"] == pytest.approx(1 - 2 / 10, abs=0.03)
     losses = {one["column"]: one["loss"] for one in found["features"]}
     assert losses["a"] == pytest.approx(2 * 9 / 10, abs=0.08)
     assert abs(losses["b"]) < 0.02  # what it says is wrong, and shuffled no more so
@@ -71,8 +77,12 @@ def test_with_labels_the_score_is_what_the_model_tells_of_them(tmp_path: Path) -
 def test_classes_by_the_largest_answer(tmp_path: Path) -> None:
     table = rows()
     a, b, c = values(table, "a", "b", "c")
-    table = table.append_column(STORED, pa.array(np.stack([3 * a, b, c]).argmax(axis=0).astype(str)))
-    found = importances(table, saved(tmp_path, classes((3, 0, 0), (0, 1, 0), (0, 0, 1))), ABC)
+    table = table.append_column(
+        STORED, pa.array(np.stack([3 * a, b, c]).argmax(axis=0).astype(str))
+    )
+    found = importances(
+        table, saved(tmp_path, classes((3, 0, 0), (0, 1, 0), (0, 0, 1))), ABC
+    )
     assert found["agreement"] == 1
     assert found["features"][0]["column"] == "a"
 
@@ -96,21 +106,29 @@ def test_inputs_by_name_need_no_order(tmp_path: Path) -> None:
         (linear(3, -1, 0, 0), {"d": pa.array(["x"] * N)}, "'d' is text"),
     ],
 )
-def test_a_file_that_does_not_fit_is_refused(tmp_path: Path, content: bytes, more: dict[str, Any], said: str) -> None:
+def test_a_file_that_does_not_fit_is_refused(
+    tmp_path: Path, content: bytes, more: dict[str, Any], said: str
+) -> None:
     table = rows(**more)
     a, b = values(table, "a", "b")
     table = table.append_column(STORED, pa.array(3 * a - b))
     with pytest.raises(_Unusable, match=said):
-        importances(table, saved(tmp_path, content), {n: n for n in table.column_names[:-1]})
+        importances(
+            table, saved(tmp_path, content), {n: n for n in table.column_names[:-1]}
+        )
 
 
 def test_missing_numbers_reach_the_model_as_nan(tmp_path: Path) -> None:
     table = rows()
     a, b = values(table, "a", "b")
     known = np.arange(N) % 7 > 0
-    table = table.set_column(2, "c", pa.array(np.where(known, 0.0, np.nan), from_pandas=True))
+    table = table.set_column(
+        2, "c", pa.array(np.where(known, 0.0, np.nan), from_pandas=True)
+    )
     table = table.append_column(STORED, pa.array(3 * a - b, mask=~known))
-    found = importances(table.filter(pa.array(known)), saved(tmp_path, linear(3, -1, 0)), ABC)
+    found = importances(
+        table.filter(pa.array(known)), saved(tmp_path, linear(3, -1, 0)), ABC
+    )
     assert found["agreement"] == pytest.approx(1)
 
 
@@ -125,14 +143,18 @@ def event(i: int, version: str = "v2") -> dict[str, Any]:
         "event_id": f"{version}-{i}",
         "model": "m",
         "version": version,
-        "ts": (NOW - timedelta(days=3 if old else 1) + timedelta(minutes=i)).isoformat(),
+        "ts": (
+            NOW - timedelta(days=3 if old else 1) + timedelta(minutes=i)
+        ).isoformat(),
         "features": {"a": a, "b": b},
         "prediction": 1 / (1 + math.exp(-(2 * b if old else 2 * a - b))),
     }
 
 
 def lines(*versions: str) -> bytes:
-    return "\n".join(json.dumps(event(i, version)) for version in versions for i in range(1000)).encode()
+    return "\n".join(
+        json.dumps(event(i, version)) for version in versions for i in range(1000)
+    ).encode()
 
 
 @pytest.fixture
@@ -146,20 +168,39 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 
 def test_the_rows_are_those_of_the_version_that_the_file_is(server: Server) -> None:
-    found = compute_importance(server.store, "m", None, 2000, 0, NOW, ModelFile(by_name(a=2, b=-1)))
-    assert (found["by"], found["of"], found["version"], found["rows"]) == ("model", "predictions", "v2", 1000)
+    found = compute_importance(
+        server.store, "m", None, 2000, 0, NOW, ModelFile(by_name(a=2, b=-1))
+    )
+    assert (found["by"], found["of"], found["version"], found["rows"]) == (
+        "model",
+        "predictions",
+        "v2",
+        1000,
+    )
     assert found["features"][0]["column"] == "a"
-    older = compute_importance(server.store, "m", None, 2000, 0, NOW, ModelFile(by_name(b=2), version="v1"))
-    assert older["features"][0] == {"column": "b", "loss": pytest.approx(2, abs=0.2), "share": 1.0}
+    older = compute_importance(
+        server.store, "m", None, 2000, 0, NOW, ModelFile(by_name(b=2), version="v1")
+    )
+    assert older["features"][0] == {
+        "column": "b",
+        "loss": pytest.approx(2, abs=0.2),
+        "share": 1.0,
+    }
     with pytest.raises(InvalidRequest, match="does not give the stored predictions"):
-        compute_importance(server.store, "m", None, 2000, 0, NOW, ModelFile(by_name(b=2)))
+        compute_importance(
+            server.store, "m", None, 2000, 0, NOW, ModelFile(by_name(b=2))
+        )
 
 
 def test_unknown_features_and_versions_are_told(server: Server) -> None:
     with pytest.raises(InvalidRequest, match="has no feature 'z'; known: a, b"):
-        compute_importance(server.store, "m", None, 2000, 0, NOW, ModelFile(b"x", ("z",)))
+        compute_importance(
+            server.store, "m", None, 2000, 0, NOW, ModelFile(b"x", ("z",))
+        )
     with pytest.raises(InvalidRequest, match="only 0 rows of version 'v9'"):
-        compute_importance(server.store, "m", None, 2000, 0, NOW, ModelFile(b"x", version="v9"))
+        compute_importance(
+            server.store, "m", None, 2000, 0, NOW, ModelFile(b"x", version="v9")
+        )
 
 
 def test_command_and_route(served: Served, tmp_path: Path) -> None:
@@ -167,13 +208,22 @@ def test_command_and_route(served: Served, tmp_path: Path) -> None:
     served.server.loop.load_all()
     file = tmp_path / "model.onnx"
     file.write_bytes(by_name(a=2, b=-1))
-    call = ["importance", "m", "--model-file", str(file), "--url", str(served.client.base_url)]
+    call = [
+        "importance",
+        "m",
+        "--model-file",
+        str(file),
+        "--url",
+        str(served.client.base_url),
+    ]
     done = CliRunner().invoke(app, call)
     assert done.exit_code == 0, done.output
     assert "by the model in the file" in done.output
     assert served.get("/v1/models/m/importance")["by"] == "model"
     missing = CliRunner().invoke(app, [*call[:3], str(tmp_path / "none.onnx")])
     assert missing.exit_code == 2
-    assert "none.onnx" in missing.output.replace("\n", "").replace("│", "").replace(" ", "")
+    assert "none.onnx" in missing.output.replace("\n", "").replace("│", "").replace(
+        " ", ""
+    )
     alone = CliRunner().invoke(app, ["importance", "m", "--features", "a,b"])
     assert alone.exit_code == 2

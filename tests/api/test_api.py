@@ -33,20 +33,35 @@ ARROW = "application/vnd.apache.arrow.stream"
 @pytest.fixture
 def filled(served: Served) -> Served:
     """A model with a reference, a day of events, labels, and an evaluated round."""
-    rows = [event(i, ts=(NOW - timedelta(minutes=i % 1400)).isoformat()) for i in range(1500)]
+    rows = [
+        event(i, ts=(NOW - timedelta(minutes=i % 1400)).isoformat())
+        for i in range(1500)
+    ]
     csv = "age,country,premium,prediction,label\n" + "".join(
         f"{r['features']['age']},{r['features']['country']},{r['features']['premium']},{r['prediction']},{int(r['prediction'] > 0.5)}\n"
         for r in rows
     )
-    answer = served.client.put("/v1/models/m/reference", content=csv, headers={"content-type": "text/csv"})
+    answer = served.client.put(
+        "/v1/models/m/reference", content=csv, headers={"content-type": "text/csv"}
+    )
     assert answer.status_code == 200, answer.text
     assert answer.json()["task"] == "binary"
     for i, row in enumerate(rows):
-        row["features"]["age"] += 20  # everybody is twenty years older than in the reference
+        # everybody is twenty years older than in the reference
+        row["features"]["age"] += 20
         row["status"] = 503 if i % 10 == 0 else 200
-    assert served.post("/v1/events", lines(*rows)).json() == {"accepted": 1500, "refused": 0, "refusals": []}
+    assert served.post("/v1/events", lines(*rows)).json() == {
+        "accepted": 1500,
+        "refused": 0,
+        "refusals": [],
+    }
     labels = [
-        {"event_id": r["event_id"], "model": "m", "label": int(r["prediction"] > 0.4), "ts": NOW.isoformat()}
+        {
+            "event_id": r["event_id"],
+            "model": "m",
+            "label": int(r["prediction"] > 0.4),
+            "ts": NOW.isoformat(),
+        }
         for r in rows
     ]
     assert served.post("/v1/labels", lines(*labels)).json()["accepted"] == 1500
@@ -56,7 +71,13 @@ def filled(served: Served) -> Served:
 
 def test_models_and_overview_say_what_came_and_how_it_is(filled: Served) -> None:
     (model,) = filled.get("/v1/models")["models"]
-    assert (model["model"], model["task"], model["versions"], model["events"], model["labels"]) == (
+    assert (
+        model["model"],
+        model["task"],
+        model["versions"],
+        model["events"],
+        model["labels"],
+    ) == (
         "m",
         "binary",
         ["v1"],
@@ -66,14 +87,24 @@ def test_models_and_overview_say_what_came_and_how_it_is(filled: Served) -> None
     assert model["reference"]["status"] == "set"
     overview = filled.get("/v1/models/m/overview")
     assert overview["status"] == "breach"
-    assert {(r["rule"], r["column"]) for r in overview["reasons"] if r["verdict"] == "breach"} >= {("drift", "age")}
+    assert {
+        (r["rule"], r["column"])
+        for r in overview["reasons"]
+        if r["verdict"] == "breach"
+    } >= {("drift", "age")}
     assert overview["predictions"]["n"] == 1500
     assert overview["drifted"]["n"] == 1
     assert overview["drifted"]["of"] == 3
     assert overview["prediction_error"]["value"] == pytest.approx(0.1, abs=0.03)
     assert overview["prediction_error"]["reference"] == 0
     fresh = overview["freshness"]
-    assert (fresh["received"], fresh["stored"], fresh["refused"], fresh["pending"], fresh["lost"]) == (
+    assert (
+        fresh["received"],
+        fresh["stored"],
+        fresh["refused"],
+        fresh["pending"],
+        fresh["lost"],
+    ) == (
         1500,
         1500,
         0,
@@ -85,14 +116,20 @@ def test_models_and_overview_say_what_came_and_how_it_is(filled: Served) -> None
 def test_service_figures_are_those_of_the_rows(filled: Served) -> None:
     import numpy as np
 
-    service = filled.get("/v1/models/m/service", step="1h", **{"from": (NOW - timedelta(days=2)).isoformat()})
+    service = filled.get(
+        "/v1/models/m/service",
+        step="1h",
+        **{"from": (NOW - timedelta(days=2)).isoformat()},
+    )
     exact = [event(i)["latency_ms"] for i in range(1500)]
     totals = service["totals"]
     assert totals["n"] == 1500
     assert totals["error_rate"] == pytest.approx(0.1)
     assert totals["error_low"] < 0.1 < totals["error_high"]
     for name, q in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99)):
-        assert totals[name] == pytest.approx(float(np.quantile(exact, q, method="inverted_cdf")), rel=0.01)
+        assert totals[name] == pytest.approx(
+            float(np.quantile(exact, q, method="inverted_cdf")), rel=0.01
+        )
     assert sum(r["n"] for r in service["rows"]) == 1500
     times = [datetime.fromisoformat(r["t"]) for r in service["rows"]]
     assert {b - a for a, b in pairwise(times)} == {timedelta(hours=1)}
@@ -100,13 +137,16 @@ def test_service_figures_are_those_of_the_rows(filled: Served) -> None:
     assert (version["version"], version["n"]) == ("v1", 1500)
 
 
-def test_drift_ranks_the_shifted_column_first_and_shows_its_bins(filled: Served) -> None:
+def test_drift_ranks_the_shifted_column_first_and_shows_its_bins(
+    filled: Served,
+) -> None:
     drift = filled.get("/v1/models/m/drift", step="6h")
     first = drift["columns"][0]
     assert (first["column"], first["status"]) == ("age", "breach")
     assert first["value"] > 1
     assert first["low"] > drift["limit"]
-    assert first["mean"] - first["mean_reference"] == pytest.approx(20, abs=0.5)  # the window leaves this hour out
+    # the window leaves this hour out
+    assert first["mean"] - first["mean_reference"] == pytest.approx(20, abs=0.5)
     assert len(first["values"]) == len(first["levels"]) == len(drift["steps"])
     assert {c["status"] for c in drift["columns"][1:]} == {"ok"}
     column = filled.get("/v1/models/m/columns/age")
@@ -127,12 +167,21 @@ def test_drift_of_now_is_of_the_rows_until_now_however_much_of_the_last_step_is_
 ) -> None:
     """At nine past midnight a day's step has nine minutes: the window is the last day all the same."""
     midnight = NOW.replace(hour=0, minute=0, second=0) - timedelta(days=1)
-    rows = [event(i, ts=(midnight + timedelta(minutes=8 - i)).isoformat()) for i in range(1200)]
+    rows = [
+        event(i, ts=(midnight + timedelta(minutes=8 - i)).isoformat())
+        for i in range(1200)
+    ]
     server.collector.events(lines(*rows), NDJSON).durable.result(10)
     server.loop.load_all()
     server.set_reference_period("m", midnight - timedelta(days=9), NOW, NOW)
     at = midnight + timedelta(minutes=9)
-    span = span_of((at - timedelta(days=30)).isoformat(), at.isoformat(), f"{step}h", NOW, timedelta(hours=1))
+    span = span_of(
+        (at - timedelta(days=30)).isoformat(),
+        at.isoformat(),
+        f"{step}h",
+        NOW,
+        timedelta(hours=1),
+    )
     found = drift(server.store, server.config, "m", span, "psi", None, "")
     assert {c["n"] for c in found["columns"]} == {1200}
     assert {c["status"] for c in found["columns"]} == {"ok"}
@@ -140,26 +189,41 @@ def test_drift_of_now_is_of_the_rows_until_now_however_much_of_the_last_step_is_
 
 
 @pytest.mark.parametrize("statistic", DRIFT_STATISTICS)
-def test_every_drift_statistic_sees_the_shift_in_the_columns_it_is_for(filled: Served, statistic: str) -> None:
+def test_every_drift_statistic_sees_the_shift_in_the_columns_it_is_for(
+    filled: Served, statistic: str
+) -> None:
     drift = filled.get("/v1/models/m/drift", step="6h", statistic=statistic)
     kinds = load("statistics")[statistic].KINDS
     assert drift["statistic"] == statistic
     assert {c["kind"] for c in drift["columns"]} <= kinds | NO_FEATURES
     assert drift["columns"][0]["column"] == "age"
-    assert drift["columns"][0]["low"] > max((c["value"] for c in drift["columns"][1:]), default=0)
-    assert [c["detectable"] is not None for c in drift["columns"][:1]] == [statistic == "psi"]
+    assert drift["columns"][0]["low"] > max(
+        (c["value"] for c in drift["columns"][1:]), default=0
+    )
+    assert [c["detectable"] is not None for c in drift["columns"][:1]] == [
+        statistic == "psi"
+    ]
 
 
 def test_new_values_are_named(filled: Served) -> None:
-    more = [event(i, event_id=f"n{i}", features={"age": 60, "country": "VN", "premium": True}) for i in range(200)]
+    more = [
+        event(
+            i, event_id=f"n{i}", features={"age": 60, "country": "VN", "premium": True}
+        )
+        for i in range(200)
+    ]
     filled.post("/v1/events", lines(*more))
     filled.server.loop.tick()
     column = filled.get("/v1/models/m/columns/country")
     assert [(v["value"], v["n"]) for v in column["new_values"]] == [("VN", 200)]
-    assert next(b for b in column["bins"] if b["label"] == "new")["current"] == pytest.approx(200 / 1700)
+    assert next(b for b in column["bins"] if b["label"] == "new")[
+        "current"
+    ] == pytest.approx(200 / 1700)
 
 
-def test_a_feature_that_the_reference_lacks_is_learning_not_missing(filled: Served) -> None:
+def test_a_feature_that_the_reference_lacks_is_learning_not_missing(
+    filled: Served,
+) -> None:
     filled.post("/v1/events", lines(event(9, event_id="x", features={"income": 3})))
     filled.server.loop.tick()
     columns = {c["column"]: c for c in filled.get("/v1/models/m/drift")["columns"]}
@@ -174,7 +238,9 @@ def test_a_period_in_the_body_is_no_row_of_a_reference(filled: Served) -> None:
 
 
 def test_a_reference_without_rows_is_refused(filled: Served) -> None:
-    answer = filled.client.put("/v1/models/m/reference", params={"from": "2001-01-01", "to": "2001-01-02"})
+    answer = filled.client.put(
+        "/v1/models/m/reference", params={"from": "2001-01-01", "to": "2001-01-02"}
+    )
     assert answer.status_code == 422
     assert "has no rows" in answer.json()["error"]
     assert filled.get("/v1/models/m/drift")["columns"][0]["column"] == "age"
@@ -188,10 +254,18 @@ def test_alerts_can_be_listed_acknowledged_and_silenced(filled: Served) -> None:
     path = f"/v1/alerts/{alert['id']}"
     changed = filled.client.post(f"{path}/acknowledge", json={"by": "Mei-Ling"}).json()
     assert changed["acknowledged_by"] == "Mei-Ling"
-    quiet = filled.client.post(f"{path}/silence", json={"hours": 24, "by": "Mei-Ling"}).json()
-    assert datetime.fromisoformat(quiet["silenced_until"]) > datetime.now(UTC) + timedelta(hours=23)
+    quiet = filled.client.post(
+        f"{path}/silence", json={"hours": 24, "by": "Mei-Ling"}
+    ).json()
+    assert datetime.fromisoformat(quiet["silenced_until"]) > datetime.now(
+        UTC
+    ) + timedelta(hours=23)
     filled.server.loop.tick()
-    kept = next(a for a in filled.get("/v1/alerts", state="all")["alerts"] if a["id"] == alert["id"])
+    kept = next(
+        a
+        for a in filled.get("/v1/alerts", state="all")["alerts"]
+        if a["id"] == alert["id"]
+    )
     assert kept["acknowledged_by"] == "Mei-Ling"
     assert kept["transitions"][-1]["by"] == "Mei-Ling"
     assert filled.client.post(f"{path}/silence", json={"hours": -1}).status_code == 422
@@ -215,15 +289,22 @@ def test_every_list_is_there_as_arrow_too(filled: Served, path: str) -> None:
         table = reader.read_all()
     body = filled.get(path)
     assert table.num_rows == max(
-        len(v) for k, v in body.items() if isinstance(v, list) and k not in ("previous_week", "steps")
+        len(v)
+        for k, v in body.items()
+        if isinstance(v, list) and k not in ("previous_week", "steps")
     )
     assert json.loads(table.schema.metadata[b"driftdeck"])
 
 
 def test_metrics_findings_and_status(filled: Served) -> None:
     text = filled.client.get("/metrics").text
-    assert 'driftdeck_rows_total{kind="events",model="m",outcome="stored"} 1500.0' in text
-    assert 'driftdeck_finding_breach{column="age",model="m",rule="drift",segment="",statistic="psi"} 1.0' in text
+    assert (
+        'driftdeck_rows_total{kind="events",model="m",outcome="stored"} 1500.0' in text
+    )
+    assert (
+        'driftdeck_finding_breach{column="age",model="m",rule="drift",segment="",statistic="psi"} 1.0'
+        in text
+    )
     status = filled.get("/v1/status")
     assert status["accounting"] == {
         "received": 3000,
@@ -236,31 +317,59 @@ def test_metrics_findings_and_status(filled: Served) -> None:
     assert filled.get("/healthz") == {"status": "ok"}
     assert filled.get("/readyz")["status"] == "ready"
     findings = filled.get("/v1/models/m/findings")["findings"]
-    assert {f["verdict"] for f in findings} <= {"ok", "warn", "breach", "insufficient", "no_data", "learning"}
+    assert {f["verdict"] for f in findings} <= {
+        "ok",
+        "warn",
+        "breach",
+        "insufficient",
+        "no_data",
+        "learning",
+    }
     assert all(f["text"] for f in findings)
 
 
-def test_history_is_evaluated_again_when_a_rule_asks_and_rebuild_changes_nothing(filled: Served) -> None:
+def test_history_is_evaluated_again_when_a_rule_asks_and_rebuild_changes_nothing(
+    filled: Served,
+) -> None:
     before = filled.get("/v1/models/m/drift")["columns"]
     assert filled.client.post("/v1/rebuild").json() == {"rows": {"m": 1500}}
     after = filled.get("/v1/models/m/drift")["columns"]
-    assert [(c["column"], c["value"]) for c in before] == [(c["column"], c["value"]) for c in after]
-    answer = filled.client.post("/v1/evaluate", params={"model": "m", "from": (NOW - timedelta(days=3)).isoformat()})
+    assert [(c["column"], c["value"]) for c in before] == [
+        (c["column"], c["value"]) for c in after
+    ]
+    answer = filled.client.post(
+        "/v1/evaluate",
+        params={"model": "m", "from": (NOW - timedelta(days=3)).isoformat()},
+    )
     assert answer.json()["moments"]["m"] > 0
 
 
 def test_a_period_can_become_the_reference(filled: Served) -> None:
-    span = {"from": (NOW - timedelta(days=1)).isoformat(), "to": (NOW + timedelta(hours=1)).isoformat()}
+    span = {
+        "from": (NOW - timedelta(days=1)).isoformat(),
+        "to": (NOW + timedelta(hours=1)).isoformat(),
+    }
     answer = filled.client.put("/v1/models/m/reference", params=span)
     assert answer.status_code == 200
     assert answer.json()["reference"]["source"] == "period"
     assert filled.get("/v1/models/m/drift")["columns"][0]["status"] == "ok"
 
 
-def test_another_reference_ends_the_alerts_that_the_old_one_raised(filled: Served) -> None:
-    drifted = lambda: [a for a in filled.get("/v1/alerts", state="open")["alerts"] if a["rule"] == "drift"]  # noqa: E731
+def test_another_reference_ends_the_alerts_that_the_old_one_raised(
+    filled: Served,
+) -> None:
+    def drifted():
+        return [
+            a
+            for a in filled.get("/v1/alerts", state="open")["alerts"]
+            if a["rule"] == "drift"
+        ]
+
     assert [a["column"] for a in drifted()] == ["age"]
-    span = {"from": (NOW - timedelta(days=2)).isoformat(), "to": (NOW + timedelta(hours=1)).isoformat()}
+    span = {
+        "from": (NOW - timedelta(days=2)).isoformat(),
+        "to": (NOW + timedelta(hours=1)).isoformat(),
+    }
     assert filled.client.put("/v1/models/m/reference", params=span).status_code == 200
     filled.server.loop.tick()
     assert drifted() == []
@@ -270,27 +379,51 @@ def test_version_and_segment_narrow_the_figures(tmp_path: Path) -> None:
     from monitor.config.config import ModelConfig
 
     server = Server(tmp_path, Config(models={"m": ModelConfig(segments=("country",))}))
-    with serving(create_app(server, background=False)) as url, httpx.Client(base_url=url, trust_env=False) as client:
+    with (
+        serving(create_app(server, background=False)) as url,
+        httpx.Client(base_url=url, trust_env=False) as client,
+    ):
         rows = [event(i, version=f"v{i % 3}") for i in range(300)]
-        client.post("/v1/events", content=lines(*rows), headers={"content-type": NDJSON})
+        client.post(
+            "/v1/events", content=lines(*rows), headers={"content-type": NDJSON}
+        )
         server.loop.load_all()
-        count = lambda **params: client.get("/v1/models/m/service", params=params).json()["totals"]["n"]  # noqa: E731
+
+        def count(**params):
+            return client.get("/v1/models/m/service", params=params).json()["totals"][
+                "n"
+            ]
+
         assert count() == 300
         assert count(version="v1") == 100
-        assert count(segment="country=a") == sum(r["features"]["country"] == "a" for r in rows)
+        assert count(segment="country=a") == sum(
+            r["features"]["country"] == "a" for r in rows
+        )
         assert count(segment="country=zz") == 0
         by = client.get("/v1/models/m/service", params={"by": "version"}).json()["rows"]
         assert {r["version"] for r in by} == {"v0", "v1", "v2"}
 
 
-# -- mistakes ---------------------------------------------------------------------------------------------------------
+# mistakes
 
 
 @pytest.mark.parametrize(
     ("method", "path", "options", "status", "words"),
     [
-        ("POST", "/v1/events", {"content": b"{}", "headers": {"content-type": "application/xml"}}, 415, "use one of"),
-        ("POST", "/v1/events", {"content": b"{nope", "headers": {"content-type": "application/json"}}, 400, "not JSON"),
+        (
+            "POST",
+            "/v1/events",
+            {"content": b"{}", "headers": {"content-type": "application/xml"}},
+            415,
+            "use one of",
+        ),
+        (
+            "POST",
+            "/v1/events",
+            {"content": b"{nope", "headers": {"content-type": "application/json"}},
+            400,
+            "not JSON",
+        ),
         (
             "POST",
             "/v1/events",
@@ -301,7 +434,10 @@ def test_version_and_segment_narrow_the_figures(tmp_path: Path) -> None:
         (
             "POST",
             "/v1/events",
-            {"content": iter([b"x" * 3_000_000] * 2), "headers": {"content-type": NDJSON}},
+            {
+                "content": iter([b"x" * 3_000_000] * 2),
+                "headers": {"content-type": NDJSON},
+            },
             413,
             "more than 5 MB",
         ),
@@ -315,14 +451,20 @@ def test_version_and_segment_narrow_the_figures(tmp_path: Path) -> None:
         (
             "POST",
             "/v1/events",
-            {"content": b"\x1f\x8b", "headers": {"content-type": NDJSON, "content-encoding": "gzip"}},
+            {
+                "content": b"\x1f\x8b",
+                "headers": {"content-type": NDJSON, "content-encoding": "gzip"},
+            },
             400,
             "does not match its Content-Encoding",
         ),
         (
             "POST",
             "/v1/events",
-            {"content": b"{}", "headers": {"content-type": NDJSON, "content-encoding": "br"}},
+            {
+                "content": b"{}",
+                "headers": {"content-type": NDJSON, "content-encoding": "br"},
+            },
             415,
             "use gzip, zstd, or none",
         ),
@@ -330,7 +472,10 @@ def test_version_and_segment_narrow_the_figures(tmp_path: Path) -> None:
             (
                 "POST",
                 "/v1/events",
-                {"content": body, "headers": {"content-type": NDJSON, "content-encoding": kind}},
+                {
+                    "content": body,
+                    "headers": {"content-type": NDJSON, "content-encoding": kind},
+                },
                 status,
                 text,
             )
@@ -339,34 +484,105 @@ def test_version_and_segment_narrow_the_figures(tmp_path: Path) -> None:
                 ("zstd", zstandard.compress(b" " * 50_000_000), 413, "more than 5 MB"),
                 (
                     "zstd",
-                    zstandard.ZstdCompressor(write_content_size=False).compress(b" " * 50_000_000),
+                    zstandard.ZstdCompressor(write_content_size=False).compress(
+                        b" " * 50_000_000
+                    ),
                     413,
                     "more than 5 MB",
                 ),
-                ("zstd", zstandard.compress(b"{}" * 1000)[:-3], 400, "does not match its Content-Encoding"),
-                ("zstd", b"not zstd at all", 400, "does not match its Content-Encoding"),
+                (
+                    "zstd",
+                    zstandard.compress(b"{}" * 1000)[:-3],
+                    400,
+                    "does not match its Content-Encoding",
+                ),
+                (
+                    "zstd",
+                    b"not zstd at all",
+                    400,
+                    "does not match its Content-Encoding",
+                ),
             )
         ),
-        ("POST", "/v1/events?max_age=-1", {"content": b"", "headers": {"content-type": NDJSON}}, 422, "max_age"),
-        ("GET", "/v1/models/nope/service", {}, 404, "there is no model 'nope'; known: m"),
-        ("GET", "/v1/models/m/columns/nope", {}, 404, "has no column 'nope'; known: age"),
-        ("GET", "/v1/models/m/service?from=yesterday", {}, 422, "`from` 'yesterday' is not a time"),
-        ("GET", "/v1/models/m/service?from=2026-02-02&to=2026-01-01", {}, 422, "must be before"),
+        (
+            "POST",
+            "/v1/events?max_age=-1",
+            {"content": b"", "headers": {"content-type": NDJSON}},
+            422,
+            "max_age",
+        ),
+        (
+            "GET",
+            "/v1/models/nope/service",
+            {},
+            404,
+            "there is no model 'nope'; known: m",
+        ),
+        (
+            "GET",
+            "/v1/models/m/columns/nope",
+            {},
+            404,
+            "has no column 'nope'; known: age",
+        ),
+        (
+            "GET",
+            "/v1/models/m/service?from=yesterday",
+            {},
+            422,
+            "`from` 'yesterday' is not a time",
+        ),
+        (
+            "GET",
+            "/v1/models/m/service?from=2026-02-02&to=2026-01-01",
+            {},
+            422,
+            "must be before",
+        ),
         ("GET", "/v1/models/m/service?step=1s", {}, 422, "too short"),
         ("GET", "/v1/models/m/service?step=abc", {}, 422, "not a duration"),
-        ("GET", "/v1/models/m/service?step=1m&from=2026-01-01", {}, 422, "more than 2000 points"),
+        (
+            "GET",
+            "/v1/models/m/service?step=1m&from=2026-01-01",
+            {},
+            422,
+            "more than 2000 points",
+        ),
         ("GET", "/v1/models/m/drift?statistic=psl", {}, 422, "known: psi, ks"),
         ("GET", "/v1/alerts?state=angry", {}, 422, "state"),
         ("GET", "/v1/alerts?limit=0", {}, 422, "limit"),
-        ("POST", "/v1/alerts/nope/acknowledge", {"json": {"by": "x"}}, 404, "no alert 'nope'"),
-        ("PUT", "/v1/models/m/reference?from=2026-01-01", {}, 422, "both `from` and `to`"),
-        ("PUT", "/v1/models/m/reference", {"content": b"x\n", "headers": {"content-type": "text/csv"}}, 400, "CSV"),
+        (
+            "POST",
+            "/v1/alerts/nope/acknowledge",
+            {"json": {"by": "x"}},
+            404,
+            "no alert 'nope'",
+        ),
+        (
+            "PUT",
+            "/v1/models/m/reference?from=2026-01-01",
+            {},
+            422,
+            "both `from` and `to`",
+        ),
+        (
+            "PUT",
+            "/v1/models/m/reference",
+            {"content": b"x\n", "headers": {"content-type": "text/csv"}},
+            400,
+            "CSV",
+        ),
         ("GET", "/nope", {}, 404, "there is no /nope"),
         ("DELETE", "/v1/events", {}, 405, "Method Not Allowed"),
     ],
 )
 def test_a_mistake_is_a_status_and_one_sentence(
-    served: Served, method: str, path: str, options: dict[str, Any], status: int, words: str
+    served: Served,
+    method: str,
+    path: str,
+    options: dict[str, Any],
+    status: int,
+    words: str,
 ) -> None:
     served.post("/v1/events", lines(event(0)))
     served.server.loop.load_all()
@@ -376,13 +592,21 @@ def test_a_mistake_is_a_status_and_one_sentence(
     assert "Traceback" not in answer.text
 
 
-@pytest.mark.parametrize(("kind", "pack"), [("gzip", gzip.compress), ("zstd", zstandard.compress)])
-def test_a_compressed_body_is_the_same_body(served: Served, kind: str, pack: Callable[[bytes], bytes]) -> None:
+@pytest.mark.parametrize(
+    ("kind", "pack"), [("gzip", gzip.compress), ("zstd", zstandard.compress)]
+)
+def test_a_compressed_body_is_the_same_body(
+    served: Served, kind: str, pack: Callable[[bytes], bytes]
+) -> None:
     body = lines(*(event(i) for i in range(100)))
     headers = {"content-type": NDJSON, "idempotency-key": "k1"}
-    first = served.client.post("/v1/events", content=pack(body), headers={**headers, "content-encoding": kind})
+    first = served.client.post(
+        "/v1/events", content=pack(body), headers={**headers, "content-encoding": kind}
+    )
     again = served.client.post("/v1/events", content=body, headers=headers)
-    assert first.json() == again.json() == {"accepted": 100, "refused": 0, "refusals": []}
+    assert (
+        first.json() == again.json() == {"accepted": 100, "refused": 0, "refusals": []}
+    )
     served.client.post("/v1/flush")
     assert served.client.get("/v1/status").json()["accounting"]["stored"] == 100
 
@@ -402,8 +626,11 @@ def test_a_full_spool_is_503_with_retry_after(served: Served) -> None:
     assert "spool is full" in answer.json()["error"]
 
 
-def test_too_many_bodies_at_once_are_429(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("monitor.api.request_body._small.bytes", 64 << 20)  # others are sending as much as is allowed
+def test_too_many_bodies_at_once_are_429(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # others are sending as much as is allowed
+    monkeypatch.setattr("monitor.api.request_body._small.bytes", 64 << 20)
     answer = served.post("/v1/events", lines(event(0)))
     assert answer.status_code == 429
     assert answer.headers["retry-after"]
@@ -416,17 +643,34 @@ def test_with_a_key_every_request_must_bear_it(tmp_path: Path) -> None:
         httpx.Client(base_url=url, trust_env=False) as client,
     ):
         assert client.get("/healthz").status_code == 200
-        for headers in ({}, {"authorization": "Bearer wrong"}, {"authorization": "s3cret"}):
+        for headers in (
+            {},
+            {"authorization": "Bearer wrong"},
+            {"authorization": "s3cret"},
+        ):
             answer = client.get("/v1/models", headers=headers)
             assert answer.status_code == 401
             assert "DRIFTDECK_KEY" in answer.json()["error"]
-        assert client.get("/v1/models", headers={"authorization": "Bearer s3cret"}).status_code == 200
+        assert (
+            client.get(
+                "/v1/models", headers={"authorization": "Bearer s3cret"}
+            ).status_code
+            == 200
+        )
 
 
 def test_limits_can_be_set(tmp_path: Path) -> None:
     server = Server(tmp_path, Config(limits=Limits(max_rows=2, max_age_days=5000)))
-    with serving(create_app(server, background=False)) as url, httpx.Client(base_url=url, trust_env=False) as client:
-        send = lambda *rows: client.post("/v1/events", content=lines(*rows), headers={"content-type": NDJSON})  # noqa: E731
+    with (
+        serving(create_app(server, background=False)) as url,
+        httpx.Client(base_url=url, trust_env=False) as client,
+    ):
+
+        def send(*rows):
+            return client.post(
+                "/v1/events", content=lines(*rows), headers={"content-type": NDJSON}
+            )
+
         assert send(event(0), event(1), event(2)).status_code == 413
         assert send(event(0, ts="2014-01-01T00:00:00Z")).json()["accepted"] == 1
 
@@ -457,18 +701,25 @@ def test_the_description_lists_every_route_with_examples(served: Served) -> None
             assert operation.get("description"), (method, path)
 
 
-def test_an_unknown_model_gives_no_stack_trace_and_an_empty_server_no_models(served: Served) -> None:
+def test_an_unknown_model_gives_no_stack_trace_and_an_empty_server_no_models(
+    served: Served,
+) -> None:
     assert served.get("/v1/models")["models"] == []
     answer = served.client.get("/v1/models/m/overview")
     assert answer.status_code == 404
     assert "none yet" in answer.json()["error"]
 
 
-@pytest.mark.parametrize("name", ["team/churn", "流失 模型", 'say "hi"', "50% off?", "#1"])
+@pytest.mark.parametrize(
+    "name", ["team/churn", "流失 模型", 'say "hi"', "50% off?", "#1"]
+)
 def test_any_model_and_feature_name_has_an_address(served: Served, name: str) -> None:
     from urllib.parse import quote
 
-    served.post("/v1/events", lines(*(event(i, model=name, features={name: i}) for i in range(5))))
+    served.post(
+        "/v1/events",
+        lines(*(event(i, model=name, features={name: i}) for i in range(5))),
+    )
     served.server.loop.tick()
     path = f"/v1/models/{quote(name, safe='')}"
     assert served.get("/v1/models")["models"][0]["model"] == name
@@ -485,13 +736,30 @@ def test_a_model_without_anything_to_judge_is_not_ok(served: Served) -> None:
 
 
 def test_rules_of_the_configuration_are_applied(tmp_path: Path) -> None:
-    rule = RuleConfig(name="slow", statistic="latency_quantile", limit=1.0, minimum=10, window=timedelta(days=4))
+    rule = RuleConfig(
+        name="slow",
+        statistic="latency_quantile",
+        limit=1.0,
+        minimum=10,
+        window=timedelta(days=4),
+    )
     server = Server(tmp_path, Config(rules=(rule,), default_rules=False))
-    with serving(create_app(server, background=False)) as url, httpx.Client(base_url=url, trust_env=False) as client:
-        client.post("/v1/events", content=lines(*(event(i) for i in range(5000))), headers={"content-type": NDJSON})
+    with (
+        serving(create_app(server, background=False)) as url,
+        httpx.Client(base_url=url, trust_env=False) as client,
+    ):
+        client.post(
+            "/v1/events",
+            content=lines(*(event(i) for i in range(5000))),
+            headers={"content-type": NDJSON},
+        )
         server.loop.tick()
         finding, detector = client.get("/v1/models/m/findings").json()["findings"]
-        assert (finding["rule"], finding["statistic"], finding["verdict"]) == ("slow", "latency_quantile", "breach")
+        assert (finding["rule"], finding["statistic"], finding["verdict"]) == (
+            "slow",
+            "latency_quantile",
+            "breach",
+        )
         assert (detector["rule"], detector["verdict"]) == ("detector", "learning")
         assert client.get("/v1/models/m/overview").json()["latency_p95"]["limit"] == 1.0
 
@@ -529,7 +797,19 @@ READS = [
 
 def test_no_parameter_and_no_body_makes_the_server_fail(filled: Served) -> None:
     names = st.sampled_from(
-        ["from", "to", "step", "version", "segment", "statistic", "by", "model", "state", "limit", "max_age"]
+        [
+            "from",
+            "to",
+            "step",
+            "version",
+            "segment",
+            "statistic",
+            "by",
+            "model",
+            "state",
+            "limit",
+            "max_age",
+        ]
     )
 
     @settings(max_examples=400 if os.environ.get("DRIFTDECK_NIGHTLY") else 60)
@@ -541,25 +821,42 @@ def test_no_parameter_and_no_body_makes_the_server_fail(filled: Served) -> None:
         assert answer.status_code == 200 or answer.json()["error"]
 
     kinds = st.sampled_from(
-        [NDJSON, "application/json", ARROW, "application/vnd.apache.parquet", "text/csv", "text/plain"]
+        [
+            NDJSON,
+            "application/json",
+            ARROW,
+            "application/vnd.apache.parquet",
+            "text/csv",
+            "text/plain",
+        ]
     )
     value = st.recursive(
         st.none() | st.booleans() | st.floats() | st.text(max_size=8),
-        lambda x: st.lists(x, max_size=3) | st.dictionaries(st.text(max_size=8), x, max_size=3),
+        lambda x: (
+            st.lists(x, max_size=3)
+            | st.dictionaries(st.text(max_size=8), x, max_size=3)
+        ),
     )
     near = st.fixed_dictionaries({}, optional=dict.fromkeys(event(0), value)).map(
         lambda changes: json.dumps(event(1) | changes).encode()
     )
-    body = st.one_of(st.binary(max_size=200), near, value.map(lambda v: json.dumps(v).encode()))
+    body = st.one_of(
+        st.binary(max_size=200), near, value.map(lambda v: json.dumps(v).encode())
+    )
 
     @settings(max_examples=400 if os.environ.get("DRIFTDECK_NIGHTLY") else 60)
-    @given(st.sampled_from(["/v1/events", "/v1/labels"]), kinds, st.lists(body, max_size=3))
+    @given(
+        st.sampled_from(["/v1/events", "/v1/labels"]), kinds, st.lists(body, max_size=3)
+    )
     def writes(path: str, kind: str, bodies: list[bytes]) -> None:
         answer = filled.post(path, b"\n".join(bodies), kind)
         assert answer.status_code < 500, (path, kind, bodies, answer.text)
         filled.server.loop.load_all()
         counts = filled.get("/v1/status")["accounting"]
-        assert counts["received"] == counts["stored"] + counts["duplicate"] + counts["refused"]
+        assert (
+            counts["received"]
+            == counts["stored"] + counts["duplicate"] + counts["refused"]
+        )
         assert counts["pending"] == 0
 
     reads()

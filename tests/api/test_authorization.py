@@ -34,21 +34,39 @@ class Guarded:
     server: Server
     client: httpx.Client
 
-    def call(self, secret: str | None, method: str, path: str, **options: Any) -> httpx.Response:
+    def call(
+        self, secret: str | None, method: str, path: str, **options: Any
+    ) -> httpx.Response:
         """One request with a key."""
-        headers = options.pop("headers", {}) | ({"authorization": f"Bearer {secret}"} if secret else {})
+        headers = options.pop("headers", {}) | (
+            {"authorization": f"Bearer {secret}"} if secret else {}
+        )
         return self.client.request(method, path, headers=headers, **options)
 
-    def make(self, *scopes: str, models: list[str] | None = None, **more: Any) -> tuple[str, str]:
+    def make(
+        self, *scopes: str, models: list[str] | None = None, **more: Any
+    ) -> tuple[str, str]:
         """(id, secret) of a new key."""
         body = {"name": "k", "scopes": list(scopes), "models": models, **more}
         answer = self.call(BOOT, "POST", "/v1/keys", json=body)
         assert answer.status_code == 200, answer.text
         return answer.json()["id"], answer.json()["secret"]
 
-    def send(self, secret: str, *rows: dict[str, Any], path: str = "/v1/events", **headers: str) -> dict[str, Any]:
+    def send(
+        self,
+        secret: str,
+        *rows: dict[str, Any],
+        path: str = "/v1/events",
+        **headers: str,
+    ) -> dict[str, Any]:
         """The answer to rows as NDJSON."""
-        answer = self.call(secret, "POST", path, content=lines(*rows), headers={"content-type": NDJSON, **headers})
+        answer = self.call(
+            secret,
+            "POST",
+            path,
+            content=lines(*rows),
+            headers={"content-type": NDJSON, **headers},
+        )
         assert answer.status_code == 200, answer.text
         return answer.json()
 
@@ -82,13 +100,16 @@ def two_models(guarded: Guarded) -> None:
         guarded.server.loop.evaluate(model, NOW - timedelta(hours=6))
 
 
-# -- the matrix -------------------------------------------------------------------------------------------------------
+# the matrix
 
 REQUESTS: dict[str, dict[str, Any]] = {
     "POST /v1/events": {"content": b"", "headers": {"content-type": NDJSON}},
     "POST /v1/labels": {"content": b"", "headers": {"content-type": NDJSON}},
     "POST /v1/refused": {"json": []},
-    "PUT /v1/models/{model:name}/reference": {"content": b"x\n", "headers": {"content-type": "text/csv"}},
+    "PUT /v1/models/{model:name}/reference": {
+        "content": b"x\n",
+        "headers": {"content-type": "text/csv"},
+    },
     "POST /v1/alerts/{alert}/silence": {"json": {"hours": 1}},
     "POST /v1/alerts/{alert}/acknowledge": {"json": {}},
     "POST /v1/keys": {"json": {"name": "made", "scopes": ["read"]}},
@@ -114,14 +135,20 @@ def expected(role: str, needs: Any) -> int | None:
     scope, _, model = role.partition(" of ")
     if scope not in (needs.scope, "admin"):
         return 403
-    if model and (needs.model == "all" or (needs.model in ("path", "query") and model != "m")):
+    if model and (
+        needs.model == "all" or (needs.model in ("path", "query") and model != "m")
+    ):
         return 403
     return None
 
 
 def test_every_route_has_an_entry_and_every_entry_a_route(guarded: Guarded) -> None:
     spec = guarded.client.get("/openapi.json").json()["paths"]
-    served = {f"{method.upper()} {path}" for path, methods in spec.items() for method in methods}
+    served = {
+        f"{method.upper()} {path}"
+        for path, methods in spec.items()
+        for method in methods
+    }
     listed = {name.replace(":name", "") for name in ROUTES}
     assert {name for name in served if name.split()[1] not in OPEN} == listed
 
@@ -131,24 +158,37 @@ def test_every_role_on_every_route(guarded: Guarded, route: str) -> None:
     guarded.send(BOOT, event(0))
     guarded.server.loop.load_all()
     method, path = route.split()
-    path = path.replace("{model:name}", "m").replace("{column:name}", "age").replace("{alert}", "a")
+    path = (
+        path.replace("{model:name}", "m")
+        .replace("{column:name}", "age")
+        .replace("{alert}", "a")
+    )
     if ROUTES[route].model == "query":
         path += "?model=m"
     for role, about in ROLES.items():
-        number, secret = guarded.make(about[0], models=about[1]) if about else ("", None)
+        number, secret = (
+            guarded.make(about[0], models=about[1]) if about else ("", None)
+        )
         if role == "stranger":
             secret = f"{secret}"[:-4] + "AAAA"
         target = path.replace("{key}", number or "k")
         wanted = expected(role, ROUTES[route])
-        # rows take a short way through the server when the address has no parameters, and the long one when it has
-        for address in (target, f"{target}?model=m") if ROUTES[route].model == "rows" else (target,):
+        # rows take a short way through the server when the address has no parameters,
+        # and the long one when it has
+        for address in (
+            (target, f"{target}?model=m")
+            if ROUTES[route].model == "rows"
+            else (target,)
+        ):
             answer = guarded.call(secret, method, address, **REQUESTS.get(route, {}))
             if wanted is None:
                 assert answer.status_code not in (401, 403), (role, answer.text)
             else:
                 assert answer.status_code == wanted, (role, answer.text)
                 assert answer.json()["error"].count("\n") == 0
-                assert (answer.headers.get("www-authenticate") == "Bearer") is (wanted == 401)
+                assert (answer.headers.get("www-authenticate") == "Bearer") is (
+                    wanted == 401
+                )
 
 
 def test_a_route_without_an_entry_is_closed_to_everybody(tmp_path: Path) -> None:
@@ -165,25 +205,43 @@ def test_a_route_without_an_entry_is_closed_to_everybody(tmp_path: Path) -> None
     assert "no entry in the table of rights" in answer.json()["error"]
 
 
-def test_an_address_that_does_not_exist_tells_a_stranger_nothing(guarded: Guarded) -> None:
+def test_an_address_that_does_not_exist_tells_a_stranger_nothing(
+    guarded: Guarded,
+) -> None:
     assert guarded.client.get("/v1/nope").status_code == 401
     assert guarded.call(BOOT, "GET", "/v1/nope").status_code == 404
 
 
-# -- models kept apart ------------------------------------------------------------------------------------------------
+# models kept apart
 
 
-def test_a_key_for_one_model_sees_only_that_model_in_every_list(guarded: Guarded) -> None:
+def test_a_key_for_one_model_sees_only_that_model_in_every_list(
+    guarded: Guarded,
+) -> None:
     two_models(guarded)
     _, reads = guarded.make("read", models=["m"])
-    everything = guarded.call(BOOT, "GET", "/v1/alerts", params={"state": "all"}).json()["alerts"]
-    assert {a["model"] for a in everything} == {"m", "n"}  # so that what follows can fail
-    assert {a["model"] for a in guarded.call(reads, "GET", "/v1/alerts?state=all").json()["alerts"]} == {"m"}
-    assert [m["model"] for m in guarded.call(reads, "GET", "/v1/models").json()["models"]] == ["m"]
+    everything = guarded.call(
+        BOOT, "GET", "/v1/alerts", params={"state": "all"}
+    ).json()["alerts"]
+    # so that what follows can fail
+    assert {a["model"] for a in everything} == {"m", "n"}
+    assert {
+        a["model"]
+        for a in guarded.call(reads, "GET", "/v1/alerts?state=all").json()["alerts"]
+    } == {"m"}
+    assert [
+        m["model"] for m in guarded.call(reads, "GET", "/v1/models").json()["models"]
+    ] == ["m"]
     status = guarded.call(reads, "GET", "/v1/status").json()
     assert status["models"] == ["m"]
     assert status["accounting"] == {
-        **{"received": 1200, "stored": 1200, "duplicate": 0, "refused": 0, "pending": 0},
+        **{
+            "received": 1200,
+            "stored": 1200,
+            "duplicate": 0,
+            "refused": 0,
+            "pending": 0,
+        },
         "unchecked": status["accounting"]["unchecked"],
     }
     text = guarded.call(reads, "GET", "/metrics").text
@@ -191,42 +249,66 @@ def test_a_key_for_one_model_sees_only_that_model_in_every_list(guarded: Guarded
     assert 'model="n"' not in text
     assert "driftdeck_spool_bytes" not in text
     for path in ("overview", "service", "drift", "findings", "columns/age"):
-        mine, foreign, unknown = (guarded.call(reads, "GET", f"/v1/models/{m}/{path}") for m in ("m", "n", "zz"))
+        mine, foreign, unknown = (
+            guarded.call(reads, "GET", f"/v1/models/{m}/{path}")
+            for m in ("m", "n", "zz")
+        )
         assert mine.status_code == 200, mine.text
         assert (foreign.status_code, unknown.status_code) == (403, 403)
-        assert foreign.json()["error"].replace("'n'", "'zz'") == unknown.json()["error"]  # not even whether it exists
+        # not even whether it exists
+        assert foreign.json()["error"].replace("'n'", "'zz'") == unknown.json()["error"]
 
 
 def test_a_key_for_one_model_changes_only_that_model(guarded: Guarded) -> None:
     two_models(guarded)
     _, admin = guarded.make("admin", models=["m"])
-    alerts = guarded.call(BOOT, "GET", "/v1/alerts", params={"state": "all"}).json()["alerts"]
+    alerts = guarded.call(BOOT, "GET", "/v1/alerts", params={"state": "all"}).json()[
+        "alerts"
+    ]
     for alert in alerts:
-        answer = guarded.call(admin, "POST", f"/v1/alerts/{alert['id']}/acknowledge", json={"by": "x"})
-        assert answer.status_code == (200 if alert["model"] == "m" else 404), answer.text
+        answer = guarded.call(
+            admin, "POST", f"/v1/alerts/{alert['id']}/acknowledge", json={"by": "x"}
+        )
+        assert answer.status_code == (200 if alert["model"] == "m" else 404), (
+            answer.text
+        )
     assert set(guarded.call(admin, "POST", "/v1/rebuild").json()["rows"]) == {"m"}
     assert set(guarded.call(admin, "POST", "/v1/evaluate").json()["moments"]) == {"m"}
     assert guarded.call(admin, "POST", "/v1/rebuild?model=n").status_code == 403
     assert guarded.call(admin, "POST", "/v1/rebuild?model=m&model=n").status_code == 403
-    assert guarded.call(admin, "POST", "/v1/keys", json={"name": "x", "scopes": ["admin"]}).status_code == 403
+    assert (
+        guarded.call(
+            admin, "POST", "/v1/keys", json={"name": "x", "scopes": ["admin"]}
+        ).status_code
+        == 403
+    )
 
 
 @pytest.mark.parametrize("known", [True, False], ids=["models known", "models new"])
 @pytest.mark.parametrize("form", ["lines", "csv"])
 @pytest.mark.parametrize("path", ["/v1/events", "/v1/labels"])
-def test_rows_of_a_foreign_model_are_refused_row_by_row(guarded: Guarded, known: bool, form: str, path: str) -> None:
+def test_rows_of_a_foreign_model_are_refused_row_by_row(
+    guarded: Guarded, known: bool, form: str, path: str
+) -> None:
     if known:
         guarded.send(BOOT, event(0, model="m"), event(1, model="n"))
     _, secret = guarded.make("ingest", models=["m"])
     rows = [event(10 + i, model="mn"[i % 2]) for i in range(10)]
     if path == "/v1/labels":
-        rows = [{"event_id": r["event_id"], "model": r["model"], "label": 1, "ts": r["ts"]} for r in rows]
+        rows = [
+            {"event_id": r["event_id"], "model": r["model"], "label": 1, "ts": r["ts"]}
+            for r in rows
+        ]
     if form == "lines":
         answer = guarded.send(secret, *rows, path=path)
     else:
         names = [n for n in rows[0] if n != "features"]
-        csv = "\n".join([",".join(names), *(",".join(str(r[n]) for n in names) for r in rows)])
-        sent = guarded.call(secret, "POST", path, content=csv, headers={"content-type": "text/csv"})
+        csv = "\n".join(
+            [",".join(names), *(",".join(str(r[n]) for n in names) for r in rows)]
+        )
+        sent = guarded.call(
+            secret, "POST", path, content=csv, headers={"content-type": "text/csv"}
+        )
         assert sent.status_code == 200, sent.text
         answer = sent.json()
     assert (answer["accepted"], answer["refused"]) == (5, 5)
@@ -234,11 +316,18 @@ def test_rows_of_a_foreign_model_are_refused_row_by_row(guarded: Guarded, known:
         "this key may not write the model 'n'; send it with a key that is for it"
     }
     guarded.server.loop.load_all()
-    counted = dict(guarded.server.store.query("SELECT model, sum(received) FROM accounting GROUP BY model"))
-    assert counted == {"": 5, "m": 5 + known, **({"n": 1} if known else {})}  # nothing in the name of n
+    counted = dict(
+        guarded.server.store.query(
+            "SELECT model, sum(received) FROM accounting GROUP BY model"
+        )
+    )
+    # nothing in the name of n
+    assert counted == {"": 5, "m": 5 + known, **({"n": 1} if known else {})}
     assert ("n" in guarded.server.store.models()) is known
     counts = guarded.call(BOOT, "GET", "/v1/status").json()["accounting"]
-    assert counts["received"] == counts["stored"] + counts["duplicate"] + counts["refused"]
+    assert (
+        counts["received"] == counts["stored"] + counts["duplicate"] + counts["refused"]
+    )
 
 
 def test_a_file_sent_again_with_another_key_is_judged_anew(guarded: Guarded) -> None:
@@ -248,20 +337,24 @@ def test_a_file_sent_again_with_another_key_is_judged_anew(guarded: Guarded) -> 
     rows = [event(0, model="m"), event(1, model="n")]
     key = {"idempotency-key": "the-file"}
     assert guarded.send(narrow, *rows, **key)["refused"] == 1
-    assert guarded.send(rotated, *rows, **key)["refused"] == 1  # the same rights: the first answer again
+    # the same rights: the first answer again
+    assert guarded.send(rotated, *rows, **key)["refused"] == 1
     assert guarded.send(wide, *rows, **key)["accepted"] == 2
     guarded.server.loop.load_all()
     assert sum(guarded.server.store.span(m)[2] for m in ("m", "n")) == 2
 
 
-# -- the life of a key ------------------------------------------------------------------------------------------------
+# the life of a key
 
 
 def test_two_keys_are_live_while_one_replaces_the_other(guarded: Guarded) -> None:
     old, first = guarded.make("read", name="dash")
     _, second = guarded.make("read", name="dash")
-    assert {guarded.call(s, "GET", "/v1/models").status_code for s in (first, second)} == {200}
-    assert guarded.call(BOOT, "DELETE", "/v1/keys/dash").status_code == 409  # two bear the name
+    assert {
+        guarded.call(s, "GET", "/v1/models").status_code for s in (first, second)
+    } == {200}
+    # two bear the name
+    assert guarded.call(BOOT, "DELETE", "/v1/keys/dash").status_code == 409
     assert guarded.call(BOOT, "DELETE", f"/v1/keys/{old}").json()["state"] == "revoked"
     answer = guarded.call(first, "GET", "/v1/models")
     assert answer.status_code == 401
@@ -277,11 +370,19 @@ def test_an_expired_key_is_refused(guarded: Guarded) -> None:
     (shown,) = guarded.call(BOOT, "GET", "/v1/keys").json()["keys"]
     assert (shown["id"], shown["state"]) == (number, "live")
     now = datetime.now(UTC)
-    assert guarded.server.keys.caller(secret.encode(), now + timedelta(days=89)).id == number
+    assert (
+        guarded.server.keys.caller(secret.encode(), now + timedelta(days=89)).id
+        == number
+    )
     with pytest.raises(Unauthorized, match="expired on"):
         guarded.server.keys.caller(secret.encode(), now + timedelta(days=91))
     for wrong in ("soon", "-1d", "0s", "99999999w"):
-        answer = guarded.call(BOOT, "POST", "/v1/keys", json={"name": "k", "scopes": ["read"], "expires_in": wrong})
+        answer = guarded.call(
+            BOOT,
+            "POST",
+            "/v1/keys",
+            json={"name": "k", "scopes": ["read"], "expires_in": wrong},
+        )
         assert answer.status_code == 422, answer.text
 
 
@@ -289,13 +390,24 @@ def test_last_use_is_kept_lazily_and_survives_a_restart(tmp_path: Path) -> None:
     now = datetime.now(UTC)
     server = Server(tmp_path)
     server.start(background=False)
-    key, secret = server.keys.create("svc", ["ingest"], ["m"], now + timedelta(days=1), now)
+    key, secret = server.keys.create(
+        "svc", ["ingest"], ["m"], now + timedelta(days=1), now
+    )
     other, _ = server.keys.create("idle", ["read"], None, None, now)
     server.keys.revoke(other.id, now)
-    stored = lambda: dict(server.store.query("SELECT id, last_used IS NOT NULL FROM api_keys"))  # noqa: E731
+
+    def stored():
+        return dict(
+            server.store.query("SELECT id, last_used IS NOT NULL FROM api_keys")
+        )
+
     server.keys.caller(secret.encode(), now)
-    assert stored() == {key.id: False, other.id: False}  # the check itself wrote nothing
-    assert {k.id: k.last_used for k in server.keys.listing()} == {key.id: now, other.id: None}
+    # the check itself wrote nothing
+    assert stored() == {key.id: False, other.id: False}
+    assert {k.id: k.last_used for k in server.keys.listing()} == {
+        key.id: now,
+        other.id: None,
+    }
     server.keys.save_uses()
     assert stored() == {key.id: True, other.id: False}
     server.close()
@@ -308,24 +420,46 @@ def test_last_use_is_kept_lazily_and_survives_a_restart(tmp_path: Path) -> None:
     again.close()
 
 
-def test_without_a_key_the_server_is_open_and_the_first_key_must_not_lock_everybody_out(tmp_path: Path) -> None:
+def test_without_a_key_the_server_is_open_and_the_first_key_must_not_lock_everybody_out(
+    tmp_path: Path,
+) -> None:
     server = Server(tmp_path)
-    with serving(create_app(server, background=False)) as url, httpx.Client(base_url=url, trust_env=False) as client:
+    with (
+        serving(create_app(server, background=False)) as url,
+        httpx.Client(base_url=url, trust_env=False) as client,
+    ):
         assert client.get("/v1/models").status_code == 200
         for body in ({"scopes": ["ingest"]}, {"scopes": ["admin"], "models": ["m"]}):
             answer = client.post("/v1/keys", json={"name": "a", **body})
             assert answer.status_code == 422
             assert "make the first with the scope admin" in answer.json()["error"]
-        secret = client.post("/v1/keys", json={"name": "a", "scopes": ["admin"]}).json()["secret"]
+        secret = client.post(
+            "/v1/keys", json={"name": "a", "scopes": ["admin"]}
+        ).json()["secret"]
         assert client.get("/v1/models").status_code == 401
         admin = {"authorization": f"Bearer {secret}"}
         assert client.get("/v1/models", headers=admin).status_code == 200
         assert client.delete("/v1/keys/a", headers=admin).status_code == 200
-        assert client.get("/v1/models").status_code == 401  # revoking the last one does not open the server
+        # revoking the last one does not open the server
+        assert client.get("/v1/models").status_code == 401
 
 
-def test_a_key_is_made_on_the_command_line_and_lets_the_server_listen_to_others(tmp_path: Path) -> None:
-    made = run("keys", "create", "--name", "svc", "--scope", "ingest", "--model", "m", "--expires", "90d", cwd=tmp_path)
+def test_a_key_is_made_on_the_command_line_and_lets_the_server_listen_to_others(
+    tmp_path: Path,
+) -> None:
+    made = run(
+        "keys",
+        "create",
+        "--name",
+        "svc",
+        "--scope",
+        "ingest",
+        "--model",
+        "m",
+        "--expires",
+        "90d",
+        cwd=tmp_path,
+    )
     assert made.returncode == 0, made.stderr
     secret = made.stdout.strip()
     assert id_in(secret.encode())
@@ -338,8 +472,11 @@ def test_a_key_is_made_on_the_command_line_and_lets_the_server_listen_to_others(
     (tmp_path / "rows.jsonl").write_bytes(lines(event(0), event(1, model="n")))
     process, url = start_server(tmp_path / "driftdeck-data", host="127.0.0.2")
     try:
-        assert run("ingest", "rows.jsonl", "--url", url, cwd=tmp_path).returncode == 1  # no key
-        sent = run("ingest", "rows.jsonl", "--url", url, cwd=tmp_path, DRIFTDECK_KEY=secret)
+        # no key
+        assert run("ingest", "rows.jsonl", "--url", url, cwd=tmp_path).returncode == 1
+        sent = run(
+            "ingest", "rows.jsonl", "--url", url, cwd=tmp_path, DRIFTDECK_KEY=secret
+        )
         assert sent.returncode == 5
         assert "1 events accepted, 1 refused" in sent.stdout
         status = run("status", "--url", url, cwd=tmp_path, DRIFTDECK_KEY=secret)
@@ -347,22 +484,40 @@ def test_a_key_is_made_on_the_command_line_and_lets_the_server_listen_to_others(
     finally:
         process.terminate()
         process.wait()
-    assert run("keys", "revoke", "svc", cwd=tmp_path).stdout.startswith(f"key {key['id']} (svc) is revoked")
-    assert "scopes" in run("keys", "create", "--name", "svc", "--scope", "write", cwd=tmp_path).stderr
+    assert run("keys", "revoke", "svc", cwd=tmp_path).stdout.startswith(
+        f"key {key['id']} (svc) is revoked"
+    )
+    assert (
+        "scopes"
+        in run(
+            "keys", "create", "--name", "svc", "--scope", "write", cwd=tmp_path
+        ).stderr
+    )
 
 
-# -- headers, and where a secret must not be --------------------------------------------------------------------------
+# headers, and where a secret must not be
 
 
-@given(st.lists(st.tuples(st.sampled_from([b"authorization", b"host"]), st.binary(max_size=700)), max_size=3))
-def test_any_headers_give_a_secret_or_one_sentence(headers: list[tuple[bytes, bytes]]) -> None:
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([b"authorization", b"host"]), st.binary(max_size=700)
+        ),
+        max_size=3,
+    )
+)
+def test_any_headers_give_a_secret_or_one_sentence(
+    headers: list[tuple[bytes, bytes]],
+) -> None:
     try:
         secret = bearer(headers)
     except Unauthorized as problem:
         assert "\n" not in str(problem)
         return
     assert 0 < len(secret) <= 512
-    assert [v.split(None, 1)[0].lower() for k, v in headers if k == b"authorization"] == [b"bearer"]
+    assert [
+        v.split(None, 1)[0].lower() for k, v in headers if k == b"authorization"
+    ] == [b"bearer"]
 
 
 @pytest.mark.parametrize(
@@ -376,12 +531,18 @@ def test_any_headers_give_a_secret_or_one_sentence(headers: list[tuple[bytes, by
         (b"Bearer dd_000000000000_" + b"A" * 43, "not known"),
     ],
 )
-def test_a_malformed_header_is_401_with_what_is_wrong(guarded: Guarded, value: bytes, words: str) -> None:
+def test_a_malformed_header_is_401_with_what_is_wrong(
+    guarded: Guarded, value: bytes, words: str
+) -> None:
     host, port = guarded.client.base_url.host, guarded.client.base_url.port
     import socket
 
     with socket.create_connection((host, port), 10) as raw:
-        raw.sendall(b"GET /v1/models HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: " + value + b"\r\n\r\n")
+        raw.sendall(
+            b"GET /v1/models HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: "
+            + value
+            + b"\r\n\r\n"
+        )
         answer = b"".join(iter(lambda: raw.recv(65536), b""))
     if b"\x00" in value:
         assert answer.startswith(b"HTTP/1.1 400 "), answer
@@ -392,7 +553,12 @@ def test_a_malformed_header_is_401_with_what_is_wrong(guarded: Guarded, value: b
 
 def test_the_scheme_is_read_in_any_case_and_after_any_spaces(guarded: Guarded) -> None:
     for value in (f"bearer {BOOT}", f"BEARER   {BOOT}"):
-        assert guarded.client.get("/v1/models", headers={"authorization": value}).status_code == 200
+        assert (
+            guarded.client.get(
+                "/v1/models", headers={"authorization": value}
+            ).status_code
+            == 200
+        )
     twice = [("authorization", f"Bearer {BOOT}"), ("authorization", "Bearer other")]
     answer = guarded.client.get("/v1/models", headers=twice)
     assert answer.status_code == 401
@@ -410,19 +576,28 @@ def test_no_secret_is_written_down_anywhere(tmp_path: Path) -> None:
         with httpx.Client(base_url=url, trust_env=False) as client:
 
             def call(secret: str, method: str, path: str, **options: Any) -> None:
-                headers = {"authorization": f"Bearer {secret}", **options.pop("headers", {})}
+                headers = {
+                    "authorization": f"Bearer {secret}",
+                    **options.pop("headers", {}),
+                }
                 answer = client.request(method, path, headers=headers, **options)
                 said.append(answer.text + str(answer.headers))
 
             for scope in ("ingest", "read", "admin"):
                 answer = client.post(
-                    "/v1/keys", json={"name": scope, "scopes": [scope]}, headers={"authorization": f"Bearer {boot}"}
+                    "/v1/keys",
+                    json={"name": scope, "scopes": [scope]},
+                    headers={"authorization": f"Bearer {boot}"},
                 )
                 secrets.append(answer.json()["secret"])
             secrets.append(make_secret()[1])  # a stranger's
             for secret in secrets:
                 call(
-                    secret, "POST", "/v1/events", content=lines(event(0)) + b"{nope\n", headers={"content-type": NDJSON}
+                    secret,
+                    "POST",
+                    "/v1/events",
+                    content=lines(event(0)) + b"{nope\n",
+                    headers={"content-type": NDJSON},
                 )
                 for route in ROUTES:
                     method, path = route.split()
@@ -450,11 +625,22 @@ def test_no_secret_is_written_down_anywhere(tmp_path: Path) -> None:
         text=True,
         check=True,
     ).stdout
-    assert json.loads(kept)["accounting"]["refused"] >= 2  # the bad lines went the whole way
+    # the bad lines went the whole way
+    assert json.loads(kept)["accounting"]["refused"] >= 2
 
 
-def test_checking_a_key_touches_no_disk(guarded: Guarded, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_checking_a_key_touches_no_disk(
+    guarded: Guarded, monkeypatch: pytest.MonkeyPatch
+) -> None:
     _, secret = guarded.make("read")
-    monkeypatch.setattr(guarded.server.store, "query", lambda *_: pytest.fail("the check asked the database"))
-    monkeypatch.setattr(guarded.server.store, "writing", lambda: pytest.fail("the check wrote"))
-    assert guarded.server.keys.caller(secret.encode(), datetime.now(UTC)).scopes == {"read"}
+    monkeypatch.setattr(
+        guarded.server.store,
+        "query",
+        lambda *_: pytest.fail("the check asked the database"),
+    )
+    monkeypatch.setattr(
+        guarded.server.store, "writing", lambda: pytest.fail("the check wrote")
+    )
+    assert guarded.server.keys.caller(secret.encode(), datetime.now(UTC)).scopes == {
+        "read"
+    }

@@ -26,12 +26,23 @@ from monitor.sql import quote
 NOW = datetime.now(UTC).replace(microsecond=0)
 V1 = {"instances": [[6.8, 2.8], [6.0, 3.4]]}, {"predictions": [1, 2]}
 V2 = (
-    {"inputs": [{"name": "x", "shape": [2, 2], "datatype": "FP64", "data": [6.8, 2.8, 6.0, 3.4]}]},
+    {
+        "inputs": [
+            {
+                "name": "x",
+                "shape": [2, 2],
+                "datatype": "FP64",
+                "data": [6.8, 2.8, 6.0, 3.4],
+            }
+        ]
+    },
     {"outputs": [{"name": "y", "shape": [2], "datatype": "INT64", "data": [1, 2]}]},
 )
 
 
-def cloud_event(part: str, data: Any, id_: str = "a-1", ms: int = 0, **attributes: Any) -> CloudEvent:
+def cloud_event(
+    part: str, data: Any, id_: str = "a-1", ms: int = 0, **attributes: Any
+) -> CloudEvent:
     """One half as KServe's logger makes it."""
     return CloudEvent(
         {
@@ -51,15 +62,25 @@ def cloud_event(part: str, data: Any, id_: str = "a-1", ms: int = 0, **attribute
     )
 
 
-def post(url: str, event: CloudEvent, mode: Any = to_binary, path: str = "/v1/cloudevents") -> httpx.Response:
+def post(
+    url: str, event: CloudEvent, mode: Any = to_binary, path: str = "/v1/cloudevents"
+) -> httpx.Response:
     message = mode(event, JSONFormat())
-    return httpx.post(url + path, content=message.body, headers=message.headers, trust_env=False, timeout=30)
+    return httpx.post(
+        url + path,
+        content=message.body,
+        headers=message.headers,
+        trust_env=False,
+        timeout=30,
+    )
 
 
 def stored(url: str, model: str = "sklearn-iris") -> dict[str, Any]:
     """The accounting after everything acknowledged is loaded."""
     httpx.post(f"{url}/v1/flush", trust_env=False, timeout=30)
-    found: dict[str, Any] = httpx.get(f"{url}/v1/status", trust_env=False).json()["accounting"]
+    found: dict[str, Any] = httpx.get(f"{url}/v1/status", trust_env=False).json()[
+        "accounting"
+    ]
     return found
 
 
@@ -77,13 +98,22 @@ def url_of(served: Served) -> str:
 
 
 @pytest.mark.parametrize("pair", [V1, V2], ids=["v1", "v2"])
-@pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=["request first", "response first"])
-@pytest.mark.parametrize("mode", [to_binary, to_structured], ids=["binary", "structured"])
-def test_two_halves_are_one_event_for_each_row(served: Served, pair: Any, order: Any, mode: Any) -> None:
+@pytest.mark.parametrize(
+    "order", [(0, 1), (1, 0)], ids=["request first", "response first"]
+)
+@pytest.mark.parametrize(
+    "mode", [to_binary, to_structured], ids=["binary", "structured"]
+)
+def test_two_halves_are_one_event_for_each_row(
+    served: Served, pair: Any, order: Any, mode: Any
+) -> None:
     halves = [cloud_event("request", pair[0]), cloud_event("response", pair[1], ms=25)]
     for i in order:
         answer = post(url_of(served), halves[i], mode)
-        assert (answer.status_code, answer.json()) == (200, {"accepted": 1, "refused": 0, "refusals": []})
+        assert (answer.status_code, answer.json()) == (
+            200,
+            {"accepted": 1, "refused": 0, "refusals": []},
+        )
     assert stored(url_of(served))["stored"] == 2
     assert events(served.server) == [
         ("a-1", "default", 25.0, 1.0, 6.8, 2.8),
@@ -94,7 +124,10 @@ def test_two_halves_are_one_event_for_each_row(served: Served, pair: Any, order:
 def test_repeats_store_nothing_twice(served: Served) -> None:
     url = url_of(served)
     for part in ("request", "request", "response", "response", "request", "response"):
-        assert post(url, cloud_event(part, V1[part == "response"], ms=5)).status_code == 200
+        assert (
+            post(url, cloud_event(part, V1[part == "response"], ms=5)).status_code
+            == 200
+        )
     assert {k: stored(url)[k] for k in ("stored", "duplicate", "refused")} == {
         "stored": 2,
         "duplicate": 0,
@@ -105,32 +138,56 @@ def test_repeats_store_nothing_twice(served: Served) -> None:
 
 def test_batch_keeps_the_good_beside_the_bad(served: Served) -> None:
     good = [
-        json.loads(to_structured(cloud_event(p, V1[p == "response"]), JSONFormat()).body)
+        json.loads(
+            to_structured(cloud_event(p, V1[p == "response"]), JSONFormat()).body
+        )
         for p in ("response", "request")
     ]
-    batch = [good[0], {"nonsense": 1}, 7, good[1], {**good[1], "type": "org.kubeflow.serving.inference.outlier"}]
+    batch = [
+        good[0],
+        {"nonsense": 1},
+        7,
+        good[1],
+        {**good[1], "type": "org.kubeflow.serving.inference.outlier"},
+    ]
     kind = {"content-type": "application/cloudevents-batch+json"}
-    answer = served.client.post("/v1/cloudevents", content=json.dumps(batch), headers=kind)
+    answer = served.client.post(
+        "/v1/cloudevents", content=json.dumps(batch), headers=kind
+    )
     assert answer.status_code == 200
     assert (answer.json()["accepted"], answer.json()["refused"]) == (2, 3)
     assert [r["line"] for r in answer.json()["refusals"]] == [2, 3, 5]
     accounting = stored(url_of(served))
     assert (accounting["stored"], accounting["refused"]) == (2, 3)
-    assert served.client.post("/v1/cloudevents", content=b"{", headers=kind).status_code == 400
+    assert (
+        served.client.post("/v1/cloudevents", content=b"{", headers=kind).status_code
+        == 400
+    )
 
 
 def test_body_of_curl_without_a_content_type_is_read(served: Served) -> None:
     message = to_binary(cloud_event("request", V1[0]), JSONFormat())
     headers = {**message.headers, "content-type": "application/x-www-form-urlencoded"}
-    assert served.client.post("/v1/cloudevents", content=json.dumps(V1[0]), headers=headers).status_code == 200
+    assert (
+        served.client.post(
+            "/v1/cloudevents", content=json.dumps(V1[0]), headers=headers
+        ).status_code
+        == 200
+    )
     post(url_of(served), cloud_event("response", V1[1]))
     assert stored(url_of(served))["stored"] == 2
 
 
-@pytest.mark.parametrize("body", [b"", b"nonsense", b"[]", b"\xff", b'{"specversion": "9"}', b"[" * 50_000])
-def test_what_is_no_cloud_event_is_refused_with_the_reason(served: Served, body: bytes) -> None:
+@pytest.mark.parametrize(
+    "body", [b"", b"nonsense", b"[]", b"\xff", b'{"specversion": "9"}', b"[" * 50_000]
+)
+def test_what_is_no_cloud_event_is_refused_with_the_reason(
+    served: Served, body: bytes
+) -> None:
     answer = served.client.post(
-        "/v1/cloudevents", content=body, headers={"content-type": "application/cloudevents+json"}
+        "/v1/cloudevents",
+        content=body,
+        headers={"content-type": "application/cloudevents+json"},
     )
     assert answer.status_code == 200 and answer.json()["refused"] == 1
     assert "not a CloudEvent" in answer.json()["refusals"][0]["reason"]
@@ -139,10 +196,18 @@ def test_what_is_no_cloud_event_is_refused_with_the_reason(served: Served, body:
 
 def test_event_without_a_model_takes_that_of_the_address(served: Served) -> None:
     nameless = cloud_event("request", V1[0], inferenceservicename="")
-    assert "names no model" in post(url_of(served), nameless).json()["refusals"][0]["reason"]
+    assert (
+        "names no model"
+        in post(url_of(served), nameless).json()["refusals"][0]["reason"]
+    )
     for part in ("request", "response"):
         half = cloud_event(part, V1[part == "response"], inferenceservicename="")
-        assert post(url_of(served), half, path="/v1/cloudevents?model=iris").json()["accepted"] == 1
+        assert (
+            post(url_of(served), half, path="/v1/cloudevents?model=iris").json()[
+                "accepted"
+            ]
+            == 1
+        )
     stored(url_of(served))
     assert len(events(served.server, "iris")) == 2
 
@@ -152,32 +217,66 @@ def test_key_for_another_model_has_the_half_refused(tmp_path: Path) -> None:
     with serving(create_app(server, background=False, key="boot")) as url:
         assert post(url, cloud_event("request", V1[0])).status_code == 401
         about = {"name": "k", "scopes": ["ingest"], "models": ["other"]}
-        made = httpx.post(f"{url}/v1/keys", json=about, headers={"authorization": "Bearer boot"}, trust_env=False)
+        made = httpx.post(
+            f"{url}/v1/keys",
+            json=about,
+            headers={"authorization": "Bearer boot"},
+            trust_env=False,
+        )
         message = to_binary(cloud_event("request", V1[0]), JSONFormat())
-        headers = {**message.headers, "authorization": f"Bearer {made.json()['secret']}"}
-        for path, refused in (("/v1/cloudevents", 1), ("/v1/cloudevents?model=other", 0)):
-            answer = httpx.post(url + path, content=message.body, headers=headers, trust_env=False).json()
+        headers = {
+            **message.headers,
+            "authorization": f"Bearer {made.json()['secret']}",
+        }
+        for path, refused in (
+            ("/v1/cloudevents", 1),
+            ("/v1/cloudevents?model=other", 0),
+        ):
+            answer = httpx.post(
+                url + path, content=message.body, headers=headers, trust_env=False
+            ).json()
             assert answer["refused"] == refused, answer
-        assert [half.model for halves in server.halves.waiting.values() for half in halves.values()] == ["other"]
+        assert [
+            half.model
+            for halves in server.halves.waiting.values()
+            for half in halves.values()
+        ] == ["other"]
 
 
-def test_pair_of_many_rows_is_stored_whole_within_the_limit_of_rows(tmp_path: Path) -> None:
+def test_pair_of_many_rows_is_stored_whole_within_the_limit_of_rows(
+    tmp_path: Path,
+) -> None:
     server = Server(tmp_path / "data", Config(limits=Limits(max_rows=100)))
     with serving(create_app(server, background=False)) as url:
         post(url, cloud_event("request", {"instances": [[i] for i in range(250)]}))
-        assert post(url, cloud_event("response", {"predictions": list(range(250))})).status_code == 200
+        assert (
+            post(
+                url, cloud_event("response", {"predictions": list(range(250))})
+            ).status_code
+            == 200
+        )
         assert stored(url)["stored"] == 250
 
 
 def test_pair_that_cannot_be_read_is_in_the_quarantine(served: Served) -> None:
     post(url_of(served), cloud_event("request", {"pixels": 1}))
-    assert post(url_of(served), cloud_event("response", {"predictions": [1]})).status_code == 200
+    assert (
+        post(url_of(served), cloud_event("response", {"predictions": [1]})).status_code
+        == 200
+    )
     assert stored(url_of(served))["refused"] == 1
-    [(reason, id_, model)] = served.server.store.query("SELECT reason, event_id, model FROM quarantine")
-    assert "neither `instances` nor `inputs`" in reason and (id_, model) == ("a-1", "sklearn-iris")
+    [(reason, id_, model)] = served.server.store.query(
+        "SELECT reason, event_id, model FROM quarantine"
+    )
+    assert "neither `instances` nor `inputs`" in reason and (id_, model) == (
+        "a-1",
+        "sklearn-iris",
+    )
 
 
-@pytest.mark.parametrize("ends_with", [signal.SIGTERM, signal.SIGKILL], ids=["stopped", "killed"])
+@pytest.mark.parametrize(
+    "ends_with", [signal.SIGTERM, signal.SIGKILL], ids=["stopped", "killed"]
+)
 def test_restart_between_the_halves_loses_neither(
     tmp_path: Path, unused_url: str, real_server: Any, ends_with: int
 ) -> None:
@@ -188,26 +287,48 @@ def test_restart_between_the_halves_loses_neither(
         post(url, cloud_event("request", V1[0], id_="c-3"))
         post(url, cloud_event("response", V1[1], id_="c-3"))
     with real_server(folder, unused_url) as url:
-        assert httpx.get(f"{url}/v1/status", trust_env=False).json()["halves_waiting"] == 2
+        assert (
+            httpx.get(f"{url}/v1/status", trust_env=False).json()["halves_waiting"] == 2
+        )
         post(url, cloud_event("request", V1[0]))
         post(url, cloud_event("response", V1[1], id_="b-2"))
         post(url, cloud_event("response", V1[1], id_="c-3"))
         found = stored(url)
     assert (found["stored"], found["duplicate"], found["refused"]) == (6, 0, 0)
     server = Server(folder, Config())
-    assert [row[0] for row in events(server)] == ["a-1", "a-1-1", "b-2", "b-2-1", "c-3", "c-3-1"]
+    assert [row[0] for row in events(server)] == [
+        "a-1",
+        "a-1-1",
+        "b-2",
+        "b-2-1",
+        "c-3",
+        "c-3-1",
+    ]
     server.close()
 
 
 def test_documented_script_sends_a_pair(served: Served) -> None:
     script = Path(__file__).parents[2] / "docs" / "ways-in" / "kserve_pair.py"
-    done = subprocess.run([sys.executable, str(script), url_of(served)], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, str(script), url_of(served)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert done.stdout.count("'accepted': 1") == 2, done.stderr
     assert stored(url_of(served))["stored"] == 2
 
 
 def half(part: Any, body: Any, pair: str = "p") -> PairPart:
-    return PairPart(pair, part, "a-1", "m", "", NOW - timedelta(minutes=1), json.dumps(body).encode())
+    return PairPart(
+        pair,
+        part,
+        "a-1",
+        "m",
+        "",
+        NOW - timedelta(minutes=1),
+        json.dumps(body).encode(),
+    )
 
 
 def test_crash_after_the_second_half_settles_the_pair_once(server: Server) -> None:
@@ -226,7 +347,9 @@ def test_crash_after_the_second_half_settles_the_pair_once(server: Server) -> No
     again.close()
 
 
-def test_half_without_a_partner_is_counted_and_kept_with_the_reason(server: Server, wait_for: Any) -> None:
+def test_half_without_a_partner_is_counted_and_kept_with_the_reason(
+    server: Server, wait_for: Any
+) -> None:
     for written in server.halves.take(half("request", V1[0])):
         written.result(10)
     assert server.halves.look(datetime.now(UTC)) == 0
@@ -236,7 +359,10 @@ def test_half_without_a_partner_is_counted_and_kept_with_the_reason(server: Serv
     server.loop.load_all()
     assert server.halves.settled == 1 and not server.halves.waiting
     [(reason, id_)] = server.store.query("SELECT reason, event_id FROM quarantine")
-    assert (reason, id_) == ("no response came for this request within 60 minutes", "a-1")
+    assert (reason, id_) == (
+        "no response came for this request within 60 minutes",
+        "a-1",
+    )
     assert server.store.query("SELECT sum(refused)::INT FROM accounting") == [(1,)]
 
 
@@ -247,14 +373,21 @@ def test_room_is_bounded_and_says_when_to_come_again(tmp_path: Path) -> None:
         assert post(url, cloud_event("request", large)).status_code == 200
         answer = post(url, cloud_event("request", large, id_="b-2"))
         assert answer.status_code == 503 and answer.headers["retry-after"] == "30"
-        assert post(url, cloud_event("response", {"predictions": [1]})).status_code == 200
+        assert (
+            post(url, cloud_event("response", {"predictions": [1]})).status_code == 200
+        )
         assert post(url, cloud_event("request", large, id_="b-2")).status_code == 200
 
 
-def test_files_do_not_grow_with_what_is_done(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_do_not_grow_with_what_is_done(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("monitor.ingest.pairing.COMPACT_BYTES", 10_000)
     for i in range(50):
-        for part, body in (("request", V1[0]), ("response", {**V1[1], "pad": "x" * 1000})):
+        for part, body in (
+            ("request", V1[0]),
+            ("response", {**V1[1], "pad": "x" * 1000}),
+        ):
             for written in server.halves.take(half(part, body, f"p{i}")):
                 written.result(10)
     for written in server.halves.take(half("request", V1[0], "alone")):

@@ -75,7 +75,11 @@ def answers(raw: socket.socket, n: int) -> list[tuple[int, bytes]]:
     ],
 )
 def test_the_lane_answers_as_the_route_does(
-    keyed: tuple[str, Server], posts: list[bytes], path: str, body: bytes, headers: dict[str, str]
+    keyed: tuple[str, Server],
+    posts: list[bytes],
+    path: str,
+    body: bytes,
+    headers: dict[str, str],
 ) -> None:
     url, _ = keyed
     headers = {"content-type": NDJSON, "authorization": "Bearer boot", **headers}
@@ -89,10 +93,14 @@ def test_the_lane_answers_as_the_route_does(
     assert posts == [body]  # one of the two went by the lane
 
 
-def test_what_the_lane_does_not_take_goes_to_the_routes(keyed: tuple[str, Server], posts: list[bytes]) -> None:
+def test_what_the_lane_does_not_take_goes_to_the_routes(
+    keyed: tuple[str, Server], posts: list[bytes]
+) -> None:
     url, server = keyed
     key = {"authorization": "Bearer boot"}
-    with httpx.Client(base_url=url, trust_env=False, headers={"content-type": NDJSON, **key}) as client:
+    with httpx.Client(
+        base_url=url, trust_env=False, headers={"content-type": NDJSON, **key}
+    ) as client:
         for content, more in (
             (lines(event(1)), {"accept": "application/vnd.apache.arrow.stream"}),
             (lines(event(2)), {"content-encoding": "identity"}),
@@ -100,18 +108,34 @@ def test_what_the_lane_does_not_take_goes_to_the_routes(keyed: tuple[str, Server
             (lines(event(4)), {"idempotency-key": "k" * 201}),
         ):
             client.post("/v1/events", content=content, headers=more)
-        labels = lines({"event_id": "e1", "model": "m", "label": 1, "ts": event(1)["ts"], "note": "x" * SMALL})
+        labels = lines(
+            {
+                "event_id": "e1",
+                "model": "m",
+                "label": 1,
+                "ts": event(1)["ts"],
+                "note": "x" * SMALL,
+            }
+        )
         assert client.post("/v1/labels", content=labels).status_code == 200
         assert posts == []
     server.loop.load_all()
     assert server.store.ledger.totals()["stored"] == 3
 
 
-def test_a_repeated_key_is_answered_again_and_adds_nothing(keyed: tuple[str, Server], posts: list[bytes]) -> None:
+def test_a_repeated_key_is_answered_again_and_adds_nothing(
+    keyed: tuple[str, Server], posts: list[bytes]
+) -> None:
     url, server = keyed
-    headers = {"content-type": NDJSON, "authorization": "Bearer boot", "idempotency-key": "k"}
+    headers = {
+        "content-type": NDJSON,
+        "authorization": "Bearer boot",
+        "idempotency-key": "k",
+    }
     with httpx.Client(base_url=url, trust_env=False, headers=headers) as client:
-        first, again = (client.post("/v1/events", content=lines(event(0))) for _ in range(2))
+        first, again = (
+            client.post("/v1/events", content=lines(event(0))) for _ in range(2)
+        )
         assert client.post("/v1/events", content=lines(event(1))).status_code == 409
     assert first.json() == again.json()
     assert "idempotency-replayed" not in first.headers
@@ -130,7 +154,12 @@ def test_a_thousand_pipelined_requests_are_answered_in_their_order(
     for i in range(1000):
         body = lines(event(i))
         bad = i % 3 > 0  # in a row, so that answers at once follow each other
-        requests.append(HEAD + (b"" if bad else good) + b"content-length: %d\r\n\r\n" % len(body) + body)
+        requests.append(
+            HEAD
+            + (b"" if bad else good)
+            + b"content-length: %d\r\n\r\n" % len(body)
+            + body
+        )
         expected.append(401 if bad else 200)
     host, _, port = url.removeprefix("http://").partition(":")
     with closing(socket.create_connection((host, int(port)), timeout=60)) as raw:
@@ -140,11 +169,18 @@ def test_a_thousand_pipelined_requests_are_answered_in_their_order(
     assert server.store.ledger.totals()["stored"] == expected.count(200)
 
 
-def test_a_body_in_pieces_and_a_closing_connection(keyed: tuple[str, Server], posts: list[bytes]) -> None:
+def test_a_body_in_pieces_and_a_closing_connection(
+    keyed: tuple[str, Server], posts: list[bytes]
+) -> None:
     url, _ = keyed
     host, _, port = url.removeprefix("http://").partition(":")
     body = lines(event(0), event(1))
-    request = HEAD + b"authorization: Bearer boot\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body) + body
+    request = (
+        HEAD
+        + b"authorization: Bearer boot\r\nconnection: close\r\ncontent-length: %d\r\n\r\n"
+        % len(body)
+        + body
+    )
     with closing(socket.create_connection((host, int(port)), timeout=60)) as raw:
         for at in range(0, len(request), 50):
             raw.sendall(request[at : at + 50])
@@ -172,13 +208,20 @@ def test_a_disk_that_fails_is_503_and_nothing_waits(
         assert client.post("/v1/events", content=lines(event(0))).status_code == 200
 
 
-def test_who_leaves_before_the_answer_disturbs_nobody(keyed: tuple[str, Server]) -> None:
+def test_who_leaves_before_the_answer_disturbs_nobody(
+    keyed: tuple[str, Server],
+) -> None:
     url, server = keyed
     host, _, port = url.removeprefix("http://").partition(":")
     body = lines(event(0))
     for _ in range(20):
         with closing(socket.create_connection((host, int(port)), timeout=60)) as raw:
-            raw.sendall(HEAD + b"authorization: Bearer boot\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+            raw.sendall(
+                HEAD
+                + b"authorization: Bearer boot\r\ncontent-length: %d\r\n\r\n"
+                % len(body)
+                + body
+            )
     connection = http.client.HTTPConnection(host, int(port), timeout=60)
     headers = {"content-type": NDJSON, "authorization": "Bearer boot"}
     connection.request("POST", "/v1/events", lines(event(1)), headers)
@@ -194,7 +237,9 @@ def test_a_long_body_in_pieces_is_taken_and_its_room_is_free_again(
     url, _ = keyed
     host, _, port = url.removeprefix("http://").partition(":")
     body = lines(event(0, tags={"note": "x" * (3 << 20)}))
-    head = HEAD + b"authorization: Bearer boot\r\ncontent-length: %d\r\n\r\n" % len(body)
+    head = HEAD + b"authorization: Bearer boot\r\ncontent-length: %d\r\n\r\n" % len(
+        body
+    )
     with closing(socket.create_connection((host, int(port)), timeout=60)) as raw:
         raw.sendall(head + body)
         assert answers(raw, 1)[0][0] == 200

@@ -60,7 +60,15 @@ def as_csv(rows: list[dict[str, Any]]) -> bytes:
     text = io.StringIO()
     written = csv.DictWriter(text, list(flat(rows[0])))
     written.writeheader()
-    written.writerows([{k: str(v).lower() if isinstance(v, bool) else v for k, v in flat(r).items()} for r in rows])
+    written.writerows(
+        [
+            {
+                k: str(v).lower() if isinstance(v, bool) else v
+                for k, v in flat(r).items()
+            }
+            for r in rows
+        ]
+    )
     return text.getvalue().encode()
 
 
@@ -80,26 +88,41 @@ WAYS: dict[str, tuple[str, Callable[[list[dict[str, Any]]], bytes], dict[str, st
         lambda rows: to_ipc(pa.Table.from_pylist([flat(row) for row in rows])),
         {},
     ),
-    "gzip": (NDJSON, lambda rows: gzip.compress(lines(*rows)), {"content-encoding": "gzip"}),
-    "zstd": (NDJSON, lambda rows: zstandard.compress(lines(*rows)), {"content-encoding": "zstd"}),
+    "gzip": (
+        NDJSON,
+        lambda rows: gzip.compress(lines(*rows)),
+        {"content-encoding": "gzip"},
+    ),
+    "zstd": (
+        NDJSON,
+        lambda rows: zstandard.compress(lines(*rows)),
+        {"content-encoding": "zstd"},
+    ),
 }
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_every_good_row_is_stored_and_every_bad_one_is_in_the_quarantine(fuzzed: Served, way: str) -> None:
+def test_every_good_row_is_stored_and_every_bad_one_is_in_the_quarantine(
+    fuzzed: Served, way: str
+) -> None:
     kind, encoded, headers = WAYS[way]
     model, sent = f"fuzz-{way}", [0]
 
     @seed(20261124)
     @settings(
-        max_examples=BATCHES, database=None, derandomize=False,
+        max_examples=BATCHES,
+        database=None,
+        derandomize=False,
         suppress_health_check=list(HealthCheck),
-    )  # fmt: skip
-    @given(st.lists(st.integers(-1, len(BAD) - 1), min_size=1, max_size=12), st.booleans())
+    )
+    @given(
+        st.lists(st.integers(-1, len(BAD) - 1), min_size=1, max_size=12), st.booleans()
+    )
     def batch(faults: list[int], again: bool) -> None:
         base, sent[0] = sent[0], sent[0] + len(faults)
         rows = [
-            event(base + i, model=model, event_id=f"{way}-{base + i}") | (BAD[fault] if fault >= 0 else {})
+            event(base + i, model=model, event_id=f"{way}-{base + i}")
+            | (BAD[fault] if fault >= 0 else {})
             for i, fault in enumerate(faults)
         ]
         before = account(fuzzed, model)
@@ -107,15 +130,21 @@ def test_every_good_row_is_stored_and_every_bad_one_is_in_the_quarantine(fuzzed:
             answer = fuzzed.post("/v1/events", encoded(rows), kind, **headers)
             assert answer.status_code == 200, answer.text
             bad = [i for i, fault in enumerate(faults) if fault >= 0]
-            assert [r["event_id"] for r in answer.json()["refusals"]] == [f"{way}-{base + i}" for i in bad]
+            assert [r["event_id"] for r in answer.json()["refusals"]] == [
+                f"{way}-{base + i}" for i in bad
+            ]
         fuzzed.client.post("/v1/flush")
         after = account(fuzzed, model)
         good = len(faults) - len(bad)
         change = {name: after[name] - before[name] for name in after}
         assert change["stored"] == good and change["duplicate"] == good * again
         assert change["refused"] == len(bad) * (1 + again) and after["pending"] == 0
-        assert after["received"] == after["stored"] + after["duplicate"] + after["refused"]
-        kept = fuzzed.get("/v1/quarantine", model=model, newest=True, limit=100)["records"][: change["refused"]]
+        assert (
+            after["received"] == after["stored"] + after["duplicate"] + after["refused"]
+        )
+        kept = fuzzed.get("/v1/quarantine", model=model, newest=True, limit=100)[
+            "records"
+        ][: change["refused"]]
         assert {r["event_id"] for r in kept} == {f"{way}-{base + i}" for i in bad}
         assert all(r["reason"] and r["raw"] for r in kept)
 
@@ -125,101 +154,169 @@ def test_every_good_row_is_stored_and_every_bad_one_is_in_the_quarantine(fuzzed:
 def account(served: Served, model: str) -> dict[str, int]:
     """The events' account of one model, zeros before its first."""
     names = ("received", "stored", "duplicate", "refused", "pending")
-    rows = [one for one in served.get("/v1/accounting", model=model)["models"] if one["kind"] == "events"]
+    rows = [
+        one
+        for one in served.get("/v1/accounting", model=model)["models"]
+        if one["kind"] == "events"
+    ]
     return {name: rows[0][name] if rows else 0 for name in names}
 
 
 def fuzz(examples: int = BATCHES) -> Any:
     """Settings of every test here: the same cases each time."""
-    return settings(max_examples=examples, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    return settings(
+        max_examples=examples,
+        database=None,
+        derandomize=True,
+        suppress_health_check=list(HealthCheck),
+    )
 
 
 def totals(served: Served) -> dict[str, int]:
     """All accounts since the beginning, after everything is loaded; they add up."""
     assert served.client.post("/v1/flush").status_code == 200
     found: dict[str, int] = served.get("/v1/accounting")["totals"]
-    assert found["received"] == found["stored"] + found["duplicate"] + found["refused"] + found["pending"]
+    assert (
+        found["received"]
+        == found["stored"] + found["duplicate"] + found["refused"] + found["pending"]
+    )
     assert found["pending"] == 0
     return found
 
 
 def change(before: dict[str, int], after: dict[str, int]) -> tuple[int, int, int]:
     """What was stored, duplicate and refused in between."""
-    stored, duplicate, refused = (after[name] - before[name] for name in ("stored", "duplicate", "refused"))
+    stored, duplicate, refused = (
+        after[name] - before[name] for name in ("stored", "duplicate", "refused")
+    )
     return stored, duplicate, refused
 
 
-BAD_LABELS: tuple[Any, ...] = ({"label": None}, {"label": [1]}, {"ts": "never"}, {"event_id": ""}, {"odd": 1})
+BAD_LABELS: tuple[Any, ...] = (
+    {"label": None},
+    {"label": [1]},
+    {"ts": "never"},
+    {"event_id": ""},
+    {"odd": 1},
+)
 
 
 @pytest.mark.parametrize("way", ["ndjson", "array", "gzip", "arrow"])
 def test_labels_of_any_mix_are_accounted_for(fuzzed: Served, way: str) -> None:
     sent = [0]
-    # a table has one column for all rows: what a row cannot leave out or add is left to the ways of JSON
+    # a table has one column for all rows: what a row cannot leave out or add is left to
+    # the ways of JSON
     faults_known = range(-1, len(BAD_LABELS) if way != "arrow" else 0)
 
     @fuzz()
-    @given(st.lists(st.sampled_from(faults_known), min_size=1, max_size=12), st.booleans())
+    @given(
+        st.lists(st.sampled_from(faults_known), min_size=1, max_size=12), st.booleans()
+    )
     def batch(faults: list[int], again: bool) -> None:
         first, sent[0] = sent[0], sent[0] + len(faults)
         rows: list[dict[str, Any]] = [
-            {"event_id": f"l-{way}-{first + i}", "model": f"labels-{way}", "label": i % 2}
-            | {"ts": NOW.isoformat()} | (BAD_LABELS[fault] if fault >= 0 else {})
+            {
+                "event_id": f"l-{way}-{first + i}",
+                "model": f"labels-{way}",
+                "label": i % 2,
+            }
+            | {"ts": NOW.isoformat()}
+            | (BAD_LABELS[fault] if fault >= 0 else {})
             for i, fault in enumerate(faults)
-        ]  # fmt: skip
+        ]
         kind, _, headers = WAYS[way]
-        body = to_ipc(pa.Table.from_pylist(rows)) if way == "arrow" else WAYS[way][1](rows)
+        body = (
+            to_ipc(pa.Table.from_pylist(rows)) if way == "arrow" else WAYS[way][1](rows)
+        )
         before, good = totals(fuzzed), faults.count(-1)
         for _ in range(1 + again):
             answer = fuzzed.post("/v1/labels", body, kind, **headers)
             assert answer.status_code == 200, answer.text
-            assert (answer.json()["accepted"], answer.json()["refused"]) == (good, len(faults) - good)
-        assert change(before, totals(fuzzed)) == (good, good * again, (len(faults) - good) * (1 + again))
+            assert (answer.json()["accepted"], answer.json()["refused"]) == (
+                good,
+                len(faults) - good,
+            )
+        assert change(before, totals(fuzzed)) == (
+            good,
+            good * again,
+            (len(faults) - good) * (1 + again),
+        )
 
     batch()
 
 
 unreadable = st.fixed_dictionaries(
-    {"reason": st.text(max_size=500)}, optional={"line": st.integers(0, 10**9), "raw": st.text(max_size=2000)}
+    {"reason": st.text(max_size=500)},
+    optional={"line": st.integers(0, 10**9), "raw": st.text(max_size=2000)},
 )
 
 
 def test_refused_records_of_any_text_are_counted_and_kept(fuzzed: Served) -> None:
     @fuzz()
-    @given(st.lists(unreadable, max_size=8), st.sampled_from(["events", "labels"]), st.sampled_from(["", "m", "x/'\""]))
+    @given(
+        st.lists(unreadable, max_size=8),
+        st.sampled_from(["events", "labels"]),
+        st.sampled_from(["", "m", "x/'\""]),
+    )
     def batch(rows: list[dict[str, Any]], kind: str, model: str) -> None:
         before = totals(fuzzed)
-        answer = fuzzed.client.post("/v1/refused", params={"kind": kind, "model": model}, json=rows)
+        answer = fuzzed.client.post(
+            "/v1/refused", params={"kind": kind, "model": model}, json=rows
+        )
         assert answer.status_code == 200, answer.text
         assert change(before, totals(fuzzed)) == (0, 0, len(rows))
         if rows:
             kept = fuzzed.get("/v1/quarantine", newest=True, limit=len(rows))["records"]
-            assert [r["raw"] for r in reversed(kept)] == [r.get("raw", "") for r in rows]
+            assert [r["raw"] for r in reversed(kept)] == [
+                r.get("raw", "") for r in rows
+            ]
 
     batch()
 
 
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.text(max_size=20),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.text(max_size=10), inner, max_size=4)
+    ),
     max_leaves=12,
 )
 tensor = st.fixed_dictionaries(
-    {"name": st.text(min_size=1, max_size=10), "shape": st.just([2]), "datatype": st.just("FP64"),
-     "data": st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=2, max_size=2)}
-)  # fmt: skip
+    {
+        "name": st.text(min_size=1, max_size=10),
+        "shape": st.just([2]),
+        "datatype": st.just("FP64"),
+        "data": st.lists(
+            st.floats(allow_nan=False, allow_infinity=False), min_size=2, max_size=2
+        ),
+    }
+)
 
 
-def test_cloudevents_of_any_content_are_taken_or_refused_and_good_pairs_are_stored(fuzzed: Served) -> None:
+def test_cloudevents_of_any_content_are_taken_or_refused_and_good_pairs_are_stored(
+    fuzzed: Served,
+) -> None:
     sent = [0]
 
     @fuzz()
     @given(
-        st.lists(st.one_of(st.just(None), json_values, st.lists(tensor, min_size=1, max_size=3, unique_by=lambda t: t["name"])),
-                 min_size=1, max_size=6),
+        st.lists(
+            st.one_of(
+                st.just(None),
+                json_values,
+                st.lists(tensor, min_size=1, max_size=3, unique_by=lambda t: t["name"]),
+            ),
+            min_size=1,
+            max_size=6,
+        ),
         st.booleans(),
         st.booleans(),
-    )  # fmt: skip
+    )
     def batch(contents: list[Any], answers_first: bool, odd: bool) -> None:
         first, sent[0] = sent[0], sent[0] + len(contents)
         asked, answered, good = [], [], 0
@@ -230,9 +327,23 @@ def test_cloudevents_of_any_content_are_taken_or_refused_and_good_pairs_are_stor
                 and all(isinstance(t, dict) and "datatype" in t for t in content)
             )
             good += proper
-            shared = {"specversion": "1.0", "source": "http://x/", "id": f"f{first + i}", "inferenceservicename": "ce"}
+            shared = {
+                "specversion": "1.0",
+                "source": "http://x/",
+                "id": f"f{first + i}",
+                "inferenceservicename": "ce",
+            }
             data = {"inputs": content} if proper else content
-            out = {"outputs": [{"name": "p", "shape": [2], "datatype": "FP64", "data": [0.25, 0.75]}]}
+            out = {
+                "outputs": [
+                    {
+                        "name": "p",
+                        "shape": [2],
+                        "datatype": "FP64",
+                        "data": [0.25, 0.75],
+                    }
+                ]
+            }
             kind = "org.kubeflow.serving.inference."
             asked.append(shared | {"type": f"{kind}request", "data": data})
             answered.append(shared | {"type": f"{kind}response", "data": out})
@@ -240,41 +351,68 @@ def test_cloudevents_of_any_content_are_taken_or_refused_and_good_pairs_are_stor
         before = totals(fuzzed)
         strange: list[Any] = [{"specversion": "0"}, 7] if odd else []
         answer = fuzzed.post(
-            "/v1/cloudevents", json.dumps([*halves, *strange]).encode(), "application/cloudevents-batch+json"
+            "/v1/cloudevents",
+            json.dumps([*halves, *strange]).encode(),
+            "application/cloudevents-batch+json",
         )
         assert answer.status_code == 200, answer.text
         said = answer.json()
         assert said["accepted"] + said["refused"] == len(halves) + len(strange)
         stored, duplicate, refused = change(before, totals(fuzzed))
         assert duplicate == 0 and refused >= said["refused"]
-        assert stored >= 2 * good  # each proper pair is two rows; others may be readable too
+        # each proper pair is two rows; others may be readable too
+        assert stored >= 2 * good
 
     batch()
 
 
-@pytest.mark.parametrize("suffix", [".jsonl", ".jsonl.gz", ".csv", ".parquet", ".arrow"])
-def test_files_of_the_command_and_of_a_drop_folder_keep_their_accounts(tmp_path: Path, suffix: str) -> None:
+@pytest.mark.parametrize(
+    "suffix", [".jsonl", ".jsonl.gz", ".csv", ".parquet", ".arrow"]
+)
+def test_files_of_the_command_and_of_a_drop_folder_keep_their_accounts(
+    tmp_path: Path, suffix: str
+) -> None:
     """The same made-up file through the batches of `driftdeck ingest` and through a drop folder's own process."""
     sent = [0]
     with (
-        serving(create_app(ingesting := Server(tmp_path / "one", Config()), background=False)) as url,
+        serving(
+            create_app(
+                ingesting := Server(tmp_path / "one", Config()), background=False
+            )
+        ) as url,
         httpx.Client(base_url=url, trust_env=False, timeout=60) as client,
     ):
         dropped = Server(tmp_path / "two", Config())
         dropped.start(background=False)
-        folder = DropFolder(DropConfig(folder=tmp_path / "in", model="m"), tmp_path / "in", dropped.collector)
+        folder = DropFolder(
+            DropConfig(folder=tmp_path / "in", model="m"),
+            tmp_path / "in",
+            dropped.collector,
+        )
 
         @fuzz(60 if NIGHTLY else 4)
         @given(st.lists(st.integers(-1, len(BAD) - 1), min_size=1, max_size=30))
         def file(faults: list[int]) -> None:
             first, sent[0] = sent[0], sent[0] + len(faults)
-            rows = [event(first + i) | (BAD[fault] if fault >= 0 else {}) for i, fault in enumerate(faults)]
+            rows = [
+                event(first + i) | (BAD[fault] if fault >= 0 else {})
+                for i, fault in enumerate(faults)
+            ]
             path = tmp_path / f"f{first}{suffix}"
             path.write_bytes(as_file(rows, suffix))
             good = faults.count(-1)
             for again in (False, True):
                 counts = Counts()
-                send_events(Session(client, "here"), path, "m", None, ColumnMapping(), None, counts, lambda _: None)
+                send_events(
+                    Session(client, "here"),
+                    path,
+                    "m",
+                    None,
+                    ColumnMapping(),
+                    None,
+                    counts,
+                    lambda _: None,
+                )
                 assert (counts.accepted, counts.refused) == (good, len(faults) - good)
                 assert counts.already == good * again
             (folder.folder / path.name).write_bytes(path.read_bytes())
@@ -284,9 +422,14 @@ def test_files_of_the_command_and_of_a_drop_folder_keep_their_accounts(tmp_path:
         for server in (ingesting, dropped):
             server.loop.load_all()
             found = server.store.ledger.totals()
-            assert found["received"] == sent[0] == found["stored"] + found["refused"] and not found["duplicate"]
+            assert (
+                found["received"] == sent[0] == found["stored"] + found["refused"]
+                and not found["duplicate"]
+            )
         one, two = (
-            d.store.query(f"SELECT event_id FROM {d.store.model('m').events} ORDER BY 1")
+            d.store.query(
+                f"SELECT event_id FROM {d.store.model('m').events} ORDER BY 1"
+            )
             if "m" in d.store.models()
             else []
             for d in (ingesting, dropped)
@@ -299,7 +442,9 @@ def as_file(rows: list[dict[str, Any]], suffix: str) -> bytes:
     """A file's bytes by its ending."""
     match suffix:
         case ".csv":
-            return as_csv([{k: v for k, v in row.items() if k != "model"} for row in rows])
+            return as_csv(
+                [{k: v for k, v in row.items() if k != "model"} for row in rows]
+            )
         case ".parquet":
             return as_parquet(rows)
         case ".arrow":

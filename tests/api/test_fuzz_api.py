@@ -11,7 +11,10 @@ CASES = 100 if os.environ.get("DRIFTDECK_NIGHTLY") == "1" else 6
 
 def test_no_made_up_request_is_an_error_of_the_server(served: Served) -> None:
     spec = served.get("/openapi.json")
-    operations = [found.ok() for found in schemathesis.openapi.from_dict(spec).get_all_operations()]
+    operations = [
+        found.ok()
+        for found in schemathesis.openapi.from_dict(spec).get_all_operations()
+    ]
     assert len(operations) > 20
     faults: list[str] = []
     seen: set[int] = set()
@@ -19,21 +22,30 @@ def test_no_made_up_request_is_an_error_of_the_server(served: Served) -> None:
 
         @seed(20261124)
         @settings(
-            max_examples=CASES, database=None, phases=[Phase.generate],
+            max_examples=CASES,
+            database=None,
+            phases=[Phase.generate],
             suppress_health_check=list(HealthCheck),
-        )  # fmt: skip
+        )
         @given(operation.as_strategy())
         def ask(case: schemathesis.Case) -> None:
             answer = case.call(base_url=str(served.client.base_url))
             place = f"{case.method} {case.path}"
             seen.add(answer.status_code // 100)
             documented = spec["paths"][case.path][case.method.lower()]["responses"]
-            if not documented.keys() & {str(answer.status_code), f"{answer.status_code // 100}XX"}:
+            if not documented.keys() & {
+                str(answer.status_code),
+                f"{answer.status_code // 100}XX",
+            }:
                 faults.append(f"{place}: {answer.status_code} is not documented")
             if answer.status_code >= 500:
                 faults.append(f"{place}: {answer.status_code} {answer.text[:200]}")
-            elif answer.status_code >= 400 and not isinstance(answer.json().get("error"), str):
-                faults.append(f"{place}: {answer.status_code} without a sentence: {answer.text[:200]}")
+            elif answer.status_code >= 400 and not isinstance(
+                answer.json().get("error"), str
+            ):
+                faults.append(
+                    f"{place}: {answer.status_code} without a sentence: {answer.text[:200]}"
+                )
 
         ask()
     assert faults == []

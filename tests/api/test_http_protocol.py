@@ -32,7 +32,9 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Address]:
     folder = tmp_path_factory.mktemp("limits")
     (folder / "driftdeck.toml").write_text(QUICK)
     log = (folder / "log").open("wb")
-    process, url = start_server(folder / "data", "--config", str(folder / "driftdeck.toml"), log=log)
+    process, url = start_server(
+        folder / "data", "--config", str(folder / "driftdeck.toml"), log=log
+    )
     try:
         host, _, port = url.removeprefix("http://").partition(":")
         yield host, int(port)
@@ -56,16 +58,25 @@ def rest(raw: socket.socket) -> bytes:
 
 
 def healthy(address: Address) -> bool:
-    return httpx.get(f"http://{address[0]}:{address[1]}/healthz", trust_env=False).status_code == 200
+    return (
+        httpx.get(
+            f"http://{address[0]}:{address[1]}/healthz", trust_env=False
+        ).status_code
+        == 200
+    )
 
 
 def post(address: Address, *rows: dict[str, Any]) -> int:
     url = f"http://{address[0]}:{address[1]}/v1/events"
-    answer = httpx.post(url, content=lines(*rows), headers={"content-type": NDJSON}, trust_env=False)
+    answer = httpx.post(
+        url, content=lines(*rows), headers={"content-type": NDJSON}, trust_env=False
+    )
     return int(answer.json()["accepted"])
 
 
-@pytest.mark.parametrize("begin", [b"", b"GET", b"GET /healthz HTTP/1.1\r\nhost: x\r\nx-a: "])
+@pytest.mark.parametrize(
+    "begin", [b"", b"GET", b"GET /healthz HTTP/1.1\r\nhost: x\r\nx-a: "]
+)
 def test_a_header_that_does_not_come_is_408(address: Address, begin: bytes) -> None:
     with closing(connect(address)) as raw:
         raw.sendall(begin)
@@ -87,7 +98,9 @@ def test_a_header_that_drips_is_408_too(address: Address) -> None:
 
 
 @pytest.mark.parametrize("sent", [0, 500])
-def test_a_body_that_does_not_come_is_408_and_nothing_of_it_is_kept(address: Address, sent: int) -> None:
+def test_a_body_that_does_not_come_is_408_and_nothing_of_it_is_kept(
+    address: Address, sent: int
+) -> None:
     with closing(connect(address)) as raw:
         raw.sendall(POST + b"content-length: 1000\r\n\r\n" + b"x" * sent)
         answer = rest(raw)
@@ -112,8 +125,11 @@ def test_a_long_body_earns_more_time_while_it_comes_steadily(address: Address) -
     body = row * (1_500_000 // len(row))
     parts = [body[i : i + 50_000] for i in range(0, len(body), 50_000)]
     with closing(connect(address)) as raw:
-        raw.sendall(POST + b"connection: close\r\ncontent-length: %d\r\n\r\n" % len(body))
-        for part in parts:  # takes longer than body_seconds in all, at well over 64 kB a second
+        raw.sendall(
+            POST + b"connection: close\r\ncontent-length: %d\r\n\r\n" % len(body)
+        )
+        # takes longer than body_seconds in all, at well over 64 kB a second
+        for part in parts:
             assert not select.select([raw], [], [], 0.1)[0], rest(raw)
             raw.sendall(part)
         answer = rest(raw)
@@ -139,7 +155,9 @@ def test_a_large_header_is_431(address: Address, header: bytes) -> None:
 
 def test_a_large_address_is_431(address: Address) -> None:
     with closing(connect(address)) as raw:
-        raw.sendall(b"GET /v1/models?x=" + b"a" * 9000 + b" HTTP/1.1\r\nhost: x\r\n\r\n")
+        raw.sendall(
+            b"GET /v1/models?x=" + b"a" * 9000 + b" HTTP/1.1\r\nhost: x\r\n\r\n"
+        )
         assert rest(raw).startswith(b"HTTP/1.1 431 ")
 
 
@@ -147,11 +165,15 @@ def test_a_body_in_the_same_packet_does_not_count_as_header(address: Address) ->
     body = lines(*(event(i) for i in range(60)))
     assert len(body) > 8 << 10
     with closing(connect(address)) as raw:
-        raw.sendall(POST + b"connection: close\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+        raw.sendall(
+            POST + b"connection: close\r\ncontent-length: %d\r\n\r\n" % len(body) + body
+        )
         assert rest(raw).startswith(b"HTTP/1.1 200 ")
 
 
-def test_requests_one_after_the_other_and_pipelined_are_all_answered(address: Address) -> None:
+def test_requests_one_after_the_other_and_pipelined_are_all_answered(
+    address: Address,
+) -> None:
     ask = b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n"
     with closing(connect(address)) as raw:
         for _ in range(3):
@@ -162,19 +184,28 @@ def test_requests_one_after_the_other_and_pipelined_are_all_answered(address: Ad
                 assert answer.startswith(b"HTTP/1.1 200 ")
                 assert b"closed" not in answer
         raw.sendall(ask * 3)
-        answer = rest(raw)  # the server closes the idle connection after keep_alive_seconds
+        # the server closes the idle connection after keep_alive_seconds
+        answer = rest(raw)
     assert answer.count(b"HTTP/1.1 200 ") == 3
 
 
-@pytest.mark.parametrize("path", [b"/v1/events", b"/v1/events?model=m", b"/v1/labels", b"/v1/refused"])
-def test_who_goes_away_in_the_middle_of_a_body_is_no_error_of_the_server(tmp_path: Path, path: bytes) -> None:
+@pytest.mark.parametrize(
+    "path", [b"/v1/events", b"/v1/events?model=m", b"/v1/labels", b"/v1/refused"]
+)
+def test_who_goes_away_in_the_middle_of_a_body_is_no_error_of_the_server(
+    tmp_path: Path, path: bytes
+) -> None:
     log = (tmp_path / "log").open("wb")
     process, url = start_server(tmp_path / "data", log=log)
     host, _, port = url.removeprefix("http://").partition(":")
     try:
         with closing(connect((host, int(port)))) as raw:
-            raw.sendall(POST.replace(b"/v1/events", path) + b"content-length: 99\r\nexpect: 100-continue\r\n\r\n")
-            assert raw.recv(100).startswith(b"HTTP/1.1 100 ")  # the body is being waited for
+            raw.sendall(
+                POST.replace(b"/v1/events", path)
+                + b"content-length: 99\r\nexpect: 100-continue\r\n\r\n"
+            )
+            # the body is being waited for
+            assert raw.recv(100).startswith(b"HTTP/1.1 100 ")
             raw.sendall(b"{")
         assert healthy((host, int(port)))
     finally:
@@ -184,7 +215,9 @@ def test_who_goes_away_in_the_middle_of_a_body_is_no_error_of_the_server(tmp_pat
     assert "Traceback" not in (tmp_path / "log").read_text()
 
 
-def test_500_slow_connections_leave_the_others_served_and_are_closed(address: Address) -> None:
+def test_500_slow_connections_leave_the_others_served_and_are_closed(
+    address: Address,
+) -> None:
     slow = [connect(address) for _ in range(500)]
     try:
         for i, raw in enumerate(slow):
@@ -198,7 +231,9 @@ def test_500_slow_connections_leave_the_others_served_and_are_closed(address: Ad
     assert healthy(address)
 
 
-def test_over_the_limit_whoever_has_waited_longest_with_a_header_goes_first(address: Address) -> None:
+def test_over_the_limit_whoever_has_waited_longest_with_a_header_goes_first(
+    address: Address,
+) -> None:
     slow = [connect(address) for _ in range(560)]
     try:
         assert healthy(address)
@@ -211,13 +246,17 @@ def test_over_the_limit_whoever_has_waited_longest_with_a_header_goes_first(addr
 
 def test_over_the_limit_of_busy_connections_a_new_one_is_429(tmp_path: Path) -> None:
     (tmp_path / "driftdeck.toml").write_text("[limits]\nmax_connections = 2\n")
-    process, url = start_server(tmp_path / "data", "--config", str(tmp_path / "driftdeck.toml"))
+    process, url = start_server(
+        tmp_path / "data", "--config", str(tmp_path / "driftdeck.toml")
+    )
     host, _, port = url.removeprefix("http://").partition(":")
     busy: list[socket.socket] = []
     try:
         for _ in range(2):  # in the middle of a body
             busy.append(connect((host, int(port))))
-            busy[-1].sendall(POST + b"content-length: 99\r\nexpect: 100-continue\r\n\r\n")
+            busy[-1].sendall(
+                POST + b"content-length: 99\r\nexpect: 100-continue\r\n\r\n"
+            )
             assert busy[-1].recv(100).startswith(b"HTTP/1.1 100 ")
         with closing(connect((host, int(port)))) as raw:
             answer = rest(raw)
@@ -231,7 +270,7 @@ def test_over_the_limit_of_busy_connections_a_new_one_is_429(tmp_path: Path) -> 
         process.wait()
 
 
-# -- how much one key may send ----------------------------------------------------------------------------------------
+# how much one key may send
 
 
 def test_a_bucket_holds_a_burst_fills_again_and_keeps_the_rate() -> None:
@@ -240,7 +279,10 @@ def test_a_bucket_holds_a_burst_fills_again_and_keeps_the_rate() -> None:
     one, other = Caller("one", frozenset()), Caller("other", frozenset())
     allowance.check(one)
     allowance.charge(one, 90)  # more than is there: counted only when it had come
-    with pytest.raises(TooMany, match="more than 10 rows a second came with this key; send again in 5 s") as refused:
+    with pytest.raises(
+        TooMany,
+        match="more than 10 rows a second came with this key; send again in 5 s",
+    ) as refused:
         allowance.check(one)
     assert refused.value.retry_after == 5
     allowance.check(other)
@@ -262,7 +304,9 @@ def test_over_its_rate_a_key_gets_429_and_another_key_does_not(tmp_path: Path) -
         httpx.Client(base_url=url, trust_env=False) as client,
     ):
         admin = {"authorization": "Bearer boot"}
-        made = client.post("/v1/keys", json={"name": "svc", "scopes": ["ingest"]}, headers=admin).json()["secret"]
+        made = client.post(
+            "/v1/keys", json={"name": "svc", "scopes": ["ingest"]}, headers=admin
+        ).json()["secret"]
         send = lambda key, n, path="/v1/events": client.post(  # noqa: E731
             path,
             content=lines(*(event(i) for i in range(n))),
@@ -275,4 +319,8 @@ def test_over_its_rate_a_key_gets_429_and_another_key_does_not(tmp_path: Path) -
             assert 30 <= int(refused.headers["retry-after"]) <= 60
             assert "rows a second came with this key" in refused.json()["error"]
         assert send("boot", 50).json()["accepted"] == 50
-        assert client.get("/v1/status", headers=admin).json()["accounting"]["received"] == 200  # nothing was half taken
+        # nothing was half taken
+        assert (
+            client.get("/v1/status", headers=admin).json()["accounting"]["received"]
+            == 200
+        )

@@ -14,7 +14,11 @@ from monitor.queries.ingestion import totals
 from monitor.server.server import Server
 from monitor.store.ledger import general
 
-BAD = [{**event(90), "ts": "never"}, {**event(91), "latency_ms": -1}, {**event(92), "ts": "tomorrow"}]
+BAD = [
+    {**event(90), "ts": "never"},
+    {**event(91), "latency_ms": -1},
+    {**event(92), "ts": "tomorrow"},
+]
 
 
 def flushed(served: Served, *events: dict[str, Any], **headers: str) -> Any:
@@ -24,10 +28,18 @@ def flushed(served: Served, *events: dict[str, Any], **headers: str) -> Any:
 
 
 def adds_up(counts: dict[str, int]) -> bool:
-    return counts["received"] == counts["stored"] + counts["duplicate"] + counts["refused"] + counts["pending"]
+    return (
+        counts["received"]
+        == counts["stored"]
+        + counts["duplicate"]
+        + counts["refused"]
+        + counts["pending"]
+    )
 
 
-def test_accounts_add_up_by_model_and_hour_with_reasons_and_freshness(served: Served) -> None:
+def test_accounts_add_up_by_model_and_hour_with_reasons_and_freshness(
+    served: Served,
+) -> None:
     flushed(served, *(event(i) for i in range(20)), *BAD)
     flushed(served, event(1), event(30, model="n"))
     served.post("/v1/events", lines(event(40), event(41)))  # not loaded yet
@@ -58,11 +70,18 @@ def test_accounts_add_up_by_model_and_hour_with_reasons_and_freshness(served: Se
     served.client.post("/v1/flush")
     after = served.get("/v1/accounting")
     assert after["totals"]["pending"] == 0 and adds_up(after["totals"])
-    assert {r["model"] for r in served.get("/v1/accounting", model="n")["models"]} == {"n"}
+    assert {r["model"] for r in served.get("/v1/accounting", model="n")["models"]} == {
+        "n"
+    }
     metrics = served.client.get("/metrics").text
-    assert 'driftdeck_rows_total{kind="events",model="m",outcome="refused"} 3.0' in metrics
+    assert (
+        'driftdeck_rows_total{kind="events",model="m",outcome="refused"} 3.0' in metrics
+    )
     assert 'driftdeck_rows_pending{kind="events",model="m"} 0.0' in metrics
-    assert "driftdeck_refusals_total" in metrics and "driftdeck_newest_event_age_seconds" in metrics
+    assert (
+        "driftdeck_refusals_total" in metrics
+        and "driftdeck_newest_event_age_seconds" in metrics
+    )
 
 
 def test_refused_records_are_listed_mended_and_sent_again(served: Served) -> None:
@@ -70,22 +89,44 @@ def test_refused_records_are_listed_mended_and_sent_again(served: Served) -> Non
     first = served.get("/v1/quarantine", limit=2)
     assert [r["event_id"] for r in first["records"]] == ["e90", "e91"]
     second = served.get("/v1/quarantine", limit=2, after=first["next"])
-    assert [r["event_id"] for r in second["records"]] == ["e92"] and second["next"] is None
-    assert [r["event_id"] for r in served.get("/v1/quarantine", reason="latency")["records"]] == ["e91"]
+    assert [r["event_id"] for r in second["records"]] == ["e92"] and second[
+        "next"
+    ] is None
+    assert [
+        r["event_id"] for r in served.get("/v1/quarantine", reason="latency")["records"]
+    ] == ["e91"]
     mended = json.loads(first["records"][0]["raw"]) | {"ts": NOW.isoformat()}
-    sent = [{"id": first["records"][0]["id"], "raw": json.dumps(mended, indent=2)}, {"id": first["records"][1]["id"]}]
+    sent = [
+        {"id": first["records"][0]["id"], "raw": json.dumps(mended, indent=2)},
+        {"id": first["records"][1]["id"]},
+    ]
     answer = served.client.post("/v1/quarantine/resend", json=sent).json()
     assert (answer["accepted"], answer["refused"]) == (1, 1)
-    assert answer["refusals"][0]["id"] == first["records"][1]["id"] and "latency_ms" in answer["refusals"][0]["reason"]
+    assert (
+        answer["refusals"][0]["id"] == first["records"][1]["id"]
+        and "latency_ms" in answer["refusals"][0]["reason"]
+    )
     served.client.post("/v1/flush")
-    assert sorted(r["event_id"] for r in served.get("/v1/quarantine")["records"]) == ["e91", "e92"]
+    assert sorted(r["event_id"] for r in served.get("/v1/quarantine")["records"]) == [
+        "e91",
+        "e92",
+    ]
     totals = served.get("/v1/accounting")["totals"]
-    assert (totals["received"], totals["stored"], totals["refused"]) == (6, 2, 4) and adds_up(totals)
-    assert served.client.post("/v1/quarantine/resend", json=[{"id": 999}]).status_code == 422
+    assert (totals["received"], totals["stored"], totals["refused"]) == (
+        6,
+        2,
+        4,
+    ) and adds_up(totals)
+    assert (
+        served.client.post("/v1/quarantine/resend", json=[{"id": 999}]).status_code
+        == 422
+    )
 
 
 def test_a_refused_row_of_a_table_comes_back_as_an_event(served: Served) -> None:
-    body = f"event_id,ts,latency_ms,age,country\na,{NOW.isoformat()},-5,41,TW\n".encode()
+    body = (
+        f"event_id,ts,latency_ms,age,country\na,{NOW.isoformat()},-5,41,TW\n".encode()
+    )
     served.post("/v1/events?model=m", body, "text/csv")
     served.client.post("/v1/flush")
     (record,) = served.get("/v1/quarantine")["records"]
@@ -93,26 +134,36 @@ def test_a_refused_row_of_a_table_comes_back_as_an_event(served: Served) -> None
     assert mended["features"] == {"age": "41", "country": "TW"}
     del mended["latency_ms"]
     assert (
-        served.client.post("/v1/quarantine/resend", json=[{"id": record["id"], "raw": json.dumps(mended)}]).json()[
-            "accepted"
-        ]
+        served.client.post(
+            "/v1/quarantine/resend",
+            json=[{"id": record["id"], "raw": json.dumps(mended)}],
+        ).json()["accepted"]
         == 1
     )
 
 
-def test_a_record_without_a_model_goes_again_to_the_model_it_was_for(served: Served) -> None:
+def test_a_record_without_a_model_goes_again_to_the_model_it_was_for(
+    served: Served,
+) -> None:
     nameless = {k: v for k, v in event(5).items() if k != "model"} | {"ts": "never"}
     served.post("/v1/events?model=m", lines(nameless))
     served.client.post("/v1/flush")
     (record,) = served.get("/v1/quarantine", model="m")["records"]
     raw = json.dumps(nameless | {"ts": NOW.isoformat()})
-    assert served.client.post("/v1/quarantine/resend", json=[{"id": record["id"], "raw": raw}]).json()["accepted"] == 1
+    assert (
+        served.client.post(
+            "/v1/quarantine/resend", json=[{"id": record["id"], "raw": raw}]
+        ).json()["accepted"]
+        == 1
+    )
 
 
 def test_discarded_records_stay_counted(served: Served) -> None:
     flushed(served, *BAD)
     ids = [r["id"] for r in served.get("/v1/quarantine")["records"]]
-    assert served.client.post("/v1/quarantine/discard", json={"ids": ids[:2]}).json() == {"discarded": 2}
+    assert served.client.post(
+        "/v1/quarantine/discard", json={"ids": ids[:2]}
+    ).json() == {"discarded": 2}
     assert served.get("/v1/quarantine")["records"][0]["id"] == ids[2]
     assert served.get("/v1/accounting")["totals"]["refused"] == 3
 
@@ -127,7 +178,9 @@ def test_the_quarantine_is_capped_and_keeps_the_newest(served: Served) -> None:
 
 
 def test_a_record_too_long_to_keep_whole_needs_its_raw(served: Served) -> None:
-    flushed(served, event(1, ts="never", features={f"f{i}": "x" * 1000 for i in range(30)}))
+    flushed(
+        served, event(1, ts="never", features={f"f{i}": "x" * 1000 for i in range(30)})
+    )
     (record,) = served.get("/v1/quarantine")["records"]
     assert not record["whole"]
     refused = served.client.post("/v1/quarantine/resend", json=[{"id": record["id"]}])
@@ -139,8 +192,14 @@ def test_a_record_too_long_to_keep_whole_needs_its_raw(served: Served) -> None:
     [
         ("`event_id` has 200 bytes; at most 128", "`event_id` has … bytes; at most …"),
         ("unknown key 'x'; known: a", "unknown key …; known: a"),
-        ("`features.age` is a list; expected number", "`features.…` is a list; expected number"),
-        ("`prediction` is the text 'it\\'s'; numbers", "`prediction` is the text …; numbers"),
+        (
+            "`features.age` is a list; expected number",
+            "`features.…` is a list; expected number",
+        ),
+        (
+            "`prediction` is the text 'it\\'s'; numbers",
+            "`prediction` is the text …; numbers",
+        ),
     ],
 )
 def test_equal_faults_have_equal_reasons(reason: str, expected: str) -> None:
@@ -155,15 +214,31 @@ def test_verbs_list_export_and_resend(tmp_path: Path, served: Served) -> None:
     url = str(served.client.base_url)
 
     def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
-        command = [sys.executable, "-m", "monitor.cli", "quarantine", *arguments, "--url", url]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        command = [
+            sys.executable,
+            "-m",
+            "monitor.cli",
+            "quarantine",
+            *arguments,
+            "--url",
+            url,
+        ]
+        return subprocess.run(
+            command, capture_output=True, text=True, timeout=60, check=False
+        )
 
     assert "is not RFC 3339" in run("list").stdout
     file = tmp_path / "refused.jsonl"
     assert run("export", str(file), "--reason", "RFC").stdout.startswith("2 records")
-    file.write_text(file.read_text().replace('\\"never\\"', json.dumps(json.dumps(NOW.isoformat()))[1:-1]))
+    file.write_text(
+        file.read_text().replace(
+            '\\"never\\"', json.dumps(json.dumps(NOW.isoformat()))[1:-1]
+        )
+    )
     done = run("resend", str(file))
-    assert done.returncode == 5 and done.stdout.startswith("1 accepted, 1 refused again"), done.stderr + done.stdout
+    assert done.returncode == 5 and done.stdout.startswith(
+        "1 accepted, 1 refused again"
+    ), done.stderr + done.stdout
     assert run("discard").returncode == 1
     assert run("discard", "--model", "m").stdout == "2 records discarded\n"
     assert run("list").stdout == "the quarantine is empty\n"
@@ -172,36 +247,62 @@ def test_verbs_list_export_and_resend(tmp_path: Path, served: Served) -> None:
 def test_a_batch_sent_again_in_parallel_is_stored_once(served: Served) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
-    bodies = [(f"k{i}", lines(*(event(i * 50 + j) for j in range(50)))) for i in range(10)]
+    bodies = [
+        (f"k{i}", lines(*(event(i * 50 + j) for j in range(50)))) for i in range(10)
+    ]
     with ThreadPoolExecutor(8) as pool:
-        sent = [pool.submit(served.client.post, "/v1/events", content=b, headers={"content-type": NDJSON, "idempotency-key": k})
-                for k, b in bodies for _ in range(4)]  # fmt: skip
+        sent = [
+            pool.submit(
+                served.client.post,
+                "/v1/events",
+                content=b,
+                headers={"content-type": NDJSON, "idempotency-key": k},
+            )
+            for k, b in bodies
+            for _ in range(4)
+        ]
         assert {s.result().json()["accepted"] for s in sent} == {50}
     served.client.post("/v1/flush")
     totals = served.get("/v1/accounting")["totals"]
     assert (totals["received"], totals["stored"]) == (500, 500)
 
 
-def test_by_time_all_models_are_added_up_in_steps_that_fit_the_span(served: Served) -> None:
-    flushed(served, *(event(i) for i in range(20)), *(event(i, model="n") for i in range(5)), *BAD)
+def test_by_time_all_models_are_added_up_in_steps_that_fit_the_span(
+    served: Served,
+) -> None:
+    flushed(
+        served,
+        *(event(i) for i in range(20)),
+        *(event(i, model="n") for i in range(5)),
+        *BAD,
+    )
     short, long = (
         served.get("/v1/accounting", by="time"),
         served.get("/v1/accounting", by="time", **{"from": "2026-01-01"}),
     )
     assert short["step_s"] == 3600 and long["step_s"] > 3600
     for body in (short, long):
-        assert [(h["kind"], h["received"], h["stored"], h["refused"]) for h in body["hours"]] == [("events", 28, 25, 3)]
+        assert [
+            (h["kind"], h["received"], h["stored"], h["refused"]) for h in body["hours"]
+        ] == [("events", 28, 25, 3)]
         assert "model" not in body["hours"][0]
-    assert datetime.fromisoformat(long["hours"][0]["hour"]).timestamp() % long["step_s"] == 4 * 86400 % long["step_s"]
+    assert (
+        datetime.fromisoformat(long["hours"][0]["hour"]).timestamp() % long["step_s"]
+        == 4 * 86400 % long["step_s"]
+    )
 
 
 def test_the_newest_refused_records_come_first_when_asked(served: Served) -> None:
     flushed(served, *BAD)
     found = served.get("/v1/quarantine", newest=True, limit=2)
-    assert [r["event_id"] for r in found["records"]] == ["e92", "e91"] and found["next"] is None
+    assert [r["event_id"] for r in found["records"]] == ["e92", "e91"] and found[
+        "next"
+    ] is None
 
 
-def test_rows_that_land_while_they_are_added_up_count_once(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_that_land_while_they_are_added_up_count_once(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Between the commit of a load and the moment its rows no longer wait, nobody can add up."""
     seen: list[dict[str, int]] = []
     asking: list[threading.Thread] = []
@@ -216,7 +317,9 @@ def test_rows_that_land_while_they_are_added_up_count_once(server: Server, monke
         remember(load, now)
 
     monkeypatch.setattr(server.store, "_remember", slowly)
-    server.collector.events(lines(*(event(i) for i in range(30))), NDJSON).durable.result(10)
+    server.collector.events(
+        lines(*(event(i) for i in range(30))), NDJSON
+    ).durable.result(10)
     assert totals(server)["received"] == 30
     server.loop.load_all()
     asking[0].join(10)

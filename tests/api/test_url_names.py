@@ -29,29 +29,94 @@ from monitor.send.session import serving
 from monitor.server.server import Server
 
 NAMES = (
-    "plain", "Plain", "PLAIN", "with space", " lead", "trail ", "quote\"double", "quote'single", "back\\slash", "a/b",
-    "a/columns/b", "x/overview", "/lead", "trail/", "columns", "overview", "service", "findings", "..", ".", "%2F", "a%20b",
-    "a?b=c&d", "a#b", "dot.ted", "features.age", "select", "drop table events; --", "order by 1", "rowid", "at", "event_id",
-    "航班延誤", "日本語モデル", "модель", "नमूना", "نموذج", "מודל", "é", "e\u0301", "ß", "ss", "İ", "i̇", "🛫✈️", "👩‍👩‍👧",
-    "\u202eRTL", "\u200bzero", "tab\there", "new\nline", "nul\x00", "$x$", "*b* _i_ `c`", "<b>html</b>", "[a](b)", ":smile:",
-    "{0}", "{name}", "$where", "a=b", "ﷺ" * 3, "长" * 200, "z" * 200,
-)  # fmt: skip
+    "plain",
+    "Plain",
+    "PLAIN",
+    "with space",
+    " lead",
+    "trail ",
+    'quote"double',
+    "quote'single",
+    "back\\slash",
+    "a/b",
+    "a/columns/b",
+    "x/overview",
+    "/lead",
+    "trail/",
+    "columns",
+    "overview",
+    "service",
+    "findings",
+    "..",
+    ".",
+    "%2F",
+    "a%20b",
+    "a?b=c&d",
+    "a#b",
+    "dot.ted",
+    "features.age",
+    "select",
+    "drop table events; --",
+    "order by 1",
+    "rowid",
+    "at",
+    "event_id",
+    "航班延誤",
+    "日本語モデル",
+    "модель",
+    "नमूना",
+    "نموذج",
+    "מודל",
+    "é",
+    "e\u0301",
+    "ß",
+    "ss",
+    "İ",
+    "i̇",
+    "🛫✈️",
+    "👩‍👩‍👧",
+    "\u202eRTL",
+    "\u200bzero",
+    "tab\there",
+    "new\nline",
+    "nul\x00",
+    "$x$",
+    "*b* _i_ `c`",
+    "<b>html</b>",
+    "[a](b)",
+    ":smile:",
+    "{0}",
+    "{name}",
+    "$where",
+    "a=b",
+    "ﷺ" * 3,
+    "长" * 200,
+    "z" * 200,
+)
 ALL = {name: float(i) for i, name in enumerate(NAMES)}
 
 
 def row(i: int, model: str, **changes: Any) -> dict[str, Any]:
-    return event(i, event_id=f"{NAMES.index(model)}-{i}", model=model, features=ALL, **changes)
+    return event(
+        i, event_id=f"{NAMES.index(model)}-{i}", model=model, features=ALL, **changes
+    )
 
 
 def text(rows: list[dict[str, Any]], ascii_only: bool) -> bytes:
-    return b"".join(json.dumps(r, ensure_ascii=ascii_only).encode() + b"\n" for r in rows)
+    return b"".join(
+        json.dumps(r, ensure_ascii=ascii_only).encode() + b"\n" for r in rows
+    )
 
 
 def table(rows: list[dict[str, Any]]) -> pa.Table:
-    kept = [{k: v for k, v in r.items() if k not in ("features", "model")} for r in rows]
+    kept = [
+        {k: v for k, v in r.items() if k not in ("features", "model")} for r in rows
+    ]
     return pa.Table.from_pylist(
         [
-            k | {"model": r["model"]} | {f"features.{n}": v for n, v in r["features"].items()}
+            k
+            | {"model": r["model"]}
+            | {f"features.{n}": v for n, v in r["features"].items()}
             for k, r in zip(kept, rows, strict=True)
         ]
     )
@@ -82,11 +147,22 @@ def named(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     ):
         served = Served(server, client)
         for i, (kind, encoded) in enumerate(BODIES.values()):
-            answer = served.post("/v1/events", encoded([row(i, name) for name in NAMES]), kind)
-            assert answer.json() == {"accepted": len(NAMES), "refused": 0, "refusals": []}
+            answer = served.post(
+                "/v1/events", encoded([row(i, name) for name in NAMES]), kind
+            )
+            assert answer.json() == {
+                "accepted": len(NAMES),
+                "refused": 0,
+                "refusals": [],
+            }
             assert served.client.post("/v1/flush").status_code == 200
-        labels = [{"event_id": f"{i}-0", "model": name, "label": True} for i, name in enumerate(NAMES)]
-        assert served.post("/v1/labels", text(labels, False)).json()["accepted"] == len(NAMES)
+        labels = [
+            {"event_id": f"{i}-0", "model": name, "label": True}
+            for i, name in enumerate(NAMES)
+        ]
+        assert served.post("/v1/labels", text(labels, False)).json()["accepted"] == len(
+            NAMES
+        )
         assert served.client.post("/v1/flush").status_code == 200
         yield served
 
@@ -96,7 +172,9 @@ def encoded(name: str) -> str:
     return quote(name, safe="").replace(".", "%2E")
 
 
-def test_every_way_of_a_body_stores_every_value_under_its_own_name(named: Served) -> None:
+def test_every_way_of_a_body_stores_every_value_under_its_own_name(
+    named: Served,
+) -> None:
     assert_kept(named.server, len(BODIES))
     for name, model in named.server.store.models().items():
         assert named.server.store.span(name)[3] == 1 or model.task == "unknown"
@@ -109,7 +187,10 @@ def assert_kept(server: Server, times: int) -> None:
         fields = {f.name: f.field for f in model.schema.features}
         assert set(fields) == set(NAMES)
         columns = ", ".join(f'"{fields[n]}"' for n in NAMES)
-        assert server.store.query(f"SELECT {columns} FROM {model.events}") == [tuple(ALL.values())] * times, name
+        assert (
+            server.store.query(f"SELECT {columns} FROM {model.events}")
+            == [tuple(ALL.values())] * times
+        ), name
 
 
 def test_every_route_answers_under_every_name(named: Served) -> None:
@@ -135,7 +216,9 @@ def test_every_column_of_a_model_is_found_under_its_name(named: Served) -> None:
             assert answer.json()["column"] == column, (model, column)
 
 
-def test_a_slash_need_not_be_encoded_where_nothing_else_can_be_meant(named: Served) -> None:
+def test_a_slash_need_not_be_encoded_where_nothing_else_can_be_meant(
+    named: Served,
+) -> None:
     assert named.get("/v1/models/a/b/overview")["model"] == "a/b"
     assert named.get("/v1/models/plain/columns/a/b")["column"] == "a/b"
     assert named.client.get("/v1/models/plain%2Foverview").status_code == 404
@@ -149,10 +232,14 @@ def test_metrics_read_back_with_every_name(named: Served) -> None:
         for s in f.samples
         if s.labels.get("outcome") == "stored" and s.labels.get("kind") == "events"
     }
-    assert {name: rows.get(name) for name in NAMES} == dict.fromkeys(NAMES, float(len(BODIES)))
+    assert {name: rows.get(name) for name in NAMES} == dict.fromkeys(
+        NAMES, float(len(BODIES))
+    )
 
 
-def test_the_dashboard_reads_every_name(named: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_dashboard_reads_every_name(
+    named: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("DRIFTDECK_URL", str(named.client.base_url))
     reader._memory.clear()
     assert {m["model"] for m in reader.models()["models"]} == set(NAMES)
@@ -163,7 +250,8 @@ def test_the_dashboard_reads_every_name(named: Served, monkeypatch: pytest.Monke
 
 
 def test_verbs_take_every_name(named: Served) -> None:
-    names = [name for name in NAMES if "\x00" not in name]  # no argument of a program can hold it
+    # no argument of a program can hold it
+    names = [name for name in NAMES if "\x00" not in name]
     for verb in ("evaluate", "rebuild"):
         for name in names[:: 16 if verb == "rebuild" else 8]:
             done = verb_of(named, verb, about=(name,))
@@ -174,26 +262,53 @@ def test_verbs_take_every_name(named: Served) -> None:
 
 def test_a_reference_is_set_under_any_name(named: Served, tmp_path: Path) -> None:
     rows = [
-        {"ts": datetime.now(UTC).isoformat(), "prediction": 0.5, "a/b": float(i), "features.ts": 1.0} for i in range(30)
+        {
+            "ts": datetime.now(UTC).isoformat(),
+            "prediction": 0.5,
+            "a/b": float(i),
+            "features.ts": 1.0,
+        }
+        for i in range(30)
     ]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "r.parquet")
     for name in ("a/columns/b", "..", "نموذج"):
-        done = verb_of(named, "reference", "set", about=(name, str(tmp_path / "r.parquet")))
+        done = verb_of(
+            named, "reference", "set", about=(name, str(tmp_path / "r.parquet"))
+        )
         assert done.returncode == 0, (name, done.stderr)
         ((status,),) = named.server.store.query(
-            "SELECT r.status FROM reference r JOIN models m ON m.id = r.model WHERE m.name = ?", [name]
+            "SELECT r.status FROM reference r JOIN models m ON m.id = r.model WHERE m.name = ?",
+            [name],
         )
         assert status == "set"
-    assert {f.name for f in named.server.store.model("..").schema.features} == {*NAMES, "ts"}
+    assert {f.name for f in named.server.store.model("..").schema.features} == {
+        *NAMES,
+        "ts",
+    }
 
 
-def verb_of(served: Served, *options: str, about: tuple[str, ...] = ()) -> "subprocess.CompletedProcess[str]":
+def verb_of(
+    served: Served, *options: str, about: tuple[str, ...] = ()
+) -> "subprocess.CompletedProcess[str]":
     """A command as a process of its own; `about` are its arguments, which may begin with a dash."""
-    command = [sys.executable, "-m", "monitor.cli", *options, "--url", str(served.client.base_url), "--", *about]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    command = [
+        sys.executable,
+        "-m",
+        "monitor.cli",
+        *options,
+        "--url",
+        str(served.client.base_url),
+        "--",
+        *about,
+    ]
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=120
+    )
 
 
-def test_files_folders_and_the_client_keep_every_name(served: Served, tmp_path: Path) -> None:
+def test_files_folders_and_the_client_keep_every_name(
+    served: Served, tmp_path: Path
+) -> None:
     server = Server(tmp_path / "other")
     server.start(background=False)
     (tmp_path / "all.jsonl").write_bytes(text([row(9, name) for name in NAMES], False))
@@ -206,10 +321,18 @@ def test_files_folders_and_the_client_keep_every_name(served: Served, tmp_path: 
     out.writerow([datetime.now(UTC).isoformat(), *ALL.values()])
     (tmp_path / "table.csv").write_text(rows.getvalue(), encoding="utf-8", newline="")
     for name in ("a/b", "نموذج", "new\nline"):
-        done = verb_of(served, "ingest", "--model", name, about=(str(tmp_path / "table.csv"),))
+        done = verb_of(
+            served, "ingest", "--model", name, about=(str(tmp_path / "table.csv"),)
+        )
         assert done.returncode == 0, (name, done.stderr)
-        watched = DropFolder(DropConfig(folder=tmp_path / "in", model=name), tmp_path / "in", server.collector)
-        (tmp_path / "in" / "نموذج 'a\"b.csv").write_bytes((tmp_path / "table.csv").read_bytes())
+        watched = DropFolder(
+            DropConfig(folder=tmp_path / "in", model=name),
+            tmp_path / "in",
+            server.collector,
+        )
+        (tmp_path / "in" / "نموذج 'a\"b.csv").write_bytes(
+            (tmp_path / "table.csv").read_bytes()
+        )
         assert watched.scan() + watched.scan() == 1, watched.status()
         with Client(str(served.client.base_url), model=name, version=name) as client:
             client.log(ALL, prediction=0.5)
@@ -226,19 +349,49 @@ def test_files_folders_and_the_client_keep_every_name(served: Served, tmp_path: 
 def test_names_in_cloudevents(served: Served) -> None:
     names = [name for name in NAMES if name.strip() == name]
     for i, name in enumerate(names):
-        shared = {"specversion": "1.0", "source": "http://x/", "id": f"c{i}", "inferenceservicename": name}
-        data = {"inputs": [{"name": n, "shape": [1], "datatype": "FP64", "data": [v]} for n, v in ALL.items()]}
-        answered = {"outputs": [{"name": "p", "shape": [1], "datatype": "FP64", "data": [0.5]}]}
+        shared = {
+            "specversion": "1.0",
+            "source": "http://x/",
+            "id": f"c{i}",
+            "inferenceservicename": name,
+        }
+        data = {
+            "inputs": [
+                {"name": n, "shape": [1], "datatype": "FP64", "data": [v]}
+                for n, v in ALL.items()
+            ]
+        }
+        answered = {
+            "outputs": [{"name": "p", "shape": [1], "datatype": "FP64", "data": [0.5]}]
+        }
         for kind, body in (("request", data), ("response", answered)):
-            one = shared | {"type": f"org.kubeflow.serving.inference.{kind}", "data": body}
-            said = served.post("/v1/cloudevents", json.dumps(one).encode(), "application/cloudevents+json")
-            assert said.json() == {"accepted": 1, "refused": 0, "refusals": []}, (name, said.text)
+            one = shared | {
+                "type": f"org.kubeflow.serving.inference.{kind}",
+                "data": body,
+            }
+            said = served.post(
+                "/v1/cloudevents",
+                json.dumps(one).encode(),
+                "application/cloudevents+json",
+            )
+            assert said.json() == {"accepted": 1, "refused": 0, "refusals": []}, (
+                name,
+                said.text,
+            )
     served.client.post("/v1/flush")
     assert set(names) <= set(served.server.store.models())
 
 
-def test_two_columns_of_one_feature_are_refused_not_one_of_them_dropped(served: Served) -> None:
-    body = to_ipc(pa.table({"ts": [datetime.now(UTC)], "age": [1.0], "features.age": [2.0]}))
-    answer = served.client.post("/v1/events?model=m", content=body, headers={"content-type": BODIES["arrow"][0]})
+def test_two_columns_of_one_feature_are_refused_not_one_of_them_dropped(
+    served: Served,
+) -> None:
+    body = to_ipc(
+        pa.table({"ts": [datetime.now(UTC)], "age": [1.0], "features.age": [2.0]})
+    )
+    answer = served.client.post(
+        "/v1/events?model=m", content=body, headers={"content-type": BODIES["arrow"][0]}
+    )
     assert answer.status_code == 400
-    assert answer.json() == {"error": "columns 'age' and 'features.age' are one feature; keep one of them"}
+    assert answer.json() == {
+        "error": "columns 'age' and 'features.age' are one feature; keep one of them"
+    }

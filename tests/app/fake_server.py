@@ -28,7 +28,18 @@ FEATURES = {
     "pressure_*hPa*_$x$": ("numeric", 0.02, 0.02, 99),
     "rare:material/home:": ("categorical", 0.01, None, 99),
 }
-EDGES = ["≤ -6", "-6 – -4", "-4 – -3", "-3 – -1", "-1 – 2", "2 – 7", "7 – 14", "14 – 28", "28 – 60", "> 60"]
+EDGES = [
+    "≤ -6",
+    "-6 – -4",
+    "-4 – -3",
+    "-3 – -1",
+    "-1 – 2",
+    "2 – 7",
+    "7 – 14",
+    "14 – 28",
+    "28 – 60",
+    "> 60",
+]
 
 
 def stamp(moment: datetime) -> str:
@@ -37,7 +48,10 @@ def stamp(moment: datetime) -> str:
 
 
 class World:
-    """All answers of a server with two models; `empty` has none. Acknowledging and silencing are remembered."""
+    """All answers of a server with two models; `empty` has none.
+
+    Acknowledging and silencing are remembered.
+    """
 
     def __init__(self, now: datetime | None = None, empty: bool = False) -> None:
         self.now = (now or datetime.now(UTC)).replace(microsecond=0)
@@ -50,14 +64,20 @@ class World:
         self.accepted: list[Json] = []
         self.alert_list = [] if empty else self._alerts()
 
-    def answer(self, method: str, target: str, body: Json | None = None) -> tuple[int, Json]:
+    def answer(
+        self, method: str, target: str, body: Json | None = None
+    ) -> tuple[int, Json]:
         """Status and JSON for one request."""
         url = urlsplit(target)
         query = {name: values[-1] for name, values in parse_qs(url.query).items()}
         parts = [unquote(part) for part in url.path.strip("/").split("/")]
         if method == "POST" and parts[:2] == ["v1", "alerts"] and len(parts) == 4:
             return self._act(parts[2], parts[3], body or {})
-        if method == "POST" and parts[:2] == ["v1", "models"] and parts[3:] == ["accept"]:
+        if (
+            method == "POST"
+            and parts[:2] == ["v1", "models"]
+            and parts[3:] == ["accept"]
+        ):
             return self._accept(parts[2], body or {})
         if parts == ["healthz"]:
             return 200, {"status": "ok"}
@@ -71,13 +91,21 @@ class World:
             return 200, self.alerts(query)
         if parts[:2] == ["v1", "models"] and len(parts) >= 4:
             if parts[2] not in [one["model"] for one in self.models()["models"]]:
-                return 404, {"error": f'there is no model "{parts[2]}"; GET /v1/models lists them'}
+                return 404, {
+                    "error": f'there is no model "{parts[2]}"; GET /v1/models lists them'
+                }
             return self._model(parts[2], parts[3], parts[4:], query)
         return 404, {"error": f"there is nothing at {url.path}"}
 
-    def _model(self, model: str, what: str, rest: list[str], query: Json) -> tuple[int, Json]:
+    def _model(
+        self, model: str, what: str, rest: list[str], query: Json
+    ) -> tuple[int, Json]:
         hours = (
-            max((self.now - datetime.fromisoformat(query["from"])).total_seconds() / 3600, 1)
+            max(
+                (self.now - datetime.fromisoformat(query["from"])).total_seconds()
+                / 3600,
+                1,
+            )
             if "from" in query
             else 168
         )
@@ -86,16 +114,27 @@ class World:
                 return 404, {"error": f"the model {model} has no column {rest}"}
             return 200, self.column(rest[0])
         if what == "service":
-            return 200, self.service(model, hours, {"1h": 3600, "6h": 21_600, "1d": 86_400}.get(query.get("step", "")))
+            return 200, self.service(
+                model,
+                hours,
+                {"1h": 3600, "6h": 21_600, "1d": 86_400}.get(query.get("step", "")),
+            )
         if what == "selftest" and model != "flight-delay":
             return 404, {"error": f"{model!r} has had no self-test yet"}
         if what == "replay":
             return self.replay(model, query)
-        makers = {"overview": self.overview, "drift": self.drift, "detector": self.detector, "selftest": self.selftest}
+        makers = {
+            "overview": self.overview,
+            "drift": self.drift,
+            "detector": self.detector,
+            "selftest": self.selftest,
+        }
         if what == "findings":
             return 200, {"now": stamp(self.now), "findings": self.findings(model)}
         return (
-            (200, makers[what](model, hours)) if what in makers else (404, {"error": f"there is nothing called {what}"})
+            (200, makers[what](model, hours))
+            if what in makers
+            else (404, {"error": f"there is nothing called {what}"})
         )
 
     def models(self) -> Json:
@@ -106,27 +145,51 @@ class World:
             "now": stamp(self.now),
             "models": [
                 {
-                    "model": "flight-delay", "task": "binary", "versions": ["v1", "v2"],
+                    "model": "flight-delay",
+                    "task": "binary",
+                    "versions": ["v1", "v2"],
                     "first_event": stamp(self.now - timedelta(days=240)),
                     "last_event": stamp(self.now - timedelta(seconds=4)),
-                    "events": 1_204_331, "labels": 1_180_020, "features": len(FEATURES),
-                    "reference": {"status": "set", "source": "period", "from": None, "to": None, "rows": 80_789,
-                    "set_at": None},
-                    "open_alerts": 4, "status": "breach",
+                    "events": 1_204_331,
+                    "labels": 1_180_020,
+                    "features": len(FEATURES),
+                    "reference": {
+                        "status": "set",
+                        "source": "period",
+                        "from": None,
+                        "to": None,
+                        "rows": 80_789,
+                        "set_at": None,
+                    },
+                    "open_alerts": 4,
+                    "status": "breach",
                 },
                 {
-                    "model": "young_*model*", "task": "regression", "versions": ["v1"],
+                    "model": "young_*model*",
+                    "task": "regression",
+                    "versions": ["v1"],
                     "first_event": stamp(self.now - timedelta(hours=3)),
                     "last_event": stamp(self.now - timedelta(hours=2)),
-                    "events": 37, "labels": 0, "features": 3, "reference": {"status": "none", "source": None},
-                    "open_alerts": 0, "status": "insufficient",
+                    "events": 37,
+                    "labels": 0,
+                    "features": 3,
+                    "reference": {"status": "none", "source": None},
+                    "open_alerts": 0,
+                    "status": "insufficient",
                 },
             ],
-        }  # fmt: skip
+        }
 
     def accounting(self) -> Json:
         """Two models and rows without one; a few duplicates and refusals every third hour."""
-        none = {"received": 0, "stored": 0, "duplicate": 0, "refused": 0, "pending": 0, "unchecked": 0}
+        none = {
+            "received": 0,
+            "stored": 0,
+            "duplicate": 0,
+            "refused": 0,
+            "pending": 0,
+            "unchecked": 0,
+        }
         good = {
             "received": 1_204_400,
             "stored": 1_204_329,
@@ -135,42 +198,97 @@ class World:
             "pending": 2,
             "unchecked": 7,
         }
-        shape = none | {"kind": "events", "last_event": None, "age_s": None, "lag_s": 0.0}
+        shape = none | {
+            "kind": "events",
+            "last_event": None,
+            "age_s": None,
+            "lag_s": 0.0,
+        }
         age = {"last_event": stamp(self.now - timedelta(seconds=4)), "age_s": 4.0}
         models = [
             shape | {"model": "", "received": 3, "refused": 3},
-            shape | good | age | {"model": "flight-delay", "received": 1_204_397, "refused": 25, "lag_s": 2.0},
+            shape
+            | good
+            | age
+            | {
+                "model": "flight-delay",
+                "received": 1_204_397,
+                "refused": 25,
+                "lag_s": 2.0,
+            },
             shape | {"model": "young_*model*", "kind": "labels"},
         ]
         hours = [
-            {"kind": "events", "hour": stamp(self.now - timedelta(hours=i)), "received": 540, "stored": 500,
-             "duplicate": 20 * (i % 3 == 0), "refused": 20 * (i % 3 == 0), "unchecked": 0}
+            {
+                "kind": "events",
+                "hour": stamp(self.now - timedelta(hours=i)),
+                "received": 540,
+                "stored": 500,
+                "duplicate": 20 * (i % 3 == 0),
+                "refused": 20 * (i % 3 == 0),
+                "unchecked": 0,
+            }
             for i in range(24, 0, -1)
-        ]  # fmt: skip
+        ]
         why = "`ts` … is not RFC …, e.g. …"
         return {
-            "now": stamp(self.now), "from": stamp(self.now - timedelta(days=7)), "to": stamp(self.now), "step_s": 3600.0,
+            "now": stamp(self.now),
+            "from": stamp(self.now - timedelta(days=7)),
+            "to": stamp(self.now),
+            "step_s": 3600.0,
             "totals": self.counts or (none if self.empty else good),
             "models": [] if self.empty else self.accounts or models,
             "hours": [] if self.empty else hours,
-            "reasons": [] if self.empty else [{"model": "flight-delay", "kind": "events", "reason": why, "rows": 25}],
-            "mistyped": [] if self.empty else [
-                {"model": "flight-delay", "column": "dep_delay", "expected": "number", "came": "text", "hour": None,
-                 "rows": 1234, "sample": '"<b>n/a</b>"', "last_hour": stamp(self.now - timedelta(hours=2))},
-                {"model": "flight-delay", "column": "pin", "expected": "number", "came": "boolean", "hour": None,
-                 "rows": 2, "sample": "", "last_hour": stamp(self.now)},
+            "reasons": []
+            if self.empty
+            else [
+                {"model": "flight-delay", "kind": "events", "reason": why, "rows": 25}
+            ],
+            "mistyped": []
+            if self.empty
+            else [
+                {
+                    "model": "flight-delay",
+                    "column": "dep_delay",
+                    "expected": "number",
+                    "came": "text",
+                    "hour": None,
+                    "rows": 1234,
+                    "sample": '"<b>n/a</b>"',
+                    "last_hour": stamp(self.now - timedelta(hours=2)),
+                },
+                {
+                    "model": "flight-delay",
+                    "column": "pin",
+                    "expected": "number",
+                    "came": "boolean",
+                    "hour": None,
+                    "rows": 2,
+                    "sample": "",
+                    "last_hour": stamp(self.now),
+                },
             ],
             "quarantine": {"records": 28, "bytes": 5_000_000, "most_bytes": 67_108_864},
             "spool": {"pending_bytes": 512, "capacity_bytes": 1 << 30, "damage": []},
-            "last_load": stamp(self.now - timedelta(seconds=3)), "problem": None,
-        }  # fmt: skip
+            "last_load": stamp(self.now - timedelta(seconds=3)),
+            "problem": None,
+        }
 
     def quarantine(self) -> tuple[int, Json]:
         """One refused record that would be markup elsewhere, for who may see it."""
         if not self.admin:
             return 403, {"error": "this key lacks the scope admin"}
-        record = {"id": 7, "noted_at": stamp(self.now), "kind": "events", "model": "", "line": 1, "event_id": None,
-                  "reason": "not JSON at character 1", "raw": "<script>alert(1)</script>", "whole": True}  # fmt: skip
+        record = {
+            "id": 7,
+            "noted_at": stamp(self.now),
+            "kind": "events",
+            "model": "",
+            "line": 1,
+            "event_id": None,
+            "reason": "not JSON at character 1",
+            "raw": "<script>alert(1)</script>",
+            "whole": True,
+        }
         return 200, {"records": [] if self.empty else [record], "next": None}
 
     def overview(self, model: str, hours: float) -> Json:
@@ -180,95 +298,230 @@ class World:
         status = "insufficient" if young else "ok"
         days = [self.now - timedelta(days=7 - i * 0.25) for i in range(28)]
         return {
-            "model": model, "now": stamp(self.now), "status": "insufficient" if young else "breach",
+            "model": model,
+            "now": stamp(self.now),
+            "status": "insufficient" if young else "breach",
             "evaluated_until": stamp(self.now - self.evaluated),
             "since": None if young else stamp(self.now - timedelta(hours=46)),
-            "reasons": [] if young else [one for one in self.findings(model) if one["verdict"] == "breach"],
-            "causes": [] if young else [
-                {"kind": "missing", "columns": ["temp"], "since": stamp(self.now - timedelta(hours=57)), "weight": 0.2},
-                {"kind": "change", "columns": ["dep_delay"], "since": stamp(self.now), "weight": 0.1},
-                {"kind": "upstream", "columns": ["pressure_*hPa*_$x$", "humid", "precip", "hour"], "weight": 0.05},
+            "reasons": []
+            if young
+            else [one for one in self.findings(model) if one["verdict"] == "breach"],
+            "causes": []
+            if young
+            else [
+                {
+                    "kind": "missing",
+                    "columns": ["temp"],
+                    "since": stamp(self.now - timedelta(hours=57)),
+                    "weight": 0.2,
+                },
+                {
+                    "kind": "change",
+                    "columns": ["dep_delay"],
+                    "since": stamp(self.now),
+                    "weight": 0.1,
+                },
+                {
+                    "kind": "upstream",
+                    "columns": ["pressure_*hPa*_$x$", "humid", "precip", "hour"],
+                    "weight": 0.05,
+                },
             ],
-            "groups": dict.fromkeys(("service", "data", "quality", "ingestion"), "insufficient") if young
-            else {"service": "ok", "data": "breach", "quality": "breach", "ingestion": "ok"},
-            "predictions": {"n": service["totals"]["n"],
-            "previous_week": None if young else int(service["totals"]["n"] / 1.031)},
-            "latency_p95": {"value": None if young else 35.1, "previous_week": None if young else 33.0, "limit": 60,
-                            "status": status},
-            "error_rate": {"value": None if young else 0.0067, "previous_week": None if young else 0.0069,
-            "limit": 0.02,
-                           "status": status},
+            "groups": dict.fromkeys(
+                ("service", "data", "quality", "ingestion"), "insufficient"
+            )
+            if young
+            else {
+                "service": "ok",
+                "data": "breach",
+                "quality": "breach",
+                "ingestion": "ok",
+            },
+            "predictions": {
+                "n": service["totals"]["n"],
+                "previous_week": None if young else int(service["totals"]["n"] / 1.031),
+            },
+            "latency_p95": {
+                "value": None if young else 35.1,
+                "previous_week": None if young else 33.0,
+                "limit": 60,
+                "status": status,
+            },
+            "error_rate": {
+                "value": None if young else 0.0067,
+                "previous_week": None if young else 0.0069,
+                "limit": 0.02,
+                "status": status,
+            },
             "prediction_error": {
-                "statistic": "wrong_share", "value": None if young else 0.248, "low": 0.236, "high": 0.261,
-                "n": 0 if young else 4100, "reference": None if young else 0.19, "limit": 0.05,
+                "statistic": "wrong_share",
+                "value": None if young else 0.248,
+                "low": 0.236,
+                "high": 0.261,
+                "n": 0 if young else 4100,
+                "reference": None if young else 0.19,
+                "limit": 0.05,
                 "status": "no_data" if young else "breach",
                 "labels_until": None if young else stamp(self.now - timedelta(days=2)),
                 "coverage": None if young else 0.97,
-                "delay_p50_s": None if young else 12_288.0, "delay_p95_s": None if young else 65_536.0,
-                "label_bias": None if young else {"value": 0.31, "low": 0.27, "high": 0.35, "biased": True},
-                "series": [] if young else [{"t": stamp(d), "value": 0.19 + 0.008 * math.sin(i) + max(0,
-                i - 17) * 0.006, "n": 900}
-                                            for i, d in enumerate(days)],
+                "delay_p50_s": None if young else 12_288.0,
+                "delay_p95_s": None if young else 65_536.0,
+                "label_bias": None
+                if young
+                else {"value": 0.31, "low": 0.27, "high": 0.35, "biased": True},
+                "series": []
+                if young
+                else [
+                    {
+                        "t": stamp(d),
+                        "value": 0.19 + 0.008 * math.sin(i) + max(0, i - 17) * 0.006,
+                        "n": 900,
+                    }
+                    for i, d in enumerate(days)
+                ],
             },
             "drifted": {
-                "n": None if young else 3, "of": None if young else 12, "importance": None if young else 0.54,
+                "n": None if young else 3,
+                "of": None if young else 12,
+                "importance": None if young else 0.54,
                 "limit": 0.2,
                 "status": "insufficient" if young else "breach",
-                "series": [] if young else [{"t": stamp(d), "n": max(0, min(3, i - 18))} for i, d in enumerate(days)],
+                "series": []
+                if young
+                else [
+                    {"t": stamp(d), "n": max(0, min(3, i - 18))}
+                    for i, d in enumerate(days)
+                ],
             },
             "freshness": {
-                "last_event": stamp(self.now - (timedelta(hours=2) if young else timedelta(seconds=4))),
-                "age_s": 7200.0 if young else 4.0, "lag_s": 0.8, "received": 1_204_400, "stored": 1_204_331,
+                "last_event": stamp(
+                    self.now - (timedelta(hours=2) if young else timedelta(seconds=4))
+                ),
+                "age_s": 7200.0 if young else 4.0,
+                "lag_s": 0.8,
+                "received": 1_204_400,
+                "stored": 1_204_331,
                 "duplicate": 41,
-                "refused": 28, "pending": 0, "lost": 0, "status": "breach" if young else "ok",
+                "refused": 28,
+                "pending": 0,
+                "lost": 0,
+                "status": "breach" if young else "ok",
             },
-        }  # fmt: skip
+        }
 
     def service(self, model: str, hours: float, step_s: int | None = None) -> Json:
         """Day and night, one incident two days ago, a few hours without any event."""
-        natural = ((7, 300), (25, 900), (73, 1800), (169, 3600), (340, 7200), (1e9, 86_400))
+        natural = (
+            (7, 300),
+            (25, 900),
+            (73, 1800),
+            (169, 3600),
+            (340, 7200),
+            (1e9, 86_400),
+        )
         step = step_s or next(seconds for most, seconds in natural if hours <= most)
         count = int(hours * 3600 / step)
         rng = random.Random(f"{model}{step}")
         begin = self.now - timedelta(seconds=count * step)
-        rows = [self._bucket(begin + timedelta(seconds=i * step), step, rng, model) for i in range(count)]
+        rows = [
+            self._bucket(begin + timedelta(seconds=i * step), step, rng, model)
+            for i in range(count)
+        ]
         n, errors = sum(r["n"] for r in rows), sum(r["errors"] for r in rows)
-        before = [{"t": r["t"], "n": int(r["n"] * rng.uniform(0.85, 1.05))} for r in rows]
+        before = [
+            {"t": r["t"], "n": int(r["n"] * rng.uniform(0.85, 1.05))} for r in rows
+        ]
         low, high = wilson(errors, n)
-        total = {"n": n, "p50": 19.2, "p95": 35.1, "p99": 46.0, "errors": errors,
-        "error_rate": errors / n if n else None,
-                 "error_low": low, "error_high": high}  # fmt: skip
-        ends = {"first_event": stamp(begin), "last_event": stamp(self.now - timedelta(seconds=4))}
-        shares = (("v1", 0.9), ("v2", 0.1)) if model == "flight-delay" else (("v1", 1.0),)
+        total = {
+            "n": n,
+            "p50": 19.2,
+            "p95": 35.1,
+            "p99": 46.0,
+            "errors": errors,
+            "error_rate": errors / n if n else None,
+            "error_low": low,
+            "error_high": high,
+        }
+        ends = {
+            "first_event": stamp(begin),
+            "last_event": stamp(self.now - timedelta(seconds=4)),
+        }
+        shares = (
+            (("v1", 0.9), ("v2", 0.1)) if model == "flight-delay" else (("v1", 1.0),)
+        )
         return {
-            "model": model, "from": stamp(begin), "to": stamp(self.now), "step_s": step,
-            "limits": {"latency_p95": 60, "error_rate": 0.02}, "totals": total, "rows": rows, "previous_week": before,
-            "versions": [{"version": v, **total, "n": int(n * share), **ends} for v, share in shares],
-        }  # fmt: skip
+            "model": model,
+            "from": stamp(begin),
+            "to": stamp(self.now),
+            "step_s": step,
+            "limits": {"latency_p95": 60, "error_rate": 0.02},
+            "totals": total,
+            "rows": rows,
+            "previous_week": before,
+            "versions": [
+                {"version": v, **total, "n": int(n * share), **ends}
+                for v, share in shares
+            ],
+        }
 
     def _bucket(self, at: datetime, step: int, rng: random.Random, model: str) -> Json:
         age_h = (self.now - at).total_seconds() / 3600
         wave = 1 + 0.75 * math.sin(2 * math.pi * (at.hour + at.minute / 60 - 9) / 24)
-        n = int(565 * step / 3600 * (wave if step < 86_400 else 1) * rng.uniform(0.9, 1.1))
+        n = int(
+            565 * step / 3600 * (wave if step < 86_400 else 1) * rng.uniform(0.9, 1.1)
+        )
         if model != "flight-delay":
             n = 37 if 2 <= age_h < 2 + step / 3600 else 0
         if 100 < age_h < 104 or not n:
-            return {"t": stamp(at), "n": 0, "p50": None, "p95": None, "p99": None, "errors": 0, "error_rate": None,
-                    "error_low": None, "error_high": None}  # fmt: skip
+            return {
+                "t": stamp(at),
+                "n": 0,
+                "p50": None,
+                "p95": None,
+                "p99": None,
+                "errors": 0,
+                "error_rate": None,
+                "error_low": None,
+                "error_high": None,
+            }
         slow = 2.9 if 30 < age_h < 34 else 1
         p50 = rng.uniform(17, 20) * (1 + (slow - 1) * 0.8)
-        errors = sum(rng.random() < (0.06 if slow > 1 else 0.0045) for _ in range(min(n, 5000)))
+        errors = sum(
+            rng.random() < (0.06 if slow > 1 else 0.0045) for _ in range(min(n, 5000))
+        )
         low, high = wilson(errors, n)
-        return {"t": stamp(at), "n": n, "p50": p50, "p95": p50 * 1.8 * rng.uniform(0.93, 1.08),
-        "p99": p50 * 2.4 * rng.uniform(0.9, 1.2),
-                "errors": errors, "error_rate": errors / n, "error_low": low, "error_high": high}  # fmt: skip
+        return {
+            "t": stamp(at),
+            "n": n,
+            "p50": p50,
+            "p95": p50 * 1.8 * rng.uniform(0.93, 1.08),
+            "p99": p50 * 2.4 * rng.uniform(0.9, 1.2),
+            "errors": errors,
+            "error_rate": errors / n,
+            "error_low": low,
+            "error_high": high,
+        }
 
     def drift(self, model: str, hours: float) -> Json:
         """Three drifted features, one on watch, one without enough data."""
         steps = [stamp(self.now - timedelta(hours=6 * (28 - i))) for i in range(28)]
-        shape = {"model": model, "statistic": "psi", "limit": 0.2, "warn": 0.1, "window_s": 86_400, "step_s": 21_600,
-                 "from": steps[0], "to": stamp(self.now), "steps": steps, "of": len(FEATURES)}  # fmt: skip
-        return shape | {"columns": [] if model != "flight-delay" else [self._drifting(name) for name in FEATURES]}
+        shape = {
+            "model": model,
+            "statistic": "psi",
+            "limit": 0.2,
+            "warn": 0.1,
+            "window_s": 86_400,
+            "step_s": 21_600,
+            "from": steps[0],
+            "to": stamp(self.now),
+            "steps": steps,
+            "of": len(FEATURES),
+        }
+        return shape | {
+            "columns": []
+            if model != "flight-delay"
+            else [self._drifting(name) for name in FEATURES]
+        }
 
     def _drifting(self, name: str) -> Json:
         kind, importance, final, begins = FEATURES[name]
@@ -278,33 +531,55 @@ class World:
             values = [
                 round(
                     rng.uniform(0.004, 0.03)
-                    + max(0.0, min(1.0, (i / 4 - begins + 1) / 1.2)) * final * rng.uniform(0.9, 1.02),
+                    + max(0.0, min(1.0, (i / 4 - begins + 1) / 1.2))
+                    * final
+                    * rng.uniform(0.9, 1.02),
                     4,
                 )
                 for i in range(28)
             ]
             values[5] = None if name == "temp" else values[5]
         return {
-            "column": name, "kind": kind, "importance": importance, "status": level(final), "value": final,
-            "raw": None if final is None else final + 0.01, "low": None if final is None else final * 0.85,
-            "high": None if final is None else final * 1.18, "n": 37 if final is None else 13_560,
+            "column": name,
+            "kind": kind,
+            "importance": importance,
+            "status": level(final),
+            "value": final,
+            "raw": None if final is None else final + 0.01,
+            "low": None if final is None else final * 0.85,
+            "high": None if final is None else final * 1.18,
+            "n": 37 if final is None else 13_560,
             "n_reference": 80_789,
-            "missing": 0.131 if name == "temp" else 0.01, "missing_reference": 0.01,
-            "new_share": 0.086 if name == "carrier" else 0.0, "new_share_usual": 0.0,
-            "mean": 21.6 if kind == "numeric" else None, "mean_reference": 12.7 if kind == "numeric" else None, "detectable": 0.03, "values": values,
+            "missing": 0.131 if name == "temp" else 0.01,
+            "missing_reference": 0.01,
+            "new_share": 0.086 if name == "carrier" else 0.0,
+            "new_share_usual": 0.0,
+            "mean": 21.6 if kind == "numeric" else None,
+            "mean_reference": 12.7 if kind == "numeric" else None,
+            "detectable": 0.03,
+            "values": values,
             "levels": [level(v) for v in values],
-        }  # fmt: skip
+        }
 
     def column(self, name: str) -> Json:
         """Reference deciles against a shifted current distribution."""
         kind, _, final, _ = FEATURES.get(name, ("numeric", 0, 0.03, 0))
-        labels = EDGES if kind == "numeric" else ["UA", "B6", "EV", "DL", "AA", "other", "new"]
+        labels = (
+            EDGES
+            if kind == "numeric"
+            else ["UA", "B6", "EV", "DL", "AA", "other", "new"]
+        )
         tilt = math.sqrt(final or 0.0) * 1.3
         reference = [1 / len(labels)] * len(labels)
-        weights = [math.exp(tilt * (i / (len(labels) - 1) - 0.5) * 2) for i in range(len(labels))]
+        weights = [
+            math.exp(tilt * (i / (len(labels) - 1) - 0.5) * 2)
+            for i in range(len(labels))
+        ]
         current = [w / sum(weights) for w in weights]
         if kind == "categorical":
-            reference = [r * len(labels) / (len(labels) - 1) for r in reference[:-1]] + [0.0]
+            reference = [
+                r * len(labels) / (len(labels) - 1) for r in reference[:-1]
+            ] + [0.0]
             current[-1] = 0.086 if name == "carrier" else 0.0
         bins = [
             {
@@ -315,31 +590,81 @@ class World:
             }
             for label, r, c in zip(labels, reference, current, strict=True)
         ] + [
-            {"label": "missing", "reference": 0.01, "current": 0.131 if name == "temp" else 0.01, "contribution": None}
+            {
+                "label": "missing",
+                "reference": 0.01,
+                "current": 0.131 if name == "temp" else 0.01,
+                "contribution": None,
+            }
         ]
         side = {"n": 80_789, "missing": 0.01, "invalid": 0.0, "mean": 12.7}
         return {
-            "column": name, "kind": kind, "status": level(final), "bins": bins, "reference": side,
-            "current": side | {"n": 37 if final is None else 13_560, "missing": 0.131 if name == "temp" else 0.01,
-            "mean": 21.6},
-            "statistics": [{"statistic": "psi", "value": final, "low": None, "high": None, "unit": "nats", "limit": 0.2,
-                            "verdict": level(final), "minimum": 200}],
-            "new_values": [{"value": "H<b>A</b>", "first_seen": stamp(self.now - timedelta(hours=80)), "n": 1166,
-            "share": 0.086}]
-            if name == "carrier" else [],
-            "from": stamp(self.now - timedelta(days=1)), "to": stamp(self.now),
-        }  # fmt: skip
+            "column": name,
+            "kind": kind,
+            "status": level(final),
+            "bins": bins,
+            "reference": side,
+            "current": side
+            | {
+                "n": 37 if final is None else 13_560,
+                "missing": 0.131 if name == "temp" else 0.01,
+                "mean": 21.6,
+            },
+            "statistics": [
+                {
+                    "statistic": "psi",
+                    "value": final,
+                    "low": None,
+                    "high": None,
+                    "unit": "nats",
+                    "limit": 0.2,
+                    "verdict": level(final),
+                    "minimum": 200,
+                }
+            ],
+            "new_values": [
+                {
+                    "value": "H<b>A</b>",
+                    "first_seen": stamp(self.now - timedelta(hours=80)),
+                    "n": 1166,
+                    "share": 0.086,
+                }
+            ]
+            if name == "carrier"
+            else [],
+            "from": stamp(self.now - timedelta(days=1)),
+            "to": stamp(self.now),
+        }
 
     def findings(self, model: str) -> list[Json]:
         """What every rule said last."""
         young = model != "flight-delay"
         shape = {
-            "model": model, "version": "", "segment": "", "rule": "psi-features", "statistic": "psi", "column": None,
-            "verdict": "ok", "value": 0.02, "low": 0.01, "high": 0.03, "unit": "nats", "limit": 0.2, "warn": 0.1,
-            "compare": "value", "direction": "above", "reference_value": None, "n": 37 if young else 13_560,
-            "n_reference": 80_789, "minimum": 200, "from": stamp(self.now - timedelta(days=1)), "to": stamp(self.now),
-            "since": stamp(self.now - timedelta(hours=46)), "severity": "warning", "text": "",
-        }  # fmt: skip
+            "model": model,
+            "version": "",
+            "segment": "",
+            "rule": "psi-features",
+            "statistic": "psi",
+            "column": None,
+            "verdict": "ok",
+            "value": 0.02,
+            "low": 0.01,
+            "high": 0.03,
+            "unit": "nats",
+            "limit": 0.2,
+            "warn": 0.1,
+            "compare": "value",
+            "direction": "above",
+            "reference_value": None,
+            "n": 37 if young else 13_560,
+            "n_reference": 80_789,
+            "minimum": 200,
+            "from": stamp(self.now - timedelta(days=1)),
+            "to": stamp(self.now),
+            "since": stamp(self.now - timedelta(hours=46)),
+            "severity": "warning",
+            "text": "",
+        }
         rates = {
             "rule": "errors",
             "statistic": "error_rate",
@@ -353,14 +678,27 @@ class World:
                 shape | {"verdict": "insufficient", "value": None, "column": "x"},
                 shape | rates | {"verdict": "insufficient"},
             ]
-        wrong = {"rule": "quality", "statistic": "wrong_share", "unit": "share", "compare": "increase", "limit": 0.05,
-                 "value": 0.248, "reference_value": 0.19, "verdict": "breach", "severity": "critical"}  # fmt: skip
+        wrong = {
+            "rule": "quality",
+            "statistic": "wrong_share",
+            "unit": "share",
+            "compare": "increase",
+            "limit": 0.05,
+            "value": 0.248,
+            "reference_value": 0.19,
+            "verdict": "breach",
+            "severity": "critical",
+        }
         drifted = [
             shape
             | {
                 "column": name,
                 "value": final,
-                "verdict": "breach" if (final or 0) > 0.2 else "warn" if (final or 0) > 0.1 else "ok",
+                "verdict": "breach"
+                if (final or 0) > 0.2
+                else "warn"
+                if (final or 0) > 0.1
+                else "ok",
             }
             for name, (_, _, final, _) in FEATURES.items()
         ]
@@ -369,132 +707,446 @@ class World:
     def detector(self, model: str, hours: float) -> Json:
         """Two weeks watched and one change open; the young model learns."""
         young = model != "flight-delay"
-        shape = {"share": 0.2, "source": None, "learned_from": stamp(self.now - timedelta(hours=3)), "detectable": [],
-                 "watches_from": stamp(self.now + timedelta(days=13, hours=21)), "window_hours": None, "evidence": None,
-                 "status": "learning"}  # fmt: skip
-        watching = shape | {"source": "live", "status": "watching", "window_hours": 1, "evidence": 0.004}
+        shape = {
+            "share": 0.2,
+            "source": None,
+            "learned_from": stamp(self.now - timedelta(hours=3)),
+            "detectable": [],
+            "watches_from": stamp(self.now + timedelta(days=13, hours=21)),
+            "window_hours": None,
+            "evidence": None,
+            "status": "learning",
+        }
+        watching = shape | {
+            "source": "live",
+            "status": "watching",
+            "window_hours": 1,
+            "evidence": 0.004,
+        }
         names = ("inputs", "unseen", "latency", "errors", "traffic", "quality")
-        lanes = [{"lane": name} | (shape if young or name == "quality" else watching) for name in names]
+        lanes = [
+            {"lane": name} | (shape if young or name == "quality" else watching)
+            for name in names
+        ]
         if not young:
-            lanes[0] |= {"status": "watching" if self.accepted else "open", "evidence": 0.05, "detectable": [
-                {"column": name, "contrast": contrast, "size": size}
-                for name in FEATURES for contrast, size in (("location", 0.21), ("scale", 0.34), ("missing", 0.012))
-            ]}  # fmt: skip
-            lanes[0] |= {"trending": ["precip"], "other_weekdays": [{"day": "2026-10-26", "weekday": 6}]}
+            lanes[0] |= {
+                "status": "watching" if self.accepted else "open",
+                "evidence": 0.05,
+                "detectable": [
+                    {"column": name, "contrast": contrast, "size": size}
+                    for name in FEATURES
+                    for contrast, size in (
+                        ("location", 0.21),
+                        ("scale", 0.34),
+                        ("missing", 0.012),
+                    )
+                ],
+            }
+            lanes[0] |= {
+                "trending": ["precip"],
+                "other_weekdays": [{"day": "2026-10-26", "weekday": 6}],
+            }
             lanes[4] |= {"window_hours": 6}
         rng = random.Random(7)
         course = []
         for i in range(int(min(hours, 336)), 0, -1):
             at = stamp(self.now.replace(minute=0, second=0) - timedelta(hours=i))
             rising = 4.0 ** max(0, 25 - i) * 0.01 if 20 <= i < 25 else 0.0
-            course += [{"t": at, "lane": "inputs", "value": rising + 10 ** rng.uniform(-3, -1.2)}]
-            course += [{"t": at, "lane": name, "value": 10 ** rng.uniform(-3.2, -1.8)} for name in names[1:4]]
-            course += [{"t": at, "lane": "traffic", "value": 10 ** rng.uniform(-3, -2)}] * (i % 6 == 0)
+            course += [
+                {
+                    "t": at,
+                    "lane": "inputs",
+                    "value": rising + 10 ** rng.uniform(-3, -1.2),
+                }
+            ]
+            course += [
+                {"t": at, "lane": name, "value": 10 ** rng.uniform(-3.2, -1.8)}
+                for name in names[1:4]
+            ]
+            course += [
+                {"t": at, "lane": "traffic", "value": 10 ** rng.uniform(-3, -2)}
+            ] * (i % 6 == 0)
         since = self.now - timedelta(hours=20)
-        open_now = self.change() | {"since": stamp(since), "revised_until": stamp(since + timedelta(days=7))}
+        open_now = self.change() | {
+            "since": stamp(since),
+            "revised_until": stamp(since + timedelta(days=7)),
+        }
         return {
-            "model": model, "enabled": self.detecting, "status": "learning" if young else "ok", "text": None, "days": 90,
-            "tolerance": 0.05, "judged_until": stamp(self.now), "clock": "UTC", "holidays": None,
-            "lanes": lanes if self.detecting else [], "open": [] if young or self.accepted or not self.detecting else [open_now],
-            "evidence": [] if young or not self.detecting else course, "accepted": self.accepted,
-            "from": stamp(self.now - timedelta(hours=hours)), "to": stamp(self.now),
-        }  # fmt: skip
+            "model": model,
+            "enabled": self.detecting,
+            "status": "learning" if young else "ok",
+            "text": None,
+            "days": 90,
+            "tolerance": 0.05,
+            "judged_until": stamp(self.now),
+            "clock": "UTC",
+            "holidays": None,
+            "lanes": lanes if self.detecting else [],
+            "open": [] if young or self.accepted or not self.detecting else [open_now],
+            "evidence": [] if young or not self.detecting else course,
+            "accepted": self.accepted,
+            "from": stamp(self.now - timedelta(hours=hours)),
+            "to": stamp(self.now),
+        }
 
     def selftest(self, model: str, _hours: float) -> Json:
         """Three known changes, one of them too small to be found."""
         tests = [
-            {"change": change, "column": column, "lane": "inputs", "found": hours is not None, "hours": hours,
-             "evidence": 1.0 if hours else 0.4, "named": [column] if hours else []}
-            for change, column, hours in (("mean +0.1 sd", "temp", None), ("mean +0.5 sd", "temp", 3), ("half the traffic", "status", 30))
-        ]  # fmt: skip
+            {
+                "change": change,
+                "column": column,
+                "lane": "inputs",
+                "found": hours is not None,
+                "hours": hours,
+                "evidence": 1.0 if hours else 0.4,
+                "named": [column] if hours else [],
+            }
+            for change, column, hours in (
+                ("mean +0.1 sd", "temp", None),
+                ("mean +0.5 sd", "temp", 3),
+                ("half the traffic", "status", 30),
+            )
+        ]
         at = stamp(self.now - timedelta(days=2))
-        quiet = [{"lane": "inputs", "evidence": 0.03, "pages": 0}, {"lane": "traffic", "evidence": 0.01, "pages": 0}]
-        return {"model": model, "at": at, "from": at, "to": at, "seed": 1, "tests": tests, "quiet": quiet}
+        quiet = [
+            {"lane": "inputs", "evidence": 0.03, "pages": 0},
+            {"lane": "traffic", "evidence": 0.01, "pages": 0},
+        ]
+        return {
+            "model": model,
+            "at": at,
+            "from": at,
+            "to": at,
+            "seed": 1,
+            "tests": tests,
+            "quiet": quiet,
+        }
 
     def replay(self, model: str, query: dict[str, str]) -> tuple[int, Json]:
         """Alerts above the limit: two on temp, one of them still open; none from 1 on; negative ones are refused."""
         level = float(query["limit"])
         if query.get("columns") == "carrier":
-            return 422, {"error": f"the statistic {query['statistic']} does not go with carrier"}
+            return 422, {
+                "error": f"the statistic {query['statistic']} does not go with carrier"
+            }
         episodes = [
-            {"column": "temp", "fired_at": stamp(self.now - timedelta(days=at)), "peak": 0.31, "count": 40,
-             "resolved_at": None if lasting is None else stamp(self.now - timedelta(days=at - lasting))}
-            for at, lasting in ((70, 12), (9, None)) if level < 1
-        ]  # fmt: skip
-        by_column = [{"column": "temp", "alerts": len(episodes), "hours": 500.0}] if episodes else []
-        rule = {"rule": "trial", "statistic": query["statistic"], "limit": level, "columns": 16, "judged": 400,
-                "alerts": len(episodes), "share_firing": 0.22 if episodes else 0.0, "by_column": by_column, "episodes": episodes}  # fmt: skip
-        return 200, {"model": model, "from": stamp(self.now - timedelta(days=240)), "to": stamp(self.now),
-                     "step_s": 21_600.0, "moments": 960, "rules": [rule], "stored": []}  # fmt: skip
+            {
+                "column": "temp",
+                "fired_at": stamp(self.now - timedelta(days=at)),
+                "peak": 0.31,
+                "count": 40,
+                "resolved_at": None
+                if lasting is None
+                else stamp(self.now - timedelta(days=at - lasting)),
+            }
+            for at, lasting in ((70, 12), (9, None))
+            if level < 1
+        ]
+        by_column = (
+            [{"column": "temp", "alerts": len(episodes), "hours": 500.0}]
+            if episodes
+            else []
+        )
+        rule = {
+            "rule": "trial",
+            "statistic": query["statistic"],
+            "limit": level,
+            "columns": 16,
+            "judged": 400,
+            "alerts": len(episodes),
+            "share_firing": 0.22 if episodes else 0.0,
+            "by_column": by_column,
+            "episodes": episodes,
+        }
+        return 200, {
+            "model": model,
+            "from": stamp(self.now - timedelta(days=240)),
+            "to": stamp(self.now),
+            "step_s": 21_600.0,
+            "moments": 960,
+            "rules": [rule],
+            "stored": [],
+        }
 
     def _accept(self, model: str, body: Json) -> tuple[int, Json]:
         if not self.admin:
             return 403, {"error": "this key lacks the scope admin"}
-        self.accepted = [{"at": stamp(self.now), "since": stamp(self.now), "by": body["by"]}]
+        self.accepted = [
+            {"at": stamp(self.now), "since": stamp(self.now), "by": body["by"]}
+        ]
         return 200, {"model": model, **self.accepted[0]}
 
     def change(self) -> Json:
         """What the detector has open: two columns moved."""
         shape = self.findings("young_*model*")[0]
         return shape | {
-            "model": "flight-delay", "rule": "detector.inputs", "statistic": "inputs_change", "column": "humid",
-            "verdict": "breach", "value": 0.62, "low": 0.5, "high": 0.74, "unit": "sd", "limit": 0.05,
-            "severity": "critical", "from": stamp(self.now - timedelta(hours=22)), "cause": "upstream",
+            "model": "flight-delay",
+            "rule": "detector.inputs",
+            "statistic": "inputs_change",
+            "column": "humid",
+            "verdict": "breach",
+            "value": 0.62,
+            "low": 0.5,
+            "high": 0.74,
+            "unit": "sd",
+            "limit": 0.05,
+            "severity": "critical",
+            "from": stamp(self.now - timedelta(hours=22)),
+            "cause": "upstream",
             "moved": [
-                {"column": "humid", "contrast": "location", "size": 0.62, "low": 0.5, "high": 0.74},
-                {"column": "humid", "contrast": "scale", "size": 0.21, "low": 0.1, "high": 0.32},
-                {"column": "pressure_*hPa*_$x$", "contrast": "location", "size": -0.31, "low": -0.42, "high": -0.2},
+                {
+                    "column": "humid",
+                    "contrast": "location",
+                    "size": 0.62,
+                    "low": 0.5,
+                    "high": 0.74,
+                },
+                {
+                    "column": "humid",
+                    "contrast": "scale",
+                    "size": 0.21,
+                    "low": 0.1,
+                    "high": 0.32,
+                },
+                {
+                    "column": "pressure_*hPa*_$x$",
+                    "contrast": "location",
+                    "size": -0.31,
+                    "low": -0.42,
+                    "high": -0.2,
+                },
             ],
-        }  # fmt: skip
+        }
 
     def alerts(self, query: Json) -> Json:
         """Alerts of one model in one state."""
         state = query.get("state", "open")
         chosen = [
-            one for one in self.alert_list
+            one
+            for one in self.alert_list
             if query.get("model") in (None, "", one["model"])
-            and (state == "all" or one["state"] == state or (state == "open" and one["state"] != "resolved"))
-        ]  # fmt: skip
-        return {"now": stamp(self.now), "alerts": chosen[: int(query.get("limit", 100))]}
+            and (
+                state == "all"
+                or one["state"] == state
+                or (state == "open" and one["state"] != "resolved")
+            )
+        ]
+        return {
+            "now": stamp(self.now),
+            "alerts": chosen[: int(query.get("limit", 100))],
+        }
 
     def _alerts(self) -> list[Json]:
         def ago(hours: float) -> str:
             return stamp(self.now - timedelta(hours=hours))
 
-        found = {(f["statistic"], f["column"]): f for f in self.findings("flight-delay")}
+        found = {
+            (f["statistic"], f["column"]): f for f in self.findings("flight-delay")
+        }
         found["inputs_change", "humid"] = self.change()
         rows: list[tuple[Any, ...]] = [
-            # id, statistic, column, severity, state, since, resolved, value, limit, unit, by, silenced hours
-            ("a1", "wrong_share", None, "critical", "firing", 46, None, 0.248, 0.05, "share", None, None),
-            ("a2", "psi", "dep_delay", "warning", "firing", 88, None, 0.54, 0.2, "nats", "Mei-Ling", None),
-            ("a3", "psi", "carrier", "warning", "firing", 80, None, 0.62, 0.2, "nats", None, 6),
-            ("a4", "missing_rate", "temp", "warning", "firing", 57, None, 0.131, 0.05, "share", None, None),
-            ("a5", "psi", "visib", "warning", "pending", 5, None, 0.21, 0.2, "nats", None, None),
-            ("a6", "latency_p95", None, "critical", "resolved", 34, 30, 101.0, 60, "ms", "Ravi", None),
-            ("a7", "error_rate", None, "critical", "resolved", 33, 30, 0.07, 0.02, "share", None, None),
-            ("a9", "inputs_change", "humid", "critical", "firing", 20, None, 0.62, 0.05, "sd", None, None),
-            ("a8", "error_rate", None, "critical", "resolved", 120, 117, 0.034, 0.02, "share", None, None),
+            # id, statistic, column, severity, state, since, resolved, value, limit,
+            # unit, by, silenced hours
+            (
+                "a1",
+                "wrong_share",
+                None,
+                "critical",
+                "firing",
+                46,
+                None,
+                0.248,
+                0.05,
+                "share",
+                None,
+                None,
+            ),
+            (
+                "a2",
+                "psi",
+                "dep_delay",
+                "warning",
+                "firing",
+                88,
+                None,
+                0.54,
+                0.2,
+                "nats",
+                "Mei-Ling",
+                None,
+            ),
+            (
+                "a3",
+                "psi",
+                "carrier",
+                "warning",
+                "firing",
+                80,
+                None,
+                0.62,
+                0.2,
+                "nats",
+                None,
+                6,
+            ),
+            (
+                "a4",
+                "missing_rate",
+                "temp",
+                "warning",
+                "firing",
+                57,
+                None,
+                0.131,
+                0.05,
+                "share",
+                None,
+                None,
+            ),
+            (
+                "a5",
+                "psi",
+                "visib",
+                "warning",
+                "pending",
+                5,
+                None,
+                0.21,
+                0.2,
+                "nats",
+                None,
+                None,
+            ),
+            (
+                "a6",
+                "latency_p95",
+                None,
+                "critical",
+                "resolved",
+                34,
+                30,
+                101.0,
+                60,
+                "ms",
+                "Ravi",
+                None,
+            ),
+            (
+                "a7",
+                "error_rate",
+                None,
+                "critical",
+                "resolved",
+                33,
+                30,
+                0.07,
+                0.02,
+                "share",
+                None,
+                None,
+            ),
+            (
+                "a9",
+                "inputs_change",
+                "humid",
+                "critical",
+                "firing",
+                20,
+                None,
+                0.62,
+                0.05,
+                "sd",
+                None,
+                None,
+            ),
+            (
+                "a8",
+                "error_rate",
+                None,
+                "critical",
+                "resolved",
+                120,
+                117,
+                0.034,
+                0.02,
+                "share",
+                None,
+                None,
+            ),
         ]
         return [
             {
-                "id": a, "model": "flight-delay", "version": "v1" if a == "a6" else "", "segment": "",
-                "rule": stat, "statistic": stat,
-                "column": col, "severity": severity, "state": state, "since": ago(since), "fired_at": ago(since - 0.2),
-                "resolved_at": ago(done) if done else None, "last_seen": ago(done or 0), "count": int(since / 2) + 1,
-                "value": value, "peak": value * 1.1, "limit": limit, "unit": unit, "text": f"{stat} {value}",
-                "acknowledged_by": by, "acknowledged_at": ago(since - 1) if by else None,
-                "silenced_until": ago(-quiet) if quiet else None, "finding": found.get((stat, col), {}),
-                "transitions": [{"at": ago(since), "from": None, "to": "pending", "value": limit * 1.05, "by": None},
-                                {"at": ago(since - 0.2), "from": "pending", "to": "firing", "value": value, "by": None}]
-                + ([{"at": ago(done), "from": "firing", "to": "resolved", "value": limit * 0.5,
-                "by": None}] if done else []),
-                "deliveries": [{"channel": "ops-webhook", "status": "delivered", "tries": 1,
-                "at": ago(since - 0.2), "detail": "200"},
-                               {"channel": "team-chat", "status": "failed", "tries": 5, "at": ago(since - 0.2),
-                               "detail": "503"}],
+                "id": a,
+                "model": "flight-delay",
+                "version": "v1" if a == "a6" else "",
+                "segment": "",
+                "rule": stat,
+                "statistic": stat,
+                "column": col,
+                "severity": severity,
+                "state": state,
+                "since": ago(since),
+                "fired_at": ago(since - 0.2),
+                "resolved_at": ago(done) if done else None,
+                "last_seen": ago(done or 0),
+                "count": int(since / 2) + 1,
+                "value": value,
+                "peak": value * 1.1,
+                "limit": limit,
+                "unit": unit,
+                "text": f"{stat} {value}",
+                "acknowledged_by": by,
+                "acknowledged_at": ago(since - 1) if by else None,
+                "silenced_until": ago(-quiet) if quiet else None,
+                "finding": found.get((stat, col), {}),
+                "transitions": [
+                    {
+                        "at": ago(since),
+                        "from": None,
+                        "to": "pending",
+                        "value": limit * 1.05,
+                        "by": None,
+                    },
+                    {
+                        "at": ago(since - 0.2),
+                        "from": "pending",
+                        "to": "firing",
+                        "value": value,
+                        "by": None,
+                    },
+                ]
+                + (
+                    [
+                        {
+                            "at": ago(done),
+                            "from": "firing",
+                            "to": "resolved",
+                            "value": limit * 0.5,
+                            "by": None,
+                        }
+                    ]
+                    if done
+                    else []
+                ),
+                "deliveries": [
+                    {
+                        "channel": "ops-webhook",
+                        "status": "delivered",
+                        "tries": 1,
+                        "at": ago(since - 0.2),
+                        "detail": "200",
+                    },
+                    {
+                        "channel": "team-chat",
+                        "status": "failed",
+                        "tries": 5,
+                        "at": ago(since - 0.2),
+                        "detail": "503",
+                    },
+                ],
             }
             for a, stat, col, severity, state, since, done, value, limit, unit, by, quiet in rows
-        ]  # fmt: skip
+        ]
 
     def _act(self, alert_id: str, verb: str, body: Json) -> tuple[int, Json]:
         alert = next((one for one in self.alert_list if one["id"] == alert_id), None)
@@ -503,7 +1155,11 @@ class World:
         if verb == "acknowledge":
             alert.update(acknowledged_by=body["by"], acknowledged_at=stamp(self.now))
         else:
-            alert["silenced_until"] = stamp(self.now + timedelta(hours=body["hours"])) if body["hours"] else None
+            alert["silenced_until"] = (
+                stamp(self.now + timedelta(hours=body["hours"]))
+                if body["hours"]
+                else None
+            )
         return 200, alert
 
 
@@ -511,7 +1167,15 @@ def level(value: float | None) -> str:
     """The level of a PSI."""
     if value is None:
         return "insufficient"
-    return "severe" if value > 0.5 else "breach" if value > 0.2 else "warn" if value > 0.1 else "ok"
+    return (
+        "severe"
+        if value > 0.5
+        else "breach"
+        if value > 0.2
+        else "warn"
+        if value > 0.1
+        else "ok"
+    )
 
 
 def wilson(errors: int, n: int) -> tuple[float | None, float | None]:
@@ -519,8 +1183,13 @@ def wilson(errors: int, n: int) -> tuple[float | None, float | None]:
     if not n:
         return None, None
     z, p = 1.96, errors / n
-    middle, half = (p + z * z / (2 * n)), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return max((middle - half) / (1 + z * z / n), 0.0), (middle + half) / (1 + z * z / n)
+    middle, half = (
+        (p + z * z / (2 * n)),
+        z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)),
+    )
+    return max((middle - half) / (1 + z * z / n), 0.0), (middle + half) / (
+        1 + z * z / n
+    )
 
 
 def serve(port: int, empty: bool) -> None:

@@ -42,10 +42,29 @@ def dashboard(chromium: str) -> Iterator[str]:
     """The address of a freshly started dashboard over a fake server."""
     server, app = free_port(), free_port()
     environment = os.environ | {"DRIFTDECK_URL": f"http://127.0.0.1:{server}"}
-    fake = [sys.executable, str(Path(__file__).parent / "fake_server.py"), "--port", str(server)]
-    streamlit = [sys.executable, "-m", "streamlit", "run", "app/main.py", "--server.port", str(app)]
+    fake = [
+        sys.executable,
+        str(Path(__file__).parent / "fake_server.py"),
+        "--port",
+        str(server),
+    ]
+    streamlit = [
+        sys.executable,
+        "-m",
+        "streamlit",
+        "run",
+        "app/main.py",
+        "--server.port",
+        str(app),
+    ]
     started = [
-        subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         for command in (fake, [*streamlit, "--server.address", "127.0.0.1"])
     ]
     try:
@@ -63,13 +82,31 @@ def dashboard(chromium: str) -> Iterator[str]:
 def page(chromium: str, dashboard: str) -> Iterator[Any]:
     """A tab whose requests elsewhere and complaints are collected in `page.elsewhere` and `page.complaints`."""
     with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        tab = browser.new_page(locale="en-GB", timezone_id="Asia/Taipei", viewport={"width": 1440, "height": 900})
+        browser = playwright.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox"]
+        )
+        tab = browser.new_page(
+            locale="en-GB",
+            timezone_id="Asia/Taipei",
+            viewport={"width": 1440, "height": 900},
+        )
         tab.set_default_timeout(20_000)
         tab.elsewhere, tab.complaints = [], []
         ours = (dashboard, dashboard.replace("http", "ws", 1), "data:", "blob:")
-        tab.on("request", lambda one: tab.elsewhere.append(one.url) if not one.url.startswith(ours) else None)
-        tab.on("console", lambda one: tab.complaints.append(one.text) if one.type in ("error", "warning") else None)
+        tab.on(
+            "request",
+            lambda one: (
+                tab.elsewhere.append(one.url) if not one.url.startswith(ours) else None
+            ),
+        )
+        tab.on(
+            "console",
+            lambda one: (
+                tab.complaints.append(one.text)
+                if one.type in ("error", "warning")
+                else None
+            ),
+        )
         tab.on("pageerror", lambda one: tab.complaints.append(str(one)))
         yield tab
         browser.close()
@@ -82,7 +119,9 @@ def opened(page: Any, address: str) -> None:
     page.locator("h1").first.wait_for()
 
 
-def test_deep_link_into_a_fresh_process_draws_the_page(page: Any, dashboard: str) -> None:
+def test_deep_link_into_a_fresh_process_draws_the_page(
+    page: Any, dashboard: str
+) -> None:
     opened(page, f"{dashboard}/drift?range=24h&feature=carrier")
     page.get_by_text("carrier · reference and now").wait_for()
     page.locator(".main-svg").first.wait_for()
@@ -90,7 +129,9 @@ def test_deep_link_into_a_fresh_process_draws_the_page(page: Any, dashboard: str
     assert page.get_by_text("H<b>A</b>").count()
 
 
-def test_choices_are_in_the_url_and_survive_reload_and_the_back_button(page: Any, dashboard: str) -> None:
+def test_choices_are_in_the_url_and_survive_reload_and_the_back_button(
+    page: Any, dashboard: str
+) -> None:
     opened(page, dashboard)
     page.get_by_text("Open alerts").wait_for()
     page.get_by_text("24h", exact=True).click()
@@ -105,16 +146,22 @@ def test_choices_are_in_the_url_and_survive_reload_and_the_back_button(page: Any
     assert "range=24h" in page.url
 
 
-def test_acknowledging_shows_who_and_leaves_the_page_intact(page: Any, dashboard: str) -> None:
+def test_acknowledging_shows_who_and_leaves_the_page_intact(
+    page: Any, dashboard: str
+) -> None:
     opened(page, dashboard)
     page.get_by_role("button", name="Acknowledge").first.click()
     page.get_by_text("acknowledged by dashboard").wait_for()
     page.get_by_text("Acknowledged as dashboard.").wait_for()
-    tint = page.evaluate("getComputedStyle(document.querySelector('.stApp')).backgroundColor")
+    tint = page.evaluate(
+        "getComputedStyle(document.querySelector('.stApp')).backgroundColor"
+    )
     assert tint == "rgb(244, 246, 248)"
 
 
-def test_ingestion_is_reached_by_navigation_and_shows_records_as_text(page: Any, dashboard: str) -> None:
+def test_ingestion_is_reached_by_navigation_and_shows_records_as_text(
+    page: Any, dashboard: str
+) -> None:
     opened(page, dashboard)
     page.get_by_role("link", name="Ingestion").click()
     page.get_by_role("heading", name="Is monitoring itself alive?").wait_for()
@@ -123,7 +170,9 @@ def test_ingestion_is_reached_by_navigation_and_shows_records_as_text(page: Any,
     assert page.locator("[data-testid=stMain] script").count() == 0
 
 
-def test_accepting_a_change_asks_first_and_then_says_who_did(page: Any, dashboard: str) -> None:
+def test_accepting_a_change_asks_first_and_then_says_who_did(
+    page: Any, dashboard: str
+) -> None:
     opened(page, f"{dashboard}/drift")
     page.get_by_role("button", name="Accept as normal").click()
     page.get_by_text("This cannot be undone.").wait_for()
@@ -134,4 +183,6 @@ def test_accepting_a_change_asks_first_and_then_says_who_did(page: Any, dashboar
 
 def test_nothing_was_asked_of_anyone_else_and_nothing_complained(page: Any) -> None:
     assert page.elsewhere == []
-    assert [one for one in page.complaints if not any(noise in one for noise in KNOWN_NOISE)] == []
+    assert [
+        one for one in page.complaints if not any(noise in one for noise in KNOWN_NOISE)
+    ] == []

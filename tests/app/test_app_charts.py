@@ -13,14 +13,20 @@ from app.figures import zone
 LOOKS = [charts.Look(), charts.Look(charts.DARK, "zh", zone("Asia/Taipei"))]
 
 
-def row(hour: int, n: int = 500, p95: float | None = 30.0, rate: float | None = 0.005) -> dict[str, Any]:
+def row(
+    hour: int, n: int = 500, p95: float | None = 30.0, rate: float | None = 0.005
+) -> dict[str, Any]:
     empty = n == 0
     return {
-        "t": f"2026-11-20T{hour:02d}:00:00Z", "n": n, "p50": None if empty else p95 and p95 / 2,
+        "t": f"2026-11-20T{hour:02d}:00:00Z",
+        "n": n,
+        "p50": None if empty else p95 and p95 / 2,
         "p95": None if empty else p95,
-        "p99": None if empty else p95 and p95 * 2, "error_rate": None if empty else rate,
-        "error_low": None if empty else 0.0, "error_high": None if empty else 0.02,
-    }  # fmt: skip
+        "p99": None if empty else p95 and p95 * 2,
+        "error_rate": None if empty else rate,
+        "error_low": None if empty else 0.0,
+        "error_high": None if empty else 0.02,
+    }
 
 
 def named(figure: go.Figure, name: str) -> Any:
@@ -36,7 +42,9 @@ def test_latency_draws_percentiles_band_and_limit(look: charts.Look) -> None:
 
 
 def test_latency_band_does_not_cross_a_gap() -> None:
-    figure = charts.latency([row(0), row(1), row(2, n=0), row(3), row(4)], charts.Look())
+    figure = charts.latency(
+        [row(0), row(1), row(2, n=0), row(3), row(4)], charts.Look()
+    )
     bands = [trace for trace in figure.data if trace.fill == "toself"]
     assert len(bands) == 2
     assert [trace.showlegend for trace in bands] == [True, False]
@@ -55,13 +63,23 @@ def test_no_limit_draws_no_line() -> None:
 
 def test_errors_over_the_limit_are_orange_and_hatched() -> None:
     look = charts.Look()
-    bars = named(charts.errors([row(0), row(1, rate=0.07), row(2, n=0)], look, limit=0.02), "failed")
+    bars = named(
+        charts.errors([row(0), row(1, rate=0.07), row(2, n=0)], look, limit=0.02),
+        "failed",
+    )
     assert list(bars.marker.pattern.shape) == ["", "/", ""]
-    assert list(bars.marker.color) == [look.colours.grey, look.colours.orange, look.colours.grey]
+    assert list(bars.marker.color) == [
+        look.colours.grey,
+        look.colours.orange,
+        look.colours.grey,
+    ]
 
 
 def test_rates_of_few_answers_are_pale() -> None:
-    bars = named(charts.errors([row(0), row(1, n=15, rate=1 / 15)], charts.Look(), limit=0.02), "failed")
+    bars = named(
+        charts.errors([row(0), row(1, n=15, rate=1 / 15)], charts.Look(), limit=0.02),
+        "failed",
+    )
     assert list(bars.marker.opacity) == [1.0, 0.45]
     assert bars.customdata[1] == "6.7% of 15"
 
@@ -78,7 +96,9 @@ def test_errors_without_a_single_answer_still_have_an_axis() -> None:
 
 def test_traffic_is_zero_in_a_gap_and_grey_for_the_week_before() -> None:
     look = charts.Look()
-    figure = charts.traffic([row(0), row(1, n=0)], [{"t": "2026-11-20T00:00:00Z", "n": 480}], look)
+    figure = charts.traffic(
+        [row(0), row(1, n=0)], [{"t": "2026-11-20T00:00:00Z", "n": 480}], look
+    )
     assert list(named(figure, "this period").y) == [500, 0]
     assert named(figure, "one week before").line.color == look.colours.grey
     assert len(charts.traffic([row(0)], [], look).data) == 1
@@ -89,7 +109,9 @@ def test_times_are_on_the_viewers_clock() -> None:
     assert charts.traffic([row(17)], [], look).data[0].x[0] == datetime(2026, 11, 21, 1)
 
 
-def drifting(name: str, levels: list[str], values: list[float | None]) -> dict[str, Any]:
+def drifting(
+    name: str, levels: list[str], values: list[float | None]
+) -> dict[str, Any]:
     return {"column": name, "levels": levels, "values": values}
 
 
@@ -98,7 +120,10 @@ STEPS = ["2026-11-20T00:00:00Z", "2026-11-20T06:00:00Z"]
 
 @pytest.mark.parametrize("look", LOOKS)
 def test_heatmap_marks_bad_cells_with_a_glyph(look: charts.Look) -> None:
-    columns = [drifting("a", ["breach", "severe"], [0.3, 0.6]), drifting("b", ["ok", "warn"], [0.01, 0.12])]
+    columns = [
+        drifting("a", ["breach", "severe"], [0.3, 0.6]),
+        drifting("b", ["ok", "warn"], [0.01, 0.12]),
+    ]
     cells = charts.heatmap(columns, STEPS, "PSI", look).data[0]
     assert [list(line) for line in cells.text] == [["•", "▲"], ["", ""]]
     assert [list(line) for line in cells.z] == [[3, 4], [1, 2]]
@@ -106,7 +131,10 @@ def test_heatmap_marks_bad_cells_with_a_glyph(look: charts.Look) -> None:
 
 
 def test_heatmap_with_missing_steps_and_unknown_levels_has_empty_cells() -> None:
-    columns = [drifting("a", ["insufficient"], [None]), drifting("b", ["dancing", "ok"], [0.1, 0.01])]
+    columns = [
+        drifting("a", ["insufficient"], [None]),
+        drifting("b", ["dancing", "ok"], [0.1, 0.01]),
+    ]
     figure = charts.heatmap(columns, STEPS, "PSI", charts.Look())
     assert [list(line) for line in figure.data[0].z] == [[0, 0], [0, 1]]
     assert len(figure.data[1].x) == 3
@@ -115,7 +143,10 @@ def test_heatmap_with_missing_steps_and_unknown_levels_has_empty_cells() -> None
 def test_heatmap_of_one_step_and_of_none() -> None:
     for steps in (STEPS[:1], []):
         assert charts.heatmap(
-            [drifting("a", ["ok"] * len(steps), [0.0] * len(steps))], steps, "PSI", charts.Look()
+            [drifting("a", ["ok"] * len(steps), [0.0] * len(steps))],
+            steps,
+            "PSI",
+            charts.Look(),
         ).data
 
 
@@ -141,11 +172,15 @@ def test_comparison_translates_only_the_special_bins() -> None:
 
 def test_comparison_without_drift_has_no_marked_bin() -> None:
     quiet = [one | {"contribution": 0.0} for one in BINS]
-    assert set(named(charts.comparison(quiet, "PSI", charts.Look()), "PSI part").text) == {""}
+    assert set(
+        named(charts.comparison(quiet, "PSI", charts.Look()), "PSI part").text
+    ) == {""}
 
 
 def test_names_in_charts_are_not_markup() -> None:
-    figure = charts.heatmap([drifting("<b>x</b>", ["ok", "ok"], [0.0, 0.0])], STEPS, "PSI", charts.Look())
+    figure = charts.heatmap(
+        [drifting("<b>x</b>", ["ok", "ok"], [0.0, 0.0])], STEPS, "PSI", charts.Look()
+    )
     assert figure.data[0].y[0] == "&lt;b&gt;x&lt;/b&gt;"
 
 
@@ -161,11 +196,19 @@ def episode(label: str, until: str | None, **more: str) -> dict[str, Any]:
 
 
 def test_timeline_has_one_bar_per_episode_hatched_while_open() -> None:
-    episodes = [episode("a", STEPS[1]), episode("a", None), episode("b", None, severity="warning", state="pending")]
+    episodes = [
+        episode("a", STEPS[1]),
+        episode("a", None),
+        episode("b", None, severity="warning", state="pending"),
+    ]
     bars = charts.timeline(episodes, "2026-11-20T12:00:00Z", charts.Look()).data[0]
     assert list(bars.x) == [6 * 3_600_000, 12 * 3_600_000, 12 * 3_600_000]
     assert list(bars.marker.pattern.shape) == ["", "/", "/"]
-    assert list(bars.marker.color) == [charts.LIGHT.orange, charts.LIGHT.orange, charts.LIGHT.blue]
+    assert list(bars.marker.color) == [
+        charts.LIGHT.orange,
+        charts.LIGHT.orange,
+        charts.LIGHT.blue,
+    ]
     assert list(bars.marker.opacity) == [1.0, 1.0, 0.5]
 
 
@@ -181,7 +224,9 @@ def test_every_chart_is_plain_json_and_keeps_zoom(look: charts.Look) -> None:
         charts.latency([row(0)], look, 60),
         charts.errors([row(0)], look, 0.02, intervals=True),
         charts.traffic([row(0)], [row(1)], look),
-        charts.heatmap([drifting("a", ["ok", "warn"], [0.0, None])], STEPS, "PSI", look),
+        charts.heatmap(
+            [drifting("a", ["ok", "warn"], [0.0, None])], STEPS, "PSI", look
+        ),
         charts.comparison(BINS, "PSI", look),
         charts.timeline([episode("a", None)], STEPS[1], look),
     ):
@@ -189,29 +234,53 @@ def test_every_chart_is_plain_json_and_keeps_zoom(look: charts.Look) -> None:
 
 
 def test_interval_of_thin_buckets_is_not_drawn() -> None:
-    figure = charts.errors([row(0, n=15), row(1, n=15)], charts.Look(), limit=0.02, intervals=True)
+    figure = charts.errors(
+        [row(0, n=15), row(1, n=15)], charts.Look(), limit=0.02, intervals=True
+    )
     assert [trace.type for trace in figure.data] == ["bar"]
 
 
 def test_many_bins_keep_every_second_label_and_the_special_ones() -> None:
-    many = [{"label": f"{i} - {i + 1}", "reference": 0.05, "current": 0.05, "contribution": 0.0} for i in range(20)]
-    labels = charts.comparison([*many, BINS[2]], "PSI", charts.Look()).layout.xaxis2.ticktext
+    many = [
+        {
+            "label": f"{i} - {i + 1}",
+            "reference": 0.05,
+            "current": 0.05,
+            "contribution": 0.0,
+        }
+        for i in range(20)
+    ]
+    labels = charts.comparison(
+        [*many, BINS[2]], "PSI", charts.Look()
+    ).layout.xaxis2.ticktext
     assert labels[:4] == ("0 - 1", "", "2 - 3", "") and labels[-1] == "missing"
 
 
 @pytest.mark.parametrize("look", LOOKS)
-def test_receipts_of_one_hour_are_added_up_and_refused_rows_are_hatched(look: charts.Look) -> None:
+def test_receipts_of_one_hour_are_added_up_and_refused_rows_are_hatched(
+    look: charts.Look,
+) -> None:
     at = "2026-11-20T05:00:00Z"
     rows = [
         {"hour": at, "stored": 10, "duplicate": 1, "refused": 2},
         {"hour": at, "stored": 5, "duplicate": 0, "refused": 1},
         {"hour": "2026-11-20T07:00:00Z", "stored": 1, "duplicate": 0, "refused": 0},
     ]
-    figure = charts.receipts(rows, 3600, ("2026-11-20T00:00:00Z", "2026-11-21T00:00:00Z"), look)
+    figure = charts.receipts(
+        rows, 3600, ("2026-11-20T00:00:00Z", "2026-11-21T00:00:00Z"), look
+    )
     stored, duplicate, refused = figure.data
-    assert (list(stored.y), list(duplicate.y), list(refused.y)) == ([15, 1], [1, 0], [3, 0])
-    assert refused.marker.pattern.shape == "/" and refused.marker.pattern.bgcolor == look.colours.orange
-    assert stored.yaxis != refused.yaxis == duplicate.yaxis  # a few refusals are seen beside millions
+    assert (list(stored.y), list(duplicate.y), list(refused.y)) == (
+        [15, 1],
+        [1, 0],
+        [3, 0],
+    )
+    assert (
+        refused.marker.pattern.shape == "/"
+        and refused.marker.pattern.bgcolor == look.colours.orange
+    )
+    # a few refusals are seen beside millions
+    assert stored.yaxis != refused.yaxis == duplicate.yaxis
 
 
 def lane(name: str, hours: int = 1) -> dict[str, Any]:
@@ -223,11 +292,25 @@ def at(hour: int, value: float, name: str = "inputs") -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("look", LOOKS)
-def test_evidence_is_drawn_for_lanes_that_have_any_against_the_level_that_pages(look: charts.Look) -> None:
-    rows = [at(0, 0.02), at(1, 50.0), at(4, 0.2), at(1, 0.3, "errors"), at(1, 0.001, "latency")]
-    figure = charts.evidence([lane("errors"), lane("latency"), lane("inputs")], rows, [], look)
-    assert [trace.name for trace in figure.data] == [look.say("lane.inputs"), look.say("lane.errors")]
-    # capped at ten pages; nothing known of the hour after is no evidence; what is below the floor is on it
+def test_evidence_is_drawn_for_lanes_that_have_any_against_the_level_that_pages(
+    look: charts.Look,
+) -> None:
+    rows = [
+        at(0, 0.02),
+        at(1, 50.0),
+        at(4, 0.2),
+        at(1, 0.3, "errors"),
+        at(1, 0.001, "latency"),
+    ]
+    figure = charts.evidence(
+        [lane("errors"), lane("latency"), lane("inputs")], rows, [], look
+    )
+    assert [trace.name for trace in figure.data] == [
+        look.say("lane.inputs"),
+        look.say("lane.errors"),
+    ]
+    # capped at ten pages; nothing known of the hour after is no evidence; what is below
+    # the floor is on it
     assert list(figure.data[0].y) == [0.02, 10.0, 0.01, 0.2]
     assert figure.data[0].customdata[1] == "5000%"
     assert figure.layout.shapes[0].y0 == 1
@@ -235,18 +318,30 @@ def test_evidence_is_drawn_for_lanes_that_have_any_against_the_level_that_pages(
 
 def test_open_change_is_shaded_from_its_beginning() -> None:
     opened = [{"from": "2026-11-20T02:00:00Z"}]
-    figure = charts.evidence([lane("inputs")], [at(0, 0.02), at(5, 0.02)], opened, charts.Look())
+    figure = charts.evidence(
+        [lane("inputs")], [at(0, 0.02), at(5, 0.02)], opened, charts.Look()
+    )
     shaded = figure.layout.shapes[0]
-    assert (str(shaded.x0), str(shaded.x1)) == ("2026-11-20 02:00:00", "2026-11-20 05:00:00")
+    assert (str(shaded.x0), str(shaded.x1)) == (
+        "2026-11-20 02:00:00",
+        "2026-11-20 05:00:00",
+    )
     older = charts.evidence(
-        [lane("inputs")], [at(0, 0.02), at(5, 0.02)], [{"from": "2026-04-01T00:00:00Z"}], charts.Look()
+        [lane("inputs")],
+        [at(0, 0.02), at(5, 0.02)],
+        [{"from": "2026-04-01T00:00:00Z"}],
+        charts.Look(),
     )
     assert [shape.type for shape in older.layout.shapes] == ["line"]
 
 
 def test_long_course_of_evidence_keeps_its_peaks() -> None:
     rows = [
-        {"t": f"2026-{1 + d // 28:02d}-{1 + d % 28:02d}T{h:02d}:00:00Z", "lane": "inputs", "value": 0.02}
+        {
+            "t": f"2026-{1 + d // 28:02d}-{1 + d % 28:02d}T{h:02d}:00:00Z",
+            "lane": "inputs",
+            "value": 0.02,
+        }
         for d in range(60)
         for h in range(24)
     ]
@@ -258,6 +353,9 @@ def test_long_course_of_evidence_keeps_its_peaks() -> None:
 
 def test_lane_of_a_newer_server_is_drawn_under_its_own_name() -> None:
     figure = charts.evidence(
-        [lane("<b>new</b>")], [at(0, 0.5, "<b>new</b>"), at(1, 0.5, "<b>new</b>")], [], charts.Look()
+        [lane("<b>new</b>")],
+        [at(0, 0.5, "<b>new</b>"), at(1, 0.5, "<b>new</b>")],
+        [],
+        charts.Look(),
     )
     assert figure.data[0].name == "&lt;b&gt;new&lt;/b&gt;"

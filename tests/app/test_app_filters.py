@@ -10,9 +10,12 @@ from tests.app.fake_server import World
 
 
 @pytest.mark.parametrize(
-    ("wanted", "expected"), [("b", "b"), ("c", "a"), ("", "a"), (None, "a"), ("B", "a"), ("b ", "a")]
+    ("wanted", "expected"),
+    [("b", "b"), ("c", "a"), ("", "a"), (None, "a"), ("B", "a"), ("b ", "a")],
 )
-def test_choose_takes_only_what_is_on_the_list(wanted: str | None, expected: str) -> None:
+def test_choose_takes_only_what_is_on_the_list(
+    wanted: str | None, expected: str
+) -> None:
     assert filters.choose(wanted, ["a", "b"], "a") == expected
 
 
@@ -27,20 +30,33 @@ def test_feature_in_a_newer_url_wins_over_the_one_picked_before(
 
 @pytest.mark.parametrize(
     ("name", "is_plain"),
-    [("v1.2+b3", True), ("2026_11_a", True), ("_v1_", False), (":red[v]", False), ("*v*", False), ("", False),
-     ("a__b", False)],
-)  # fmt: skip
-def test_versions_that_could_be_markup_are_not_offered_as_buttons(name: str, is_plain: bool) -> None:
+    [
+        ("v1.2+b3", True),
+        ("2026_11_a", True),
+        ("_v1_", False),
+        (":red[v]", False),
+        ("*v*", False),
+        ("", False),
+        ("a__b", False),
+    ],
+)
+def test_versions_that_could_be_markup_are_not_offered_as_buttons(
+    name: str, is_plain: bool
+) -> None:
     assert bool(filters._PLAIN.fullmatch(name)) is is_plain
 
 
-def test_choice_survives_a_change_of_page(world: World, open_page: Callable[..., AppTest]) -> None:
+def test_choice_survives_a_change_of_page(
+    world: World, open_page: Callable[..., AppTest]
+) -> None:
     app = open_page("overview", range="30d", lang="zh")
     app.switch_page("views/service.py").run()
     assert app.session_state["range"] == "30d" and app.session_state["lang"] == "zh"
 
 
-def test_version_of_another_model_falls_back(world: World, open_page: Callable[..., AppTest]) -> None:
+def test_version_of_another_model_falls_back(
+    world: World, open_page: Callable[..., AppTest]
+) -> None:
     app = open_page("overview", version="v2")
     app.selectbox(key="model").set_value("young_*model*").run()
     assert not app.exception and not app.error

@@ -20,7 +20,10 @@ Open = Callable[..., AppTest]
 
 def shown(app: AppTest) -> str:
     """All text on the page."""
-    return "\n".join(str(getattr(one, "value", "")) for one in [*app.title, *app.markdown, *app.warning, *app.error])
+    return "\n".join(
+        str(getattr(one, "value", ""))
+        for one in [*app.title, *app.markdown, *app.warning, *app.error]
+    )
 
 
 def healthy(app: AppTest) -> bool:
@@ -30,7 +33,9 @@ def healthy(app: AppTest) -> bool:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("page", PAGES)
-def test_page_asks_its_question_and_draws(page: str, language: str, world: World, open_page: Open) -> None:
+def test_page_asks_its_question_and_draws(
+    page: str, language: str, world: World, open_page: Open
+) -> None:
     app = open_page(page, lang=language)
     assert healthy(app), app.error
     assert app.title[0].value == say(language, f"{page}.title")
@@ -50,7 +55,9 @@ def test_no_model_yet_shows_how_to_send_data(
 
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("page", PAGES)
-def test_silent_server_is_a_banner_without_a_stack_trace(page: str, language: str, open_page: Open) -> None:
+def test_silent_server_is_a_banner_without_a_stack_trace(
+    page: str, language: str, open_page: Open
+) -> None:
     app = open_page(page, lang=language)
     assert healthy(app)
     assert say(language, "down.title") in shown(app)
@@ -71,7 +78,9 @@ def test_server_that_falls_silent_leaves_the_last_good_data_with_its_time(
     assert "ago, at" in shown(app)
 
 
-def test_page_comes_back_when_the_server_does(open_page: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_page_comes_back_when_the_server_does(
+    open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
     app = open_page("overview")
     assert not app.metric
     monkeypatch.setattr(reader, "transport", transport_of(World(datetime.now(UTC))))
@@ -81,21 +90,30 @@ def test_page_comes_back_when_the_server_does(open_page: Open, monkeypatch: pyte
     assert SENTENCES["down.title"][0] not in shown(app)
 
 
-def test_overview_puts_every_number_beside_its_limit(world: World, open_page: Open) -> None:
+def test_overview_puts_every_number_beside_its_limit(
+    world: World, open_page: Open
+) -> None:
     tiles = {
-        tile.label.split("] ")[1]: (tile.value, tile.proto.delta_description) for tile in open_page("overview").metric
+        tile.label.split("] ")[1]: (tile.value, tile.proto.delta_description)
+        for tile in open_page("overview").metric
     }
     assert tiles["p95 latency"] == ("35 ms", "limit 60 ms")
     assert tiles["Error rate"] == ("0.67%", "limit 2%")
     assert tiles["Wrong predictions"] == ("24.8%", "limit 24%")
     assert tiles["Drifted features"] == ("3 / 12", "limit 0.20")
-    (fresh,) = [label for label in tiles if label.startswith("[Data freshness](ingestion?")]  # leads to the accounts
+    # leads to the accounts
+    (fresh,) = [
+        label for label in tiles if label.startswith("[Data freshness](ingestion?")
+    ]
     assert tiles[fresh][0] == "4 s"
 
 
 def test_verdict_names_the_findings(world: World, open_page: Open) -> None:
     text = shown(open_page("overview"))
-    assert f"**{plain('Share of wrong predictions is over its limit; dep_delay, carrier and temp drifted.')}**" in text
+    assert (
+        f"**{plain('Share of wrong predictions is over its limit; dep_delay, carrier and temp drifted.')}**"
+        in text
+    )
 
 
 def test_overview_says_what_labels_are_worth(world: World, open_page: Open) -> None:
@@ -104,50 +122,82 @@ def test_overview_says_what_labels_are_worth(world: World, open_page: Open) -> N
     assert "labelled predictions are unlike all predictions (PSI 0.31)" in text
 
 
-@pytest.mark.parametrize("behind", [timedelta(0), timedelta(minutes=61), timedelta(days=3)])
-def test_overview_says_while_history_is_being_evaluated(behind: timedelta, world: World, open_page: Open) -> None:
+@pytest.mark.parametrize(
+    "behind", [timedelta(0), timedelta(minutes=61), timedelta(days=3)]
+)
+def test_overview_says_while_history_is_being_evaluated(
+    behind: timedelta, world: World, open_page: Open
+) -> None:
     world.evaluated = behind
-    said = "the stored history is being evaluated, up to" in shown(open_page("overview"))
+    said = "the stored history is being evaluated, up to" in shown(
+        open_page("overview")
+    )
     assert said == (behind > timedelta(hours=2))
 
 
-def test_overview_tells_likely_causes_and_nothing_of_a_plain_change(world: World, open_page: Open) -> None:
+def test_overview_tells_likely_causes_and_nothing_of_a_plain_change(
+    world: World, open_page: Open
+) -> None:
     text = shown(open_page("overview"))
     assert (
-        plain("temp: looks like a fault of the data, values are missing: repair its source before retraining") in text
+        plain(
+            "temp: looks like a fault of the data, values are missing: repair its source before retraining"
+        )
+        in text
     )
-    assert plain("pressure_*hPa*_$x$, humid and 2 more features: several columns changed at the same time") in text
-    assert text.count(":material/lightbulb:") == 3  # two on top, one on the card of its alert
+    assert (
+        plain(
+            "pressure_*hPa*_$x$, humid and 2 more features: several columns changed at the same time"
+        )
+        in text
+    )
+    # two on top, one on the card of its alert
+    assert text.count(":material/lightbulb:") == 3
     assert "dep_delay:" not in text
 
 
-def test_change_of_the_detector_is_an_alert_in_words_and_figures(world: World, open_page: Open) -> None:
+def test_change_of_the_detector_is_an_alert_in_words_and_figures(
+    world: World, open_page: Open
+) -> None:
     text = shown(open_page("alerts"))
-    assert f"**{plain('humid is higher than usual; pressure_*hPa*_$x$ changed with it')}**" in text
+    assert (
+        f"**{plain('humid is higher than usual; pressure_*hPa*_$x$ changed with it')}**"
+        in text
+    )
     assert f"**{plain('level +0.62 sd (95 % +0.50 to +0.74)')}** · since" in text
     assert r"**pressure\_\*hPa\*\_\$x\$**: level -0.31 sd" in text
     assert "open for 20 h" in text
 
 
-def test_detector_card_says_what_is_open_and_until_when_its_list_is_revised(world: World, open_page: Open) -> None:
+def test_detector_card_says_what_is_open_and_until_when_its_list_is_revised(
+    world: World, open_page: Open
+) -> None:
     app = open_page("drift", feature="temp")
     text = shown(app)
     assert healthy(app)
     assert "Open changes: 1" in text
-    assert f"**{plain('humid is higher than usual; pressure_*hPa*_$x$ changed with it')}**" in text
+    assert (
+        f"**{plain('humid is higher than usual; pressure_*hPa*_$x$ changed with it')}**"
+        in text
+    )
     assert "The list of columns is revised until" in text
     assert "Still learning: quality." in text
     assert "The reference itself drifts in precip" in text
     assert "2026-10-26 went like a Sunday" in text
     assert (
-        "a lasting change of temp from this size on, half of the time: level 0.21 sd, spread 0.34 sd, missing" in text
+        "a lasting change of temp from this size on, half of the time: level 0.21 sd, spread 0.34 sd, missing"
+        in text
     )
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_detector_that_learns_says_until_when(language: str, world: World, open_page: Open) -> None:
+def test_detector_that_learns_says_until_when(
+    language: str, world: World, open_page: Open
+) -> None:
     text = shown(open_page("drift", model="young_*model*", lang=language))
-    assert say(language, "detector.until", at="@", days=14).split("@")[1].rstrip() in text
+    assert (
+        say(language, "detector.until", at="@", days=14).split("@")[1].rstrip() in text
+    )
     assert say(language, "detector.accept") not in text
 
 
@@ -158,7 +208,9 @@ def test_detector_that_is_off_says_so(world: World, open_page: Open) -> None:
     assert "Open changes" not in text
 
 
-def test_accepting_a_change_reaches_the_server_in_the_name_of_the_viewer(world: World, open_page: Open) -> None:
+def test_accepting_a_change_reaches_the_server_in_the_name_of_the_viewer(
+    world: World, open_page: Open
+) -> None:
     app = open_page("drift")
     app.text_input(key="your_name").set_value("Mei").run()
     app.button(key="accept").click().run()
@@ -169,7 +221,9 @@ def test_accepting_a_change_reaches_the_server_in_the_name_of_the_viewer(world: 
     assert "by Mei." in shown(app)
 
 
-def test_accepting_with_a_key_that_may_only_read_is_a_sentence(world: World, open_page: Open) -> None:
+def test_accepting_with_a_key_that_may_only_read_is_a_sentence(
+    world: World, open_page: Open
+) -> None:
     world.admin = False
     app = open_page("drift")
     app.button(key="accept").click().run()
@@ -185,7 +239,9 @@ def test_too_little_data_says_how_much_is_needed(world: World, open_page: Open) 
     assert "No open alerts" in shown(app)
 
 
-def test_unknown_model_in_the_url_falls_back_and_says_so(world: World, open_page: Open) -> None:
+def test_unknown_model_in_the_url_falls_back_and_says_so(
+    world: World, open_page: Open
+) -> None:
     app = open_page("overview", model="<b>:material/home:")
     assert healthy(app)
     assert f"**{plain('<b>:material/home:')}**" in app.warning[0].value
@@ -193,14 +249,29 @@ def test_unknown_model_in_the_url_falls_back_and_says_so(world: World, open_page
 
 
 def test_deep_link_sets_every_filter(world: World, open_page: Open) -> None:
-    app = open_page("drift", model="flight-delay", version="v2", range="24h", lang="zh", feature="temp", live="false")
+    app = open_page(
+        "drift",
+        model="flight-delay",
+        version="v2",
+        range="24h",
+        lang="zh",
+        feature="temp",
+        live="false",
+    )
     state = app.session_state
-    assert (state["model"], state["version"], state["range"], state["lang"]) == ("flight-delay", "v2", "24h", "zh")
+    assert (state["model"], state["version"], state["range"], state["lang"]) == (
+        "flight-delay",
+        "v2",
+        "24h",
+        "zh",
+    )
     assert (state["feature"], state["live"]) == ("temp", False)
 
 
 def test_unknown_filters_in_the_url_fall_back(world: World, open_page: Open) -> None:
-    app = open_page("drift", version="v9", range="5 minutes", lang="xx", feature="nothing")
+    app = open_page(
+        "drift", version="v9", range="5 minutes", lang="xx", feature="nothing"
+    )
     assert healthy(app)
     assert app.session_state["version"] == "all"
     assert app.session_state["range"] == "7d"
@@ -215,18 +286,25 @@ def test_names_with_markup_are_shown_as_they_are(world: World, open_page: Open) 
     assert plain("rare:material/home:") in titles[0]
 
 
-def test_drift_says_in_words_what_the_chart_shows(world: World, open_page: Open) -> None:
+def test_drift_says_in_words_what_the_chart_shows(
+    world: World, open_page: Open
+) -> None:
     text = shown(open_page("drift", feature="temp"))
     assert "3 of 12 features drifted" in text
     assert "It is missing in 13.1% of events, 1% in the reference." in text
 
 
-def test_acknowledging_reaches_the_server_and_the_card(world: World, open_page: Open) -> None:
+def test_acknowledging_reaches_the_server_and_the_card(
+    world: World, open_page: Open
+) -> None:
     app = open_page("alerts")
     app.text_input(key="your_name").set_value("Mei").run()
     app.button(key="ack_list_a1").click().run()
     assert healthy(app)
-    assert next(one for one in world.alert_list if one["id"] == "a1")["acknowledged_by"] == "Mei"
+    assert (
+        next(one for one in world.alert_list if one["id"] == "a1")["acknowledged_by"]
+        == "Mei"
+    )
     assert not any(button.key == "ack_list_a1" for button in app.button)
     assert "acknowledged by Mei" in shown(app)
 
@@ -235,7 +313,10 @@ def test_ending_a_silence_reaches_the_server(world: World, open_page: Open) -> N
     app = open_page("overview")
     app.button(key="unsil_overview_a3").click().run()
     assert healthy(app)
-    assert next(one for one in world.alert_list if one["id"] == "a3")["silenced_until"] is None
+    assert (
+        next(one for one in world.alert_list if one["id"] == "a3")["silenced_until"]
+        is None
+    )
 
 
 def test_action_on_a_vanished_alert_is_a_message(world: World, open_page: Open) -> None:
@@ -249,11 +330,16 @@ def test_action_on_a_vanished_alert_is_a_message(world: World, open_page: Open) 
 def test_state_filter_is_kept_in_the_url(world: World, open_page: Open) -> None:
     app = open_page("alerts", state="resolved")
     assert app.session_state["state"] == "resolved"
-    assert "resolved" in shown(app) and "Acknowledge" not in [button.label for button in app.button]
+    assert "resolved" in shown(app) and "Acknowledge" not in [
+        button.label for button in app.button
+    ]
 
 
 def test_fault_in_a_page_shows_a_number_and_logs_the_reason(
-    world: World, open_page: Open, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    world: World,
+    open_page: Open,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     def broken(*_: object) -> dict[str, object]:
         raise ZeroDivisionError("secret detail")
@@ -266,27 +352,51 @@ def test_fault_in_a_page_shows_a_number_and_logs_the_reason(
     assert number in caplog.text and "secret detail" in caplog.text
 
 
-def test_ingestion_says_whether_the_accounts_add_up(world: World, open_page: Open) -> None:
+def test_ingestion_says_whether_the_accounts_add_up(
+    world: World, open_page: Open
+) -> None:
     app = open_page("ingestion")
     assert healthy(app), app.error
     said = "All 1,204,400 rows received are accounted for; 2 wait to be stored, the oldest for 2 s; the newest event is 4 s old."
     assert plain(said) in shown(app)
-    assert [tile.value for tile in app.metric] == ["1,204,400", "1,204,329", "41", "28", "2", "4 s"]
+    assert [tile.value for tile in app.metric] == [
+        "1,204,400",
+        "1,204,329",
+        "41",
+        "28",
+        "2",
+        "4 s",
+    ]
     assert "**7** stored rows are unchecked" in shown(app)
     accounts, reasons, mistyped, sample = (frame.value for frame in app.dataframe)
-    assert list(accounts["model"]) == ["flight-delay", "(no model)", "young_*model*"]  # what waits comes first
+    # what waits comes first
+    assert list(accounts["model"]) == ["flight-delay", "(no model)", "young_*model*"]
     assert all(said.startswith("✓") for said in accounts["adds_up"])
     assert list(reasons["rows"]) == [25]
     assert mistyped.to_dict("list") | {"model": None, "newest_hour": None} == {
-        "values": [1234, 2], "column": ["dep_delay", "pin"], "expected": ["a number"] * 2, "came": ["text", "a boolean"],
-        "one": ['"<b>n/a</b>"', "not shown"], "model": None, "newest_hour": None,
-    }  # fmt: skip
+        "values": [1234, 2],
+        "column": ["dep_delay", "pin"],
+        "expected": ["a number"] * 2,
+        "came": ["text", "a boolean"],
+        "one": ['"<b>n/a</b>"', "not shown"],
+        "model": None,
+        "newest_hour": None,
+    }
     assert list(sample["record"]) == ["<script>alert(1)</script>"]
     assert "script" not in shown(app)  # a cell of a table, never markdown
 
 
-def test_ingestion_with_rows_missing_needs_attention(world: World, open_page: Open) -> None:
-    world.counts = {"received": 100, "stored": 90, "duplicate": 1, "refused": 2, "pending": 0, "unchecked": 0}
+def test_ingestion_with_rows_missing_needs_attention(
+    world: World, open_page: Open
+) -> None:
+    world.counts = {
+        "received": 100,
+        "stored": 90,
+        "duplicate": 1,
+        "refused": 2,
+        "pending": 0,
+        "unchecked": 0,
+    }
     text = shown(open_page("ingestion"))
     assert "7 of 100 rows received are in no account" in text
     assert SENTENCES["status.breach"][0] in text
@@ -304,7 +414,10 @@ def test_ingestion_with_a_reading_key_says_who_sees_refused_records(
 
 
 def test_ingestion_shows_rows_that_made_no_model(world: World, open_page: Open) -> None:
-    world.empty, world.counts = True, {"received": 3, "stored": 0, "duplicate": 0, "refused": 3, "pending": 0}
+    world.empty, world.counts = (
+        True,
+        {"received": 3, "stored": 0, "duplicate": 0, "refused": 3, "pending": 0},
+    )
     app = open_page("ingestion")
     assert healthy(app)
     assert app.title[0].value == SENTENCES["ingestion.title"][0]
@@ -313,32 +426,51 @@ def test_ingestion_shows_rows_that_made_no_model(world: World, open_page: Open) 
 
 def test_a_thousand_models_are_searched(world: World, open_page: Open) -> None:
     one = world.accounting()["models"][0]
-    world.accounts = [one | {"model": f"model-{i}", "received": 4 if i == 700 else 3} for i in range(1000)]
+    world.accounts = [
+        one | {"model": f"model-{i}", "received": 4 if i == 700 else 3}
+        for i in range(1000)
+    ]
     app = open_page("ingestion")
     first = app.dataframe[0].value.iloc[0]
-    assert (first["model"], first["adds_up"]) == ("model-700", "✗ 1 missing")  # what does not add up comes first
+    # what does not add up comes first
+    assert (first["model"], first["adds_up"]) == ("model-700", "✗ 1 missing")
     assert len(app.dataframe[0].value) == 200
     assert "200 of 1,000 accounts shown" in shown(app)
     app.text_input(key="accounts_search").set_value("MODEL-99").run()
-    assert sorted(app.dataframe[0].value["model"]) == sorted(["model-99", *(f"model-99{i}" for i in range(10))])
+    assert sorted(app.dataframe[0].value["model"]) == sorted(
+        ["model-99", *(f"model-99{i}" for i in range(10))]
+    )
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_self_test_says_what_is_found_and_after_how_long(language: str, world: World, open_page: Open) -> None:
+def test_self_test_says_what_is_found_and_after_how_long(
+    language: str, world: World, open_page: Open
+) -> None:
     app = open_page("drift", lang=language)
     (fold,) = app.expander
     assert (
         fold.label.split("@")[0]
-        and say(language, "selftest.title", at="@", found=2, of=3).split("@")[1][:20] in fold.label
+        and say(language, "selftest.title", at="@", found=2, of=3).split("@")[1][:20]
+        in fold.label
     )
-    (table,) = (one.value for one in app.dataframe if say(language, "selftest.after") in one.value.columns)
-    assert table[say(language, "selftest.after")].tolist()[0] == say(language, "selftest.not_found")
-    assert table[say(language, "selftest.change")].tolist()[2] == say(language, "injected.half_the_traffic")
+    (table,) = (
+        one.value
+        for one in app.dataframe
+        if say(language, "selftest.after") in one.value.columns
+    )
+    assert table[say(language, "selftest.after")].tolist()[0] == say(
+        language, "selftest.not_found"
+    )
+    assert table[say(language, "selftest.change")].tolist()[2] == say(
+        language, "injected.half_the_traffic"
+    )
     young = open_page("drift", lang=language, model="young_*model*")
     assert not young.expander
 
 
-def test_limit_is_tried_and_says_what_it_would_have_done(world: World, open_page: Open) -> None:
+def test_limit_is_tried_and_says_what_it_would_have_done(
+    world: World, open_page: Open
+) -> None:
     app = open_page("drift")
     app.number_input(key="trial_limit").set_value(0.25)
     app.button(key="FormSubmitter:trial-Try it").click().run()
@@ -346,7 +478,13 @@ def test_limit_is_tried_and_says_what_it_would_have_done(world: World, open_page
     assert healthy(app)
     assert "**PSI > 0.25** would have raised **2 alerts** on 1 of 16 columns" in text
     (rule,) = tomllib.loads(app.code[-1].value)["rules"]
-    assert rule == {"name": "psi-limit", "model": "flight-delay", "statistic": "psi", "limit": 0.25, "window": "1d"}
+    assert rule == {
+        "name": "psi-limit",
+        "model": "flight-delay",
+        "statistic": "psi",
+        "limit": 0.25,
+        "window": "1d",
+    }
     app.number_input(key="trial_limit").set_value(1.5)
     app.button(key="FormSubmitter:trial-Try it").click().run()
     assert "would have raised no alert on any of 16 columns" in shown(app)

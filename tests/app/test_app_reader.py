@@ -30,13 +30,17 @@ def answering(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[httpx.Reque
     return start
 
 
-def test_names_are_quoted_and_the_range_becomes_from(answering: Callable[..., list[httpx.Request]]) -> None:
+def test_names_are_quoted_and_the_range_becomes_from(
+    answering: Callable[..., list[httpx.Request]],
+) -> None:
     asked = answering(json={})
     reader.column("a/b", "x y?", "v1")
     assert asked[0].url.raw_path.startswith(b"/v1/models/a%2Fb/columns/x%20y%3F?")
     assert asked[0].url.params["version"] == "v1"
     reader.drift("a/b", "v1", "24h")
-    hours = (datetime.now(UTC) - datetime.fromisoformat(asked[1].url.params["from"])).total_seconds() / 3600
+    hours = (
+        datetime.now(UTC) - datetime.fromisoformat(asked[1].url.params["from"])
+    ).total_seconds() / 3600
     assert 24 <= hours < 24.1
 
 
@@ -51,22 +55,42 @@ def test_key_and_url_come_from_the_environment(
     assert asked[0].headers["authorization"] == "Bearer k-1"
 
 
-def test_second_question_is_answered_from_the_cache(answering: Callable[..., list[httpx.Request]]) -> None:
+def test_second_question_is_answered_from_the_cache(
+    answering: Callable[..., list[httpx.Request]],
+) -> None:
     asked = answering(json={"models": []})
     reader.models()
     reader.models()
     assert len(asked) == 1
 
 
-def test_nan_and_infinity_become_none(answering: Callable[..., list[httpx.Request]]) -> None:
+def test_nan_and_infinity_become_none(
+    answering: Callable[..., list[httpx.Request]],
+) -> None:
     answering(content=b'{"rows": [{"p95": NaN, "p99": Infinity, "p50": 1.5}]}')
-    assert reader.service("m", "", "7d")["rows"] == [{"p95": None, "p99": None, "p50": 1.5}]
+    assert reader.service("m", "", "7d")["rows"] == [
+        {"p95": None, "p99": None, "p50": 1.5}
+    ]
 
 
-def test_fields_the_server_leaves_out_have_their_defaults(answering: Callable[..., list[httpx.Request]]) -> None:
-    answering(json={"model": "m", "latency_p95": {"value": 3}, "reasons": None, "freshness": None})
+def test_fields_the_server_leaves_out_have_their_defaults(
+    answering: Callable[..., list[httpx.Request]],
+) -> None:
+    answering(
+        json={
+            "model": "m",
+            "latency_p95": {"value": 3},
+            "reasons": None,
+            "freshness": None,
+        }
+    )
     seen = reader.overview("m", "", "7d")
-    assert seen["latency_p95"] == {"value": 3, "previous_week": None, "limit": None, "status": "no_data"}
+    assert seen["latency_p95"] == {
+        "value": 3,
+        "previous_week": None,
+        "limit": None,
+        "status": "no_data",
+    }
     assert seen["reasons"] == [] and seen["freshness"]["lost"] is None
     assert shapes.OVERVIEW["latency_p95"]["value"] is None
 
@@ -90,7 +114,10 @@ def test_silent_server_is_unreachable_with_a_sentence() -> None:
     ],
 )
 def test_other_answers_are_typed_errors(
-    status: int, body: bytes, kind: type[Exception], answering: Callable[..., list[httpx.Request]]
+    status: int,
+    body: bytes,
+    kind: type[Exception],
+    answering: Callable[..., list[httpx.Request]],
 ) -> None:
     answering(status, content=body)
     with pytest.raises(kind):
@@ -105,10 +132,15 @@ def test_last_good_answer_stands_in_for_a_silent_server(
     reader._cached.clear()
     monkeypatch.setattr(reader, "transport", SILENT)
     assert reader.models() == good
-    assert isinstance(reader.link().error, reader.Unreachable) and reader.link().last_good is not None
+    assert (
+        isinstance(reader.link().error, reader.Unreachable)
+        and reader.link().last_good is not None
+    )
 
 
-def test_not_found_is_never_covered_by_an_older_answer(answering: Callable[..., list[httpx.Request]]) -> None:
+def test_not_found_is_never_covered_by_an_older_answer(
+    answering: Callable[..., list[httpx.Request]],
+) -> None:
     answering(json={"findings": [{"rule": "r"}]})
     assert reader.findings("m")
     reader._cached.clear()
@@ -131,26 +163,38 @@ def test_after_a_failure_questions_fail_at_once_until_it_is_forgotten(
     assert reader.link().error is None
 
 
-def test_acting_on_an_alert_sends_the_body_and_drops_the_cache(answering: Callable[..., list[httpx.Request]]) -> None:
+def test_acting_on_an_alert_sends_the_body_and_drops_the_cache(
+    answering: Callable[..., list[httpx.Request]],
+) -> None:
     asked = answering(json={"alerts": []})
     reader.alerts("m", "open")
     reader.acknowledge("a/1", "Mei")
     reader.silence(7, 24, "Mei")
     reader.alerts("m", "open")
     assert [request.method for request in asked] == ["GET", "POST", "POST", "GET"]
-    assert asked[1].url.raw_path == b"/v1/alerts/a%2F1/acknowledge" and asked[1].content == b'{"by":"Mei"}'
+    assert (
+        asked[1].url.raw_path == b"/v1/alerts/a%2F1/acknowledge"
+        and asked[1].content == b'{"by":"Mei"}'
+    )
     assert asked[2].content == b'{"hours":24,"by":"Mei"}'
     assert dict(asked[0].url.params) == {"model": "m", "state": "open", "limit": "100"}
 
 
-def test_an_answer_that_was_under_way_while_somebody_acted_is_not_the_news(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_answer_that_was_under_way_while_somebody_acted_is_not_the_news(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     taken: list[str] = []
 
     def server(request: httpx.Request) -> httpx.Response:
         if request.method == "POST":
             taken.append("Mei")
             return httpx.Response(200, json={})
-        answer = httpx.Response(200, json={"alerts": [{"id": 1, "acknowledged_by": name} for name in taken[-1:]]})
+        answer = httpx.Response(
+            200,
+            json={
+                "alerts": [{"id": 1, "acknowledged_by": name} for name in taken[-1:]]
+            },
+        )
         if not taken:
             reader.acknowledge(1, "Mei")  # while the answer is on its way
         return answer
@@ -160,7 +204,9 @@ def test_an_answer_that_was_under_way_while_somebody_acted_is_not_the_news(monke
     assert reader.alerts("m", "open")["alerts"][0]["acknowledged_by"] == "Mei"
 
 
-def test_what_a_viewer_does_is_tried_even_right_after_a_failure(answering: Callable[..., list[httpx.Request]]) -> None:
+def test_what_a_viewer_does_is_tried_even_right_after_a_failure(
+    answering: Callable[..., list[httpx.Request]],
+) -> None:
     with pytest.raises(reader.Unreachable):
         reader.models()
     asked = answering(json={})
@@ -172,4 +218,7 @@ def test_what_a_viewer_does_is_tried_even_right_after_a_failure(answering: Calla
 def test_range_is_whole_minutes_before_now(span: str) -> None:
     now = datetime(2026, 11, 22, 12, 0, 31, tzinfo=UTC)
     start = datetime.fromisoformat(reader.window(span, now)["from"])
-    assert start.second == 0 and 0 <= (now - start).total_seconds() - reader.RANGES[span] * 3600 < 60
+    assert (
+        start.second == 0
+        and 0 <= (now - start).total_seconds() - reader.RANGES[span] * 3600 < 60
+    )

@@ -6,7 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import client, detector, policy, proxy, report, rows, start, stored, wide
+from benchmarks import (
+    client,
+    detector,
+    policy,
+    proxy,
+    report,
+    rows,
+    start,
+    stored,
+    wide,
+)
 from benchmarks.__main__ import arguments, chosen
 from benchmarks.columns import FEATURES
 from benchmarks.figure import Figure, quantile
@@ -32,7 +42,9 @@ def test_rows_have_every_feature_and_unique_ids_in_order_of_time() -> None:
 
 def test_ndjson_lines_hold_the_same_events(tmp_path: Path) -> None:
     rows.write_ndjson(tmp_path / "e.ndjson", 50, 7, END, DAY, drifted=True)
-    lines = [json.loads(line) for line in (tmp_path / "e.ndjson").read_text().splitlines()]
+    lines = [
+        json.loads(line) for line in (tmp_path / "e.ndjson").read_text().splitlines()
+    ]
     table = next(rows.chunks(50, 7, END, DAY, drifted=True))
     assert [line["event_id"] for line in lines] == table["event_id"].to_pylist()
     assert [line["features"]["n03"] for line in lines] == table["n03"].to_pylist()
@@ -54,7 +66,9 @@ def test_goal_is_judged_by_its_bound(measured: float, bound: str, state: str) ->
 
 
 def test_ratio_is_the_median_of_the_pairs() -> None:
-    figure = Figure("x", "s", [1.0, 9.0, 3.0], "y", [2.0, 3.0, 3.0], goal=1.0, of="ratio")
+    figure = Figure(
+        "x", "s", [1.0, 9.0, 3.0], "y", [2.0, 3.0, 3.0], goal=1.0, of="ratio"
+    )
     assert figure.ratios == [0.5, 3.0, 1.0]
     assert figure.state == "met"
     assert report.row(figure)[4] == "1 (0.5–3), 3"
@@ -78,7 +92,19 @@ def test_failing_process_is_an_error_with_its_words() -> None:
 
 def test_only_names_what_is_measured() -> None:
     assert list(chosen(arguments(["--only", "start", "--quick"]))) == ["start"]
-    every = ["ingest", "drift", "detector", "stored", "pages", "start", "client", "proxy", "policy", "burst", "wide"]
+    every = [
+        "ingest",
+        "drift",
+        "detector",
+        "stored",
+        "pages",
+        "start",
+        "client",
+        "proxy",
+        "policy",
+        "burst",
+        "wide",
+    ]
     assert list(chosen(arguments([]))) == every
 
 
@@ -94,7 +120,9 @@ def test_start_is_measured_and_reported(tmp_path: Path) -> None:
 
 def test_logging_is_measured_and_loses_nothing(tmp_path: Path) -> None:
     figures = client.measure(tmp_path, pairs=1, events=50)
-    assert len(figures) == 6 and all(value > 0 for figure in figures for value in figure.ours)
+    assert len(figures) == 6 and all(
+        value > 0 for figure in figures for value in figure.ours
+    )
 
 
 def test_proxy_is_measured_and_every_prediction_is_stored(tmp_path: Path) -> None:
@@ -111,7 +139,10 @@ def test_driftdeck_counts_what_numpy_counts(tmp_path: Path) -> None:
     files = [tmp_path / "reference.parquet", tmp_path / "current.parquet"]
     rows.write_parquet(files[0], 2000, 1, END, DAY, drifted=False)
     rows.write_parquet(files[1], 3000, 2, END, DAY, drifted=True)
-    ours, theirs = (run(python(f"benchmarks.sides.drift_{side}", *files)).said for side in ("driftdeck", "numpy"))
+    ours, theirs = (
+        run(python(f"benchmarks.sides.drift_{side}", *files)).said
+        for side in ("driftdeck", "numpy")
+    )
     assert ours["counts"] == theirs["counts"]
     assert ours["psi"] == pytest.approx(theirs["psi"])
 
@@ -123,11 +154,15 @@ def test_detector_is_measured() -> None:
     assert all(f.ours[0] > 0 for f in figures)
 
 
-def test_a_wide_model_is_measured_with_its_reference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wide_model_is_measured_with_its_reference(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(wide, "SETTLED_S", 0)
     figures = wide.measure(tmp_path, wide.Size(features=120, events=3, models=2))
     assert all(value > 0 for figure in figures for value in figure.ours)
-    alone, with_reference = (f.ours[0] for f in figures if f.name.startswith("120") and f.unit == "MiB")
+    alone, with_reference = (
+        f.ours[0] for f in figures if f.name.startswith("120") and f.unit == "MiB"
+    )
     assert with_reference >= alone
 
 

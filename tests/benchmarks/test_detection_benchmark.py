@@ -37,7 +37,10 @@ def test_every_column_has_the_rows_of_the_hour(drawn) -> None:
 
 def test_what_the_reference_never_had_is_rare_and_comes(drawn) -> None:
     layouts, windows = drawn
-    new = [sum(int(w.profiles[f"c{j}"].counts[layouts[f"c{j}"].new_bin]) for w in windows) for j in range(4)]
+    new = [
+        sum(int(w.profiles[f"c{j}"].counts[layouts[f"c{j}"].new_bin]) for w in windows)
+        for j in range(4)
+    ]
     assert 0 < sum(new) < 1e-4 * sum(w.rows for w in windows) * len(new)
     beyond = [w.profiles["x0"].counts[[0, -1]].sum() for w in windows]
     assert sum(beyond) < 1e-4 * sum(w.rows for w in windows)
@@ -48,7 +51,13 @@ def _failing(window: LaneWindow) -> LaneWindow:
     failed = counts[OK] // 20
     counts[OK] -= failed
     counts[FAILED] += failed
-    return replace(window, profiles={**window.profiles, "status": replace(window.profiles["status"], counts=counts)})
+    return replace(
+        window,
+        profiles={
+            **window.profiles,
+            "status": replace(window.profiles["status"], counts=counts),
+        },
+    )
 
 
 def test_lane_of_errors_finds_errors_that_are_put_in_and_others_do_not(drawn) -> None:
@@ -62,9 +71,16 @@ def test_lane_of_errors_finds_errors_that_are_put_in_and_others_do_not(drawn) ->
 
 
 def test_segments_add_up_and_their_lane_finds_what_moves_in_one_alone() -> None:
-    layouts, windows = Model(6, Quiet(rows=400, segments=(0.5, 0.5)), MONTH, DAYS).windows()
+    layouts, windows = Model(
+        6, Quiet(rows=400, segments=(0.5, 0.5)), MONTH, DAYS
+    ).windows()
     halves = [key("x0", f"segment={s}") for s in range(2)]
-    assert all(np.array_equal(w.profiles["x0"].counts, sum(w.profiles[h].counts for h in halves)) for w in windows)
+    assert all(
+        np.array_equal(
+            w.profiles["x0"].counts, sum(w.profiles[h].counts for h in halves)
+        )
+        for w in windows
+    )
     at = MONTH + 30
     moved = [*windows[:at], *(_shifted(w, halves[1]) for w in windows[at:])]
     (segments,) = (lane for lane in WITH_SEGMENTS if lane.name == "segments")
@@ -80,4 +96,6 @@ def _shifted(window: LaneWindow, column: str) -> LaneWindow:
     counts = profile.counts.copy()
     counts[1:-4] -= up
     counts[4:-1] += up
-    return replace(window, profiles={**window.profiles, column: replace(profile, counts=counts)})
+    return replace(
+        window, profiles={**window.profiles, column: replace(profile, counts=counts)}
+    )

@@ -16,7 +16,9 @@ from monitor import __version__
 DATA = Path(__file__).parents[2] / "data"
 
 
-def run(*arguments: str, cwd: Path, **environment: str) -> "subprocess.CompletedProcess[str]":
+def run(
+    *arguments: str, cwd: Path, **environment: str
+) -> "subprocess.CompletedProcess[str]":
     """The command in a folder of its own, with a clean environment."""
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("DRIFTDECK_")}
     command = [sys.executable, "-m", "monitor.cli", *arguments]
@@ -50,9 +52,17 @@ def test_help_lists_every_verb_and_version_is_printed(tmp_path: Path) -> None:
     assert run("--version", cwd=tmp_path).stdout.strip() == f"driftdeck {__version__}"
 
 
-def test_a_directory_without_a_server_is_opened_by_the_verb_itself(tmp_path: Path) -> None:
+def test_a_directory_without_a_server_is_opened_by_the_verb_itself(
+    tmp_path: Path,
+) -> None:
     reference = run(
-        "reference", "set", "flight-delay", str(DATA / "reference.parquet"), "--label", "label", cwd=tmp_path
+        "reference",
+        "set",
+        "flight-delay",
+        str(DATA / "reference.parquet"),
+        "--label",
+        "label",
+        cwd=tmp_path,
     )
     assert reference.returncode == 0, reference.stderr
     assert "flight-delay: reference of 5,000 rows" in reference.stdout
@@ -61,15 +71,24 @@ def test_a_directory_without_a_server_is_opened_by_the_verb_itself(tmp_path: Pat
     assert json.loads(first.stdout)["accepted"] == 2500
     again = run("ingest", str(DATA / "events.jsonl"), cwd=tmp_path)
     assert again.returncode == 0
-    labels = run("labels", str(DATA / "labels.csv"), "--model", "flight-delay", cwd=tmp_path)
+    labels = run(
+        "labels", str(DATA / "labels.csv"), "--model", "flight-delay", cwd=tmp_path
+    )
     assert labels.returncode == 0, labels.stderr
     status = json.loads(run("status", "--json", cwd=tmp_path).stdout)
     (model,) = status["models"]
-    assert (model["model"], model["events"], model["task"]) == ("flight-delay", 2500, "binary")
+    assert (model["model"], model["events"], model["task"]) == (
+        "flight-delay",
+        2500,
+        "binary",
+    )
     assert status["accounting"]["stored"] == 2500 + model["labels"]
     assert "flight-delay" in run("status", cwd=tmp_path).stdout
     assert "2,500 rows read" in run("rebuild", cwd=tmp_path).stdout
-    assert "moments evaluated" in run("evaluate", "flight-delay", "--from", "2026-11-01", cwd=tmp_path).stdout
+    assert (
+        "moments evaluated"
+        in run("evaluate", "flight-delay", "--from", "2026-11-01", cwd=tmp_path).stdout
+    )
 
 
 def test_verbs_find_the_server_that_owns_the_directory(tmp_path: Path) -> None:
@@ -77,12 +96,20 @@ def test_verbs_find_the_server_that_owns_the_directory(tmp_path: Path) -> None:
     try:
         (tmp_path / "rows.jsonl").write_bytes(lines(*(event(i) for i in range(10))))
         assert "10 events accepted" in run("ingest", "rows.jsonl", cwd=tmp_path).stdout
-        assert json.loads(run("status", "--json", cwd=tmp_path, DRIFTDECK_URL=url).stdout)["accounting"]["stored"] == 10
+        assert (
+            json.loads(run("status", "--json", cwd=tmp_path, DRIFTDECK_URL=url).stdout)[
+                "accounting"
+            ]["stored"]
+            == 10
+        )
     finally:
         process.terminate()
         process.wait()
     assert not (tmp_path / "driftdeck-data" / "server.json").exists()
-    assert json.loads(run("status", "--json", cwd=tmp_path).stdout)["accounting"]["stored"] == 10
+    assert (
+        json.loads(run("status", "--json", cwd=tmp_path).stdout)["accounting"]["stored"]
+        == 10
+    )
 
 
 def test_columns_of_any_file_are_mapped(tmp_path: Path) -> None:
@@ -110,19 +137,28 @@ def test_columns_of_any_file_are_mapped(tmp_path: Path) -> None:
     assert "9 events accepted, 9 labels, 0 refused" in done.stdout
     (model,) = json.loads(run("status", "--json", cwd=tmp_path).stdout)["models"]
     assert (model["events"], model["labels"], model["features"]) == (9, 9, 1)
-    assert "9 events accepted" in run("ingest", "log.csv", *options, cwd=tmp_path).stdout
     assert (
-        json.loads(run("status", "--json", cwd=tmp_path).stdout)["models"][0]["events"] == 9
+        "9 events accepted" in run("ingest", "log.csv", *options, cwd=tmp_path).stdout
+    )
+    assert (
+        json.loads(run("status", "--json", cwd=tmp_path).stdout)["models"][0]["events"]
+        == 9
     )  # the file again added nothing
 
 
-def test_old_rows_and_their_labels_are_taken_with_max_age_after_a_refusal(tmp_path: Path) -> None:
-    rows = ["ts,prediction,label,x", *(f"2013-05-0{i + 1}T00:00:00Z,0.5,{i % 2},{i}" for i in range(6))]
+def test_old_rows_and_their_labels_are_taken_with_max_age_after_a_refusal(
+    tmp_path: Path,
+) -> None:
+    rows = [
+        "ts,prediction,label,x",
+        *(f"2013-05-0{i + 1}T00:00:00Z,0.5,{i % 2},{i}" for i in range(6)),
+    ]
     (tmp_path / "old.csv").write_text("\n".join(rows))
     options = ["old.csv", "--model", "m", "--label", "label"]
     refused = run("ingest", *options, cwd=tmp_path)
     assert refused.returncode == 5
-    assert "0 events accepted, 12 refused" in refused.stdout  # six events and their six labels
+    # six events and their six labels
+    assert "0 events accepted, 12 refused" in refused.stdout
     taken = run("ingest", *options, "--max-age", "9000", cwd=tmp_path)
     assert taken.returncode == 0, taken.stderr
     assert "6 events accepted, 6 labels, 0 refused" in taken.stdout
@@ -130,15 +166,25 @@ def test_old_rows_and_their_labels_are_taken_with_max_age_after_a_refusal(tmp_pa
     assert (model["events"], model["labels"]) == (6, 6)
 
 
-def test_one_bad_row_in_the_middle_is_named_and_the_exit_code_says_so(tmp_path: Path) -> None:
-    rows = ["ts,prediction,x", *(f"2026-11-20T10:{i:02d}:00Z,0.5,{i}" for i in range(9))]
+def test_one_bad_row_in_the_middle_is_named_and_the_exit_code_says_so(
+    tmp_path: Path,
+) -> None:
+    rows = [
+        "ts,prediction,x",
+        *(f"2026-11-20T10:{i:02d}:00Z,0.5,{i}" for i in range(9)),
+    ]
     rows[5] = "soon,0.5,4"
     (tmp_path / "log.csv").write_text("\n".join(rows))
     done = run("ingest", "log.csv", "--model", "m", cwd=tmp_path)
     assert done.returncode == 5
     assert "8 events accepted, 1 refused" in done.stdout
     assert "log.csv line 6: `ts` 'soon' is not a time" in done.stderr
-    assert run("ingest", "log.csv", "--model", "m", "--allow-refused", cwd=tmp_path).returncode == 0
+    assert (
+        run(
+            "ingest", "log.csv", "--model", "m", "--allow-refused", cwd=tmp_path
+        ).returncode
+        == 0
+    )
 
 
 @pytest.mark.parametrize(
@@ -146,9 +192,17 @@ def test_one_bad_row_in_the_middle_is_named_and_the_exit_code_says_so(tmp_path: 
     [
         (["ingest", "nope.csv", "--model", "m"], 3, "nope.csv does not exist"),
         (["ingest", "empty.csv", "--model", "m"], 1, "empty.csv is empty"),
-        (["ingest", "rows.xlsx", "--model", "m"], 3, "ending .xlsx is not known; known:"),
+        (
+            ["ingest", "rows.xlsx", "--model", "m"],
+            3,
+            "ending .xlsx is not known; known:",
+        ),
         (["ingest", "rows.csv"], 1, "--model NAME"),
-        (["ingest", "rows.csv", "--model", "m", "--timestamp", "when"], 1, "no column 'when'; found: ts, x"),
+        (
+            ["ingest", "rows.csv", "--model", "m", "--timestamp", "when"],
+            1,
+            "no column 'when'; found: ts, x",
+        ),
         (
             ["ingest", "rows.csv", "--model", "m", "--url", "http://127.0.0.1:1"],
             4,
@@ -156,12 +210,24 @@ def test_one_bad_row_in_the_middle_is_named_and_the_exit_code_says_so(tmp_path: 
         ),
         (["ingest", "empty-folder", "--model", "m"], 3, "no files of a known format"),
         (["reference", "set", "m"], 1, "give a file, or both --from and --to"),
-        (["reference", "set", "m", "--from", "2026-01-01", "--to", "2026-02-01"], 1, "there is no model 'm'"),
+        (
+            ["reference", "set", "m", "--from", "2026-01-01", "--to", "2026-02-01"],
+            1,
+            "there is no model 'm'",
+        ),
         (["evaluate", "m", "--from", "2026-01-01"], 3, "there is no data"),
         (["config", "check", "wrong.toml"], 2, "wrong.toml has 2 mistakes"),
-        (["ingest", "rows.csv", "--model", "m", "--config", "wrong.toml"], 2, "rules[0].limit is missing"),
+        (
+            ["ingest", "rows.csv", "--model", "m", "--config", "wrong.toml"],
+            2,
+            "rules[0].limit is missing",
+        ),
         (["server", "--host", "0.0.0.0"], 2, "set DRIFTDECK_KEY"),
-        (["ingest", "rows.csv", "--model", "m", "--data", "rows.csv/x"], 3, "cannot be used"),
+        (
+            ["ingest", "rows.csv", "--model", "m", "--data", "rows.csv/x"],
+            3,
+            "cannot be used",
+        ),
         (["status"], 3, "there is no data in driftdeck-data yet"),
         (["reference", "set", "m", "nope.csv"], 3, "nope.csv does not exist"),
         (["labels", "empty.csv"], 1, "empty.csv is empty"),
@@ -191,10 +257,15 @@ def test_a_port_in_use_is_named(tmp_path: Path) -> None:
         for verb in ("server", "ui", "up"):
             done = run(verb, "--port", port, cwd=tmp_path)
             assert done.returncode == 3
-            assert f"port {port} on 127.0.0.1 is in use by another program; choose another with --port" in done.stderr
+            assert (
+                f"port {port} on 127.0.0.1 is in use by another program; choose another with --port"
+                in done.stderr
+            )
 
 
-def test_rows_that_cannot_be_read_are_accounted_for_with_their_line(tmp_path: Path) -> None:
+def test_rows_that_cannot_be_read_are_accounted_for_with_their_line(
+    tmp_path: Path,
+) -> None:
     rows = [
         "event_id,ts,prediction,age",
         "a,2026-11-20T00:00:00Z,0.5,3",
@@ -226,4 +297,7 @@ def test_a_directory_held_by_a_process_without_server_is_named(tmp_path: Path) -
 
 def test_config_check_says_what_it_found(tmp_path: Path) -> None:
     assert "the defaults" in run("config", "check", cwd=tmp_path).stdout
-    assert "1 models" in run("config", "check", str(DATA / "driftdeck.toml"), cwd=tmp_path).stdout
+    assert (
+        "1 models"
+        in run("config", "check", str(DATA / "driftdeck.toml"), cwd=tmp_path).stdout
+    )

@@ -44,7 +44,9 @@ async def stream(request: Request) -> StreamingResponse:
 
 async def works_afterwards(request: Request) -> JSONResponse:
     await request.body()
-    return JSONResponse({"prediction": 1}, background=BackgroundTask(request.app.state.afterwards))
+    return JSONResponse(
+        {"prediction": 1}, background=BackgroundTask(request.app.state.afterwards)
+    )
 
 
 async def page(request: Request) -> PlainTextResponse:
@@ -72,14 +74,18 @@ def client(collector):
 def ask(app, method, path, **options):
     async def exchange():
         transport = httpx.ASGITransport(app=app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://service") as http:
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://service"
+        ) as http:
             return await http.request(method, path, **options)
 
     return asyncio.run(exchange())
 
 
 def watched(client, **options):
-    return DriftdeckMiddleware(Starlette(routes=ROUTES), client, paths=WATCHED, **options)
+    return DriftdeckMiddleware(
+        Starlette(routes=ROUTES), client, paths=WATCHED, **options
+    )
 
 
 def logged(client, collector):
@@ -88,12 +94,19 @@ def logged(client, collector):
 
 
 def test_prediction_is_logged_with_latency_status_and_id(client, collector):
-    answer = ask(watched(client), "POST", "/predict", json={"features": {"a": 1, "sleep": 0.05}})
+    answer = ask(
+        watched(client), "POST", "/predict", json={"features": {"a": 1, "sleep": 0.05}}
+    )
     [event] = logged(client, collector)
     assert answer.json() == {"prediction": 0.25, "note": "ok"}
     assert answer.headers["x-driftdeck-event-id"] == event["event_id"]
     assert event["features"] == {"a": 1, "sleep": 0.05}
-    assert (event["prediction"], event["status"], event["model"], event["version"]) == (0.25, 200, "m", "7")
+    assert (event["prediction"], event["status"], event["model"], event["version"]) == (
+        0.25,
+        200,
+        "m",
+        "7",
+    )
     assert 50 <= event["latency_ms"] < 10_000
 
 
@@ -101,14 +114,19 @@ def test_answer_is_the_same_as_without_the_middleware(client):
     plain = ask(Starlette(routes=ROUTES), "POST", "/predict", json=BODY)
     wrapped = ask(watched(client), "POST", "/predict", json=BODY)
     assert wrapped.content == plain.content
-    assert [h for h in wrapped.headers.raw if h[0] != b"x-driftdeck-event-id"] == plain.headers.raw
+    assert [
+        h for h in wrapped.headers.raw if h[0] != b"x-driftdeck-event-id"
+    ] == plain.headers.raw
 
 
 def test_exception_is_logged_as_500_and_raised_again(client, collector):
     with pytest.raises(ZeroDivisionError):
         ask(watched(client), "POST", "/broken", json=BODY)
     [event] = logged(client, collector)
-    assert (event["status"], event["error"]) == (500, "ZeroDivisionError: no model loaded")
+    assert (event["status"], event["error"]) == (
+        500,
+        "ZeroDivisionError: no model loaded",
+    )
     assert event["features"] == BODY["features"] and "prediction" not in event
 
 
@@ -125,12 +143,32 @@ def test_streamed_answer_passes_in_parts_and_is_logged(client, collector):
         parts.append(message)
 
     async def receive():
-        return {"type": "http.request", "body": json.dumps(BODY).encode(), "more_body": False}
+        return {
+            "type": "http.request",
+            "body": json.dumps(BODY).encode(),
+            "more_body": False,
+        }
 
-    scope = {"type": "http", "method": "POST", "path": "/stream", "headers": [], "query_string": b"", "root_path": ""}
-    scope |= {"asgi": {"spec_version": "2.4"}, "http_version": "1.1", "scheme": "http", "server": ("x", 80)}
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/stream",
+        "headers": [],
+        "query_string": b"",
+        "root_path": "",
+    }
+    scope |= {
+        "asgi": {"spec_version": "2.4"},
+        "http_version": "1.1",
+        "scheme": "http",
+        "server": ("x", 80),
+    }
     asyncio.run(watched(client)(scope, receive, send))
-    assert [p["body"] for p in parts if p.get("body")] == [b'{"predic', b'tion": ', b"1}"]
+    assert [p["body"] for p in parts if p.get("body")] == [
+        b'{"predic',
+        b'tion": ',
+        b"1}",
+    ]
     [event] = logged(client, collector)
     assert event["prediction"] == 1
 
@@ -139,14 +177,21 @@ def test_prediction_is_logged_before_background_tasks_run(client):
     app = Starlette(routes=ROUTES)
     logged_before = []
     app.state.afterwards = lambda: logged_before.append(client.stats()["logged"])
-    ask(DriftdeckMiddleware(app, client, paths=WATCHED), "POST", "/works-afterwards", json=BODY)
+    ask(
+        DriftdeckMiddleware(app, client, paths=WATCHED),
+        "POST",
+        "/works-afterwards",
+        json=BODY,
+    )
     assert logged_before == [1]
     assert client.stats()["logged"] == 1
 
 
 def test_other_paths_and_pages_are_not_logged(client, collector):
     app = watched(client)
-    assert "x-driftdeck-event-id" not in ask(app, "POST", "/elsewhere", json=BODY).headers
+    assert (
+        "x-driftdeck-event-id" not in ask(app, "POST", "/elsewhere", json=BODY).headers
+    )
     assert ask(app, "GET", "/page").text == "hello"
     assert logged(client, collector) == []
 
@@ -159,22 +204,37 @@ def test_paths_may_end_with_a_star(client, collector):
 
 def test_body_above_the_cap_reaches_the_service_whole(client, collector):
     features = {"a": "x" * 5_000}
-    answer = ask(watched(client, max_body=1_000), "POST", "/predict", json={"features": features})
+    answer = ask(
+        watched(client, max_body=1_000), "POST", "/predict", json={"features": features}
+    )
     assert answer.json()["prediction"] == 0.25
     assert logged(client, collector) == []
 
 
 def test_own_extract_finds_features_and_tags(client, collector):
     def extract(request, response):
-        return {"features": {"n": len(request["features"])}, "prediction": response["note"], "tags": {"from": "test"}}
+        return {
+            "features": {"n": len(request["features"])},
+            "prediction": response["note"],
+            "tags": {"from": "test"},
+        }
 
     ask(watched(client, extract=extract), "POST", "/predict", json=BODY)
     [event] = logged(client, collector)
-    assert (event["features"], event["prediction"], event["tags"]) == ({"n": 2}, "ok", {"from": "test"})
+    assert (event["features"], event["prediction"], event["tags"]) == (
+        {"n": 2},
+        "ok",
+        {"from": "test"},
+    )
 
 
 def test_extract_that_raises_costs_the_caller_nothing(client, collector):
-    answer = ask(watched(client, extract=lambda request, response: 1 / 0), "POST", "/predict", json=BODY)
+    answer = ask(
+        watched(client, extract=lambda request, response: 1 / 0),
+        "POST",
+        "/predict",
+        json=BODY,
+    )
     assert answer.status_code == 200
     assert logged(client, collector) == []
 
@@ -186,10 +246,16 @@ def test_caller_who_leaves_is_logged_as_499(client, collector):
             await asyncio.sleep(60)
 
         async def receive():
-            return {"type": "http.request", "body": json.dumps(BODY).encode(), "more_body": False}
+            return {
+                "type": "http.request",
+                "body": json.dumps(BODY).encode(),
+                "more_body": False,
+            }
 
         app = DriftdeckMiddleware(forever, client)
-        task = asyncio.create_task(app({"type": "http", "method": "POST", "path": "/predict"}, receive, None))
+        task = asyncio.create_task(
+            app({"type": "http", "method": "POST", "path": "/predict"}, receive, None)
+        )
         await asyncio.sleep(0.05)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

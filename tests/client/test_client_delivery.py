@@ -18,12 +18,17 @@ def short_delays(monkeypatch):
 
 
 def adds_up(stats):
-    return stats["logged"] == stats["accepted"] + stats["refused"] + stats["dropped"] + stats["queued"]
+    return (
+        stats["logged"]
+        == stats["accepted"] + stats["refused"] + stats["dropped"] + stats["queued"]
+    )
 
 
 def test_event_and_label_arrive_as_logged(collector):
     with Client(collector.url, "secret", model="m", version="1") as client:
-        event_id = client.log({"a": 1.5, "b": "x"}, 0.25, latency_ms=3.5, tags={"zone": "eu"}, ts=MIDNIGHT)
+        event_id = client.log(
+            {"a": 1.5, "b": "x"}, 0.25, latency_ms=3.5, tags={"zone": "eu"}, ts=MIDNIGHT
+        )
         client.label(event_id, True, ts=1767225600)
         assert client.flush(PATIENCE)
         assert client.stats()["accepted"] == 2 and adds_up(client.stats())
@@ -41,9 +46,16 @@ def test_event_and_label_arrive_as_logged(collector):
         }
     ]
     assert collector.records("/v1/labels") == [
-        {"event_id": event_id, "model": "m", "label": True, "ts": "2026-01-01T00:00:00.000000Z"}
+        {
+            "event_id": event_id,
+            "model": "m",
+            "label": True,
+            "ts": "2026-01-01T00:00:00.000000Z",
+        }
     ]
-    assert {request.authorization for request in collector.requests} == {"Bearer secret"}
+    assert {request.authorization for request in collector.requests} == {
+        "Bearer secret"
+    }
 
 
 def test_many_events_travel_in_batches(collector):
@@ -85,7 +97,9 @@ def test_next_batch_has_another_key(collector):
 
 @pytest.mark.parametrize("status", [429, 503])
 def test_retry_after_is_honoured(collector, status):
-    collector.plan = [{"status": status, "headers": {"Retry-After": "1"}, "body": {"error": "busy"}}]
+    collector.plan = [
+        {"status": status, "headers": {"Retry-After": "1"}, "body": {"error": "busy"}}
+    ]
     with Client(collector.url, model="m") as client:
         client.log({}, 1)
         assert client.flush(PATIENCE)
@@ -103,7 +117,9 @@ def test_refused_batch_is_counted_and_not_sent_again(collector, status):
         assert client.flush(PATIENCE)
         stats = client.stats()
     assert (stats["refused"], stats["accepted"], stats["retries"]) == (1, 0, 0)
-    assert f"HTTP {status}" in stats["last_error"] and "what to do" in stats["last_error"]
+    assert (
+        f"HTTP {status}" in stats["last_error"] and "what to do" in stats["last_error"]
+    )
     assert len(collector.requests) == 1
 
 
@@ -127,7 +143,9 @@ def test_refusal_without_a_reason_is_counted_too(collector):
         assert client.stats()["refused"] == 1 and client.stats()["retries"] == 0
 
 
-@pytest.mark.parametrize("answer", [[], "ok", {"refused": 0, "refusals": 5}, {"refused": None}])
+@pytest.mark.parametrize(
+    "answer", [[], "ok", {"refused": 0, "refusals": 5}, {"refused": None}]
+)
 def test_answer_of_another_shape_is_not_the_servers(collector, answer):
     collector.plan = [{"body": answer}]
     with Client(collector.url, model="m") as client:
@@ -139,14 +157,18 @@ def test_answer_of_another_shape_is_not_the_servers(collector, answer):
 
 def test_batch_too_large_is_halved(collector):
     def at_most_two(records):
-        return {} if len(records) <= 2 else {"status": 413, "body": {"error": "too large"}}
+        return (
+            {} if len(records) <= 2 else {"status": 413, "body": {"error": "too large"}}
+        )
 
     collector.plan = [at_most_two] * 50
     with Client(collector.url, model="m", flush_interval=60) as client:
         ids = {client.log({}, i) for i in range(7)}
         assert client.flush(PATIENCE)
         assert client.stats()["accepted"] == 7
-    small = [request.records for request in collector.requests if len(request.records) <= 2]
+    small = [
+        request.records for request in collector.requests if len(request.records) <= 2
+    ]
     assert {record["event_id"] for records in small for record in records} == ids
 
 
@@ -171,7 +193,9 @@ def test_an_answer_of_another_web_server_does_not_count_as_stored(collector):
     assert len(collector.requests) == 2
 
 
-def test_server_down_keeps_events_until_it_is_full_then_drops_and_says_so(unused_url, caplog):
+def test_server_down_keeps_events_until_it_is_full_then_drops_and_says_so(
+    unused_url, caplog
+):
     with caplog.at_level(logging.WARNING, "driftdeck.client"):
         client = Client(unused_url, model="m", max_queue=50, batch=10)
         for i in range(80):
@@ -185,7 +209,10 @@ def test_server_down_keeps_events_until_it_is_full_then_drops_and_says_so(unused
 
 
 def test_losses_are_reported_once_a_minute(collector, caplog):
-    with caplog.at_level(logging.WARNING, "driftdeck.client"), Client(collector.url, model="m") as client:
+    with (
+        caplog.at_level(logging.WARNING, "driftdeck.client"),
+        Client(collector.url, model="m") as client,
+    ):
         for _ in range(5):
             collector.plan = [{"status": 400}]
             client.log({}, 1)
@@ -235,7 +262,9 @@ def test_events_after_close_are_dropped_and_counted(collector):
     assert client.stats()["dropped"] == 1 and adds_up(client.stats())
 
 
-@pytest.mark.parametrize("url", ["127.0.0.1:8700", "ftp://host", "http://", "http://host:port", ""])
+@pytest.mark.parametrize(
+    "url", ["127.0.0.1:8700", "ftp://host", "http://", "http://host:port", ""]
+)
 def test_unusable_address_is_named(url):
     with pytest.raises(ValueError, match="is not an address like"):
         Client(url)

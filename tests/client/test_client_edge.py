@@ -20,12 +20,16 @@ SCRIPT = ROOT / "docs" / "ways-in" / "edge_onnx.py"
 def run(*arguments: object) -> dict:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, str(SCRIPT), *map(str, arguments)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=120
+    )
     assert done.returncode == 0, done.stderr
     return eval(done.stdout.splitlines()[-1])
 
 
-def test_predictions_of_two_days_without_a_network_arrive_once(tmp_path, unused_url, real_server):
+def test_predictions_of_two_days_without_a_network_arrive_once(
+    tmp_path, unused_url, real_server
+):
     model = tmp_path / "vibration.onnx"
     model.write_bytes(linear(2.0, -1.0))
     spool = tmp_path / "spool"
@@ -37,12 +41,19 @@ def test_predictions_of_two_days_without_a_network_arrive_once(tmp_path, unused_
         stats = run(model, spool, unused_url, 1)
         assert stats["accepted"] == 66 and stats["queued"] == 0, stats
         httpx.post(f"{unused_url}/v1/flush", trust_env=False, timeout=30)
-        accounting = httpx.get(f"{unused_url}/v1/status", trust_env=False).json()["accounting"]
-        assert accounting["stored"] == 66 and accounting["duplicate"] == accounting["refused"] == 0
+        accounting = httpx.get(f"{unused_url}/v1/status", trust_env=False).json()[
+            "accounting"
+        ]
+        assert (
+            accounting["stored"] == 66
+            and accounting["duplicate"] == accounting["refused"] == 0
+        )
     assert list(spool.iterdir()) == []
 
 
-def test_device_and_server_that_are_killed_again_and_again_lose_and_double_nothing(tmp_path, unused_url, real_server):
+def test_device_and_server_that_are_killed_again_and_again_lose_and_double_nothing(
+    tmp_path, unused_url, real_server
+):
     script = (
         "import sys, time; from monitor.client import Client\n"
         "client = Client(sys.argv[1], model='m', spool=sys.argv[2], flush_interval=0.02)\n"
@@ -55,20 +66,30 @@ def test_device_and_server_that_are_killed_again_and_again_lose_and_double_nothi
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             logged.extend(process.stdout.readline().strip() for _ in range(lines))
             process.kill()
-            logged.extend(line.strip() for line in process.stdout if line.endswith("\n"))
+            logged.extend(
+                line.strip() for line in process.stdout if line.endswith("\n")
+            )
 
     for lines in (300, 900, 50):
         with real_server(tmp_path / "data", unused_url, signal.SIGKILL):
             live_for(lines)
         live_for(lines)
     with real_server(tmp_path / "data", unused_url):
-        with Client(unused_url, model="m", spool=tmp_path / "spool", timeout=30) as client:
+        with Client(
+            unused_url, model="m", spool=tmp_path / "spool", timeout=30
+        ) as client:
             logged.append(client.log({"a": 1.5}, 1))
             assert client.flush(60)
         httpx.post(f"{unused_url}/v1/flush", trust_env=False, timeout=30)
     server = Server(tmp_path / "data", Config())
-    stored = [row[0] for row in server.store.query(f"SELECT event_id FROM {server.store.model('m').events}")]
+    stored = [
+        row[0]
+        for row in server.store.query(
+            f"SELECT event_id FROM {server.store.model('m').events}"
+        )
+    ]
     server.close()
     assert len(stored) == len(set(stored))
     assert set(logged) <= set(stored)
-    assert len(stored) - len(logged) <= 6  # of each life one may have been kept and not yet printed
+    # of each life one may have been kept and not yet printed
+    assert len(stored) - len(logged) <= 6

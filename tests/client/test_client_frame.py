@@ -30,14 +30,20 @@ def frame(rows=ROWS):
 
 @pytest.fixture
 def client(collector):
-    with Client(collector.url, model="m 1/a", version="v8", flush_interval=60) as client:
+    with Client(
+        collector.url, model="m 1/a", version="v8", flush_interval=60
+    ) as client:
         yield client
 
 
 def test_real_server_stores_every_row_with_its_id(served):
     given = frame()
-    with Client(str(served.client.base_url), model="churn", version="v8", batch=20_000) as client:
-        ids = client.log_frame(given, "score", latency_ms=2.5, ts=NOW - timedelta(hours=1))
+    with Client(
+        str(served.client.base_url), model="churn", version="v8", batch=20_000
+    ) as client:
+        ids = client.log_frame(
+            given, "score", latency_ms=2.5, ts=NOW - timedelta(hours=1)
+        )
         assert client.flush(60)
         assert client.stats()["accepted"] == ROWS == len(set(ids))
     served.post("/v1/flush", b"")
@@ -78,12 +84,24 @@ def test_columns_may_be_chosen_and_named(client, collector):
             "p": ["yes", "no"],
         }
     )
-    ids = client.log_frame(table, "p", features=["y"], event_id="id", ts="at", latency_ms="took", status="code")
+    ids = client.log_frame(
+        table,
+        "p",
+        features=["y"],
+        event_id="id",
+        ts="at",
+        latency_ms="took",
+        status="code",
+    )
     assert client.flush(20)
     first, second = collector.of("/v1/events?model=m%201%2Fa")
     assert ids[0] == "a" and ids[1] == second["event_id"] and len(ids[1]) == 36
     assert first["features.y"] == 3 and "features.x" not in first
-    assert (second["latency_ms"], second["status"], second["prediction"]) == (2.5, 500, "no")
+    assert (second["latency_ms"], second["status"], second["prediction"]) == (
+        2.5,
+        500,
+        "no",
+    )
     assert first["ts"] == NOW
 
 
@@ -97,11 +115,16 @@ def test_dict_of_columns_and_arrow_stream_objects_are_frames_too(client, collect
         def __arrow_c_stream__(self, requested_schema=None):
             return self.table.__arrow_c_stream__(requested_schema)
 
-    views = pa.table({"c": pa.array(["a", "b"], pa.string_view()), "prediction": [0.1, 0.2]})
+    views = pa.table(
+        {"c": pa.array(["a", "b"], pa.string_view()), "prediction": [0.1, 0.2]}
+    )
     client.log_frame({"c": ["a", "b"], "prediction": [0.1, 0.2]})
     client.log_frame(Speaks(views))
     assert client.flush(20)
-    assert [(r["features.c"], r["prediction"]) for r in collector.of("/v1/events?model=m%201%2Fa")] == [
+    assert [
+        (r["features.c"], r["prediction"])
+        for r in collector.of("/v1/events?model=m%201%2Fa")
+    ] == [
         ("a", 0.1),
         ("b", 0.2),
     ] * 2
@@ -112,7 +135,9 @@ def test_unknown_column_is_refused_with_its_name_and_counted(client):
     assert len(ids) == 3
     stats = client.stats()
     assert stats["refused"] == stats["logged"] == 3
-    assert "no column 'nonsense'" in stats["last_error"] and "score" in stats["last_error"]
+    assert (
+        "no column 'nonsense'" in stats["last_error"] and "score" in stats["last_error"]
+    )
 
 
 def test_frame_that_finds_no_room_is_dropped_and_counted(unused_url):
@@ -124,13 +149,20 @@ def test_frame_that_finds_no_room_is_dropped_and_counted(unused_url):
 
 def test_batch_too_large_is_halved_row_by_row(client, collector):
     def at_most_two(records):
-        return {} if len(records) <= 2 else {"status": 413, "body": {"error": "too large"}}
+        return (
+            {} if len(records) <= 2 else {"status": 413, "body": {"error": "too large"}}
+        )
 
     collector.plan = [at_most_two] * 50
     ids = client.log_frame(frame(6), "score")
     assert client.flush(20)
     assert client.stats()["accepted"] == 6
-    stored = [r["event_id"] for request in collector.requests if len(request.records) <= 2 for r in request.records]
+    stored = [
+        r["event_id"]
+        for request in collector.requests
+        if len(request.records) <= 2
+        for r in request.records
+    ]
     assert stored == ids
 
 
@@ -142,10 +174,17 @@ def test_without_pyarrow_rows_are_logged_one_by_one(collector):
         "    ids = client.log_frame({'a': [1, 2], 'p': [0.1, 0.2]}, 'p', latency_ms=3.0)\n"
         "print(*ids)"
     )
-    done = subprocess.run([sys.executable, "-c", script, collector.url], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", script, collector.url],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert done.returncode == 0, done.stderr
     assert [r["event_id"] for r in collector.records()] == done.stdout.split()
-    assert [(r["features"], r["prediction"], r["latency_ms"]) for r in collector.records()] == [
+    assert [
+        (r["features"], r["prediction"], r["latency_ms"]) for r in collector.records()
+    ] == [
         ({"a": 1}, 0.1, 3.0),
         ({"a": 2}, 0.2, 3.0),
     ]

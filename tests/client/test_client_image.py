@@ -19,7 +19,8 @@ def test_known_values_of_a_black_and_white_image():
             "photo.contrast": 0.5,
             "photo.dark": 0.5,
             "photo.bright": 0.5,
-            # inside, 2 of the 4 columns stand at the edge: Laplacian 1 and -1 there, 0 elsewhere
+            # inside, 2 of the 4 columns stand at the edge: Laplacian 1 and -1 there, 0
+            # elsewhere
             "photo.sharpness": np.sqrt(0.5),
             "photo.saturation": 0.0,
         }
@@ -48,8 +49,13 @@ def test_grey_images_have_no_saturation_and_tiny_ones_no_sharpness():
 
 def test_a_blurred_image_is_less_sharp_and_a_coloured_one_saturated():
     random = np.random.default_rng(1).random((40, 40))
-    blurred = (random[:-1, :-1] + random[1:, :-1] + random[:-1, 1:] + random[1:, 1:]) / 4
-    assert image_statistics(blurred)["image.sharpness"] < image_statistics(random)["image.sharpness"] / 2
+    blurred = (
+        random[:-1, :-1] + random[1:, :-1] + random[:-1, 1:] + random[1:, 1:]
+    ) / 4
+    assert (
+        image_statistics(blurred)["image.sharpness"]
+        < image_statistics(random)["image.sharpness"] / 2
+    )
     red = np.zeros((3, 3, 3), np.uint8)
     red[..., 0] = 200
     assert image_statistics(red)["image.saturation"] == 1

@@ -13,14 +13,37 @@ from monitor.client.disk_spool.packed_event import packed
 from monitor.client.disk_spool.spool_line import read_line
 from monitor.client.ndjson import encode
 
-names = st.text(max_size=8).filter(lambda text: text.encode("utf-8", "surrogatepass") is not None)
+names = st.text(max_size=8).filter(
+    lambda text: text.encode("utf-8", "surrogatepass") is not None
+)
 floats = st.floats(allow_nan=True, allow_infinity=True)
-values = st.one_of(floats, floats, st.none(), st.booleans(), st.integers(-(2**70), 2**70), st.text(max_size=9))
+values = st.one_of(
+    floats,
+    floats,
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**70), 2**70),
+    st.text(max_size=9),
+)
 
 
 def record(**more):
-    base = {"event_id": "id", "model": "m", "version": "", "ts": 1764408000.25, "features": {}, "prediction": None}
-    return {**base, "latency_ms": None, "status": 200, "error": None, "tags": None, **more}
+    base = {
+        "event_id": "id",
+        "model": "m",
+        "version": "",
+        "ts": 1764408000.25,
+        "features": {},
+        "prediction": None,
+    }
+    return {
+        **base,
+        "latency_ms": None,
+        "status": 200,
+        "error": None,
+        "tags": None,
+        **more,
+    }
 
 
 @given(
@@ -30,8 +53,16 @@ def record(**more):
     names,
     names,
 )
-def test_every_event_comes_back_as_it_would_have_been_written(features, prediction, latency_ms, event_id, version):
-    event = record(features=features, prediction=prediction, latency_ms=latency_ms, event_id=event_id, version=version)
+def test_every_event_comes_back_as_it_would_have_been_written(
+    features, prediction, latency_ms, event_id, version
+):
+    event = record(
+        features=features,
+        prediction=prediction,
+        latency_ms=latency_ms,
+        event_id=event_id,
+        version=version,
+    )
     line = packed(event)
     if line is not None:
         assert line.count(b"\n") == 1 and line.endswith(b"\n")
@@ -42,13 +73,35 @@ def test_every_event_comes_back_as_it_would_have_been_written(features, predicti
 @pytest.mark.parametrize(
     "more",
     [
-        {"features": {f"f{i}": i / 3 for i in range(20)}, "prediction": 0.83, "latency_ms": 12.5},
+        {
+            "features": {f"f{i}": i / 3 for i in range(20)},
+            "prediction": 0.83,
+            "latency_ms": 12.5,
+        },
         {"features": {f"f{i}": i / 3 for i in range(20)}, "prediction": 0.83},
-        {"features": {"a": 1.5, "country": "TW", "n": 3, "premium": True, "none": None}, "prediction": "yes"},
-        {"features": {"a": math.nan, "b": math.inf, "c": np.float64(0.1)}, "prediction": 0.5},
-        {"features": {"a b\t": 1.5, 'c"d': 2.5, "é台": -0.0}, "prediction": {"x": 0.25, "y": 0.75}},
+        {
+            "features": {
+                "a": 1.5,
+                "country": "TW",
+                "n": 3,
+                "premium": True,
+                "none": None,
+            },
+            "prediction": "yes",
+        },
+        {
+            "features": {"a": math.nan, "b": math.inf, "c": np.float64(0.1)},
+            "prediction": 0.5,
+        },
+        {
+            "features": {"a b\t": 1.5, 'c"d': 2.5, "é台": -0.0},
+            "prediction": {"x": 0.25, "y": 0.75},
+        },
         {"features": {"a": 1.5}, "prediction": 1, "latency_ms": 3},
-        {"features": {"low": -(2**63), "high": 2**63 - 1, "zero": 0, "no": False}, "prediction": None},
+        {
+            "features": {"low": -(2**63), "high": 2**63 - 1, "zero": 0, "no": False},
+            "prediction": None,
+        },
         {"features": {"text": "]", "brace": "}"}, "prediction": {}},
         {"features": {}, "prediction": np.float64(0.5)},
     ],
@@ -56,7 +109,9 @@ def test_every_event_comes_back_as_it_would_have_been_written(features, predicti
 def test_the_usual_event_is_kept_with_its_numbers_apart(more):
     event = record(**more)
     assert json.loads(read_line(packed(event)).body) == json.loads(encode(event))
-    assert list(json.loads(read_line(packed(event)).body)["features"]) == list(event["features"])
+    assert list(json.loads(read_line(packed(event)).body)["features"]) == list(
+        event["features"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -102,8 +157,19 @@ def test_events_of_the_same_names_and_types_share_a_shape_and_others_do_not():
     module._shapes.clear()
     for i in range(10):
         assert (
-            packed(record(features={"a": i / 3, "n": i, "text": f"t{i}", "none": None}, prediction=i / 7)) is not None
+            packed(
+                record(
+                    features={"a": i / 3, "n": i, "text": f"t{i}", "none": None},
+                    prediction=i / 7,
+                )
+            )
+            is not None
         )
     assert len(module._shapes) == 1
-    assert packed(record(features={"a": 1, "n": 1, "text": "t", "none": None}, prediction=0.5)) is not None
+    assert (
+        packed(
+            record(features={"a": 1, "n": 1, "text": "t", "none": None}, prediction=0.5)
+        )
+        is not None
+    )
     assert len(module._shapes) == 2

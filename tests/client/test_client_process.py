@@ -11,13 +11,19 @@ import pytest
 from monitor.client import Client
 
 ROOT = Path(__file__).parents[2]
-needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+needs_fork = pytest.mark.skipif(
+    not hasattr(os, "fork"), reason="this system has no fork"
+)
 
 
 def run(script: str, *arguments: str) -> str:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": ""}
     done = subprocess.run(
-        [sys.executable, "-c", script, *arguments], env=environment, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", script, *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -28,13 +34,21 @@ def test_import_loads_the_standard_library_only_and_nothing_else_of_monitor():
         "import sys; before = set(sys.modules); import monitor.client, monitor.client.asgi, monitor.client.wsgi\n"
         "print(*set(sys.modules) - before)"
     ).split()
-    foreign = {name for name in loaded if name.partition(".")[0] not in sys.stdlib_module_names}
-    assert {name for name in foreign if name != "monitor" and not name.startswith("monitor.client")} == set()
+    foreign = {
+        name for name in loaded if name.partition(".")[0] not in sys.stdlib_module_names
+    }
+    assert {
+        name
+        for name in foreign
+        if name != "monitor" and not name.startswith("monitor.client")
+    } == set()
 
 
 def test_import_leaves_the_slow_modules_to_the_background_thread():
     script = "import sys, monitor.client; print(*sys.modules)"
-    assert {"http.client", "ssl", "logging", "random", "uuid"}.isdisjoint(run(script).split())
+    assert {"http.client", "ssl", "logging", "random", "uuid"}.isdisjoint(
+        run(script).split()
+    )
 
 
 def test_events_are_flushed_at_exit(collector):
@@ -73,7 +87,11 @@ def test_forked_child_sends_its_own_events_and_none_of_the_parents(collector):
         "sys.exit(os.waitstatus_to_exitcode(status))",
         collector.url,
     )
-    predictions = [record["prediction"] for request in collector.requests for record in request.records]
+    predictions = [
+        record["prediction"]
+        for request in collector.requests
+        for record in request.records
+    ]
     assert sorted(predictions) == ["child"] + ["parent"] * 10 + ["warm"]
 
 
@@ -107,7 +125,12 @@ def test_multiprocessing_workers_flush_at_their_end(collector):
 def test_many_threads_lose_nothing(collector):
     with Client(collector.url, model="m", batch=64) as client:
         ids: list[str] = []
-        threads = [threading.Thread(target=lambda: ids.extend(client.log({}, i) for i in range(500))) for _ in range(8)]
+        threads = [
+            threading.Thread(
+                target=lambda: ids.extend(client.log({}, i) for i in range(500))
+            )
+            for _ in range(8)
+        ]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -122,4 +145,7 @@ def test_closed_client_leaves_no_thread(collector):
     with Client(collector.url, model="m") as client:
         client.log({}, 1)
         client.flush(20)
-    assert not any(thread.name == "driftdeck-client" and thread.is_alive() for thread in threading.enumerate())
+    assert not any(
+        thread.name == "driftdeck-client" and thread.is_alive()
+        for thread in threading.enumerate()
+    )

@@ -54,15 +54,28 @@ FASTAPI = """
 
 def start(folder, source, command, monitor, spool=""):
     (folder / "service.py").write_text(textwrap.dedent(source))
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{folder}", "MONITOR": monitor, "SPOOL": spool}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": f"{ROOT}:{folder}",
+        "MONITOR": monitor,
+        "SPOOL": spool,
+    }
     log = (folder / "service.log").open("wb")
-    process = subprocess.Popen([sys.executable, "-m", *command], cwd=folder, env=environment, stdout=log, stderr=log)
+    process = subprocess.Popen(
+        [sys.executable, "-m", *command],
+        cwd=folder,
+        env=environment,
+        stdout=log,
+        stderr=log,
+    )
     log.close()
     return process
 
 
 def ask(url, n):
-    with httpx.Client(base_url=url, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0)) as http:
+    with httpx.Client(
+        base_url=url, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0)
+    ) as http:
 
         def one(i):
             answer = http.post("/predict", json={"features": {"i": i}})
@@ -79,7 +92,9 @@ def stop(process, number=signal.SIGTERM):
 
 
 @pytest.mark.parametrize(
-    "options", [["--workers", "3"], ["--workers", "3", "--preload"], ["--threads", "4"]], ids=" ".join
+    "options",
+    [["--workers", "3"], ["--workers", "3", "--preload"], ["--threads", "4"]],
+    ids=" ".join,
 )
 @pytest.mark.parametrize("spooled", [False, True], ids=["memory", "spool"])
 def test_flask_under_gunicorn_logs_every_prediction_of_every_worker(
@@ -87,29 +102,50 @@ def test_flask_under_gunicorn_logs_every_prediction_of_every_worker(
 ):
     bind = unused_url.removeprefix("http://")
     spool = str(tmp_path / "spool") if spooled else ""
-    process = start(tmp_path, FLASK, ["gunicorn", "service:app", "--bind", bind, *options], collector.url, spool)
+    process = start(
+        tmp_path,
+        FLASK,
+        ["gunicorn", "service:app", "--bind", bind, *options],
+        collector.url,
+        spool,
+    )
     try:
-        wait_for(lambda: httpx.get(unused_url, trust_env=False).status_code == 404, "gunicorn")
+        wait_for(
+            lambda: httpx.get(unused_url, trust_env=False).status_code == 404,
+            "gunicorn",
+        )
         workers = ask(unused_url, 60)
     finally:
         stop(process)
     log = (tmp_path / "service.log").read_text()
     events = collector.of("/v1/events")
-    assert sorted(e["features"]["i"] for e in events if e["model"] == "m") == list(range(60)), log
-    assert sorted(e["features"]["i"] for e in events if e["model"] == "inner") == list(range(60)), log
+    assert sorted(e["features"]["i"] for e in events if e["model"] == "m") == list(
+        range(60)
+    ), log
+    assert sorted(e["features"]["i"] for e in events if e["model"] == "inner") == list(
+        range(60)
+    ), log
     assert len(workers) > 1 or "--threads" in options
     assert "Traceback" not in log
 
 
-def test_fastapi_under_uvicorn_flushes_at_sigterm(tmp_path, collector, unused_url, wait_for):
+def test_fastapi_under_uvicorn_flushes_at_sigterm(
+    tmp_path, collector, unused_url, wait_for
+):
     port = unused_url.rsplit(":", 1)[1]
-    process = start(tmp_path, FASTAPI, ["uvicorn", "service:app", "--port", port], collector.url)
+    process = start(
+        tmp_path, FASTAPI, ["uvicorn", "service:app", "--port", port], collector.url
+    )
     try:
-        wait_for(lambda: httpx.get(unused_url, trust_env=False).status_code == 404, "uvicorn")
+        wait_for(
+            lambda: httpx.get(unused_url, trust_env=False).status_code == 404, "uvicorn"
+        )
         ask(unused_url, 30)
     finally:
         stop(process)
-    assert sorted(e["features"]["i"] for e in collector.of("/v1/events")) == list(range(30))
+    assert sorted(e["features"]["i"] for e in collector.of("/v1/events")) == list(
+        range(30)
+    )
 
 
 def test_plain_process_flushes_at_sigterm_and_still_dies_of_it(tmp_path, collector):
@@ -119,7 +155,9 @@ def test_plain_process_flushes_at_sigterm_and_still_dies_of_it(tmp_path, collect
         "for i in range(5): client.log({}, i)\n"
         "print('logged', flush=True); time.sleep(60)"
     )
-    process = subprocess.Popen([sys.executable, "-c", script, collector.url], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, collector.url], stdout=subprocess.PIPE, text=True
+    )
     assert process.stdout.readline() == "logged\n"
     stop(process)
     process.stdout.close()
@@ -134,4 +172,9 @@ def test_own_handler_of_sigterm_stays(tmp_path, collector):
         "Client(sys.argv[1], model='m')\n"
         "assert signal.getsignal(signal.SIGTERM) is print"
     )
-    assert subprocess.run([sys.executable, "-c", script, collector.url], timeout=60).returncode == 0
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", script, collector.url], timeout=60
+        ).returncode
+        == 0
+    )

@@ -23,14 +23,19 @@ def short_delays(monkeypatch):
 
 
 def adds_up(stats):
-    return stats["logged"] == stats["accepted"] + stats["refused"] + stats["dropped"] + stats["queued"]
+    return (
+        stats["logged"]
+        == stats["accepted"] + stats["refused"] + stats["dropped"] + stats["queued"]
+    )
 
 
 def device(url, folder, **options):
     return Client(url, model="m", spool=folder, **{"timeout": 0.3, **options})
 
 
-def test_events_and_labels_of_a_closed_client_are_sent_by_the_next_in_order(tmp_path, unused_url, collector):
+def test_events_and_labels_of_a_closed_client_are_sent_by_the_next_in_order(
+    tmp_path, unused_url, collector
+):
     client = device(unused_url, tmp_path)
     ids = [client.log({"i": i}, i) for i in range(1200)]
     client.label(ids[0], True)
@@ -47,12 +52,16 @@ def test_events_and_labels_of_a_closed_client_are_sent_by_the_next_in_order(tmp_
     assert list(tmp_path.iterdir()) == []
 
 
-def test_sending_begins_before_the_first_record_when_something_waits(tmp_path, unused_url, collector, wait_for):
+def test_sending_begins_before_the_first_record_when_something_waits(
+    tmp_path, unused_url, collector, wait_for
+):
     first = device(unused_url, tmp_path)
     first.log({}, 1)
     first.close()
     with device(collector.url, tmp_path, timeout=PATIENCE):
-        wait_for(lambda: len(collector.records()) == 1, "the record of the process before")
+        wait_for(
+            lambda: len(collector.records()) == 1, "the record of the process before"
+        )
 
 
 FEATURES = {f"feature_{i:02d}": i * 0.37 + 0.123456 for i in range(20)}
@@ -72,7 +81,11 @@ def test_kill_9_loses_nothing_that_log_returned(tmp_path, unused_url, collector)
         "        sys.stdout.flush(); i += 1\n"
         "for n in range(3): threading.Thread(target=work, args=(1000 * n,)).start()"
     )
-    process = subprocess.Popen([sys.executable, "-c", script, unused_url, tmp_path], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, unused_url, tmp_path],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     seen = [process.stdout.readline().strip() for _ in range(6_000)]
     process.send_signal(signal.SIGKILL)
     seen += [line.strip() for line in process.stdout if line.endswith("\n")]
@@ -85,12 +98,17 @@ def test_kill_9_loses_nothing_that_log_returned(tmp_path, unused_url, collector)
     arrived = collector.of("/v1/events")[:-1]
     ids = [record["event_id"] for record in arrived]
     assert set(seen) <= set(ids)
-    assert len(ids) == len(set(ids)) <= len(set(seen)) + 3  # one of each thread may have been kept and not yet printed
+    # one of each thread may have been kept and not yet printed
+    assert len(ids) == len(set(ids)) <= len(set(seen)) + 3
     for record in arrived:
-        assert {name: value for name, value in record["features"].items() if name in FEATURES} == FEATURES
-        assert record["latency_ms"] == 12.5 and record["prediction"] * 7 == pytest.approx(
-            round(record["prediction"] * 7)
-        )
+        assert {
+            name: value
+            for name, value in record["features"].items()
+            if name in FEATURES
+        } == FEATURES
+        assert record["latency_ms"] == 12.5 and record[
+            "prediction"
+        ] * 7 == pytest.approx(round(record["prediction"] * 7))
     assert {len(record["features"]) for record in arrived} == {20, 22}
     assert {"tags" in record for record in arrived} == {True, False}
 
@@ -125,7 +143,9 @@ def test_batch_under_way_at_a_crash_comes_again_under_the_same_key(tmp_path, col
         return {"status": 503}
 
     collector.plan = [hold]
-    process = subprocess.Popen([sys.executable, "-c", script, collector.url, tmp_path], stdin=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, collector.url, tmp_path], stdin=subprocess.PIPE
+    )
     while not collector.requests:
         assert process.poll() is None
     process.kill()
@@ -149,7 +169,9 @@ def test_torn_tail_is_recognised_and_the_rest_arrives(tmp_path, unused_url, coll
     client.close()
     [file] = tmp_path.glob("*/*.log")
     whole = file.read_bytes()
-    torn = line_of("/v1/labels", {"event_id": "never acknowledged", "label": 1, "ts": 1.5}, 1)[:-7]
+    torn = line_of(
+        "/v1/labels", {"event_id": "never acknowledged", "label": 1, "ts": 1.5}, 1
+    )[:-7]
     file.write_bytes(whole + torn)
     with device(collector.url, tmp_path, timeout=PATIENCE) as later:
         assert later.log({}, "last") and later.flush(PATIENCE)
@@ -181,7 +203,10 @@ def test_full_spool_drops_the_oldest_and_counts_them(tmp_path, unused_url, colle
     client.close()
     stats = client.stats()
     assert stats["dropped"] > 1_000 and adds_up(stats)
-    assert "the oldest were dropped" in stats["last_error"] or "no answer" in stats["last_error"]
+    assert (
+        "the oldest were dropped" in stats["last_error"]
+        or "no answer" in stats["last_error"]
+    )
     assert sum(path.stat().st_size for path in tmp_path.glob("*/*.log")) <= 1_000_000
     with device(collector.url, tmp_path, timeout=PATIENCE) as later:
         assert later.log({}, "last") and later.flush(PATIENCE)
@@ -207,7 +232,9 @@ def test_processes_that_log_at_once_share_no_file_and_lose_nothing(tmp_path, col
 
 def test_lane_of_a_living_process_is_left_alone(tmp_path):
     lane = ProcessSpool.created(tmp_path)
-    lane.append(line_of("/v1/labels", {"event_id": "a", "label": 1, "ts": 1.5}, 1), 1, 1000)
+    lane.append(
+        line_of("/v1/labels", {"event_id": "a", "label": 1, "ts": 1.5}, 1), 1, 1000
+    )
     assert ProcessSpool.adopted(lane.folder) is None
     lane.let_go()
     again = ProcessSpool.adopted(lane.folder)
@@ -225,7 +252,11 @@ def test_forked_child_has_a_lane_of_its_own(tmp_path, unused_url):
         os._exit(0 if alone else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     client.close()
-    kept = [read_line(line).body for path in tmp_path.glob("*/*.log") for line in path.read_bytes().splitlines(True)]
+    kept = [
+        read_line(line).body
+        for path in tmp_path.glob("*/*.log")
+        for line in path.read_bytes().splitlines(True)
+    ]
     assert sorted(b"parent" in body for body in kept) == [False, True]
 
 
@@ -262,7 +293,9 @@ def test_too_small_a_spool_is_refused_at_once(tmp_path):
         Client("http://127.0.0.1:9", spool=tmp_path, spool_bytes=10)
 
 
-def test_what_was_logged_is_synced_about_every_second(tmp_path, unused_url, monkeypatch, wait_for):
+def test_what_was_logged_is_synced_about_every_second(
+    tmp_path, unused_url, monkeypatch, wait_for
+):
     synced = []
     monkeypatch.setattr(os, "fsync", lambda fd: synced.append(fd))
     monkeypatch.setattr(disk_backlog, "SYNC_EVERY", 0.01)

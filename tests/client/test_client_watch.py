@@ -29,7 +29,12 @@ def test_arguments_are_features_and_the_result_is_the_prediction(client, collect
     assert (risk.__name__, risk.__doc__) == ("risk", "How risky.")
     [event] = logged(client, collector)
     assert event["features"] == {"age": 40, "country": "TW"}
-    assert (event["prediction"], event["status"], event["model"], event["version"]) == (0.4, 200, "m", "1")
+    assert (event["prediction"], event["status"], event["model"], event["version"]) == (
+        0.4,
+        200,
+        "m",
+        "1",
+    )
     assert event["latency_ms"] >= 0
 
 
@@ -64,7 +69,10 @@ def test_exception_is_logged_as_500_and_raised_again(client, collector):
     with pytest.raises(ZeroDivisionError):
         risk(age=7)
     [event] = logged(client, collector)
-    assert (event["status"], event["error"]) == (500, "ZeroDivisionError: no model loaded")
+    assert (event["status"], event["error"]) == (
+        500,
+        "ZeroDivisionError: no model loaded",
+    )
     assert event["features"] == {"age": 7} and "prediction" not in event
 
 
@@ -107,12 +115,17 @@ def test_many_calls_at_once_are_all_logged(client, collector):
         return await asyncio.gather(*(risk(i) for i in range(300)))
 
     asyncio.run(calls())
-    assert sorted(event["prediction"] for event in logged(client, collector)) == list(range(300))
+    assert sorted(event["prediction"] for event in logged(client, collector)) == list(
+        range(300)
+    )
 
 
 def test_own_extract_and_own_id(client, collector):
     @client.watch(
-        extract=lambda given, result: {"features": {"n": len(given["pixels"])}, "prediction": result[0]},
+        extract=lambda given, result: {
+            "features": {"n": len(given["pixels"])},
+            "prediction": result[0],
+        },
         event_id="order",
     )
     def classify(pixels, order):
@@ -120,7 +133,11 @@ def test_own_extract_and_own_id(client, collector):
 
     classify([1, 2, 3], order=4711)
     [event] = logged(client, collector)
-    assert (event["features"], event["prediction"], event["event_id"]) == ({"n": 3}, "cat", "4711")
+    assert (event["features"], event["prediction"], event["event_id"]) == (
+        {"n": 3},
+        "cat",
+        "4711",
+    )
 
 
 def test_extract_may_say_that_there_is_no_prediction(client, collector):

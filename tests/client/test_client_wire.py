@@ -58,7 +58,14 @@ def test_value_becomes(value, expected):
 
 
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary() | st.datetimes() | st.decimals(),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text()
+    | st.binary()
+    | st.datetimes()
+    | st.decimals(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     max_leaves=5,
 )
@@ -69,7 +76,15 @@ def test_any_event_is_one_line_of_strict_json(features, prediction):
     def refuse(constant):
         raise AssertionError(constant)
 
-    line = encode({"event_id": "x", "model": "m", "features": features, "prediction": prediction, "ts": 0})
+    line = encode(
+        {
+            "event_id": "x",
+            "model": "m",
+            "features": features,
+            "prediction": prediction,
+            "ts": 0,
+        }
+    )
     assert line.count(b"\n") == 1 and line.endswith(b"\n")
     assert set(json.loads(line, parse_constant=refuse)["features"]) == set(features)
 
@@ -90,11 +105,16 @@ def test_any_event_is_one_line_of_strict_json(features, prediction):
     ],
 )
 def test_a_list_of_numbers_stays_one_as_a_feature(value, expected):
-    assert json.loads(encode({"features": {"embedding": value}}))["features"]["embedding"] == expected
+    assert (
+        json.loads(encode({"features": {"embedding": value}}))["features"]["embedding"]
+        == expected
+    )
 
 
 def test_long_texts_are_cut_where_the_server_would_refuse_them():
-    record = json.loads(encode({"features": {"comment": "x" * 9_000}, "error": "y" * 9_000}))
+    record = json.loads(
+        encode({"features": {"comment": "x" * 9_000}, "error": "y" * 9_000})
+    )
     assert len(record["features"]["comment"]) == len(record["error"]) == 4_096
 
 
@@ -121,16 +141,25 @@ def test_times_are_utc_on_the_wire(value):
 def test_event_ids_are_version_7_unique_and_in_order():
     ids = [new_event_id() for _ in range(2_000)]
     assert len(set(ids)) == len(ids)
-    assert {(uuid.UUID(i).version, uuid.UUID(i).variant) for i in ids} == {(7, uuid.RFC_4122)}
+    assert {(uuid.UUID(i).version, uuid.UUID(i).variant) for i in ids} == {
+        (7, uuid.RFC_4122)
+    }
     moments = [i[:18] for i in ids]
     assert moments == sorted(moments)
-    assert abs((uuid.UUID(ids[0]).int >> 80) / 1000 - datetime.now(UTC).timestamp()) < 60
+    assert (
+        abs((uuid.UUID(ids[0]).int >> 80) / 1000 - datetime.now(UTC).timestamp()) < 60
+    )
 
 
-@pytest.mark.parametrize("features", [None, 5, [1, 2], {"x": Hostile()}, {Hostile(): 1}])
+@pytest.mark.parametrize(
+    "features", [None, 5, [1, 2], {"x": Hostile()}, {Hostile(): 1}]
+)
 def test_log_never_raises_and_always_gives_an_id(collector, features):
     with Client(collector.url, model="m") as client:
-        assert client.log(features, Hostile(), tags=None, ts="whatever", event_id="mine") == "mine"
+        assert (
+            client.log(features, Hostile(), tags=None, ts="whatever", event_id="mine")
+            == "mine"
+        )
         client.label("mine", Hostile())
         assert client.flush(20)
         stats = client.stats()

@@ -31,7 +31,12 @@ def client(collector):
 
 def ask(app, path="/predict", body=BODY, method="POST", take=None):
     raw = json.dumps(body).encode()
-    environ = {"REQUEST_METHOD": method, "PATH_INFO": path, "SCRIPT_NAME": "", "QUERY_STRING": ""}
+    environ = {
+        "REQUEST_METHOD": method,
+        "PATH_INFO": path,
+        "SCRIPT_NAME": "",
+        "QUERY_STRING": "",
+    }
     environ |= {"CONTENT_LENGTH": str(len(raw)), "wsgi.input": io.BytesIO(raw)}
     setup_testing_defaults(environ)
     seen = {}
@@ -61,7 +66,11 @@ def test_prediction_is_logged_with_latency_status_and_id(client, collector):
     [event] = logged(client, collector)
     assert (status, answer) == ("200 OK", b'{"prediction": 0.25}')
     assert headers["X-Driftdeck-Event-Id"] == event["event_id"]
-    assert (event["features"], event["prediction"], event["status"]) == ({"a": 1, "sleep": 0.05}, 0.25, 200)
+    assert (event["features"], event["prediction"], event["status"]) == (
+        {"a": 1, "sleep": 0.05},
+        0.25,
+        200,
+    )
     assert 50 <= event["latency_ms"] < 10_000
 
 
@@ -79,7 +88,10 @@ def test_exception_is_logged_as_500_and_raised_again(client, collector):
     with pytest.raises(ZeroDivisionError):
         ask(DriftdeckMiddleware(broken, client))
     [event] = logged(client, collector)
-    assert (event["status"], event["error"]) == (500, "ZeroDivisionError: no model loaded")
+    assert (event["status"], event["error"]) == (
+        500,
+        "ZeroDivisionError: no model loaded",
+    )
     assert event["features"] == BODY["features"]
 
 

@@ -30,14 +30,26 @@ COLUMNS = {
 @contextmanager
 def opened(folder: Path, **changes: Any) -> Iterator[Server]:
     model = ModelConfig(columns=COLUMNS, **changes)
-    with closing(Server(folder, Config(models={"m": model}, default_rules=False))) as server:
+    with closing(
+        Server(folder, Config(models={"m": model}, default_rules=False))
+    ) as server:
         server.start(background=False)
         yield server
 
 
 def person(i: int, **changes: Any) -> dict[str, Any]:
-    features = {"name": "Ada Lovelace", "passport": "A123456789", "age": 41.25, "country": "TW"}
-    return event(i, features=features, tags={"agent": "Ada Lovelace", "region": "east"}, **changes)
+    features = {
+        "name": "Ada Lovelace",
+        "passport": "A123456789",
+        "age": 41.25,
+        "country": "TW",
+    }
+    return event(
+        i,
+        features=features,
+        tags={"agent": "Ada Lovelace", "region": "east"},
+        **changes,
+    )
 
 
 def found(folder: Path) -> set[bytes]:
@@ -50,7 +62,11 @@ def stored(server: Server) -> list[dict[str, Any]]:
     model = server.store.model("m")
     names = {f.field: f.name for f in model.schema.features}
     with server.store.cursor() as cursor:
-        rows = cursor.sql(f"SELECT * FROM {model.events} ORDER BY event_id").to_arrow_table().to_pylist()
+        rows = (
+            cursor.sql(f"SELECT * FROM {model.events} ORDER BY event_id")
+            .to_arrow_table()
+            .to_pylist()
+        )
     return [{names.get(k, k): v for k, v in row.items()} for row in rows]
 
 
@@ -64,8 +80,16 @@ def take(server: Server, body: bytes, kind: str, model: str | None = None) -> An
 def test_nothing_that_may_not_be_kept_is_on_any_disk(tmp_path: Path) -> None:
     with opened(tmp_path) as server:
         take(server, lines(*(person(i) for i in range(20))), NDJSON)
-        take(server, json.dumps([person(30), person(31, ts="never")]).encode(), "application/json")
-        take(server, b'{"model": "m", "features": {"name": "Ada Lovelace", broken', NDJSON)
+        take(
+            server,
+            json.dumps([person(30), person(31, ts="never")]).encode(),
+            "application/json",
+        )
+        take(
+            server,
+            b'{"model": "m", "features": {"name": "Ada Lovelace", broken',
+            NDJSON,
+        )
         flat = pa.table(
             {
                 "event_id": ["t1", "t2"],
@@ -86,9 +110,12 @@ def test_nothing_that_may_not_be_kept_is_on_any_disk(tmp_path: Path) -> None:
         rows = stored(server)
         assert len(rows) == 23
         assert {row["age"] for row in rows} == {"30 – 50"}
-        assert len({row["passport"] for row in rows}) == 1  # the same value, the same hash, by every way in
+        # the same value, the same hash, by every way in
+        assert len({row["passport"] for row in rows}) == 1
         assert not any("name" in row for row in rows)
-        assert json.loads(rows[0 if rows[0]["tags"] else 5]["tags"]) == {"region": "east"}
+        assert json.loads(rows[0 if rows[0]["tags"] else 5]["tags"]) == {
+            "region": "east"
+        }
         totals = server.store.ledger.totals()
         assert (totals["received"], totals["stored"], totals["refused"]) == (26, 23, 3)
     assert found(tmp_path) == set()
@@ -100,17 +127,25 @@ def test_a_mended_record_is_not_hashed_twice(tmp_path: Path) -> None:
         (record,) = server.store.ledger.refused()
         mended = json.loads(record.raw) | {"ts": NOW.isoformat()}
         assert take(server, lines(mended), NDJSON).accepted == 1
-        assert len({row["passport"] for row in stored(server)}) == len({row["age"] for row in stored(server)}) == 1
+        assert (
+            len({row["passport"] for row in stored(server)})
+            == len({row["age"] for row in stored(server)})
+            == 1
+        )
 
 
-def test_the_key_of_hashes_outlives_a_restart_and_is_the_owners_alone(tmp_path: Path) -> None:
+def test_the_key_of_hashes_outlives_a_restart_and_is_the_owners_alone(
+    tmp_path: Path,
+) -> None:
     for i in (1, 2):
         with opened(tmp_path) as server:
             take(server, lines(person(i)), NDJSON)
             hashes = {row["passport"] for row in stored(server)}
     assert len(hashes) == 1
     assert (tmp_path / "hash.key").stat().st_mode & 0o777 == 0o600
-    assert Policy(COLUMNS, key=b"another").entity("passport", "A123456789") not in hashes
+    assert (
+        Policy(COLUMNS, key=b"another").entity("passport", "A123456789") not in hashes
+    )
 
 
 def test_undeclared_columns_can_be_dropped(tmp_path: Path) -> None:
@@ -151,7 +186,9 @@ def test_the_reference_is_kept_the_same_way(tmp_path: Path) -> None:
     ],
 )
 def test_buckets_hold_their_lower_bound(value: Any, label: str) -> None:
-    assert Policy(COLUMNS).event({"features": {"age": value}})["features"]["age"] == label
+    assert (
+        Policy(COLUMNS).event({"features": {"age": value}})["features"]["age"] == label
+    )
     assert label in (*bucket_labels((18, 30, 50)), "invalid")
 
 
@@ -160,7 +197,9 @@ def test_a_bucket_without_edges_is_a_mistake() -> None:
         ColumnPolicy(keep="bucket", edges=(3, 1))
 
 
-NAMES = st.sampled_from(["name", "passport", "age", "country", "tags.agent", "error", "agent", "é"])
+NAMES = st.sampled_from(
+    ["name", "passport", "age", "country", "tags.agent", "error", "agent", "é"]
+)
 VALUES = st.one_of(
     st.none(),
     st.booleans(),
@@ -172,13 +211,15 @@ VALUES = st.one_of(
 )
 COLUMNS_OF = st.dictionaries(
     NAMES | st.sampled_from(["tags.region", "tags.error"]),
-    st.sampled_from([
-        ColumnPolicy(keep="keep"),
-        ColumnPolicy(keep="drop"),
-        ColumnPolicy(keep="hash"),
-        ColumnPolicy(keep="bucket", edges=(18, 30, 50)),
-    ]),
-)  # fmt: skip
+    st.sampled_from(
+        [
+            ColumnPolicy(keep="keep"),
+            ColumnPolicy(keep="drop"),
+            ColumnPolicy(keep="hash"),
+            ColumnPolicy(keep="bucket", edges=(18, 30, 50)),
+        ]
+    ),
+)
 
 
 @given(
@@ -199,36 +240,58 @@ COLUMNS_OF = st.dictionaries(
     st.booleans(),
 )
 def test_lines_are_kept_as_events_are(
-    columns: dict[str, ColumnPolicy], undeclared: Any, events: list[dict[str, Any]], ascii_: bool
+    columns: dict[str, ColumnPolicy],
+    undeclared: Any,
+    events: list[dict[str, Any]],
+    ascii_: bool,
 ) -> None:
     policy = Policy(columns, undeclared, b"key")
-    kept = policy.lines("\n".join(json.dumps(e, ensure_ascii=ascii_) for e in events).encode())
+    kept = policy.lines(
+        "\n".join(json.dumps(e, ensure_ascii=ascii_) for e in events).encode()
+    )
     assert kept is not None
     expected = [policy.event(e) for e in events]
     for one in expected:
-        if one.get("error", "") is None and policy.columns.get("error") == ColumnPolicy(keep="drop"):
+        if one.get("error", "") is None and policy.columns.get("error") == ColumnPolicy(
+            keep="drop"
+        ):
             del one["error"]  # left out means the same
     assert [json.loads(line) for line in kept.splitlines()] == expected
 
 
 def test_what_may_be_no_event_is_not_kept_as_a_line() -> None:
     policy = Policy(COLUMNS, key=b"key")
-    for body in (b"[]", b"{", b'{"features": []}', b'{"label": 1}', b'{"features": {"age": NaN}}', b'{"tags": 3}'):
+    for body in (
+        b"[]",
+        b"{",
+        b'{"features": []}',
+        b'{"label": 1}',
+        b'{"features": {"age": NaN}}',
+        b'{"tags": 3}',
+    ):
         assert policy.lines(body) is None
 
 
-def test_a_model_with_a_policy_takes_the_fast_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_with_a_policy_takes_the_fast_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with opened(tmp_path) as server:
         take(server, lines(*(person(i) for i in range(20))), NDJSON)
         slow: list[bytes] = []
         thorough = server.collector.intake._thorough
         monkeypatch.setattr(
-            server.collector.intake, "_thorough", lambda *given: slow.append(given[1]) or thorough(*given)
+            server.collector.intake,
+            "_thorough",
+            lambda *given: slow.append(given[1]) or thorough(*given),
         )
-        assert take(server, lines(*(person(i) for i in range(20, 40))), NDJSON).accepted == 20
+        assert (
+            take(server, lines(*(person(i) for i in range(20, 40))), NDJSON).accepted
+            == 20
+        )
         assert slow == []
         odd = lines(person(40), person(41, status="x"), person(42))
-        both = lines(person(43)).rstrip() + b" " + lines(person(44))  # two events in a line are none
+        # two events in a line are none
+        both = lines(person(43)).rstrip() + b" " + lines(person(44))
         answer = take(server, odd + both, NDJSON)
         assert (answer.accepted, [r.line for r in answer.refusals]) == (2, [2, 4])
         assert len(slow) == 2

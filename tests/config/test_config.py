@@ -74,7 +74,10 @@ def test_a_syntax_error_has_its_line(tmp_path: Path) -> None:
     [
         ('[[channels]]\nname="c"\nurl="http://x/"', "no signing secret"),
         ('[[channels]]\nname="c"\nurl="http://x/"\nsecret="whsec_?"', "base64"),
-        ('[[channels]]\nname="c"\nurl="http://x/"\nsecret_env="NOT_SET_ANYWHERE"', "NOT_SET_ANYWHERE is not set"),
+        (
+            '[[channels]]\nname="c"\nurl="http://x/"\nsecret_env="NOT_SET_ANYWHERE"',
+            "NOT_SET_ANYWHERE is not set",
+        ),
         ('[[rules]]\nname="a"\nstatistic="psi"\nlimit=1\n' * 2, "used twice"),
         ("[models.m.importance]\nage = -1", "0 or more"),
     ],
@@ -90,7 +93,9 @@ def test_a_missing_file_says_so(tmp_path: Path) -> None:
 
 def test_own_rules_replace_defaults_of_the_same_name(tmp_path: Path) -> None:
     path = tmp_path / "driftdeck.toml"
-    path.write_text('[[rules]]\nname = "drift"\nstatistic = "psi"\nlimit = 0.5\nwindow = "7d"\nhold = "2h"')
+    path.write_text(
+        '[[rules]]\nname = "drift"\nstatistic = "psi"\nlimit = 0.5\nwindow = "7d"\nhold = "2h"'
+    )
     rules = {r.name: r for r in read_config(path).all_rules}
     assert rules["drift"].limit == 0.5
     assert rules["drift"].hold == timedelta(hours=2)
@@ -104,7 +109,8 @@ def test_the_sample_configuration_is_valid() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"), [("90s", 90), ("15m", 900), ("1.5h", 5400), (" 7 d ", 604800), ("2w", 1209600)]
+    ("text", "seconds"),
+    [("90s", 90), ("15m", 900), ("1.5h", 5400), (" 7 d ", 604800), ("2w", 1209600)],
 )
 def test_durations(text: str, seconds: float) -> None:
     assert duration(text).total_seconds() == seconds

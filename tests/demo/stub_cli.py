@@ -13,9 +13,16 @@ from pathlib import Path
 from standardwebhooks.webhooks import Webhook
 
 ALERT = {
-    "id": "a1", "since": "2026-06-01T00:00:00Z", "state": "firing", "statistic": "psi", "column": "temp",
-    "value": 0.41, "limit": 0.2, "text": "temp has moved away from the reference.", "finding": {"n": 912},
-}  # fmt: skip
+    "id": "a1",
+    "since": "2026-06-01T00:00:00Z",
+    "state": "firing",
+    "statistic": "psi",
+    "column": "temp",
+    "value": 0.41,
+    "limit": 0.2,
+    "text": "temp has moved away from the reference.",
+    "finding": {"n": 912},
+}
 STATE: dict[str, list[str]] = {"loaded": []}
 
 
@@ -33,13 +40,19 @@ class Handler(BaseHTTPRequestHandler):
                 "status": "breach" if done else "no_data",
                 "freshness": {"pending": 0},
             },
-            "/v1/models/flight-delay/findings": {"findings": [{"rule": "drift", "to": datetime.now(UTC).isoformat()}]},
+            "/v1/models/flight-delay/findings": {
+                "findings": [{"rule": "drift", "to": datetime.now(UTC).isoformat()}]
+            },
             "/v1/alerts": {"alerts": [ALERT]},
             "/v1/models/flight-delay/drift": {
-                "columns": [{"column": "temp", "value": 0.41, "n": 9, "importance": 0.1}]
+                "columns": [
+                    {"column": "temp", "value": 0.41, "n": 9, "importance": 0.1}
+                ]
             },
         }
-        self._answer(200 if path in answers else 404, answers.get(path, {"error": "no"}))
+        self._answer(
+            200 if path in answers else 404, answers.get(path, {"error": "no"})
+        )
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"])).decode()
@@ -50,10 +63,17 @@ class Handler(BaseHTTPRequestHandler):
         self._answer(200, {"accepted": body.count("\n"), "refused": 0, "refusals": []})
 
     def _notify(self) -> None:
-        body, now = json.dumps({"type": "alert.firing", "data": {"column": "temp"}}), datetime.now(UTC)
+        body, now = (
+            json.dumps({"type": "alert.firing", "data": {"column": "temp"}}),
+            datetime.now(UTC),
+        )
         headers = {"webhook-id": "m1", "webhook-timestamp": str(int(now.timestamp()))}
-        headers["webhook-signature"] = Webhook(self.channel["secret"]).sign("m1", now, body)
-        urllib.request.urlopen(urllib.request.Request(self.channel["url"], body.encode(), headers)).close()
+        headers["webhook-signature"] = Webhook(self.channel["secret"]).sign(
+            "m1", now, body
+        )
+        urllib.request.urlopen(
+            urllib.request.Request(self.channel["url"], body.encode(), headers)
+        ).close()
 
     def _answer(self, status: int, value: object) -> None:
         raw = json.dumps(value).encode()
@@ -92,7 +112,9 @@ def main() -> None:
         sys.exit(f"{verb}: this cannot work")
     if verb in ("server", "ui"):
         if verb == "server":
-            Handler.channel = tomllib.loads(Path(options.config).read_text())["channels"][0]
+            Handler.channel = tomllib.loads(Path(options.config).read_text())[
+                "channels"
+            ][0]
         ThreadingHTTPServer(("127.0.0.1", int(options.port)), Handler).serve_forever()
     request = urllib.request.Request(f"{options.url}/loaded", verb.encode())
     urllib.request.urlopen(request).close()

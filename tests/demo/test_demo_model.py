@@ -18,7 +18,9 @@ NOW = datetime(2026, 4, 15, 12, tzinfo=UTC)
 def written(found, model, tmp_path_factory):
     shares = []
     folder = tmp_path_factory.mktemp("history")
-    return history.write(folder, found.reference, found.current, model, NOW, shares.append), shares
+    return history.write(
+        folder, found.reference, found.current, model, NOW, shares.append
+    ), shares
 
 
 def test_reference_predictions_are_held_out(found, model):
@@ -46,16 +48,28 @@ def test_training_again_gives_the_same_model(found):
 
 def test_category_never_seen_is_predicted_like_a_missing_one(found, model):
     row = found.current.head(1)
-    unseen, missing = (model.predict(row.assign(carrier=value))[0] for value in ("ZZ", np.nan))
+    unseen, missing = (
+        model.predict(row.assign(carrier=value))[0] for value in ("ZZ", np.nan)
+    )
     assert unseen == missing
 
 
 def test_files_hold_the_past_only(written, found):
     past, _ = written
-    events = pd.concat([pd.read_parquet(path) for path in past.events], ignore_index=True)
+    events = pd.concat(
+        [pd.read_parquet(path) for path in past.events], ignore_index=True
+    )
     assert len(events) == past.event_rows == (found.current["ts"] <= NOW).sum()
-    assert list(events.columns) == ["event_id", "ts", *FEATURES, "prediction", "latency_ms"]
-    assert [path.name for path in past.events] == [f"events-2026-0{month}.parquet" for month in (2, 3, 4)]
+    assert list(events.columns) == [
+        "event_id",
+        "ts",
+        *FEATURES,
+        "prediction",
+        "latency_ms",
+    ]
+    assert [path.name for path in past.events] == [
+        f"events-2026-0{month}.parquet" for month in (2, 3, 4)
+    ]
     labels = pd.read_parquet(past.labels)
     assert len(labels) == past.label_rows and labels["ts"].max() <= NOW
     assert set(labels["event_id"]) <= set(events["event_id"])
@@ -86,7 +100,9 @@ def test_missing_values_are_null_in_the_files_not_nan(written):
 
 def test_live_schedule_mixes_the_coming_flights_with_the_last_week(found):
     now = datetime(2026, 11, 22, 20, tzinfo=UTC)
-    first, second = (history.live_schedule(found.current, now, seed=1) for _ in range(2))
+    first, second = (
+        history.live_schedule(found.current, now, seed=1) for _ in range(2)
+    )
     pd.testing.assert_frame_equal(first, second)
     assert (first["ts"] > now).any() and first["ts"].min() > now - timedelta(days=7)
     assert first.head(200)["hour"].nunique() > 12
@@ -102,6 +118,14 @@ def test_settings_are_readable_toml(model):
     )
     read = tomllib.loads(text)
     assert read["channels"] == [
-        {"name": "demo", "type": "webhook", "url": "http://127.0.0.1:1/hook", "secret": "whsec_x"}
+        {
+            "name": "demo",
+            "type": "webhook",
+            "url": "http://127.0.0.1:1/hook",
+            "secret": "whsec_x",
+        }
     ]
-    assert read["models"]["flight-delay"] == {"task": "binary", "importance": model.importance}
+    assert read["models"]["flight-delay"] == {
+        "task": "binary",
+        "importance": model.importance,
+    }

@@ -26,7 +26,10 @@ def script():
 
 @pytest.fixture(scope="module")
 def again(script, model, tmp_path_factory):
-    """The sample made a second time. The model is that of the other tests: whole weeks do not change it."""
+    """The sample made a second time.
+
+    The model is that of the other tests: whole weeks do not change it.
+    """
     import dataclasses
 
     weeks = script["weeks_until"](script["UNTIL"])
@@ -39,7 +42,9 @@ def again(script, model, tmp_path_factory):
 
 
 def read_events(folder):
-    return [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
+    return [
+        json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()
+    ]
 
 
 def test_sample_is_below_2_mb():
@@ -52,7 +57,9 @@ def test_text_files_are_made_again_byte_for_byte(again, name):
 
 
 def test_reference_is_made_again_row_for_row(again):
-    old, new = (pd.read_parquet(folder / "reference.parquet") for folder in (DATA, again))
+    old, new = (
+        pd.read_parquet(folder / "reference.parquet") for folder in (DATA, again)
+    )
     pd.testing.assert_frame_equal(old, new, rtol=0, atol=1e-6)
 
 
@@ -67,7 +74,15 @@ def test_events_are_made_again_but_for_the_measured_latency(again):
 
 def test_events_have_the_fields_of_the_wire_format():
     events = read_events(DATA)
-    expected = {"event_id", "model", "version", "ts", "features", "prediction", "latency_ms"}
+    expected = {
+        "event_id",
+        "model",
+        "version",
+        "ts",
+        "features",
+        "prediction",
+        "latency_ms",
+    }
     assert len(events) == 2_500 and all(set(event) == expected for event in events)
     assert all(list(event["features"]) == flights.FEATURES for event in events)
     assert [event["ts"] for event in events] == sorted(event["ts"] for event in events)
@@ -79,7 +94,10 @@ def test_server_takes_every_event_and_label():
     events = [parse_event(event, now, bounds) for event in read_events(DATA)]
     with (DATA / "labels.csv").open() as lines:
         labels = [parse_label(row, now, bounds) for row in csv.DictReader(lines)]
-    assert len(events) == 2_500 and {label.label for label in labels} == {"true", "false"}
+    assert len(events) == 2_500 and {label.label for label in labels} == {
+        "true",
+        "false",
+    }
 
 
 def test_server_takes_the_configuration():
@@ -97,7 +115,9 @@ def test_labels_belong_to_events_and_come_later():
 
 def test_until_moves_by_whole_weeks(script):
     weeks_until = script["weeks_until"]
-    assert weeks_until(script["UNTIL"]) == weeks_until(script["UNTIL"] + timedelta(days=6))
+    assert weeks_until(script["UNTIL"]) == weeks_until(
+        script["UNTIL"] + timedelta(days=6)
+    )
     assert weeks_until(date(2013, 7, 7)) == 1
 
 

@@ -34,7 +34,10 @@ def events(recorder):
 def test_service_predicts_and_logs_its_real_latency(found, model):
     recorder = Recorder()
     flight = found.current.iloc[100]
-    with serving(create_app(model, recorder)) as url, httpx.Client(base_url=url, trust_env=False) as http:
+    with (
+        serving(create_app(model, recorder)) as url,
+        httpx.Client(base_url=url, trust_env=False) as http,
+    ):
         start = time.perf_counter()
         answer = http.post("/predict", json={"features": features_of(flight)})
         took_ms = (time.perf_counter() - start) * 1_000
@@ -47,15 +50,27 @@ def test_service_predicts_and_logs_its_real_latency(found, model):
     assert 0 < event["latency_ms"] <= took_ms
 
 
-@pytest.mark.parametrize("features", [{}, {"carrier": None, "temp": None}, {"carrier": 5, "temp": 60}])
+@pytest.mark.parametrize(
+    "features", [{}, {"carrier": None, "temp": None}, {"carrier": 5, "temp": 60}]
+)
 def test_service_predicts_from_what_it_gets(model, features):
-    with serving(create_app(model, Recorder())) as url, httpx.Client(base_url=url, trust_env=False) as http:
-        assert 0 <= http.post("/predict", json={"features": features}).json()["prediction"] <= 1
+    with (
+        serving(create_app(model, Recorder())) as url,
+        httpx.Client(base_url=url, trust_env=False) as http,
+    ):
+        assert (
+            0
+            <= http.post("/predict", json={"features": features}).json()["prediction"]
+            <= 1
+        )
 
 
 def test_service_says_422_to_a_body_it_cannot_read_and_logs_it(model):
     recorder = Recorder()
-    with serving(create_app(model, recorder)) as url, httpx.Client(base_url=url, trust_env=False) as http:
+    with (
+        serving(create_app(model, recorder)) as url,
+        httpx.Client(base_url=url, trust_env=False) as http,
+    ):
         assert http.post("/predict", json={"flight": 1}).status_code == 422
     assert events(recorder)[0]["status"] == 422
 
@@ -75,11 +90,15 @@ def test_traffic_flows_and_sends_labels_later(found, model, monkeypatch):
     labels = [record for path, record in recorder.records if path == "/v1/labels"]
     known = {event["event_id"] for event in events(recorder)}
     assert labels and {label["event_id"] for label in labels} <= known
-    assert [label["label"] for label in labels[:5]] == [bool(label) for label in labelled["label"]][: len(labels)]
+    assert [label["label"] for label in labels[:5]] == [
+        bool(label) for label in labelled["label"]
+    ][: len(labels)]
 
 
 def test_traffic_goes_on_when_the_service_does_not_answer(found):
-    flow = request_stream.Traffic("http://127.0.0.1:9", found.current.head(1), Recorder(), per_second=100)
+    flow = request_stream.Traffic(
+        "http://127.0.0.1:9", found.current.head(1), Recorder(), per_second=100
+    )
     with httpx.Client(trust_env=False) as http:
         flow._ask(http, found.current.iloc[0])
     assert (flow.sent, flow.failed) == (0, 1)
@@ -96,10 +115,24 @@ def test_receiver_keeps_what_is_signed_once_and_rejects_the_rest():
     body = json.dumps({"type": "alert.firing", "data": {"text": "PSI of temp is 0.41"}})
     with receiving() as receiver, httpx.Client(trust_env=False) as http:
         for identifier in ("msg_1", "msg_1", "msg_2"):
-            assert http.post(receiver.url, content=body, headers=signed(receiver, identifier, body)).status_code == 204
+            assert (
+                http.post(
+                    receiver.url,
+                    content=body,
+                    headers=signed(receiver, identifier, body),
+                ).status_code
+                == 204
+            )
         forged = signed(receiver, "msg_3", body, "whsec_" + "QUJD" * 8)
         assert http.post(receiver.url, content=body, headers=forged).status_code == 401
-        assert http.post(receiver.url, content=body + " ", headers=signed(receiver, "msg_4", body)).status_code == 401
+        assert (
+            http.post(
+                receiver.url,
+                content=body + " ",
+                headers=signed(receiver, "msg_4", body),
+            ).status_code
+            == 401
+        )
         assert http.post(receiver.url, content=body).status_code == 401
         assert http.post(receiver.url + "/other", content=body).status_code == 404
     assert receiver.messages == [json.loads(body)] * 2
@@ -108,6 +141,13 @@ def test_receiver_keeps_what_is_signed_once_and_rejects_the_rest():
 
 def test_receiver_verifies_what_the_webhook_channel_signs():
     with receiving() as receiver, httpx.Client(trust_env=False) as http:
-        request = webhook.render(receiver.url, receiver.secret, {"text": "溫度"}, "msg_1", datetime.now(UTC))
-        assert http.post(request.url, content=request.body, headers=request.headers).status_code == 204
+        request = webhook.render(
+            receiver.url, receiver.secret, {"text": "溫度"}, "msg_1", datetime.now(UTC)
+        )
+        assert (
+            http.post(
+                request.url, content=request.body, headers=request.headers
+            ).status_code
+            == 204
+        )
     assert receiver.messages == [{"text": "溫度"}]

@@ -1,9 +1,10 @@
 """The page detector: recorded evidence, closed forms, and hours that hold nothing useful.
 
-`detector_expected.json` holds eight cases: the seed and the change that `benchmarks/detection/world.py` draws them from, a digest of the
-counts drawn, and per watched hour the evidence G of an independent implementation, written in batches over all hours
-instead of hour by hour. It is not made from the code under test; a change of the algorithm needs new values from
-a second implementation of it.
+`detector_expected.json` holds eight cases: the seed and the change that
+`benchmarks/detection/world.py` draws them from, a digest of the counts drawn, and per
+watched hour the evidence G of an independent implementation, written in batches over
+all hours instead of hour by hour. It is not made from the code under test; a change of
+the algorithm needs new values from a second implementation of it.
 """
 
 import json
@@ -34,8 +35,20 @@ from monitor.detector.model import (
     to_plain,
 )
 from monitor.detector.model.episode import Episode
-from monitor.detector.model.evidence import LAMBDAS, MissingNull, accumulate, missing_score, tail_score
-from monitor.detector.model.filter import Autocorrelation, advance, advance_all, fit_wander, start
+from monitor.detector.model.evidence import (
+    LAMBDAS,
+    MissingNull,
+    accumulate,
+    missing_score,
+    tail_score,
+)
+from monitor.detector.model.filter import (
+    Autocorrelation,
+    advance,
+    advance_all,
+    fit_wander,
+    start,
+)
 from monitor.detector.model.fit import fit_tolerances
 from monitor.detector.model.naming import Recent
 from monitor.detector.model.season import regressors, season_for
@@ -44,7 +57,9 @@ from monitor.detector.model.streams import category_contrasts, neyman_contrasts,
 from monitor.detector.model.time_shift import displacement
 from monitor.errors import InvalidRequest
 
-CASES = json.loads((Path(__file__).parent / "detector_expected.json").read_text(encoding="utf-8"))
+CASES = json.loads(
+    (Path(__file__).parent / "detector_expected.json").read_text(encoding="utf-8")
+)
 BY_NAME = {case["name"]: case for case in CASES}
 
 
@@ -54,7 +69,9 @@ def prepared(name: str) -> tuple[Fitted, list[Hour], list[Hour]]:
     return fit(FEATURES, reference), reference, watched
 
 
-def run(fitted: Fitted, hours: list[Hour], state: State | None = None) -> tuple[State, list[Signal]]:
+def run(
+    fitted: Fitted, hours: list[Hour], state: State | None = None
+) -> tuple[State, list[Signal]]:
     state = state or initial(fitted)
     signals = []
     for hour in hours:
@@ -67,7 +84,12 @@ def begun(fitted: Fitted, signals: list[Signal]) -> list[list[Any]]:
     """The pages that begin an episode, as the recorded file writes them."""
     streams = fitted.streams.streams
     return [
-        [s.index, s.page.stream and streams.index(s.page.stream), s.page.direction, s.page.rule]
+        [
+            s.index,
+            s.page.stream and streams.index(s.page.stream),
+            s.page.direction,
+            s.page.rule,
+        ]
         for s in signals
         if s.page and not s.page.repeated
     ]
@@ -78,7 +100,11 @@ def same(a: Any, b: Any) -> bool:
 
 
 def of(*counts: list[int], missing: list[int] | None = None, index: int = 0) -> Hour:
-    return Hour(index, tuple(np.array(c) for c in counts), np.array(missing or [0] * len(counts)))
+    return Hour(
+        index,
+        tuple(np.array(c) for c in counts),
+        np.array(missing or [0] * len(counts)),
+    )
 
 
 # recorded evidence
@@ -93,7 +119,9 @@ def test_evidence_and_pages_equal_the_recorded_ones(name: str) -> None:
     )
     assert fitted.tail_class == case["tail_class"]
     _, signals = run(fitted, watched)
-    np.testing.assert_allclose([s.evidence for s in signals], case["evidence"], rtol=1e-9)
+    np.testing.assert_allclose(
+        [s.evidence for s in signals], case["evidence"], rtol=1e-9
+    )
     assert begun(fitted, signals) == case["pages"]
 
 
@@ -102,7 +130,9 @@ def test_recorded_cases_hold_every_rule_both_tail_classes_and_silence() -> None:
     assert {rule for *_, rule in pages} == {"accumulated", "at once", "persisted"}
     assert None in [stream for _, stream, *_ in pages], "a joint shift"
     assert {case["tail_class"] for case in CASES} == {"light", "heavy"}
-    assert [case["name"] for case in CASES if not case["change"] and case["pages"]] == []
+    assert [
+        case["name"] for case in CASES if not case["change"] and case["pages"]
+    ] == []
 
 
 # hour by hour
@@ -111,12 +141,17 @@ def test_recorded_cases_hold_every_rule_both_tail_classes_and_silence() -> None:
 def test_state_restored_from_json_in_the_middle_changes_nothing() -> None:
     fitted, _, watched = prepared("mean_with_fat_tails")
     through, signals = run(fitted, watched)
-    # hour 693 pages because of a suspect of hour 692, so the state between them holds one
+    # hour 693 pages because of a suspect of hour 692, so the state between them holds
+    # one
     cut = next(i for i, h in enumerate(watched) if h.index == 693)
     half, first = run(fitted, watched[:cut])
     assert half.suspect is not None
-    again = from_plain(Fitted, json.loads(json.dumps(to_plain(fitted), allow_nan=False)))
-    restored = from_plain(State, json.loads(json.dumps(to_plain(half), allow_nan=False)))
+    again = from_plain(
+        Fitted, json.loads(json.dumps(to_plain(fitted), allow_nan=False))
+    )
+    restored = from_plain(
+        State, json.loads(json.dumps(to_plain(half), allow_nan=False))
+    )
     ended, second = run(again, watched[cut:], restored)
     assert [s.evidence for s in first + second] == [s.evidence for s in signals]
     assert [s.page for s in first + second] == [s.page for s in signals]
@@ -128,17 +163,25 @@ def test_scores_and_filter_of_one_hour_equal_those_of_a_batch() -> None:
     fitted, _, watched = prepared("quiet")
     batch = score(fitted.streams, watched)
     single = [score(fitted.streams, [h]) for h in watched]
-    np.testing.assert_allclose(np.vstack([s.values for s in single]), batch.values, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(
+        np.vstack([s.values for s in single]), batch.values, rtol=1e-12, atol=1e-14
+    )
     residuals = fitted.residuals(batch, np.array([h.index for h in watched]))
     level, _ = advance_all(fitted.wander, fitted.level, residuals, batch.variances)
     state, _ = run(fitted, watched)
-    np.testing.assert_allclose(state.level.estimate, level.estimate, rtol=1e-9, atol=1e-14)
+    np.testing.assert_allclose(
+        state.level.estimate, level.estimate, rtol=1e-9, atol=1e-14
+    )
 
 
 def test_empty_hour_changes_no_state_and_repeats_the_evidence() -> None:
     fitted, _, watched = prepared("quiet")
     state, signals = run(fitted, watched[:5])
-    empty = Hour(watched[5].index, tuple(np.zeros_like(c) for c in watched[5].counts), np.zeros(len(FEATURES)))
+    empty = Hour(
+        watched[5].index,
+        tuple(np.zeros_like(c) for c in watched[5].counts),
+        np.zeros(len(FEATURES)),
+    )
     after, signal = step(fitted, state, empty)
     assert after is state
     assert signal.page is None
@@ -157,7 +200,9 @@ def test_step_leaves_its_arguments_as_they_were() -> None:
 
 def test_fit_is_deterministic_and_leaves_empty_hours_out() -> None:
     fitted, reference, _ = prepared("two_weeks_of_reference")
-    gap = Hour(0, tuple(np.zeros_like(c) for c in reference[0].counts), np.zeros(len(FEATURES)))
+    gap = Hour(
+        0, tuple(np.zeros_like(c) for c in reference[0].counts), np.zeros(len(FEATURES))
+    )
     assert same(fit(FEATURES, [*reference[:50], gap, *reference[50:]]), fitted)
 
 
@@ -196,7 +241,13 @@ def test_forced_tail_class_needs_more_hours() -> None:
 
 NUMBERS, WORDS = DetectorColumn("x", "numeric"), DetectorColumn("w", "categorical")
 USUAL = [
-    of([10, 20, 30, 40], [50 + i % 7, 30, 15, 5 - i % 5, 0], missing=[i % 3, 0], index=i)  # the last word bin is "new"
+    # the last word bin is "new"
+    of(
+        [10, 20, 30, 40],
+        [50 + i % 7, 30, 15, 5 - i % 5, 0],
+        missing=[i % 3, 0],
+        index=i,
+    )
     for i in range(200)
 ]
 ODD = {
@@ -229,7 +280,9 @@ def test_odd_references_give_a_detector_that_steps(name: str, hours: int) -> Non
     fitted = fit([NUMBERS, WORDS], [moved(ODD[name], i) for i in range(hours)])
     json.dumps(to_plain(fitted), allow_nan=False)
     assert same(from_plain(Fitted, json.loads(json.dumps(to_plain(fitted)))), fitted)
-    _, signals = run(fitted, [moved(h, hours + h.index) for h in [*ODD.values(), *USUAL[:30]]])
+    _, signals = run(
+        fitted, [moved(h, hours + h.index) for h in [*ODD.values(), *USUAL[:30]]]
+    )
     assert np.isfinite([s.evidence for s in signals]).all()
 
 
@@ -264,7 +317,9 @@ def test_constant_and_all_null_features_keep_their_missing_share_only() -> None:
 
 def test_new_category_only_is_paged_as_a_loss_of_the_others() -> None:
     fitted = fit([NUMBERS, WORDS], USUAL)
-    _, signals = run(fitted, [moved(ODD["new category only"], 200 + i) for i in range(3)])
+    _, signals = run(
+        fitted, [moved(ODD["new category only"], 200 + i) for i in range(3)]
+    )
     page = next(s.page for s in signals if s.page)
     assert page.stream is not None
     assert (page.stream.feature, page.stream.contrast) == ("w", "category")
@@ -272,22 +327,33 @@ def test_new_category_only_is_paged_as_a_loss_of_the_others() -> None:
 
 def test_values_that_vanish_are_paged_as_missing() -> None:
     fitted = fit([NUMBERS, WORDS], USUAL)
-    _, signals = run(fitted, [moved(ODD["one feature null"], 200 + i) for i in range(3)])
+    _, signals = run(
+        fitted, [moved(ODD["one feature null"], 200 + i) for i in range(3)]
+    )
     page = next(s.page for s in signals if s.page)
     assert page.stream is not None
-    assert (page.stream.feature, page.stream.contrast, page.direction) == ("x", "missing", "up")
+    assert (page.stream.feature, page.stream.contrast, page.direction) == (
+        "x",
+        "missing",
+        "up",
+    )
 
 
 @pytest.mark.parametrize(("features_for_a_page", "rule"), [(3, "at once"), (5.9, None)])
 def test_large_effect_pages_only_with_a_quarter_of_the_level_from_one_stream(
     features_for_a_page: float, rule: str | None
 ) -> None:
-    usual = [of(*[[10, 20, 30, 40]] * 6, missing=[i % 3] * 6, index=i) for i in range(200)]
+    usual = [
+        of(*[[10, 20, 30, 40]] * 6, missing=[i % 3] * 6, index=i) for i in range(200)
+    ]
     half_missing = of(*[[10, 20, 30, 40]] * 6, missing=[100] * 6, index=200)
-    # each missing stream has 1/6 of the streams' 0.8, and the score 8 that one hour can have at most
+    # each missing stream has 1/6 of the streams' 0.8, and the score 8 that one hour can
+    # have at most
     each = 0.8 / 6 * np.exp(8 * LAMBDAS - LAMBDAS**2 / 2).mean() / 2
     features = [DetectorColumn(f"x{j}", "numeric") for j in range(6)]
-    weight = 0.15  # location, scale and skewness of four bins have the rest: 0.4 + 0.25 + 0.1, renormalised
+    # location, scale and skewness of four bins have the rest: 0.4 + 0.25 + 0.1,
+    # renormalised
+    weight = 0.15
     level = features_for_a_page * each * weight / (0.4 + 0.25 + 0.1 + weight)
     fitted = fit(features, usual, Settings(level=level, tails="light"))
     _, signal = step(fitted, initial(fitted), half_missing)
@@ -304,7 +370,11 @@ def test_shiryaev_roberts_equals_the_sum_over_start_points() -> None:
     for a in scores:
         evidence = accumulate(evidence, np.array(a))
     products = [
-        sum(np.exp(sum(size * a - size**2 / 2 for a in scores[begin:])) for begin in range(4)) for size in LAMBDAS
+        sum(
+            np.exp(sum(size * a - size**2 / 2 for a in scores[begin:]))
+            for begin in range(4)
+        )
+        for size in LAMBDAS
     ]
     np.testing.assert_allclose(evidence, products, rtol=1e-12)
     assert evidence[1:4].round(6).tolist() == [39.429881, 211.395925, 916.053887]
@@ -317,7 +387,9 @@ def test_kalman_filter_equals_the_closed_form() -> None:
     found = []
     for reading in (0.1, 0.3):
         level, now = advance(wander, level, reading * one, 0.01 * one)
-        found.append([round(float(v[0]), 6) for v in (now.z, level.estimate, level.variance)])
+        found.append(
+            [round(float(v[0]), 6) for v in (now.z, level.estimate, level.variance)]
+        )
     assert found == [[0.447214, 0.08, 0.008], [1.37358, 0.220054, 0.006612]]
 
 
@@ -340,8 +412,13 @@ def wandering(phi: np.ndarray, hours: int, seed: int) -> np.ndarray:
     return x + rng.normal(0, 0.03, x.shape)
 
 
-def test_streams_that_wander_alike_are_estimated_closer_to_it_together_than_alone() -> None:
-    readings, variances = wandering(np.full(12, 0.95), 336, 5), np.full((336, 12), 0.0009)
+def test_streams_that_wander_alike_are_estimated_closer_to_it_together_than_alone() -> (
+    None
+):
+    readings, variances = (
+        wandering(np.full(12, 0.95), 336, 5),
+        np.full((336, 12), 0.0009),
+    )
     alone, _ = fit_wander(readings, variances, variances[0])
     together, tau2 = fit_wander(readings, variances, variances[0], np.zeros(12))
     assert np.abs(together - 0.95).max() <= 0.05 < np.abs(alone - 0.95).max()
@@ -372,10 +449,16 @@ def test_evidence_is_the_mixture_of_that_of_each_size() -> None:
 
     def evidence(mixture: Sequence[float]) -> list[float]:
         settings = Settings(level=1e9, mixture=tuple(mixture))
-        return [s.evidence for s in run(replace(fitted, settings=settings), watched[:48])[1]]
+        return [
+            s.evidence for s in run(replace(fitted, settings=settings), watched[:48])[1]
+        ]
 
     weights = (0.25, 0.3, 0.2, 0.125, 0.125)
-    np.testing.assert_allclose(evidence(weights), np.array(weights) @ [evidence(m) for m in np.eye(5)], rtol=1e-9)
+    np.testing.assert_allclose(
+        evidence(weights),
+        np.array(weights) @ [evidence(m) for m in np.eye(5)],
+        rtol=1e-9,
+    )
 
 
 def test_fit_stored_before_a_setting_existed_has_its_default() -> None:
@@ -398,7 +481,9 @@ def test_tail_score_has_the_tail_probability_of_the_t() -> None:
     z = np.array([-4.0, -1.0, 0.0, 0.5, 3.0])
     t = stats.t(5)
     expected = np.sign(z) * stats.norm.isf(t.sf(np.abs(z) * np.sqrt(5 / 3)))
-    np.testing.assert_allclose(tail_score(z, np.full(5, 5.0)), expected, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(
+        tail_score(z, np.full(5, 5.0)), expected, rtol=1e-9, atol=1e-12
+    )
 
 
 def test_location_contrast_of_three_bins_equals_the_closed_form() -> None:
@@ -407,8 +492,12 @@ def test_location_contrast_of_three_bins_equals_the_closed_form() -> None:
     assert w[0] @ [0.2, 0.4, 0.4] == pytest.approx(0.258199, abs=1e-6)
 
 
-@pytest.mark.parametrize("counts", [[5, 0, 7, 1, 30, 2], [1, 1], [3] * 20, [0, 0, 10, 1]])
-def test_contrasts_have_mean_zero_and_variance_one_in_the_reference(counts: list[int]) -> None:
+@pytest.mark.parametrize(
+    "counts", [[5, 0, 7, 1, 30, 2], [1, 1], [3] * 20, [0, 0, 10, 1]]
+)
+def test_contrasts_have_mean_zero_and_variance_one_in_the_reference(
+    counts: list[int],
+) -> None:
     p = np.array(counts) / sum(counts)
     w = neyman_contrasts(np.array(counts))
     assert len(w) == min(4, np.count_nonzero(p) - 1)
@@ -426,11 +515,17 @@ def test_two_filled_categories_have_one_contrast() -> None:
 def test_short_references_teach_no_season() -> None:
     seasons = [season_for(hours) for hours in (1, 167, 168, 335, 336)]
     assert seasons == ["none", "none", "daily", "daily", "weekly"]
-    assert [regressors(s, np.arange(5)).shape for s in ("none", "daily", "weekly")] == [(5, 1), (5, 9), (5, 19)]
+    assert [regressors(s, np.arange(5)).shape for s in ("none", "daily", "weekly")] == [
+        (5, 1),
+        (5, 9),
+        (5, 19),
+    ]
 
 
 @pytest.mark.parametrize(("other", "episodes"), [("reconstruction_error", 1), ("y", 2)])
-def test_reconstruction_error_calls_nobody_while_a_feature_is_open(other: str, episodes: int) -> None:
+def test_reconstruction_error_calls_nobody_while_a_feature_is_open(
+    other: str, episodes: int
+) -> None:
     rng = np.random.default_rng(8)
     edges = stats.norm.ppf(np.arange(21) / 20)
 
@@ -438,7 +533,10 @@ def test_reconstruction_error_calls_nobody_while_a_feature_is_open(other: str, e
         laws = (np.diff(stats.norm.cdf(edges - moved)) for moved in (x, y))
         return Hour(index, tuple(rng.multinomial(500, p) for p in laws), np.zeros(2))
 
-    fitted = fit([DetectorColumn("x", "numeric"), DetectorColumn(other, "numeric")], [hour(i) for i in range(336)])
+    fitted = fit(
+        [DetectorColumn("x", "numeric"), DetectorColumn(other, "numeric")],
+        [hour(i) for i in range(336)],
+    )
     machine = Shift(fitted, fitted)
     state, hours = initial_shift(machine), []
     for i in range(336, 436):
@@ -460,10 +558,14 @@ def test_reference_that_drifts_itself_is_said_and_a_steady_one_is_not() -> None:
     assert not steady.trend.any()
     world = World(12)
     drifting = fit(FEATURES, world.hours(672, Change("gradual", 100, 0.5)))
-    assert {s.feature for s, t in zip(drifting.streams.streams, drifting.trend, strict=True) if t} == {"x0"}
+    assert {
+        s.feature
+        for s, t in zip(drifting.streams.streams, drifting.trend, strict=True)
+        if t
+    } == {"x0"}
 
 
-# -- a displaced course of the day ---------------------------------------------------------------------------------------
+# a displaced course of the day
 
 
 def episodes_of(name: str, seed: int, days: int) -> tuple[list[Episode], list[Episode]]:
@@ -487,7 +589,13 @@ def test_a_clock_six_hours_early_is_one_episode_that_stays_open(seed: int) -> No
 
 
 @pytest.mark.parametrize(
-    "name", ["mean +0.5 sd, 1 feature", "mean +0.15 sd, 5 features", "variance x 1.3", "segment mix, 15 % moved"]
+    "name",
+    [
+        "mean +0.5 sd, 1 feature",
+        "mean +0.15 sd, 5 features",
+        "variance x 1.3",
+        "segment mix, 15 % moved",
+    ],
 )
 def test_other_changes_are_no_displaced_course(name: str) -> None:
     episodes, over = episodes_of(name, 27002, 4)
@@ -509,7 +617,13 @@ def test_the_displacement_is_the_lag_of_the_course(lag: int) -> None:
     assert abs(found) == 12 if abs(lag) == 12 else found == lag
     assert displacement(machine, last, 730, columns) == 0  # less than a day
     assert (
-        displacement(machine, Recent(residuals * 0 + 0.5, last.variances, index, index), 700, columns) == 0
+        displacement(
+            machine,
+            Recent(residuals * 0 + 0.5, last.variances, index, index),
+            700,
+            columns,
+        )
+        == 0
     )  # another level
 
 

@@ -55,7 +55,9 @@ def nothing(at: datetime, row: dict[str, Any], rng: np.random.Generator) -> None
     """The world as it always was."""
 
 
-def traffic(change: Change = nothing, rows: int = 60, seed: int = 3) -> list[dict[str, Any]]:
+def traffic(
+    change: Change = nothing, rows: int = 60, seed: int = 3
+) -> list[dict[str, Any]]:
     """About `rows` events an hour, a little fewer at night; the same seed gives the same rows."""
     rng = np.random.default_rng(seed)
     found = []
@@ -94,7 +96,11 @@ def before(rows: Sequence[dict[str, Any]], at: datetime) -> list[dict[str, Any]]
     return [row for row in rows if datetime.fromisoformat(row["ts"]) < at]
 
 
-def opened(folder: Path, config: Config | None = None, now: Callable[[], datetime] = lambda: NOW) -> Server:
+def opened(
+    folder: Path,
+    config: Config | None = None,
+    now: Callable[[], datetime] = lambda: NOW,
+) -> Server:
     server = Server(folder, config or Config(default_rules=False))
     server.loop.clock = now
     server.start(background=False)
@@ -113,7 +119,9 @@ def evaluate(server: Server) -> list[Alert]:
 
 
 def standing(server: Server) -> tuple[str, str]:
-    (finding,) = [f for f in server.store.alerts.latest_findings("m") if f.rule == "detector"]
+    (finding,) = [
+        f for f in server.store.alerts.latest_findings("m") if f.rule == "detector"
+    ]
     return finding.verdict, finding.text
 
 
@@ -137,7 +145,9 @@ def shifted(days: float, size: float = 0.6) -> Change:
 
 
 @pytest.mark.parametrize(("column", "value"), [("x", 0.1), ("c", "a")])
-def test_a_column_that_is_stuck_at_one_value_is_told_as_such(server: Server, column: str, value: object) -> None:
+def test_a_column_that_is_stuck_at_one_value_is_told_as_such(
+    server: Server, column: str, value: object
+) -> None:
     def stuck(at: datetime, row: dict[str, Any], rng: np.random.Generator) -> None:
         if at >= NOW - 3 * DAY:
             row["features"][column] = value
@@ -161,38 +171,59 @@ def test_a_clock_of_another_time_zone_is_one_alert_that_says_so(server: Server) 
 
 
 def segmented(folder: Path, now: Callable[[], datetime] = lambda: NOW) -> Server:
-    return opened(folder, Config(default_rules=False, models={"m": ModelConfig(segments=("c",))}), now)
+    return opened(
+        folder,
+        Config(default_rules=False, models={"m": ModelConfig(segments=("c",))}),
+        now,
+    )
 
 
 def by_segment(mixed: float = 0.0, higher: str = "") -> Change:
-    """x is 1.5 higher in segment b. Four days before now b gets so many rows of a, or x rises by 2 in segment `higher`."""
+    """x is 1.5 higher in segment b.
+
+    Four days before now b gets so many rows of a, or x rises by 2 in segment `higher`.
+    """
 
     def change(at: datetime, row: dict[str, Any], rng: np.random.Generator) -> None:
         features, changed = row["features"], at >= NOW - 4 * DAY
         if changed and features["c"] == "a" and rng.random() < mixed:
             features["c"] = "b"
-        features["x"] += 1.5 * (features["c"] == "b") + 2 * (changed and features["c"] == higher)
+        features["x"] += 1.5 * (features["c"] == "b") + 2 * (
+            changed and features["c"] == higher
+        )
 
     return change
 
 
-def test_a_mix_that_changed_is_told_with_the_segment_it_comes_from(tmp_path: Path) -> None:
+def test_a_mix_that_changed_is_told_with_the_segment_it_comes_from(
+    tmp_path: Path,
+) -> None:
     with closing(segmented(tmp_path)) as server:
         send(server, traffic(by_segment(mixed=0.5)))
-        found = [a.finding for a in evaluate(server) if a.finding.rule == "detector.inputs"]
-        assert any(f.column == "x" or any(m.column == "x" for m in f.moved) for f in found)
+        found = [
+            a.finding for a in evaluate(server) if a.finding.rule == "detector.inputs"
+        ]
+        assert any(
+            f.column == "x" or any(m.column == "x" for m in f.moved) for f in found
+        )
         assert {f.cause for f in found} == {"mix"}
         assert {f.behind.split(" (")[0] for f in found} <= {"c=a", "c=b"}
         assert "% →" in found[0].text
 
 
-def test_a_change_in_one_segment_alone_names_it_and_is_kept_over_a_restart(tmp_path: Path) -> None:
+def test_a_change_in_one_segment_alone_names_it_and_is_kept_over_a_restart(
+    tmp_path: Path,
+) -> None:
     with closing(segmented(tmp_path)) as server:
         send(server, traffic(by_segment(higher="d")))
-        (alert,) = [a for a in evaluate(server) if "x" in {m.column for m in a.finding.moved}]
+        (alert,) = [
+            a for a in evaluate(server) if "x" in {m.column for m in a.finding.moved}
+        ]
         assert (alert.finding.cause, alert.finding.behind) == ("segment", "c=d")
     with closing(segmented(tmp_path, lambda: NOW + HOUR)) as server:
-        (alert,) = [a for a in evaluate(server) if "x" in {m.column for m in a.finding.moved}]
+        (alert,) = [
+            a for a in evaluate(server) if "x" in {m.column for m in a.finding.moved}
+        ]
         assert (alert.finding.cause, alert.finding.behind) == ("segment", "c=d")
 
 
@@ -221,9 +252,15 @@ def within(segment: str, size: float, days: float = 4) -> Change:
 def test_a_change_that_only_one_segment_shows_is_found_there(tmp_path: Path) -> None:
     with closing(watched_apart(tmp_path / "apart")) as server:
         send(server, traffic(within("d", 0.9, 6), rows=150))
-        (alert,) = [a for a in evaluate(server) if a.finding.rule == "detector.segments"]
+        (alert,) = [
+            a for a in evaluate(server) if a.finding.rule == "detector.segments"
+        ]
         found = alert.finding
-        assert (found.rule, found.segment, found.column) == ("detector.segments", "c=d", "x")
+        assert (found.rule, found.segment, found.column) == (
+            "detector.segments",
+            "c=d",
+            "x",
+        )
         assert found.moved[0].column == "x"
         assert found.value == pytest.approx(0.9, abs=0.3)
         until, _ = state(server)
@@ -246,7 +283,9 @@ def test_quiet_segments_raise_no_alert_and_the_budget_is_one(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("hours", [0, 2, 4])  # segments are judged in windows of six
-def test_what_all_rows_show_is_one_alert_and_not_one_for_each_segment(tmp_path: Path, hours: int) -> None:
+def test_what_all_rows_show_is_one_alert_and_not_one_for_each_segment(
+    tmp_path: Path, hours: int
+) -> None:
     with closing(watched_apart(tmp_path)) as server:
         send(server, traffic(shifted(4 + hours / 24)))
         (alert,) = evaluate(server)
@@ -259,7 +298,11 @@ def test_segments_that_are_no_longer_watched_end_their_alerts(tmp_path: Path) ->
         assert any(a.finding.rule == "detector.segments" for a in evaluate(server))
     with closing(opened(tmp_path, now=lambda: NOW + HOUR)) as server:
         evaluate(server)
-        assert not [a for a in server.store.alerts.open_alerts("m").values() if a.finding.rule == "detector.segments"]
+        assert not [
+            a
+            for a in server.store.alerts.open_alerts("m").values()
+            if a.finding.rule == "detector.segments"
+        ]
     with closing(watched_apart(tmp_path, lambda: NOW + 2 * HOUR)) as server:
         evaluate(server)  # learns again
 
@@ -268,13 +311,23 @@ def test_what_another_reference_finds_normal_is_over(server: Server) -> None:
     send(server, traffic(shifted(11)))
     server.set_reference_period("m", START, NOW - 11.5 * DAY, NOW)
     evaluate(server)
-    assert [a.state for a in server.store.alerts.open_alerts("m").values() if a.finding.column == "x"] == ["firing"]
+    assert [
+        a.state
+        for a in server.store.alerts.open_alerts("m").values()
+        if a.finding.column == "x"
+    ] == ["firing"]
     server.set_reference_period("m", NOW - 10 * DAY, NOW, NOW)
     evaluate(server)
-    assert [a for a in server.store.alerts.open_alerts("m").values() if a.finding.column == "x"] == []
+    assert [
+        a
+        for a in server.store.alerts.open_alerts("m").values()
+        if a.finding.column == "x"
+    ] == []
 
 
-def test_quiet_traffic_raises_no_alert_and_the_detector_says_that_it_watches(server: Server) -> None:
+def test_quiet_traffic_raises_no_alert_and_the_detector_says_that_it_watches(
+    server: Server,
+) -> None:
     send(server, traffic())
     assert evaluate(server) == []
     verdict, text = standing(server)
@@ -282,10 +335,16 @@ def test_quiet_traffic_raises_no_alert_and_the_detector_says_that_it_watches(ser
     assert "finds no change" in text
 
 
-def test_shift_of_one_feature_is_one_alert_that_names_it_and_when_it_began(server: Server) -> None:
+def test_shift_of_one_feature_is_one_alert_that_names_it_and_when_it_began(
+    server: Server,
+) -> None:
     send(server, traffic(shifted(3)))
     (alert,) = evaluate(server)
-    assert (alert.state, alert.finding.rule, alert.finding.column) == ("firing", "detector.inputs", "x")
+    assert (alert.state, alert.finding.rule, alert.finding.column) == (
+        "firing",
+        "detector.inputs",
+        "x",
+    )
     began = NOW - 3 * DAY
     assert alert.since - began < timedelta(hours=12)
     assert abs(alert.finding.window_start - began) <= timedelta(hours=3)
@@ -314,23 +373,39 @@ def test_change_that_goes_away_is_resolved_a_day_later(server: Server) -> None:
         (
             "detector.unseen",
             "c",
-            lambda row, rng: row["features"].update(c="new" if rng.random() < 0.05 else row["features"]["c"]),
+            lambda row, rng: row["features"].update(
+                c="new" if rng.random() < 0.05 else row["features"]["c"]
+            ),
         ),
         (
             "detector.errors",
             "status",
-            lambda row, rng: row.update(status=500 if rng.random() < 0.15 else row["status"]),
+            lambda row, rng: row.update(
+                status=500 if rng.random() < 0.15 else row["status"]
+            ),
         ),
-        ("detector.latency", "latency_ms", lambda row, rng: row.update(latency_ms=row["latency_ms"] * 1.5)),
-        ("detector.inputs", "prediction", lambda row, rng: row.update(prediction=min(1.0, row["prediction"] + 0.1))),
+        (
+            "detector.latency",
+            "latency_ms",
+            lambda row, rng: row.update(latency_ms=row["latency_ms"] * 1.5),
+        ),
+        (
+            "detector.inputs",
+            "prediction",
+            lambda row, rng: row.update(prediction=min(1.0, row["prediction"] + 0.1)),
+        ),
         (
             "detector.inputs",
             "y",
-            lambda row, rng: row["features"].update(y=None if rng.random() < 0.3 else row["features"]["y"]),
+            lambda row, rng: row["features"].update(
+                y=None if rng.random() < 0.3 else row["features"]["y"]
+            ),
         ),
     ],
 )
-def test_each_part_of_a_model_is_watched(server: Server, rule: str, column: str, change: Any) -> None:
+def test_each_part_of_a_model_is_watched(
+    server: Server, rule: str, column: str, change: Any
+) -> None:
     def apply(at: datetime, row: dict[str, Any], rng: np.random.Generator) -> None:
         if at >= NOW - 2 * DAY:
             change(row, rng)
@@ -351,7 +426,10 @@ def test_silence_is_found_within_the_hour(server: Server) -> None:
 
 
 def judged_wrong(
-    rows: Sequence[dict[str, Any]], since: datetime, share: float = 1.0, after: timedelta | None = None
+    rows: Sequence[dict[str, Any]],
+    since: datetime,
+    share: float = 1.0,
+    after: timedelta | None = None,
 ) -> list[dict[str, Any]]:
     """Labels of rows: 5 % are wrong, from `since` on 25 %, and then only a share has one; they come all now or each so
     long `after` its event."""
@@ -359,11 +437,21 @@ def judged_wrong(
     labels = []
     for row in rows:
         at = datetime.fromisoformat(row["ts"])
-        wrong, kept = rng.random() < (0.25 if at >= since else 0.05), rng.random() < share or at < since
+        wrong, kept = (
+            rng.random() < (0.25 if at >= since else 0.05),
+            rng.random() < share or at < since,
+        )
         came = NOW if after is None else at + after
         if kept and came <= NOW:
             label = int((row["prediction"] >= 0.5) != wrong)
-            labels.append({"event_id": row["event_id"], "model": "m", "label": label, "ts": came.isoformat()})
+            labels.append(
+                {
+                    "event_id": row["event_id"],
+                    "model": "m",
+                    "label": label,
+                    "ts": came.isoformat(),
+                }
+            )
     return labels
 
 
@@ -374,7 +462,9 @@ def send_labels(server: Server, labels: Sequence[dict[str, Any]]) -> None:
     server.loop.load_all()
 
 
-def test_wrong_predictions_are_found_at_the_hour_of_the_prediction_once_labels_have_come(server: Server) -> None:
+def test_wrong_predictions_are_found_at_the_hour_of_the_prediction_once_labels_have_come(
+    server: Server,
+) -> None:
     rows = traffic()
     send(server, rows)
     send_labels(server, judged_wrong(rows, NOW - 3 * DAY))
@@ -383,46 +473,73 @@ def test_wrong_predictions_are_found_at_the_hour_of_the_prediction_once_labels_h
     assert abs(alerts[0].finding.window_start - (NOW - 3 * DAY)) <= timedelta(hours=6)
 
 
-def test_quality_does_not_wait_longer_than_labels_usually_take_when_fewer_come(server: Server) -> None:
+def test_quality_does_not_wait_longer_than_labels_usually_take_when_fewer_come(
+    server: Server,
+) -> None:
     rows = traffic()
     send(server, rows)
-    send_labels(server, judged_wrong(rows, NOW - 3 * DAY, share=0.4, after=timedelta(hours=5)))
+    send_labels(
+        server, judged_wrong(rows, NOW - 3 * DAY, share=0.4, after=timedelta(hours=5))
+    )
     alerts = [a for a in evaluate(server) if a.finding.rule == "detector.quality"]
     assert [a.finding.column for a in alerts] == ["wrong"]
     assert abs(alerts[0].finding.window_start - (NOW - 3 * DAY)) <= timedelta(hours=6)
-    # the hours whose labels are still to come are waited for: five hours, and half as long again for the bins of delays
+    # the hours whose labels are still to come are waited for: five hours, and half as
+    # long again for the bins of delays
     stood = datetime.fromisoformat(state(server)[1]["quality"])
     assert timedelta(hours=5) <= NOW - stood <= timedelta(hours=9)
 
 
-def test_labels_that_no_longer_come_are_told_until_they_come_again(tmp_path: Path) -> None:
+def test_labels_that_no_longer_come_are_told_until_they_come_again(
+    tmp_path: Path,
+) -> None:
     rows, clock = traffic(), [NOW]
     labels = judged_wrong(rows, NOW, after=timedelta(hours=3))
     with closing(opened(tmp_path, now=lambda: clock[0])) as server:
         send(server, rows)
-        send_labels(server, [x for x in labels if datetime.fromisoformat(x["ts"]) < NOW - 2 * DAY])
+        send_labels(
+            server,
+            [x for x in labels if datetime.fromisoformat(x["ts"]) < NOW - 2 * DAY],
+        )
         (alert,) = [a for a in evaluate(server) if a.finding.rule == "detector.labels"]
         assert (alert.state, alert.finding.severity) == ("firing", "warning")
-        assert alert.finding.text.startswith("Age of the newest prediction with a label is 50 h, limit 12.8 h")
+        assert alert.finding.text.startswith(
+            "Age of the newest prediction with a label is 50 h, limit 12.8 h"
+        )
         clock[0] += timedelta(hours=1)
-        send_labels(server, [x for x in labels if datetime.fromisoformat(x["ts"]) >= NOW - 2 * DAY])
-        assert [a.state for a in evaluate(server) if a.finding.rule == "detector.labels"] == ["resolved"]
+        send_labels(
+            server,
+            [x for x in labels if datetime.fromisoformat(x["ts"]) >= NOW - 2 * DAY],
+        )
+        assert [
+            a.state for a in evaluate(server) if a.finding.rule == "detector.labels"
+        ] == ["resolved"]
 
 
-def test_labels_that_no_longer_come_are_not_told_where_nobody_waits_for_them(tmp_path: Path) -> None:
+def test_labels_that_no_longer_come_are_not_told_where_nobody_waits_for_them(
+    tmp_path: Path,
+) -> None:
     rows = traffic()
-    quiet = Config(default_rules=False, models={"m": ModelConfig(detector=DetectorConfig(labels=False))})
+    quiet = Config(
+        default_rules=False,
+        models={"m": ModelConfig(detector=DetectorConfig(labels=False))},
+    )
     with closing(opened(tmp_path, quiet)) as server:
         send(server, rows)
         labels = judged_wrong(rows, NOW, after=timedelta(hours=3))
-        send_labels(server, [x for x in labels if datetime.fromisoformat(x["ts"]) < NOW - 2 * DAY])
+        send_labels(
+            server,
+            [x for x in labels if datetime.fromisoformat(x["ts"]) < NOW - 2 * DAY],
+        )
         assert not evaluate(server)
 
 
 # order in time
 
 
-def test_history_at_once_and_hour_by_hour_give_the_same_state_and_the_same_alerts(tmp_path: Path) -> None:
+def test_history_at_once_and_hour_by_hour_give_the_same_state_and_the_same_alerts(
+    tmp_path: Path,
+) -> None:
     rows = traffic(shifted(2))
     with closing(opened(tmp_path / "once")) as server:
         send(server, rows)
@@ -434,21 +551,38 @@ def test_history_at_once_and_hour_by_hour_give_the_same_state_and_the_same_alert
         sent = clock[0]
         while clock[0] < NOW:
             clock[0] = min(NOW, clock[0] + timedelta(hours=1))
-            send(server, [row for row in before(rows, clock[0]) if datetime.fromisoformat(row["ts"]) >= sent])
+            send(
+                server,
+                [
+                    row
+                    for row in before(rows, clock[0])
+                    if datetime.fromisoformat(row["ts"]) >= sent
+                ],
+            )
             sent = clock[0]
             live = evaluate(server)
         assert same_state(state(server), ended)
-    assert [(a.id, a.since, a.finding.moved) for a in live] == [(a.id, a.since, a.finding.moved) for a in once]
+    assert [(a.id, a.since, a.finding.moved) for a in live] == [
+        (a.id, a.since, a.finding.moved) for a in once
+    ]
 
 
-def test_a_silence_of_more_than_a_week_is_judged_live_as_at_once(tmp_path: Path) -> None:
+def test_a_silence_of_more_than_a_week_is_judged_live_as_at_once(
+    tmp_path: Path,
+) -> None:
     """The reference is a period; nine days nothing comes; then x is higher."""
     silent, again = NOW - 11 * DAY, NOW - 2 * DAY
-    rows = [row for row in traffic(shifted(2)) if not silent <= datetime.fromisoformat(row["ts"]) < again]
+    rows = [
+        row
+        for row in traffic(shifted(2))
+        if not silent <= datetime.fromisoformat(row["ts"]) < again
+    ]
     with closing(opened(tmp_path / "once")) as server:
         send(server, before(rows, silent))
         server.set_reference_period("m", START, silent, NOW)
-        send(server, [row for row in rows if datetime.fromisoformat(row["ts"]) >= silent])
+        send(
+            server, [row for row in rows if datetime.fromisoformat(row["ts"]) >= silent]
+        )
         once, ended = evaluate(server), state(server)
     clock = [silent]
     with closing(opened(tmp_path / "live", now=lambda: clock[0])) as server:
@@ -457,7 +591,14 @@ def test_a_silence_of_more_than_a_week_is_judged_live_as_at_once(tmp_path: Path)
         live = evaluate(server)
         while clock[0] < NOW:
             sent, clock[0] = clock[0], min(NOW, clock[0] + timedelta(hours=5))
-            send(server, [row for row in before(rows, clock[0]) if datetime.fromisoformat(row["ts"]) >= sent])
+            send(
+                server,
+                [
+                    row
+                    for row in before(rows, clock[0])
+                    if datetime.fromisoformat(row["ts"]) >= sent
+                ],
+            )
             live = evaluate(server)
         assert same_state(state(server), ended)
     assert {a.finding.rule for a in once} >= {"detector.traffic", "detector.inputs"}
@@ -466,7 +607,9 @@ def test_a_silence_of_more_than_a_week_is_judged_live_as_at_once(tmp_path: Path)
     ]
 
 
-def test_a_reference_that_is_set_while_history_is_being_evaluated_is_what_counts(tmp_path: Path) -> None:
+def test_a_reference_that_is_set_while_history_is_being_evaluated_is_what_counts(
+    tmp_path: Path,
+) -> None:
     rows = traffic(shifted(2))
     with closing(opened(tmp_path / "before")) as server:
         send(server, rows)
@@ -495,16 +638,24 @@ def test_a_reference_that_is_set_while_history_is_being_evaluated_is_what_counts
     ]
 
 
-def same_state(a: tuple[datetime, dict[str, Any]], b: tuple[datetime, dict[str, Any]]) -> bool:
+def same_state(
+    a: tuple[datetime, dict[str, Any]], b: tuple[datetime, dict[str, Any]]
+) -> bool:
     return a[0] == b[0] and a[1]["lanes"] == b[1]["lanes"]
 
 
-def test_rows_that_come_late_are_judged_as_if_they_had_been_there(tmp_path: Path) -> None:
+def test_rows_that_come_late_are_judged_as_if_they_had_been_there(
+    tmp_path: Path,
+) -> None:
     rows = traffic(shifted(2))
     with closing(opened(tmp_path / "once")) as server:
         send(server, rows)
         once, ended = evaluate(server), state(server)
-    late = [row for i, row in enumerate(rows) if i % 3 == 0 and datetime.fromisoformat(row["ts"]) >= NOW - 3 * DAY]
+    late = [
+        row
+        for i, row in enumerate(rows)
+        if i % 3 == 0 and datetime.fromisoformat(row["ts"]) >= NOW - 3 * DAY
+    ]
     with closing(opened(tmp_path / "late")) as server:
         send(server, [row for row in rows if row not in late])
         evaluate(server)
@@ -548,7 +699,10 @@ def test_thin_traffic_is_judged_in_windows_of_a_day(tmp_path: Path) -> None:
         evaluate(server)
         verdict, text = standing(server)
         assert verdict == "learning"  # a month of days is needed
-        assert text == "The detector has too few rows to know what is usual: it needs 28 hours or days that have some"
+        assert (
+            text
+            == "The detector has too few rows to know what is usual: it needs 28 hours or days that have some"
+        )
 
 
 def test_accepted_change_is_the_new_normal(server: Server) -> None:
@@ -574,14 +728,19 @@ def test_nothing_open_cannot_be_accepted(server: Server) -> None:
 
 
 def test_detector_can_be_switched_off(tmp_path: Path) -> None:
-    config = Config(default_rules=False, models={"m": ModelConfig(detector=DetectorConfig(enabled=False))})
+    config = Config(
+        default_rules=False,
+        models={"m": ModelConfig(detector=DetectorConfig(enabled=False))},
+    )
     with closing(opened(tmp_path, config)) as server:
         send(server, traffic(shifted(3)))
         assert evaluate(server) == []
         assert server.store.alerts.latest_findings("m") == []
 
 
-def test_holiday_raises_nothing_but_missing_values_are_found_on_it(tmp_path: Path) -> None:
+def test_holiday_raises_nothing_but_missing_values_are_found_on_it(
+    tmp_path: Path,
+) -> None:
     day = (NOW - 2 * DAY).date()
 
     def odd(at: datetime, row: dict[str, Any], rng: np.random.Generator) -> None:
@@ -593,7 +752,10 @@ def test_holiday_raises_nothing_but_missing_values_are_found_on_it(tmp_path: Pat
         if at.date() == day and rng.random() < 0.4:
             row["features"]["y"] = None
 
-    config = Config(default_rules=False, models={"m": ModelConfig(detector=DetectorConfig(special_days=(day,)))})
+    config = Config(
+        default_rules=False,
+        models={"m": ModelConfig(detector=DetectorConfig(special_days=(day,)))},
+    )
     with closing(opened(tmp_path / "odd", config)) as server:
         send(server, traffic(odd))
         assert evaluate(server) == []
@@ -609,7 +771,11 @@ def test_however_wide_a_model_is_its_reference_teaches_the_week(
     send(server, traffic())
     server.set_reference_period("m", START, START + 17 * DAY, NOW)
     evaluate(server)
-    (inputs,) = (f for f in server.loop.watch.book.fits(server.store.model("m").id) if f.lane == "inputs")
+    (inputs,) = (
+        f
+        for f in server.loop.watch.book.fits(server.store.model("m").id)
+        if f.lane == "inputs"
+    )
     assert inputs.source == "reference"
     assert json.loads(inputs.body)["learned"]["shift"]["fitted"]["season"] == "weekly"
 
@@ -633,7 +799,9 @@ def test_ratio_of_a_rate_equals_the_laws_of_scipy() -> None:
         np.array([1e-6, 0.05]),
     )
     found = rise(fitted, np.array([7.0, 30.0]), np.array([100.0, 100.0]))
-    plain = stats.binom.logpmf(7, 100, 0.02 * MULTIPLES[:5]) - stats.binom.logpmf(7, 100, 0.02)
+    plain = stats.binom.logpmf(7, 100, 0.02 * MULTIPLES[:5]) - stats.binom.logpmf(
+        7, 100, 0.02
+    )
     np.testing.assert_allclose(found[0, :5], plain, rtol=1e-9)
     strength = 1 / 0.05 - 1
     clustered = [
@@ -647,10 +815,16 @@ def test_ratio_of_a_rate_equals_the_laws_of_scipy() -> None:
 @pytest.mark.parametrize("rho", [1e-6, 0.02, 0.3])
 @pytest.mark.parametrize("p", [0.0005, 0.02, 0.3, 0.8])
 @pytest.mark.parametrize("n", [1, 40])
-def test_increment_of_a_rate_has_mean_one_at_the_null_and_less_below_it(rho: float, p: float, n: int) -> None:
-    fitted = Rates((Rate("a", "error rate", 1.0),), np.array([p]), np.array([p]), np.array([rho]))
+def test_increment_of_a_rate_has_mean_one_at_the_null_and_less_below_it(
+    rho: float, p: float, n: int
+) -> None:
+    fitted = Rates(
+        (Rate("a", "error rate", 1.0),), np.array([p]), np.array([p]), np.array([rho])
+    )
     x = np.arange(n + 1)
-    ratios = np.array([np.exp(rise(fitted, np.array([float(k)]), np.array([float(n)]))[0]) for k in x])
+    ratios = np.array(
+        [np.exp(rise(fitted, np.array([float(k)]), np.array([float(n)]))[0]) for k in x]
+    )
     strength = 1 / rho - 1
     for true in (p, p / 2):
         law = (
@@ -669,11 +843,19 @@ def test_rate_that_stays_pages_never_and_one_that_doubles_pages_soon() -> None:
     rates = [Rate("status", "error rate", 1.0)]
     rows = np.full((336, 1), 500.0)
     fitted = fit_rates(rates, rng.binomial(500, 0.02, (336, 1)).astype(float), rows)
-    quiet = [Counted(i, rng.binomial(500, 0.02, 1).astype(float), rows[0]) for i in range(1000)]
-    risen = [Counted(1000 + i, rng.binomial(500, 0.04, 1).astype(float), rows[0]) for i in range(24)]
+    quiet = [
+        Counted(i, rng.binomial(500, 0.02, 1).astype(float), rows[0])
+        for i in range(1000)
+    ]
+    risen = [
+        Counted(1000 + i, rng.binomial(500, 0.04, 1).astype(float), rows[0])
+        for i in range(24)
+    ]
     now, seen = initial_rates(fitted), []
     for i in range(1024):
-        now, _ = advance_rates(fitted, 2160, 1, now, [*quiet, *risen][max(0, i - 167) : i + 1])
+        now, _ = advance_rates(
+            fitted, 2160, 1, now, [*quiet, *risen][max(0, i - 167) : i + 1]
+        )
         seen.append(now.episodes)
     assert not any(seen[:1000])
     (episode,) = seen[-1]
@@ -681,7 +863,9 @@ def test_rate_that_stays_pages_never_and_one_that_doubles_pages_soon() -> None:
     assert episode.changes[0].low < 0.04 < episode.changes[0].high
 
 
-def test_errors_that_come_in_spells_are_judged_in_longer_windows_and_page_seldom() -> None:
+def test_errors_that_come_in_spells_are_judged_in_longer_windows_and_page_seldom() -> (
+    None
+):
     rng = np.random.default_rng(3)
 
     def in_spells(hours: int) -> np.ndarray:
@@ -695,7 +879,9 @@ def test_errors_that_come_in_spells_are_judged_in_longer_windows_and_page_seldom
     assert independent_width(index, hits.tolist(), rows, 1) == 24
     assert independent_width(index, rng.binomial(200, 0.1, 1344).tolist(), rows, 1) == 1
     by_day = hits.reshape(-1, 24).sum(axis=1)[:, None]
-    fitted = fit_rates([Rate("wrong", "wrong share", 1.0)], by_day, np.full_like(by_day, 4800.0))
+    fitted = fit_rates(
+        [Rate("wrong", "wrong share", 1.0)], by_day, np.full_like(by_day, 4800.0)
+    )
     pages = 0
     for _ in range(20):
         now, seen = initial_rates(fitted), []
@@ -711,7 +897,9 @@ def test_rate_that_wanders_slowly_pages_seldom() -> None:
     rows = np.full((2832, 1), 1000.0)
     pages = following = 0.0
     for _ in range(6):
-        level = lfilter([1], [1, -0.95], rng.normal(0, 0.2 * np.sqrt(1 - 0.95**2), 2832))
+        level = lfilter(
+            [1], [1, -0.95], rng.normal(0, 0.2 * np.sqrt(1 - 0.95**2), 2832)
+        )
         hits = rng.binomial(1000, 0.005 * np.exp(level)).astype(float)[:, None]
         fitted = fit_rates([Rate("status", "error rate", 0.06)], hits[:672], rows[:672])
         following += float(fitted.spells[0]) / 6
@@ -743,7 +931,9 @@ def test_traffic_that_halves_pages_and_its_usual_day_does_not() -> None:
     state = initial_traffic(fitted)
     seen = []
     for i in range(672, 900):
-        state, signal = step_traffic(fitted, state, i, rows[i] if i < 850 else float(rng.poisson(usual[i] / 2)))
+        state, signal = step_traffic(
+            fitted, state, i, rows[i] if i < 850 else float(rng.poisson(usual[i] / 2))
+        )
         seen.append(signal)
     assert max(s.evidence for s in seen[:178]) < 168
     assert max(s.evidence for s in seen[178:190]) > 2160
@@ -757,11 +947,16 @@ def test_width_is_the_shortest_with_enough_rows() -> None:
 
 def test_windows_follow_the_clock_and_add_up() -> None:
     layout = numeric_layout([0.0])
-    hours = [LaneWindow(i, i == 7, {"x": Profile(layout, np.array([i, 1]), i + 1)}) for i in range(3, 20)]
+    hours = [
+        LaneWindow(i, i == 7, {"x": Profile(layout, np.array([i, 1]), i + 1)})
+        for i in range(3, 20)
+    ]
     found = list(put_together(hours, 6))
     assert [w.index for w in found] == [0, 6, 12, 18]
     assert [w.special for w in found] == [False, True, False, False]
-    assert sum(w.profiles["x"].rows for w in found) == sum(w.profiles["x"].rows for w in hours)
+    assert sum(w.profiles["x"].rows for w in found) == sum(
+        w.profiles["x"].rows for w in hours
+    )
 
 
 def test_days_of_a_model_have_its_own_midnight_and_may_have_23_or_25_hours() -> None:
@@ -771,9 +966,13 @@ def test_days_of_a_model_have_its_own_midnight_and_may_have_23_or_25_hours() -> 
     for at in hours:
         days[calendar.index(at) // 24] = days.get(calendar.index(at) // 24, 0) + 1
     assert list(days.values())[1:-1] == [23, 24, 24]
-    back = [calendar.index(datetime(2024, 10, 27, tzinfo=UTC) + i * HOUR) for i in range(3)]
+    back = [
+        calendar.index(datetime(2024, 10, 27, tzinfo=UTC) + i * HOUR) for i in range(3)
+    ]
     assert back[0] == back[1]
-    assert calendar.start(calendar.index(datetime(2024, 7, 1, 5, tzinfo=UTC))) == datetime(2024, 7, 1, 5, tzinfo=UTC)
+    assert calendar.start(
+        calendar.index(datetime(2024, 7, 1, 5, tzinfo=UTC))
+    ) == datetime(2024, 7, 1, 5, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
@@ -791,7 +990,8 @@ def test_unknown_clock_is_refused_in_words(wrong: dict[str, Any], said: str) -> 
 
 def test_own_and_public_special_days() -> None:
     calendar = Calendar("America/New_York", "US", None, (date(2024, 3, 3),))
-    assert calendar.is_special(datetime(2024, 7, 5, 3, tzinfo=UTC))  # still the fourth there
+    # still the fourth there
+    assert calendar.is_special(datetime(2024, 7, 5, 3, tzinfo=UTC))
     assert not calendar.is_special(datetime(2024, 7, 5, 5, tzinfo=UTC))
     assert calendar.is_special(datetime(2024, 3, 3, 12, tzinfo=UTC))
 
@@ -804,7 +1004,9 @@ def test_categories_have_a_bin_for_what_was_never_seen() -> None:
 # what it says of itself
 
 
-def test_detector_says_what_it_learned_and_the_smallest_change_it_would_find(server: Server) -> None:
+def test_detector_says_what_it_learned_and_the_smallest_change_it_would_find(
+    server: Server,
+) -> None:
     send(server, traffic(shifted(3)))
     evaluate(server)
     span = TimeRange(NOW - 7 * DAY, NOW, HOUR, NOW)
@@ -819,22 +1021,35 @@ def test_detector_says_what_it_learned_and_the_smallest_change_it_would_find(ser
         "quality": "learning",
     }
     assert sum(lane["share"] for lane in lanes.values()) == pytest.approx(1)
-    smallest = {(d["column"], d["contrast"]): d["size"] for d in lanes["inputs"]["detectable"]}
+    smallest = {
+        (d["column"], d["contrast"]): d["size"] for d in lanes["inputs"]["detectable"]
+    }
     assert 0.05 < smallest["y", "location"] < 0.6
     assert 0.01 < lanes["errors"]["detectable"][0]["size"] < 0.1
     assert [f["column"] for f in body["open"]] == ["x"]
     assert {e["lane"] for e in body["evidence"]} >= {"inputs", "errors"}
 
 
-def test_day_that_went_like_another_weekday_is_told_with_its_date(server: Server) -> None:
+def test_day_that_went_like_another_weekday_is_told_with_its_date(
+    server: Server,
+) -> None:
     send(server, traffic())
     evaluate(server)
     until, data = state(server)
     assert data["lanes"]["inputs"]["state"]["borrowed"] == []
     data["lanes"]["inputs"]["state"]["borrowed"] = [{"day": 20_000, "weekday": 6}]
     with server.store.writing() as con:
-        con.execute("UPDATE detector_states SET body = ? WHERE until = ?", [json.dumps(data), until])
-    body = detector(server.store, server.config, server.loop.watch, "m", TimeRange(NOW - DAY, NOW, HOUR, NOW))
+        con.execute(
+            "UPDATE detector_states SET body = ? WHERE until = ?",
+            [json.dumps(data), until],
+        )
+    body = detector(
+        server.store,
+        server.config,
+        server.loop.watch,
+        "m",
+        TimeRange(NOW - DAY, NOW, HOUR, NOW),
+    )
     said = {lane["lane"]: lane["other_weekdays"] for lane in body["lanes"]}
     assert said.pop("inputs") == [{"day": date(2024, 10, 8), "weekday": 6}]
     assert not any(said.values())
@@ -850,12 +1065,20 @@ def test_smallest_change_is_found_about_half_of_the_time() -> None:
         p = float(detectable_rates(fitted, 300.0, 24, 2160)[0])
         now = initial_rates(fitted)
         for i in range(24):
-            now, _ = advance_rates(fitted, 2160, 1, now, [Counted(i, rng.binomial(300, p, 1).astype(float), rows[0])])
+            now, _ = advance_rates(
+                fitted,
+                2160,
+                1,
+                now,
+                [Counted(i, rng.binomial(300, p, 1).astype(float), rows[0])],
+            )
             found += any(e.opened == i for e in now.episodes)
     assert 4 <= found <= 18
 
 
-def test_page_tells_its_likely_cause_in_the_overview_and_in_the_alert(server: Server) -> None:
+def test_page_tells_its_likely_cause_in_the_overview_and_in_the_alert(
+    server: Server,
+) -> None:
     def lost(at: datetime, row: dict[str, Any], rng: np.random.Generator) -> None:
         if at >= NOW - 2 * DAY and rng.random() < 0.3:
             row["features"]["y"] = None
@@ -872,7 +1095,9 @@ def test_page_tells_its_likely_cause_in_the_overview_and_in_the_alert(server: Se
 # rules against something else than the reference
 
 
-def test_rule_may_compare_with_the_window_before_the_same_hours_of_weeks_or_another_version(tmp_path: Path) -> None:
+def test_rule_may_compare_with_the_window_before_the_same_hours_of_weeks_or_another_version(
+    tmp_path: Path,
+) -> None:
     def weekly(at: datetime, row: dict[str, Any], rng: np.random.Generator) -> None:
         row["features"]["x"] += 2.0 * (at.weekday() == (NOW - DAY).weekday())
         row["version"] = "b" if rng.random() < 0.5 else "a"
@@ -885,13 +1110,19 @@ def test_rule_may_compare_with_the_window_before_the_same_hours_of_weeks_or_anot
         RuleConfig(name="against-weeks", against="weeks", **about),
         RuleConfig(name="against-version", against="version:a", version="b", **about),
     )
-    config = Config(default_rules=False, rules=rules, models={"m": ModelConfig(detector=DetectorConfig(enabled=False))})
-    now = (NOW - DAY).replace(hour=0, minute=0) + DAY  # the end of the odd day of the week
+    config = Config(
+        default_rules=False,
+        rules=rules,
+        models={"m": ModelConfig(detector=DetectorConfig(enabled=False))},
+    )
+    # the end of the odd day of the week
+    now = (NOW - DAY).replace(hour=0, minute=0) + DAY
     with closing(opened(tmp_path, config, now=lambda: now)) as server:
         send(server, before(traffic(weekly), now))
         evaluate(server)
         found = {
-            (f.rule.removeprefix("against-"), f.column): f.verdict for f in server.store.alerts.latest_findings("m")
+            (f.rule.removeprefix("against-"), f.column): f.verdict
+            for f in server.store.alerts.latest_findings("m")
         }
     assert {key for key, verdict in found.items() if verdict == "breach"} == {
         ("reference", "x"),

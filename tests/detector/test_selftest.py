@@ -13,7 +13,16 @@ from scipy import stats
 from test_runner import DAY, NOW, before, evaluate, opened, send, state, traffic
 
 from monitor.config.config import Config, DetectorConfig, ModelConfig
-from monitor.detector.selftest import TURN, exchanged, failing, lost, moved, selftest, thinned, unseen
+from monitor.detector.selftest import (
+    TURN,
+    exchanged,
+    failing,
+    lost,
+    moved,
+    selftest,
+    thinned,
+    unseen,
+)
 from monitor.detector.selftest_schedule import SelfTests
 from monitor.errors import InvalidRequest, NotFound, TooMany
 from monitor.evaluation.evaluator import column_names
@@ -35,7 +44,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def run(server: Server, seed: int = 1) -> dict:
-    return selftest(server.store, server.loop.watch, "m", column_names(server.store.model("m")), seed)
+    return selftest(
+        server.store,
+        server.loop.watch,
+        "m",
+        column_names(server.store.model("m")),
+        seed,
+    )
 
 
 def test_large_changes_are_found_and_quiet_hours_are_quiet(server: Server) -> None:
@@ -55,7 +70,9 @@ def test_large_changes_are_found_and_quiet_hours_are_quiet(server: Server) -> No
     assert all(0 <= q["evidence"] < 1 for q in found["quiet"])
 
 
-def test_the_same_seed_gives_the_same_answer_and_nothing_is_stored(server: Server) -> None:
+def test_the_same_seed_gives_the_same_answer_and_nothing_is_stored(
+    server: Server,
+) -> None:
     before = state(server)
     assert run(server, 7) == run(server, 7)
     assert state(server) == before
@@ -79,7 +96,9 @@ def test_one_runs_at_a_time_by_hand_or_by_itself(server: Server) -> None:
     now = datetime(2026, 11, 24, tzinfo=UTC)
     tests = SelfTests(server.store, Config(), server.loop.watch, column_names)
     with TURN:
-        with pytest.raises(TooMany, match="another self-test is under way; try again in a minute") as refused:
+        with pytest.raises(
+            TooMany, match="another self-test is under way; try again in a minute"
+        ) as refused:
             run(server)
         assert refused.value.retry_after == 60
         assert tests.next_due(now) is None
@@ -104,20 +123,28 @@ def test_it_runs_by_itself_once_a_week_and_is_kept(server: Server) -> None:
     kept = server.loop.watch.book.selftest(model.id)
     assert kept is not None
     assert datetime.fromisoformat(kept["at"]) == now
-    assert [t["change"] for t in kept["tests"]] == [t["change"] for t in run(server)["tests"]]
+    assert [t["change"] for t in kept["tests"]] == [
+        t["change"] for t in run(server)["tests"]
+    ]
     assert tests.next_due(now + timedelta(days=6, hours=23)) is None
     assert tests.next_due(now + timedelta(days=7)) == "m"
     server.loop.note_reference("m")
     assert server.loop.watch.book.selftest(model.id) is None
 
 
-def test_a_detector_that_still_learns_is_asked_again_after_hours_and_one_that_is_off_never(tmp_path: Path) -> None:
+def test_a_detector_that_still_learns_is_asked_again_after_hours_and_one_that_is_off_never(
+    tmp_path: Path,
+) -> None:
     now = datetime(2026, 11, 24, tzinfo=UTC)
     with closing(opened(tmp_path)) as young:
         send(young, traffic(rows=2)[:500])
         evaluate(young)
         tests = young.loop.tests
-        assert [tests.next_due(now + timedelta(hours=h)) for h in (0, 1, 6)] == ["m", None, "m"]
+        assert [tests.next_due(now + timedelta(hours=h)) for h in (0, 1, 6)] == [
+            "m",
+            None,
+            "m",
+        ]
         off = SelfTests(
             young.store,
             Config(models={"m": ModelConfig(detector=DetectorConfig(selftest_days=0))}),
@@ -127,12 +154,17 @@ def test_a_detector_that_still_learns_is_asked_again_after_hours_and_one_that_is
         assert off.next_due(now) is None
 
 
-def test_a_detector_that_goes_through_its_history_is_tested_afterwards(tmp_path: Path) -> None:
+def test_a_detector_that_goes_through_its_history_is_tested_afterwards(
+    tmp_path: Path,
+) -> None:
     rows, clock = traffic(), [NOW - 3 * DAY]
     with closing(opened(tmp_path, now=lambda: clock[0])) as busy:
         send(busy, before(rows, NOW - 3 * DAY))
         evaluate(busy)
-        send(busy, [row for row in rows if datetime.fromisoformat(row["ts"]) >= NOW - 3 * DAY])
+        send(
+            busy,
+            [row for row in rows if datetime.fromisoformat(row["ts"]) >= NOW - 3 * DAY],
+        )
         assert busy.loop.tests.next_due(NOW) is None
         clock[0] = NOW
         evaluate(busy)
@@ -150,7 +182,9 @@ def test_moving_moves_by_that_many_sd(size: float) -> None:
     p = profile(NUMBERS, [0, *[5000] * 20, 0])
     after = moved(p, size, RNG)
     assert after.n == p.n
-    assert location(p.inner().counts, after.inner().counts) == pytest.approx(size, rel=0.1)
+    assert location(p.inner().counts, after.inner().counts) == pytest.approx(
+        size, rel=0.1
+    )
 
 
 def test_every_row_is_still_accounted_for() -> None:

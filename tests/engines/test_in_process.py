@@ -13,7 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.contracts import ProfileColumn
-from monitor.layout import AT_ONCE, INTEGER, LOG, MANY, UNIT, Layout, categorical_layout, numeric_layout
+from monitor.layout import (
+    AT_ONCE,
+    INTEGER,
+    LOG,
+    MANY,
+    UNIT,
+    Layout,
+    categorical_layout,
+    numeric_layout,
+)
 from monitor.plugins import load
 
 ENGINES = load("engines")
@@ -41,7 +50,9 @@ NUMBERS = st.lists(st.one_of(st.sampled_from(HOSTILE), st.floats()), max_size=40
 TEXTS = st.lists(
     st.one_of(
         st.none(),
-        st.sampled_from(["a", "b", "c", "rare", "", "A", "it's", "NULL", "\x00", "台北"]),
+        st.sampled_from(
+            ["a", "b", "c", "rare", "", "A", "it's", "NULL", "\x00", "台北"]
+        ),
         st.text(max_size=3),
     ),
     max_size=40,
@@ -58,11 +69,21 @@ def rows(values: list[Any], type_: pa.DataType) -> pa.Table:
     rng = random.Random(len(values))
     times = [START + timedelta(minutes=rng.randrange(0, 180)) for _ in values]
     return pa.table(
-        {"ts": pa.array(times, pa.timestamp("us")), "version": ["v1"] * len(values), "x": pa.array(values, type_)}
+        {
+            "ts": pa.array(times, pa.timestamp("us")),
+            "version": ["v1"] * len(values),
+            "x": pa.array(values, type_),
+        }
     )
 
 
-def check(engine: ModuleType, values: list[Any], layout: Layout, type_: pa.DataType, bucket: str = "hour") -> None:
+def check(
+    engine: ModuleType,
+    values: list[Any],
+    layout: Layout,
+    type_: pa.DataType,
+    bucket: str = "hour",
+) -> None:
     """The engine's counts, missing and invalid equal those by definition, in every bucket."""
     table = rows(values, type_)
     found = engine.profile(table, [ProfileColumn("x", "x", layout, bucket)])
@@ -81,44 +102,71 @@ def check(engine: ModuleType, values: list[Any], layout: Layout, type_: pa.DataT
         else:
             expected[start, index] = expected.get((start, index), 0) + 1
     assert {(b["bucket"], b["bin"]): b["n"] for b in bins} == expected
-    assert {m["bucket"]: [m["rows"], m["missing"], m["invalid"]] for m in moments} == totals
+    assert {
+        m["bucket"]: [m["rows"], m["missing"], m["invalid"]] for m in moments
+    } == totals
     assert {b["layout"] for b in bins} <= {layout.id}
 
 
 @settings(max_examples=25)
-@given(values=NUMBERS, layout=st.sampled_from([numeric_layout([0, 0, 1, 2.5]), numeric_layout([]), LOG, UNIT]))
-def test_numbers_fall_in_the_bins_of_the_definition(values: list[float | None], layout: Layout) -> None:
+@given(
+    values=NUMBERS,
+    layout=st.sampled_from(
+        [numeric_layout([0, 0, 1, 2.5]), numeric_layout([]), LOG, UNIT]
+    ),
+)
+def test_numbers_fall_in_the_bins_of_the_definition(
+    values: list[float | None], layout: Layout
+) -> None:
     for engine in ENGINES.values():
         check(engine, values, layout, pa.float64())
 
 
 @settings(max_examples=15)
 @given(values=TEXTS)
-def test_categories_fall_in_the_bins_of_the_definition(values: list[str | None]) -> None:
+def test_categories_fall_in_the_bins_of_the_definition(
+    values: list[str | None],
+) -> None:
     for engine in ENGINES.values():
-        check(engine, values, categorical_layout(["a", "b", "rare"], top=2), pa.string())
+        check(
+            engine, values, categorical_layout(["a", "b", "rare"], top=2), pa.string()
+        )
 
 
 def test_edges_themselves_belong_to_the_lower_bin(engine: ModuleType) -> None:
     check(
-        engine, [1.0, 2.0, 3.0, math.nextafter(2.0, 3), math.nextafter(2.0, 1)], numeric_layout([1, 2, 3]), pa.float64()
+        engine,
+        [1.0, 2.0, 3.0, math.nextafter(2.0, 3), math.nextafter(2.0, 1)],
+        numeric_layout([1, 2, 3]),
+        pa.float64(),
     )
 
 
 def test_many_values_fall_in_the_same_bins_as_each_by_itself() -> None:
     layout = numeric_layout(np.linspace(-2, 2, 19), (-3.0, 3.0))
-    x = np.random.default_rng(1).normal(size=MANY + AT_ONCE + 7).round(1)  # many of them on an edge
+    # many of them on an edge
+    x = np.random.default_rng(1).normal(size=MANY + AT_ONCE + 7).round(1)
     x[:6] = [np.nan, np.inf, -np.inf, 1e200, -3.0, 3.0]
-    assert layout.bins_of(x).tolist() == [-1 if (b := layout.index(value)) is None else b for value in x.tolist()]
+    assert layout.bins_of(x).tolist() == [
+        -1 if (b := layout.index(value)) is None else b for value in x.tolist()
+    ]
 
 
 def test_status_codes_are_bins_of_their_own(engine: ModuleType) -> None:
-    check(engine, [200, 200, 404, 500, 599, 0, 999, None], INTEGER, pa.int16(), "minute")
+    check(
+        engine, [200, 200, 404, 500, 599, 0, 999, None], INTEGER, pa.int16(), "minute"
+    )
 
 
 def test_latencies_by_the_minute(engine: ModuleType) -> None:
     rng = random.Random(3)
-    check(engine, [rng.lognormvariate(2, 2) for _ in range(500)], LOG, pa.float64(), "minute")
+    check(
+        engine,
+        [rng.lognormvariate(2, 2) for _ in range(500)],
+        LOG,
+        pa.float64(),
+        "minute",
+    )
 
 
 def test_empty_columns_and_no_rows(engine: ModuleType) -> None:
@@ -127,7 +175,9 @@ def test_empty_columns_and_no_rows(engine: ModuleType) -> None:
     check(engine, [], LOG, pa.float64())
 
 
-def test_new_values_are_named_with_their_count_and_first_time(engine: ModuleType) -> None:
+def test_new_values_are_named_with_their_count_and_first_time(
+    engine: ModuleType,
+) -> None:
     layout = categorical_layout(["a"])
     found = engine.profile(
         rows(["a", "b", "b", "c"], pa.string()), [ProfileColumn("x", "x", layout)]
@@ -139,7 +189,13 @@ def test_new_values_are_named_with_their_count_and_first_time(engine: ModuleType
 def test_many_columns_in_one_call_are_kept_apart(engine: ModuleType) -> None:
     rng = np.random.default_rng(5)
     data = {f"c{i}": rng.normal(i, 1, 200) for i in range(90)}
-    table = pa.table({"ts": pa.array([START] * 200, pa.timestamp("us")), "version": ["v"] * 200, **data})
+    table = pa.table(
+        {
+            "ts": pa.array([START] * 200, pa.timestamp("us")),
+            "version": ["v"] * 200,
+            **data,
+        }
+    )
     columns = [ProfileColumn(f"k{i}", f"c{i}", numeric_layout([i])) for i in range(90)]
     bins = engine.profile(table, columns).bins.to_pylist()
     for i in range(90):

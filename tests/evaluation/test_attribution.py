@@ -24,19 +24,35 @@ def whole(parts: Sequence[Mapping[str, Profile]]) -> dict[str, Profile]:
 
 
 def asked(
-    after: Mapping[str, int], moved: Mapping[str, float] | None = None, year_ago: float | None = None, seed: int = 1
+    after: Mapping[str, int],
+    moved: Mapping[str, float] | None = None,
+    year_ago: float | None = None,
+    seed: int = 1,
 ) -> Attribution | None:
     """Rows after the change by segment, by how much x rose in some, and the level a year ago; y stays what it is."""
     parts = []
     for i, (name, level) in enumerate(LEVELS.items()):
         rise = (moved or {}).get(name, 0.0)
         own = [
-            {"x": profile(n, level + d, seed + 10 * i + j), "y": profile(n, 0, seed + 100 + 10 * i + j)}
+            {
+                "x": profile(n, level + d, seed + 10 * i + j),
+                "y": profile(n, 0, seed + 100 + 10 * i + j),
+            }
             for j, (n, d) in enumerate([(BEFORE[name], 0.0), (after[name], rise)])
         ]
         parts.append(SegmentPart(name, BEFORE[name], after[name], *own))
-    then = {} if year_ago is None else {"x": profile(8000, year_ago, seed + 7), "y": profile(8000, 0, seed + 8)}
-    return behind(["x", "y"], whole([p.before for p in parts]), whole([p.after for p in parts]), {"k": parts}, then)
+    then = (
+        {}
+        if year_ago is None
+        else {"x": profile(8000, year_ago, seed + 7), "y": profile(8000, 0, seed + 8)}
+    )
+    return behind(
+        ["x", "y"],
+        whole([p.before for p in parts]),
+        whole([p.after for p in parts]),
+        {"k": parts},
+        then,
+    )
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -49,7 +65,9 @@ def test_more_rows_of_one_segment_are_another_mix(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_one_segment_that_changed_is_named(seed: int) -> None:
-    assert asked(BEFORE, {"k=b": 1.0}, seed=1000 * seed) == Attribution("segment", "k=b")
+    assert asked(BEFORE, {"k=b": 1.0}, seed=1000 * seed) == Attribution(
+        "segment", "k=b"
+    )
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -74,10 +92,20 @@ def test_what_was_so_a_year_ago_is_the_season() -> None:
 
 def test_a_segment_that_is_new_explains_nothing() -> None:
     parts = [
-        SegmentPart("k=a", 9000, 5000, {"x": profile(9000, 0, 1)}, {"x": profile(5000, 0, 2)}),
-        SegmentPart("k=new", 0, 5000, {"x": profile(0, 0, 3)}, {"x": profile(5000, 2, 4)}),
+        SegmentPart(
+            "k=a", 9000, 5000, {"x": profile(9000, 0, 1)}, {"x": profile(5000, 0, 2)}
+        ),
+        SegmentPart(
+            "k=new", 0, 5000, {"x": profile(0, 0, 3)}, {"x": profile(5000, 2, 4)}
+        ),
     ]
-    found = behind(["x"], whole([p.before for p in parts]), whole([p.after for p in parts]), {"k": parts}, {})
+    found = behind(
+        ["x"],
+        whole([p.before for p in parts]),
+        whole([p.after for p in parts]),
+        {"k": parts},
+        {},
+    )
     assert found is None
 
 
@@ -89,6 +117,9 @@ def test_columns_without_profiles_have_nothing_behind_them(nothing: list[str]) -
 def test_the_distance_is_zero_on_average_without_a_change() -> None:
     rng, p = np.random.default_rng(3), np.full(20, 0.05)
     found = [
-        distance(rng.multinomial(2000, p) / 2000, rng.multinomial(500, p) / 500, (2000, 500))[0] for _ in range(400)
+        distance(
+            rng.multinomial(2000, p) / 2000, rng.multinomial(500, p) / 500, (2000, 500)
+        )[0]
+        for _ in range(400)
     ]
     assert abs(float(np.mean(found))) < 3 * float(np.std(found)) / 20

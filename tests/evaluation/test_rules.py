@@ -40,18 +40,21 @@ def verdict(r: RuleConfig, reference: Profile | None, current: Profile) -> Verdi
     ("good", "bad", "expected"),
     [
         (0, 0, "no_data"),
-        (50, 49, "insufficient"),  # 99 rows, 100 needed: half of them failing is still no verdict
+        # 99 rows, 100 needed: half of them failing is still no verdict
+        (50, 49, "insufficient"),
         (9700, 300, "breach"),  # 3 %, at least 2.7 %
         (970, 30, "warn"),  # 3 %, but 2.03 % … no: the bound is what counts
         (975, 25, "warn"),  # 2.5 %: above the limit, its bound is not
         (999, 1, "ok"),
     ],
 )
-def test_a_breach_needs_the_bound_beyond_the_limit_and_enough_rows(good: int, bad: int, expected: Verdict) -> None:
+def test_a_breach_needs_the_bound_beyond_the_limit_and_enough_rows(
+    good: int, bad: int, expected: Verdict
+) -> None:
     if (good, bad) == (970, 30):
-        assert evaluate(rule("error_rate", 0.02), "m", None, None, status(970, 30), WINDOW).low == pytest.approx(
-            0.0203, abs=1e-4
-        )
+        assert evaluate(
+            rule("error_rate", 0.02), "m", None, None, status(970, 30), WINDOW
+        ).low == pytest.approx(0.0203, abs=1e-4)
         expected = "breach"
     assert verdict(rule("error_rate", 0.02), None, status(good, bad)) == expected
 
@@ -64,18 +67,41 @@ def test_below_the_minimum_is_never_ok() -> None:
 
 def test_without_reference_a_comparison_is_learning() -> None:
     assert verdict(rule("psi", 0.2), None, of_counts(500, 500)) == "learning"
-    assert verdict(rule("psi", 0.2), empty(of_counts(1).layout), of_counts(500)) == "learning"
-    assert verdict(rule("wrong_share", 0.05), None, of_counts(500, 500, layout=ZERO_ONE)) == "learning"
-    assert verdict(rule("wrong_share", 0.4, compare="value"), None, of_counts(500, 500, layout=ZERO_ONE)) == "breach"
+    assert (
+        verdict(rule("psi", 0.2), empty(of_counts(1).layout), of_counts(500))
+        == "learning"
+    )
+    assert (
+        verdict(rule("wrong_share", 0.05), None, of_counts(500, 500, layout=ZERO_ONE))
+        == "learning"
+    )
+    assert (
+        verdict(
+            rule("wrong_share", 0.4, compare="value"),
+            None,
+            of_counts(500, 500, layout=ZERO_ONE),
+        )
+        == "breach"
+    )
 
 
 def test_an_increase_is_held_against_the_reference() -> None:
     reference = of_counts(80, 0, missing=20)
     many, few = of_counts(7000, 0, missing=3000), of_counts(70, 0, missing=30)
-    assert verdict(rule("missing_rate", 0.05), reference, of_counts(8000, 0, missing=2000)) == "ok"
-    assert verdict(rule("missing_rate", 0.05), of_counts(8000, 0, missing=2000), many) == "breach"
-    assert verdict(rule("missing_rate", 0.05), of_counts(8000, 0, missing=2000), few) == "warn"
-    assert verdict(rule("missing_rate", 0.05), reference, many) == "warn"  # a small reference is uncertain too
+    assert (
+        verdict(rule("missing_rate", 0.05), reference, of_counts(8000, 0, missing=2000))
+        == "ok"
+    )
+    assert (
+        verdict(rule("missing_rate", 0.05), of_counts(8000, 0, missing=2000), many)
+        == "breach"
+    )
+    assert (
+        verdict(rule("missing_rate", 0.05), of_counts(8000, 0, missing=2000), few)
+        == "warn"
+    )
+    # a small reference is uncertain too
+    assert verdict(rule("missing_rate", 0.05), reference, many) == "warn"
 
 
 def test_a_limit_from_below() -> None:
@@ -85,36 +111,53 @@ def test_a_limit_from_below() -> None:
     assert verdict(quiet, None, status(500, 0)) == "ok"
 
 
-def test_values_that_are_all_new_are_insufficient_for_psi_and_a_breach_for_new_values() -> None:
+def test_values_that_are_all_new_are_insufficient_for_psi_and_a_breach_for_new_values() -> (
+    None
+):
     layout = categorical_layout(["a", "b"])
-    reference, current = of_counts(500, 500, 0, 0, layout=layout), of_counts(0, 0, 0, 900, layout=layout)
+    reference, current = (
+        of_counts(500, 500, 0, 0, layout=layout),
+        of_counts(0, 0, 0, 900, layout=layout),
+    )
     assert verdict(rule("psi", 0.2), reference, current) == "insufficient"
     assert verdict(rule("new_category_share", 0.01), reference, current) == "breach"
 
 
 def test_every_verdict_has_its_sentence() -> None:
     cases = [status(0, 0), status(5, 5), status(9000, 1000), status(1000, 0)]
-    texts = [evaluate(rule("error_rate", 0.02), "m", None, None, c, WINDOW).text for c in cases]
+    texts = [
+        evaluate(rule("error_rate", 0.02), "m", None, None, c, WINDOW).text
+        for c in cases
+    ]
     assert "no rows between 2026-11-21 00:00 UTC" in texts[0]
     assert texts[1] == "Service error rate needs 100 rows to judge, has 10"
-    assert texts[2] == "Service error rate is 10.0 % (95 % 9.4 % to 10.6 %), limit 2.0 %"
+    assert (
+        texts[2] == "Service error rate is 10.0 % (95 % 9.4 % to 10.6 %), limit 2.0 %"
+    )
     assert texts[3].startswith("Service error rate is 0.0 %")
 
 
-# -- alerts -----------------------------------------------------------------------------------------------------------
+# alerts
 
 
 def finding(v: Verdict, value: float | None = 0.5, **changes: Any) -> Finding:
-    found = evaluate(rule("error_rate", 0.02), "m", None, None, status(900, 100), WINDOW)
+    found = evaluate(
+        rule("error_rate", 0.02), "m", None, None, status(900, 100), WINDOW
+    )
     return Finding(**{**found.__dict__, "verdict": v, "value": value, **changes})
 
 
-def play(verdicts: list[Verdict], hold: Hold = Hold()) -> tuple[list[str], dict[Any, Alert]]:  # noqa: B008
+def play(
+    verdicts: list[Verdict],
+    hold: Hold = Hold(),  # noqa: B008
+) -> tuple[list[str], dict[Any, Alert]]:
     """The states that a row of hourly findings goes through."""
     opened: dict[Any, Alert] = {}
     path = []
     for i, v in enumerate(verdicts):
-        alerts, transitions = advance(opened, [finding(v)], T0 + timedelta(hours=i), {"r": hold})
+        alerts, transitions = advance(
+            opened, [finding(v)], T0 + timedelta(hours=i), {"r": hold}
+        )
         path += [f"{t.after}@{i}" for t in transitions]
         for alert in alerts:
             opened[alert.key] = alert
@@ -132,12 +175,22 @@ def test_an_alert_fires_at_once_and_resolves_when_it_is_over() -> None:
 def test_hold_keeps_it_pending_and_a_pending_one_that_passes_is_never_firing() -> None:
     hold = Hold(fire=timedelta(hours=2))
     assert play(["breach"] * 4, hold)[0] == ["pending@0", "firing@2"]
-    assert play(["breach", "breach", "ok", "breach"], hold)[0] == ["pending@0", "resolved@2", "pending@3"]
+    assert play(["breach", "breach", "ok", "breach"], hold)[0] == [
+        "pending@0",
+        "resolved@2",
+        "pending@3",
+    ]
 
 
-def test_clear_waits_before_it_resolves_and_a_new_breach_starts_the_wait_again() -> None:
+def test_clear_waits_before_it_resolves_and_a_new_breach_starts_the_wait_again() -> (
+    None
+):
     hold = Hold(clear=timedelta(hours=2))
-    assert play(["breach", "ok", "breach", "ok", "ok", "ok"], hold)[0] == ["pending@0", "firing@0", "resolved@5"]
+    assert play(["breach", "ok", "breach", "ok", "ok", "ok"], hold)[0] == [
+        "pending@0",
+        "firing@0",
+        "resolved@5",
+    ]
 
 
 @pytest.mark.parametrize("silent", ["no_data", "insufficient", "learning"])
@@ -149,11 +202,18 @@ def test_no_data_neither_opens_nor_ends_an_alert(silent: Verdict) -> None:
 
 
 @given(
-    st.lists(st.sampled_from(["ok", "warn", "breach", "no_data", "insufficient", "learning"]), max_size=25),
+    st.lists(
+        st.sampled_from(
+            ["ok", "warn", "breach", "no_data", "insufficient", "learning"]
+        ),
+        max_size=25,
+    ),
     st.integers(0, 3),
     st.integers(0, 3),
 )
-def test_a_round_done_twice_is_done_once(verdicts: list[Verdict], fire: int, clear: int) -> None:
+def test_a_round_done_twice_is_done_once(
+    verdicts: list[Verdict], fire: int, clear: int
+) -> None:
     hold = Hold(timedelta(hours=fire), timedelta(hours=clear))
     path, opened = play(verdicts, hold)
     again, opened_again = play(verdicts, hold)
@@ -172,21 +232,31 @@ def test_a_round_done_twice_is_done_once(verdicts: list[Verdict], fire: int, cle
 def test_the_peak_is_kept() -> None:
     opened: dict[Any, Alert] = {}
     for i, value in enumerate((0.3, 0.9, 0.4)):
-        (alert,), _ = advance(opened, [finding("breach", value)], T0 + timedelta(hours=i))
+        (alert,), _ = advance(
+            opened, [finding("breach", value)], T0 + timedelta(hours=i)
+        )
         opened[alert.key] = alert
     assert alert.peak == 0.9
     assert alert.count == 3
 
 
-# -- verdict and time -------------------------------------------------------------------------------------------------
+# verdict and time
 
 
-def test_a_model_is_as_bad_as_its_worst_judged_finding_and_never_ok_without_one() -> None:
+def test_a_model_is_as_bad_as_its_worst_judged_finding_and_never_ok_without_one() -> (
+    None
+):
     assert decide([], {}).status == "no_data"
     assert decide([finding("insufficient"), finding("no_data")], {}).status == "no_data"
     assert decide([finding("insufficient"), finding("ok")], {}).status == "ok"
     worst = decide(
-        [finding("ok"), finding("warn"), finding("breach", column="a"), finding("breach", 0.9, column="b")], {}
+        [
+            finding("ok"),
+            finding("warn"),
+            finding("breach", column="a"),
+            finding("breach", 0.9, column="b"),
+        ],
+        {},
     )
     assert worst.status == "breach"
     assert [f.column for f in worst.reasons][:2] == ["b", "a"]
@@ -200,13 +270,15 @@ def test_moments_go_forward_to_the_newest_minute(minutes: int) -> None:
     assert len(moments) <= 60 + 49 + 2
 
 
-# -- power ------------------------------------------------------------------------------------------------------------
+# power
 
 
 def test_green_says_what_it_would_have_seen_and_that_is_a_breach() -> None:
     found = evaluate(rule("error_rate", 0.02), "m", None, None, status(999, 1), WINDOW)
     assert found.detectable == 0.03
-    assert found.text.endswith("limit 2.0 %; with these rows a breach shows from 3.0 % on")
+    assert found.text.endswith(
+        "limit 2.0 %; with these rows a breach shows from 3.0 % on"
+    )
     assert verdict(rule("error_rate", 0.02), None, status(970, 30)) == "breach"
     assert verdict(rule("error_rate", 0.02), None, status(971, 29)) != "breach"
 
@@ -217,12 +289,28 @@ def test_what_an_increase_needs_is_said_in_the_statistics_own_unit() -> None:
     assert found.verdict == "ok"
     assert found.detectable is not None
     assert (
-        f"limit 5.0 % above the reference; with these rows a breach shows from {found.detectable:.1%}"[:-1]
+        f"limit 5.0 % above the reference; with these rows a breach shows from {found.detectable:.1%}"[
+            :-1
+        ]
         in found.text
     )
     missing = round(found.detectable * 500)
-    assert verdict(rule("missing_rate", 0.05), reference, of_counts(500 - missing, missing=missing)) == "breach"
-    assert verdict(rule("missing_rate", 0.05), reference, of_counts(501 - missing, missing=missing - 1)) != "breach"
+    assert (
+        verdict(
+            rule("missing_rate", 0.05),
+            reference,
+            of_counts(500 - missing, missing=missing),
+        )
+        == "breach"
+    )
+    assert (
+        verdict(
+            rule("missing_rate", 0.05),
+            reference,
+            of_counts(501 - missing, missing=missing - 1),
+        )
+        != "breach"
+    )
 
 
 def test_a_true_drift_of_the_detectable_size_is_seen_about_half_of_the_time() -> None:
@@ -238,11 +326,17 @@ def test_a_true_drift_of_the_detectable_size_is_seen_about_half_of_the_time() ->
     )
     assert found.verdict == "ok"
     tilt = next(
-        t for t in np.linspace(0, 0.9, 900) if _psi(p, p * (1 + t * np.linspace(-1, 1, 10))) >= (found.detectable or 1)
+        t
+        for t in np.linspace(0, 0.9, 900)
+        if _psi(p, p * (1 + t * np.linspace(-1, 1, 10))) >= (found.detectable or 1)
     )
     q = p * (1 + tilt * np.linspace(-1, 1, 10))
     seen = sum(
-        verdict(rule("psi", 0.05), of_counts(*rng.multinomial(50_000, p)), of_counts(*rng.multinomial(1000, q)))
+        verdict(
+            rule("psi", 0.05),
+            of_counts(*rng.multinomial(50_000, p)),
+            of_counts(*rng.multinomial(1000, q)),
+        )
         == "breach"
         for _ in range(200)
     )
@@ -254,5 +348,15 @@ def _psi(p: np.ndarray, q: np.ndarray) -> float:
 
 
 def test_with_too_few_rows_for_any_breach_nothing_is_promised() -> None:
-    assert evaluate(rule("volume", 1, direction="below"), "m", None, None, status(3, 0), WINDOW).detectable is None
-    assert evaluate(rule("error_rate", 0.99, minimum=1), "m", None, None, status(9, 0), WINDOW).detectable is None
+    assert (
+        evaluate(
+            rule("volume", 1, direction="below"), "m", None, None, status(3, 0), WINDOW
+        ).detectable
+        is None
+    )
+    assert (
+        evaluate(
+            rule("error_rate", 0.99, minimum=1), "m", None, None, status(9, 0), WINDOW
+        ).detectable
+        is None
+    )

@@ -19,7 +19,13 @@ from monitor.config.config import Config, DropConfig
 from monitor.errors import ConfigError, PayloadError
 from monitor.event import Refusal
 from monitor.ingest.drop_folder.folder import DropFolder
-from monitor.ingest.drop_folder.order import Order, read_batches, read_order, write_batch, write_end
+from monitor.ingest.drop_folder.order import (
+    Order,
+    read_batches,
+    read_order,
+    write_batch,
+    write_end,
+)
 from monitor.ingest.file_batches import ColumnMapping, FileBatch
 from monitor.server.server import Server
 
@@ -39,14 +45,25 @@ def events(server: Server, model: str = "m") -> int:
 
 
 def csv(n: int, start: int = 0) -> bytes:
-    rows = ["when,score,age", *(f"{NOW:%Y-%m-%dT%H:%M:%SZ},0.{i},{i}" for i in range(start, start + n))]
+    rows = [
+        "when,score,age",
+        *(f"{NOW:%Y-%m-%dT%H:%M:%SZ},0.{i},{i}" for i in range(start, start + n)),
+    ]
     return "\n".join(rows).encode()
 
 
-def test_finished_files_of_every_format_are_read_and_moved(server: Server, tmp_path: Path) -> None:
+def test_finished_files_of_every_format_are_read_and_moved(
+    server: Server, tmp_path: Path
+) -> None:
     folder = tmp_path / "in"
     watched = drop(server, folder, model="m", timestamp="when", prediction="score")
-    table = pa.table({"when": [event(i)["ts"] for i in range(4)], "score": [0.5] * 4, "age": [1.0] * 4})
+    table = pa.table(
+        {
+            "when": [event(i)["ts"] for i in range(4)],
+            "score": [0.5] * 4,
+            "age": [1.0] * 4,
+        }
+    )
     (folder / "a.csv").write_bytes(csv(10))
     (folder / "b.csv.gz").write_bytes(gzip.compress(csv(6, 20)))
     pq.write_table(table, folder / "c.parquet")
@@ -54,15 +71,24 @@ def test_finished_files_of_every_format_are_read_and_moved(server: Server, tmp_p
         writer.write_table(table)
     assert watched.scan() == 0  # not looked at twice yet
     assert watched.scan() == 4
-    assert sorted(p.name for p in (folder / "done").iterdir()) == ["a.csv", "b.csv.gz", "c.parquet", "d.arrow"]
+    assert sorted(p.name for p in (folder / "done").iterdir()) == [
+        "a.csv",
+        "b.csv.gz",
+        "c.parquet",
+        "d.arrow",
+    ]
     assert events(server) == 24
     assert (watched.status()["rows"], watched.status()["failed"]) == (24, [])
 
 
 def test_lines_labels_and_delete(server: Server, tmp_path: Path) -> None:
     predictions = drop(server, tmp_path / "p", when_done="delete")
-    outcomes = drop(server, tmp_path / "l", kind="labels", model="m", id="key", label="truth")
-    (tmp_path / "p" / "x.jsonl").write_bytes(lines(*(event(i) for i in range(5))) + b"{nope\n")
+    outcomes = drop(
+        server, tmp_path / "l", kind="labels", model="m", id="key", label="truth"
+    )
+    (tmp_path / "p" / "x.jsonl").write_bytes(
+        lines(*(event(i) for i in range(5))) + b"{nope\n"
+    )
     (tmp_path / "l" / "y.csv").write_text("key,truth\ne0,1\ne1,0\ne2,1,9\n")
     assert (scan(predictions), scan(outcomes)) == (1, 1)
     assert not (tmp_path / "p" / "x.jsonl").exists()
@@ -76,7 +102,9 @@ def test_lines_labels_and_delete(server: Server, tmp_path: Path) -> None:
 
 
 def test_the_same_content_again_adds_nothing(server: Server, tmp_path: Path) -> None:
-    watched = drop(server, tmp_path / "in", model="m", timestamp="when", prediction="score")
+    watched = drop(
+        server, tmp_path / "in", model="m", timestamp="when", prediction="score"
+    )
     for name in ("a.csv", "again.csv", "a.csv"):
         (tmp_path / "in" / name).write_bytes(csv(10))
         assert scan(watched) == 1
@@ -84,7 +112,9 @@ def test_the_same_content_again_adds_nothing(server: Server, tmp_path: Path) -> 
     assert len(list((tmp_path / "in" / "done").iterdir())) == 3
 
 
-def test_what_is_not_finished_or_not_a_file_is_left_alone(server: Server, tmp_path: Path) -> None:
+def test_what_is_not_finished_or_not_a_file_is_left_alone(
+    server: Server, tmp_path: Path
+) -> None:
     folder = tmp_path / "in"
     watched = drop(server, folder, model="m", timestamp="when", prediction="score")
     secret = tmp_path / "secret.csv"
@@ -107,7 +137,9 @@ def test_what_is_not_finished_or_not_a_file_is_left_alone(server: Server, tmp_pa
     assert events(server) == 5
 
 
-def test_a_poison_file_is_set_aside_after_three_tries_with_its_reason(server: Server, tmp_path: Path) -> None:
+def test_a_poison_file_is_set_aside_after_three_tries_with_its_reason(
+    server: Server, tmp_path: Path
+) -> None:
     folder = tmp_path / "in"
     watched = drop(server, folder, model="m", max_mb=1)
     for name, body in (
@@ -133,7 +165,9 @@ def test_a_poison_file_is_set_aside_after_three_tries_with_its_reason(server: Se
 
 def test_a_file_whose_reader_dies_harms_nobody(server: Server, tmp_path: Path) -> None:
     folder = tmp_path / "in"
-    watched = drop(server, folder, model="m", timestamp="when", prediction="score", seconds=1)
+    watched = drop(
+        server, folder, model="m", timestamp="when", prediction="score", seconds=1
+    )
     (folder / "endless.csv").write_bytes(
         csv(2) + csv(1).split(b"\n")[1].join([b"\n"] * 5_000_000)
     )  # takes longer than the second it is given
@@ -145,11 +179,15 @@ def test_a_file_whose_reader_dies_harms_nobody(server: Server, tmp_path: Path) -
     assert "drop.seconds" in failed["reason"]
 
 
-def test_a_small_file_that_unpacks_to_more_memory_than_it_is_given_is_set_aside(server: Server, tmp_path: Path) -> None:
+def test_a_small_file_that_unpacks_to_more_memory_than_it_is_given_is_set_aside(
+    server: Server, tmp_path: Path
+) -> None:
     watched = drop(server, tmp_path / "in", model="m", memory_mb=768)
     table = pa.table({"prediction": pa.array(np.zeros(120_000_000))})
     with pa.ipc.new_file(
-        tmp_path / "in" / "zeros.arrow", table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")
+        tmp_path / "in" / "zeros.arrow",
+        table.schema,
+        options=pa.ipc.IpcWriteOptions(compression="zstd"),
     ) as writer:
         writer.write_table(table, max_chunksize=table.num_rows)
     assert (tmp_path / "in" / "zeros.arrow").stat().st_size < 1 << 20
@@ -158,8 +196,12 @@ def test_a_small_file_that_unpacks_to_more_memory_than_it_is_given_is_set_aside(
     assert "768 MB" in failed["reason"]
 
 
-def test_when_the_spool_is_full_a_file_waits_and_does_not_fail(server: Server, tmp_path: Path) -> None:
-    watched = drop(server, tmp_path / "in", model="m", timestamp="when", prediction="score")
+def test_when_the_spool_is_full_a_file_waits_and_does_not_fail(
+    server: Server, tmp_path: Path
+) -> None:
+    watched = drop(
+        server, tmp_path / "in", model="m", timestamp="when", prediction="score"
+    )
     (tmp_path / "in" / "a.csv").write_bytes(csv(5))
     capacity, server.spool.capacity = server.spool.capacity, 10
     assert scan(watched, 6) == 0
@@ -171,7 +213,17 @@ def test_when_the_spool_is_full_a_file_waits_and_does_not_fail(server: Server, t
 
 
 def test_orders_and_batches_come_out_as_they_went_in(tmp_path: Path) -> None:
-    order = Order("a.csv", "d", "events", "csv", "m", None, ColumnMapping(timestamp="t", features=("a", "b")), 768, 5)
+    order = Order(
+        "a.csv",
+        "d",
+        "events",
+        "csv",
+        "m",
+        None,
+        ColumnMapping(timestamp="t", features=("a", "b")),
+        768,
+        5,
+    )
     assert read_order(order.dump()) == order
     batches = [
         FileBatch("events", "k", 1, "text/csv", b"\x00\n{", bytes_read=7),
@@ -195,16 +247,28 @@ def test_orders_and_batches_come_out_as_they_went_in(tmp_path: Path) -> None:
         list(read_batches(source))
 
 
-def test_a_server_that_is_killed_in_the_middle_reads_the_rest_once(tmp_path: Path) -> None:
+def test_a_server_that_is_killed_in_the_middle_reads_the_rest_once(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "driftdeck.toml").write_text(
         '[[drop]]\nfolder = "in"\nmodel = "m"\ntimestamp = "when"\nprediction = "score"\n'
     )
     rows = 60_000
     body = csv(rows)
-    start = lambda: start_server(tmp_path / "data", "--config", str(tmp_path / "driftdeck.toml"))  # noqa: E731
+
+    def start():
+        return start_server(
+            tmp_path / "data", "--config", str(tmp_path / "driftdeck.toml")
+        )
+
     process, url = start()
     try:
-        received = lambda: httpx.get(f"{url}/v1/status", trust_env=False).json()["accounting"]["received"]  # noqa: E731
+
+        def received():
+            return httpx.get(f"{url}/v1/status", trust_env=False).json()["accounting"][
+                "received"
+            ]
+
         (tmp_path / "in" / ".a.csv").write_bytes(body)
         (tmp_path / "in" / ".a.csv").rename(tmp_path / "in" / "a.csv")
         for _ in range(6000):
@@ -224,9 +288,19 @@ def test_a_server_that_is_killed_in_the_middle_reads_the_rest_once(tmp_path: Pat
         httpx.post(f"{url}/v1/flush", trust_env=False, timeout=60)
         status = httpx.get(f"{url}/v1/status", trust_env=False).json()
         counts = status["accounting"]
-        assert (counts["received"], counts["stored"], counts["duplicate"], counts["refused"]) == (rows, rows, 0, 0)
+        assert (
+            counts["received"],
+            counts["stored"],
+            counts["duplicate"],
+            counts["refused"],
+        ) == (rows, rows, 0, 0)
         (about,) = status["drop"]
-        assert (about["done"], about["waiting"], about["problem"], about["failed"]) == (1, 0, None, [])
+        assert (about["done"], about["waiting"], about["problem"], about["failed"]) == (
+            1,
+            0,
+            None,
+            [],
+        )
         assert about["rows"] == rows - before
     finally:
         process.terminate()
@@ -240,6 +314,12 @@ def test_a_mistake_in_the_section_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as wrong:
         read_config(tmp_path / "c.toml")
     assert "drop[0].folder is missing; it is required" in wrong.value.mistakes
-    assert any("drop[0].folders is unknown; known: folder, kind" in m for m in wrong.value.mistakes)
-    assert any("'xlsx' is unknown; known: arrow, csv, jsonl, parquet" in m for m in wrong.value.mistakes)
+    assert any(
+        "drop[0].folders is unknown; known: folder, kind" in m
+        for m in wrong.value.mistakes
+    )
+    assert any(
+        "'xlsx' is unknown; known: arrow, csv, jsonl, parquet" in m
+        for m in wrong.value.mistakes
+    )
     assert Config().drop == ()

@@ -12,11 +12,20 @@ from monitor.schema import Feature, ModelSchema
 
 NOW = datetime(2026, 11, 22, 9, tzinfo=UTC)
 EARLIEST, LATEST = NOW - timedelta(days=1), NOW + timedelta(minutes=10)
-SCHEMA = ModelSchema("m", (Feature("age", "f_0001", "numeric"), Feature("country", "f_0002", "categorical")), "number")
+SCHEMA = ModelSchema(
+    "m",
+    (Feature("age", "f_0001", "numeric"), Feature("country", "f_0002", "categorical")),
+    "number",
+)
 
 
 def line(i: int = 0, **more: object) -> bytes:
-    event = {"event_id": f"e{i}", "model": "m", "ts": NOW.isoformat(), "features": {"age": 41.5, "country": "TW"}}
+    event = {
+        "event_id": f"e{i}",
+        "model": "m",
+        "ts": NOW.isoformat(),
+        "features": {"age": 41.5, "country": "TW"},
+    }
     return json.dumps(event | more, ensure_ascii=False).encode()
 
 
@@ -57,10 +66,19 @@ def test_a_body_that_may_hold_anything_else_is_read_line_by_line(body: bytes) ->
 
 
 def test_other_text_than_ascii_outside_an_id_counts() -> None:
-    assert taken(line(features={"country": "台灣"}) + b"\n" + line(features={"country": 'a"b\\'})) == 2
+    assert (
+        taken(
+            line(features={"country": "台灣"})
+            + b"\n"
+            + line(features={"country": 'a"b\\'})
+        )
+        == 2
+    )
 
 
-PIECES = st.sampled_from([line(), line(1), b"\n", b"\n", b"\r", b" ", b"{", b"}", b'{"event_id"', b'"'])
+PIECES = st.sampled_from(
+    [line(), line(1), b"\n", b"\n", b"\r", b" ", b"{", b"}", b'{"event_id"', b'"']
+)
 
 
 @given(st.lists(PIECES, max_size=8).map(b"".join))

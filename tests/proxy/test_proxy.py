@@ -20,8 +20,15 @@ import pytest
 from test_url_names import ALL, NAMES, encoded
 
 ROOT = Path(__file__).parents[2]
-V2 = {"inputs": [{"name": "x", "shape": [2, 2], "datatype": "FP64", "data": [1, 2, 3, 4]}]}
-ANSWER = {"model_name": "m", "outputs": [{"name": "score", "shape": [2], "datatype": "FP64", "data": [0.1, 0.2]}]}
+V2 = {
+    "inputs": [{"name": "x", "shape": [2, 2], "datatype": "FP64", "data": [1, 2, 3, 4]}]
+}
+ANSWER = {
+    "model_name": "m",
+    "outputs": [
+        {"name": "score", "shape": [2], "datatype": "FP64", "data": [0.1, 0.2]}
+    ],
+}
 
 
 def free_port() -> int:
@@ -35,7 +42,11 @@ class Upstream:
 
     def __init__(self) -> None:
         self.requests: list[tuple[str, str, list[tuple[str, str]], bytes]] = []
-        self.answer: tuple[int, list[tuple[str, str]], bytes] = (200, [], json.dumps(ANSWER).encode())
+        self.answer: tuple[int, list[tuple[str, str]], bytes] = (
+            200,
+            [],
+            json.dumps(ANSWER).encode(),
+        )
         self.before: Callable[[], Any] = lambda: None
         self.pieces: list[bytes] = []
         upstream = self
@@ -52,7 +63,9 @@ class Upstream:
                     self.rfile.readline()
                 else:
                     body = self.rfile.read(int(self.headers["Content-Length"] or 0))
-                upstream.requests.append((self.command, self.path, list(self.headers.items()), body))
+                upstream.requests.append(
+                    (self.command, self.path, list(self.headers.items()), body)
+                )
                 upstream.before()
                 status, headers, content = upstream.answer
                 self.send_response_only(status)
@@ -85,7 +98,11 @@ class Upstream:
 
         self.server = Quiet(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
-        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        threading.Thread(
+            target=self.server.serve_forever,
+            kwargs={"poll_interval": 0.02},
+            daemon=True,
+        ).start()
 
 
 @pytest.fixture
@@ -97,17 +114,33 @@ def upstream() -> Iterator[Upstream]:
 
 
 @contextmanager
-def proxy(upstream: str, monitor: str, *options: str, log: Path, protocol: str = "v2") -> Iterator[httpx.Client]:
+def proxy(
+    upstream: str, monitor: str, *options: str, log: Path, protocol: str = "v2"
+) -> Iterator[httpx.Client]:
     """A running `driftdeck proxy`, and a client of it."""
     port = free_port()
-    command = [sys.executable, "-m", "monitor.cli", "proxy", "--upstream", upstream, "--protocol", protocol]
+    command = [
+        sys.executable,
+        "-m",
+        "monitor.cli",
+        "proxy",
+        "--upstream",
+        upstream,
+        "--protocol",
+        protocol,
+    ]
     with log.open("wb") as file:
         process = subprocess.Popen(
-            [*command, "--url", monitor, "--port", str(port), *options], stdout=file, stderr=file, cwd=ROOT
+            [*command, "--url", monitor, "--port", str(port), *options],
+            stdout=file,
+            stderr=file,
+            cwd=ROOT,
         )
         try:
             _listening(port, process)
-            with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=30) as http:
+            with httpx.Client(
+                base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=30
+            ) as http:
                 yield http
         finally:
             process.send_signal(signal.SIGTERM)
@@ -126,42 +159,75 @@ def _listening(port: int, process: "subprocess.Popen[bytes]") -> None:
     raise AssertionError("the proxy does not listen")
 
 
-def test_prediction_passes_unchanged_and_is_logged_by_row(upstream: Upstream, collector: Any, tmp_path: Path) -> None:
+def test_prediction_passes_unchanged_and_is_logged_by_row(
+    upstream: Upstream, collector: Any, tmp_path: Path
+) -> None:
     upstream.before = lambda: time.sleep(0.05)
-    upstream.answer = (200, [("Content-Type", "application/json"), ("X-Own", "a"), ("X-Own", "b")], upstream.answer[2])
+    upstream.answer = (
+        200,
+        [("Content-Type", "application/json"), ("X-Own", "a"), ("X-Own", "b")],
+        upstream.answer[2],
+    )
     with proxy(upstream.url, collector.url, log=tmp_path / "log") as http:
         body = json.dumps(V2, indent=3).encode()
-        answer = http.post("/v2/models/m/versions/3/infer?a=%20b", content=body, headers={"X-Trace": "t"})
+        answer = http.post(
+            "/v2/models/m/versions/3/infer?a=%20b",
+            content=body,
+            headers={"X-Trace": "t"},
+        )
     assert answer.content == upstream.answer[2]
     assert answer.headers.get_list("x-own") == ["a", "b"]
     [(method, path, headers, received)] = upstream.requests
-    assert (method, path, received) == ("POST", "/v2/models/m/versions/3/infer?a=%20b", body)
+    assert (method, path, received) == (
+        "POST",
+        "/v2/models/m/versions/3/infer?a=%20b",
+        body,
+    )
     assert ("X-Trace", "t") in headers
     first, second = collector.of("/v1/events")
     id_ = answer.headers["x-driftdeck-event-id"]
     assert (first["event_id"], second["event_id"]) == (id_, f"{id_}-1")
-    assert (first["features"], second["features"]) == ({"x_0": 1, "x_1": 2}, {"x_0": 3, "x_1": 4})
+    assert (first["features"], second["features"]) == (
+        {"x_0": 1, "x_1": 2},
+        {"x_0": 3, "x_1": 4},
+    )
     assert (first["prediction"], second["prediction"]) == (0.1, 0.2)
     assert (first["model"], first["version"], first["status"]) == ("m", "3", 200)
     assert first["latency_ms"] >= 50
 
 
-def test_every_name_passes_and_is_logged_as_it_is(upstream: Upstream, collector: Any, tmp_path: Path) -> None:
-    inputs = [{"name": n, "shape": [1], "datatype": "FP64", "data": [value]} for n, value in ALL.items()]
+def test_every_name_passes_and_is_logged_as_it_is(
+    upstream: Upstream, collector: Any, tmp_path: Path
+) -> None:
+    inputs = [
+        {"name": n, "shape": [1], "datatype": "FP64", "data": [value]}
+        for n, value in ALL.items()
+    ]
     upstream.answer = (
         200,
         [],
-        json.dumps({"outputs": [{**ANSWER["outputs"][0], "shape": [1], "data": [0.1]}]}).encode(),
+        json.dumps(
+            {"outputs": [{**ANSWER["outputs"][0], "shape": [1], "data": [0.1]}]}
+        ).encode(),
     )  # type: ignore[dict-item]
     with proxy(upstream.url, collector.url, log=tmp_path / "log") as http:
         for name in NAMES:
-            assert http.post(f"/v2/models/{encoded(name)}/infer", json={"inputs": inputs}).status_code == 200
-    assert [path for _, path, _, _ in upstream.requests] == [f"/v2/models/{encoded(name)}/infer" for name in NAMES]
+            assert (
+                http.post(
+                    f"/v2/models/{encoded(name)}/infer", json={"inputs": inputs}
+                ).status_code
+                == 200
+            )
+    assert [path for _, path, _, _ in upstream.requests] == [
+        f"/v2/models/{encoded(name)}/infer" for name in NAMES
+    ]
     assert [event["model"] for event in collector.of("/v1/events")] == list(NAMES)
     assert all(event["features"] == ALL for event in collector.of("/v1/events"))
 
 
-def test_headers_are_the_same_as_without_the_proxy(upstream: Upstream, collector: Any, tmp_path: Path) -> None:
+def test_headers_are_the_same_as_without_the_proxy(
+    upstream: Upstream, collector: Any, tmp_path: Path
+) -> None:
     date = "Tue, 24 Nov 2026 12:00:00 GMT"
     own = [
         ("Content-Type", "application/json"),
@@ -170,15 +236,30 @@ def test_headers_are_the_same_as_without_the_proxy(upstream: Upstream, collector
         ("Date", date),
         ("Server", "s"),
     ]
-    upstream.answer = (200, [*own, ("Connection", "X-Hop"), ("X-Hop", "1"), ("Keep-Alive", "timeout=5")], b"{}")
-    asked = {"Connection": "X-Mine, keep-alive", "X-Mine": "1", "Authorization": "Bearer k", "Accept-Encoding": "br"}
+    upstream.answer = (
+        200,
+        [*own, ("Connection", "X-Hop"), ("X-Hop", "1"), ("Keep-Alive", "timeout=5")],
+        b"{}",
+    )
+    asked = {
+        "Connection": "X-Mine, keep-alive",
+        "X-Mine": "1",
+        "Authorization": "Bearer k",
+        "Accept-Encoding": "br",
+    }
     with proxy(upstream.url, collector.url, log=tmp_path / "log") as http:
         through = http.post("/v2/models/m/infer", content=b"{}", headers=asked)
         http.get("/v2")
     hop = {"x-driftdeck-event-id", "content-length"}
-    assert [h for h in through.headers.multi_items() if h[0] not in hop] == [(n.lower(), v) for n, v in own]
+    assert [h for h in through.headers.multi_items() if h[0] not in hop] == [
+        (n.lower(), v) for n, v in own
+    ]
     received = {name.lower(): value for name, value in upstream.requests[0][2]}
-    assert "x-mine" not in received and received["authorization"] == "Bearer k" and received["accept-encoding"] == "br"
+    assert (
+        "x-mine" not in received
+        and received["authorization"] == "Bearer k"
+        and received["accept-encoding"] == "br"
+    )
     assert received["host"] == str(http.base_url.netloc, "ascii")
     assert "content-type" not in {name.lower() for name, _ in upstream.requests[1][2]}
 
@@ -197,7 +278,9 @@ def test_everything_else_passes_and_is_not_logged(
     assert collector.requests == []
 
 
-def test_answer_in_pieces_passes_as_it_comes(upstream: Upstream, collector: Any, tmp_path: Path) -> None:
+def test_answer_in_pieces_passes_as_it_comes(
+    upstream: Upstream, collector: Any, tmp_path: Path
+) -> None:
     seen, go_on = [], threading.Semaphore(1)
     whole = json.dumps(ANSWER).encode()
     upstream.pieces = [whole[:20], whole[20:40], whole[40:]]
@@ -206,36 +289,65 @@ def test_answer_in_pieces_passes_as_it_comes(upstream: Upstream, collector: Any,
         proxy(upstream.url, collector.url, log=tmp_path / "log") as http,
         http.stream("POST", "/v2/models/m/infer", json=V2) as answer,
     ):
-        for part in answer.iter_raw():  # a piece is only sent after the one before was seen here
+        # a piece is only sent after the one before was seen here
+        for part in answer.iter_raw():
             seen.append(part)
             go_on.release()
     assert b"".join(seen) == whole and len(seen) == 3
     assert [e["prediction"] for e in collector.of("/v1/events")] == [0.1, 0.2]
 
 
-def test_request_in_pieces_and_large_bodies_pass_whole(upstream: Upstream, collector: Any, tmp_path: Path) -> None:
+def test_request_in_pieces_and_large_bodies_pass_whole(
+    upstream: Upstream, collector: Any, tmp_path: Path
+) -> None:
     large = json.dumps(
-        {"inputs": [{"name": "x", "shape": [1, 200_000], "datatype": "FP64", "data": [0.5] * 200_000}]}
+        {
+            "inputs": [
+                {
+                    "name": "x",
+                    "shape": [1, 200_000],
+                    "datatype": "FP64",
+                    "data": [0.5] * 200_000,
+                }
+            ]
+        }
     ).encode()
     huge = b"[" + b"1," * 3_000_000 + b"1]"
     with proxy(upstream.url, collector.url, log=tmp_path / "log") as http:
-        upstream.answer = (200, [], json.dumps({"outputs": []}).encode() + b" " * 600_000)
+        upstream.answer = (
+            200,
+            [],
+            json.dumps({"outputs": []}).encode() + b" " * 600_000,
+        )
         for body in (large, huge):
             pieces = [body[i : i + 100_000] for i in range(0, len(body), 100_000)]
-            assert len(http.post("/v2/models/m/infer", content=iter(pieces)).content) > 600_000
+            assert (
+                len(http.post("/v2/models/m/infer", content=iter(pieces)).content)
+                > 600_000
+            )
             assert http.post("/v2/models/m/infer", content=body).status_code == 200
     assert [len(r[3]) for r in upstream.requests] == [len(large)] * 2 + [len(huge)] * 2
     events = collector.of("/v1/events")
     assert [e["features"]["x.count"] for e in events] == [200_000, 200_000]
-    assert "2 exchanges not understood (the newest: the body has more than 4 MB)" in (tmp_path / "log").read_text()
+    assert (
+        "2 exchanges not understood (the newest: the body has more than 4 MB)"
+        in (tmp_path / "log").read_text()
+    )
 
 
-def test_gzip_passes_packed_and_is_read_unpacked(upstream: Upstream, collector: Any, tmp_path: Path) -> None:
+def test_gzip_passes_packed_and_is_read_unpacked(
+    upstream: Upstream, collector: Any, tmp_path: Path
+) -> None:
     asked, packed = (gzip.compress(json.dumps(body).encode()) for body in (V2, ANSWER))
     upstream.answer = (200, [("Content-Encoding", "gzip")], packed)
     with (
         proxy(upstream.url, collector.url, log=tmp_path / "log") as http,
-        http.stream("POST", "/v2/models/m/infer", content=asked, headers={"Content-Encoding": "gzip"}) as answer,
+        http.stream(
+            "POST",
+            "/v2/models/m/infer",
+            content=asked,
+            headers={"Content-Encoding": "gzip"},
+        ) as answer,
     ):
         assert b"".join(answer.iter_raw()) == packed
     assert upstream.requests[0][3] == asked
@@ -249,19 +361,28 @@ def test_model_server_that_is_down_is_one_sentence_and_an_error_event(
         answer = http.post("/v2/models/m/infer", json=V2)
         assert http.get("/v2/health/ready").status_code == 502
     assert answer.status_code == 502
-    assert answer.json() == {"error": f"the model server at {unused_url} cannot be reached: Connection refused"}
+    assert answer.json() == {
+        "error": f"the model server at {unused_url} cannot be reached: Connection refused"
+    }
     [first, second] = collector.of("/v1/events")
     assert (first["status"], first["features"]) == (502, {"x_0": 1, "x_1": 2})
     assert first["error"] == answer.json()["error"] and "prediction" not in second
 
 
-def test_model_server_that_hangs_is_504(upstream: Upstream, collector: Any, tmp_path: Path) -> None:
+def test_model_server_that_hangs_is_504(
+    upstream: Upstream, collector: Any, tmp_path: Path
+) -> None:
     release = threading.Event()
     upstream.before = lambda: release.wait(30)
-    with proxy(upstream.url, collector.url, "--timeout", "0.3", log=tmp_path / "log") as http:
+    with proxy(
+        upstream.url, collector.url, "--timeout", "0.3", log=tmp_path / "log"
+    ) as http:
         answer = http.post("/v2/models/m/infer", json=V2)
         release.set()
-    assert (answer.status_code, answer.json()["error"]) == (504, "the model server did not answer in time")
+    assert (answer.status_code, answer.json()["error"]) == (
+        504,
+        "the model server did not answer in time",
+    )
     assert {e["status"] for e in collector.of("/v1/events")} == {504}
 
 
@@ -271,7 +392,9 @@ def test_error_answer_is_logged_with_its_status_and_without_a_prediction(
     upstream.answer = (400, [], b'{"error": "bad shape"}')
     with proxy(upstream.url, collector.url, log=tmp_path / "log") as http:
         assert http.post("/v2/models/m/infer", json=V2).json() == {"error": "bad shape"}
-    assert [(e["status"], "prediction" in e) for e in collector.of("/v1/events")] == [(400, False)] * 2
+    assert [(e["status"], "prediction" in e) for e in collector.of("/v1/events")] == [
+        (400, False)
+    ] * 2
 
 
 def test_collector_that_is_down_costs_the_caller_nothing_and_misses_nothing_with_a_spool(
@@ -289,50 +412,93 @@ def test_collector_that_is_down_costs_the_caller_nothing_and_misses_nothing_with
 
         def stored() -> bool:
             httpx.post(f"{unused_url}/v1/flush", trust_env=False, timeout=30)
-            return bool(httpx.get(f"{unused_url}/v1/status", trust_env=False).json()["accounting"].get("stored") == 42)
+            return bool(
+                httpx.get(f"{unused_url}/v1/status", trust_env=False)
+                .json()["accounting"]
+                .get("stored")
+                == 42
+            )
 
         wait_for(stored, "42 rows")
 
 
-def test_binary_body_is_forwarded_and_counted(upstream: Upstream, collector: Any, tmp_path: Path) -> None:
+def test_binary_body_is_forwarded_and_counted(
+    upstream: Upstream, collector: Any, tmp_path: Path
+) -> None:
     body = b'{"inputs":[{"name":"x","shape":[1],"datatype":"FP32","parameters":{"binary_data_size":4}}]}\0\0\x80?'
     with proxy(upstream.url, collector.url, log=tmp_path / "log") as http:
         headers = {"Inference-Header-Content-Length": str(len(body) - 4)}
-        assert http.post("/v2/models/m/infer", content=body, headers=headers).json() == ANSWER
+        assert (
+            http.post("/v2/models/m/infer", content=body, headers=headers).json()
+            == ANSWER
+        )
     assert upstream.requests[0][3] == body
     assert collector.requests == []
-    assert "1 exchanges not understood (the newest: the body is not JSON)" in (tmp_path / "log").read_text()
+    assert (
+        "1 exchanges not understood (the newest: the body is not JSON)"
+        in (tmp_path / "log").read_text()
+    )
 
 
-def test_tfserving_and_own_json_through_the_proxy(upstream: Upstream, collector: Any, tmp_path: Path) -> None:
+def test_tfserving_and_own_json_through_the_proxy(
+    upstream: Upstream, collector: Any, tmp_path: Path
+) -> None:
     upstream.answer = (200, [], b'{"predictions": [0.5]}')
-    with proxy(upstream.url, collector.url, log=tmp_path / "log", protocol="tfserving") as http:
-        http.post("/v1/models/half_plus_two/labels/stable:predict", json={"instances": [1.0]})
+    with proxy(
+        upstream.url, collector.url, log=tmp_path / "log", protocol="tfserving"
+    ) as http:
+        http.post(
+            "/v1/models/half_plus_two/labels/stable:predict", json={"instances": [1.0]}
+        )
     upstream.answer = (200, [], b'{"result": {"score": 0.75}}')
-    options = ("--model", "own", "--features-at", "row", "--prediction-at", "result.score")
-    with proxy(upstream.url, collector.url, *options, log=tmp_path / "log", protocol="json") as http:
+    options = (
+        "--model",
+        "own",
+        "--features-at",
+        "row",
+        "--prediction-at",
+        "result.score",
+    )
+    with proxy(
+        upstream.url, collector.url, *options, log=tmp_path / "log", protocol="json"
+    ) as http:
         http.post("/any/path", json={"row": {"age": 3}})
     first, second = collector.of("/v1/events")
-    assert (first["model"], first["version"], first["features"], first["prediction"]) == (
+    assert (
+        first["model"],
+        first["version"],
+        first["features"],
+        first["prediction"],
+    ) == (
         "half_plus_two",
         "stable",
         {"x": 1.0},
         0.5,
     )
-    assert (second["model"], second["features"], second["prediction"]) == ("own", {"age": 3}, 0.75)
+    assert (second["model"], second["features"], second["prediction"]) == (
+        "own",
+        {"age": 3},
+        0.75,
+    )
 
 
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (["--upstream", "http://127.0.0.1:9", "--protocol", "v3"], "known: json, tfserving, torchserve, v2"),
+        (
+            ["--upstream", "http://127.0.0.1:9", "--protocol", "v3"],
+            "known: json, tfserving, torchserve, v2",
+        ),
         (["--upstream", "http://127.0.0.1:9", "--protocol", "json"], "needs --model"),
         (["--upstream", "127.0.0.1:9", "--protocol", "v2"], "is not an address like"),
     ],
 )
 def test_wrong_options_are_named(options: list[str], sentence: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "monitor.cli", "proxy", *options], capture_output=True, text=True, cwd=ROOT
+        [sys.executable, "-m", "monitor.cli", "proxy", *options],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
     )
     assert done.returncode == 2 and sentence in done.stderr
 
@@ -347,16 +513,28 @@ def mlserver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             pytest.fail(sentence)
         pytest.skip(sentence)
     port = free_port()
-    environment = {**os.environ, "MLSERVER_HTTP_PORT": str(port), "MLSERVER_GRPC_PORT": str(free_port())}
+    environment = {
+        **os.environ,
+        "MLSERVER_HTTP_PORT": str(port),
+        "MLSERVER_GRPC_PORT": str(free_port()),
+    }
     log = (tmp_path_factory.mktemp("mlserver") / "log").open("w+b")
     process = subprocess.Popen(
-        [program, "start", ROOT / "docs" / "ways-in" / "mlserver"], env=environment, stdout=log, stderr=log
+        [program, "start", ROOT / "docs" / "ways-in" / "mlserver"],
+        env=environment,
+        stdout=log,
+        stderr=log,
     )
     try:
         end = time.monotonic() + 120
         while time.monotonic() < end and process.poll() is None:
             try:
-                if httpx.get(f"http://127.0.0.1:{port}/v2/health/ready", trust_env=False).status_code == 200:
+                if (
+                    httpx.get(
+                        f"http://127.0.0.1:{port}/v2/health/ready", trust_env=False
+                    ).status_code
+                    == 200
+                ):
                     break
             except httpx.HTTPError:
                 time.sleep(0.1)
@@ -370,13 +548,20 @@ def mlserver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         log.close()
 
 
-def test_real_mlserver_through_the_proxy(mlserver: str, collector: Any, tmp_path: Path) -> None:
+def test_real_mlserver_through_the_proxy(
+    mlserver: str, collector: Any, tmp_path: Path
+) -> None:
     asked = {
         "id": "r1",
         "inputs": [
             {"name": "age", "shape": [2, 1], "datatype": "FP64", "data": [41, 42]},
             {"name": "xy", "shape": [2, 2], "datatype": "FP64", "data": [1, 2, 3, 4]},
-            {"name": "country", "shape": [2, 1], "datatype": "BYTES", "data": ["TW", "DE"]},
+            {
+                "name": "country",
+                "shape": [2, 1],
+                "datatype": "BYTES",
+                "data": ["TW", "DE"],
+            },
         ],
     }
     path = "/v2/models/adds-up/versions/v1/infer"
@@ -386,7 +571,9 @@ def test_real_mlserver_through_the_proxy(mlserver: str, collector: Any, tmp_path
         assert http.get("/v2/models/adds-up").json()["name"] == "adds-up"
         assert http.get("/v2/health/live").status_code == 200
         wrong = http.post("/v2/models/nope/infer", json=asked)
-    assert through.status_code == 200 and through.content == direct.content, through.text
+    assert through.status_code == 200 and through.content == direct.content, (
+        through.text
+    )
     assert set(through.headers) == set(direct.headers) | {"x-driftdeck-event-id"}
     rows = [e for e in collector.of("/v1/events") if e["model"] == "adds-up"]
     assert [e["features"] for e in rows] == [
@@ -395,4 +582,6 @@ def test_real_mlserver_through_the_proxy(mlserver: str, collector: Any, tmp_path
     ]
     assert [e["prediction"] for e in rows] == [44.0, 49.0]
     assert wrong.status_code == 404
-    assert {e["status"] for e in collector.of("/v1/events") if e["model"] == "nope"} == {404}
+    assert {
+        e["status"] for e in collector.of("/v1/events") if e["model"] == "nope"
+    } == {404}

@@ -61,7 +61,9 @@ def labels(rows: list[dict[str, Any]], after: timedelta) -> list[dict[str, Any]]
     ]
 
 
-def send(server: Server, rows: list[dict[str, Any]], of: list[dict[str, Any]]) -> dict[str, Any]:
+def send(
+    server: Server, rows: list[dict[str, Any]], of: list[dict[str, Any]]
+) -> dict[str, Any]:
     """Send events and labels; what the overview says of the prediction's error."""
     for i in range(0, len(rows), 5000):
         server.collector.events(lines(rows[i : i + 5000]), NDJSON).durable.result(10)
@@ -69,7 +71,16 @@ def send(server: Server, rows: list[dict[str, Any]], of: list[dict[str, Any]]) -
     server.store.references.make_provisional(NOW)
     server.collector.labels(lines(of), NDJSON).durable.result(10)
     server.loop.load_all()
-    said = overview(server.store, server.config, "loans", span_of(None, None, None, NOW, HOUR), None, "", NOW, 0)
+    said = overview(
+        server.store,
+        server.config,
+        "loans",
+        span_of(None, None, None, NOW, HOUR),
+        None,
+        "",
+        NOW,
+        0,
+    )
     part: dict[str, Any] = said["prediction_error"]
     return part
 
@@ -80,7 +91,9 @@ def lines(rows: list[dict[str, Any]]) -> bytes:
 
 def test_the_delay_of_labels_is_known_from_their_times(server: Server) -> None:
     rows = events()
-    part = send(server, rows, labels(rows[:1000], HOUR) + labels(rows[1000:1500], 10 * HOUR))
+    part = send(
+        server, rows, labels(rows[:1000], HOUR) + labels(rows[1000:1500], 10 * HOUR)
+    )
     assert part["coverage"] == pytest.approx(0.5)
     # the upper end of the bin: at most half as much again
     assert 3600 <= part["delay_p50_s"] <= 5400
@@ -95,23 +108,32 @@ def test_labels_of_every_other_prediction_are_a_fair_sample(server: Server) -> N
     assert bias["n"] == pytest.approx(bias["n_all"] / 2, abs=2)
 
 
-def test_few_predictions_without_a_label_do_not_matter_however_they_are(server: Server) -> None:
+def test_few_predictions_without_a_label_do_not_matter_however_they_are(
+    server: Server,
+) -> None:
     """The error of 97 % is that of all, though the others are all low: cancelled flights never land late."""
     rows = events()
-    bias = send(server, rows, labels([row for row in rows if row["prediction"] > 0.03], HOUR))["label_bias"]
+    bias = send(
+        server, rows, labels([row for row in rows if row["prediction"] > 0.03], HOUR)
+    )["label_bias"]
     assert not bias["biased"]
 
 
 def test_labels_of_high_predictions_alone_are_no_fair_sample(server: Server) -> None:
     rows = events()
-    bias = send(server, rows, labels([row for row in rows if row["prediction"] > 0.4], HOUR))["label_bias"]
+    bias = send(
+        server, rows, labels([row for row in rows if row["prediction"] > 0.4], HOUR)
+    )["label_bias"]
     assert bias["biased"]
     assert bias["low"] > 0.1
 
 
-def test_hours_whose_labels_are_still_to_come_are_no_sign_of_an_unfair_sample(server: Server) -> None:
+def test_hours_whose_labels_are_still_to_come_are_no_sign_of_an_unfair_sample(
+    server: Server,
+) -> None:
     rows = events(3600)
-    for row in rows[-720:]:  # the last twenty hours are predicted otherwise, and their labels take a day
+    # the last twenty hours are predicted otherwise, and their labels take a day
+    for row in rows[-720:]:
         row["prediction"] = 0.9 + row["prediction"] / 10
     bias = send(server, rows, labels(rows[:-720:2], timedelta(hours=20)))["label_bias"]
     assert not bias["biased"]
@@ -127,14 +149,23 @@ def test_bias_of_known_counts() -> None:
     counts[10], counts[20] = 3000, 3000
     some = np.zeros(UNIT.size, dtype=np.int64)
     some[10], some[20] = 500, 1500
-    found = label_bias({"prediction": Profile(UNIT, counts, 6000), LABELLED_PREDICTION: Profile(UNIT, some, 2000)})
-    # shares 1/4 and 3/4 with a label, 1/2 of all: (1/2 - 1/4) ln 2 + (3/4 - 1/2) ln 1.5 = .2747
+    found = label_bias(
+        {
+            "prediction": Profile(UNIT, counts, 6000),
+            LABELLED_PREDICTION: Profile(UNIT, some, 2000),
+        }
+    )
+    # shares 1/4 and 3/4 with a label, 1/2 of all: (1/2 - 1/4) ln 2 + (3/4 - 1/2) ln 1.5
+    # = .2747
     assert found is not None
-    assert found["value"] == pytest.approx(0.2747, abs=5e-3)  # the counts are smoothed by half a row
+    # the counts are smoothed by half a row
+    assert found["value"] == pytest.approx(0.2747, abs=5e-3)
     assert found["biased"]
 
 
-def test_a_corrected_label_takes_its_delay_back_and_a_rebuild_finds_the_same(server: Server) -> None:
+def test_a_corrected_label_takes_its_delay_back_and_a_rebuild_finds_the_same(
+    server: Server,
+) -> None:
     rows = events()
     send(server, rows, labels(rows, HOUR))
     send_again = labels(rows[:100], 30 * HOUR)
@@ -150,7 +181,9 @@ def test_a_corrected_label_takes_its_delay_back_and_a_rebuild_finds_the_same(ser
         assert (profile.counts == after[column].counts).all(), column
 
 
-def hours(labelled: list[int], delay_hours: float = 2) -> list[tuple[datetime, LaneWindow]]:
+def hours(
+    labelled: list[int], delay_hours: float = 2
+) -> list[tuple[datetime, LaneWindow]]:
     """An hour of 100 rows for each entry, so many of them labelled so many hours later."""
     found = []
     for i, n in enumerate(labelled):
@@ -169,14 +202,17 @@ def hours(labelled: list[int], delay_hours: float = 2) -> list[tuple[datetime, L
     ("labelled", "stands"),
     [
         ([90] * 40, 40),  # all have come
-        ([90] * 36 + [0] * 4, 37),  # two hours and a quarter at most, so three of the last four are waited for
+        # two hours and a quarter at most, so three of the last four are waited for
+        ([90] * 36 + [0] * 4, 37),
         ([90] * 36 + [0, 90, 0, 0], 38),
         ([90] * 10 + [30] * 30, 37),  # fewer come than before
         ([90] * 10 + [30] * 27 + [80] * 3, 40),  # 80 of 90 is as usual
         ([0] * 40, 5),  # none was ever there: the first hour that is to be judged waits
     ],
 )
-def test_hours_are_waited_for_as_long_as_labels_usually_take(labelled: list[int], stands: int) -> None:
+def test_hours_are_waited_for_as_long_as_labels_usually_take(
+    labelled: list[int], stands: int
+) -> None:
     found = hours(labelled)
     assert waits_at(found, "wrong", NOW + 5 * HOUR, NOW + len(found) * HOUR) == stands
 
@@ -198,8 +234,15 @@ def delays_of(hours: float, n: int = 1000) -> Profile:
 def test_labels_that_come_as_late_as_the_limits_allow_have_a_delay() -> None:
     """`max_age_days` goes to a century: a bin without an end would have no time."""
     century = 36_600 * 24.0
-    assert timedelta(hours=century) <= usual_delay([delays_of(century)]) <= timedelta(hours=1.5 * century)
-    assert overdue(NOW, delays_of(century), (1000, 1000), lambda a, b: 0, NOW + 24 * HOUR) is None
+    assert (
+        timedelta(hours=century)
+        <= usual_delay([delays_of(century)])
+        <= timedelta(hours=1.5 * century)
+    )
+    assert (
+        overdue(NOW, delays_of(century), (1000, 1000), lambda a, b: 0, NOW + 24 * HOUR)
+        is None
+    )
 
 
 @pytest.mark.parametrize(
@@ -207,8 +250,10 @@ def test_labels_that_come_as_late_as_the_limits_allow_have_a_delay() -> None:
     [
         (24, delays_of(3), 1000, 100, True),
         (12, delays_of(3), 1000, 100, False),  # twice three hours and a bit, and six
-        (24, delays_of(3), 1000, 19, False),  # too few predictions to expect 20 labels of
-        (24, delays_of(3), 10, 1000, False),  # one in a hundred has a label: ten are to be expected
+        # too few predictions to expect 20 labels of
+        (24, delays_of(3), 1000, 19, False),
+        # one in a hundred has a label: ten are to be expected
+        (24, delays_of(3), 10, 1000, False),
         (24, delays_of(3, 99), 1000, 100, False),  # nothing is usual yet
         (240, delays_of(160), 1000, 100, False),  # once a week
     ],
@@ -224,6 +269,12 @@ def test_labels_are_overdue_when_many_should_have_come(
 
 
 def stored(server: Server) -> dict[str, Profile]:
-    start, end = (NOW - timedelta(days=10)).replace(tzinfo=None), NOW.replace(tzinfo=None)
+    start, end = (
+        (NOW - timedelta(days=10)).replace(tzinfo=None),
+        NOW.replace(tzinfo=None),
+    )
     wanted = (LABEL_DELAY, LABELLED_PREDICTION, "wrong")
-    return {c: p[0] for c, p in server.store.profiles("loans", start, end, columns=wanted).items()}
+    return {
+        c: p[0]
+        for c, p in server.store.profiles("loans", start, end, columns=wanted).items()
+    }

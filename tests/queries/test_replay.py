@@ -27,7 +27,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
-def test_it_fires_when_the_rule_would_have_if_it_had_been_on(server: Server, tmp_path: Path) -> None:
+def test_it_fires_when_the_rule_would_have_if_it_had_been_on(
+    server: Server, tmp_path: Path
+) -> None:
     config = Config(default_rules=False, rules=(RuleConfig(name="on", **RULE),))
     with closing(opened(tmp_path, config)) as on:
         send(on, traffic(shifted(8)))
@@ -35,7 +37,9 @@ def test_it_fires_when_the_rule_would_have_if_it_had_been_on(server: Server, tmp
         stored = replay(on.loop, "m", None, None, NOW, DAY)
     found = replay(server.loop, "m", [trial(RULE)], None, NOW, DAY)
     (rule,) = found["rules"]
-    assert [(e["column"], e["fired_at"]) for e in rule["episodes"]] == [(a.finding.column, a.fired_at) for a in real]
+    assert [(e["column"], e["fired_at"]) for e in rule["episodes"]] == [
+        (a.finding.column, a.fired_at) for a in real
+    ]
     assert [e["column"] for e in rule["episodes"]] == ["x"]
     assert NOW - 8 * DAY < rule["episodes"][0]["fired_at"] <= NOW - 5 * DAY
     assert 0.2 < rule["share_firing"] < 0.6
@@ -46,13 +50,17 @@ def test_it_fires_when_the_rule_would_have_if_it_had_been_on(server: Server, tmp
 
 def test_nothing_is_stored(server: Server) -> None:
     replay(server.loop, "m", [trial(RULE)], None, NOW, None)
-    assert [a.finding.rule for a in server.store.alerts.listing(["m"], "all", 100)] == []
+    assert [
+        a.finding.rule for a in server.store.alerts.listing(["m"], "all", 100)
+    ] == []
     assert server.store.alerts.latest_findings("m") == []
 
 
 def test_a_higher_limit_and_a_longer_hold_fire_less(server: Server) -> None:
     def alerts(**more: object) -> tuple[int, float]:
-        (rule,) = replay(server.loop, "m", [trial({**RULE, **more})], None, NOW, 6 * HOUR)["rules"]
+        (rule,) = replay(
+            server.loop, "m", [trial({**RULE, **more})], None, NOW, 6 * HOUR
+        )["rules"]
         return rule["alerts"], rule["share_firing"]
 
     assert alerts()[0] >= 1
@@ -74,9 +82,15 @@ def test_the_work_is_capped_and_the_span_must_hold_events(server: Server) -> Non
 def test_route_and_its_mistakes(tmp_path: Path) -> None:
     server = opened(tmp_path)  # the application closes it
     send(server, traffic(rows=10))
-    with serving(create_app(server, background=False)) as url, httpx.Client(base_url=url, trust_env=False) as client:
+    with (
+        serving(create_app(server, background=False)) as url,
+        httpx.Client(base_url=url, trust_env=False) as client,
+    ):
         path = "/v1/models/m/replay"
-        answer = client.get(path, params={**RULE, "columns": ["x", "y"], "step": "1d", "to": NOW.isoformat()})
+        answer = client.get(
+            path,
+            params={**RULE, "columns": ["x", "y"], "step": "1d", "to": NOW.isoformat()},
+        )
         assert answer.status_code == 200, answer.text
         assert [r["columns"] for r in answer.json()["rules"]] == [2]
         json.dumps(answer.json(), allow_nan=False)
@@ -93,6 +107,10 @@ def test_route_and_its_mistakes(tmp_path: Path) -> None:
             assert said in answer.json()["error"]
 
 
-def test_an_alert_that_stays_open_without_rows_is_firing_at_most_all_of_the_time(server: Server) -> None:
-    (rule,) = replay(server.loop, "m", [trial(RULE)], None, NOW + 30 * DAY, DAY)["rules"]
+def test_an_alert_that_stays_open_without_rows_is_firing_at_most_all_of_the_time(
+    server: Server,
+) -> None:
+    (rule,) = replay(server.loop, "m", [trial(RULE)], None, NOW + 30 * DAY, DAY)[
+        "rules"
+    ]
     assert 0.6 < rule["share_firing"] <= 1

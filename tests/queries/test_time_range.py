@@ -20,30 +20,48 @@ QUANTILES = np.arange(1, 20) / 20
 def layouts_of(x: np.ndarray) -> tuple[Layout, Layout]:
     """The layout of a reference without and with its range."""
     quantiles = np.quantile(x, QUANTILES, method="inverted_cdf")
-    return numeric_layout(quantiles), numeric_layout(quantiles, (float(x.min()), float(x.max())))
+    return numeric_layout(quantiles), numeric_layout(
+        quantiles, (float(x.min()), float(x.max()))
+    )
 
 
 def profile(layout: Layout, x: np.ndarray) -> Profile:
     counts = np.bincount(layout.bins_of(x), minlength=layout.size)
-    return Profile(layout, counts, x.size, sum=float(x.sum()), sum_sq=float((x * x).sum()))
+    return Profile(
+        layout, counts, x.size, sum=float(x.sum()), sum_sq=float((x * x).sum())
+    )
 
 
-@pytest.mark.parametrize("shape", ["normal", "point mass at the least", "point mass at the largest", "constant"])
-@pytest.mark.parametrize("name", [n for n, s in S.items() if "numeric" in s.KINDS and not s.COLUMNS])
+@pytest.mark.parametrize(
+    "shape",
+    ["normal", "point mass at the least", "point mass at the largest", "constant"],
+)
+@pytest.mark.parametrize(
+    "name", [n for n, s in S.items() if "numeric" in s.KINDS and not s.COLUMNS]
+)
 def test_a_range_changes_no_other_statistic(name: str, shape: str) -> None:
-    if name in ("out_of_range_share", "quantile_shift", "exceedance", "constant_column"):
+    if name in (
+        "out_of_range_share",
+        "quantile_shift",
+        "exceedance",
+        "constant_column",
+    ):
         return  # they are about single bins, and finer with more of them
     rng = np.random.default_rng(1)
     x, y = rng.normal(0, 1, 3000), rng.normal(0.4, 1.4, 1000)
     if shape != "normal":
-        x = {"constant": x * 0, "point mass at the least": x.clip(0), "point mass at the largest": x.clip(None, 0)}[
-            shape
-        ]
+        x = {
+            "constant": x * 0,
+            "point mass at the least": x.clip(0),
+            "point mass at the largest": x.clip(None, 0),
+        }[shape]
     old, new = layouts_of(x)
     assert new.inner == old
     before = S[name].measure(profile(old, x), profile(old, y))
     assert S[name].measure(profile(new, x), profile(new, y)) == before
-    assert bins(profile(new, x), profile(new, y)) == bins(profile(old, x), profile(old, y))
+    assert bins(profile(new, x), profile(new, y)) == bins(
+        profile(old, x), profile(old, y)
+    )
 
 
 def test_a_layout_frozen_without_a_range_keeps_its_id() -> None:
@@ -55,7 +73,9 @@ def test_a_layout_frozen_without_a_range_keeps_its_id() -> None:
     assert ranged.id != old.id
 
 
-def test_every_value_of_the_reference_is_within_its_range_and_the_next_ones_are_not() -> None:
+def test_every_value_of_the_reference_is_within_its_range_and_the_next_ones_are_not() -> (
+    None
+):
     x = np.random.default_rng(2).normal(0, 1, 500)
     _, layout = layouts_of(x)
     counts = profile(layout, x).counts
@@ -77,21 +97,36 @@ def test_without_drift_the_share_outside_averages_two_in_the_reference() -> None
         x = rng.normal(0, 1, 400)
         _, layout = layouts_of(x)
         shares.append(
-            S["out_of_range_share"].measure(profile(layout, x), profile(layout, rng.normal(0, 1, 2000))).value
+            S["out_of_range_share"]
+            .measure(profile(layout, x), profile(layout, rng.normal(0, 1, 2000)))
+            .value
         )
     assert np.mean(shares) == pytest.approx(2 / 401, rel=0.2)
 
 
-def hours(rng: np.random.Generator, layout: Layout, n: int, rows: int, first: int, wobble: float) -> list[LaneWindow]:
+def hours(
+    rng: np.random.Generator,
+    layout: Layout,
+    n: int,
+    rows: int,
+    first: int,
+    wobble: float,
+) -> list[LaneWindow]:
     """Hours whose level wanders (autoregressive, 0.8), so that extremes clump."""
     level, windows = 0.0, []
     for i in range(n):
         level = 0.8 * level + rng.normal(0, wobble * 0.6)
-        windows.append(LaneWindow(first + i, False, {"x": profile(layout, rng.normal(level, 1, rows))}))
+        windows.append(
+            LaneWindow(
+                first + i, False, {"x": profile(layout, rng.normal(level, 1, rows))}
+            )
+        )
     return windows
 
 
-def pages(seed: int, rows: int, wobble: float, extra: float = 0.0, live: int = 24 * 30) -> int | None:
+def pages(
+    seed: int, rows: int, wobble: float, extra: float = 0.0, live: int = 24 * 30
+) -> int | None:
     """Hours until the lane of unseen values pages, after four weeks of reference; None when it does not."""
     rng = np.random.default_rng(seed)
     rough = Layout("numeric", (0.0,))
@@ -101,7 +136,9 @@ def pages(seed: int, rows: int, wobble: float, extra: float = 0.0, live: int = 2
     assert rough.range is None
     rng.bit_generator.state = state
     reference = hours(rng, layout, 672, rows, 0, wobble)
-    machine = UNSEEN_VALUES.fit(reference, {"x": layout}, Budget(90 * 24 / UNSEEN_VALUES.share, 0.05, 1))
+    machine = UNSEEN_VALUES.fit(
+        reference, {"x": layout}, Budget(90 * 24 / UNSEEN_VALUES.share, 0.05, 1)
+    )
     now = UNSEEN_VALUES.initial(machine)
     views = []
     for i, window in enumerate(hours(rng, layout, live, rows, 672, wobble)):
@@ -109,7 +146,9 @@ def pages(seed: int, rows: int, wobble: float, extra: float = 0.0, live: int = 2
             more = int(rows * extra)
             counts = window.profiles["x"].counts.copy()
             counts[-1] += more
-            window = LaneWindow(window.index, False, {"x": Profile(layout, counts, rows + more)})
+            window = LaneWindow(
+                window.index, False, {"x": Profile(layout, counts, rows + more)}
+            )
         views = [*views[-167:], UNSEEN_VALUES.view(machine, window)]
         now, _ = UNSEEN_VALUES.step(machine, now, views)
         if now.episodes:
@@ -126,7 +165,9 @@ def _values(rng: np.random.Generator, rows: int, wobble: float, n: int) -> np.nd
 
 
 @pytest.mark.parametrize(("rows", "wobble"), [(50, 0.0), (500, 0.1), (500, 0.5)])
-def test_the_lane_of_unseen_values_is_quiet_about_numbers_without_drift(rows: int, wobble: float) -> None:
+def test_the_lane_of_unseen_values_is_quiet_about_numbers_without_drift(
+    rows: int, wobble: float
+) -> None:
     assert [pages(seed, rows, wobble) for seed in range(4)] == [None] * 4
 
 
@@ -141,13 +182,19 @@ def test_the_inputs_see_the_range_as_part_of_the_ends() -> None:
     old, new = layouts_of(x)
     learned = [
         INPUTS.fit(
-            [LaneWindow(i, False, {"x": profile(layout, x[i * 200 : (i + 1) * 200])}) for i in range(40)],
+            [
+                LaneWindow(i, False, {"x": profile(layout, x[i * 200 : (i + 1) * 200])})
+                for i in range(40)
+            ],
             {"x": layout},
             Budget(2160, 0.05, 1),
         )
         for layout in (old, new)
     ]
-    windows = [LaneWindow(40, False, {"x": profile(layout, x[:200] * 3)}) for layout in (old, new)]
+    windows = [
+        LaneWindow(40, False, {"x": profile(layout, x[:200] * 3)})
+        for layout in (old, new)
+    ]
     views = [INPUTS.view(m, w) for m, w in zip(learned, windows, strict=True)]
     assert views[0].counts[0].tolist() == views[1].counts[0].tolist()
 
@@ -159,7 +206,9 @@ def test_energy_distance_is_the_square_of_scipys() -> None:
         [39.2, 39.3, 39.7, 41.4, 41.8, 42.9, 43.3, 45.8],
     )  # oracle 7
     places = np.union1d(x, y)
-    found = energy(np.isin(places, x).astype(int), np.isin(places, y).astype(int), places)
+    found = energy(
+        np.isin(places, x).astype(int), np.isin(places, y).astype(int), places
+    )
     assert found == pytest.approx(stats.energy_distance(x, y) ** 2, rel=1e-9)
     assert found**0.5 == pytest.approx(1.570231, abs=1e-6)
 
@@ -172,17 +221,23 @@ def test_mmd_is_that_of_its_definition_and_of_two_normal_distributions() -> None
     kernel = np.exp(-0.5 * np.subtract.outer(places, places) ** 2)
     p, q = np.isin(places, x) / 40, np.isin(places, y) / 60
     found = mmd(np.isin(places, x).astype(int), np.isin(places, y).astype(int), places)
-    assert found**2 == pytest.approx(p @ kernel @ p + q @ kernel @ q - 2 * p @ kernel @ q, rel=1e-9)
+    assert found**2 == pytest.approx(
+        p @ kernel @ p + q @ kernel @ q - 2 * p @ kernel @ q, rel=1e-9
+    )
     fine = np.linspace(-8, 8, 801)
     for shift in (0.1, 1.0):
         shares = stats.norm.pdf(fine), stats.norm.pdf(fine - shift)
-        assert mmd(*shares, fine) == pytest.approx((2 / 3**0.5 * (1 - np.exp(-(shift**2) / 6))) ** 0.5, abs=1e-3)
+        assert mmd(*shares, fine) == pytest.approx(
+            (2 / 3**0.5 * (1 - np.exp(-(shift**2) / 6))) ** 0.5, abs=1e-3
+        )
 
 
 def test_energy_distance_of_eight_values() -> None:
     a, b = np.arange(1.0, 9), np.arange(2.5, 10)
     places = np.union1d(a, b)
-    found = S["energy_distance"].energy_distance(np.isin(places, a).astype(int), np.isin(places, b).astype(int), places)
+    found = S["energy_distance"].energy_distance(
+        np.isin(places, a).astype(int), np.isin(places, b).astype(int), places
+    )
     assert found**0.5 == pytest.approx(0.770552, abs=1e-6)
 
 
@@ -193,13 +248,18 @@ def test_the_interval_of_a_quantile_shift_covers_the_true_one(q: float) -> None:
     for _ in range(200):
         x = rng.normal(0, 1, 4000)
         _, layout = layouts_of(x)
-        found = S["quantile_shift"].measure(profile(layout, x), profile(layout, rng.normal(0.0, 1, 500)), q=q)
+        found = S["quantile_shift"].measure(
+            profile(layout, x), profile(layout, rng.normal(0.0, 1, 500)), q=q
+        )
         inside += found.low <= 0 <= found.high
     assert inside >= 0.93 * 200
     x = rng.normal(0, 1, 20_000)
     _, layout = layouts_of(x)
-    moved = S["quantile_shift"].measure(profile(layout, x), profile(layout, rng.normal(0.5, 1, 20_000)), q=q)
-    assert moved.value == pytest.approx(0.5, abs=0.15)  # the last bin of 5 % is a model of its tail
+    moved = S["quantile_shift"].measure(
+        profile(layout, x), profile(layout, rng.normal(0.5, 1, 20_000)), q=q
+    )
+    # the last bin of 5 % is a model of its tail
+    assert moved.value == pytest.approx(0.5, abs=0.15)
 
 
 def test_what_vanished_by_chance_is_not_counted() -> None:
@@ -208,7 +268,12 @@ def test_what_vanished_by_chance_is_not_counted() -> None:
     measure = S["vanished_categories"].measure
     rng = np.random.default_rng(6)
     p = np.array([0.5, 0.3, 0.1965, *[0.0005] * 7])
-    found = [measure(of_counts(*rng.multinomial(20_000, p)), of_counts(*rng.multinomial(500, p))) for _ in range(200)]
+    found = [
+        measure(
+            of_counts(*rng.multinomial(20_000, p)), of_counts(*rng.multinomial(500, p))
+        )
+        for _ in range(200)
+    ]
     assert np.mean([f.raw for f in found]) > 4 * np.mean([f.value for f in found]) * 0.5
     assert max(f.low for f in found) == 0
     gone = measure(of_counts(500, 300, 200), of_counts(500, 0, 200))
@@ -220,6 +285,10 @@ def test_a_share_above_a_quantile_is_held_against_the_share_to_be_expected() -> 
     rng = np.random.default_rng(7)
     x = rng.normal(0, 1, 10_000)
     _, layout = layouts_of(x)
-    found = S["exceedance"].measure(profile(layout, x), profile(layout, rng.normal(0.5, 1, 5000)), q=0.9)
+    found = S["exceedance"].measure(
+        profile(layout, x), profile(layout, rng.normal(0.5, 1, 5000)), q=0.9
+    )
     assert found.reference_value == pytest.approx(0.1, abs=0.001)
-    assert found.value == pytest.approx(stats.norm.sf(stats.norm.ppf(0.9) - 0.5), abs=0.02)
+    assert found.value == pytest.approx(
+        stats.norm.sf(stats.norm.ppf(0.9) - 0.5), abs=0.02
+    )

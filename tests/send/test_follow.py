@@ -36,7 +36,15 @@ class Log:
     def write(self, n: int, end: bytes = b"") -> None:
         """Append lines without ids: only the follower can keep them from coming twice."""
         with self.path.open("ab") as file:
-            file.write(lines(*({**event(i), "event_id": None} for i in range(self.next, self.next + n))) + end)
+            file.write(
+                lines(
+                    *(
+                        {**event(i), "event_id": None}
+                        for i in range(self.next, self.next + n)
+                    )
+                )
+                + end
+            )
         self.next += n
 
     def follow(self, session: Session | None = None, idle: int = 3) -> Counts:
@@ -48,7 +56,9 @@ class Log:
             if not left[0]:
                 raise Idle
 
-        follower = Follower(self.path, position_file(self.folder, self.path), self.said.append)
+        follower = Follower(
+            self.path, position_file(self.folder, self.path), self.said.append
+        )
         with pytest.raises(Idle):
             follower.run(session or self.session, counts, pause=pause)
         return counts
@@ -65,7 +75,9 @@ def stored(served: Served) -> int:
     return models[0]["events"] if models else 0
 
 
-def test_lines_come_as_they_are_written_and_a_partial_one_waits(log: Log, served: Served) -> None:
+def test_lines_come_as_they_are_written_and_a_partial_one_waits(
+    log: Log, served: Served
+) -> None:
     assert log.follow().accepted == 0  # not there yet
     log.write(3, end=b'{"model": ')
     assert log.follow().accepted == 3
@@ -75,7 +87,9 @@ def test_lines_come_as_they_are_written_and_a_partial_one_waits(log: Log, served
     assert (log.follow().accepted, stored(served)) == (1, 4)
 
 
-def test_a_bad_line_is_refused_with_its_line_in_the_log(log: Log, served: Served) -> None:
+def test_a_bad_line_is_refused_with_its_line_in_the_log(
+    log: Log, served: Served
+) -> None:
     log.write(5)
     log.follow()
     log.write(1, end=b"{nope\n")
@@ -84,11 +98,14 @@ def test_a_bad_line_is_refused_with_its_line_in_the_log(log: Log, served: Served
     assert (counts.accepted, counts.refused, counts.refusals[0]["line"]) == (2, 1, 7)
 
 
-def test_rotation_by_rename_reads_the_old_log_to_its_end(log: Log, served: Served) -> None:
+def test_rotation_by_rename_reads_the_old_log_to_its_end(
+    log: Log, served: Served
+) -> None:
     log.write(3)
     assert log.follow().accepted == 3
     with log.path.open("ab") as file:
-        file.write(lines(event(100)).rstrip(b"\n"))  # the writer was stopped within a line: nobody will end it
+        # the writer was stopped within a line: nobody will end it
+        file.write(lines(event(100)).rstrip(b"\n"))
     log.path.rename(log.path.with_suffix(".jsonl.1"))
     log.write(4)
     log.follow(idle=4)
@@ -141,7 +158,9 @@ class Torn(Session):
 
 
 @pytest.mark.parametrize("after", [False, True])
-def test_a_crash_around_a_request_repeats_nothing_and_loses_nothing(log: Log, served: Served, after: bool) -> None:
+def test_a_crash_around_a_request_repeats_nothing_and_loses_nothing(
+    log: Log, served: Served, after: bool
+) -> None:
     log.write(4)
     log.follow(Torn(log.session, after))
     log.write(4)  # the batch would be cut differently now
@@ -150,7 +169,9 @@ def test_a_crash_around_a_request_repeats_nothing_and_loses_nothing(log: Log, se
     assert stored(served) == 8
 
 
-def test_while_the_server_is_away_it_waits_and_says_so_once(log: Log, served: Served) -> None:
+def test_while_the_server_is_away_it_waits_and_says_so_once(
+    log: Log, served: Served
+) -> None:
     log.write(2)
     tries = [0]
 
@@ -183,7 +204,9 @@ def test_a_damaged_position_is_one_sentence(log: Log) -> None:
         log.follow()
 
 
-def test_random_writing_rotating_killing_and_restarting_gives_every_line_once(tmp_path: Path) -> None:
+def test_random_writing_rotating_killing_and_restarting_gives_every_line_once(
+    tmp_path: Path,
+) -> None:
     rng = random.Random(7)
     process, url = start_server(tmp_path / "data")
     log = tmp_path / "app.jsonl"
@@ -232,23 +255,34 @@ def test_random_writing_rotating_killing_and_restarting_gives_every_line_once(tm
             for round_ in range(8):
                 n = rng.randrange(1, 9000)
                 with log.open("ab") as file:
-                    file.write(lines(*({**event(i), "event_id": None} for i in range(n))))
+                    file.write(
+                        lines(*({**event(i), "event_id": None} for i in range(n)))
+                    )
                 written += n
                 if round_ % 2:
-                    follower.send_signal(rng.choice([signal.SIGKILL, signal.SIGINT]))  # at whatever it is doing
+                    # at whatever it is doing
+                    follower.send_signal(rng.choice([signal.SIGKILL, signal.SIGINT]))
                     follower.wait()
                     follower = start()
                 if round_ in (2, 5):
-                    wait_for(written)  # one rotation at a time: of two in a row the middle log cannot be found again
+                    # one rotation at a time: of two in a row the middle log cannot be
+                    # found again
+                    wait_for(written)
                     log.rename(f"{log}.{round_}")
             wait_for(written)
-            wait_until(lambda: b"following" in said.read_bytes()[begun:])  # the last one may only just have started
+            # the last one may only just have started
+            wait_until(lambda: b"following" in said.read_bytes()[begun:])
             follower.send_signal(signal.SIGINT)
             assert follower.wait(60) == 0, said.read_text()
             assert "events accepted, 0 refused" in said.read_text().splitlines()[-1]
             client.post("/v1/flush")
             counts = client.get("/v1/status").json()["accounting"]
-            assert (counts["received"], counts["stored"], counts["duplicate"], counts["refused"]) == (
+            assert (
+                counts["received"],
+                counts["stored"],
+                counts["duplicate"],
+                counts["refused"],
+            ) == (
                 written,
                 written,
                 0,

@@ -23,7 +23,10 @@ from monitor.errors import PayloadError
 from monitor.plugins import load
 
 Squeeze = Callable[[bytes], bytes]
-SQUEEZE: dict[str, Squeeze] = {".gz": gzip.compress, ".zst": zstandard.ZstdCompressor().compress}
+SQUEEZE: dict[str, Squeeze] = {
+    ".gz": gzip.compress,
+    ".zst": zstandard.ZstdCompressor().compress,
+}
 
 
 def status(cwd: Path, **environment: str) -> dict[str, Any]:
@@ -31,18 +34,33 @@ def status(cwd: Path, **environment: str) -> dict[str, Any]:
 
 
 def csv_of(n: int) -> bytes:
-    rows = ["event_id,ts,prediction,age", *(f"c{i},{event(i)['ts']},0.5,{i}" for i in range(n))]
+    rows = [
+        "event_id,ts,prediction,age",
+        *(f"c{i},{event(i)['ts']},0.5,{i}" for i in range(n)),
+    ]
     return "\n".join(rows).encode()
 
 
 @pytest.mark.parametrize("ending", SQUEEZE)
-def test_compressed_lines_and_csv_are_those_in_them(tmp_path: Path, ending: str) -> None:
-    (tmp_path / f"a.jsonl{ending}").write_bytes(SQUEEZE[ending](lines(*(event(i) for i in range(12)))))
+def test_compressed_lines_and_csv_are_those_in_them(
+    tmp_path: Path, ending: str
+) -> None:
+    (tmp_path / f"a.jsonl{ending}").write_bytes(
+        SQUEEZE[ending](lines(*(event(i) for i in range(12))))
+    )
     # two members one after the other, as log rotation by appending leaves them
     half = csv_of(10).split(b"\n")
     parts = b"\n".join(half[:6]) + b"\n", b"\n".join(half[6:])
     (tmp_path / f"b.csv{ending}").write_bytes(b"".join(map(SQUEEZE[ending], parts)))
-    done = run("ingest", f"a.jsonl{ending}", f"b.csv{ending}", "--model", "m", "--json", cwd=tmp_path)
+    done = run(
+        "ingest",
+        f"a.jsonl{ending}",
+        f"b.csv{ending}",
+        "--model",
+        "m",
+        "--json",
+        cwd=tmp_path,
+    )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["accepted"] == 22
     assert status(tmp_path)["models"][0]["events"] == 22
@@ -50,12 +68,19 @@ def test_compressed_lines_and_csv_are_those_in_them(tmp_path: Path, ending: str)
 
 @pytest.mark.parametrize("ending", SQUEEZE)
 @pytest.mark.parametrize("name", ["x.jsonl", "x.csv"])
-def test_a_bomb_a_cut_off_file_and_a_damaged_one_are_one_sentence(tmp_path: Path, ending: str, name: str) -> None:
-    good = SQUEEZE[ending](csv_of(5000) if name == "x.csv" else lines(*(event(i) for i in range(5000))))
+def test_a_bomb_a_cut_off_file_and_a_damaged_one_are_one_sentence(
+    tmp_path: Path, ending: str, name: str
+) -> None:
+    good = SQUEEZE[ending](
+        csv_of(5000) if name == "x.csv" else lines(*(event(i) for i in range(5000)))
+    )
     source = load("sources")["csv" if name == "x.csv" else "jsonl"]
     path = tmp_path / f"{name}{ending}"
     for body, words in (
-        (SQUEEZE[ending](b"a,b\n" + b"1" * (100 << 20)), "unpacks to more than 250 times its size"),
+        (
+            SQUEEZE[ending](b"a,b\n" + b"1" * (100 << 20)),
+            "unpacks to more than 250 times its size",
+        ),
         (good[:-20], "is cut off"),
         (b"nonsense" + good, "is not"),
     ):
@@ -64,8 +89,18 @@ def test_a_bomb_a_cut_off_file_and_a_damaged_one_are_one_sentence(tmp_path: Path
             list(source.read_file(path, 1000))
 
 
-def test_a_line_that_no_request_can_hold_is_refused_and_those_around_it_are_not(tmp_path: Path) -> None:
-    body = lines(event(0)) + b'{"x": "' + b"a" * 9_000_000 + b'"}\n' + lines(event(1)) + b"{nope\n" + lines(event(2))
+def test_a_line_that_no_request_can_hold_is_refused_and_those_around_it_are_not(
+    tmp_path: Path,
+) -> None:
+    body = (
+        lines(event(0))
+        + b'{"x": "'
+        + b"a" * 9_000_000
+        + b'"}\n'
+        + lines(event(1))
+        + b"{nope\n"
+        + lines(event(2))
+    )
     (tmp_path / "log.jsonl").write_bytes(body)
     done = run("ingest", "log.jsonl", cwd=tmp_path)
     assert done.returncode == 5
@@ -75,7 +110,8 @@ def test_a_line_that_no_request_can_hold_is_refused_and_those_around_it_are_not(
     again = run("ingest", "log.jsonl", cwd=tmp_path)
     assert "3 events accepted, 2 refused; 3 of them had come before" in again.stdout
     counts = status(tmp_path)["accounting"]
-    assert (counts["received"], counts["stored"], counts["refused"]) == (5, 3, 2)  # nothing is counted twice
+    # nothing is counted twice
+    assert (counts["received"], counts["stored"], counts["refused"]) == (5, 3, 2)
 
 
 def test_directories_and_quoted_patterns(tmp_path: Path) -> None:
@@ -85,7 +121,9 @@ def test_directories_and_quoted_patterns(tmp_path: Path) -> None:
     (deep / "b.jsonl.gz").write_bytes(gzip.compress(lines(event(1))))
     (tmp_path / "logs" / "c.jsonl").write_bytes(lines(event(2)))
     (tmp_path / "logs" / "notes.txt").write_text("not for us")
-    pq.write_table(pa.table({"ts": [event(3)["ts"]], "prediction": [0.5]}), deep / "d.parquet")
+    pq.write_table(
+        pa.table({"ts": [event(3)["ts"]], "prediction": [0.5]}), deep / "d.parquet"
+    )
     for arguments, accepted in (
         (["logs/**/*.jsonl"], 2),
         (["logs/**", "--model", "m"], 4),
@@ -96,18 +134,28 @@ def test_directories_and_quoted_patterns(tmp_path: Path) -> None:
         assert json.loads(done.stdout)["accepted"] == accepted
     assert status(tmp_path)["models"][0]["events"] == 4
     wrong = run("ingest", "logs/**/*.txt", cwd=tmp_path)
-    assert (wrong.returncode, "no file of a known format matches" in wrong.stderr) == (3, True)
+    assert (wrong.returncode, "no file of a known format matches" in wrong.stderr) == (
+        3,
+        True,
+    )
 
 
 def test_a_run_that_was_killed_goes_on_where_it_stopped(tmp_path: Path) -> None:
     n = 60_000
-    (tmp_path / "big.jsonl").write_bytes(lines(*({**event(i), "event_id": None} for i in range(n))))
+    (tmp_path / "big.jsonl").write_bytes(
+        lines(*({**event(i), "event_id": None} for i in range(n)))
+    )
     process, url = start_server(tmp_path / "data")
     command = [sys.executable, "-m", "monitor.cli", "ingest", "big.jsonl", "--url", url]
     try:
         with httpx.Client(base_url=url, trust_env=False) as client:
             received = lambda: client.get("/v1/status").json()["accounting"]["received"]  # noqa: E731
-            first = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            first = subprocess.Popen(
+                command,
+                cwd=tmp_path,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
             for _ in range(6000):
                 if received():
                     break

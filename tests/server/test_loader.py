@@ -40,10 +40,21 @@ def snapshot(server: Server, model: str = "m") -> dict[tuple[str, str, int], Pro
     # whole hours: minutes that were rolled up lie in the same step as before
     start = NOW.replace(tzinfo=None, minute=0, second=0) - timedelta(days=10)
     found = {}
-    segments = [s for (s,) in server.store.query("SELECT DISTINCT segment FROM profile_moments")] or [""]
+    segments = [
+        s for (s,) in server.store.query("SELECT DISTINCT segment FROM profile_moments")
+    ] or [""]
     for segment in segments:
-        read = server.store.profiles(model, start, start + timedelta(days=11), timedelta(hours=1), None, segment)
-        found.update({(segment, c, i): p for c, profiles in read.items() for i, p in enumerate(profiles) if p.rows})
+        read = server.store.profiles(
+            model, start, start + timedelta(days=11), timedelta(hours=1), None, segment
+        )
+        found.update(
+            {
+                (segment, c, i): p
+                for c, profiles in read.items()
+                for i, p in enumerate(profiles)
+                if p.rows
+            }
+        )
     return found
 
 
@@ -53,7 +64,9 @@ def assert_equal(a: dict[Any, Profile], b: dict[Any, Profile]) -> None:
         q = b[key]
         assert (p.counts == q.counts).all(), key
         assert (p.rows, p.missing, p.invalid) == (q.rows, q.missing, q.invalid), key
-        np.testing.assert_allclose([p.sum, p.sum_sq], [q.sum, q.sum_sq], rtol=1e-9, atol=1e-9, err_msg=str(key))
+        np.testing.assert_allclose(
+            [p.sum, p.sum_sq], [q.sum, q.sum_sq], rtol=1e-9, atol=1e-9, err_msg=str(key)
+        )
         np.testing.assert_equal([p.min, p.max], [q.min, q.max])
 
 
@@ -75,7 +88,8 @@ class Expected:
     labels: dict[tuple[str, str], tuple[datetime, Any]] = field(default_factory=dict)
     given: set[tuple[str, str, Any, datetime]] = field(default_factory=set)
     labels_received: int = 0
-    kinds: dict[tuple[str, str], str] = field(default_factory=dict)  # of features: by their first value
+    # of features: by their first value
+    kinds: dict[tuple[str, str], str] = field(default_factory=dict)
     mistyped: Counter[tuple[str, str, str]] = field(default_factory=Counter)
 
     def event(self, row: dict[str, Any]) -> None:
@@ -85,7 +99,8 @@ class Expected:
         for name, value in row["features"].items():
             if value is not None:
                 kind = self.kinds.setdefault(
-                    (row["model"], name), "text" if isinstance(value, str | bool) else "number"
+                    (row["model"], name),
+                    "text" if isinstance(value, str | bool) else "number",
                 )
                 if came := self._wrong(kind, value):
                     self.mistyped[row["model"], name, came] += 1
@@ -109,7 +124,11 @@ class Expected:
 
     def quality(self, model: str) -> tuple[int, int, int]:
         """Predictions with a label, of them those that cannot be judged, and those that were wrong."""
-        joined = [(e, self.labels[key][1]) for key, e in self.events.items() if key[0] == model and key in self.labels]
+        joined = [
+            (e, self.labels[key][1])
+            for key, e in self.events.items()
+            if key[0] == model and key in self.labels
+        ]
         judged = [
             (e["prediction"] >= 0.5) != (NUMBERS[v] >= 0.5)
             for e, v in joined
@@ -124,14 +143,18 @@ CONTENT: dict[str, dict[str, Any]] = {
     "plain": {},
     "odd": {"features": {"age": "x", "country": "d", "new": 1.5}, "latency_ms": None},
     "missing": {"features": {}, "prediction": None},
-    "string": {"features": {"age": float("nan"), "country": None, "premium": True}, "status": 503},
+    "string": {
+        "features": {"age": float("nan"), "country": None, "premium": True},
+        "status": 503,
+    },
     "widened": {"features": {"age": 7, "country": 886, "Age": "7", "new": True}},
 }
 
 
 class Mix(RuleBasedStateMachine):
     """Any mix of new, late, early, repeated and refused events of several models, labels before and after, repeated,
-    late and corrected, types that change; references set, servers restarted at any time.
+    late and corrected, types that change; references set, servers restarted at any
+    time.
     """
 
     @initialize()
@@ -145,7 +168,9 @@ class Mix(RuleBasedStateMachine):
         self.open()
 
     def open(self) -> None:
-        models = {name: ModelConfig(segments=("country",), task="binary") for name in MODELS}
+        models = {
+            name: ModelConfig(segments=("country",), task="binary") for name in MODELS
+        }
         self.server = Server(Path(self.folder.name), Config(models=models))
         self.server.start(background=False)
 
@@ -153,7 +178,9 @@ class Mix(RuleBasedStateMachine):
         """An event whose content belongs to its id; some are days late, some are minutes early."""
         minutes = 4000 + i if i % 7 == 3 else -8 if i % 11 == 5 else i
         ts = (NOW - timedelta(minutes=minutes)).isoformat()
-        return event(i, model=model, ts=ts, **CONTENT[self.kind.setdefault((model, i), kind)])
+        return event(
+            i, model=model, ts=ts, **CONTENT[self.kind.setdefault((model, i), kind)]
+        )
 
     @rule(
         model=st.sampled_from(MODELS),
@@ -163,7 +190,11 @@ class Mix(RuleBasedStateMachine):
     )
     def events(self, model: str, order: list[int], kind: str, bad: bool) -> None:
         rows = [self.content(model, i, kind) for i in order]
-        send(self.server, *rows, *([{**rows[0], "ts": "1999-01-01T00:00:00Z"}] if bad else []))
+        send(
+            self.server,
+            *rows,
+            *([{**rows[0], "ts": "1999-01-01T00:00:00Z"}] if bad else []),
+        )
         for row in rows:
             self.expected.event(row)
         self.expected.received += bad
@@ -177,12 +208,19 @@ class Mix(RuleBasedStateMachine):
         back=st.booleans(),
         at_once=st.booleans(),
     )
-    def labels(self, model: str, first: int, n: int, value: Any, back: bool, at_once: bool) -> None:
+    def labels(
+        self, model: str, first: int, n: int, value: Any, back: bool, at_once: bool
+    ) -> None:
         self.clock += not at_once  # else at the time of the labels before
         ts = NOW + timedelta(seconds=-self.clock if back else self.clock)
         self.sent.append(
             [
-                {"event_id": f"e{i}", "model": model, "label": value, "ts": ts.isoformat()}
+                {
+                    "event_id": f"e{i}",
+                    "model": model,
+                    "label": value,
+                    "ts": ts.isoformat(),
+                }
                 for i in range(first, first + n)
             ]
         )
@@ -190,11 +228,20 @@ class Mix(RuleBasedStateMachine):
 
     @rule(back=st.integers(0, 8), whole=st.booleans())
     def repeat_labels(self, back: int, whole: bool) -> None:
-        again = self.sent[-1 - back % len(self.sent)][:: None if whole else -2] if self.sent else []
+        again = (
+            self.sent[-1 - back % len(self.sent)][:: None if whole else -2]
+            if self.sent
+            else []
+        )
         if again:
             label(self.server, *again)
         for one in again:
-            self.expected.label(one["model"], one["event_id"], one["label"], datetime.fromisoformat(one["ts"]))
+            self.expected.label(
+                one["model"],
+                one["event_id"],
+                one["label"],
+                datetime.fromisoformat(one["ts"]),
+            )
 
     @rule()
     def load(self) -> None:
@@ -213,7 +260,9 @@ class Mix(RuleBasedStateMachine):
         self.load()
         if model in self.server.store.models() and self.server.store.span(model)[2]:
             naive = NOW.replace(tzinfo=None)
-            self.server.set_reference_period(model, naive - timedelta(days=9), naive + timedelta(days=1), NOW)
+            self.server.set_reference_period(
+                model, naive - timedelta(days=9), naive + timedelta(days=1), NOW
+            )
             self.compare()
 
     @rule()
@@ -225,17 +274,29 @@ class Mix(RuleBasedStateMachine):
         """Everything that was taken is loaded: totals, labels, metrics and wrong types are those of the bookkeeping."""
         store, expected = self.server.store, self.expected
         counts = "sum(received)::BIGINT, sum(stored)::BIGINT, sum(duplicate)::BIGINT, sum(refused)::BIGINT"
-        found = {kind: rest for kind, *rest in store.query(f"SELECT kind, {counts} FROM accounting GROUP BY kind")}
+        found = {
+            kind: rest
+            for kind, *rest in store.query(
+                f"SELECT kind, {counts} FROM accounting GROUP BY kind"
+            )
+        }
         n = len(expected.events)
         if expected.received:
             again = expected.received - expected.refused - n
             assert found["events"] == [expected.received, n, again, expected.refused]
         if expected.labels_received:
             again = expected.labels_received - len(expected.given)
-            assert found["labels"] == [expected.labels_received, len(expected.given), again, 0]
+            assert found["labels"] == [
+                expected.labels_received,
+                len(expected.given),
+                again,
+                0,
+            ]
         for name, model in store.models().items():
             assert store.span(name)[2] == sum(key[0] == name for key in expected.events)
-            joined = store.query(f"SELECT event_id, label, ts FROM {model.labels} WHERE joined ORDER BY 1")
+            joined = store.query(
+                f"SELECT event_id, label, ts FROM {model.labels} WHERE joined ORDER BY 1"
+            )
             assert joined == sorted(
                 (id_, label_text(value), ts.replace(tzinfo=None))
                 for (of, id_), (ts, value) in expected.labels.items()
@@ -243,18 +304,28 @@ class Mix(RuleBasedStateMachine):
             )
             if model.task == "binary":
                 wrong = [
-                    p for (segment, c, _), p in snapshot(self.server, name).items() if c == "wrong" and not segment
+                    p
+                    for (segment, c, _), p in snapshot(self.server, name).items()
+                    if c == "wrong" and not segment
                 ]
-                totals = sum(p.rows for p in wrong), sum(p.missing for p in wrong), sum(int(p.counts[1]) for p in wrong)
+                totals = (
+                    sum(p.rows for p in wrong),
+                    sum(p.missing for p in wrong),
+                    sum(int(p.counts[1]) for p in wrong),
+                )
                 assert totals == expected.quality(name)
-        rows = store.query('SELECT model, "column", came, sum("rows")::BIGINT FROM mistyped GROUP BY ALL')
+        rows = store.query(
+            'SELECT model, "column", came, sum("rows")::BIGINT FROM mistyped GROUP BY ALL'
+        )
         assert {tuple(key): n for *key, n in rows} == dict(expected.mistyped)
 
     @invariant()
     def rebuilt_profiles_are_equal(self) -> None:
         if not hasattr(self, "server"):
             return
-        before = {name: snapshot(self.server, name) for name in self.server.store.models()}
+        before = {
+            name: snapshot(self.server, name) for name in self.server.store.models()
+        }
         self.server.store.rebuild()
         for name, profiles in before.items():
             assert_equal(profiles, snapshot(self.server, name))
@@ -289,7 +360,13 @@ def test_labels_before_after_and_corrected(server: Server) -> None:
     send(server, *(event(i, prediction=0.9) for i in range(4)))
     server.loop.load_all()
     server.set_reference_period("m", datetime(2020, 1, 1), datetime(2099, 1, 1), NOW)
-    label(server, *({"event_id": f"e{i}", "model": "m", "label": 0, "ts": NOW.isoformat()} for i in (1, 2)))
+    label(
+        server,
+        *(
+            {"event_id": f"e{i}", "model": "m", "label": 0, "ts": NOW.isoformat()}
+            for i in (1, 2)
+        ),
+    )
     server.loop.load_all()
 
     def wrong() -> tuple[int, int]:
@@ -298,14 +375,18 @@ def test_labels_before_after_and_corrected(server: Server) -> None:
 
     assert wrong() == (3, 2)
     assert server.store.query("SELECT prediction FROM models") == [("number",)]
-    later, earlier = (NOW + timedelta(minutes=5)).isoformat(), (NOW - timedelta(minutes=5)).isoformat()
+    later, earlier = (
+        (NOW + timedelta(minutes=5)).isoformat(),
+        (NOW - timedelta(minutes=5)).isoformat(),
+    )
     label(
         server,
         {"event_id": "e1", "model": "m", "label": 1, "ts": later},
         {"event_id": "e2", "model": "m", "label": 1, "ts": earlier},
     )
     server.loop.load_all()
-    assert wrong() == (3, 1)  # e1 was corrected, the old label of e2 came too late to count
+    # e1 was corrected, the old label of e2 came too late to count
+    assert wrong() == (3, 1)
     label(server, {"event_id": "e1", "model": "m", "label": 1, "ts": later})
     server.loop.load_all()
     assert wrong() == (3, 1)
@@ -338,27 +419,47 @@ def test_of_labels_with_one_time_the_last_received_counts_however_loads_are_cut(
         assert server.store.query(joined) == [("e1", "0", NOW.replace(tzinfo=None))]
         counts = "SELECT sum(received), sum(stored), sum(duplicate) FROM accounting WHERE kind = 'labels'"
         assert server.store.query(counts) == [(5, 4, 1)]
-        assert server.store.query(f"SELECT event_id FROM {table} WHERE NOT joined") == [("e2",)]
+        assert server.store.query(f"SELECT event_id FROM {table} WHERE NOT joined") == [
+            ("e2",)
+        ]
         assert server.store.rewrite()
         assert server.store.query(joined) == [("e1", "0", NOW.replace(tzinfo=None))]
 
 
-def test_the_spans_of_all_models_are_those_of_each_whatever_was_loaded_or_deleted(server: Server) -> None:
+def test_the_spans_of_all_models_are_those_of_each_whatever_was_loaded_or_deleted(
+    server: Server,
+) -> None:
     def same() -> None:
         for _ in range(2):
             assert server.store.spans() == {
-                n: server.store.span(n) for n in server.store.models() if server.store.span(n)[2]
+                n: server.store.span(n)
+                for n in server.store.models()
+                if server.store.span(n)[2]
             }
 
     send(server, *(event(i, model=f"m{i % 3}") for i in range(6, 30)))
     server.loop.load_all()
     same()
-    for first, model in ((0, "m0"), (40, "m1"), (3, "m3")):  # newer, older, and a model that is new
+    # newer, older, and a model that is new
+    for first, model in ((0, "m0"), (40, "m1"), (3, "m3")):
         send(server, event(first, model=model), event(first + 1, model=model))
-        label(server, {"event_id": f"e{first}", "model": model, "label": 1, "ts": NOW.isoformat()})
+        label(
+            server,
+            {
+                "event_id": f"e{first}",
+                "model": model,
+                "label": 1,
+                "ts": NOW.isoformat(),
+            },
+        )
         server.loop.load_all()
         same()
-    assert {name: span[3] for name, span in server.store.spans().items()} == {"m0": 1, "m1": 1, "m2": 0, "m3": 1}
+    assert {name: span[3] for name, span in server.store.spans().items()} == {
+        "m0": 1,
+        "m1": 1,
+        "m2": 0,
+        "m3": 1,
+    }
     newest = server.store.spans()["m0"][1]
     assert server.store.erase("m0", "event_id", "e0", "e0").events == 1
     same()
@@ -382,7 +483,9 @@ def test_a_restart_goes_on_where_the_spool_was(tmp_path: Path) -> None:
     again.close()
 
 
-def test_rows_missing_from_the_database_are_replayed_from_the_spool(tmp_path: Path) -> None:
+def test_rows_missing_from_the_database_are_replayed_from_the_spool(
+    tmp_path: Path,
+) -> None:
     server = Server(tmp_path)
     server.start(background=False)
     send(server, *(event(i) for i in range(50)))
@@ -391,7 +494,8 @@ def test_rows_missing_from_the_database_are_replayed_from_the_spool(tmp_path: Pa
     send(server, *(event(i) for i in range(50, 80)))
     server.loop.load_all()
     assert server.store.span("m")[2] == 80
-    database = (tmp_path / "driftdeck.duckdb").read_bytes()  # as it is without its write-ahead log
+    # as it is without its write-ahead log
+    database = (tmp_path / "driftdeck.duckdb").read_bytes()
     server.spool.close()
     server.store._con.close()
     (tmp_path / "driftdeck.duckdb").write_bytes(database)
@@ -402,10 +506,16 @@ def test_rows_missing_from_the_database_are_replayed_from_the_spool(tmp_path: Pa
     again.close()
 
 
-def test_a_failed_load_changes_nothing_and_can_be_repeated(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_load_changes_nothing_and_can_be_repeated(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     send(server, *(event(i) for i in range(5)))
     record = LoadTransaction._record
-    monkeypatch.setattr(LoadTransaction, "_record", lambda *_: (_ for _ in ()).throw(duckdb.IOException("disk full")))
+    monkeypatch.setattr(
+        LoadTransaction,
+        "_record",
+        lambda *_: (_ for _ in ()).throw(duckdb.IOException("disk full")),
+    )
     with pytest.raises(duckdb.IOException):
         server.loop.load_all()
     assert server.store.models() == {}
@@ -431,7 +541,9 @@ def test_a_model_without_reference_gets_a_provisional_one(server: Server) -> Non
     assert about.status == "provisional"
     assert about.rows >= 1000
     assert server.store.model("m").task == "binary"
-    total = sum(p.rows for (_, c, _), p in snapshot(server).items() if c == "prediction")
+    total = sum(
+        p.rows for (_, c, _), p in snapshot(server).items() if c == "prediction"
+    )
     assert total == 1500  # what came before the reference was profiled afterwards
 
 
@@ -447,16 +559,20 @@ def test_the_engine_is_closed_to_files_and_settings(server: Server) -> None:
             server.store.query(statement)
 
 
-# -- opening ----------------------------------------------------------------------------------------------------------
+# opening
 
 
-def test_a_database_held_by_another_process_is_named_with_its_pid(tmp_path: Path) -> None:
+def test_a_database_held_by_another_process_is_named_with_its_pid(
+    tmp_path: Path,
+) -> None:
     code = f"import duckdb, time; c = duckdb.connect(r'{tmp_path / 'driftdeck.duckdb'}'); print('up', flush=True); time.sleep(60)"
     holder = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
     try:
         assert holder.stdout is not None
         holder.stdout.readline()
-        with pytest.raises(StorageError, match=f"held by another process \\(PID {holder.pid}\\)"):
+        with pytest.raises(
+            StorageError, match=f"held by another process \\(PID {holder.pid}\\)"
+        ):
             Server(tmp_path)
     finally:
         holder.kill()
@@ -486,7 +602,7 @@ def test_a_directory_that_cannot_be_used_is_one_sentence(tmp_path: Path) -> None
         Server(tmp_path / "file" / "data")
 
 
-# -- kill -9 ----------------------------------------------------------------------------------------------------------
+# kill -9
 
 
 def test_killed_servers_lose_and_double_nothing(tmp_path: Path) -> None:
@@ -506,12 +622,19 @@ def test_killed_servers_lose_and_double_nothing(tmp_path: Path) -> None:
                         number += 50
                         waiting = (
                             f"batch-{ids.start}",
-                            lines(*(event(i, ts=datetime.now(UTC).isoformat()) for i in ids)),
+                            lines(
+                                *(
+                                    event(i, ts=datetime.now(UTC).isoformat())
+                                    for i in ids
+                                )
+                            ),
                             ids,
                         )
                     key, body, ids = waiting
                     answer = client.post(
-                        "/v1/events", content=body, headers={"content-type": NDJSON, "idempotency-key": key}
+                        "/v1/events",
+                        content=body,
+                        headers={"content-type": NDJSON, "idempotency-key": key},
                     )
                     assert answer.status_code == 200, answer.text
                     acknowledged += [f"e{i}" for i in ids]
@@ -525,7 +648,12 @@ def test_killed_servers_lose_and_double_nothing(tmp_path: Path) -> None:
             process.wait()
     server = Server(tmp_path)
     server.start(background=False)
-    stored = [i for (i,) in server.store.query(f"SELECT event_id FROM {server.store.model('m').events}")]
+    stored = [
+        i
+        for (i,) in server.store.query(
+            f"SELECT event_id FROM {server.store.model('m').events}"
+        )
+    ]
     assert len(stored) == len(set(stored))
     assert set(acknowledged) <= set(stored)
     before = snapshot(server)
@@ -535,14 +663,27 @@ def test_killed_servers_lose_and_double_nothing(tmp_path: Path) -> None:
 
 
 def start_server(
-    folder: Path, *options: str, host: str = "127.0.0.1", log: Any = subprocess.DEVNULL, **environment: str
+    folder: Path,
+    *options: str,
+    host: str = "127.0.0.1",
+    log: Any = subprocess.DEVNULL,
+    **environment: str,
 ) -> tuple["subprocess.Popen[bytes]", str]:
     """A server as a process of its own, and its address, once it is ready."""
     import socket
 
     with socket.create_server((host, 0)) as probe:
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "monitor.cli", "server", "--data", str(folder), "--port", str(port)]
+    command = [
+        sys.executable,
+        "-m",
+        "monitor.cli",
+        "server",
+        "--data",
+        str(folder),
+        "--port",
+        str(port),
+    ]
     process = subprocess.Popen(
         [*command, "--host", host, *options],
         stdout=subprocess.DEVNULL,
@@ -561,7 +702,9 @@ def start_server(
 
 
 def test_the_answers_of_json_are_json(server: Server) -> None:
-    assert json.loads(json.dumps(server.collector.events(lines(event(0)), NDJSON).body())) == {
+    assert json.loads(
+        json.dumps(server.collector.events(lines(event(0)), NDJSON).body())
+    ) == {
         "accepted": 1,
         "refused": 0,
         "refusals": [],
@@ -594,12 +737,17 @@ def test_a_database_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -
         assert server.store.ledger.totals()["stored"] == 2
 
 
-def test_ids_of_a_database_of_before_are_compressed_like_new_ones(tmp_path: Path) -> None:
+def test_ids_of_a_database_of_before_are_compressed_like_new_ones(
+    tmp_path: Path,
+) -> None:
     first = {**event(1), "event_id": "0198F0A2-6f5b-7c1e-9d57-2f6f6f2a7b10"}
     with closing(Server(tmp_path)) as server:
         server.start(background=False)
         send(server, first, *(event(i) for i in range(2, 30)))
-        label(server, {"event_id": "e2", "model": "m", "label": True, "ts": NOW.isoformat()})
+        label(
+            server,
+            {"event_id": "e2", "model": "m", "label": True, "ts": NOW.isoformat()},
+        )
         server.loop.load_all()
     with duckdb.connect(str(tmp_path / "driftdeck.duckdb")) as con:
         for table in ("events_1", "labels_1"):  # as they were made by version 6
@@ -608,29 +756,58 @@ def test_ids_of_a_database_of_before_are_compressed_like_new_ones(tmp_path: Path
             con.execute(f"ALTER TABLE before RENAME TO {table}")
         con.execute("UPDATE meta SET schema_version = 6")
     with closing(Server(tmp_path)) as server:
-        made = server.store.query("SELECT sql FROM duckdb_tables() WHERE table_name IN ('events_1', 'labels_1')")
-        assert ["event_id VARCHAR USING COMPRESSION ZSTD" in sql for (sql,) in made] == [True, True]
+        made = server.store.query(
+            "SELECT sql FROM duckdb_tables() WHERE table_name IN ('events_1', 'labels_1')"
+        )
+        assert [
+            "event_id VARCHAR USING COMPRESSION ZSTD" in sql for (sql,) in made
+        ] == [True, True]
         server.start(background=False)
-        send(server, first, event(30), event(31, features={"x": 1.5, **{f"new {i}": 1.0 for i in range(20)}}))
+        send(
+            server,
+            first,
+            event(30),
+            event(31, features={"x": 1.5, **{f"new {i}": 1.0 for i in range(20)}}),
+        )
         for id_ in ("e2", "e3"):
-            label(server, {"event_id": id_, "model": "m", "label": True, "ts": NOW.isoformat()})
+            label(
+                server,
+                {"event_id": id_, "model": "m", "label": True, "ts": NOW.isoformat()},
+            )
         server.loop.load_all()
-        assert server.store.query("SELECT count(*), count(DISTINCT event_id) FROM events_1") == [(31, 31)]
-        assert server.store.query("SELECT count(*) FROM events_1 WHERE event_id = $1", [first["event_id"]]) == [(1,)]
-        assert server.store.query("SELECT event_id, label, joined FROM labels_1 ORDER BY 1") == [
+        assert server.store.query(
+            "SELECT count(*), count(DISTINCT event_id) FROM events_1"
+        ) == [(31, 31)]
+        assert server.store.query(
+            "SELECT count(*) FROM events_1 WHERE event_id = $1", [first["event_id"]]
+        ) == [(1,)]
+        assert server.store.query(
+            "SELECT event_id, label, joined FROM labels_1 ORDER BY 1"
+        ) == [
             ("e2", "true", True),
             ("e3", "true", True),
         ]
-        ((made,),) = server.store.query("SELECT sql FROM duckdb_tables() WHERE table_name = 'events_1'")
-        assert "event_id VARCHAR USING COMPRESSION ZSTD" in made  # written anew for the columns that came
+        ((made,),) = server.store.query(
+            "SELECT sql FROM duckdb_tables() WHERE table_name = 'events_1'"
+        )
+        # written anew for the columns that came
+        assert "event_id VARCHAR USING COMPRESSION ZSTD" in made
 
 
 def test_a_repeat_with_another_time_is_recognised(server: Server) -> None:
     at = datetime.now(UTC).replace(microsecond=0)
     for minutes in (3, 1, 2):
-        send(server, event(1, ts=(at - timedelta(minutes=minutes)).isoformat()), event(10 + minutes, ts=at.isoformat()))
+        send(
+            server,
+            event(1, ts=(at - timedelta(minutes=minutes)).isoformat()),
+            event(10 + minutes, ts=at.isoformat()),
+        )
         server.loop.load_all()
-    send(server, event(20, ts=at.isoformat()), event(20, ts=(at - timedelta(minutes=5)).isoformat()))
+    send(
+        server,
+        event(20, ts=at.isoformat()),
+        event(20, ts=(at - timedelta(minutes=5)).isoformat()),
+    )
     server.loop.load_all()
     found = server.store.ledger.totals()
     assert (found["stored"], found["duplicate"], found["unchecked"]) == (5, 3, 0)
@@ -647,20 +824,32 @@ def test_after_a_restart_repeats_are_still_recognised(tmp_path: Path) -> None:
     assert (found["received"], found["stored"], found["duplicate"]) == (2, 1, 1)
 
 
-def test_after_a_restart_repeats_of_many_models_are_recognised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_after_a_restart_repeats_of_many_models_are_recognised(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("monitor.store.rows.recent_ids.TOGETHER", 2)
     at, models = datetime.now(UTC).replace(microsecond=0), [f"m{i}" for i in range(5)]
-    for minutes, stored in ((2, 10), (1, 15)):  # at first 1 and 2, then 1 once more and 3
+    # at first 1 and 2, then 1 once more and 3
+    for minutes, stored in ((2, 10), (1, 15)):
         with closing(Server(tmp_path)) as server:
             server.start(background=False)
             ts = (at - timedelta(minutes=minutes)).isoformat()
-            send(server, *(event(i, model=model, ts=ts) for model in models for i in (1, 4 - minutes)))
+            send(
+                server,
+                *(
+                    event(i, model=model, ts=ts)
+                    for model in models
+                    for i in (1, 4 - minutes)
+                ),
+            )
             server.loop.load_all()
             found = server.store.ledger.totals()
             assert (found["stored"], found["duplicate"]) == (stored, stored - 10)
 
 
-def test_old_rows_are_checked_against_their_own_time_and_counted_as_unchecked(server: Server) -> None:
+def test_old_rows_are_checked_against_their_own_time_and_counted_as_unchecked(
+    server: Server,
+) -> None:
     old = (datetime.now(UTC) - timedelta(days=30)).isoformat()
     send(server, event(1, ts=old), event(2, ts=old))
     server.loop.load_all()
@@ -674,7 +863,9 @@ def test_the_oldest_ids_are_forgotten_by_the_generation() -> None:
     recent = RecentIds(capacity=800)
     noon = datetime(2026, 1, 1, 12)
     for i in range(20):
-        recent.add(np.arange(i * 60, i * 60 + 60, dtype=np.uint64), noon + timedelta(minutes=i))
+        recent.add(
+            np.arange(i * 60, i * 60 + 60, dtype=np.uint64), noon + timedelta(minutes=i)
+        )
     assert recent.since > noon  # from here on everything is known
     first = int((recent.since - noon) / timedelta(minutes=1)) + 1
     assert recent.known(np.arange(first * 60, 1200, dtype=np.uint64)).all()
@@ -694,7 +885,9 @@ def test_a_repeated_label_is_a_duplicate_and_an_orphan_waits(server: Server) -> 
     assert counts == [(2, 1, 1)]
     send(server, event(1))
     server.loop.load_all()
-    assert server.store.query(f"SELECT event_id, joined FROM {server.store.model('m').labels}") == [("e1", True)]
+    assert server.store.query(
+        f"SELECT event_id, joined FROM {server.store.model('m').labels}"
+    ) == [("e1", True)]
 
 
 def test_segments_are_never_numbered_again_when_all_were_let_go(tmp_path: Path) -> None:
@@ -712,9 +905,13 @@ def test_segments_are_never_numbered_again_when_all_were_let_go(tmp_path: Path) 
 def test_a_load_that_runs_out_of_memory_is_done_after_writing_back(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server.collector.events(lines(*(event(i) for i in range(5))), NDJSON).durable.result(10)
+    server.collector.events(
+        lines(*(event(i) for i in range(5))), NDJSON
+    ).durable.result(10)
     server.loop.load_all()
-    server.collector.events(lines(*(event(i) for i in range(5, 20))), NDJSON).durable.result(10)
+    server.collector.events(
+        lines(*(event(i) for i in range(5, 20))), NDJSON
+    ).durable.result(10)
     whole, failures = server.store.load, [duckdb.OutOfMemoryException("full")]
 
     def load_once_full(batch: Any, now: Any) -> Any:
@@ -724,29 +921,56 @@ def test_a_load_that_runs_out_of_memory_is_done_after_writing_back(
 
     monkeypatch.setattr(server.store, "load", load_once_full)
     assert server.loop.load_all() == 15
-    assert server.store.query(f"SELECT count(*) FROM {server.store.model('m').events}") == [(20,)]
+    assert server.store.query(
+        f"SELECT count(*) FROM {server.store.model('m').events}"
+    ) == [(20,)]
 
 
-def test_a_correction_changes_the_metric_of_windows_that_were_evaluated(server: Server) -> None:
+def test_a_correction_changes_the_metric_of_windows_that_were_evaluated(
+    server: Server,
+) -> None:
     """Labels that come days later, and then turn out wrong, are in the finding of the window of their events."""
     hour = NOW.replace(minute=0, second=0) - timedelta(days=6)
-    rows = [event(i, prediction=0.9, ts=(hour + timedelta(seconds=i)).isoformat()) for i in range(400)]
-    send(server, *rows, *(event(1000 + i, ts=(NOW - timedelta(minutes=5)).isoformat()) for i in range(50)))
+    rows = [
+        event(i, prediction=0.9, ts=(hour + timedelta(seconds=i)).isoformat())
+        for i in range(400)
+    ]
+    send(
+        server,
+        *rows,
+        *(
+            event(1000 + i, ts=(NOW - timedelta(minutes=5)).isoformat())
+            for i in range(50)
+        ),
+    )
     server.loop.load_all()
     known = [
-        {"event_id": r["event_id"], "model": "m", "label": 1, "ts": (NOW - timedelta(days=2)).isoformat()} for r in rows
+        {
+            "event_id": r["event_id"],
+            "model": "m",
+            "label": 1,
+            "ts": (NOW - timedelta(days=2)).isoformat(),
+        }
+        for r in rows
     ]
     label(server, *known[:300])
     server.loop.load_all()
     server.set_reference_period(
-        "m", hour.replace(tzinfo=None), (hour + timedelta(seconds=200)).replace(tzinfo=None), NOW
+        "m",
+        hour.replace(tzinfo=None),
+        (hour + timedelta(seconds=200)).replace(tzinfo=None),
+        NOW,
     )
     server.loop.note_reference("m")
 
     def wrong() -> tuple[int, float]:
         server.loop.load_all()
         server.loop.evaluate_due(settle=timedelta(0))
-        (found,) = [f for f in server.store.alerts.latest_findings("m") if f.statistic == "wrong_share"]
+        (found,) = [
+            f
+            for f in server.store.alerts.latest_findings("m")
+            if f.statistic == "wrong_share"
+        ]
         assert found.value is not None
         return found.n, found.value
 
@@ -754,9 +978,14 @@ def test_a_correction_changes_the_metric_of_windows_that_were_evaluated(server: 
     label(server, *known[300:])  # the last hundred come later
     assert wrong() == (400, 0.0)
     later = (NOW - timedelta(days=1)).isoformat()
-    label(server, *({**one, "label": 0, "ts": later} for one in known[:100]))  # and a quarter was not true after all
+    # and a quarter was not true after all
+    label(server, *({**one, "label": 0, "ts": later} for one in known[:100]))
     assert wrong() == (400, 0.25)
-    opened = [a for a in server.store.alerts.open_alerts("m").values() if a.finding.statistic == "wrong_share"]
+    opened = [
+        a
+        for a in server.store.alerts.open_alerts("m").values()
+        if a.finding.statistic == "wrong_share"
+    ]
     assert len(opened) == 1 and opened[0].since < NOW - timedelta(
         days=1
     )  # not since the correction: since their window
@@ -769,7 +998,9 @@ def test_a_correction_changes_the_metric_of_windows_that_were_evaluated(server: 
     assert wrong() == (400, 0.0)
 
 
-def test_lines_taken_before_a_name_that_differs_only_in_case_are_loaded(server: Server) -> None:
+def test_lines_taken_before_a_name_that_differs_only_in_case_are_loaded(
+    server: Server,
+) -> None:
     send(server, event(1))
     send(server, event(2), event(3))  # known by now: kept as lines
     send(server, event(4, features={"age": 1.0, "Age": 2.0}))
@@ -781,7 +1012,9 @@ def test_lines_taken_before_a_name_that_differs_only_in_case_are_loaded(server: 
 
 
 def test_a_refusal_with_an_absurd_line_does_not_stop_the_loader(server: Server) -> None:
-    server.collector.refuse("events", [Refusal(10**30, None, "odd", "x")]).durable.result(10)
+    server.collector.refuse(
+        "events", [Refusal(10**30, None, "odd", "x")]
+    ).durable.result(10)
     send(server, event(1))
     server.loop.load_all()
     assert server.store.span("m")[2] == 1

@@ -45,7 +45,10 @@ def write(source: ModuleType, path: Path) -> Path:
             with pa.ipc.new_stream(path, table.schema) as writer:
                 writer.write_table(table, max_chunksize=10)
         case "jsonl":
-            path.write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in RECORDS), encoding="utf-8")
+            path.write_text(
+                "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in RECORDS),
+                encoding="utf-8",
+            )
         case other:
             raise AssertionError(f"the contract does not know how to write {other}")
     return path
@@ -63,12 +66,16 @@ def test_it_says_what_it_reads(source: ModuleType) -> None:
 
 def test_no_format_is_read_by_two_sources() -> None:
     for attribute in ("MEDIA_TYPES", "SUFFIXES"):
-        every = [name for source in SOURCES.values() for name in getattr(source, attribute)]
+        every = [
+            name for source in SOURCES.values() for name in getattr(source, attribute)
+        ]
         assert len(every) == len(set(every))
 
 
 @pytest.mark.parametrize("size", [1, 7, 1000])
-def test_a_file_in_parts_is_the_whole_and_lines_count_on(source: ModuleType, tmp_path: Path, size: int) -> None:
+def test_a_file_in_parts_is_the_whole_and_lines_count_on(
+    source: ModuleType, tmp_path: Path, size: int
+) -> None:
     path = write(source, tmp_path)
     chunks = list(source.read_file(path, size))
     assert rows(chunks) == RECORDS
@@ -81,10 +88,14 @@ def test_a_file_in_parts_is_the_whole_and_lines_count_on(source: ModuleType, tmp
 
 def test_a_body_is_the_same_as_a_file(source: ModuleType, tmp_path: Path) -> None:
     path = write(source, tmp_path)
-    assert rows([source.read_bytes(path.read_bytes())]) == rows(list(source.read_file(path, 1000)))
+    assert rows([source.read_bytes(path.read_bytes())]) == rows(
+        list(source.read_file(path, 1000))
+    )
 
 
-def test_what_is_not_the_format_is_one_clear_error(source: ModuleType, tmp_path: Path) -> None:
+def test_what_is_not_the_format_is_one_clear_error(
+    source: ModuleType, tmp_path: Path
+) -> None:
     if source.__name__.endswith("jsonl"):
         chunk = source.read_bytes(b"\x00nonsense\n{}")
         assert [r.line for r in chunk.refusals] == [1]
@@ -100,7 +111,10 @@ def test_what_is_not_the_format_is_one_clear_error(source: ModuleType, tmp_path:
 
 def test_csv_booleans_are_those_of_json() -> None:
     table = SOURCES["csv"].read_bytes(b"a,b,c\nTrue,true,yes\nFalse,,true\n").table
-    assert table.to_pylist() == [{"a": True, "b": True, "c": "yes"}, {"a": False, "b": None, "c": "true"}]
+    assert table.to_pylist() == [
+        {"a": True, "b": True, "c": "yes"},
+        {"a": False, "b": None, "c": "true"},
+    ]
 
 
 def test_csv_that_is_not_utf8_is_one_clear_error() -> None:

@@ -46,11 +46,18 @@ def test_a_new_process_reads_what_the_last_one_left(tmp_path: Path) -> None:
     second.close()
 
 
-def test_many_threads_lose_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("monitor.spool.spool.SEGMENT_BYTES", 5000)  # so that segments change under the syncs
+def test_many_threads_lose_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # so that segments change under the syncs
+    monkeypatch.setattr("monitor.spool.spool.SEGMENT_BYTES", 5000)
     spool = Spool(tmp_path)
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda i: spool.append({}, b"%05d" % i * 20).result(30), range(800)))
+        list(
+            pool.map(
+                lambda i: spool.append({}, b"%05d" % i * 20).result(30), range(800)
+            )
+        )
     assert len(spool.segments()) > 5
     assert sorted(payloads(spool)) == [b"%05d" % i * 20 for i in range(800)]
     spool.close()
@@ -64,7 +71,8 @@ def test_released_segments_are_deleted_and_the_rest_stays(tmp_path: Path) -> Non
     spool.append({}, b"c").result(10)
     ends = [frame.end for frame in spool.frames(START)]
     spool.release(ends[0])
-    assert payloads(spool) == [b"a", b"b", b"c"]  # the position is inside the first segment
+    # the position is inside the first segment
+    assert payloads(spool) == [b"a", b"b", b"c"]
     spool.release(ends[1])
     assert payloads(spool) == [b"c"]
     spool.close()
@@ -83,7 +91,9 @@ def test_a_full_spool_says_when_to_come_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_torn_and_flipped_bytes_lose_no_frame_before_them_and_are_reported(tmp_path: Path, seed: int) -> None:
+def test_torn_and_flipped_bytes_lose_no_frame_before_them_and_are_reported(
+    tmp_path: Path, seed: int
+) -> None:
     rng = random.Random(seed)
     spool = Spool(tmp_path)
     sizes = [rng.randrange(0, 300) for _ in range(20)]
@@ -119,11 +129,14 @@ def test_files_are_for_the_owner_only(tmp_path: Path) -> None:
     spool.close()
 
 
-def test_a_write_that_fails_is_refused_whole_and_the_next_one_succeeds(tmp_path: Path) -> None:
+def test_a_write_that_fails_is_refused_whole_and_the_next_one_succeeds(
+    tmp_path: Path,
+) -> None:
     spool = Spool(tmp_path)
     spool.append({"i": 0}, b"a" * 100).result(10)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (spool.synced.offset + 500, hard))  # as if the disk were full
+    # as if the disk were full
+    resource.setrlimit(resource.RLIMIT_FSIZE, (spool.synced.offset + 500, hard))
     try:
         failed = [spool.append({"i": i}, b"b" * 1000) for i in (1, 2)]
         for done in failed:
@@ -137,7 +150,9 @@ def test_a_write_that_fails_is_refused_whole_and_the_next_one_succeeds(tmp_path:
     spool.close()
 
 
-def test_frames_go_on_in_the_next_segment_when_one_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_frames_go_on_in_the_next_segment_when_one_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("monitor.spool.spool.SEGMENT_BYTES", 300)
     spool = Spool(tmp_path)
     for i in range(50):
@@ -148,16 +163,21 @@ def test_frames_go_on_in_the_next_segment_when_one_is_full(tmp_path: Path, monke
     spool.close()
 
 
-def test_what_is_written_is_not_held_in_memory_by_whoever_remembers_it(tmp_path: Path) -> None:
+def test_what_is_written_is_not_held_in_memory_by_whoever_remembers_it(
+    tmp_path: Path,
+) -> None:
     spool = Spool(tmp_path)
     done = spool.append({"kind": "x"}, b"y" * 1000)
     done.result(10)
     assert isinstance(done, WriteBatch)
-    assert done.frames == []  # an answer that is kept for its Idempotency-Key keeps this future
+    # an answer that is kept for its Idempotency-Key keeps this future
+    assert done.frames == []
     spool.close()
 
 
-def test_payloads_of_one_header_share_a_frame_whose_rows_are_their_sum(tmp_path: Path) -> None:
+def test_payloads_of_one_header_share_a_frame_whose_rows_are_their_sum(
+    tmp_path: Path,
+) -> None:
     spool = Spool(tmp_path)
     one, other = {"kind": "a"}, {"kind": "b"}
     frames = (
@@ -173,7 +193,9 @@ def test_payloads_of_one_header_share_a_frame_whose_rows_are_their_sum(tmp_path:
         for header, payload, rows in frames:
             spool.append(dict(header), payload, rows)
     spool.append({"kind": "end"}, b"").result(10)
-    found = [(f.header["kind"], f.header.get("rows"), f.payload) for f in spool.frames(START)]
+    found = [
+        (f.header["kind"], f.header.get("rows"), f.payload) for f in spool.frames(START)
+    ]
     assert found == [
         ("a", 3, b"1\n2\n3\n"),
         ("b", 1, b"4\n"),

@@ -1,4 +1,7 @@
-"""Features of very many values: a place, a product, a user. What chance brings of them is no finding, what is more is one."""
+"""Features of very many values: a place, a product, a user.
+
+What chance brings of them is no finding, what is more is one.
+"""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -27,25 +30,39 @@ def law(values: int, zipf: bool) -> np.ndarray:
 
 
 def layout_of(drawn: np.ndarray) -> Layout:
-    found = sorted(Counter(drawn.tolist()).items(), key=lambda item: (-item[1], str(item[0])))
-    return layout_of_categories([(str(value), n, n == 1) for value, n in found], len(drawn))
+    found = sorted(
+        Counter(drawn.tolist()).items(), key=lambda item: (-item[1], str(item[0]))
+    )
+    return layout_of_categories(
+        [(str(value), n, n == 1) for value, n in found], len(drawn)
+    )
 
 
 def profile(layout: Layout, drawn: np.ndarray) -> Profile:
-    bins = [layout.category_bins.get(str(value), layout.new_bin or 0) for value in drawn.tolist()]
+    bins = [
+        layout.category_bins.get(str(value), layout.new_bin or 0)
+        for value in drawn.tolist()
+    ]
     return Profile(layout, np.bincount(bins, minlength=layout.size), rows=len(drawn))
 
 
-def breaches(values: int, zipf: bool, reference_rows: int, strange: float = 0.0) -> dict[str, int]:
+def breaches(
+    values: int, zipf: bool, reference_rows: int, strange: float = 0.0
+) -> dict[str, int]:
     """How many of the samples break each rule."""
     rng, p = np.random.default_rng(11), law(values, zipf)
     found = dict.fromkeys((rule.name for rule in RULES), 0)
     for _ in range(SAMPLES):
-        reference, current = rng.choice(values, reference_rows, p=p), rng.choice(values, 2000, p=p)
+        reference, current = (
+            rng.choice(values, reference_rows, p=p),
+            rng.choice(values, 2000, p=p),
+        )
         current[rng.random(2000) < strange] = -1
         layout = layout_of(reference)
         now, before = ({"c": profile(layout, drawn)} for drawn in (current, reference))
-        for f in evaluate_all(RULES, "m", now, before, {"c": "c"}, Window(NOW - DAY, NOW)):
+        for f in evaluate_all(
+            RULES, "m", now, before, {"c": "c"}, Window(NOW - DAY, NOW)
+        ):
             found[f.rule] += f.verdict == "breach"
     return found
 
@@ -75,7 +92,9 @@ def test_what_chance_brings_is_told_without_bias() -> None:
         unseen.append(layout.unseen)
         new.append(1 - len(layout.category_bins) / 1000)
         chosen.append(layout.chosen)
-        overstated.append(profile(layout, drawn).shares()[:-2].sum() - len(layout.categories) / 1000)
+        overstated.append(
+            profile(layout, drawn).shares()[:-2].sum() - len(layout.categories) / 1000
+        )
     assert np.mean(unseen) == pytest.approx(np.mean(new), abs=4 * np.std(unseen) / 10)
     assert np.mean(chosen) == pytest.approx(np.mean(overstated), rel=0.25)
 
@@ -123,7 +142,9 @@ def test_ids_are_new_in_every_row_and_no_finding(server: Server) -> None:
 
 
 @pytest.mark.parametrize("zipf", [False, True])
-def test_quiet_traffic_of_very_many_values_raises_no_alert(server: Server, zipf: bool) -> None:
+def test_quiet_traffic_of_very_many_values_raises_no_alert(
+    server: Server, zipf: bool
+) -> None:
     send(server, traffic(many_values(zipf=zipf)))
     assert about_values(server) == []
 
@@ -135,7 +156,9 @@ def test_a_rise_of_new_values_among_very_many_is_found(server: Server) -> None:
     assert alert.since - (NOW - 2 * DAY) < timedelta(hours=24)
 
 
-def test_a_frequent_value_that_becomes_rare_is_found_among_very_many(server: Server) -> None:
+def test_a_frequent_value_that_becomes_rare_is_found_among_very_many(
+    server: Server,
+) -> None:
     def change(at: datetime, row: dict[str, Any], rng: np.random.Generator) -> None:
         many_values()(at, row, rng)
         if at >= NOW - 2 * DAY and row["features"]["c"] == "place 0":

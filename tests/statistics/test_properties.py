@@ -13,7 +13,15 @@ from scipy import stats
 
 from monitor.config.config import RuleConfig
 from monitor.evaluation.rules import Window, evaluate
-from monitor.layout import INTEGER, LOG, UNIT, ZERO_ONE, Layout, categorical_layout, numeric_layout
+from monitor.layout import (
+    INTEGER,
+    LOG,
+    UNIT,
+    ZERO_ONE,
+    Layout,
+    categorical_layout,
+    numeric_layout,
+)
 from monitor.plugins import load
 from monitor.profile import Profile, empty, of_counts
 
@@ -31,8 +39,12 @@ LAYOUTS = (
     INTEGER,
     ZERO_ONE,
 )
-NUMBERS = st.one_of(st.floats(allow_nan=True, allow_infinity=True), st.integers(-5, 1200), st.just(0.0))
-VALUES = st.one_of(st.none(), NUMBERS, st.sampled_from(["a", "b", "e", "brand new", ""]), st.booleans())
+NUMBERS = st.one_of(
+    st.floats(allow_nan=True, allow_infinity=True), st.integers(-5, 1200), st.just(0.0)
+)
+VALUES = st.one_of(
+    st.none(), NUMBERS, st.sampled_from(["a", "b", "e", "brand new", ""]), st.booleans()
+)
 
 
 def profile_of(layout: Layout, values: Sequence[Any]) -> Profile:
@@ -53,7 +65,9 @@ def profile_of(layout: Layout, values: Sequence[Any]) -> Profile:
             if number:
                 total, squares = total + value, squares + float(value) ** 2
                 low, high = float(np.fmin(low, value)), float(np.fmax(high, value))
-    return Profile(layout, counts, len(values), missing, invalid, total, squares, low, high)
+    return Profile(
+        layout, counts, len(values), missing, invalid, total, squares, low, high
+    )
 
 
 SIDES = st.one_of(
@@ -68,16 +82,29 @@ SIDES = st.one_of(
 
 @pytest.mark.parametrize("name", S)
 @settings(max_examples=60)
-@given(st.sampled_from(LAYOUTS), SIDES, st.one_of(st.none(), SIDES), st.floats(0.01, 0.99))
+@given(
+    st.sampled_from(LAYOUTS), SIDES, st.one_of(st.none(), SIDES), st.floats(0.01, 0.99)
+)
 def test_whatever_the_values_a_rule_has_a_verdict_and_finite_numbers(
-    name: str, layout: Layout, current: list[Any], reference: list[Any] | None, quantile: float
+    name: str,
+    layout: Layout,
+    current: list[Any],
+    reference: list[Any] | None,
+    quantile: float,
 ) -> None:
     if layout.kind not in S[name].KINDS:
         return
     rule = RuleConfig(name="r", statistic=name, limit=0.1, minimum=0, quantile=quantile)
     before = None if reference is None else profile_of(layout, reference)
     found = evaluate(rule, "m", "x", before, profile_of(layout, current), WINDOW)
-    assert found.verdict in ("ok", "warn", "breach", "insufficient", "no_data", "learning")
+    assert found.verdict in (
+        "ok",
+        "warn",
+        "breach",
+        "insufficient",
+        "no_data",
+        "learning",
+    )
     assert found.text
     assert found.value is None or math.isfinite(found.value)
     assert found.low is None or found.value is None or found.low <= found.value + 1e-9
@@ -85,7 +112,8 @@ def test_whatever_the_values_a_rule_has_a_verdict_and_finite_numbers(
 
 @pytest.mark.parametrize("name", [n for n, s in S.items() if "categorical" in s.KINDS])
 def test_a_hundred_thousand_categories(name: str) -> None:
-    # a layout has 50 of them and puts the others together: 52 bins are all that a statistic sees
+    # a layout has 50 of them and puts the others together: 52 bins are all that a
+    # statistic sees
     many = categorical_layout([f"c{i:06}" for i in range(100_000)], top=50)
     rng = np.random.default_rng(1)
     names = [f"c{i:06}" for i in rng.integers(0, 100_000, 3000)]
@@ -107,32 +135,58 @@ def test_an_empty_reference_is_not_zero_drift(name: str) -> None:
 @given(st.permutations(range(8)))
 @settings(max_examples=20)
 def test_the_order_of_categories_changes_no_value(name: str, order: list[int]) -> None:
-    r, c = np.array([100, 11, 120, 13, 140, 15, 16, 170]), np.array([90, 0, 140, 3, 130, 20, 11, 200])
+    r, c = (
+        np.array([100, 11, 120, 13, 140, 15, 16, 170]),
+        np.array([90, 0, 140, 3, 130, 20, 11, 200]),
+    )
     first, second = (
         S[name].measure(of_counts(*r), of_counts(*c)),
         S[name].measure(of_counts(*r[order]), of_counts(*c[order])),
     )
-    # intervals of norms are from draws of noise per bin, so they move a little; the plain value does not
+    # intervals of norms are from draws of noise per bin, so they move a little; the
+    # plain value does not
     assert second.raw == pytest.approx(first.raw, rel=1e-12)
-    assert second.value == pytest.approx(first.value, rel=0.06, abs=0.01 if name == "l_infinity" else 1e-9)
+    assert second.value == pytest.approx(
+        first.value, rel=0.06, abs=0.01 if name == "l_infinity" else 1e-9
+    )
 
 
-@pytest.mark.parametrize("name", ["psi", "jensen_shannon", "hellinger", "total_variation", "wasserstein", "ks"])
+@pytest.mark.parametrize(
+    "name",
+    ["psi", "jensen_shannon", "hellinger", "total_variation", "wasserstein", "ks"],
+)
 def test_twice_the_rows_leave_the_plain_value_as_it_is(name: str) -> None:
     layout = LAYOUTS[0]
     rng = np.random.default_rng(4)
-    r, c = (rng.multinomial(20_000, p / p.sum()) for p in (np.full(20, 1.0), np.linspace(0.7, 1.3, 20)))
+    r, c = (
+        rng.multinomial(20_000, p / p.sum())
+        for p in (np.full(20, 1.0), np.linspace(0.7, 1.3, 20))
+    )
     once, twice = (
         S[name].measure(
-            *(Profile(layout, k * side, int(k * side.sum()), sum=0.0, sum_sq=float(k * side.sum())) for side in (r, c))
+            *(
+                Profile(
+                    layout,
+                    k * side,
+                    int(k * side.sum()),
+                    sum=0.0,
+                    sum_sq=float(k * side.sum()),
+                )
+                for side in (r, c)
+            )
         )
         for k in (1, 2)
     )
     # PSI adds half a count to each bin, which is half as much of twice the rows
-    assert twice.raw == pytest.approx(once.raw, rel=1e-3 if name == "psi" else 1e-4 if name == "wasserstein" else 1e-12)
+    assert twice.raw == pytest.approx(
+        once.raw,
+        rel=1e-3 if name == "psi" else 1e-4 if name == "wasserstein" else 1e-12,
+    )
 
 
-@pytest.mark.parametrize("name", ["psi", "jensen_shannon", "hellinger", "ks", "total_variation"])
+@pytest.mark.parametrize(
+    "name", ["psi", "jensen_shannon", "hellinger", "ks", "total_variation"]
+)
 @given(st.sampled_from([-1e149, 1e149, -1e9, 1e9]), st.booleans())
 @settings(max_examples=8)
 def test_one_extreme_value_in_either_sample_changes_less_than_a_hundredth(
@@ -143,7 +197,10 @@ def test_one_extreme_value_in_either_sample_changes_less_than_a_hundredth(
     r, c = rng.normal(0, 1, 2000).tolist(), rng.normal(0.2, 1, 1000).tolist()
     before = S[name].measure(profile_of(layout, r), profile_of(layout, c)).raw
     (r if in_reference else c).append(extreme)
-    assert abs(S[name].measure(profile_of(layout, r), profile_of(layout, c)).raw - before) < 0.01
+    assert (
+        abs(S[name].measure(profile_of(layout, r), profile_of(layout, c)).raw - before)
+        < 0.01
+    )
 
 
 def with_bins(k: int) -> dict[str, Layout]:
@@ -153,7 +210,9 @@ def with_bins(k: int) -> dict[str, Layout]:
     }
 
 
-def null(name: str, k: int, m: int, n: int, rounds: int, says: Callable[..., bool]) -> int:
+def null(
+    name: str, k: int, m: int, n: int, rounds: int, says: Callable[..., bool]
+) -> int:
     """How often noise alone makes it say something; k equal bins, m and n rows."""
     statistic = S[name]
     kind = "categorical" if "categorical" in statistic.KINDS else "numeric"
@@ -169,25 +228,47 @@ def null(name: str, k: int, m: int, n: int, rounds: int, says: Callable[..., boo
     return hits
 
 
-# a layout has at most 51 bins to compare; below 200 rows no rule on a distance has a verdict
+# a layout has at most 51 bins to compare; below 200 rows no rule on a distance has a
+# verdict
 CELLS = [(n, k) for n in (200, 500, 1000, 5000) for k in (2, 5, 20, 50)]
 
 
 @pytest.mark.parametrize("size", CELLS, ids=str)
 @pytest.mark.parametrize(
-    "name", ["psi", "jensen_shannon", "hellinger", "total_variation", "l_infinity", "ks", "neyman"]
+    "name",
+    [
+        "psi",
+        "jensen_shannon",
+        "hellinger",
+        "total_variation",
+        "l_infinity",
+        "ks",
+        "neyman",
+    ],
 )
-def test_noise_alone_has_a_lower_bound_above_zero_no_more_often_than_it_says(name: str, size: tuple[int, int]) -> None:
+def test_noise_alone_has_a_lower_bound_above_zero_no_more_often_than_it_says(
+    name: str, size: tuple[int, int]
+) -> None:
     n, k = size
     hits = null(name, k, 4 * n, n, 200, lambda s, r, c: bool(s.measure(r, c).low > 0))
-    # one side of a 95 % interval: 2.5 % of 200, and both for a shift up or down; the 99.99 % point of that binomial
+    # one side of a 95 % interval: 2.5 % of 200, and both for a shift up or down; the
+    # 99.99 % point of that binomial
     assert hits <= stats.binom.isf(1e-4, 200, 0.05 if name == "neyman" else 0.025)
 
 
 @pytest.mark.parametrize("size", [(n, k) for n, k in CELLS if n >= 10 * k], ids=str)
 @pytest.mark.parametrize("name", ["chi_squared", "g_test"])
-def test_the_p_value_of_noise_is_below_five_percent_as_often_as_that(name: str, size: tuple[int, int]) -> None:
+def test_the_p_value_of_noise_is_below_five_percent_as_often_as_that(
+    name: str, size: tuple[int, int]
+) -> None:
     n, k = size
     p = getattr(S[name], f"{name}_p")
-    hits = null(name, k, 4 * n, n, 300, lambda _, r, c: bool(p(r.counts[:k], c.counts[:k]) < 0.05))
+    hits = null(
+        name,
+        k,
+        4 * n,
+        n,
+        300,
+        lambda _, r, c: bool(p(r.counts[:k], c.counts[:k]) < 0.05),
+    )
     assert stats.binomtest(hits, 300, 0.05).pvalue > 1e-4

@@ -34,7 +34,9 @@ def wide_event(i: int, features: int = WIDE) -> dict[str, Any]:
     rng = np.random.default_rng(i)
     numbers = rng.normal(size=features).round(4).tolist()
     values: dict[str, Any] = {
-        f"feature {j}": ["red", "green", "blue"][(i + j) % 3] if j % 50 == 0 else numbers[j]
+        f"feature {j}": ["red", "green", "blue"][(i + j) % 3]
+        if j % 50 == 0
+        else numbers[j]
         for j in range(features)
         if i == 0 or j % 7 or (i + j) % 3
     }
@@ -47,12 +49,18 @@ def wide_event(i: int, features: int = WIDE) -> dict[str, Any]:
     }
 
 
-def stored(server: Server, names: list[str], model: str = "wide") -> list[tuple[Any, ...]]:
+def stored(
+    server: Server, names: list[str], model: str = "wide"
+) -> list[tuple[Any, ...]]:
     """What the events table holds of some features, by event id."""
     found = server.store.model(model)
     relation = Relation("", found.schema)
-    values = ", ".join(relation.value(found.schema.by_name[name].field) for name in names)
-    return server.store.query(f"SELECT event_id, {values} FROM {found.events} ORDER BY event_id")
+    values = ", ".join(
+        relation.value(found.schema.by_name[name].field) for name in names
+    )
+    return server.store.query(
+        f"SELECT event_id, {values} FROM {found.events} ORDER BY event_id"
+    )
 
 
 def profile_rows(server: Server) -> dict[str, list[tuple[Any, ...]]]:
@@ -66,11 +74,15 @@ def profile_rows(server: Server) -> dict[str, list[tuple[Any, ...]]]:
             f'SELECT {keys}, sum("rows"), sum(missing), sum(invalid), round(sum("sum"), 6), min("min"), max("max") '
             'FROM profile_moments GROUP BY ALL HAVING sum("rows") <> 0 ORDER BY ALL'
         ),
-        "reference": server.store.query('SELECT "column", layout, bin, n FROM reference_bins ORDER BY ALL'),
+        "reference": server.store.query(
+            'SELECT "column", layout, bin, n FROM reference_bins ORDER BY ALL'
+        ),
     }
 
 
-def test_ten_thousand_features_work_as_the_server_comes(served: Served, caplog: pytest.LogCaptureFixture) -> None:
+def test_ten_thousand_features_work_as_the_server_comes(
+    served: Served, caplog: pytest.LogCaptureFixture
+) -> None:
     server, events = served.server, [wide_event(i) for i in range(12)]
     served.client.timeout = httpx.Timeout(120)
     with caplog.at_level(logging.WARNING):
@@ -84,35 +96,67 @@ def test_ten_thousand_features_work_as_the_server_comes(served: Served, caplog: 
         body = io.BytesIO()
         pq.write_table(reference, body)
         answer = served.client.put(
-            "/v1/models/wide/reference", content=body.getvalue(), headers={"content-type": PARQUET}
+            "/v1/models/wide/reference",
+            content=body.getvalue(),
+            headers={"content-type": PARQUET},
         )
         assert answer.json()["reference"]["rows"] == 12
         body = io.BytesIO()
-        more = pa.Table.from_pylist([{k: v for k, v in wide_event(i).items() if k != "features"} for i in (20, 21)])
-        for name, column in zip(reference.column_names[:-1], reference.columns[:-1], strict=True):
+        more = pa.Table.from_pylist(
+            [
+                {k: v for k, v in wide_event(i).items() if k != "features"}
+                for i in (20, 21)
+            ]
+        )
+        for name, column in zip(
+            reference.column_names[:-1], reference.columns[:-1], strict=True
+        ):
             more = more.append_column(name, column.slice(2, 2))
         pq.write_table(more, body)
-        assert served.post("/v1/events", body.getvalue(), PARQUET).json()["accepted"] == 2
+        assert (
+            served.post("/v1/events", body.getvalue(), PARQUET).json()["accepted"] == 2
+        )
         assert server.loop.load_all() == 2
         # labels find their events, which are judged without their features
         labels = "\n".join(
-            json.dumps({"event_id": f"w{i}", "model": "wide", "label": 1, "ts": NOW.isoformat()}) for i in (0, 20)
+            json.dumps(
+                {
+                    "event_id": f"w{i}",
+                    "model": "wide",
+                    "label": 1,
+                    "ts": NOW.isoformat(),
+                }
+            )
+            for i in (0, 20)
         )
         assert served.post("/v1/labels", labels.encode()).json()["accepted"] == 2
         server.loop.load_all()
-    assert not [r for r in caplog.records if "one by one" in r.message or "memory" in r.message]
+    assert not [
+        r for r in caplog.records if "one by one" in r.message or "memory" in r.message
+    ]
     names = ["feature 1", "feature 50", "feature 4999", "feature 9950", "feature 9999"]
-    expected = [(e["event_id"], *(e["features"].get(name) for name in names)) for e in events]
-    expected += [(f"w{i}", *(events[i - 18]["features"].get(name) for name in names)) for i in (20, 21)]
+    expected = [
+        (e["event_id"], *(e["features"].get(name) for name in names)) for e in events
+    ]
+    expected += [
+        (f"w{i}", *(events[i - 18]["features"].get(name) for name in names))
+        for i in (20, 21)
+    ]
     assert stored(server, names) == sorted(expected)
     profiles = server.store.profiles(
-        "wide", NOW.replace(tzinfo=None) - timedelta(days=2), NOW.replace(tzinfo=None) + timedelta(hours=2)
+        "wide",
+        NOW.replace(tzinfo=None) - timedelta(days=2),
+        NOW.replace(tzinfo=None) + timedelta(hours=2),
     )
     layouts = server.store.layouts("wide")
-    assert {layouts[f.field].kind for f in server.store.model("wide").schema.features} == {"numeric", "categorical"}
+    assert {
+        layouts[f.field].kind for f in server.store.model("wide").schema.features
+    } == {"numeric", "categorical"}
     for feature in server.store.model("wide").schema.features:
         (profile,) = profiles[feature.field]
-        present = [row["features"].get(feature.name) for row in [*events, events[2], events[3]]]
+        present = [
+            row["features"].get(feature.name) for row in [*events, events[2], events[3]]
+        ]
         assert profile.rows == 14
         assert profile.missing == present.count(None)
         assert profile.n == 14 - present.count(None)
@@ -139,7 +183,10 @@ def test_packed_features_are_stored_profiled_and_erased_like_others(
         server.start(background=False)
         for first in (0, 40, 80):
             events = [
-                event(i, features={**event(i)["features"], **({"late": i} if first else {})})
+                event(
+                    i,
+                    features={**event(i)["features"], **({"late": i} if first else {})},
+                )
                 for i in range(first, first + 40)
             ]
             if first == 40:
@@ -148,9 +195,18 @@ def test_packed_features_are_stored_profiled_and_erased_like_others(
             server.collector.events(lines(*events), NDJSON).durable.result(10)
             server.loop.load_all()
             if first == 40:
-                server.set_reference_period("m", NOW - timedelta(days=9), NOW + timedelta(days=1), NOW)
+                server.set_reference_period(
+                    "m", NOW - timedelta(days=9), NOW + timedelta(days=1), NOW
+                )
         labels = [
-            json.dumps({"event_id": f"e{i}", "model": "m", "label": i % 2, "ts": NOW.isoformat()})
+            json.dumps(
+                {
+                    "event_id": f"e{i}",
+                    "model": "m",
+                    "label": i % 2,
+                    "ts": NOW.isoformat(),
+                }
+            )
             for i in range(0, 120, 5)
         ]
         server.collector.labels("\n".join(labels).encode(), NDJSON).durable.result(10)
@@ -170,9 +226,14 @@ def test_packed_features_are_stored_profiled_and_erased_like_others(
         own = {f.field: f.name for f in plain.store.model("m").schema.features}
         names = own | {field: name for name, field in fields.items()}
 
-        def by_name(rows: dict[str, list[tuple[Any, ...]]]) -> dict[str, set[tuple[Any, ...]]]:
+        def by_name(
+            rows: dict[str, list[tuple[Any, ...]]],
+        ) -> dict[str, set[tuple[Any, ...]]]:
             return {
-                what: {tuple(names.get(v, v) if isinstance(v, str) else v for v in row) for row in of}
+                what: {
+                    tuple(names.get(v, v) if isinstance(v, str) else v for v in row)
+                    for row in of
+                }
                 for what, of in rows.items()
             }
 
@@ -183,8 +244,12 @@ def test_packed_features_are_stored_profiled_and_erased_like_others(
             server.store.rebuild()
             assert profile_rows(server) == before
         every = ["age", "country", "premium", "late"]
-        assert repr(stored(packed, every, "m")) == repr(stored(plain, every, "m"))  # repr: NaN is not equal to itself
-        erased = [server.store.erase("m", "late", "77", "77").events for server in (plain, packed)]
+        # repr: NaN is not equal to itself
+        assert repr(stored(packed, every, "m")) == repr(stored(plain, every, "m"))
+        erased = [
+            server.store.erase("m", "late", "77", "77").events
+            for server in (plain, packed)
+        ]
         assert erased == [1, 1]
     finally:
         plain.close()
@@ -192,45 +257,74 @@ def test_packed_features_are_stored_profiled_and_erased_like_others(
 
 
 def test_a_schema_never_moves_a_packed_feature_and_never_shrinks() -> None:
-    kinds = {f"f{i}": "numeric" if i % 3 else "categorical" for i in range(schema.OWN_COLUMNS + 3 * schema.PACKED)}
+    kinds = {
+        f"f{i}": "numeric" if i % 3 else "categorical"
+        for i in range(schema.OWN_COLUMNS + 3 * schema.PACKED)
+    }
     half = ModelSchema("m").extended(dict(list(kinds.items())[:700]))  # type: ignore[arg-type]
     whole = half.extended(kinds)  # type: ignore[arg-type]
     assert {f: p for f, p in whole.places.items() if f in half.places} == half.places
     assert len(set(whole.places.values())) == len(whole.places) == 3 * schema.PACKED
-    assert half.after(whole.to_dict(700)) == whole == ModelSchema("m").after(whole.to_dict())
+    assert (
+        half.after(whole.to_dict(700))
+        == whole
+        == ModelSchema("m").after(whole.to_dict())
+    )
     assert whole.after(half.to_dict()) == whole
-    older = {key: value for key, value in whole.to_dict().items() if key != "since"}  # as spools before had it
+    # as spools before had it
+    older = {key: value for key, value in whole.to_dict().items() if key != "since"}
     assert ModelSchema("m").after(older) == whole
 
 
-def test_the_spool_holds_what_a_schema_grew_by_however_long_its_names(server: Server) -> None:
+def test_the_spool_holds_what_a_schema_grew_by_however_long_its_names(
+    server: Server,
+) -> None:
     names = [f"{i:05d}{'x' * 195}" for i in range(WIDE)]
     first = event(0, features=dict.fromkeys(names[:-1], 1.0))
     server.collector.events(lines(first), NDJSON).durable.result(10)
-    server.collector.events(lines(event(1, features={names[-1]: 2.0})), NDJSON).durable.result(10)
-    frames = [f for f in server.spool.frames(SpoolPosition(0, 0)) if f.header["kind"] == "schema"]
+    server.collector.events(
+        lines(event(1, features={names[-1]: 2.0})), NDJSON
+    ).durable.result(10)
+    frames = [
+        f
+        for f in server.spool.frames(SpoolPosition(0, 0))
+        if f.header["kind"] == "schema"
+    ]
     assert len(frames[0].payload) > 1 << 20
     assert [len(json.loads(f.payload)["features"]) for f in frames] == [WIDE - 1, 1]
     assert server.loop.load_all() == 2
     assert not server.spool.damage
-    assert stored(server, [names[0], names[-1]], "m") == [("e0", 1.0, None), ("e1", None, 2.0)]
+    assert stored(server, [names[0], names[-1]], "m") == [
+        ("e0", 1.0, None),
+        ("e1", None, 2.0),
+    ]
 
 
 @pytest.mark.parametrize("few", [True, False])
 def test_lines_are_the_same_however_they_are_read(server: Server, few: bool) -> None:
     given = [
         event(0, features={"a": 1, "b": "x", "c": True}, tags={"k": "v"}),
-        event(1, features={"a": 2**60, "b": "", "c": "no"}, error="bad", ts="2026-11-01T10:00:00.25+02:00"),
+        event(
+            1,
+            features={"a": 2**60, "b": "", "c": "no"},
+            error="bad",
+            ts="2026-11-01T10:00:00.25+02:00",
+        ),
         event(2, features={"a": None}, prediction=None, latency_ms=None, version="v2"),
         event(3, features={}, status=404, prediction=1),
     ]
-    known = ModelSchema("m").extended({"a": "numeric", "b": "categorical", "c": "categorical"}, "number")
+    known = ModelSchema("m").extended(
+        {"a": "numeric", "b": "categorical", "c": "categorical"}, "number"
+    )
     path = server.folder / "given.jsonl"
     path.write_bytes(lines(*given))
     with server.store.cursor() as cursor:
         table = read_lines(cursor, known, lines(*given) if few else path)
     assert [
-        list(row.values()) for row in table.select(["event_id", "version", "prediction", "status", "error"]).to_pylist()
+        list(row.values())
+        for row in table.select(
+            ["event_id", "version", "prediction", "status", "error"]
+        ).to_pylist()
     ] == [
         ["e0", "v1", given[0]["prediction"], 200, None],
         ["e1", "v1", given[1]["prediction"], 200, "bad"],
@@ -238,8 +332,13 @@ def test_lines_are_the_same_however_they_are_read(server: Server, few: bool) -> 
         ["e3", "v1", 1.0, 404, None],
     ]
     assert table["ts"].to_pylist()[1].isoformat() == "2026-11-01T08:00:00.250000"
-    assert [json.loads(tags) if tags else None for tags in table["tags"].to_pylist()] == [{"k": "v"}, None, None, None]
-    assert [list(r.values()) for r in table.select(["f_0001", "f_0002", "f_0003"]).to_pylist()] == [
+    assert [
+        json.loads(tags) if tags else None for tags in table["tags"].to_pylist()
+    ] == [{"k": "v"}, None, None, None]
+    assert [
+        list(r.values())
+        for r in table.select(["f_0001", "f_0002", "f_0003"]).to_pylist()
+    ] == [
         [1.0, "x", "true"],
         [2.0**60, "", "no"],
         [None, None, None],
@@ -247,10 +346,16 @@ def test_lines_are_the_same_however_they_are_read(server: Server, few: bool) -> 
     ]
 
 
-def test_the_drift_of_the_most_harmful_columns_is_the_same_when_fewer_are_asked_for(server: Server) -> None:
-    server.collector.events(lines(*(event(i) for i in range(200))), NDJSON).durable.result(10)
+def test_the_drift_of_the_most_harmful_columns_is_the_same_when_fewer_are_asked_for(
+    server: Server,
+) -> None:
+    server.collector.events(
+        lines(*(event(i) for i in range(200))), NDJSON
+    ).durable.result(10)
     server.loop.load_all()
-    server.set_reference_period("m", NOW - timedelta(days=9), NOW + timedelta(days=1), NOW)
+    server.set_reference_period(
+        "m", NOW - timedelta(days=9), NOW + timedelta(days=1), NOW
+    )
     span = TimeRange(NOW - timedelta(days=2), NOW, timedelta(hours=6), NOW)
     every = drift(server.store, server.config, "m", span, "psi", None, "")
     some = drift(server.store, server.config, "m", span, "psi", None, "", limit=2)

@@ -10,7 +10,10 @@ from typing import Any
 from benchmarks.detection.peers.environments import python_of, silent_environment
 
 SIDES = Path(__file__).parent / "sides"
-SCRIPTS = {tool: SIDES / f"{tool.split('-')[0]}_side.py" for tool in ("evidently", "nannyml", "alibi-detect", "scipy")}
+SCRIPTS = {
+    tool: SIDES / f"{tool.split('-')[0]}_side.py"
+    for tool in ("evidently", "nannyml", "alibi-detect", "scipy")
+}
 
 
 class Child:
@@ -27,18 +30,34 @@ class Child:
         )
 
     def ask(
-        self, folder: Path, width: int, first: int, most: int, limits: Mapping[str, float] | None
+        self,
+        folder: Path,
+        width: int,
+        first: int,
+        most: int,
+        limits: Mapping[str, float] | None,
     ) -> dict[str, list[float]]:
-        """The scores of each rule from window `first` on. Raises RuntimeError with the tool's last words when it died."""
+        """The scores of each rule from window `first` on.
+
+        Raises RuntimeError with the tool's last words when it died.
+        """
         assert self.process.stdin and self.process.stdout
-        question = {"folder": str(folder), "width": width, "first": first, "most": most, "limits": limits}
+        question = {
+            "folder": str(folder),
+            "width": width,
+            "first": first,
+            "most": most,
+            "limits": limits,
+        }
         self.process.stdin.write((json.dumps(question) + "\n").encode())
         self.process.stdin.flush()
         answer = self.process.stdout.readline()
         if not answer:
             self.process.wait()
             self.errors.seek(0)
-            raise RuntimeError(f"{self.tool} died: {self.errors.read().decode(errors='replace')[-1500:]}")
+            raise RuntimeError(
+                f"{self.tool} died: {self.errors.read().decode(errors='replace')[-1500:]}"
+            )
         return dict(json.loads(answer))
 
 

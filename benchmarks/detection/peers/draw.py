@@ -8,7 +8,8 @@ import numpy as np
 from benchmarks.detection.world import BINS, NUMERIC, Law, World
 from monitor.detector.model import Hour
 
-GRID = np.linspace(-7, 7, 351)  # in sd of the column: where the law of an hour is inverted
+# in sd of the column: where the law of an hour is inverted
+GRID = np.linspace(-7, 7, 351)
 MISSING_CATEGORY = -1
 
 
@@ -17,15 +18,20 @@ def rows_of(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Numbers (N, 12) with NaN where missing, categories (N, 8) with -1, and where each hour begins, (T + 1,).
 
-    Binned again, the rows of an hour have exactly its counts. Within a bin a number follows the law that the hour was
-    binned from, by inversion; columns are independent of each other within an hour, as the counts are.
+    Binned again, the rows of an hour have exactly its counts. Within a bin a number
+    follows the law that the hour was binned from, by inversion; columns are independent
+    of each other within an hour, as the counts are.
     """
     sizes = [int(hour.missing[0] + hour.counts[0].sum()) for hour in hours]
     starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
     numbers = np.empty((starts[-1], NUMERIC), np.float32)
     categories = np.empty((starts[-1], len(world.categories)), np.int16)
     for j in range(NUMERIC + len(world.categories)):
-        values = _numbers(rng, world, hours, laws[j], j) if j < NUMERIC else _categories(hours, j)
+        values = (
+            _numbers(rng, world, hours, laws[j], j)
+            if j < NUMERIC
+            else _categories(hours, j)
+        )
         for t, drawn in enumerate(values):
             place = slice(starts[t], starts[t + 1])
             if j < NUMERIC:
@@ -35,7 +41,9 @@ def rows_of(
     return numbers, categories, starts
 
 
-def _numbers(rng: np.random.Generator, world: World, hours: Sequence[Hour], law: Law, j: int) -> list[np.ndarray]:
+def _numbers(
+    rng: np.random.Generator, world: World, hours: Sequence[Hour], law: Law, j: int
+) -> list[np.ndarray]:
     edges, grid = world.edges(j), GRID * world.sd[j]
     bounds = np.pad(law.cumulative(edges), ((0, 0), (1, 1)), constant_values=(0, 1))
     below, inner = law.cumulative(grid), np.concatenate([[-np.inf], edges, [np.inf]])
@@ -43,11 +51,19 @@ def _numbers(rng: np.random.Generator, world: World, hours: Sequence[Hour], law:
     for t, hour in enumerate(hours):
         bins = np.repeat(np.arange(BINS), hour.counts[j])
         low, high = bounds[t, bins], bounds[t, bins + 1]
-        x = np.interp(low + rng.random(len(bins)) * (high - low), below[t], grid).astype(np.float32)
-        # the grid and single precision are coarse: what fell over the edge of its bin is put back on it
-        lowest, highest = np.nextafter(inner[:-1].astype(np.float32), np.float32(np.inf)), inner[1:].astype(np.float32)
+        x = np.interp(
+            low + rng.random(len(bins)) * (high - low), below[t], grid
+        ).astype(np.float32)
+        # the grid and single precision are coarse: what fell over the edge of its bin
+        # is put back on it
+        lowest, highest = (
+            np.nextafter(inner[:-1].astype(np.float32), np.float32(np.inf)),
+            inner[1:].astype(np.float32),
+        )
         x = np.clip(x, lowest[bins], np.nextafter(highest, np.float32(-np.inf))[bins])
-        drawn.append(np.concatenate([x, np.full(int(hour.missing[j]), np.nan, np.float32)]))
+        drawn.append(
+            np.concatenate([x, np.full(int(hour.missing[j]), np.nan, np.float32)])
+        )
     return drawn
 
 
@@ -64,13 +80,24 @@ def _categories(hours: Sequence[Hour], j: int) -> list[np.ndarray]:
 
 
 def write(
-    folder: Path, part: str, drawn: tuple[np.ndarray, np.ndarray, np.ndarray], order: Sequence[int] | None = None
+    folder: Path,
+    part: str,
+    drawn: tuple[np.ndarray, np.ndarray, np.ndarray],
+    order: Sequence[int] | None = None,
 ) -> None:
     """The rows as files that a child maps, the hours in another order if one is given."""
     numbers, categories, starts = drawn
     if order is not None:
         taken = np.concatenate([np.arange(starts[t], starts[t + 1]) for t in order])
         lengths = np.diff(starts)[list(order)]
-        numbers, categories, starts = numbers[taken], categories[taken], np.concatenate([[0], np.cumsum(lengths)])
-    for name, array in (("numbers", numbers), ("categories", categories), ("starts", starts)):
+        numbers, categories, starts = (
+            numbers[taken],
+            categories[taken],
+            np.concatenate([[0], np.cumsum(lengths)]),
+        )
+    for name, array in (
+        ("numbers", numbers),
+        ("categories", categories),
+        ("starts", starts),
+    ):
         np.save(folder / f"{part}_{name}.npy", array)

@@ -17,9 +17,12 @@ class Peer:
     packages: tuple[str, ...]
 
 
-# evidently 0.7.23 does not import with pandas 3.1; nannyml asks for numpy < 2.3; alibi-detect for numpy < 2
+# evidently 0.7.23 does not import with pandas 3.1; nannyml asks for numpy < 2.3;
+# alibi-detect for numpy < 2
 PEERS: Mapping[str, Peer] = {
-    "evidently": Peer("Evidently", ("evidently==0.7.23", "pandas==2.3.3", "pyarrow==26.0.1")),
+    "evidently": Peer(
+        "Evidently", ("evidently==0.7.23", "pandas==2.3.3", "pyarrow==26.0.1")
+    ),
     "nannyml": Peer(
         "NannyML",
         (
@@ -31,14 +34,22 @@ PEERS: Mapping[str, Peer] = {
             "pyarrow==26.0.1",
         ),
     ),
-    "alibi-detect": Peer("alibi-detect", ("alibi-detect==0.13.0", "pandas==2.3.3", "pyarrow==21.0.0")),
+    "alibi-detect": Peer(
+        "alibi-detect", ("alibi-detect==0.13.0", "pandas==2.3.3", "pyarrow==21.0.0")
+    ),
 }
 SILENT = {"NML_DISABLE_USAGE_LOGGING": "1", "DO_NOT_TRACK": "1", "HF_HUB_OFFLINE": "1"}
-ONE_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
+ONE_THREAD = dict.fromkeys(
+    ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"),
+    "1",
+)
 
 
 def python_of(tool: str, folder: Path) -> str:
-    """The Python of a tool under `folder`, installed when it is not there. `scipy` is our own."""
+    """The Python of a tool under `folder`, installed when it is not there.
+
+    `scipy` is our own.
+    """
     if tool == "scipy":
         return sys.executable
     place = folder / tool
@@ -47,19 +58,28 @@ def python_of(tool: str, folder: Path) -> str:
         print(f"installing {tool} into {place}", file=sys.stderr, flush=True)
         subprocess.run([sys.executable, "-m", "venv", str(place)], check=True)
     if not _has(executable, PEERS[tool].packages):
-        subprocess.run([str(executable), "-m", "pip", "install", "--quiet", *PEERS[tool].packages], check=True)
+        subprocess.run(
+            [str(executable), "-m", "pip", "install", "--quiet", *PEERS[tool].packages],
+            check=True,
+        )
     return str(executable)
 
 
 def silent_environment() -> dict[str, str]:
     """The environment of a child: nothing of ours on its path, usage reports off, one thread."""
-    own = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV", "PYTHONHOME")}
+    own = {
+        k: v
+        for k, v in os.environ.items()
+        if k not in ("PYTHONPATH", "VIRTUAL_ENV", "PYTHONHOME")
+    }
     return {**own, **SILENT, **ONE_THREAD}
 
 
 def _has(executable: Path, packages: tuple[str, ...]) -> bool:
     wanted = dict(package.split("==") for package in packages)
     script = "import json, importlib.metadata as m; print(json.dumps({d.name.lower(): d.version for d in m.distributions()}))"
-    said = subprocess.run([str(executable), "-c", script], capture_output=True, text=True, check=True).stdout
+    said = subprocess.run(
+        [str(executable), "-c", script], capture_output=True, text=True, check=True
+    ).stdout
     found = json.loads(said)
     return all(found.get(name) == version for name, version in wanted.items())

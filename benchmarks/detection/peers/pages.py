@@ -13,7 +13,9 @@ def pages(scores: Sequence[float], limit: float, width: int) -> list[int]:
     >>> pages([2.0, 2.0] + [0.0] * 30 + [2.0], 1.0, 1)
     [0, 32]
     """
-    return merged([(i + 1) * width - 1 for i, score in enumerate(scores) if score > limit])
+    return merged(
+        [(i + 1) * width - 1 for i, score in enumerate(scores) if score > limit]
+    )
 
 
 def runs(scores: Sequence[float], limit: float) -> int:
@@ -23,7 +25,9 @@ def runs(scores: Sequence[float], limit: float) -> int:
     2
     """
     above = [score > limit for score in scores]
-    return sum(now and not before for before, now in zip([False, *above], above, strict=False))
+    return sum(
+        now and not before for before, now in zip([False, *above], above, strict=False)
+    )
 
 
 def lowest_limit(series: Sequence[Sequence[float]], allowed: int, width: int) -> float:
@@ -40,10 +44,13 @@ def lowest_limit(series: Sequence[Sequence[float]], allowed: int, width: int) ->
     return lowest
 
 
-def delay(scores: Sequence[float], first: int, limit: float, width: int, at: int) -> int | None:
+def delay(
+    scores: Sequence[float], first: int, limit: float, width: int, at: int
+) -> int | None:
     """Hours from the change in hour `at` until a window closed above the limit; None when none did.
 
-    `scores` begin with window `first`; a window that closed before the change is not looked at.
+    `scores` begin with window `first`; a window that closed before the change is not
+    looked at.
 
     >>> delay([9.0, 0.0, 2.0], 6, 1.0, 24, at=170)
     46

@@ -29,7 +29,8 @@ from benchmarks.detection.world import World
 
 BASE = "about 1,000 rows an hour, seasonal, AR(1)"
 DELAYS = 2000  # their seeds come so far after the first
-QUIET_HOURS, DELAY_HOURS = 336, 120  # how long is looked at hour by hour: a tool needs 0.1 s for a window
+# how long is looked at hour by hour: a tool needs 0.1 s for a window
+QUIET_HOURS, DELAY_HOURS = 336, 120
 RULES = {
     "evidently": ("evidently any", "evidently half", "evidently psi"),
     "nannyml": ("nannyml drift", "nannyml drift or missing"),
@@ -47,19 +48,28 @@ class Plan:
     environments: Path
     hourly: int
     seed: int
-    kept: Path | None = None  # where the answers about each stream are kept, so that a run that was ended goes on
+    # where the answers about each stream are kept, so that a run that was ended goes on
+    kept: Path | None = None
 
     def widths(self, seed: int) -> tuple[int, ...]:
         """The windows that the model of a seed is looked at in."""
         return (24, 1) if (seed - self.seed) % DELAYS < self.hourly else (24,)
 
 
-def scored_quiet(plan: Plan, world: str, seed: int) -> tuple[int, dict[Key, list[float]]]:
+def scored_quiet(
+    plan: Plan, world: str, seed: int
+) -> tuple[int, dict[Key, list[float]]]:
     """Pages of the detector, and every tool's scores, over a quarter without drift."""
-    return _kept(plan, f"{world} {seed} {plan.widths(seed)}", partial(_scored_quiet, plan, world, seed))
+    return _kept(
+        plan,
+        f"{world} {seed} {plan.widths(seed)}",
+        partial(_scored_quiet, plan, world, seed),
+    )
 
 
-def _scored_quiet(plan: Plan, world: str, seed: int) -> tuple[int, dict[Key, list[float]]]:
+def _scored_quiet(
+    plan: Plan, world: str, seed: int
+) -> tuple[int, dict[Key, list[float]]]:
     drawn = quiet_courses(world, seed)
     order = holiday_order(drawn[2][0]) if WORLDS[world].holidays else None
     scores = {}
@@ -69,7 +79,13 @@ def _scored_quiet(plan: Plan, world: str, seed: int) -> tuple[int, dict[Key, lis
             for width in plan.widths(seed) if world == BASE else (24,):
                 most = 9999 if width == 24 else QUIET_HOURS
                 said = scores_of(
-                    tool, plan.environments, folder=Path(folder), width=width, first=0, most=most, limits=None
+                    tool,
+                    plan.environments,
+                    folder=Path(folder),
+                    width=width,
+                    first=0,
+                    most=most,
+                    limits=None,
                 )
                 scores |= {(rule, width): series for rule, series in said.items()}
     print(f"{world}, seed {seed}", file=sys.stderr, flush=True)
@@ -93,31 +109,54 @@ def _scored_change(
         _write(Path(folder), seed, *drawn, None)
         for tool in plan.tools:
             for width in plan.widths(seed):
-                own = {rule: limit for (rule, w), limit in limits.items() if w == width and rule in RULES[tool]}
+                own = {
+                    rule: limit
+                    for (rule, w), limit in limits.items()
+                    if w == width and rule in RULES[tool]
+                }
                 first, most = at // width, 9999 if width == 24 else DELAY_HOURS
                 said = scores_of(
-                    tool, plan.environments, folder=Path(folder), width=width, first=first, most=most, limits=own
+                    tool,
+                    plan.environments,
+                    folder=Path(folder),
+                    width=width,
+                    first=first,
+                    most=most,
+                    limits=own,
                 )
-                scores |= {(rule, width): (at, first, series) for rule, series in said.items()}
+                scores |= {
+                    (rule, width): (at, first, series) for rule, series in said.items()
+                }
     print(f"{change}, seed {seed}", file=sys.stderr, flush=True)
     at, outcome = changed(change, seed)
     return next((p - at + 1 for p in outcome.pages if p >= at), None), scores
 
 
-def _kept(plan: Plan, name: str, compute: Callable[[], tuple[Any, dict[Key, Any]]]) -> tuple[Any, dict[Key, Any]]:
+def _kept(
+    plan: Plan, name: str, compute: Callable[[], tuple[Any, dict[Key, Any]]]
+) -> tuple[Any, dict[Key, Any]]:
     """What was answered about the stream of that name before, or now."""
     if plan.kept is None:
         return compute()
-    file = plan.kept / f"{sha256(f'{name} {plan.tools}'.encode()).hexdigest()[:20]}.json"
+    file = (
+        plan.kept / f"{sha256(f'{name} {plan.tools}'.encode()).hexdigest()[:20]}.json"
+    )
     if not file.exists():
         ours, scores = compute()
-        file.write_text(json.dumps([name, ours, [[*key, found] for key, found in scores.items()]]))
+        file.write_text(
+            json.dumps([name, ours, [[*key, found] for key, found in scores.items()]])
+        )
     _, ours, scores = json.loads(file.read_text())
     return ours, {(rule, width): found for rule, width, found in scores}
 
 
 def _write(
-    folder: Path, seed: int, world: World, reference: LaneRun, watched: LaneRun, order: Sequence[int] | None
+    folder: Path,
+    seed: int,
+    world: World,
+    reference: LaneRun,
+    watched: LaneRun,
+    order: Sequence[int] | None,
 ) -> None:
     rng = np.random.default_rng([seed, 1])
     write(folder, "reference", rows_of(rng, world, *reference))

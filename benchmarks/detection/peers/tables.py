@@ -20,15 +20,23 @@ TITLES = {
 Key = tuple[str, int]  # a rule and the hours of its windows
 
 
-def quiet_table(ours: Mapping[str, Sequence[int]], found: Mapping[str, Mapping[Key, list[list[float]]]]) -> list[str]:
+def quiet_table(
+    ours: Mapping[str, Sequence[int]],
+    found: Mapping[str, Mapping[Key, list[list[float]]]],
+) -> list[str]:
     """False pages in 90 days at the tools' own limits: pages / runs of alarms / share of windows in alarm, by world."""
     worlds = list(ours)
-    lines = [f"| tool | windows | {' | '.join(worlds)} |", f"|---|---|{'---|' * len(worlds)}"]
+    lines = [
+        f"| tool | windows | {' | '.join(worlds)} |",
+        f"|---|---|{'---|' * len(worlds)}",
+    ]
     cells = [f"{sum(ours[w]) / len(ours[w]):.2f} ({len(ours[w])})" for w in worlds]
     lines.append(f"| driftdeck | hours | {' | '.join(cells)} |")
     for key in _keys(found.values()):
         cells = [_quiet_cell(found[w].get(key, []), key[1]) for w in worlds]
-        lines.append(f"| {TITLES[key[0]]} | {'days' if key[1] == 24 else 'hours'} | {' | '.join(cells)} |")
+        lines.append(
+            f"| {TITLES[key[0]]} | {'days' if key[1] == 24 else 'hours'} | {' | '.join(cells)} |"
+        )
     return lines
 
 
@@ -37,29 +45,46 @@ def _quiet_cell(series: Sequence[Sequence[float]], width: int) -> str:
         return ""
     watched = sum(len(s) for s in series) * width / QUARTER
     count = sum(len(pages(s, 1, width)) for s in series) / watched
-    in_alarm = sum(score > 1 for s in series for score in s) / sum(len(s) for s in series)
+    in_alarm = sum(score > 1 for s in series for score in s) / sum(
+        len(s) for s in series
+    )
     return f"{count:.1f} / {sum(runs(s, 1) for s in series) / watched:.1f} / {in_alarm:.0%} ({len(series)})"
 
 
-Watched = tuple[int, int, list[float]]  # the hour of the change, the first window, the scores
+# the hour of the change, the first window, the scores
+Watched = tuple[int, int, list[float]]
 
 
 def delay_head(limits: Mapping[Key, float]) -> list[str]:
     """The head of the table of delays, and by how much each limit was raised."""
     keys = _keys([limits])
-    names = [f"{TITLES[rule]}, {'days' if width == 24 else 'hours'}" for rule, width in keys]
-    lines = [f"| change | driftdeck | {' | '.join(names)} |", f"|---|---|{'---|' * len(keys)}"]
-    return [*lines, f"| limit, times its own |  | {' | '.join(f'{limits[k]:.2f}' for k in keys)} |"]
+    names = [
+        f"{TITLES[rule]}, {'days' if width == 24 else 'hours'}" for rule, width in keys
+    ]
+    lines = [
+        f"| change | driftdeck | {' | '.join(names)} |",
+        f"|---|---|{'---|' * len(keys)}",
+    ]
+    return [
+        *lines,
+        f"| limit, times its own |  | {' | '.join(f'{limits[k]:.2f}' for k in keys)} |",
+    ]
 
 
 def delay_row(
-    change: str, ours: Sequence[int | None], found: Mapping[Key, list[Watched]], limits: Mapping[Key, float]
+    change: str,
+    ours: Sequence[int | None],
+    found: Mapping[Key, list[Watched]],
+    limits: Mapping[Key, float],
 ) -> str:
     """Hours from the change to the page, the median and how many were found, each tool at its raised limit."""
     cells = []
     for key in _keys([limits]):
         watched = found.get(key, [])
-        waited = [delay(scores, first, limits[key], key[1], at) for at, first, scores in watched]
+        waited = [
+            delay(scores, first, limits[key], key[1], at)
+            for at, first, scores in watched
+        ]
         cells.append(_delay_cell(waited))
     return f"| {change} | {_delay_cell(ours)} | {' | '.join(cells)} |"
 
@@ -74,4 +99,7 @@ def _delay_cell(delays: Sequence[int | None]) -> str:
 
 def _keys(tables: Iterable[Mapping[Key, object]]) -> list[Key]:
     order = list(TITLES)
-    return sorted({key for table in tables for key in table}, key=lambda k: (-k[1], order.index(k[0])))
+    return sorted(
+        {key for table in tables for key in table},
+        key=lambda k: (-k[1], order.index(k[0])),
+    )

@@ -21,5 +21,6 @@ class AddsUp(MLModel):
             if given.datatype != "BYTES"
         )
         return InferenceResponse(
-            model_name=self.name, outputs=[NumpyCodec.encode_output("score", score.reshape(rows, 1))]
+            model_name=self.name,
+            outputs=[NumpyCodec.encode_output("score", score.reshape(rows, 1))],
         )

@@ -12,7 +12,9 @@ from monitor.contracts import Request
 TYPE = "webhook"
 
 
-def render(url: str, secret: str, body: Mapping[str, Any], message_id: str, at: datetime) -> Request:
+def render(
+    url: str, secret: str, body: Mapping[str, Any], message_id: str, at: datetime
+) -> Request:
     """The signed request for one message; only the timestamp and signature differ between tries."""
     text = json.dumps(body, ensure_ascii=False, sort_keys=True)
     at = at.astimezone(UTC)

@@ -49,13 +49,24 @@ def healthz() -> dict[str, str]:
 def readyz(request: Request) -> Response:
     """200 when the spool takes rows and the loop runs, else 503 with the reason."""
     problem = not_ready(request.app.state.server)
-    return error(problem, 503) if problem else answer(request, {"status": "ready"}, "status")
+    return (
+        error(problem, 503)
+        if problem
+        else answer(request, {"status": "ready"}, "status")
+    )
 
 
-@router.get("/metrics", tags=["health"], summary="Prometheus metrics", response_class=PlainTextResponse)
+@router.get(
+    "/metrics",
+    tags=["health"],
+    summary="Prometheus metrics",
+    response_class=PlainTextResponse,
+)
 def metrics(request: Request) -> Response:
     """The server's own state and the newest findings, for Prometheus."""
-    return Response(render(request.app.state.server, caller_of(request)), media_type=CONTENT_TYPE)
+    return Response(
+        render(request.app.state.server, caller_of(request)), media_type=CONTENT_TYPE
+    )
 
 
 @router.get("/v1/status", tags=["health"], summary="What the server is doing")
@@ -63,10 +74,14 @@ def status(request: Request) -> Response:
     """Version, accounting, loading and evaluation; damage found in the spool."""
     server: Server = request.app.state.server
     own = caller_of(request).models
-    return answer(request, status_of(server) if own is None else status_for(server, own), "models")
+    return answer(
+        request, status_of(server) if own is None else status_for(server, own), "models"
+    )
 
 
-@router.put("/v1/models/{model:name}/reference", tags=["admin"], summary="Set the reference")
+@router.put(
+    "/v1/models/{model:name}/reference", tags=["admin"], summary="Set the reference"
+)
 async def put_reference(
     request: Request,
     model: str,
@@ -81,50 +96,95 @@ async def put_reference(
         if not (from_ and to):
             raise InvalidRequest("give both `from` and `to`")
         start, end = _times(from_, to, now)
-        about = await asyncio.to_thread(server.set_reference_period, model, start, end, now)
+        about = await asyncio.to_thread(
+            server.set_reference_period, model, start, end, now
+        )
     else:
         async with body_of(request, MAX_REFERENCE) as body:
             kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
-            tables = [(await asyncio.to_thread(source_for(kind).read_bytes, body)).table]
+            tables = [
+                (await asyncio.to_thread(source_for(kind).read_bytes, body)).table
+            ]
             columns = set(tables[0].column_names)
             if columns and columns <= {"from", "to", "source"}:
                 raise InvalidRequest(
                     "a period goes into the address: PUT ...?from=2026-01-01&to=2026-02-01; a body has rows"
                 )
-            del body  # or it would be held while its rows are profiled; so would the table, if it were not handed over
-        about = await asyncio.to_thread(lambda: server.set_reference_table(model, tables.pop(), source, now))
-    return answer(request, {"model": model, "reference": about, "task": server.store.model(model).task}, "reference")
+            # or it would be held while its rows are profiled; so would the table, if it
+            # were not handed over
+            del body
+        about = await asyncio.to_thread(
+            lambda: server.set_reference_table(model, tables.pop(), source, now)
+        )
+    return answer(
+        request,
+        {"model": model, "reference": about, "task": server.store.model(model).task},
+        "reference",
+    )
 
 
 @router.post("/v1/evaluate", tags=["admin"], summary="Evaluate now, or history again")
 async def post_evaluate(
     request: Request,
-    model: Annotated[str | None, Query(max_length=200, description="one model; all when left out")] = None,
-    from_: Annotated[str | None, Query(alias="from", max_length=40, description="again from this time on")] = None,
+    model: Annotated[
+        str | None, Query(max_length=200, description="one model; all when left out")
+    ] = None,
+    from_: Annotated[
+        str | None,
+        Query(alias="from", max_length=40, description="again from this time on"),
+    ] = None,
 ) -> Response:
     """Apply the rules to every closed window not evaluated yet, or again to all since `from`; moments by model."""
     server: Server = request.app.state.server
     caller = caller_of(request)
-    names = [server.store.model(model).name] if model else [m for m in sorted(server.store.models()) if caller.sees(m)]
+    names = (
+        [server.store.model(model).name]
+        if model
+        else [m for m in sorted(server.store.models()) if caller.sees(m)]
+    )
     start = parse_time(from_, "from") if from_ else None
-    moments = {name: await asyncio.to_thread(server.loop.evaluate, name, start) for name in names}
+    moments = {
+        name: await asyncio.to_thread(server.loop.evaluate, name, start)
+        for name in names
+    }
     return answer(request, {"moments": moments}, "moments")
 
 
-@router.post("/v1/models/{model:name}/accept", tags=["admin"], summary="What changed is normal now")
+@router.post(
+    "/v1/models/{model:name}/accept",
+    tags=["admin"],
+    summary="What changed is normal now",
+)
 async def post_accept(request: Request, model: str, body: Acknowledge) -> Response:
     """The changes that the detector has open end, and are learned as the new normal: from when, and by whom."""
     server: Server = request.app.state.server
-    accepted = await asyncio.to_thread(server.loop.accept, model, body.by, datetime.now(UTC))
-    return answer(request, {"model": model, "at": accepted.at, "since": accepted.since, "by": accepted.who}, "accepted")
+    accepted = await asyncio.to_thread(
+        server.loop.accept, model, body.by, datetime.now(UTC)
+    )
+    return answer(
+        request,
+        {
+            "model": model,
+            "at": accepted.at,
+            "since": accepted.since,
+            "by": accepted.who,
+        },
+        "accepted",
+    )
 
 
 @router.post("/v1/rebuild", tags=["admin"], summary="Recompute profiles from raw rows")
-async def post_rebuild(request: Request, model: Annotated[str | None, Query(max_length=200)] = None) -> Response:
+async def post_rebuild(
+    request: Request, model: Annotated[str | None, Query(max_length=200)] = None
+) -> Response:
     """The number of raw rows read, by model."""
     server: Server = request.app.state.server
     caller = caller_of(request)
-    names = [model] if model else [m for m in sorted(server.store.models()) if caller.sees(m)]
+    names = (
+        [model]
+        if model
+        else [m for m in sorted(server.store.models()) if caller.sees(m)]
+    )
     rows = await asyncio.to_thread(server.store.rebuild, names) if names else {}
     return answer(request, {"rows": rows}, "rows")
 
@@ -133,22 +193,34 @@ async def post_rebuild(request: Request, model: Annotated[str | None, Query(max_
 async def post_flush(request: Request) -> Response:
     """Returns when everything acknowledged before is stored and profiled."""
     server: Server = request.app.state.server
-    return answer(request, {"events": await asyncio.to_thread(server.loop.load_all)}, "events")
+    return answer(
+        request, {"events": await asyncio.to_thread(server.loop.load_all)}, "events"
+    )
 
 
-@router.post("/v1/alerts/{alert}/acknowledge", tags=["alerts"], summary="Take an alert on")
+@router.post(
+    "/v1/alerts/{alert}/acknowledge", tags=["alerts"], summary="Take an alert on"
+)
 def acknowledge(request: Request, alert: str, body: Acknowledge) -> Response:
     """The alert, with who acknowledged it and when."""
     now = datetime.now(UTC)
-    return _changed(request, alert, body.by, now, acknowledged_by=body.by, acknowledged_at=now)
+    return _changed(
+        request, alert, body.by, now, acknowledged_by=body.by, acknowledged_at=now
+    )
 
 
-@router.post("/v1/alerts/{alert}/silence", tags=["alerts"], summary="Quiet for some hours")
+@router.post(
+    "/v1/alerts/{alert}/silence", tags=["alerts"], summary="Quiet for some hours"
+)
 def silence(request: Request, alert: str, body: Silence) -> Response:
     """The alert; while silenced it is evaluated as before, but nobody is notified."""
     now = datetime.now(UTC)
     return _changed(
-        request, alert, body.by, now, silenced_until=now + timedelta(hours=body.hours) if body.hours else None
+        request,
+        alert,
+        body.by,
+        now,
+        silenced_until=now + timedelta(hours=body.hours) if body.hours else None,
     )
 
 
@@ -194,15 +266,20 @@ def status_for(server: Server, models: Collection[str]) -> dict[str, Any]:
     }
 
 
-def _changed(request: Request, alert: str, by: str, now: datetime, **changes: Any) -> Response:
+def _changed(
+    request: Request, alert: str, by: str, now: datetime, **changes: Any
+) -> Response:
     book = request.app.state.server.store.alerts
     if not caller_of(request).sees(book.get(alert).finding.model):
-        raise NotFound(f"there is no alert {alert!r}; GET /v1/alerts lists them")  # as if it did not exist
+        # as if it did not exist
+        raise NotFound(f"there is no alert {alert!r}; GET /v1/alerts lists them")
     changed = book.change(alert, by, now, **changes)
     return answer(request, alert_rows(book, [changed])[0], "transitions")
 
 
-def _times(start: str | None, end: str | None, now: datetime) -> tuple[datetime, datetime]:
+def _times(
+    start: str | None, end: str | None, now: datetime
+) -> tuple[datetime, datetime]:
     first = parse_time(start, "from") if start else now
     last = parse_time(end, "to") if end else now
     if first >= last:

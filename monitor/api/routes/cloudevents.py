@@ -27,7 +27,10 @@ from monitor.server.server import Server
 router = APIRouter(prefix="/v1", tags=["ingest"])
 
 STRUCTURED, BATCH = "application/cloudevents+json", "application/cloudevents-batch+json"
-PARTS: dict[str, Part] = {".inference.request": "request", ".inference.response": "response"}
+PARTS: dict[str, Part] = {
+    ".inference.request": "request",
+    ".inference.response": "response",
+}
 EXAMPLE = {
     "specversion": "1.0",
     "type": "org.kubeflow.serving.inference.request",
@@ -48,21 +51,33 @@ DOCS = {
 }
 
 
-@router.post("/cloudevents", openapi_extra=DOCS, responses=RESPONSES, summary="Log requests and answers apart")
+@router.post(
+    "/cloudevents",
+    openapi_extra=DOCS,
+    responses=RESPONSES,
+    summary="Log requests and answers apart",
+)
 async def post_cloudevents(
     request: Request,
     model: Annotated[
-        str | None, Query(max_length=MAX_NAME, description="model of all CloudEvents, whatever they name")
+        str | None,
+        Query(
+            max_length=MAX_NAME,
+            description="model of all CloudEvents, whatever they name",
+        ),
     ] = None,
 ) -> Response:
     """Take CloudEvents of inference requests and responses (binary, structured or batched), in any order.
 
-    A pair with one id becomes one event for each of its rows. The half of a pair waits on disk for the other.
+    A pair with one id becomes one event for each of its rows. The half of a pair waits
+    on disk for the other.
     """
     server: Server = request.app.state.server
     caller = caller_of(request)
     request.app.state.allowance.check(caller)
-    async with body_of(request, int(server.config.limits.max_body_mb * (1 << 20))) as body:
+    async with body_of(
+        request, int(server.config.limits.max_body_mb * (1 << 20))
+    ) as body:
         given = await asyncio.to_thread(_split, request.headers, body)
     accepted, refusals = 0, []
     now = datetime.now(UTC)
@@ -70,21 +85,34 @@ async def post_cloudevents(
         try:
             half = _half(_parsed(item), model, now)
             if not caller.sees(half.model):
-                raise Refused(f"this key is not for the model {half.model!r}; it is for: {caller.named_models}")
+                raise Refused(
+                    f"this key is not for the model {half.model!r}; it is for: {caller.named_models}"
+                )
             for written in await asyncio.to_thread(server.halves.take, half):
                 await durable(written)
             accepted += 1
         except Refused as reason:
-            raw = item.body if isinstance(item, HTTPMessage) else json.dumps(item).encode()
+            raw = (
+                item.body
+                if isinstance(item, HTTPMessage)
+                else json.dumps(item).encode()
+            )
             refusals.append(refusal(line, None, str(reason), raw))
     request.app.state.allowance.charge(caller, len(given))
     if refusals:
         await durable(server.collector.refuse("events", refusals).durable)
-    return respond(request, {"accepted": accepted, "refused": len(refusals), "refusals": _shown(refusals)}, "refusals")
+    return respond(
+        request,
+        {"accepted": accepted, "refused": len(refusals), "refusals": _shown(refusals)},
+        "refusals",
+    )
 
 
 def _shown(refusals: list[Refusal]) -> list[dict[str, Any]]:
-    return [{"line": r.line, "event_id": r.event_id, "reason": r.reason} for r in refusals[:100]]
+    return [
+        {"line": r.line, "event_id": r.event_id, "reason": r.reason}
+        for r in refusals[:100]
+    ]
 
 
 def _split(headers: Mapping[str, str], body: bytes) -> list[Any]:
@@ -112,12 +140,20 @@ def _parsed(item: Any) -> BaseCloudEvent:
             return JSONFormat().read(None, json.dumps(item))
         if "ce-specversion" not in item.headers:
             return from_structured(item, JSONFormat())
-        # the data stay bytes, whatever they are said to be: KServe passes on the caller's own Content-Type
+        # the data stay bytes, whatever they are said to be: KServe passes on the
+        # caller's own Content-Type
         given = {**item.headers, "content-type": "application/octet-stream"}
         return from_binary(HTTPMessage(given, item.body), JSONFormat())
     except BaseCloudEventException as error:
         raise Refused(f"not a CloudEvent: {_first_line(error)}") from None
-    except (ValueError, TypeError, AttributeError, KeyError, OverflowError, RecursionError) as error:
+    except (
+        ValueError,
+        TypeError,
+        AttributeError,
+        KeyError,
+        OverflowError,
+        RecursionError,
+    ) as error:
         raise Refused(f"not a CloudEvent in JSON: {_first_line(error)}") from None
 
 
@@ -125,13 +161,19 @@ def _half(event: BaseCloudEvent, model: str | None, now: datetime) -> PairPart:
     kind = event.get_type()
     part = next((part for ending, part in PARTS.items() if kind.endswith(ending)), None)
     if part is None:
-        raise Refused(f"type {kind[:80]!r} is neither an inference request nor a response")
+        raise Refused(
+            f"type {kind[:80]!r} is neither an inference request nor a response"
+        )
     attributes = {name: str(value) for name, value in event.get_attributes().items()}
     name = model or attributes.get("inferenceservicename") or attributes.get("modelid")
     if not name:
-        raise Refused("the CloudEvent names no model: set inferenceservicename, or add ?model=NAME to the address")
+        raise Refused(
+            "the CloudEvent names no model: set inferenceservicename, or add ?model=NAME to the address"
+        )
     id_ = attributes.get("requestid") or event.get_id()
-    names = [attributes.get(name, "") for name in ("namespace", "component", "endpoint")]
+    names = [
+        attributes.get(name, "") for name in ("namespace", "component", "endpoint")
+    ]
     data = event.get_data()
     at = event.get_time() or now
     return PairPart(
@@ -141,7 +183,11 @@ def _half(event: BaseCloudEvent, model: str | None, now: datetime) -> PairPart:
         name[:MAX_NAME],
         attributes.get("endpoint", "")[:MAX_NAME],
         at.replace(tzinfo=UTC) if at.tzinfo is None else at,
-        data if isinstance(data, bytes) else data.encode() if isinstance(data, str) else json.dumps(data).encode(),
+        data
+        if isinstance(data, bytes)
+        else data.encode()
+        if isinstance(data, str)
+        else json.dumps(data).encode(),
     )
 
 

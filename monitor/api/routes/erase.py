@@ -28,7 +28,8 @@ class Erase(BaseModel):
 async def post_erase(request: Request, body: Erase) -> Response:
     """Events, labels, refused records, stored answers, halves of exchanges and spool; profiles and accounts stay as they are.
 
-    The database is written anew. `left` lists files of the data folder that still hold the text.
+    The database is written anew. `left` lists files of the data folder that still hold
+    the text.
     """
     server: Server = request.app.state.server
     caller = caller_of(request)
@@ -42,6 +43,12 @@ async def post_erase(request: Request, body: Erase) -> Response:
     done = await asyncio.to_thread(server.erase, body.entity, body.by, names)
     return answer(
         request,
-        {"models": names, **vars(done.rows), "halves": done.halves, "rewritten": done.rewritten, "left": done.left},
+        {
+            "models": names,
+            **vars(done.rows),
+            "halves": done.halves,
+            "rewritten": done.rewritten,
+            "left": done.left,
+        },
         "left",
     )

@@ -20,13 +20,19 @@ router = APIRouter(prefix="/v1/keys", tags=["admin"])
 
 
 class NewKey(BaseModel):
-    """What a key may do. Without `models` it is for all of them; without `expires_in` it does not expire."""
+    """What a key may do.
+
+    Without `models` it is for all of them; without `expires_in` it does not expire.
+    """
 
     model_config = ConfigDict(extra="forbid")
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-    scopes: Annotated[list[Literal["ingest", "read", "admin"]], Field(min_length=1, max_length=3)]
+    scopes: Annotated[
+        list[Literal["ingest", "read", "admin"]], Field(min_length=1, max_length=3)
+    ]
     models: Annotated[
-        list[Annotated[str, Field(min_length=1, max_length=MAX_NAME)]] | None, Field(min_length=1, max_length=1000)
+        list[Annotated[str, Field(min_length=1, max_length=MAX_NAME)]] | None,
+        Field(min_length=1, max_length=1000),
     ] = None
     expires_in: Annotated[str | None, Field(max_length=20, examples=["90d"])] = None
 
@@ -38,8 +44,13 @@ def post_key(request: Request, body: NewKey) -> Response:
     now = datetime.now(UTC)
     if caller_of(request) is not BOOTSTRAP:
         check_first(server.keys, body.scopes, body.models)
-    scopes, models = list(dict.fromkeys(body.scopes)), body.models and list(dict.fromkeys(body.models))
-    key, secret = server.keys.create(body.name, scopes, models, _expiry(body.expires_in, now), now)
+    scopes, models = (
+        list(dict.fromkeys(body.scopes)),
+        body.models and list(dict.fromkeys(body.models)),
+    )
+    key, secret = server.keys.create(
+        body.name, scopes, models, _expiry(body.expires_in, now), now
+    )
     return answer(request, {**_row(key, now), "secret": secret}, "scopes")
 
 
@@ -48,7 +59,11 @@ def get_keys(request: Request) -> Response:
     """Name, scopes, models, expiry, state and last use of every key ever made; never a secret."""
     server: Server = request.app.state.server
     now = datetime.now(UTC)
-    return answer(request, {"now": now, "keys": [_row(k, now) for k in server.keys.listing()]}, "keys")
+    return answer(
+        request,
+        {"now": now, "keys": [_row(k, now) for k in server.keys.listing()]},
+        "keys",
+    )
 
 
 @router.delete("/{key}", summary="Revoke a key")
@@ -60,7 +75,16 @@ def delete_key(request: Request, key: str) -> Response:
 
 
 def _row(key: Key, now: datetime) -> dict[str, Any]:
-    names = ("id", "name", "scopes", "models", "created", "expires", "revoked", "last_used")
+    names = (
+        "id",
+        "name",
+        "scopes",
+        "models",
+        "created",
+        "expires",
+        "revoked",
+        "last_used",
+    )
     return {**{n: getattr(key, n) for n in names}, "state": key.state(now)}
 
 

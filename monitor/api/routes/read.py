@@ -17,10 +17,25 @@ from monitor.store.store import MINUTES_KEPT
 router = APIRouter(prefix="/v1", tags=["read"])
 
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
-Time = Annotated[str | None, Query(max_length=40, description="RFC 3339, e.g. 2026-11-22T09:30:00Z")]
-Step = Annotated[str | None, Query(max_length=20, description="e.g. 15m, 1h, 1d; chosen by the span when left out")]
-Version = Annotated[str | None, Query(max_length=200, description="one version; all when left out")]
-Segment = Annotated[str, Query(max_length=500, description="FEATURE=VALUE of a configured segment; empty for all rows")]
+Time = Annotated[
+    str | None, Query(max_length=40, description="RFC 3339, e.g. 2026-11-22T09:30:00Z")
+]
+Step = Annotated[
+    str | None,
+    Query(
+        max_length=20, description="e.g. 15m, 1h, 1d; chosen by the span when left out"
+    ),
+]
+Version = Annotated[
+    str | None, Query(max_length=200, description="one version; all when left out")
+]
+Segment = Annotated[
+    str,
+    Query(
+        max_length=500,
+        description="FEATURE=VALUE of a configured segment; empty for all rows",
+    ),
+]
 
 
 class Scope:
@@ -30,7 +45,10 @@ class Scope:
         self,
         request: Request,
         from_: Annotated[
-            str | None, Query(alias="from", max_length=40, description="default: 7 days before `to`")
+            str | None,
+            Query(
+                alias="from", max_length=40, description="default: 7 days before `to`"
+            ),
         ] = None,
         to: Time = None,
         step: Step = None,
@@ -46,11 +64,15 @@ class Scope:
         """The span asked for. Raises InvalidRequest."""
         span = span_of(*self._given, self.now, finest, points)
         if finest < HOUR and span.start < self.now - MINUTES_KEPT:
-            return span_of(*self._given, self.now, HOUR, points)  # what is older is kept by the hour
+            # what is older is kept by the hour
+            return span_of(*self._given, self.now, HOUR, points)
         return span
 
     def window(self, length: timedelta) -> TimeRange:
-        """The span asked for; without `from` the `length` before its end. Raises InvalidRequest."""
+        """The span asked for; without `from` the `length` before its end.
+
+        Raises InvalidRequest.
+        """
         start, end, step = self._given
         if start is None:
             last = parse_time(end, "to") if end else self.now
@@ -67,19 +89,32 @@ def get_models(request: Request) -> Response:
     server: Server = request.app.state.server
     now = datetime.now(UTC)
     caller = caller_of(request)
-    rows = [row for row in overview.models(server.store, now) if caller.sees(row["model"])]
+    rows = [
+        row for row in overview.models(server.store, now) if caller.sees(row["model"])
+    ]
     return answer(request, {"now": now, "models": rows}, "models")
 
 
 # first, because a column may be called overview
-@router.get("/models/{model:name}/columns/{column:name}", summary="One column in detail")
+@router.get(
+    "/models/{model:name}/columns/{column:name}", summary="One column in detail"
+)
 def get_column(request: Request, model: str, column: str, scope: InScope) -> Response:
     """Shares of every bin, reference and current, each statistic with its interval, and values never seen before.
 
-    Without `from` over the window of the drift rule, so that the figures are those of the verdict.
+    Without `from` over the window of the drift rule, so that the figures are those of
+    the verdict.
     """
     span = scope.window(drift.rule_for(scope.server.config, model, "psi").window)
-    body = drift.column(scope.server.store, scope.server.config, model, column, span, scope.version, scope.segment)
+    body = drift.column(
+        scope.server.store,
+        scope.server.config,
+        model,
+        column,
+        span,
+        scope.version,
+        scope.segment,
+    )
     return answer(request, body, "bins")
 
 
@@ -89,19 +124,40 @@ def get_overview(request: Request, model: str, scope: InScope) -> Response:
     server = scope.server
     pending, _ = server.collector.pending.of(model, "events")
     span = scope.span(MINUTE)
-    body = overview.overview(server.store, server.config, model, span, scope.version, scope.segment, scope.now, pending)
+    body = overview.overview(
+        server.store,
+        server.config,
+        model,
+        span,
+        scope.version,
+        scope.segment,
+        scope.now,
+        pending,
+    )
     return answer(request, body, "reasons")
 
 
 @router.get("/models/{model:name}/service", summary="Traffic, latency, errors")
-def get_service(request: Request, model: str, scope: InScope, by: Literal["time", "version"] = "time") -> Response:
+def get_service(
+    request: Request,
+    model: str,
+    scope: InScope,
+    by: Literal["time", "version"] = "time",
+) -> Response:
     """Predictions, latency quantiles (within 1 %) and error rate with interval, on a full time grid."""
     span = scope.span(MINUTE)
     body: dict[str, Any] = service.service(
-        scope.server.store, scope.server.config, model, span, scope.version, scope.segment
+        scope.server.store,
+        scope.server.config,
+        model,
+        span,
+        scope.version,
+        scope.segment,
     )
     if by == "version":
-        body["rows"] = service.by_version(scope.server.store, model, span, scope.segment)
+        body["rows"] = service.by_version(
+            scope.server.store, model, span, scope.segment
+        )
     return answer(request, body, "rows")
 
 
@@ -116,7 +172,16 @@ def get_drift(
     """Drift against the reference for each column and step, the most harmful first; `of` says how many there are."""
     span = scope.span(HOUR, points=60)
     server = scope.server
-    body = drift.drift(server.store, server.config, model, span, statistic, scope.version, scope.segment, limit)
+    body = drift.drift(
+        server.store,
+        server.config,
+        model,
+        span,
+        statistic,
+        scope.version,
+        scope.segment,
+        limit,
+    )
     return answer(request, body, "columns")
 
 
@@ -133,7 +198,9 @@ def get_findings(request: Request, model: str) -> Response:
 def get_detector(request: Request, model: str, scope: InScope) -> Response:
     """What each lane has learned, its evidence hour by hour, what is open, and the smallest change it would find."""
     span = scope.span(HOUR)
-    body = detector_status.detector(scope.server.store, scope.server.config, scope.server.loop.watch, model, span)
+    body = detector_status.detector(
+        scope.server.store, scope.server.config, scope.server.loop.watch, model, span
+    )
     return answer(request, body, "lanes")
 
 
@@ -149,5 +216,7 @@ def get_alerts(
     if model is not None:
         server.store.model(model)
     own = caller_of(request).models if model is None else frozenset({model})
-    alerts = alert_rows(server.store.alerts, server.store.alerts.listing(own, state, limit))
+    alerts = alert_rows(
+        server.store.alerts, server.store.alerts.listing(own, state, limit)
+    )
     return answer(request, {"now": datetime.now(UTC), "alerts": alerts}, "alerts")

@@ -39,18 +39,35 @@ EVENT = {
     "status": 200,
     "tags": {"region": "east"},
 }
-LABEL = {"event_id": EVENT["event_id"], "model": "churn", "label": 1, "ts": "2026-11-23T09:30:00Z"}
-ANSWER = {"accepted": 499, "refused": 1, "refusals": [{"line": 17, "event_id": "a-17", "reason": "`ts` is missing"}]}
+LABEL = {
+    "event_id": EVENT["event_id"],
+    "model": "churn",
+    "label": 1,
+    "ts": "2026-11-23T09:30:00Z",
+}
+ANSWER = {
+    "accepted": 499,
+    "refused": 1,
+    "refusals": [{"line": 17, "event_id": "a-17", "reason": "`ts` is missing"}],
+}
 
 
 def _docs(example: dict[str, Any]) -> dict[str, Any]:
-    content: dict[str, Any] = {t: {"schema": {"type": "string", "format": "binary"}} for t in TYPES}
-    content["application/json"] = {"schema": {"type": "array", "items": {"type": "object"}}, "example": [example]}
+    content: dict[str, Any] = {
+        t: {"schema": {"type": "string", "format": "binary"}} for t in TYPES
+    }
+    content["application/json"] = {
+        "schema": {"type": "array", "items": {"type": "object"}},
+        "example": [example],
+    }
     return {"requestBody": {"required": True, "content": content}}
 
 
 RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: {"description": "Durable: on disk before the answer.", "content": {"application/json": {"example": ANSWER}}},
+    200: {
+        "description": "Durable: on disk before the answer.",
+        "content": {"application/json": {"example": ANSWER}},
+    },
     400: {"description": "The body as a whole cannot be read."},
     409: {"description": "The Idempotency-Key was used for another body."},
     413: {"description": "More bytes or rows than the limits allow."},
@@ -62,30 +79,59 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.post("/events", openapi_extra=_docs(EVENT), responses=RESPONSES, summary="Log predictions")
+@router.post(
+    "/events",
+    openapi_extra=_docs(EVENT),
+    responses=RESPONSES,
+    summary="Log predictions",
+)
 async def post_events(
     request: Request,
     idempotency_key: Annotated[str | None, Header(max_length=MAX_KEY)] = None,
-    model: Annotated[str | None, Query(max_length=200, description="model of rows that do not name one")] = None,
-    max_age: Annotated[float | None, Query(gt=0, le=36500, description="accept rows up to this many days old")] = None,
+    model: Annotated[
+        str | None,
+        Query(max_length=200, description="model of rows that do not name one"),
+    ] = None,
+    max_age: Annotated[
+        float | None,
+        Query(gt=0, le=36500, description="accept rows up to this many days old"),
+    ] = None,
 ) -> Response:
     """Take events as NDJSON, a JSON array, an Arrow stream, Parquet or CSV; good rows are kept, bad ones answered."""
     server: Server = request.app.state.server
-    return await _take(request, server.collector.events, idempotency_key, model, bounds_of(server, max_age))
+    return await _take(
+        request,
+        server.collector.events,
+        idempotency_key,
+        model,
+        bounds_of(server, max_age),
+    )
 
 
-@router.post("/labels", openapi_extra=_docs(LABEL), responses=RESPONSES, summary="Log true outcomes")
+@router.post(
+    "/labels",
+    openapi_extra=_docs(LABEL),
+    responses=RESPONSES,
+    summary="Log true outcomes",
+)
 async def post_labels(
     request: Request,
     idempotency_key: Annotated[str | None, Header(max_length=MAX_KEY)] = None,
     model: Annotated[str | None, Query(max_length=200)] = None,
     max_age: Annotated[
-        float | None, Query(gt=0, le=36500, description="accept labels up to this many days old")
+        float | None,
+        Query(gt=0, le=36500, description="accept labels up to this many days old"),
     ] = None,
 ) -> Response:
     """Take labels in the same formats; a label may come before its event, and a later one replaces an earlier one."""
     server: Server = request.app.state.server
-    return await _take(request, server.collector.labels, idempotency_key, model, bounds_of(server, max_age))
+    return await _take(
+        request,
+        server.collector.labels,
+        idempotency_key,
+        model,
+        bounds_of(server, max_age),
+    )
 
 
 class Unreadable(BaseModel):
@@ -96,7 +142,11 @@ class Unreadable(BaseModel):
     raw: Annotated[str, Field(max_length=RAW_SAMPLE)] = ""
 
 
-@router.post("/refused", responses={200: RESPONSES[200]}, summary="Account for records that could not be read")
+@router.post(
+    "/refused",
+    responses={200: RESPONSES[200]},
+    summary="Account for records that could not be read",
+)
 async def post_refused(
     request: Request,
     rows: list[Unreadable],
@@ -109,30 +159,51 @@ async def post_refused(
     caller = caller_of(request)
     request.app.state.allowance.check(caller)
     refusals = [Refusal(r.line, None, r.reason, r.raw, model) for r in rows]
-    return await _acknowledge(request, server.collector.refuse(kind, refusals, own_key(caller, idempotency_key)))
+    return await _acknowledge(
+        request,
+        server.collector.refuse(kind, refusals, own_key(caller, idempotency_key)),
+    )
 
 
 async def _take(
-    request: Request, take: Callable[..., IngestResult], key: str | None, model: str | None, bounds: TimeBounds | None
+    request: Request,
+    take: Callable[..., IngestResult],
+    key: str | None,
+    model: str | None,
+    bounds: TimeBounds | None,
 ) -> Response:
     """Hand a request's body to the collector; the answer once all of it is on disk."""
     server: Server = request.app.state.server
     caller = caller_of(request)
     key = own_key(caller, key)
     request.app.state.allowance.check(caller)
-    # a full spool is said before a body is taken: receiving and checking it would be for nothing
+    # a full spool is said before a body is taken: receiving and checking it would be
+    # for nothing
     announced = request.headers.get("content-length", "")
     server.spool.check_room(int(announced) if announced.isdigit() else 0)
-    async with body_of(request, int(server.config.limits.max_body_mb * (1 << 20))) as body:
+    async with body_of(
+        request, int(server.config.limits.max_body_mb * (1 << 20))
+    ) as body:
         kind = _media_type(request)
-        if kind in JSON_TYPES and (take == server.collector.events or len(body) < SMALL):
-            return await _acknowledge(request, take(body, kind, key, model, bounds, caller.models))
+        if kind in JSON_TYPES and (
+            take == server.collector.events or len(body) < SMALL
+        ):
+            return await _acknowledge(
+                request, take(body, kind, key, model, bounds, caller.models)
+            )
         # columns are checked at C speed, but by the ten thousand: not on the event loop
-        return await _acknowledge(request, await asyncio.to_thread(take, body, kind, key, model, bounds, caller.models))
+        return await _acknowledge(
+            request,
+            await asyncio.to_thread(
+                take, body, kind, key, model, bounds, caller.models
+            ),
+        )
 
 
 async def _acknowledge(request: Request, answer: IngestResult) -> Response:
-    request.app.state.allowance.charge(caller_of(request), answer.accepted + answer.refused)
+    request.app.state.allowance.charge(
+        caller_of(request), answer.accepted + answer.refused
+    )
     await durable(answer.durable)
     response = respond(request, answer.body(), "refusals")
     if answer.replayed:
@@ -142,7 +213,11 @@ async def _acknowledge(request: Request, answer: IngestResult) -> Response:
 
 def bounds_of(server: Server, max_age: float | None) -> TimeBounds | None:
     """The times that are accepted with a `max_age` in days; None for those of the configuration."""
-    return None if max_age is None else TimeBounds(timedelta(days=max_age), server.bounds.max_ahead)
+    return (
+        None
+        if max_age is None
+        else TimeBounds(timedelta(days=max_age), server.bounds.max_ahead)
+    )
 
 
 def _media_type(request: Request) -> str:

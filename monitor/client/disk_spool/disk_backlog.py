@@ -1,7 +1,8 @@
 """The backlog on disk: what was logged outlives the process, and is sent in order when the server can be reached.
 
-The spool is a folder of lanes (see lane.py), one for each process that logs. A process first sends what it finds in lanes
-of processes that have ended, the oldest first, then its own.
+The spool is a folder of lanes (see lane.py), one for each process that logs. A process
+first sends what it finds in lanes of processes that have ended, the oldest first, then
+its own.
 """
 
 import time
@@ -19,21 +20,26 @@ SYNC_EVERY = 1.0  # seconds that a loss of power may cost
 LOOK_FOR_LANES_EVERY = 30.0
 MIN_BYTES = 1_000_000
 MAX_SEGMENT_BYTES = 4_000_000
-# what a person can put right on the server while the spool keeps the data: keys, an address, a limit
+# what a person can put right on the server while the spool keeps the data: keys, an
+# address, a limit
 MENDABLE = {401, 403, 404, 407}
 
 
 class DiskBacklog:
     """At most `limit` bytes on disk. When they are full the oldest file is dropped and its records are counted.
 
-    The oldest, not the newest: after days without a network the present says more about a model than the past, and
-    a whole file goes at once, so that logging never waits. `put` returns when the record is in the file: a crash of the
-    process, kill -9 included, loses nothing of it; a loss of power loses at most what was logged since the last sync.
+    The oldest, not the newest: after days without a network the present says more about
+    a model than the past, and a whole file goes at once, so that logging never waits.
+    `put` returns when the record is in the file: a crash of the process, kill -9
+    included, loses nothing of it; a loss of power loses at most what was logged since
+    the last sync.
     """
 
     def __init__(self, folder: Path, limit: int, batch: int) -> None:
         if limit < MIN_BYTES:
-            raise ValueError(f"spool_bytes = {limit!r} is too small; at least {MIN_BYTES:,}")
+            raise ValueError(
+                f"spool_bytes = {limit!r} is too small; at least {MIN_BYTES:,}"
+            )
         self.folder = folder
         self.limit = limit
         self.batch = batch
@@ -76,7 +82,9 @@ class DiskBacklog:
                 before = own.rows
                 own.append(line, rows, self._segment_bytes)
             except OSError as error:
-                tally.turn_away(rows, f"the spool {self.folder} cannot be written: {error.strerror}")
+                tally.turn_away(
+                    rows, f"the spool {self.folder} cannot be written: {error.strerror}"
+                )
                 return False
             tally.logged += rows
             tally.entered += rows
@@ -96,14 +104,20 @@ class DiskBacklog:
             lost = next(filter(None, (lane.drop_oldest() for lane in self._all())), 0)
             if not lost:
                 raise OSError(0, f"more than {self.limit} bytes wait")
-            self.tally.settle(dropped=lost, error=f"the spool was full ({self.limit} bytes): the oldest were dropped")
+            self.tally.settle(
+                dropped=lost,
+                error=f"the spool was full ({self.limit} bytes): the oldest were dropped",
+            )
         return own
 
     def _all(self) -> list[ProcessSpool]:
         return self._found if self._own is None else [*self._found, self._own]
 
     def wait_for_batch(self, flush_interval: float) -> bool:
-        """Block until a batch is due: full, old enough, or wanted by a flush. False once closed: what waits is kept."""
+        """Block until a batch is due: full, old enough, or wanted by a flush.
+
+        False once closed: what waits is kept.
+        """
         while True:
             self._look_for_lanes()
             with self.tally.lock:
@@ -112,7 +126,11 @@ class DiskBacklog:
                     return False
                 if waiting == 0:
                     self.hurry = False
-                due_in = None if waiting == 0 else self._oldest_since + flush_interval - time.monotonic()
+                due_in = (
+                    None
+                    if waiting == 0
+                    else self._oldest_since + flush_interval - time.monotonic()
+                )
                 if waiting and (waiting >= self.batch or self.hurry or self._found):
                     return True
             if due_in is not None and due_in <= 0:
@@ -121,7 +139,10 @@ class DiskBacklog:
 
     def wait_for_bell(self, seconds: float | None) -> None:
         """Block until something changed or the time is over; sync what was written meanwhile."""
-        wait = min(LOOK_FOR_LANES_EVERY if seconds is None else seconds, SYNC_EVERY if self._dirty else 3600)
+        wait = min(
+            LOOK_FOR_LANES_EVERY if seconds is None else seconds,
+            SYNC_EVERY if self._dirty else 3600,
+        )
         with suppress(Empty):
             self._bell.get(timeout=wait)
         if self._dirty and time.monotonic() - self._synced_at >= SYNC_EVERY:
@@ -138,11 +159,16 @@ class DiskBacklog:
 
     def _look_for_lanes(self) -> None:
         """Take over the lanes of processes that have ended, every now and then."""
-        if time.monotonic() - self._looked_at < LOOK_FOR_LANES_EVERY or not self.folder.is_dir():
+        if (
+            time.monotonic() - self._looked_at < LOOK_FOR_LANES_EVERY
+            or not self.folder.is_dir()
+        ):
             return
         self._looked_at = time.monotonic()
         own = {lane.folder for lane in self._all()}
-        for folder in sorted(path for path in self.folder.iterdir() if path not in own and path.is_dir()):
+        for folder in sorted(
+            path for path in self.folder.iterdir() if path not in own and path.is_dir()
+        ):
             lane = ProcessSpool.adopted(folder)
             if lane is None:
                 continue
@@ -158,12 +184,19 @@ class DiskBacklog:
         with self.tally.lock:
             self._reading = next((lane for lane in self._all() if lane.rows), None)
             self._oldest_since = time.monotonic()
-        taken = None if self._reading is None else self._reading.take(self.batch, self.tally.lock)
+        taken = (
+            None
+            if self._reading is None
+            else self._reading.take(self.batch, self.tally.lock)
+        )
         if taken is None:
             self._reading = None
             return []
         if taken.damaged:
-            self.tally.settle(dropped=taken.damaged, error=f"{taken.damaged} records of {self.folder} are damaged")
+            self.tally.settle(
+                dropped=taken.damaged,
+                error=f"{taken.damaged} records of {self.folder} are damaged",
+            )
         found = Gathered()
         for line in taken.lines:
             found.add(*line)

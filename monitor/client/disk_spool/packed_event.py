@@ -1,6 +1,7 @@
 """An event as the spool keeps it: numbers as they are in memory, texts as JSON, and what all events have in common made once.
 
-To write twenty numbers as text takes longer than all else that `log()` does: that is left to the sender.
+To write twenty numbers as text takes longer than all else that `log()` does: that is
+left to the sender.
 """
 
 import json
@@ -16,12 +17,14 @@ from zlib import crc32
 from ..ndjson import MAX_TEXT, c_encode, encode
 
 MAX_SHAPES = 256
-FLOAT, WHOLE, NONE, OTHER = "dqno"  # how a value is kept; the first two are formats of `struct`
+# how a value is kept; the first two are formats of `struct`
+FLOAT, WHOLE, NONE, OTHER = "dqno"
 
 
 class Shape(NamedTuple):
     """What events of the same names and types have in common: the start of their lines and its checksum, which of their
-    values (the time first) are numbers (None: all), which are kept as JSON (None: none), and what packs the numbers.
+    values (the time first) are numbers (None: all), which are kept as JSON (None:
+    none), and what packs the numbers.
     """
 
     start: bytes
@@ -36,15 +39,26 @@ _shapes: dict[tuple[Any, ...], Shape] = {}
 
 def packed(record: Mapping[str, Any]) -> bytes | None:
     """The line of an event: checksum, kind, rows, then with tabs between them JSON with the form of each value in its
-    place, a JSON list of the id and the values that are no numbers, and the numbers in base64 (little-endian).
+    place, a JSON list of the id and the values that are no numbers, and the numbers in
+    base64 (little-endian).
 
-    None when a value needs the closer look of `wire.encode`: tags, an error, a given time, other types than JSON's, lists.
+    None when a value needs the closer look of `wire.encode`: tags, an error, a given
+    time, other types than JSON's, lists.
     """
     features, status = record["features"], record["status"]
     # 1, 1.0 and True are one key of a dict and three things in JSON
-    if type(status) is not int or record["error"] is not None or record["tags"] is not None:
+    if (
+        type(status) is not int
+        or record["error"] is not None
+        or record["tags"] is not None
+    ):
         return None
-    values = [record["ts"], *features.values(), record["prediction"], record["latency_ms"]]
+    values = [
+        record["ts"],
+        *features.values(),
+        record["prediction"],
+        record["latency_ms"],
+    ]
     key = (record["model"], record["version"], status, *features, *map(type, values))
     try:
         shape = _shapes.get(key) or _remembered(key, record, values)
@@ -55,12 +69,15 @@ def packed(record: Mapping[str, Any]) -> bytes | None:
             texts = f"[{encode_basestring_ascii(record['event_id'])}]"
         else:
             texts = c_encode([record["event_id"], *compress(values, others)])
-            if texts.count("[") > 1 or texts.count("{") > isinstance(record["prediction"], dict):
+            if texts.count("[") > 1 or texts.count("{") > isinstance(
+                record["prediction"], dict
+            ):
                 return None
         if len(texts) > MAX_TEXT:
             return None
         data = pack(*values) if numbers is None else pack(*compress(values, numbers))
-    except (TypeError, ValueError, struct.error):  # the last: a whole number of more than 64 bits
+    # the last: a whole number of more than 64 bits
+    except (TypeError, ValueError, struct.error):
         return None
     end = texts.encode() + b"\t" + b2a_base64(data)
     return b"%08x %b%b" % (crc32(end, checksum), start, end)
@@ -88,14 +105,23 @@ def unpacked(line: bytes) -> bytes:
 
 
 @lru_cache(maxsize=MAX_SHAPES)
-def _read(start: bytes) -> tuple[dict[str, Any], list[str], Callable[[bytes], tuple[Any, ...]]]:
+def _read(
+    start: bytes,
+) -> tuple[dict[str, Any], list[str], Callable[[bytes], tuple[Any, ...]]]:
     """What a start says: the fields that all its events have, the forms of their values, and what unpacks the numbers."""
     common = json.loads(start)
-    forms = [FLOAT, *common["features"].values(), common["prediction"], common["latency_ms"]]
+    forms = [
+        FLOAT,
+        *common["features"].values(),
+        common["prediction"],
+        common["latency_ms"],
+    ]
     return common, forms, _numbers(forms).unpack
 
 
-def _remembered(key: tuple[Any, ...], record: Mapping[str, Any], values: list[Any]) -> Shape | None:
+def _remembered(
+    key: tuple[Any, ...], record: Mapping[str, Any], values: list[Any]
+) -> Shape | None:
     """The shape of an event, made once for the same names and types; None when these are not as they should be."""
     names = (record["model"], record["version"], *record["features"])
     if type(record["ts"]) is not float or not all(type(name) is str for name in names):
@@ -132,4 +158,6 @@ def _form(value: Any) -> str:
 
 
 def _numbers(forms: list[str]) -> struct.Struct:
-    return struct.Struct("<" + "".join(form for form in forms if form in (FLOAT, WHOLE)))
+    return struct.Struct(
+        "<" + "".join(form for form in forms if form in (FLOAT, WHOLE))
+    )

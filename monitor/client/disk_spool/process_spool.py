@@ -1,8 +1,9 @@
 """One process's part of the spool: a folder of append-only files that nobody else writes or sends.
 
-A lane is held by a lock on its folder for as long as its process lives, however that ends; then another process adopts
-it. A file `NNNNNNNN.log` has one line a record (line.py). The file `cursor` says how far all
-before was sent and which bytes are under way, so that a batch is the same batch after a restart.
+A lane is held by a lock on its folder for as long as its process lives, however that
+ends; then another process adopts it. A file `NNNNNNNN.log` has one line a record
+(line.py). The file `cursor` says how far all before was sent and which bytes are under
+way, so that a batch is the same batch after a restart.
 """
 
 import fcntl
@@ -46,7 +47,10 @@ class SpoolRead(NamedTuple):
 
 
 class ProcessSpool:
-    """One lane, locked. Appending, and reading from the front, may happen in two threads."""
+    """One lane, locked.
+
+    Appending, and reading from the front, may happen in two threads.
+    """
 
     def __init__(self, folder: Path, lock: int) -> None:
         self.folder = folder
@@ -65,10 +69,12 @@ class ProcessSpool:
         """A new lane of this process."""
         spool.mkdir(parents=True, exist_ok=True, mode=0o700)
         while True:
-            folder = spool / new_event_id()  # time comes first in it: the names sort by age
+            # time comes first in it: the names sort by age
+            folder = spool / new_event_id()
             folder.mkdir(mode=0o700)
             if (lane := cls._locked(folder)) is not None:
-                return lane  # otherwise another process took the empty folder for a dead one's
+                # otherwise another process took the empty folder for a dead one's
+                return lane
 
     @classmethod
     def adopted(cls, folder: Path) -> "ProcessSpool | None":
@@ -95,17 +101,27 @@ class ProcessSpool:
 
     def _survey(self) -> None:
         self.cursor = _read_cursor(self.folder / "cursor")
-        for number in sorted(int(p.stem) for p in self.folder.glob("*.log") if p.stem.isdigit()):
+        for number in sorted(
+            int(p.stem) for p in self.folder.glob("*.log") if p.stem.isdigit()
+        ):
             start = self.cursor.start if number == self.cursor.segment else 0
             data = self._path(number).read_bytes()
-            whole = data.rfind(b"\n") + 1  # what follows was never acknowledged: a write that a crash cut short
-            rows = sum(map(rows_of, data[start:whole].splitlines())) if number >= self.cursor.segment else 0
+            # what follows was never acknowledged: a write that a crash cut short
+            whole = data.rfind(b"\n") + 1
+            rows = (
+                sum(map(rows_of, data[start:whole].splitlines()))
+                if number >= self.cursor.segment
+                else 0
+            )
             self.segments[number] = Segment(whole, rows)
             self.size += whole
             self.rows += rows
 
     def append(self, line: bytes, rows: int, segment_bytes: int) -> None:
-        """Write one line; a crash of the process after this loses nothing of it. Raises OSError, having written none."""
+        """Write one line; a crash of the process after this loses nothing of it.
+
+        Raises OSError, having written none.
+        """
         file, segment = self._file, self._newest
         if file is None or segment.size >= segment_bytes:
             file, segment = self._roll()
@@ -140,10 +156,13 @@ class ProcessSpool:
         if self._file is not None:
             os.fsync(self._file)
 
-    def take(self, most_rows: int, lock: AbstractContextManager[Any]) -> SpoolRead | None:
+    def take(
+        self, most_rows: int, lock: AbstractContextManager[Any]
+    ) -> SpoolRead | None:
         """The next lines, from now on under way: the very ones that were under way before a crash, if any. None: empty.
 
-        `lock` keeps appending out while the place is chosen, not while it is read: the caller of log() must not wait.
+        `lock` keeps appending out while the place is chosen, not while it is read: the
+        caller of log() must not wait.
         """
         with lock:
             segment = self._segment_to_read()
@@ -169,8 +188,13 @@ class ProcessSpool:
         self._taken_rows = rows + damaged
         self.cursor = Cursor(number, start, start + used)
         self._save_cursor(durable=True)
-        # the content is part of the name: lines that differ after a loss of power are another batch
-        return SpoolRead(lines, f"{self.folder.name}-{number}-{start}-{zlib.crc32(data[:used]):08x}", damaged)
+        # the content is part of the name: lines that differ after a loss of power are
+        # another batch
+        return SpoolRead(
+            lines,
+            f"{self.folder.name}-{number}-{start}-{zlib.crc32(data[:used]):08x}",
+            damaged,
+        )
 
     def _segment_to_read(self) -> Segment | None:
         while True:
@@ -194,7 +218,9 @@ class ProcessSpool:
         with self._path(number).open("rb") as file:
             file.seek(start)
             data = file.read(min(_FIRST_READ, end - start))
-            while len(data) < end - start and (b"\n" not in data or self.cursor.end > start):
+            while len(data) < end - start and (
+                b"\n" not in data or self.cursor.end > start
+            ):
                 more = file.read(min(_FIRST_READ, end - start - len(data)))
                 if not more:
                     break
@@ -213,7 +239,9 @@ class ProcessSpool:
     def drop_oldest(self) -> int:
         """Delete the oldest file that is neither being sent nor written; the rows lost, 0 if there is none."""
         written = max(self.segments) if self._file is not None else None
-        found = [n for n in sorted(self.segments) if n not in (self.cursor.segment, written)]
+        found = [
+            n for n in sorted(self.segments) if n not in (self.cursor.segment, written)
+        ]
         return self._forget(found[0]) if found else 0
 
     def _forget(self, number: int) -> int:
@@ -232,7 +260,11 @@ class ProcessSpool:
 
     def forget_descriptors(self) -> None:
         """Close what this process has open, and nothing else: in a forked child the lane is still the parent's."""
-        for file in (self._lock, *self._unsynced, *(() if self._file is None else (self._file,))):
+        for file in (
+            self._lock,
+            *self._unsynced,
+            *(() if self._file is None else (self._file,)),
+        ):
             os.close(file)
         self._file, self._unsynced = None, []
 
@@ -258,4 +290,5 @@ def _read_cursor(path: Path) -> Cursor:
             return Cursor(segment, start, end)
     except (OSError, ValueError):
         pass
-    return Cursor(0, 0, 0)  # none, or cut short: everything is sent again, and the server stores it once
+    # none, or cut short: everything is sent again, and the server stores it once
+    return Cursor(0, 0, 0)

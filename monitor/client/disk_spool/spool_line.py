@@ -1,6 +1,7 @@
 """The lines of the spool's files: each a checksum, the kind, the number of rows and the body.
 
-The kinds: E an event, P one with its numbers apart (packed.py), L a label, A an Arrow table.
+The kinds: E an event, P one with its numbers apart (packed.py), L a label, A an Arrow
+table.
 """
 
 import zlib

@@ -1,4 +1,7 @@
-"""The lanes of distributions: inputs and prediction, latency, the size of errors. Pure."""
+"""The lanes of distributions: inputs and prediction, latency, the size of errors.
+
+Pure.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,21 +9,35 @@ from typing import Any
 
 import numpy as np
 
-from monitor.detector.lanes.lane import MAX_FEATURES, SERVICE, Budget, LaneWindow, rows_of
+from monitor.detector.lanes.lane import (
+    MAX_FEATURES,
+    SERVICE,
+    Budget,
+    LaneWindow,
+    rows_of,
+)
 from monitor.detector.model import DetectorColumn, Hour, Settings
 from monitor.detector.model.episode import Episode
 from monitor.detector.model.fit import fit_tolerances
 from monitor.detector.model.naming import detectable
 from monitor.detector.model.serialization import from_plain, to_plain
-from monitor.detector.model.shifts import Shift, ShiftState, advance_shift, initial_shift
+from monitor.detector.model.shifts import (
+    Shift,
+    ShiftState,
+    advance_shift,
+    initial_shift,
+)
 from monitor.detector.model.windows import width_for
 from monitor.layout import Layout
 from monitor.profile import grouping
 
-SLOW_JUMP = 2.5  # against pages for shocks that decay over half a day; measured, see docs/detector.md
-SMALL_FIRST = (0.25, 0.3, 0.2, 0.125, 0.125)  # of LAMBDAS: a small shift waits days for its evidence, a large one hours
+# against pages for shocks that decay over half a day; measured, see docs/detector.md
+SLOW_JUMP = 2.5
+# of LAMBDAS: a small shift waits days for its evidence, a large one hours
+SMALL_FIRST = (0.25, 0.3, 0.2, 0.125, 0.125)
 SENSITIVE = 0.03  # the tolerance, in sd, of the detector that only warns
-PREDICTION_SHARE = 2.0  # features that the prediction counts for, at least a tenth of all
+# features that the prediction counts for, at least a tenth of all
+PREDICTION_SHARE = 2.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,9 +72,16 @@ class DistributionLane:
         held = [w for w in hours if self.holds(w)]
         return width_for([w.index for w in held], [rows_of(self, w) for w in held])
 
-    def fit(self, windows: Sequence[LaneWindow], layouts: Mapping[str, Layout], budget: Budget) -> DistributionMachine:
+    def fit(
+        self,
+        windows: Sequence[LaneWindow],
+        layouts: Mapping[str, Layout],
+        budget: Budget,
+    ) -> DistributionMachine:
         columns = tuple(self.columns(layouts))
-        total = {c: np.sum([w.profiles[c].counts for w in windows], axis=0) for c in columns}
+        total = {
+            c: np.sum([w.profiles[c].counts for w in windows], axis=0) for c in columns
+        }
         groups = tuple(
             _categories(layouts[c])
             if layouts[c].kind == "categorical"
@@ -67,7 +91,10 @@ class DistributionLane:
             for c in columns
         )
         shares = {"prediction": max(PREDICTION_SHARE, len(columns) / 10)}
-        features = [DetectorColumn(c, layouts[c].kind, shares.get(c, 1.0), layouts[c].chosen) for c in columns]
+        features = [
+            DetectorColumn(c, layouts[c].kind, shares.get(c, 1.0), layouts[c].chosen)
+            for c in columns
+        ]
         hours = [_hour(columns, groups, w) for w in windows]
         return DistributionMachine(columns, groups, machine_of(features, hours, budget))
 
@@ -88,11 +115,16 @@ class DistributionLane:
     def evidence(self, machine: DistributionMachine, state: ShiftState) -> float:
         return state.evidence / machine.shift.fitted.due
 
-    def detectable(self, machine: DistributionMachine, rows: float, hours: int) -> list[tuple[str, str, float]]:
+    def detectable(
+        self, machine: DistributionMachine, rows: float, hours: int
+    ) -> list[tuple[str, str, float]]:
         fitted = machine.shift.fitted
         each = np.full(len(fitted.streams.streams), rows * fitted.settings.width)
         sizes = detectable(fitted, each, max(1, hours // fitted.settings.width))
-        return [(s.feature, s.contrast, float(d)) for s, d in zip(fitted.streams.streams, sizes, strict=True)]
+        return [
+            (s.feature, s.contrast, float(d))
+            for s, d in zip(fitted.streams.streams, sizes, strict=True)
+        ]
 
     def dump(self, value: Any) -> Any:
         return to_plain(value)
@@ -104,7 +136,9 @@ class DistributionLane:
         return from_plain(ShiftState, data)
 
 
-def machine_of(features: Sequence[DetectorColumn], hours: Sequence[Hour], budget: Budget) -> Shift:
+def machine_of(
+    features: Sequence[DetectorColumn], hours: Sequence[Hour], budget: Budget
+) -> Shift:
     """The detector that pages and the one that warns, as they are used: the settings that were measured."""
     usual = Settings(
         level=budget.hours,
@@ -115,7 +149,11 @@ def machine_of(features: Sequence[DetectorColumn], hours: Sequence[Hour], budget
         mixture=SMALL_FIRST,
         weekdays=True,
     )
-    return Shift(*fit_tolerances(features, hours, usual, [budget.tolerance, min(SENSITIVE, budget.tolerance)]))
+    return Shift(
+        *fit_tolerances(
+            features, hours, usual, [budget.tolerance, min(SENSITIVE, budget.tolerance)]
+        )
+    )
 
 
 def _categories(layout: Layout) -> np.ndarray:
@@ -126,7 +164,9 @@ def _categories(layout: Layout) -> np.ndarray:
     return groups
 
 
-def _hour(columns: Sequence[str], groups: Sequence[np.ndarray], window: LaneWindow) -> Hour:
+def _hour(
+    columns: Sequence[str], groups: Sequence[np.ndarray], window: LaneWindow
+) -> Hour:
     """The window as counts of the groups of each column; an invalid value counts as missing."""
     profiles = [window.profiles[c] for c in columns]
     counts = tuple(

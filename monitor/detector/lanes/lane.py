@@ -1,4 +1,7 @@
-"""One lane: what every kind of it can do, and the windows and budgets that it is given. Pure."""
+"""One lane: what every kind of it can do, and the windows and budgets that it is given.
+
+Pure.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +14,16 @@ from monitor.schema import LABEL_DELAY, LABELLED_PREDICTION
 
 MAX_FEATURES = 1000  # of a wider model the others have plain limits only
 MIN_WINDOWS = 28  # with rows, before anything is usual
-SERVICE = frozenset({"latency_ms", "status", "wrong", "absolute_error", LABEL_DELAY, LABELLED_PREDICTION})
+SERVICE = frozenset(
+    {
+        "latency_ms",
+        "status",
+        "wrong",
+        "absolute_error",
+        LABEL_DELAY,
+        LABELLED_PREDICTION,
+    }
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +38,11 @@ class LaneWindow:
     def rows(self) -> int:
         """The number of events."""
         status = self.profiles.get("status")
-        return status.rows if status is not None else max((p.rows for p in self.profiles.values()), default=0)
+        return (
+            status.rows
+            if status is not None
+            else max((p.rows for p in self.profiles.values()), default=0)
+        )
 
 
 @dataclass(frozen=True)
@@ -46,7 +62,8 @@ class Budget:
 class Lane(Protocol):
     """One thing that is watched. A machine is what was learned of it, a state where it stands; both go to JSON and back.
 
-    `live`: learned from live traffic even where there is a reference, as a file of training rows says nothing of it.
+    `live`: learned from live traffic even where there is a reference, as a file of
+    training rows says nothing of it.
     """
 
     @property
@@ -70,8 +87,16 @@ class Lane(Protocol):
     def width(self, hours: Sequence[LaneWindow]) -> int:
         """The length of its windows in hours, from hourly ones."""
 
-    def fit(self, windows: Sequence[LaneWindow], layouts: Mapping[str, Layout], budget: Budget) -> Any:
-        """The machine that some windows teach. Called with at least MIN_WINDOWS that it holds."""
+    def fit(
+        self,
+        windows: Sequence[LaneWindow],
+        layouts: Mapping[str, Layout],
+        budget: Budget,
+    ) -> Any:
+        """The machine that some windows teach.
+
+        Called with at least MIN_WINDOWS that it holds.
+        """
 
     def initial(self, machine: Any) -> Any:
         """The state at the end of what was learned from."""
@@ -79,7 +104,9 @@ class Lane(Protocol):
     def view(self, machine: Any, window: LaneWindow) -> Any:
         """What the machine sees of a window."""
 
-    def step(self, machine: Any, state: Any, views: Sequence[Any]) -> tuple[Any, list[Episode]]:
+    def step(
+        self, machine: Any, state: Any, views: Sequence[Any]
+    ) -> tuple[Any, list[Episode]]:
         """One more window, the last of the views; the episodes that are over."""
 
     def episodes(self, state: Any) -> tuple[Episode, ...]:
@@ -88,7 +115,9 @@ class Lane(Protocol):
     def evidence(self, machine: Any, state: Any) -> float:
         """The evidence as a share of what pages."""
 
-    def detectable(self, machine: Any, rows: float, hours: int) -> list[tuple[str, str, float]]:
+    def detectable(
+        self, machine: Any, rows: float, hours: int
+    ) -> list[tuple[str, str, float]]:
         """(column, contrast, size) of the smallest lasting change that pages half of the time within so many hours."""
 
     def dump(self, value: Any) -> Any:
@@ -103,4 +132,7 @@ class Lane(Protocol):
 
 def rows_of(lane: Lane, window: LaneWindow) -> int:
     """How many rows of a window a lane can judge."""
-    return max((p.n for c, p in window.profiles.items() if c in lane.columns({c: p.layout})), default=0)
+    return max(
+        (p.n for c, p in window.profiles.items() if c in lane.columns({c: p.layout})),
+        default=0,
+    )

@@ -1,4 +1,7 @@
-"""The lanes of shares that should not rise: server errors, wrong predictions, values never seen. Pure."""
+"""The lanes of shares that should not rise: server errors, wrong predictions, values never seen.
+
+Pure.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -6,7 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from monitor.detector.lanes.lane import MAX_FEATURES, SERVICE, Budget, LaneWindow, rows_of
+from monitor.detector.lanes.lane import (
+    MAX_FEATURES,
+    SERVICE,
+    Budget,
+    LaneWindow,
+    rows_of,
+)
 from monitor.detector.model.episode import Episode
 from monitor.detector.model.rates import (
     Counted,
@@ -58,11 +67,19 @@ class RateLane:
         return [c for c in RATE_COLUMNS[self.name] if c in layouts]
 
     def holds(self, window: LaneWindow) -> bool:
-        found = [p for c, p in window.profiles.items() if c in RATE_COLUMNS.get(self.name, ()) or self._is_unseen(p, c)]
+        found = [
+            p
+            for c, p in window.profiles.items()
+            if c in RATE_COLUMNS.get(self.name, ()) or self._is_unseen(p, c)
+        ]
         return any(p.n > 0 for p in found)
 
     def _is_unseen(self, profile: Profile, column: str) -> bool:
-        return self.name == UNSEEN and _has_unseen(profile.layout) and column not in SERVICE
+        return (
+            self.name == UNSEEN
+            and _has_unseen(profile.layout)
+            and column not in SERVICE
+        )
 
     def width(self, hours: Sequence[LaneWindow]) -> int:
         held = [w for w in hours if self.holds(w)]
@@ -71,30 +88,48 @@ class RateLane:
         if self.name == UNSEEN:
             return width
         column = RATE_COLUMNS[self.name][0]
-        hits = [float(_counted([Rate(column, self.contrast, 1.0)], w).hits[0]) for w in held]
+        hits = [
+            float(_counted([Rate(column, self.contrast, 1.0)], w).hits[0]) for w in held
+        ]
         return independent_width(index, hits, rows, width)
 
-    def fit(self, windows: Sequence[LaneWindow], layouts: Mapping[str, Layout], budget: Budget) -> RateMachine:
+    def fit(
+        self,
+        windows: Sequence[LaneWindow],
+        layouts: Mapping[str, Layout],
+        budget: Budget,
+    ) -> RateMachine:
         columns = self.columns(layouts)
-        rates = [Rate(c, self.contrast, 1 / len(columns), self._floor(layouts[c])) for c in columns]
+        rates = [
+            Rate(c, self.contrast, 1 / len(columns), self._floor(layouts[c]))
+            for c in columns
+        ]
         seen = [_counted(rates, w) for w in windows]
         hits, rows = np.array([s.hits for s in seen]), np.array([s.rows for s in seen])
         clumped = np.zeros(len(columns))
         for i, column in enumerate(columns if self.name == UNSEEN else ()):
-            counts, layout = np.array([w.profiles[column].counts for w in windows]), layouts[column]
+            counts, layout = (
+                np.array([w.profiles[column].counts for w in windows]),
+                layouts[column],
+            )
             if layout.kind == "numeric":
                 clumped[i], floor = beyond_range(counts)
             elif layout.unseen:
-                clumped[i], floor = beyond_categories(counts[:, layout.other_bin], counts.sum(axis=1), layout.unseen)
+                clumped[i], floor = beyond_categories(
+                    counts[:, layout.other_bin], counts.sum(axis=1), layout.unseen
+                )
             else:
                 continue
             rates[i] = replace(rates[i], floor=max(rates[i].floor, floor))
         fitted = fit_rates(rates, hits, rows)
-        fitted = replace(fitted, overdispersion=np.maximum(fitted.overdispersion, clumped))
+        fitted = replace(
+            fitted, overdispersion=np.maximum(fitted.overdispersion, clumped)
+        )
         return RateMachine(fitted, budget.due, budget.width)
 
     def _floor(self, layout: Layout) -> float:
-        # where the reference itself was still bringing rare values, more of them are to be expected
+        # where the reference itself was still bringing rare values, more of them are to
+        # be expected
         return HIGHER_FLOOR if layout.others else Rate("", "", 1.0).floor
 
     def initial(self, machine: RateMachine) -> RateState:
@@ -103,7 +138,9 @@ class RateLane:
     def view(self, machine: RateMachine, window: LaneWindow) -> Counted:
         return _counted(machine.rates.rates, window)
 
-    def step(self, machine: RateMachine, state: RateState, views: Sequence[Counted]) -> tuple[RateState, list[Episode]]:
+    def step(
+        self, machine: RateMachine, state: RateState, views: Sequence[Counted]
+    ) -> tuple[RateState, list[Episode]]:
         return advance_rates(machine.rates, machine.due, machine.width, state, views)
 
     def episodes(self, state: RateState) -> tuple[Episode, ...]:
@@ -112,10 +149,17 @@ class RateLane:
     def evidence(self, machine: RateMachine, state: RateState) -> float:
         return state.total / machine.due
 
-    def detectable(self, machine: RateMachine, rows: float, hours: int) -> list[tuple[str, str, float]]:
+    def detectable(
+        self, machine: RateMachine, rows: float, hours: int
+    ) -> list[tuple[str, str, float]]:
         windows = max(1, hours // machine.width)
-        sizes = detectable_rates(machine.rates, rows * machine.width, windows, machine.due)
-        return [(r.column, r.contrast, float(d)) for r, d in zip(machine.rates.rates, sizes, strict=True)]
+        sizes = detectable_rates(
+            machine.rates, rows * machine.width, windows, machine.due
+        )
+        return [
+            (r.column, r.contrast, float(d))
+            for r, d in zip(machine.rates.rates, sizes, strict=True)
+        ]
 
     def dump(self, value: Any) -> Any:
         return to_plain(value)

@@ -20,5 +20,9 @@ ERROR_SIZE = DistributionLane("quality", 0.08, False, ("absolute_error",))
 LANES: tuple[Lane, ...] = (INPUTS, UNSEEN_VALUES, LATENCY, ERRORS, TRAFFIC)
 SEGMENTS_SHARE = 0.12  # of the inputs' share, where segments are watched apart
 SEGMENTS = SegmentLane("segments", SEGMENTS_SHARE, True)
-WITH_SEGMENTS: tuple[Lane, ...] = (replace(INPUTS, share=INPUTS.share - SEGMENTS_SHARE), SEGMENTS, *LANES[1:])
+WITH_SEGMENTS: tuple[Lane, ...] = (
+    replace(INPUTS, share=INPUTS.share - SEGMENTS_SHARE),
+    SEGMENTS,
+    *LANES[1:],
+)
 QUALITY: Mapping[str, Lane] = {"wrong": WRONG, "absolute_error": ERROR_SIZE}

@@ -7,7 +7,13 @@ from typing import Any
 from monitor.detector.lanes.lane import Budget, LaneWindow
 from monitor.detector.model.episode import Episode
 from monitor.detector.model.serialization import from_plain, to_plain
-from monitor.detector.model.traffic import TrafficModel, VolumeState, advance_traffic, fit_traffic, initial_traffic
+from monitor.detector.model.traffic import (
+    TrafficModel,
+    VolumeState,
+    advance_traffic,
+    fit_traffic,
+    initial_traffic,
+)
 from monitor.detector.model.windows import steady_width
 from monitor.layout import Layout
 
@@ -37,9 +43,16 @@ class TrafficLane:
     def width(self, hours: Sequence[LaneWindow]) -> int:
         return steady_width([w.index for w in hours], [w.rows for w in hours])
 
-    def fit(self, windows: Sequence[LaneWindow], layouts: Mapping[str, Layout], budget: Budget) -> TrafficMachine:
+    def fit(
+        self,
+        windows: Sequence[LaneWindow],
+        layouts: Mapping[str, Layout],
+        budget: Budget,
+    ) -> TrafficMachine:
         usual = [w for w in windows if not w.special]
-        fitted = fit_traffic([w.index for w in usual], [w.rows for w in usual], budget.width)
+        fitted = fit_traffic(
+            [w.index for w in usual], [w.rows for w in usual], budget.width
+        )
         return TrafficMachine(fitted, budget.due)
 
     def initial(self, machine: TrafficMachine) -> VolumeState:
@@ -62,7 +75,9 @@ class TrafficLane:
     def evidence(self, machine: TrafficMachine, state: VolumeState) -> float:
         return state.total / machine.due
 
-    def detectable(self, machine: TrafficMachine, rows: float, hours: int) -> list[tuple[str, str, float]]:
+    def detectable(
+        self, machine: TrafficMachine, rows: float, hours: int
+    ) -> list[tuple[str, str, float]]:
         return []
 
     def dump(self, value: Any) -> Any:

@@ -4,11 +4,12 @@
     state = initial(fitted)
     state, signal = step(fitted, state, hour)      # signal.page is None, or a reason to call someone
 
-Counts become contrasts (streams), lose their season, are filtered for their usual wandering (filter), and what surprises
-is added up as evidence (evidence), for each stream and along a learned direction of all (joint). Expected hours to a page
-without drift are at least `Settings.level` under the fitted null; season, wandering and tails are estimates, so the rate
-in use is measured, not proved.
-Source: Shin, Ramdas and Rinaldo, E-detectors: a nonparametric framework for sequential change detection (2024).
+Counts become contrasts (streams), lose their season, are filtered for their usual
+wandering (filter), and what surprises is added up as evidence (evidence), for each
+stream and along a learned direction of all (joint). Expected hours to a page without
+drift are at least `Settings.level` under the fitted null; season, wandering and tails
+are estimates, so the rate in use is measured, not proved. Source: Shin, Ramdas and
+Rinaldo, E-detectors: a nonparametric framework for sequential change detection (2024).
 """
 
 from monitor.detector.model.fit import Fitted, Settings, fit

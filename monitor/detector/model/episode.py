@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 DAY, WEEK = 24, 168  # hours
-CALM_SHARE = 0.5  # of the effect it was called for: within it for a day, a change is over
+# of the effect it was called for: within it for a day, a change is over
+CALM_SHARE = 0.5
 MIN_CALM = 2  # windows
 
 
@@ -12,8 +13,9 @@ MIN_CALM = 2  # windows
 class Change:
     """One stream of an episode: what moved and how far since the onset, with the 95 % interval.
 
-    `size` is in reference sd for location, scale, skewness, kurtosis and category, a share of rows for missing and
-    rates, rows / expected rows for traffic. `stream` is its index in the machine that found it.
+    `size` is in reference sd for location, scale, skewness, kurtosis and category, a
+    share of rows for missing and rates, rows / expected rows for traffic. `stream` is
+    its index in the machine that found it.
     """
 
     column: str
@@ -28,9 +30,11 @@ class Change:
 class Episode:
     """One change that somebody was called for, from `opened` (the window that paged) until it is calm for a day.
 
-    `onset` is the window it most likely began with; both are hour indices. `lead` names the column that paged, empty when
-    all moved a little together. `changes` are the streams that are named, the lead's first. `calm` counts windows.
-    `displaced`: by how many hours the course of the day came late, early below 0, where that explains the change.
+    `onset` is the window it most likely began with; both are hour indices. `lead` names
+    the column that paged, empty when all moved a little together. `changes` are the
+    streams that are named, the lead's first. `calm` counts windows. `displaced`: by how
+    many hours the course of the day came late, early below 0, where that explains the
+    change.
     """
 
     opened: int
@@ -46,7 +50,11 @@ class Episode:
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns named, the lead first, each once."""
-        return tuple(dict.fromkeys([*([self.lead] if self.lead else []), *(c.column for c in self.changes)]))
+        return tuple(
+            dict.fromkeys(
+                [*([self.lead] if self.lead else []), *(c.column for c in self.changes)]
+            )
+        )
 
     def after(self, calm: bool) -> "Episode":
         """The episode one window later, which was calm or not."""
@@ -61,6 +69,10 @@ class Episode:
         return index >= self.opened + DAY - width
 
 
-def parted(episodes: Sequence[Episode], width: int) -> tuple[tuple[Episode, ...], list[Episode]]:
+def parted(
+    episodes: Sequence[Episode], width: int
+) -> tuple[tuple[Episode, ...], list[Episode]]:
     """Those that go on, and those that are over."""
-    return tuple(e for e in episodes if not e.is_over(width)), [e for e in episodes if e.is_over(width)]
+    return tuple(e for e in episodes if not e.is_over(width)), [
+        e for e in episodes if e.is_over(width)
+    ]

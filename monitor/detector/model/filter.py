@@ -5,19 +5,23 @@ from dataclasses import dataclass, field
 import numpy as np
 
 AUTOCORRELATIONS = (0.0, 0.4, 0.6, 0.75, 0.85, 0.92, 0.97)
-FINER = (0.0, 0.4, 0.6, 0.7, 0.8, 0.86, 0.9, 0.93, 0.95, 0.97)  # where many streams decide together
+# where many streams decide together
+FINER = (0.0, 0.4, 0.6, 0.7, 0.8, 0.86, 0.9, 0.93, 0.95, 0.97)
 LEVEL_TO_NOISE = (0.0, 0.03, 0.1, 0.2, 0.4, 0.8, 1.5, 3, 6, 12, 30, 100, 400)
 EM_STEPS = 200
 BLOCK = 128  # streams that are searched at once
 OUTLYING = 0.01  # of the streams are unlike all others of their group
-JUMP = 4.5  # innovations beyond it are taken for a shock of the level, which then decays instead of repeating
+# innovations beyond it are taken for a shock of the level, which then decays instead of
+# repeating
+JUMP = 4.5
 
 
 @dataclass(frozen=True, eq=False)
 class Autocorrelation:
     """The null model of K residual streams: x_t = phi x_(t-1) + shock, var x = tau2, plus a constant within `tolerance`.
 
-    All of shape (K,); innovations beyond `jump` are taken for shocks; `tau2` in squared, `tolerance` in reference standard deviations of one row.
+    All of shape (K,); innovations beyond `jump` are taken for shocks; `tau2` in
+    squared, `tolerance` in reference standard deviations of one row.
     """
 
     phi: np.ndarray
@@ -54,9 +58,11 @@ def advance(
 ) -> tuple[Level, Innovation]:
     """One hour of the scalar Kalman filters of all streams; `residual` and its sampling `variance` are (K,).
 
-    z is standardised by the past alone. When |z| > jump the variance of the level is then raised until it would have
-    been the jump, so the gain is near 1 and a shock leaves one large z, not a run of them. The tolerance is filtered with the
-    same gains. Source: Kalman (1960); Durbin and Koopman, Time Series Analysis by State Space Methods, 2.2 (2012).
+    z is standardised by the past alone. When |z| > jump the variance of the level is
+    then raised until it would have been the jump, so the gain is near 1 and a shock
+    leaves one large z, not a run of them. The tolerance is filtered with the same
+    gains. Source: Kalman (1960); Durbin and Koopman, Time Series Analysis by State
+    Space Methods, 2.2 (2012).
 
     >>> one = np.ones(1)
     >>> w = Wander(0.8 * one, 0.04 * one, 0 * one)
@@ -73,9 +79,15 @@ def advance(
     innovation = Innovation(error / sd, shift / sd)
     jumped = np.abs(innovation.z) > wander.jump
     if jumped.any():
-        before = np.where(jumped, np.maximum(before, (error / wander.jump) ** 2 - variance), before)
+        before = np.where(
+            jumped, np.maximum(before, (error / wander.jump) ** 2 - variance), before
+        )
     gain = before / (before + variance)
-    after = Level(predicted + gain * error, before * (1 - gain), phi * level.response + gain * shift)
+    after = Level(
+        predicted + gain * error,
+        before * (1 - gain),
+        phi * level.response + gain * shift,
+    )
     return after, innovation
 
 
@@ -91,21 +103,30 @@ def advance_all(
 
 
 def fit_wander(
-    residuals: np.ndarray, variances: np.ndarray, usual: np.ndarray, groups: np.ndarray | None = None
+    residuals: np.ndarray,
+    variances: np.ndarray,
+    usual: np.ndarray,
+    groups: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """(phi, tau2) of each stream on a grid of 80 points, each (K,), by the Gaussian likelihood.
 
-    `residuals` and sampling `variances` are (T, K); `usual` (K,) is the typical variance, in units of which tau2 is
-    searched. All grid points of all streams are one array, so the cost is T steps on (80, K). Each stream has its
-    likeliest point; with `groups` (K,) the most probable one of 121, given the other streams of its group.
+    `residuals` and sampling `variances` are (T, K); `usual` (K,) is the typical
+    variance, in units of which tau2 is searched. All grid points of all streams are one
+    array, so the cost is T steps on (80, K). Each stream has its likeliest point; with
+    `groups` (K,) the most probable one of 121, given the other streams of its group.
     """
     autocorrelations = AUTOCORRELATIONS if groups is None else FINER
     grid = [(p, m) for p in autocorrelations for m in LEVEL_TO_NOISE if m > 0 or p == 0]
     phi = np.array([p for p, _ in grid])[:, None]
     tau2 = np.array([m for _, m in grid])[:, None] * usual
-    found = [_deviance(phi, tau2[:, some], residuals[:, some], variances[:, some]) for some in blocks(len(usual))]
+    found = [
+        _deviance(phi, tau2[:, some], residuals[:, some], variances[:, some])
+        for some in blocks(len(usual))
+    ]
     deviance = np.concatenate(found, axis=1)
-    best = deviance.argmin(axis=0) if groups is None else most_probable(deviance, groups)
+    best = (
+        deviance.argmin(axis=0) if groups is None else most_probable(deviance, groups)
+    )
     return phi[best, 0], np.take_along_axis(tau2, best[None], axis=0)[0]
 
 
@@ -114,7 +135,9 @@ def blocks(streams: int) -> list[slice]:
     return [slice(i, min(i + BLOCK, streams)) for i in range(0, max(1, streams), BLOCK)]
 
 
-def _deviance(phi: np.ndarray, tau2: np.ndarray, residuals: np.ndarray, variances: np.ndarray) -> np.ndarray:
+def _deviance(
+    phi: np.ndarray, tau2: np.ndarray, residuals: np.ndarray, variances: np.ndarray
+) -> np.ndarray:
     """-2 log likelihood of each stream at each point of the grid, (G, K), but for a constant; `phi` (G, 1), `tau2` (G, K)."""
     square, shock = phi * phi, tau2 * (1 - phi**2)
     estimate, variance, deviance = np.zeros_like(tau2), tau2.copy(), np.zeros_like(tau2)
@@ -143,9 +166,11 @@ def _deviance(phi: np.ndarray, tau2: np.ndarray, residuals: np.ndarray, variance
 def most_probable(deviance: np.ndarray, groups: np.ndarray) -> np.ndarray:
     """The grid point of each stream, (K,), that is most probable a posteriori; `deviance` (G, K) is -2 log likelihood.
 
-    Empirical Bayes: the prior on the grid is that of the streams of the same group, (K,) labels, by maximum likelihood
-    (EM), so a stream that a short reference leaves open is decided by its siblings, and one that is different by itself.
-    Source: Kiefer and Wolfowitz (1956); Laird, Nonparametric maximum likelihood estimation of a mixing distribution (1978).
+    Empirical Bayes: the prior on the grid is that of the streams of the same group,
+    (K,) labels, by maximum likelihood (EM), so a stream that a short reference leaves
+    open is decided by its siblings, and one that is different by itself. Source: Kiefer
+    and Wolfowitz (1956); Laird, Nonparametric maximum likelihood estimation of a mixing
+    distribution (1978).
 
     >>> sure, open_ = [0.0, 30.0], [1.0, 0.0]
     >>> most_probable(np.array([sure, sure, open_]).T, np.zeros(3)).tolist()
@@ -165,6 +190,8 @@ def most_probable(deviance: np.ndarray, groups: np.ndarray) -> np.ndarray:
     return best
 
 
-def baseline_error(phi: np.ndarray, tau2: np.ndarray, usual: np.ndarray, hours: int) -> np.ndarray:
+def baseline_error(
+    phi: np.ndarray, tau2: np.ndarray, usual: np.ndarray, hours: int
+) -> np.ndarray:
     """Standard error of the mean of that many hours of x plus noise, (K,): the long-run variance over hours."""
     return np.sqrt((tau2 * (1 + phi) / (1 - phi) + usual) / hours)

@@ -5,22 +5,34 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from monitor.detector.model.evidence import UNIFORM, Tails, excess_kurtosis, freedom_of, smallest_divisor, tail_score
+from monitor.detector.model.evidence import (
+    UNIFORM,
+    Tails,
+    excess_kurtosis,
+    freedom_of,
+    smallest_divisor,
+    tail_score,
+)
 
-MEMORIES = np.array([4.0, 16.0, 64.0])  # hours over which a direction is the exponential mean
-BLOCKS = (1, 6, 24)  # hours; the covariance of their sums guards against wandering that the filter did not explain
+# hours over which a direction is the exponential mean
+MEMORIES = np.array([4.0, 16.0, 64.0])
+# hours; the covariance of their sums guards against wandering that the filter did not
+# explain
+BLOCKS = (1, 6, 24)
 MAX_SCORE = 4.0
 DIAGONAL = 0.1
 SETTLING = 24  # first hours of the reference, when the direction is still nearly zero
-FULL_REFERENCE = 672  # hours; a shorter one knows its own mean less well, so the tolerance grows
+# hours; a shorter one knows its own mean less well, so the tolerance grows
+FULL_REFERENCE = 672
 
 
 @dataclass(frozen=True, eq=False)
 class Joint:
     """The null of the joint streams over J streams and H memories.
 
-    `covariances` (blocks, J, J) of the capped scores, `tolerance` the allowed norm of the shift of all streams together
-    in reference sd, `tails` (H,) of the projected statistic beyond its bound.
+    `covariances` (blocks, J, J) of the capped scores, `tolerance` the allowed norm of
+    the shift of all streams together in reference sd, `tails` (H,) of the projected
+    statistic beyond its bound.
     """
 
     covariances: np.ndarray
@@ -42,13 +54,18 @@ def capped(z: np.ndarray, tails: Tails) -> np.ndarray:
 
 
 def project(
-    covariances: np.ndarray, tolerance: float, direction: np.ndarray, scores: np.ndarray, gain: np.ndarray
+    covariances: np.ndarray,
+    tolerance: float,
+    direction: np.ndarray,
+    scores: np.ndarray,
+    gain: np.ndarray,
 ) -> tuple[np.ndarray, Projection]:
     """The next direction (H, J), and this hour in the present one, which knows earlier hours only.
 
-    s = m'z / sqrt(max_b m'C_b m), so the variance of s is at most 1 given the past. `gain` (J,) is d E[z] / d shift; by
-    Cauchy-Schwarz a shift of norm <= tolerance moves s by at most tolerance |m o gain| / sd. Then m <- m + (z - m) / h.
-    Source: plug-in betting, e.g. Waudby-Smith and Ramdas, Estimating means by betting (2024).
+    s = m'z / sqrt(max_b m'C_b m), so the variance of s is at most 1 given the past.
+    `gain` (J,) is d E[z] / d shift; by Cauchy-Schwarz a shift of norm <= tolerance
+    moves s by at most tolerance |m o gain| / sd. Then m <- m + (z - m) / h. Source:
+    plug-in betting, e.g. Waudby-Smith and Ramdas, Estimating means by betting (2024).
     """
     variance = ((direction @ covariances) * direction).sum(axis=2).max(axis=0)
     sd = np.sqrt(np.maximum(variance, 1e-12))
@@ -68,13 +85,18 @@ def fit_joint(
     """The joint null from capped `scores` and `gains` of the reference, (T, J), and baseline `errors` (J,)."""
     hours, streams = scores.shape
     allowed_norm = max(
-        tolerance * max(1.0, float(np.sqrt(FULL_REFERENCE / hours))), 2 * float(np.sqrt((errors**2).sum()))
+        tolerance * max(1.0, float(np.sqrt(FULL_REFERENCE / hours))),
+        2 * float(np.sqrt((errors**2).sum())),
     )
-    covariances = np.array([_block_covariance(scores, b) for b in BLOCKS if b == 1 or 2 * b <= hours])
+    covariances = np.array(
+        [_block_covariance(scores, b) for b in BLOCKS if b == 1 or 2 * b <= hours]
+    )
     direction = np.zeros((len(MEMORIES), streams))
     projections = []
     for t in range(hours):
-        direction, now = project(covariances, allowed_norm, direction, scores[t], gains[t])
+        direction, now = project(
+            covariances, allowed_norm, direction, scores[t], gains[t]
+        )
         projections.append(now)
     tails = _tails(projections[SETTLING:] or projections[-1:], bound, mixture)
     return Joint(covariances, allowed_norm, tails)
@@ -87,7 +109,9 @@ def _block_covariance(scores: np.ndarray, block: int) -> np.ndarray:
     return (1 - DIAGONAL) * c + DIAGONAL * np.diag(np.diag(c))
 
 
-def _tails(projections: Sequence[Projection], bound: float, mixture: Sequence[float]) -> Tails:
+def _tails(
+    projections: Sequence[Projection], bound: float, mixture: Sequence[float]
+) -> Tails:
     s = np.array([p.s for p in projections])
     allowed = np.array([p.allowed for p in projections])
     scale = np.maximum(1, np.sqrt((s * s).mean(axis=0)))

@@ -12,7 +12,8 @@ from monitor.detector.model.fit import Fitted
 from monitor.detector.model.streams import UNOBSERVED, Hour, score
 
 ERROR_RATE = 0.05  # chance of naming any stream that did not change
-MIN_EFFECT, MIN_MISSING = 0.05, 0.005  # sd, and share: less than that is not worth a person's time
+# sd, and share: less than that is not worth a person's time
+MIN_EFFECT, MIN_MISSING = 0.05, 0.005
 Z95 = 1.959964
 
 
@@ -20,7 +21,8 @@ Z95 = 1.959964
 class Effect:
     """How far one stream is from its usual value since the onset, with its 95 % interval.
 
-    In reference standard deviations of one row; of a missing stream, as a share of rows.
+    In reference standard deviations of one row; of a missing stream, as a share of
+    rows.
     """
 
     stream: int
@@ -56,9 +58,10 @@ def recent(fitted: Fitted, hours: Sequence[Hour]) -> Recent:
 def onset(fitted: Fitted, last: Recent, stream: int | None, side: int) -> int:
     """The hour from which on the change is likeliest to have been there: index of its window.
 
-    The start s with the largest sum of r / var over windows s.. in units of its own sd, of one stream on its side (0 up,
-    1 down), or, without a stream, the largest sum of squares of all streams' means.
-    Source: the maximum likelihood change point of a mean, Hinkley (1970).
+    The start s with the largest sum of r / var over windows s.. in units of its own sd,
+    of one stream on its side (0 up, 1 down), or, without a stream, the largest sum of
+    squares of all streams' means. Source: the maximum likelihood change point of a
+    mean, Hinkley (1970).
     """
     variances = last.variances + fitted.wander.tau2
     weights = np.where(last.variances < UNOBSERVED, 1 / variances, 0)
@@ -78,18 +81,31 @@ def effects(fitted: Fitted, last: Recent, since: int) -> list[Effect]:
     mean, sd, total = means(fitted, last, since)
     z = (np.abs(mean) - fitted.wander.tolerance) / (sd * fitted.tails.scale)
     freedom = fitted.tails.freedom
-    p = np.where((total > 0) & (z > 0), 2 * stdtr(freedom, -z * np.sqrt(freedom / (freedom - 2))), 1.0)
+    p = np.where(
+        (total > 0) & (z > 0),
+        2 * stdtr(freedom, -z * np.sqrt(freedom / (freedom - 2))),
+        1.0,
+    )
     unit, most = np.ones_like(mean), np.full_like(mean, np.inf)
-    unit[fitted.streams.missing], most[fitted.streams.missing] = fitted.streams.missing_sd, 1.0
+    unit[fitted.streams.missing], most[fitted.streams.missing] = (
+        fitted.streams.missing_sd,
+        1.0,
+    )
     columns = [mean * unit, (mean - Z95 * sd) * unit, (mean + Z95 * sd) * unit]
     size, low, high = (np.clip(c, -most, most).tolist() for c in columns)
-    return [Effect(*values) for values in zip(range(len(mean)), size, low, high, p.tolist(), strict=True)]
+    return [
+        Effect(*values)
+        for values in zip(range(len(mean)), size, low, high, p.tolist(), strict=True)
+    ]
 
 
-def means(fitted: Fitted, last: Recent, since: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def means(
+    fitted: Fitted, last: Recent, since: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Every stream's mean distance since an hour in sd, the standard error of it, and the rows behind it, each (K,).
 
-    Variance of the mean: sampling, plus the wandering's long-run variance (at most tau2), plus the baseline's error.
+    Variance of the mean: sampling, plus the wandering's long-run variance (at most
+    tau2), plus the baseline's error.
     """
     chosen = last.index >= since
     seen = last.variances[chosen] < UNOBSERVED
@@ -103,14 +119,19 @@ def means(fitted: Fitted, last: Recent, since: int) -> tuple[np.ndarray, np.ndar
     return mean, sd, total
 
 
-def named(fitted: Fitted, found: Sequence[Effect], error_rate: float = ERROR_RATE) -> list[Effect]:
+def named(
+    fitted: Fitted, found: Sequence[Effect], error_rate: float = ERROR_RATE
+) -> list[Effect]:
     """The streams that changed, the surest first, with at most `error_rate` chance of naming any that did not.
 
-    Source: Holm, A simple sequentially rejective multiple test procedure (1979). Tiny effects are left out.
+    Source: Holm, A simple sequentially rejective multiple test procedure (1979). Tiny
+    effects are left out.
     """
     missing = set(fitted.streams.missing.tolist())
     kept: list[Effect] = []
-    for rank, effect in enumerate(sorted(found, key=lambda e: (e.p_value, -abs(e.size)))):
+    for rank, effect in enumerate(
+        sorted(found, key=lambda e: (e.p_value, -abs(e.size)))
+    ):
         if effect.p_value > error_rate / (len(found) - rank):
             break
         least = MIN_MISSING if effect.stream in missing else MIN_EFFECT
@@ -120,15 +141,21 @@ def named(fitted: Fitted, found: Sequence[Effect], error_rate: float = ERROR_RAT
 
 
 def _weighted_lambdas(fitted: Fitted) -> list[tuple[float, float]]:
-    return [(lam, w) for lam, w in zip(LAMBDAS.tolist(), fitted.settings.mixture, strict=True) if w > 0]
+    return [
+        (lam, w)
+        for lam, w in zip(LAMBDAS.tolist(), fitted.settings.mixture, strict=True)
+        if w > 0
+    ]
 
 
 def detectable(fitted: Fitted, rows: np.ndarray, windows: int) -> np.ndarray:
     """The smallest lasting shift that is expected to page within that many windows of `rows` (K,) each, (K,).
 
-    In reference sd of one row, a share for missing streams. A shift d adds (d - tolerance) u_i to the score of window i,
-    u_i from the filter; the evidence sum(lambda s_i - lambda^2 / 2) is due at log(level / share): solved for d, at the
-    best lambda. Unlucky hours need more, lucky ones less: half of such shifts would be found.
+    In reference sd of one row, a share for missing streams. A shift d adds (d -
+    tolerance) u_i to the score of window i, u_i from the filter; the evidence
+    sum(lambda s_i - lambda^2 / 2) is due at log(level / share): solved for d, at the
+    best lambda. Unlucky hours need more, lucky ones less: half of such shifts would be
+    found.
     """
     tails, share = fitted.tails, fitted.streams.shares
     zero, level = np.zeros_like(rows), fitted.level
@@ -136,9 +163,17 @@ def detectable(fitted: Fitted, rows: np.ndarray, windows: int) -> np.ndarray:
     level = Level(zero, level.variance, zero)
     response = np.zeros_like(rows)
     for _ in range(windows):
-        level, innovation = advance(wander, level, zero, np.where(rows > 0, 1 / np.maximum(rows, 1e-9), UNOBSERVED))
+        level, innovation = advance(
+            wander,
+            level,
+            zero,
+            np.where(rows > 0, 1 / np.maximum(rows, 1e-9), UNOBSERVED),
+        )
         response += innovation.allowed / (tails.scale * tails.divisor)
-    sizes = [(lam, np.log(fitted.due * 2 / (share * weight))) for lam, weight in _weighted_lambdas(fitted)]
+    sizes = [
+        (lam, np.log(fitted.due * 2 / (share * weight)))
+        for lam, weight in _weighted_lambdas(fitted)
+    ]
     best = np.min([(needed / lam + windows * lam / 2) for lam, needed in sizes], axis=0)
     shift = fitted.wander.tolerance + best / np.maximum(response, 1e-9)
     shift[fitted.streams.missing] *= fitted.streams.missing_sd

@@ -1,4 +1,7 @@
-"""Rates that should not rise: errors, wrong predictions, categories never seen. Exact likelihoods, one-sided."""
+"""Rates that should not rise: errors, wrong predictions, categories never seen.
+
+Exact likelihoods, one-sided.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -6,10 +9,18 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from scipy.special import betaincinv, betaln, gammaln
 
-from monitor.detector.model.episode import CALM_SHARE, DAY, WEEK, Change, Episode, parted
+from monitor.detector.model.episode import (
+    CALM_SHARE,
+    DAY,
+    WEEK,
+    Change,
+    Episode,
+    parted,
+)
 from monitor.detector.model.evidence import MAX_EVIDENCE, OVERDISPERSION_FACTOR
 
-MULTIPLES = np.array([1.1, 1.25, 1.5, 2.0, 3.0, 10.0, 30.0])  # of the usual rate, that evidence is a mixture of
+# of the usual rate, that evidence is a mixture of
+MULTIPLES = np.array([1.1, 1.25, 1.5, 2.0, 3.0, 10.0, 30.0])
 RELATIVE_RISE = 1.03  # a rate that rose by 3 % of itself is still the reference's
 MIN_RATE = 0.0005
 MAX_RATE = 0.999
@@ -33,7 +44,8 @@ class Rate:
 @dataclass(frozen=True, eq=False)
 class Rates:
     """What is usual of R rates: `usual` the reference's own share, `null` the highest share that is no finding,
-    `overdispersion` the correlation of two rows of one hour, `spells` how many windows in a row say as much as one, all (R,)."""
+    `overdispersion` the correlation of two rows of one hour, `spells` how many windows
+    in a row say as much as one, all (R,)."""
 
     rates: tuple[Rate, ...]
     usual: np.ndarray
@@ -68,34 +80,52 @@ def initial_rates(fitted: Rates) -> RateState:
 def fit_rates(rates: Sequence[Rate], hits: np.ndarray, rows: np.ndarray) -> Rates:
     """The usual rates from hourly `hits` among `rows`, both (T, R).
 
-    p = (x + .5) / (N + 1); null = max(floor, 1.03 p + 2 standard errors), the error widened by over-dispersion, which is
-    1.5 times its moment estimate, var x = n p (1 - p) (1 + (n - 1) rho).
+    p = (x + .5) / (N + 1); null = max(floor, 1.03 p + 2 standard errors), the error
+    widened by over-dispersion, which is 1.5 times its moment estimate, var x = n p (1 -
+    p) (1 + (n - 1) rho).
     """
     total = rows.sum(axis=0)
     p = (hits.sum(axis=0) + 0.5) / (total + 1)
     rho = overdispersion(hits, rows, p)
     following = spells(hits, rows, p)
-    spread = p * (1 - p) * (1 + np.where(rho > INDEPENDENT, rho, 0) * rows.mean(axis=0)) * following
+    spread = (
+        p
+        * (1 - p)
+        * (1 + np.where(rho > INDEPENDENT, rho, 0) * rows.mean(axis=0))
+        * following
+    )
     error = np.sqrt(spread / np.maximum(total, 1))
     floor = np.array([r.floor for r in rates])
     null = np.minimum(MAX_RATE / 2, np.maximum(floor, RELATIVE_RISE * p + 2 * error))
-    return Rates(tuple(rates), p, np.maximum(null, np.minimum(p, MAX_RATE)), rho, following)
+    return Rates(
+        tuple(rates), p, np.maximum(null, np.minimum(p, MAX_RATE)), rho, following
+    )
 
 
 def spells(hits: np.ndarray, rows: np.ndarray, p: np.ndarray) -> np.ndarray:
     """How many windows that follow each other say as much as one that stands alone, (R,), at least 1.
 
-    The largest variance of sums of hits over overlapping blocks of 6 to 48 windows in units of what single windows would
-    make it; 1 where none exceeds that by two standard errors, sqrt(4 b / 3 T), of such sums of independent windows.
+    The largest variance of sums of hits over overlapping blocks of 6 to 48 windows in
+    units of what single windows would make it; 1 where none exceeds that by two
+    standard errors, sqrt(4 b / 3 T), of such sums of independent windows.
     """
     residuals, variances = hits - rows * p, rows * p * (1 - p)
-    single = np.maximum((residuals**2).sum(axis=0) / np.maximum(variances.sum(axis=0), 1e-12), 1)
+    single = np.maximum(
+        (residuals**2).sum(axis=0) / np.maximum(variances.sum(axis=0), 1e-12), 1
+    )
     most, windows = np.ones_like(single), len(hits)
     for block in (b for b in BLOCKS if 4 * b <= windows):
-        sums, usual = (np.cumsum(np.vstack([np.zeros(v.shape[1]), v]), axis=0) for v in (residuals, variances))
+        sums, usual = (
+            np.cumsum(np.vstack([np.zeros(v.shape[1]), v]), axis=0)
+            for v in (residuals, variances)
+        )
         within = np.maximum((usual[block:] - usual[:-block]).sum(axis=0), 1e-12)
         spread = ((sums[block:] - sums[:-block]) ** 2).sum(axis=0) / within / single
-        most = np.where(spread > 1 + 2 * np.sqrt(4 * block / (3 * windows)), np.maximum(most, spread), most)
+        most = np.where(
+            spread > 1 + 2 * np.sqrt(4 * block / (3 * windows)),
+            np.maximum(most, spread),
+            most,
+        )
     return most
 
 
@@ -104,46 +134,60 @@ def overdispersion(hits: np.ndarray, rows: np.ndarray, p: np.ndarray) -> np.ndar
     some = np.maximum(rows.sum(axis=0), 1)
     spread = ((hits - rows * p) ** 2).sum(axis=0) / (p * (1 - p) * some)
     pairs = np.maximum((rows * (rows - 1)).sum(axis=0) / some, 1)
-    return np.clip(OVERDISPERSION_FACTOR * np.maximum(0, (spread - 1) / pairs), INDEPENDENT, 0.99)
+    return np.clip(
+        OVERDISPERSION_FACTOR * np.maximum(0, (spread - 1) / pairs), INDEPENDENT, 0.99
+    )
 
 
 def beyond_range(counts: np.ndarray) -> tuple[float, float]:
     """What is usual beyond the range of a reference, of which its own hours, shape (T, bins), say nothing.
 
-    How values clump in hours is that of the outermost tenth of the reference. Of n independent rows the share beyond
-    their range is Beta(2, n - 1) (Wilks 1941); its 99.9 % point, with n the rows that clumped ones are worth, is the
-    floor.
+    How values clump in hours is that of the outermost tenth of the reference. Of n
+    independent rows the share beyond their range is Beta(2, n - 1) (Wilks 1941); its
+    99.9 % point, with n the rows that clumped ones are worth, is the floor.
     """
     tails = counts[:, [0, 1, -2, -1]].sum(axis=1, keepdims=True).astype(float)
     rows = counts.sum(axis=1, keepdims=True).astype(float)
-    clumped = float(overdispersion(tails, rows, np.clip(tails.sum(axis=0) / max(1.0, rows.sum()), 1e-6, 0.999))[0])
+    clumped = float(
+        overdispersion(
+            tails, rows, np.clip(tails.sum(axis=0) / max(1.0, rows.sum()), 1e-6, 0.999)
+        )[0]
+    )
     worth = max(3.0, float(rows.sum()) / (1 + clumped * float(rows.mean())))
     return clumped, float(betaincinv(2, worth - 1, 0.999))
 
 
-def beyond_categories(rare: np.ndarray, rows: np.ndarray, unseen: float) -> tuple[float, float]:
+def beyond_categories(
+    rare: np.ndarray, rows: np.ndarray, unseen: float
+) -> tuple[float, float]:
     """What is usual of values that the reference never had, of which its own hours say nothing: how they clump, and the floor.
 
-    They clump in hours as those that it had seldom do: `rare` hits among `rows`, both shape (T,). `unseen` is the share to
-    be expected by chance. As the world brings new values as time goes by, half as much again and two standard errors are
-    still no finding.
+    They clump in hours as those that it had seldom do: `rare` hits among `rows`, both
+    shape (T,). `unseen` is the share to be expected by chance. As the world brings new
+    values as time goes by, half as much again and two standard errors are still no
+    finding.
     """
     total = max(1.0, float(rows.sum()))
     seldom = np.clip(rare.sum() / total, 1e-6, 0.999)
     clumped = float(overdispersion(rare[:, None], rows[:, None], np.array([seldom]))[0])
     worth = total / (1 + clumped * float(rows.mean()))
-    return clumped, MORE_UNSEEN * unseen + 2 * float(np.sqrt(unseen * (1 - unseen) / worth))
+    return clumped, MORE_UNSEEN * unseen + 2 * float(
+        np.sqrt(unseen * (1 - unseen) / worth)
+    )
 
 
 def rise(fitted: Rates, hits: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """log pmf(hits; n, multiple x null) - log pmf(hits; n, null) of the (beta-)binomial, shape (R, 7).
 
-    The ratio of two laws of the same over-dispersion rises with `hits`, so its mean is at most 1 for every rate up to the
-    null: each is an e-value against "no higher than usual". Capped multiples stay below 1.
-    Source: Wald (1945); beta-binomial by Skellam (1948).
+    The ratio of two laws of the same over-dispersion rises with `hits`, so its mean is
+    at most 1 for every rate up to the null: each is an e-value against "no higher than
+    usual". Capped multiples stay below 1. Source: Wald (1945); beta-binomial by Skellam
+    (1948).
     """
     null = fitted.null[:, None]
-    higher = np.minimum(null * MULTIPLES, null + (MAX_RATE - null) * (1 - 1 / MULTIPLES))
+    higher = np.minimum(
+        null * MULTIPLES, null + (MAX_RATE - null) * (1 - 1 / MULTIPLES)
+    )
     x, n, rho = hits[:, None], rows[:, None], fitted.overdispersion[:, None]
     strength = 1 / rho - 1
     plain = x * np.log(higher / null) + (n - x) * np.log((1 - higher) / (1 - null))
@@ -152,7 +196,9 @@ def rise(fitted: Rates, hits: np.ndarray, rows: np.ndarray) -> np.ndarray:
     return np.where(rho > INDEPENDENT, clustered, plain)
 
 
-def _beta_binomial(x: np.ndarray, n: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def _beta_binomial(
+    x: np.ndarray, n: np.ndarray, a: np.ndarray, b: np.ndarray
+) -> np.ndarray:
     """log pmf without the binomial coefficient, which a ratio does not need."""
     whole = gammaln(a + b) - gammaln(a) - gammaln(b)
     return np.asarray(betaln(x + a, n - x + b) + whole)
@@ -168,13 +214,16 @@ def advance_rates(
 ) -> tuple[RateState, list[Episode]]:
     """One more window of the rates, the last of `recent`; `due` is the evidence, in windows, that pages.
 
-    Log likelihood ratios are divided by the `spells`: the root of an e-value is one still (Jensen), and sums over many
-    windows, whose variance is that many times as large as if they were independent, keep a mean of exp at most 1.
+    Log likelihood ratios are divided by the `spells`: the root of an e-value is one
+    still (Jensen), and sums over many windows, whose variance is that many times as
+    large as if they were independent, keep a mean of exp at most 1.
     """
     now = recent[-1]
     open_ = {episode.lead for episode in state.episodes}
     told = np.array([rate.column in open_ for rate in fitted.rates])
-    evidence = accumulate_rates(state.evidence, rise(fitted, now.hits, now.rows) / _column(fitted.spells))
+    evidence = accumulate_rates(
+        state.evidence, rise(fitted, now.hits, now.rows) / _column(fitted.spells)
+    )
     evidence = np.where((now.rows > 0)[:, None], evidence, state.evidence)
     evidence[told] = 0
     shares = np.array([rate.share for rate in fitted.rates])
@@ -191,29 +240,43 @@ def advance_rates(
             size, low, high = _share(recent, r, since)
             if now.index - episode.opened < WEEK:
                 episode = replace(
-                    episode, size=size, changes=(replace(episode.changes[0], size=size, low=low, high=high),)
+                    episode,
+                    size=size,
+                    changes=(
+                        replace(episode.changes[0], size=size, low=low, high=high),
+                    ),
                 )
             day, _, _ = _share(recent, r, now.index - DAY + width)
             usual = float(fitted.usual[r])
-            limit = max(float(fitted.null[r]), usual + CALM_SHARE * (episode.size - usual))
-            episodes[i] = episode.after(episode.may_be_calm(now.index, width) and day <= limit)
+            limit = max(
+                float(fitted.null[r]), usual + CALM_SHARE * (episode.size - usual)
+            )
+            episodes[i] = episode.after(
+                episode.may_be_calm(now.index, width) and day <= limit
+            )
     going, ended = parted(episodes, width)
     return RateState(evidence, going, float(parts.sum())), ended
 
 
-def detectable_rates(fitted: Rates, rows: float, windows: int, due: float) -> np.ndarray:
+def detectable_rates(
+    fitted: Rates, rows: float, windows: int, due: float
+) -> np.ndarray:
     """The smallest rate that is expected to page within that many windows of `rows` each, (R,); 1 when none is.
 
-    A rate p adds windows x KL(p, null) = windows x rows x (p log(p / null) + (1 - p) log((1 - p) / (1 - null))) to the best
-    log likelihood ratio, divided by 1 + (rows - 1) rho for over-dispersion and by the spells; it is due at log(level / share).
+    A rate p adds windows x KL(p, null) = windows x rows x (p log(p / null) + (1 - p)
+    log((1 - p) / (1 - null))) to the best log likelihood ratio, divided by 1 + (rows -
+    1) rho for over-dispersion and by the spells; it is due at log(level / share).
     """
     shares = np.array([rate.share for rate in fitted.rates])
     needed = np.log(due * len(MULTIPLES) / shares) / windows * fitted.spells
-    grid = np.geomspace(1.001, 1 / fitted.null, 2000)  # (2000, R), multiples of the null up to certainty
+    # (2000, R), multiples of the null up to certainty
+    grid = np.geomspace(1.001, 1 / fitted.null, 2000)
     p = np.minimum(fitted.null * grid, 1 - 1e-9)
     gain = p * np.log(p / fitted.null) + (1 - p) * np.log((1 - p) / (1 - fitted.null))
     enough = rows * gain / (1 + (rows - 1) * fitted.overdispersion) >= needed
-    return np.where(enough.any(axis=0), p[enough.argmax(axis=0), np.arange(len(shares))], 1.0)
+    return np.where(
+        enough.any(axis=0), p[enough.argmax(axis=0), np.arange(len(shares))], 1.0
+    )
 
 
 def _column(values: np.ndarray) -> np.ndarray:
@@ -227,7 +290,9 @@ def _risen(fitted: Rates, worst: int, recent: Sequence[Counted]) -> Episode:
     size, low, high = _share(recent, worst, onset)
     column = fitted.rates[worst].column
     change = Change(column, fitted.rates[worst].contrast, worst, size, low, high)
-    return Episode(recent[-1].index, onset, column, True, "accumulated", (change,), size)
+    return Episode(
+        recent[-1].index, onset, column, True, "accumulated", (change,), size
+    )
 
 
 def _share(recent: Sequence[Counted], r: int, since: int) -> tuple[float, float, float]:

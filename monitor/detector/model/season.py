@@ -7,7 +7,8 @@ import numpy as np
 Season = Literal["none", "daily", "weekly"]
 
 DAY, WEEK = 24, 168
-MIN_DAILY, MIN_WEEKLY = WEEK, 2 * WEEK  # hours of reference; with less a harmonic would learn the noise
+# hours of reference; with less a harmonic would learn the noise
+MIN_DAILY, MIN_WEEKLY = WEEK, 2 * WEEK
 MIN_WINDOWS = 28  # for the week, as windows of a day are few
 RIDGE = 1e-3
 
@@ -22,8 +23,9 @@ def season_for(windows: int, width: int = 1) -> Season:
 def regressors(season: Season, index: np.ndarray, width: int = 1) -> np.ndarray:
     """Columns for hours since a Monday 00:00, shape (windows, columns): 1, 9 or 19 of them for windows of one hour.
 
-    Intercept; daily harmonics 1..4; weekly harmonics 1..3; weekend times daily harmonics 1..2, centred over a week.
-    Windows of several hours see fewer daily harmonics, windows of a day none.
+    Intercept; daily harmonics 1..4; weekly harmonics 1..3; weekend times daily
+    harmonics 1..2, centred over a week. Windows of several hours see fewer daily
+    harmonics, windows of a day none.
     """
     t = np.asarray(index, dtype=float)
     daily = min(4, (DAY // width - 1) // 2)
@@ -42,11 +44,13 @@ def _harmonics(t: np.ndarray, period: int, number: int) -> list[np.ndarray]:
     return [f(a) for a in angles for f in (np.cos, np.sin)]
 
 
-def regress(columns: np.ndarray, values: np.ndarray, variances: np.ndarray) -> np.ndarray:
+def regress(
+    columns: np.ndarray, values: np.ndarray, variances: np.ndarray
+) -> np.ndarray:
     """Ridge coefficients of `values` (T, K) on `columns` (T, C), shape (C, K); `variances` (T,) of a usual stream.
 
-    (X'WX + 0.001 T I)^-1 X'WY, intercept unpenalised, weights ~ sqrt(rows): between equal and inverse variance, as
-    the wandering of the level does not shrink with rows.
+    (X'WX + 0.001 T I)^-1 X'WY, intercept unpenalised, weights ~ sqrt(rows): between
+    equal and inverse variance, as the wandering of the level does not shrink with rows.
     """
     w = 1 / np.sqrt(variances)
     weighted = columns * (w / w.mean())[:, None]

@@ -13,7 +13,10 @@ T = TypeVar("T")
 def to_plain(value: Any) -> Any:
     """Dictionaries, lists, text and numbers of a dataclass of this package; an array is its shape and its values."""
     if isinstance(value, np.ndarray):
-        return {"shape": list(value.shape), "values": value.astype(float).ravel().tolist()}
+        return {
+            "shape": list(value.shape),
+            "values": value.astype(float).ravel().tolist(),
+        }
     if is_dataclass(value) and not isinstance(value, type):
         return {f.name: to_plain(getattr(value, f.name)) for f in fields(value)}
     if isinstance(value, tuple):
@@ -42,5 +45,11 @@ def _restore(kind: Any, data: Any) -> Any:
         return np.array(data["values"], dtype=float).reshape(data["shape"])
     if is_dataclass(kind):
         hints = get_type_hints(kind)
-        return kind(**{f.name: _restore(hints[f.name], data[f.name]) for f in fields(kind) if f.name in data})  # type: ignore[operator]
+        return kind(
+            **{
+                f.name: _restore(hints[f.name], data[f.name])
+                for f in fields(kind)
+                if f.name in data
+            }
+        )  # type: ignore[operator]
     return data

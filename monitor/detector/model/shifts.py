@@ -6,12 +6,26 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from monitor.detector.model import naming
-from monitor.detector.model.episode import CALM_SHARE, DAY, WEEK, Change, Episode, parted
+from monitor.detector.model.episode import (
+    CALM_SHARE,
+    DAY,
+    WEEK,
+    Change,
+    Episode,
+    parted,
+)
 from monitor.detector.model.fit import Fitted
 from monitor.detector.model.step import DIRECTIONS, Page, State, initial, step
 from monitor.detector.model.streams import Hour
 from monitor.detector.model.time_shift import displacement
-from monitor.detector.model.weekdays import Borrowed, Morning, alike, dressed, remembered, resumed
+from monitor.detector.model.weekdays import (
+    Borrowed,
+    Morning,
+    alike,
+    dressed,
+    remembered,
+    resumed,
+)
 from monitor.schema import NO_FEATURES, RECONSTRUCTION_ERROR
 
 REVISED_EVERY = 6  # hours
@@ -53,7 +67,9 @@ def initial_shift(machine: Shift) -> ShiftState:
     return ShiftState(initial(machine.fitted), initial(machine.sensitive))
 
 
-def advance_shift(machine: Shift, state: ShiftState, recent: Sequence[Hour]) -> tuple[ShiftState, list[Episode]]:
+def advance_shift(
+    machine: Shift, state: ShiftState, recent: Sequence[Hour]
+) -> tuple[ShiftState, list[Episode]]:
     """One more window, the last of `recent` (up to a week of them); the state, and the episodes that ended with it."""
     fitted = machine.fitted
     recent = dressed(state.borrowed, recent)
@@ -69,11 +85,15 @@ def advance_shift(machine: Shift, state: ShiftState, recent: Sequence[Hour]) -> 
     hour = recent[-1]
     warned = Warning(hour.index, _lead(sensed.page)) if sensed.page else state.warned
     episodes = list(state.episodes)
-    after = replace(state, page=page, warning=warning, warned=warned, evidence=signal.evidence)
+    after = replace(
+        state, page=page, warning=warning, warned=warned, evidence=signal.evidence
+    )
     if hour.is_empty or (signal.page is None and not episodes):
         return after, []
     width = fitted.settings.width
-    naming_due = signal.page is not None or any(_revision_due(e, hour.index, width) for e in episodes)
+    naming_due = signal.page is not None or any(
+        _revision_due(e, hour.index, width) for e in episodes
+    )
     last = naming.recent(fitted, recent if naming_due else recent[-DAY // width :])
     if signal.page is not None and len(last.index):
         _open(fitted, episodes, signal.page, last, hour.index)
@@ -82,11 +102,16 @@ def advance_shift(machine: Shift, state: ShiftState, recent: Sequence[Hour]) -> 
     for i, episode in enumerate(episodes):
         due = _revision_due(episode, hour.index, width)
         if due:
-            episode = replace(episode, displaced=displacement(fitted, last, episode.onset, episode.columns))
+            episode = replace(
+                episode,
+                displaced=displacement(fitted, last, episode.onset, episode.columns),
+            )
         calm = _is_calm(fitted, episode, last, hour.index)
         if not calm and due:
             # once it is calm, more hours would only water the change down
-            others = {c for k, other in enumerate(episodes) if k != i for c in other.columns}
+            others = {
+                c for k, other in enumerate(episodes) if k != i for c in other.columns
+            }
             episode = _revised(fitted, episode, last, others)
         episodes[i] = episode.after(calm)
     going, ended = parted(episodes, width)
@@ -95,19 +120,30 @@ def advance_shift(machine: Shift, state: ShiftState, recent: Sequence[Hour]) -> 
 
 def _since_morning(fitted: Fitted, state: ShiftState, index: int) -> ShiftState:
     """The state, which remembers where the filters stood before the first window of a day."""
-    if not fitted.settings.weekdays or (state.morning is not None and state.morning.index // DAY == index // DAY):
+    if not fitted.settings.weekdays or (
+        state.morning is not None and state.morning.index // DAY == index // DAY
+    ):
         return state
     return replace(state, morning=Morning(index, state.page.level, state.warning.level))
 
 
 def _other_weekday(
-    fitted: Fitted, state: ShiftState, recent: Sequence[Hour], pages: Sequence[Page | None]
+    fitted: Fitted,
+    state: ShiftState,
+    recent: Sequence[Hour],
+    pages: Sequence[Page | None],
 ) -> Borrowed | None:
     """The weekday that explains why one of the detectors would page; missing values have no weekday."""
     streams = [page.stream for page in pages if page is not None]
-    if state.morning is None or not streams or any(s is not None and s.contrast == "missing" for s in streams):
+    if (
+        state.morning is None
+        or not streams
+        or any(s is not None and s.contrast == "missing" for s in streams)
+    ):
         return None
-    return alike(fitted, state.morning.page, _today(state.morning, recent), state.borrowed)
+    return alike(
+        fitted, state.morning.page, _today(state.morning, recent), state.borrowed
+    )
 
 
 def _borrowing(
@@ -120,7 +156,9 @@ def _borrowing(
     before = _today(state.morning, recent[:-1])
     page = resumed(machine.fitted, state.page, state.morning.page, before)
     warning = resumed(machine.sensitive, state.warning, state.morning.warning, before)
-    return replace(state, page=page, warning=warning, borrowed=remembered(state.borrowed, other)), recent
+    return replace(
+        state, page=page, warning=warning, borrowed=remembered(state.borrowed, other)
+    ), recent
 
 
 def _today(morning: Morning, recent: Sequence[Hour]) -> list[Hour]:
@@ -134,7 +172,8 @@ def _lead(page: Page) -> str:
 def _told(fitted: Fitted, episodes: Sequence[Episode]) -> np.ndarray | None:
     """The streams, and last the joint ones, that an open episode is about already, (K + 1,).
 
-    A feature that changes is rebuilt badly from the others, so its episode is about the reconstruction error too.
+    A feature that changes is rebuilt badly from the others, so its episode is about the
+    reconstruction error too.
     """
     if not episodes:
         return None
@@ -145,7 +184,9 @@ def _told(fitted: Fitted, episodes: Sequence[Episode]) -> np.ndarray | None:
     return np.array([*told, any(not episode.lead for episode in episodes)])
 
 
-def _open(fitted: Fitted, episodes: list[Episode], page: Page, last: naming.Recent, at: int) -> None:
+def _open(
+    fitted: Fitted, episodes: list[Episode], page: Page, last: naming.Recent, at: int
+) -> None:
     """Add the episode of a page; it is the same as another within a day, while all move together, or by the same clock."""
     stream = None if page.stream is None else fitted.streams.streams.index(page.stream)
     side = DIRECTIONS.index(page.direction) if page.direction else 0
@@ -158,7 +199,9 @@ def _open(fitted: Fitted, episodes: list[Episode], page: Page, last: naming.Rece
         (
             i
             for i, e in enumerate(episodes)
-            if not e.lead or at - e.opened < cooldown or _by_its_clock(fitted, e, last, lead)
+            if not e.lead
+            or at - e.opened < cooldown
+            or _by_its_clock(fitted, e, last, lead)
         ),
         None,
     )
@@ -169,18 +212,28 @@ def _open(fitted: Fitted, episodes: list[Episode], page: Page, last: naming.Rece
         episodes[same] = replace(first, changes=(*first.changes, *more))
         return
     size = changes[0].size if lead else _joint_size(fitted, last, since)
-    episodes.append(Episode(at, since, lead, side == 0, page.rule, tuple(changes), size))
+    episodes.append(
+        Episode(at, since, lead, side == 0, page.rule, tuple(changes), size)
+    )
 
 
-def _by_its_clock(fitted: Fitted, episode: Episode, last: naming.Recent, lead: str) -> bool:
+def _by_its_clock(
+    fitted: Fitted, episode: Episode, last: naming.Recent, lead: str
+) -> bool:
     """Whether the course of the day is displaced for an episode, and likewise for what pages now: a column, or all."""
     paging = {lead} if lead else {stream.feature for stream in fitted.streams.streams}
-    of_episode, of_lead = (displacement(fitted, last, episode.onset, c) for c in (episode.columns, paging))
+    of_episode, of_lead = (
+        displacement(fitted, last, episode.onset, c) for c in (episode.columns, paging)
+    )
     return bool(of_episode and of_lead) and abs(of_episode - of_lead) <= SAME_CLOCK
 
 
 def _changes(
-    fitted: Fitted, named: Sequence[naming.Effect], last: naming.Recent, since: int, stream: int | None
+    fitted: Fitted,
+    named: Sequence[naming.Effect],
+    last: naming.Recent,
+    since: int,
+    stream: int | None,
 ) -> list[Change]:
     """The named streams as changes, the one that paged first even if it could not be named."""
     if stream is not None:
@@ -188,23 +241,40 @@ def _changes(
         named = [own, *(e for e in named if e.stream != stream)]
     streams = fitted.streams.streams
     return [
-        Change(streams[e.stream].feature, streams[e.stream].contrast, e.stream, e.size, e.low, e.high) for e in named
+        Change(
+            streams[e.stream].feature,
+            streams[e.stream].contrast,
+            e.stream,
+            e.size,
+            e.low,
+            e.high,
+        )
+        for e in named
     ]
 
 
 def _revision_due(episode: Episode, at: int, width: int) -> bool:
     """Every six hours of the week after the page: the first rows after a change may have been unlucky."""
-    return 0 < at - episode.opened < WEEK and (at - episode.opened) % max(REVISED_EVERY, width) == 0
+    return (
+        0 < at - episode.opened < WEEK
+        and (at - episode.opened) % max(REVISED_EVERY, width) == 0
+    )
 
 
-def _revised(fitted: Fitted, episode: Episode, last: naming.Recent, others: set[str]) -> Episode:
+def _revised(
+    fitted: Fitted, episode: Episode, last: naming.Recent, others: set[str]
+) -> Episode:
     """The episode named again with all that has come since its onset; columns of other open episodes stay theirs."""
     named = naming.named(fitted, naming.effects(fitted, last, episode.onset))
     streams = fitted.streams.streams
     named = [e for e in named if streams[e.stream].feature not in others]
     first = episode.changes[0].stream if episode.lead else None
     changes = _changes(fitted, named, last, episode.onset, first)
-    size = changes[0].size if first is not None else max(episode.size, _joint_size(fitted, last, episode.onset))
+    size = (
+        changes[0].size
+        if first is not None
+        else max(episode.size, _joint_size(fitted, last, episode.onset))
+    )
     return replace(episode, changes=tuple(changes), size=size)
 
 
@@ -230,5 +300,7 @@ def _is_calm(fitted: Fitted, episode: Episode, last: naming.Recent, at: int) -> 
     unit[fitted.streams.missing] = fitted.streams.missing_sd
     streams = [c.stream for c in episode.changes]
     changed = np.array([abs(c.size) for c in episode.changes])
-    allowed = np.maximum((fitted.wander.tolerance * unit)[streams], CALM_SHARE * changed)
+    allowed = np.maximum(
+        (fitted.wander.tolerance * unit)[streams], CALM_SHARE * changed
+    )
     return bool((np.abs(now * unit)[streams] <= allowed).all())

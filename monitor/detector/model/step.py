@@ -5,7 +5,13 @@ from typing import Literal
 
 import numpy as np
 
-from monitor.detector.model.evidence import FLOOR, LAMBDAS, Tails, accumulate, missing_score
+from monitor.detector.model.evidence import (
+    FLOOR,
+    LAMBDAS,
+    Tails,
+    accumulate,
+    missing_score,
+)
 from monitor.detector.model.filter import Innovation, Level, advance
 from monitor.detector.model.fit import Fitted
 from monitor.detector.model.joint import MEMORIES, capped, project
@@ -33,8 +39,8 @@ class Suspect:
 class State:
     """Everything that an hour leaves to the next.
 
-    `evidence` (2, K, 5) up and down, `joint_evidence` (H, 5), `direction` (H, J) learned, `last_page` the hour index
-    of the page that began the present episode.
+    `evidence` (2, K, 5) up and down, `joint_evidence` (H, 5), `direction` (H, J)
+    learned, `last_page` the hour index of the page that began the present episode.
     """
 
     level: Level
@@ -49,7 +55,8 @@ class State:
 class Page:
     """A reason to call someone. `stream` None: a joint shift, no feature by itself. `repeated`: of an open episode.
 
-    `rule`: evidence accumulated over hours, or one effect so large that it pages at once, or one that persisted.
+    `rule`: evidence accumulated over hours, or one effect so large that it pages at
+    once, or one that persisted.
     """
 
     rule: Rule
@@ -62,8 +69,9 @@ class Page:
 class Signal:
     """What one hour said, before a page resets it.
 
-    `evidence` is G: a page is due at `settings.level`. `by_stream` (2, K) and `joint` are its parts, `residuals` (K,)
-    the distances from the usual value of the hour in reference sd. An empty hour repeats G and has residuals of NaN.
+    `evidence` is G: a page is due at `settings.level`. `by_stream` (2, K) and `joint`
+    are its parts, `residuals` (K,) the distances from the usual value of the hour in
+    reference sd. An empty hour repeats G and has residuals of NaN.
     """
 
     index: int
@@ -98,18 +106,23 @@ def initial(fitted: Fitted) -> State:
     )
 
 
-def step(fitted: Fitted, state: State, hour: Hour, told: np.ndarray | None = None) -> tuple[State, Signal]:
+def step(
+    fitted: Fitted, state: State, hour: Hour, told: np.ndarray | None = None
+) -> tuple[State, Signal]:
     """The state after one more hour, and what the hour said. Hours come in order; an empty one changes nothing.
 
-    `told` (K + 1,) marks the streams, and last the joint ones, that somebody has been called for already: they gather no
-    evidence. In a special hour only missing values are judged, and nothing is learned of the rest. Pure: the same fitted
-    model, state and hour always give the same answer, so late rows are replayed from an older state. Looking costs
-    nothing, as only a closed hour moves the state.
+    `told` (K + 1,) marks the streams, and last the joint ones, that somebody has been
+    called for already: they gather no evidence. In a special hour only missing values
+    are judged, and nothing is learned of the rest. Pure: the same fitted model, state
+    and hour always give the same answer, so late rows are replayed from an older state.
+    Looking costs nothing, as only a closed hour moves the state.
     """
     if hour.is_empty:
         by_stream, joint = _weighted(fitted, state.evidence, state.joint_evidence)
         nothing = np.full(len(fitted.streams.streams), np.nan)
-        return state, Signal(hour.index, float(by_stream.sum()) + joint, by_stream, joint, nothing)
+        return state, Signal(
+            hour.index, float(by_stream.sum()) + joint, by_stream, joint, nothing
+        )
     judged = _judged(fitted, hour, told)
     state, reading = _read(fitted, state, hour, judged)
     page, suspect = _large_effect(fitted, state, reading)
@@ -127,8 +140,13 @@ def step(fitted: Fitted, state: State, hour: Hour, told: np.ndarray | None = Non
         page = _accumulated(fitted, by_stream, joint)
     signal = Signal(hour.index, total, by_stream, joint, reading.residuals)
     if page is None:
-        return replace(state, evidence=evidence, joint_evidence=joint_evidence, suspect=suspect), signal
-    repeated = state.last_page is not None and hour.index - state.last_page < fitted.settings.cooldown
+        return replace(
+            state, evidence=evidence, joint_evidence=joint_evidence, suspect=suspect
+        ), signal
+    repeated = (
+        state.last_page is not None
+        and hour.index - state.last_page < fitted.settings.cooldown
+    )
     after = replace(
         state,
         evidence=np.zeros_like(evidence),
@@ -141,21 +159,29 @@ def step(fitted: Fitted, state: State, hour: Hour, told: np.ndarray | None = Non
 
 def _judged(fitted: Fitted, hour: Hour, told: np.ndarray | None) -> np.ndarray:
     """Which streams, and last the joint ones, this hour may be evidence for, (K + 1,)."""
-    judged = np.ones(len(fitted.streams.streams) + 1, dtype=bool) if told is None else ~told
+    judged = (
+        np.ones(len(fitted.streams.streams) + 1, dtype=bool) if told is None else ~told
+    )
     if hour.special:
         judged[fitted.streams.binned] = judged[-1] = False
     return judged
 
 
-def _read(fitted: Fitted, state: State, hour: Hour, judged: np.ndarray) -> tuple[State, _Reading]:
+def _read(
+    fitted: Fitted, state: State, hour: Hour, judged: np.ndarray
+) -> tuple[State, _Reading]:
     """The hour as scores, and the state with level and direction moved on."""
     scores = score(fitted.streams, [hour])
     if hour.special:
         scores.variances[:, fitted.streams.binned] = UNOBSERVED
     residuals = fitted.residuals(scores, np.array([hour.usual]))[0]
-    level, innovation = advance(fitted.wander, state.level, residuals, scores.variances[0])
+    level, innovation = advance(
+        fitted.wander, state.level, residuals, scores.variances[0]
+    )
     scores_now = _scores(fitted, scores, innovation)
-    direction, joint = _joint_scores(fitted, state.direction, innovation, judged[fitted.streams.joint])
+    direction, joint = _joint_scores(
+        fitted, state.direction, innovation, judged[fitted.streams.joint]
+    )
     strictness = fitted.strictness
     surprising = np.abs(innovation.z / fitted.tails.scale) >= fitted.largest
     reading = _Reading(
@@ -166,14 +192,16 @@ def _read(fitted: Fitted, state: State, hour: Hour, judged: np.ndarray) -> tuple
         (np.abs(residuals) >= fitted.large) & surprising & judged[:-1],
         judged[:-1],
     )
-    return replace(state, level=level, direction=state.direction if hour.special else direction), reading
+    return replace(
+        state, level=level, direction=state.direction if hour.special else direction
+    ), reading
 
 
 def _scores(fitted: Fitted, scores: Scores, innovation: Innovation) -> np.ndarray:
     """Normal scores beyond the tolerance, up and down, (2, K).
 
-    A rise of missing values counts by the weaker of two nulls, as it is evidence only when both are wrong; a fall is no
-    finding.
+    A rise of missing values counts by the weaker of two nulls, as it is evidence only
+    when both are wrong; a fall is no finding.
     """
     z, allowed, tails = innovation.z, innovation.allowed, fitted.tails
     both = np.stack([tails.score(z - allowed), tails.score(-z - allowed)])
@@ -192,20 +220,35 @@ def _joint_scores(
     own = Tails(tails.scale[chosen], tails.freedom[chosen], tails.divisor[chosen])
     gain = innovation.allowed[chosen] / (fitted.wander.tolerance[chosen] * own.scale)
     values = capped(innovation.z[chosen], own)
-    direction, now = project(joint.covariances, joint.tolerance, direction * judged, values * judged, gain)
+    direction, now = project(
+        joint.covariances, joint.tolerance, direction * judged, values * judged, gain
+    )
     return direction, joint.tails.score(now.s - now.allowed)
 
 
-def _weighted(fitted: Fitted, evidence: np.ndarray, joint_evidence: np.ndarray) -> tuple[np.ndarray, float]:
-    """The parts of G: (2, K) of the streams and one of the joint streams. Averages, so G keeps the guarantee of M."""
-    share, mixture = fitted.streams.shares * (1 - JOINT_SHARE) / 2, np.array(fitted.settings.mixture)
-    return share * (evidence @ mixture), JOINT_SHARE * float((joint_evidence @ mixture).mean())
+def _weighted(
+    fitted: Fitted, evidence: np.ndarray, joint_evidence: np.ndarray
+) -> tuple[np.ndarray, float]:
+    """The parts of G: (2, K) of the streams and one of the joint streams.
+
+    Averages, so G keeps the guarantee of M.
+    """
+    share, mixture = (
+        fitted.streams.shares * (1 - JOINT_SHARE) / 2,
+        np.array(fitted.settings.mixture),
+    )
+    return share * (evidence @ mixture), JOINT_SHARE * float(
+        (joint_evidence @ mixture).mean()
+    )
 
 
-def _large_effect(fitted: Fitted, state: State, reading: _Reading) -> tuple[Page | None, Suspect | None]:
+def _large_effect(
+    fitted: Fitted, state: State, reading: _Reading
+) -> tuple[Page | None, Suspect | None]:
     """A page for an effect that is large this hour, or for one that was and still is; else whom to suspect next hour.
 
-    Increments are not capped here. They still are at most those of the uncapped e-detector, so its guarantee holds.
+    Increments are not capped here. They still are at most those of the uncapped
+    e-detector, so its guarantee holds.
     """
     persistence = fitted.strictness.persistence
     suspect = state.suspect
@@ -216,7 +259,9 @@ def _large_effect(fitted: Fitted, state: State, reading: _Reading) -> tuple[Page
     if not reading.large.any():
         return None, None
     level = fitted.due
-    full, _ = _weighted(fitted, accumulate(state.evidence, reading.full), state.joint_evidence)
+    full, _ = _weighted(
+        fitted, accumulate(state.evidence, reading.full), state.joint_evidence
+    )
     if full.sum() < level:
         return None, None
     full = full * reading.large
@@ -231,7 +276,9 @@ def _large_effect(fitted: Fitted, state: State, reading: _Reading) -> tuple[Page
 
 
 def _accumulated(fitted: Fitted, by_stream: np.ndarray, joint: float) -> Page:
-    side, stream = (int(i) for i in np.unravel_index(by_stream.argmax(), by_stream.shape))
+    side, stream = (
+        int(i) for i in np.unravel_index(by_stream.argmax(), by_stream.shape)
+    )
     if joint > by_stream[side, stream]:
         return Page("accumulated", None, None, False)
     return _page(fitted, "accumulated", side, stream)

@@ -18,20 +18,24 @@ ORDERED_SHARES = (0.4, 0.25, 0.1, 0.1)
 CATEGORY_SHARE = 0.85
 MISSING_SHARE = 0.15
 MAX_CATEGORIES = 8
-EXPECTED_ROWS = 5  # a category with fewer rows in a usual hour is pooled with the other rare ones
-MAX_JOINT = 400  # streams whose covariances are known: they are squared in memory and in time
+# a category with fewer rows in a usual hour is pooled with the other rare ones
+EXPECTED_ROWS = 5
+# streams whose covariances are known: they are squared in memory and in time
+MAX_JOINT = 400
 DENSE = 4_000_000  # entries
 BIASES = 2  # of `chosen` are tolerated: it is an estimate itself
 MIN_BIAS = 0.03  # in reference sd
-UNOBSERVED = 1e6  # sampling variance of a contrast without values: the filter learns nothing from it
+# sampling variance of a contrast without values: the filter learns nothing from it
+UNOBSERVED = 1e6
 
 
 @dataclass(frozen=True)
 class DetectorColumn:
     """The name of a column and the kind of its layout; every kind but categorical is ordered.
 
-    `share` is its part of the budget of false pages beside the other features', 1 as usual. `chosen`: the share of rows by
-    which a reference may overstate the categories that it was asked for the most frequent of.
+    `share` is its part of the budget of false pages beside the other features', 1 as
+    usual. `chosen`: the share of rows by which a reference may overstate the categories
+    that it was asked for the most frequent of.
     """
 
     name: str
@@ -44,10 +48,12 @@ class DetectorColumn:
 class Hour:
     """The counts of one closed hour of one model, or of a window of several that begins with that hour.
 
-    `index` counts hours from Monday 1970-01-05 00:00, so that index mod 168 is the hour of the week (of the model's own
-    clock, if it has one). `counts` has one array of shape (bins,) for each feature, `missing` the rows without a usable
-    value, shape (features,). `special`: a holiday, whose traffic is not expected to look like its weekday. `like`: the hour
-    whose usual values are expected, where that is not `index`.
+    `index` counts hours from Monday 1970-01-05 00:00, so that index mod 168 is the hour
+    of the week (of the model's own clock, if it has one). `counts` has one array of
+    shape (bins,) for each feature, `missing` the rows without a usable value, shape
+    (features,). `special`: a holiday, whose traffic is not expected to look like its
+    weekday. `like`: the hour whose usual values are expected, where that is not
+    `index`.
     """
 
     index: int
@@ -69,7 +75,9 @@ class Hour:
     @cached_property
     def filled(self) -> np.ndarray:
         """The rows with a usable value, (features,)."""
-        up_to = np.concatenate([[0], np.cumsum(self.flat)])[np.cumsum([0, *map(len, self.counts)])]
+        up_to = np.concatenate([[0], np.cumsum(self.flat)])[
+            np.cumsum([0, *map(len, self.counts)])
+        ]
         return np.asarray(np.diff(up_to))  # whole numbers: exact
 
     @cached_property
@@ -82,7 +90,8 @@ class Hour:
 class Stream:
     """One contrast of one feature. `bins` are the bins of a category contrast (several: rare ones pooled), else empty.
 
-    `bias`: how far its reference may be off, in reference sd, beyond what sampling makes.
+    `bias`: how far its reference may be off, in reference sd, beyond what sampling
+    makes.
     """
 
     feature: str
@@ -95,8 +104,9 @@ class Stream:
 class Streams:
     """All contrasts of a model: for each feature those of its bins, then its missing share; K in all.
 
-    `weights[j]` has shape (contrasts, bins) of feature j; `missing_share` (features,) is the reference share of missing
-    values; `shares` (K,) splits the budget of false pages, and sums to 1.
+    `weights[j]` has shape (contrasts, bins) of feature j; `missing_share` (features,)
+    is the reference share of missing values; `shares` (K,) splits the budget of false
+    pages, and sums to 1.
     """
 
     streams: tuple[Stream, ...]
@@ -127,7 +137,11 @@ class Streams:
         known = self.binned[self.bias[self.binned] <= MIN_BIAS]
         if len(known) <= MAX_JOINT:
             return known
-        first = [k for k in known if k == 0 or self.streams[k - 1].feature != self.streams[k].feature]
+        first = [
+            k
+            for k in known
+            if k == 0 or self.streams[k - 1].feature != self.streams[k].feature
+        ]
         return np.array(first[:MAX_JOINT])
 
     @cached_property
@@ -149,15 +163,19 @@ class Streams:
     def matrix(self) -> np.ndarray | csr_array:
         """Block diagonal, so that all features' counts side by side times it are all contrasts, (all bins, J)."""
         blocks = csr_array(block_diag([w.T for w in self.weights], format="csr"))
-        # a wide model's zeros would fill the memory, a usual one's are faster than sparse indices
-        return blocks.toarray() if blocks.shape[0] * blocks.shape[1] <= DENSE else blocks
+        # a wide model's zeros would fill the memory, a usual one's are faster than
+        # sparse indices
+        return (
+            blocks.toarray() if blocks.shape[0] * blocks.shape[1] <= DENSE else blocks
+        )
 
 
 @dataclass(frozen=True, eq=False)
 class Scores:
     """Contrasts of T hours: `values` and their sampling `variances` (T, K); `missing` and all `rows` (T, features).
 
-    A value is in reference standard deviations of one row, so its sampling variance is 1 / rows.
+    A value is in reference standard deviations of one row, so its sampling variance is
+    1 / rows.
     """
 
     values: np.ndarray
@@ -166,7 +184,9 @@ class Scores:
     rows: np.ndarray
 
 
-def build_streams(features: Sequence[DetectorColumn], reference: Sequence[Hour]) -> Streams:
+def build_streams(
+    features: Sequence[DetectorColumn], reference: Sequence[Hour]
+) -> Streams:
     """The contrasts that the reference supports; a constant or all-null feature keeps its missing share only."""
     streams: list[Stream] = []
     weights, missing_share, shares = [], [], []
@@ -174,11 +194,18 @@ def build_streams(features: Sequence[DetectorColumn], reference: Sequence[Hour])
     ends = np.cumsum([len(c) for c in reference[0].counts])
     totals = np.split(sum((h.flat for h in reference), np.zeros(ends[-1])), ends[:-1])
     all_missing = np.array([h.missing for h in reference], dtype=float)
-    usual_rows = np.median(np.array([h.filled for h in reference]) + all_missing, axis=0)
-    for feature, counts, missing, usual in zip(features, totals, all_missing.sum(axis=0), usual_rows, strict=True):
+    usual_rows = np.median(
+        np.array([h.filled for h in reference]) + all_missing, axis=0
+    )
+    for feature, counts, missing, usual in zip(
+        features, totals, all_missing.sum(axis=0), usual_rows, strict=True
+    ):
         if feature.kind == "categorical":
             w, groups = category_contrasts(counts, EXPECTED_ROWS / max(usual, 1))
-            own = [Stream(feature.name, "category", g, _bias(feature, counts, g)) for g in groups]
+            own = [
+                Stream(feature.name, "category", g, _bias(feature, counts, g))
+                for g in groups
+            ]
             parts = [CATEGORY_SHARE / len(w)] * len(w) if len(w) else []
         else:
             w = neyman_contrasts(counts)
@@ -189,16 +216,19 @@ def build_streams(features: Sequence[DetectorColumn], reference: Sequence[Hour])
         missing_share.append((missing + 0.5) / (counts.sum() + missing + 1))
         share = np.array([*parts, MISSING_SHARE])
         shares.append(share * feature.share / (share.sum() * total_share))
-    return Streams(tuple(streams), tuple(weights), np.array(missing_share), np.concatenate(shares))
+    return Streams(
+        tuple(streams), tuple(weights), np.array(missing_share), np.concatenate(shares)
+    )
 
 
 def neyman_contrasts(counts: np.ndarray, degree: int = len(ORDERED)) -> np.ndarray:
     """Orthonormal polynomials in the normal scores of ordered bins: weights of shape (contrasts, bins).
 
-    Bin b has the score E[z | z in the normal quantiles of b]; Gram-Schmidt under the shares p of `counts` makes
-    sum(p w) = 0, sum(p w^2) = 1 and all products 0. First location, then scale, skewness, kurtosis; fewer when fewer
-    bins are filled, none when at most one is.
-    Source: Neyman, Smooth test for goodness of fit (1937); Rayner and Best, Smooth Tests of Goodness of Fit (1989).
+    Bin b has the score E[z | z in the normal quantiles of b]; Gram-Schmidt under the
+    shares p of `counts` makes sum(p w) = 0, sum(p w^2) = 1 and all products 0. First
+    location, then scale, skewness, kurtosis; fewer when fewer bins are filled, none
+    when at most one is. Source: Neyman, Smooth test for goodness of fit (1937); Rayner
+    and Best, Smooth Tests of Goodness of Fit (1989).
 
     >>> (np.round(neyman_contrasts(np.array([25, 50, 25])), 4) + 0.0).tolist()
     [[-1.4142, 0.0, 1.4142], [1.0, -1.0, 1.0]]
@@ -231,11 +261,14 @@ def _bias(feature: DetectorColumn, counts: np.ndarray, group: Sequence[int]) -> 
     return BIASES * feature.chosen / np.sqrt(share * (1 - share))
 
 
-def category_contrasts(counts: np.ndarray, least_share: float) -> tuple[np.ndarray, list[tuple[int, ...]]]:
+def category_contrasts(
+    counts: np.ndarray, least_share: float
+) -> tuple[np.ndarray, list[tuple[int, ...]]]:
     """Standardised indicators of the largest categories and of the pooled rest: (contrasts, bins), and their bins.
 
-    w = (1[b in group] - p) / sqrt(p (1 - p)). At most 8 categories of at least `least_share` have their own; of two
-    filled bins only one, the other is its mirror image. Groups that hold nothing or everything are left out.
+    w = (1[b in group] - p) / sqrt(p (1 - p)). At most 8 categories of at least
+    `least_share` have their own; of two filled bins only one, the other is its mirror
+    image. Groups that hold nothing or everything are left out.
 
     >>> w, groups = category_contrasts(np.array([80, 20]), 0.01)
     >>> w.round(9).tolist(), groups
@@ -245,7 +278,9 @@ def category_contrasts(counts: np.ndarray, least_share: float) -> tuple[np.ndarr
     p = counts / max(counts.sum(), 1)
     order = [int(b) for b in np.argsort(-p)]
     own = max(1, min(MAX_CATEGORIES, int((p >= least_share).sum())))
-    groups = [(b,) for b in order[:own]] + ([tuple(order[own:])] if len(p) > own else [])
+    groups = [(b,) for b in order[:own]] + (
+        [tuple(order[own:])] if len(p) > own else []
+    )
     for group in groups[:1] if np.count_nonzero(p) == 2 else groups:
         indicator = np.zeros(len(p))
         indicator[list(group)] = 1
@@ -270,6 +305,10 @@ def score(streams: Streams, hours: Sequence[Hour]) -> Scores:
         counts = np.array([h.flat for h in hours[some]])
         values[some, streams.binned] = counts @ streams.matrix / np.maximum(n[some], 1)
     variances[:, streams.binned] = np.where(n > 0, 1 / np.maximum(n, 1), UNOBSERVED)
-    values[:, streams.missing] = (missing / np.maximum(rows, 1) - streams.missing_share) / streams.missing_sd
-    variances[:, streams.missing] = np.where(rows > 0, 1 / np.maximum(rows, 1), UNOBSERVED)
+    values[:, streams.missing] = (
+        missing / np.maximum(rows, 1) - streams.missing_share
+    ) / streams.missing_sd
+    variances[:, streams.missing] = np.where(
+        rows > 0, 1 / np.maximum(rows, 1), UNOBSERVED
+    )
     return Scores(values, variances, missing, rows)

@@ -29,7 +29,8 @@ from monitor.detector.model.season import Season, regress, regressors, season_fo
 
 TOLERANCE = 0.1  # of the logarithm: a tenth more or fewer rows is no finding
 BOUND = 3.0  # the most that one window counts, as a normal score
-SILENCE_ROWS = 20.0  # a window without any row is silence at once when usually that many come
+# a window without any row is silence at once when usually that many come
+SILENCE_ROWS = 20.0
 COUNTED = 0.5
 
 
@@ -74,7 +75,9 @@ class TrafficSignal:
     silent: bool
 
 
-def fit_traffic(index: Sequence[int], rows: Sequence[float], width: int = 1) -> TrafficModel:
+def fit_traffic(
+    index: Sequence[int], rows: Sequence[float], width: int = 1
+) -> TrafficModel:
     """The usual traffic from the windows of a reference in order, empty ones included."""
     at, n = np.array(index), np.array(rows, dtype=float)
     values, variances = np.log(n + COUNTED)[:, None], (1 / (n + COUNTED))[:, None]
@@ -84,15 +87,24 @@ def fit_traffic(index: Sequence[int], rows: Sequence[float], width: int = 1) -> 
     residuals = values - columns @ coefficients
     usual = variances.mean(axis=0)
     phi, tau2 = fit_wander(residuals, variances, usual)
-    wander = Autocorrelation(phi, tau2, np.maximum(TOLERANCE, 2 * baseline_error(phi, tau2, usual, len(at))))
+    wander = Autocorrelation(
+        phi, tau2, np.maximum(TOLERANCE, 2 * baseline_error(phi, tau2, usual, len(at)))
+    )
     level, innovation = advance_all(wander, start(wander), residuals, variances)
     z = innovation.z
-    scale = np.maximum(1.0, np.sqrt((z * z).mean(axis=0) * len(at) / max(1, len(at) - columns.shape[1])))
+    scale = np.maximum(
+        1.0,
+        np.sqrt((z * z).mean(axis=0) * len(at) / max(1, len(at) - columns.shape[1])),
+    )
     freedom = freedom_of(np.maximum(excess_kurtosis(z / scale), 0))
-    sides = [tail_score((sign * z - innovation.allowed) / scale, freedom) for sign in (1, -1)]
+    sides = [
+        tail_score((sign * z - innovation.allowed) / scale, freedom) for sign in (1, -1)
+    ]
     tails = Tails(scale, freedom, smallest_divisor(np.stack(sides, axis=1), BOUND))
     start_level = Level(level.estimate, level.variance, np.zeros_like(level.response))
-    return TrafficModel(width, season, coefficients, wander, start_level, tails, float(residuals.min()))
+    return TrafficModel(
+        width, season, coefficients, wander, start_level, tails, float(residuals.min())
+    )
 
 
 def initial_traffic(fitted: TrafficModel) -> TrafficState:
@@ -101,21 +113,42 @@ def initial_traffic(fitted: TrafficModel) -> TrafficState:
 
 
 def step_traffic(
-    fitted: TrafficModel, state: TrafficState, index: int, rows: float, told: bool = False
+    fitted: TrafficModel,
+    state: TrafficState,
+    index: int,
+    rows: float,
+    told: bool = False,
 ) -> tuple[TrafficState, TrafficSignal]:
     """The state after one more window, an empty one included: silence is what this is for."""
-    usual = float((regressors(fitted.season, np.array([index]), fitted.width) @ fitted.coefficients)[0, 0])
+    usual = float(
+        (
+            regressors(fitted.season, np.array([index]), fitted.width)
+            @ fitted.coefficients
+        )[0, 0]
+    )
     residual = np.array([np.log(rows + COUNTED) - usual])
-    level, innovation = advance(fitted.wander, state.level, residual, np.array([1 / (rows + COUNTED)]))
-    both = np.stack([fitted.tails.score(s * innovation.z - innovation.allowed) for s in (1, -1)])
+    level, innovation = advance(
+        fitted.wander, state.level, residual, np.array([1 / (rows + COUNTED)])
+    )
+    both = np.stack(
+        [fitted.tails.score(s * innovation.z - innovation.allowed) for s in (1, -1)]
+    )
     evidence = accumulate(state.evidence, np.clip(both, FLOOR, BOUND))
     if told:
         evidence = np.zeros_like(evidence)
     sides = evidence.mean(axis=2)[:, 0] / 2
     expected = float(np.exp(min(usual, 40.0)))
-    silent = rows == 0 and expected >= SILENCE_ROWS and float(residual[0]) < 2 * min(fitted.least, -np.log(2.0))
+    silent = (
+        rows == 0
+        and expected >= SILENCE_ROWS
+        and float(residual[0]) < 2 * min(fitted.least, -np.log(2.0))
+    )
     signal = TrafficSignal(
-        expected, float(sides.sum()), bool(sides[0] > sides[1]), rows / expected, silent and not told
+        expected,
+        float(sides.sum()),
+        bool(sides[0] > sides[1]),
+        rows / expected,
+        silent and not told,
     )
     return TrafficState(level, evidence), signal
 
@@ -126,44 +159,74 @@ def taken_back(state: TrafficState) -> TrafficState:
 
 
 def advance_traffic(
-    fitted: TrafficModel, due: float, state: VolumeState, recent: Sequence[tuple[int, float]]
+    fitted: TrafficModel,
+    due: float,
+    state: VolumeState,
+    recent: Sequence[tuple[int, float]],
 ) -> tuple[VolumeState, list[Episode]]:
     """One more window of traffic, the last (index, rows) of `recent`; an empty one counts."""
     index, rows = recent[-1]
-    after, signal = step_traffic(fitted, state.state, index, rows, told=bool(state.episodes))
+    after, signal = step_traffic(
+        fitted, state.state, index, rows, told=bool(state.episodes)
+    )
     episodes = list(state.episodes)
     if not episodes and (signal.evidence >= due or signal.silent):
         onset = index if signal.silent else _turned(fitted, recent, signal.rising)
         ratio = _ratio(fitted, recent, onset)
         change = Change("traffic", "traffic", 0, ratio, ratio, ratio)
         rule = "at once" if signal.silent else "accumulated"
-        episodes.append(Episode(index, onset, "traffic", signal.rising and not signal.silent, rule, (change,), ratio))
+        episodes.append(
+            Episode(
+                index,
+                onset,
+                "traffic",
+                signal.rising and not signal.silent,
+                rule,
+                (change,),
+                ratio,
+            )
+        )
         after = taken_back(after)
     for i, episode in enumerate(episodes):
         since = index - DAY + fitted.width
         day = abs(float(np.log(max(_ratio(fitted, recent, since), 1e-6))))
         limit = max(
-            float(fitted.wander.tolerance[0]), CALM_SHARE * min(abs(float(np.log(max(episode.size, 1e-6)))), 1.4)
+            float(fitted.wander.tolerance[0]),
+            CALM_SHARE * min(abs(float(np.log(max(episode.size, 1e-6)))), 1.4),
         )
-        episodes[i] = episode.after(episode.may_be_calm(index, fitted.width) and day <= limit)
+        episodes[i] = episode.after(
+            episode.may_be_calm(index, fitted.width) and day <= limit
+        )
     going, ended = parted(episodes, fitted.width)
     return VolumeState(after, going, signal.evidence), ended
 
 
 def _expected(fitted: TrafficModel, recent: Sequence[tuple[int, float]]) -> np.ndarray:
     index = np.array([i for i, _ in recent])
-    return np.asarray(np.exp((regressors(fitted.season, index, fitted.width) @ fitted.coefficients)[:, 0]))
+    return np.asarray(
+        np.exp(
+            (regressors(fitted.season, index, fitted.width) @ fitted.coefficients)[:, 0]
+        )
+    )
 
 
-def _turned(fitted: TrafficModel, recent: Sequence[tuple[int, float]], rising: bool) -> int:
+def _turned(
+    fitted: TrafficModel, recent: Sequence[tuple[int, float]], rising: bool
+) -> int:
     rows = np.array([n for _, n in recent])
     residual = np.log(rows + 0.5) - np.log(_expected(fitted, recent) + 0.5)
-    sums = np.cumsum((residual if rising else -residual)[::-1]) / np.sqrt(np.arange(1, len(rows) + 1))
+    sums = np.cumsum((residual if rising else -residual)[::-1]) / np.sqrt(
+        np.arange(1, len(rows) + 1)
+    )
     return recent[len(rows) - 1 - int(sums.argmax())][0]
 
 
-def _ratio(fitted: TrafficModel, recent: Sequence[tuple[int, float]], since: int) -> float:
+def _ratio(
+    fitted: TrafficModel, recent: Sequence[tuple[int, float]], since: int
+) -> float:
     some = [(i, n) for i, n in recent if i >= since]
     if not some:
         return 1.0
-    return float(sum(n for _, n in some) / max(float(_expected(fitted, some).sum()), 1e-9))
+    return float(
+        sum(n for _, n in some) / max(float(_expected(fitted, some).sum()), 1e-9)
+    )

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-WIDTHS = (1, 6, 24)  # hours; each is a whole number of the one before, and a day is a whole number of each
+# hours; each is a whole number of the one before, and a day is a whole number of each
+WIDTHS = (1, 6, 24)
 STEADY_ROWS = 20
 FOLLOWS = 0.2  # autocorrelation of neighbouring windows
 ENOUGH_ROWS = 50  # in the median window
@@ -17,7 +18,10 @@ def steady_width(index: Sequence[int], rows: Sequence[int]) -> int:
     >>> steady_width(range(48), [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 100] * 4)
     24
     """
-    return next((w for w in WIDTHS if np.quantile(_sums(index, rows, w), 0.1) >= STEADY_ROWS), WIDTHS[-1])
+    return next(
+        (w for w in WIDTHS if np.quantile(_sums(index, rows, w), 0.1) >= STEADY_ROWS),
+        WIDTHS[-1],
+    )
 
 
 def width_for(index: Sequence[int], rows: Sequence[int]) -> int:
@@ -33,7 +37,9 @@ def width_for(index: Sequence[int], rows: Sequence[int]) -> int:
     return WIDTHS[-1]
 
 
-def independent_width(index: Sequence[int], hits: Sequence[float], rows: Sequence[int], least: int) -> int:
+def independent_width(
+    index: Sequence[int], hits: Sequence[float], rows: Sequence[int], least: int
+) -> int:
     """The shortest window from `least` hours on in which a rate no longer follows that of the window before; else a day."""
     widths = [w for w in WIDTHS if w >= least]
     for width in widths:
@@ -44,7 +50,10 @@ def independent_width(index: Sequence[int], hits: Sequence[float], rows: Sequenc
             return width
         kept = n > 0
         z = (x[kept] - n[kept] * share) / np.sqrt(n[kept])
-        if len(z) < 3 or (z[1:] * z[:-1]).sum() / max(float((z * z).sum()), 1e-12) < FOLLOWS:
+        if (
+            len(z) < 3
+            or (z[1:] * z[:-1]).sum() / max(float((z * z).sum()), 1e-12) < FOLLOWS
+        ):
             return width
     return widths[-1]
 

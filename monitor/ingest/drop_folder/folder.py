@@ -23,7 +23,16 @@ log = logging.getLogger("driftdeck.drop")
 UNFINISHED = (".tmp", ".part", ".partial", ".crdownload")
 TRIES = 3
 SHOWN = 20
-KEPT = ("PATH", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TMPDIR")
+KEPT = (
+    "PATH",
+    "PYTHONPATH",
+    "PYTHONHOME",
+    "VIRTUAL_ENV",
+    "LD_LIBRARY_PATH",
+    "LANG",
+    "LC_ALL",
+    "TMPDIR",
+)
 
 
 class DropFolder:
@@ -32,7 +41,13 @@ class DropFolder:
     def __init__(self, config: DropConfig, folder: Path, collector: Collector) -> None:
         self.config, self.folder, self.collector = config, folder, collector
         self.mapping = ColumnMapping(
-            config.timestamp, config.prediction, config.label, config.id, config.latency, None, config.features
+            config.timestamp,
+            config.prediction,
+            config.label,
+            config.id,
+            config.latency,
+            None,
+            config.features,
         )
         self.done = self.rows = self.refused = 0
         self.problem: str | None = None
@@ -54,13 +69,18 @@ class DropFolder:
                     self._take(name)
                     self.problem = None
                 except Overloaded as error:
-                    self.problem = str(error)  # the file is fine: it is read when there is room again
+                    # the file is fine: it is read when there is room again
+                    self.problem = str(error)
                     return self.done - before
         return self.done - before
 
     def status(self) -> dict[str, Any]:
         """What was read since the start, what waits, and which files were set aside with their reasons."""
-        reasons = sorted((self.folder / "failed").glob("*.reason.txt"), key=lambda p: p.stat().st_mtime, reverse=True)
+        reasons = sorted(
+            (self.folder / "failed").glob("*.reason.txt"),
+            key=lambda p: p.stat().st_mtime,
+            reverse=True,
+        )
         return {
             "folder": self.folder.name,
             "model": self.config.model,
@@ -70,7 +90,10 @@ class DropFolder:
             "waiting": len(self._candidates()),
             "problem": self.problem,
             "failed": [
-                {"file": p.name.removesuffix(".reason.txt"), "reason": p.read_text("utf-8", "replace")[:500].strip()}
+                {
+                    "file": p.name.removesuffix(".reason.txt"),
+                    "reason": p.read_text("utf-8", "replace")[:500].strip(),
+                }
                 for p in reasons[:SHOWN]
             ],
         }
@@ -81,18 +104,27 @@ class DropFolder:
         try:
             with os.scandir(self.folder) as entries:
                 for entry in entries:
-                    if entry.name.startswith(".") or entry.name.lower().endswith(UNFINISHED):
+                    if entry.name.startswith(".") or entry.name.lower().endswith(
+                        UNFINISHED
+                    ):
                         continue
                     if entry.is_file(follow_symlinks=False):
                         about = entry.stat(follow_symlinks=False)
-                        found.append((entry.name, (about.st_size, about.st_mtime_ns, about.st_ino)))
+                        found.append(
+                            (
+                                entry.name,
+                                (about.st_size, about.st_mtime_ns, about.st_ino),
+                            )
+                        )
         except OSError as error:
             self.problem = f"{self.folder.name} cannot be read: {error.strerror}"
         return sorted(found, key=lambda f: (f[1][1], f[0]))
 
     def _take(self, name: str) -> None:
         try:
-            file = os.open(self.folder / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            file = os.open(
+                self.folder / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+            )
         except FileNotFoundError:
             return
         except OSError as error:
@@ -104,8 +136,16 @@ class DropFolder:
             if not stat.S_ISREG(about.st_mode):
                 return
             if about.st_size > self.config.max_mb << 20:
-                raise PayloadError(f"it has more than {self.config.max_mb} MB (drop.max_mb)")
-            how = (self.config.kind, self.config.model, self.config.version, self.config.format, self.mapping)
+                raise PayloadError(
+                    f"it has more than {self.config.max_mb} MB (drop.max_mb)"
+                )
+            how = (
+                self.config.kind,
+                self.config.model,
+                self.config.version,
+                self.config.format,
+                self.mapping,
+            )
             digest = digest_of(Path(f"/dev/fd/{file}"), *how)
             with tempfile.TemporaryDirectory(prefix="driftdeck-") as folder:
                 self._parse(name, file, digest, folder)
@@ -114,20 +154,37 @@ class DropFolder:
         except DriftdeckError as error:
             self._failed(name, digest, str(error))
         except (OSError, ValueError, TypeError, KeyError) as error:
-            self._failed(name, digest, f"its reader gave nonsense ({type(error).__name__})")
+            self._failed(
+                name, digest, f"its reader gave nonsense ({type(error).__name__})"
+            )
         else:
             self._finished(name, digest)
         finally:
             os.close(file)
 
     def _parse(self, name: str, file: int, digest: str, folder: str) -> None:
-        """Rows to the collector as the child finds them. Raises PayloadError when the file cannot be read to its end."""
+        """Rows to the collector as the child finds them.
+
+        Raises PayloadError when the file cannot be read to its end.
+        """
         c = self.config
-        # the open file under its own name: readers go by the ending, and what is behind the name cannot be exchanged
+        # the open file under its own name: readers go by the ending, and what is behind
+        # the name cannot be exchanged
         link = Path(folder) / name
         link.symlink_to(f"/dev/fd/{file}")
-        order = Order(str(link), digest, c.kind, c.format, c.model, c.version, self.mapping, c.memory_mb, c.seconds)
-        # nothing of the server's secrets reaches the process that reads what others wrote
+        order = Order(
+            str(link),
+            digest,
+            c.kind,
+            c.format,
+            c.model,
+            c.version,
+            self.mapping,
+            c.memory_mb,
+            c.seconds,
+        )
+        # nothing of the server's secrets reaches the process that reads what others
+        # wrote
         environment = {k: v for k, v in os.environ.items() if k in KEPT}
         environment |= {"ARROW_DEFAULT_MEMORY_POOL": "system", "OMP_NUM_THREADS": "1"}
         child = subprocess.Popen(
@@ -158,7 +215,11 @@ class DropFolder:
         if batch.refusals:
             answer = self.collector.refuse(batch.kind, batch.refusals, batch.key)
         else:
-            take = self.collector.events if batch.kind == "events" else self.collector.labels
+            take = (
+                self.collector.events
+                if batch.kind == "events"
+                else self.collector.labels
+            )
             answer = take(batch.body, batch.media_type, batch.key, self.config.model)
         answer.durable.result()
         if not answer.replayed:
@@ -176,7 +237,9 @@ class DropFolder:
     def _failed(self, name: str, digest: str, reason: str) -> None:
         tries = self._tries[name, digest] = self._tries.get((name, digest), 0) + 1
         self.problem = f"{name}: {reason}"
-        log.warning("%s in %s, try %d of %d: %s", name, self.folder.name, tries, TRIES, reason)
+        log.warning(
+            "%s in %s, try %d of %d: %s", name, self.folder.name, tries, TRIES, reason
+        )
         if tries < TRIES:
             return
         del self._tries[name, digest]
@@ -184,13 +247,17 @@ class DropFolder:
         if moved is not None:
             about = f"{reason}\n\nset aside after {TRIES} tries on {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC; "
             about += "rows that could be read before the fault are stored; put the file back once it is mended\n"
-            moved.with_name(f"{moved.name}.reason.txt").write_text(about, encoding="utf-8")
+            moved.with_name(f"{moved.name}.reason.txt").write_text(
+                about, encoding="utf-8"
+            )
 
     def _move(self, name: str, to: str, digest: str) -> Path | None:
         """Where the file is now; None when somebody took it away."""
         target = self.folder / to / name
         if target.exists():
-            suffix = digest or hashlib.sha256(str(datetime.now(UTC)).encode()).hexdigest()
+            suffix = (
+                digest or hashlib.sha256(str(datetime.now(UTC)).encode()).hexdigest()
+            )
             target = target.with_name(f"{name}.{suffix[:12]}")
         try:
             return (self.folder / name).rename(target)

@@ -9,7 +9,8 @@ from monitor.errors import PayloadError
 from monitor.event import Refusal
 from monitor.ingest.file_batches import ColumnMapping, FileBatch
 
-LARGEST = 64 << 20  # bytes of one frame: a batch is far smaller; a child gone wild must not fill the server
+# bytes of one frame: a batch is far smaller; a child gone wild must not fill the server
+LARGEST = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -37,13 +38,22 @@ def read_order(text: str) -> Order:
     mapping = data["mapping"]
     features = mapping["features"]
     return Order(
-        **{**data, "mapping": ColumnMapping(**{**mapping, "features": None if features is None else tuple(features)})}
+        **{
+            **data,
+            "mapping": ColumnMapping(
+                **{**mapping, "features": None if features is None else tuple(features)}
+            ),
+        }
     )
 
 
 def write_batch(out: IO[bytes], batch: FileBatch) -> None:
     """One batch as a frame: a line about it, then its body."""
-    about: dict[str, Any] = {**asdict(batch), "refusals": [asdict(r) for r in batch.refusals], "body": len(batch.body)}
+    about: dict[str, Any] = {
+        **asdict(batch),
+        "refusals": [asdict(r) for r in batch.refusals],
+        "body": len(batch.body),
+    }
     out.write(json.dumps(about).encode() + b"\n" + batch.body)
 
 

@@ -1,6 +1,7 @@
 """The parsing process: one file from somebody else to batches on standard output, within limits of memory and time.
 
-A crafted Parquet file may crash its reader or make it take all memory: then it is this process that ends, not the server.
+A crafted Parquet file may crash its reader or make it take all memory: then it is this
+process that ends, not the server.
 """
 
 import os
@@ -33,7 +34,9 @@ def main() -> None:
         if order.kind == "labels":
             batches = label_batches(path, source, order.digest, order.mapping)
         else:
-            batches = event_batches(path, source, order.digest, order.model, order.version, order.mapping)
+            batches = event_batches(
+                path, source, order.digest, order.model, order.version, order.mapping
+            )
         for batch in batches:
             if batch.key:
                 write_batch(out, batch)

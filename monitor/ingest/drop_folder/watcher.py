@@ -17,20 +17,32 @@ EVERY_S = 1.0
 
 
 class DropFolderWatcher:
-    """Watches folders while it runs. Looking at a folder works on every file system; notifications do not."""
+    """Watches folders while it runs.
 
-    def __init__(self, sections: Sequence[DropConfig], base: Path, collector: Collector) -> None:
+    Looking at a folder works on every file system; notifications do not.
+    """
+
+    def __init__(
+        self, sections: Sequence[DropConfig], base: Path, collector: Collector
+    ) -> None:
         try:
-            self.folders = [DropFolder(section, base / section.folder, collector) for section in sections]
+            self.folders = [
+                DropFolder(section, base / section.folder, collector)
+                for section in sections
+            ]
         except OSError as error:
-            raise StorageError(f"the drop folder {error.filename} cannot be used: {error.strerror}") from None
+            raise StorageError(
+                f"the drop folder {error.filename} cannot be used: {error.strerror}"
+            ) from None
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Begin to watch; nothing happens without folders."""
         if self.folders and self._thread is None:
-            self._thread = threading.Thread(target=self._watch, name="driftdeck-drop", daemon=True)
+            self._thread = threading.Thread(
+                target=self._watch, name="driftdeck-drop", daemon=True
+            )
             self._thread.start()
 
     def stop(self) -> None:
@@ -48,6 +60,7 @@ class DropFolderWatcher:
             for folder in self.folders:
                 try:
                     folder.scan(self._stopping)
-                except Exception as error:  # the edge of a tick: the next one tries again
+                # the edge of a tick: the next one tries again
+                except Exception as error:
                     folder.problem = f"{type(error).__name__} while reading"
                     log.exception("the drop folder %s", folder.folder.name)

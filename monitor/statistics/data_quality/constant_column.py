@@ -23,9 +23,10 @@ COMPARE = "increase"
 def measure(reference: Profile | None, current: Profile, **_: Any) -> Measurement:
     """Share of the fullest bin. Range: [1 / filled bins, 1]; 1 when all values are in one bin, so a constant column has 1.
 
-    A number is only known by its bin: values that wander within one bin look constant too. The fullest of k filled bins
-    is an extreme, so the exact interval is made for all k at once (0.05 / k), which covers the true largest share. The
-    value is not corrected: of shares near 1, which matter here, noise adds nothing.
+    A number is only known by its bin: values that wander within one bin look constant
+    too. The fullest of k filled bins is an extreme, so the exact interval is made for
+    all k at once (0.05 / k), which covers the true largest share. The value is not
+    corrected: of shares near 1, which matter here, noise adds nothing.
 
     >>> from monitor.profile import of_counts
     >>> found = measure(of_counts(40, 60), of_counts(0, 500, 0))
@@ -37,7 +38,9 @@ def measure(reference: Profile | None, current: Profile, **_: Any) -> Measuremen
     value = _largest(current)
     if value is None:
         return Measurement(None, None, None, 0, n_reference, None, base)
-    low, high = clopper_pearson(int(current.counts.max()), n, 1 - 0.05 / np.count_nonzero(current.counts))
+    low, high = clopper_pearson(
+        int(current.counts.max()), n, 1 - 0.05 / np.count_nonzero(current.counts)
+    )
     return Measurement(value, low, high, n, n_reference, value, base)
 
 

@@ -28,4 +28,6 @@ def measure(reference: Profile | None, current: Profile, **_: Any) -> Measuremen
     absent = current.missing + current.invalid
     if reference is None:
         return share(absent, current.rows)
-    return share(absent, current.rows, reference.missing + reference.invalid, reference.rows)
+    return share(
+        absent, current.rows, reference.missing + reference.invalid, reference.rows
+    )

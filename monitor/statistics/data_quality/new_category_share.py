@@ -10,18 +10,22 @@ NAME = "new_category_share"
 UNIT = "share"
 RANGE = (0.0, 1.0)
 FORMULA = "values outside the reference's categories / values"
-SOURCE = "Good (1953) for what chance brings; Clopper and Pearson (1934) for the interval"
+SOURCE = (
+    "Good (1953) for what chance brings; Clopper and Pearson (1934) for the interval"
+)
 KINDS = frozenset({"categorical"})
 COLUMNS: tuple[str, ...] = ()
 NEEDS_REFERENCE = True
 MINIMUM = 50
 COMPARE = "increase"
-VARIANCE = 3  # times that of a share: what is left out in turn varies as (N1 + 2 N2 - N1² / m) / m²
+# times that of a share: what is left out in turn varies as (N1 + 2 N2 - N1² / m) / m²
+VARIANCE = 3
 
 
 def usual(reference: Profile) -> Measurement:
     """What is to be expected when nothing changed: the share of the reference's own rows that would be new if they came
-    again, each left out in turn, as its layout holds it. Its interval is that of a share of a third of the rows.
+    again, each left out in turn, as its layout holds it. Its interval is that of a
+    share of a third of the rows.
 
     >>> from monitor.layout import Layout
     >>> from monitor.profile import of_counts
@@ -56,5 +60,6 @@ def _new(profile: Profile) -> int:
 
 
 def _expected(reference: Profile) -> int:
-    # compared with other traffic than the reference, that traffic's own share may be larger
+    # compared with other traffic than the reference, that traffic's own share may be
+    # larger
     return max(_new(reference), round(reference.layout.unseen * reference.n))

@@ -27,7 +27,8 @@ def fits(layout: Layout) -> bool:
 def measure(reference: Profile | None, current: Profile, **_: Any) -> Measurement:
     """Share of values beyond the reference's range. Range: [0, 1]; the reference's own share is 0.
 
-    Without drift it averages 2 / (n_ref + 1), whatever the distribution. None when the layout does not know the range.
+    Without drift it averages 2 / (n_ref + 1), whatever the distribution. None when the
+    layout does not know the range.
 
     >>> from monitor.layout import numeric_layout
     >>> from monitor.profile import of_counts

@@ -21,7 +21,8 @@ COMPARE = "increase"
 def measure(reference: Profile | None, current: Profile, **_: Any) -> Measurement:
     """Share of a numeric column's values that are text, boolean, NaN, infinite or beyond 1e150. Range: [0, 1].
 
-    Null is no value: it counts in `missing_rate`. What came instead stands in GET /v1/accounting under `mistyped`.
+    Null is no value: it counts in `missing_rate`. What came instead stands in GET
+    /v1/accounting under `mistyped`.
 
     >>> from monitor.profile import of_counts
     >>> round(measure(None, of_counts(60, 33, missing=7, invalid=7)).value, 3)
@@ -30,4 +31,6 @@ def measure(reference: Profile | None, current: Profile, **_: Any) -> Measuremen
     given = current.rows - current.missing
     if reference is None:
         return share(current.invalid, given)
-    return share(current.invalid, given, reference.invalid, reference.rows - reference.missing)
+    return share(
+        current.invalid, given, reference.invalid, reference.rows - reference.missing
+    )

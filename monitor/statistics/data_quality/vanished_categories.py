@@ -11,9 +11,7 @@ from monitor.statistics._proportion import clopper_pearson
 NAME = "vanished_categories"
 UNIT = "share"
 RANGE = (0.0, 1.0)
-FORMULA = (
-    "sum of p over the reference's categories with no row in current, less the sum of p (1 - p)^n that chance gives"
-)
+FORMULA = "sum of p over the reference's categories with no row in current, less the sum of p (1 - p)^n that chance gives"
 SOURCE = "Good (1953) for what is unseen by chance; Clopper and Pearson (1934) for the interval"
 KINDS = frozenset({"categorical"})
 COLUMNS: tuple[str, ...] = ()
@@ -25,7 +23,8 @@ COMPARE = "value"
 def vanished(reference: np.ndarray, current: np.ndarray) -> float:
     """Share of the reference in bins that are empty in current, from counts of shape (n_bins,). Range: [0, 1].
 
-    With no drift it averages the sum of p (1 - p)^n_cur: rare categories stay away by chance.
+    With no drift it averages the sum of p (1 - p)^n_cur: rare categories stay away by
+    chance.
 
     >>> vanished(np.array([60, 30, 10]), np.array([80, 0, 20]))
     0.3
@@ -36,7 +35,8 @@ def vanished(reference: np.ndarray, current: np.ndarray) -> float:
 def measure(reference: Profile | None, current: Profile, **_: Any) -> Measurement:
     """The share less what chance gives, with its 95 % interval; `raw` is the plain share.
 
-    A category whose absence has a chance of more than 2.5 % / (number of categories) adds nothing to the lower bound.
+    A category whose absence has a chance of more than 2.5 % / (number of categories)
+    adds nothing to the lower bound.
     """
     n_reference = reference.n if reference is not None else 0
     if reference is None or reference.n == 0 or current.n == 0:
@@ -49,6 +49,9 @@ def measure(reference: Profile | None, current: Profile, **_: Any) -> Measuremen
     raw, p = vanished(r, c), r / total
     chance = (1 - p) ** current.n
     surely = int(r[(c == 0) & (chance < 0.025 / np.count_nonzero(r))].sum())
-    low, high = clopper_pearson(surely, total)[0], clopper_pearson(int(r[c == 0].sum()), total)[1]
+    low, high = (
+        clopper_pearson(surely, total)[0],
+        clopper_pearson(int(r[c == 0].sum()), total)[1],
+    )
     value = max(low, raw - float(p @ chance))
     return Measurement(value, low, max(high, value), current.n, n_reference, raw)

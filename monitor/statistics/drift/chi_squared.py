@@ -24,9 +24,10 @@ COMPARE = "value"
 def chi_squared(reference: np.ndarray, current: np.ndarray) -> float:
     """Contingency statistic of two rows of counts, shape (n_bins,) each. No unit. Range: [0, n_ref + n_cur].
 
-    The expectation E is of both samples together: a reference taken as exact would inflate it by 1 + n_cur / n_ref. It
-    grows with the samples at the same drift: for a size of effect see Cramér's V. Symmetric; the order of bins does not
-    matter. With no drift it averages n_bins - 1, and `chi_squared_p` is uniform.
+    The expectation E is of both samples together: a reference taken as exact would
+    inflate it by 1 + n_cur / n_ref. It grows with the samples at the same drift: for a
+    size of effect see Cramér's V. Symmetric; the order of bins does not matter. With no
+    drift it averages n_bins - 1, and `chi_squared_p` is uniform.
 
     >>> round(chi_squared(np.array([30, 40, 30]), np.array([20, 40, 40])), 6)
     3.428571
@@ -49,8 +50,9 @@ def chi_squared_p(reference: np.ndarray, current: np.ndarray) -> float:
 def measure(reference: Profile | None, current: Profile, **_: Any) -> Measurement:
     """The statistic, and a 95 % interval of its mean at these sample sizes; bins with E < 5 are put together first.
 
-    The value is the plain statistic, not reduced by its mean without drift. The interval is by the delta method, with
-    the variance of the null chi-square added. None when too few rows are left for two bins.
+    The value is the plain statistic, not reduced by its mean without drift. The
+    interval is by the delta method, with the variance of the null chi-square added.
+    None when too few rows are left for two bins.
     """
     counts = pair(reference, current)
     if counts is None or reference is None:
@@ -60,7 +62,9 @@ def measure(reference: Profile | None, current: Profile, **_: Any) -> Measuremen
         return nothing(reference, current)
     value = chi_squared(r, c)
     spread = Z95 * deviation(r, c)
-    return Measurement(value, max(0.0, value - spread), value + spread, current.n, reference.n, value)
+    return Measurement(
+        value, max(0.0, value - spread), value + spread, current.n, reference.n, value
+    )
 
 
 def growth(n: int, n_reference: int) -> float:
@@ -76,11 +80,20 @@ def deviation(r: np.ndarray, c: np.ndarray) -> float:
     both = w * q + (1 - w) * p
     change = (q - p) / both
     scale = m * n / (m + n)
-    by_q, by_p = scale * (2 * change - w * change**2), scale * (-2 * change - (1 - w) * change**2)
+    by_q, by_p = (
+        scale * (2 * change - w * change**2),
+        scale * (-2 * change - (1 - w) * change**2),
+    )
     return float(np.sqrt(variance(r, c, by_p, by_q) + 2 * (r.size - 1)))
 
 
-def _rows(reference: np.ndarray, current: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _rows(
+    reference: np.ndarray, current: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     total = np.asarray(reference, float) + current
     seen = total > 0
-    return np.asarray(reference, float)[seen], np.asarray(current, float)[seen], total[seen]
+    return (
+        np.asarray(reference, float)[seen],
+        np.asarray(current, float)[seen],
+        total[seen],
+    )

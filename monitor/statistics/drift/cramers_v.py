@@ -25,13 +25,16 @@ COMPARE = "value"
 def cramers_v(reference: np.ndarray, current: np.ndarray) -> float:
     """Plain Cramér's V of two rows of counts, shape (n_bins,) each: sqrt(chi2 / (n_ref + n_cur)). Range: [0, 1].
 
-    Symmetric; the order of bins does not matter. With no drift its square averages (n_bins - 1)/(n_ref + n_cur). It
-    depends on how the rows are divided between the samples, and at the same drift is smaller the more they differ.
+    Symmetric; the order of bins does not matter. With no drift its square averages
+    (n_bins - 1)/(n_ref + n_cur). It depends on how the rows are divided between the
+    samples, and at the same drift is smaller the more they differ.
 
     >>> round(cramers_v(np.array([30, 40, 30]), np.array([20, 40, 40])), 6)
     0.130931
     """
-    return math.sqrt(chi_squared(reference, current) / float(np.sum(reference) + np.sum(current)))
+    return math.sqrt(
+        chi_squared(reference, current) / float(np.sum(reference) + np.sum(current))
+    )
 
 
 def cramers_v_corrected(reference: np.ndarray, current: np.ndarray) -> float:
@@ -43,7 +46,11 @@ def cramers_v_corrected(reference: np.ndarray, current: np.ndarray) -> float:
     0.08443
     """
     bins = int(np.sum(np.asarray(reference) + current > 0))
-    return _corrected(chi_squared(reference, current), bins, float(np.sum(reference) + np.sum(current)))
+    return _corrected(
+        chi_squared(reference, current),
+        bins,
+        float(np.sum(reference) + np.sum(current)),
+    )
 
 
 def measure(reference: Profile | None, current: Profile, **_: Any) -> Measurement:
@@ -61,7 +68,11 @@ def measure(reference: Profile | None, current: Profile, **_: Any) -> Measuremen
     spread = Z95 * deviation(r, c)
     low, value, high = (
         _corrected(x, r.size, total)
-        for x in (statistic - spread, statistic, max(statistic, float(r.size - 1)) + spread)
+        for x in (
+            statistic - spread,
+            statistic,
+            max(statistic, float(r.size - 1)) + spread,
+        )
     )
     return Measurement(value, low, high, current.n, reference.n, cramers_v(r, c))
 

@@ -20,12 +20,15 @@ MINIMUM = 200
 COMPARE = "increase"
 
 
-def measure(reference: Profile | None, current: Profile, q: float = 0.95, **_: Any) -> Measurement:
+def measure(
+    reference: Profile | None, current: Profile, q: float = 0.95, **_: Any
+) -> Measurement:
     """Share of values above the bound of the bin that holds the reference's q-quantile. Range: [0, 1].
 
-    The reference's own share above the same bound is what is to be expected (at most 1 - q, less where a bin or many
-    equal values lie across the quantile); a rule holds the difference of the two shares against its limit, with
-    Newcombe's interval of two proportions. Both are plain shares, so noise adds nothing on average.
+    The reference's own share above the same bound is what is to be expected (at most 1
+    - q, less where a bin or many equal values lie across the quantile); a rule holds
+    the difference of the two shares against its limit, with Newcombe's interval of two
+    proportions. Both are plain shares, so noise adds nothing on average.
 
     >>> from monitor.layout import Layout
     >>> from monitor.profile import of_counts
@@ -37,5 +40,12 @@ def measure(reference: Profile | None, current: Profile, q: float = 0.95, **_: A
     if reference is None or reference.n == 0:
         return Measurement(None, None, None, current.n)
     check_same_layout(reference, current)
-    at = int(np.searchsorted(np.cumsum(reference.counts), q * reference.n * (1 - 1e-12)))
-    return share(int(current.counts[at + 1 :].sum()), current.n, int(reference.counts[at + 1 :].sum()), reference.n)
+    at = int(
+        np.searchsorted(np.cumsum(reference.counts), q * reference.n * (1 - 1e-12))
+    )
+    return share(
+        int(current.counts[at + 1 :].sum()),
+        current.n,
+        int(reference.counts[at + 1 :].sum()),
+        reference.n,
+    )

@@ -25,9 +25,10 @@ COMPARE = "value"
 def g_test(reference: np.ndarray, current: np.ndarray) -> float:
     """Contingency statistic of two rows of counts, shape (n_bins,) each. No unit (twice nats). Range: [0, inf).
 
-    The expectation E is of both samples together. It grows with the samples at the same drift, and is the Jensen-Shannon
-    divergence weighted by sample sizes. Symmetric; the order of bins does not matter. With no drift it averages about
-    n_bins - 1, and `g_test_p` is uniform.
+    The expectation E is of both samples together. It grows with the samples at the same
+    drift, and is the Jensen-Shannon divergence weighted by sample sizes. Symmetric; the
+    order of bins does not matter. With no drift it averages about n_bins - 1, and
+    `g_test_p` is uniform.
 
     >>> round(g_test(np.array([30, 40, 30]), np.array([20, 40, 40])), 6)
     3.447022
@@ -52,8 +53,9 @@ def g_test_p(reference: np.ndarray, current: np.ndarray) -> float:
 def measure(reference: Profile | None, current: Profile, **_: Any) -> Measurement:
     """The statistic, and a 95 % interval of its mean at these sample sizes; bins with E < 5 are put together first.
 
-    The value is the plain statistic, not reduced by its mean without drift. The interval is by the delta method, with
-    the variance of the null chi-square added. None when too few rows are left for two bins.
+    The value is the plain statistic, not reduced by its mean without drift. The
+    interval is by the delta method, with the variance of the null chi-square added.
+    None when too few rows are left for two bins.
     """
     counts = pair(reference, current)
     if counts is None or reference is None:
@@ -63,7 +65,9 @@ def measure(reference: Profile | None, current: Profile, **_: Any) -> Measuremen
         return nothing(reference, current)
     value = g_test(r, c)
     spread = Z95 * _deviation(r, c)
-    return Measurement(value, max(0.0, value - spread), value + spread, current.n, reference.n, value)
+    return Measurement(
+        value, max(0.0, value - spread), value + spread, current.n, reference.n, value
+    )
 
 
 def growth(n: int, n_reference: int) -> float:
@@ -76,4 +80,9 @@ def _deviation(r: np.ndarray, c: np.ndarray) -> float:
     p, q = smooth_shares(r), smooth_shares(c)
     m, n = float(r.sum()), float(c.sum())
     both = (m * p + n * q) / (m + n)
-    return float(np.sqrt(variance(r, c, 2 * m * np.log(p / both), 2 * n * np.log(q / both)) + 2 * (r.size - 1)))
+    return float(
+        np.sqrt(
+            variance(r, c, 2 * m * np.log(p / both), 2 * n * np.log(q / both))
+            + 2 * (r.size - 1)
+        )
+    )

@@ -6,7 +6,15 @@ import numpy as np
 
 from monitor.finding import Measurement
 from monitor.profile import Profile
-from monitor.statistics._bins import Z95, nothing, pair, root, shares, smooth_shares, variance
+from monitor.statistics._bins import (
+    Z95,
+    nothing,
+    pair,
+    root,
+    shares,
+    smooth_shares,
+    variance,
+)
 
 NAME = "jensen_shannon"
 UNIT = "distance"
@@ -25,9 +33,10 @@ LN2 = float(np.log(2))
 def jensen_shannon(reference: np.ndarray, current: np.ndarray) -> float:
     """Jensen-Shannon distance with logarithms to base 2, of counts of shape (n_bins,). Range: [0, 1], 1 = nothing shared.
 
-    It is the square root of the divergence, hence a metric; to base e it is 0.8326 times as large. Symmetric; the order
-    of bins does not matter; empty bins need no smoothing. With no drift 8 ln(2) times its square averages
-    (n_bins - 1)(1/n_ref + 1/n_cur).
+    It is the square root of the divergence, hence a metric; to base e it is 0.8326
+    times as large. Symmetric; the order of bins does not matter; empty bins need no
+    smoothing. With no drift 8 ln(2) times its square averages (n_bins - 1)(1/n_ref +
+    1/n_cur).
 
     >>> round(jensen_shannon(np.array([30, 40, 30]), np.array([20, 40, 40])), 6)
     0.111501
@@ -35,15 +44,18 @@ def jensen_shannon(reference: np.ndarray, current: np.ndarray) -> float:
     p, q = shares(reference, current)
     middle = (p + q) / 2
     with np.errstate(divide="ignore", invalid="ignore"):
-        terms = np.where(p > 0, p * np.log2(p / middle), 0.0) + np.where(q > 0, q * np.log2(q / middle), 0.0)
+        terms = np.where(p > 0, p * np.log2(p / middle), 0.0) + np.where(
+            q > 0, q * np.log2(q / middle), 0.0
+        )
     return float(np.sqrt(max(0.0, terms.sum() / 2)))
 
 
 def measure(reference: Profile | None, current: Profile, **_: Any) -> Measurement:
     """The distance corrected for sample size, with its 95 % interval.
 
-    The square is reduced by its mean without drift; its interval is by the delta method with the variance of the null
-    chi-square added, then the root of both bounds. `raw` is the plain distance.
+    The square is reduced by its mean without drift; its interval is by the delta method
+    with the variance of the null chi-square added, then the root of both bounds. `raw`
+    is the plain distance.
     """
     counts = pair(reference, current)
     if counts is None or reference is None:
@@ -53,5 +65,16 @@ def measure(reference: Profile | None, current: Profile, **_: Any) -> Measuremen
     unit = (1 / r.sum() + 1 / c.sum()) / (8 * LN2)
     p, q = smooth_shares(r), smooth_shares(c)
     middle = (p + q) / 2
-    spread = variance(r, c, np.log2(p / middle) / 2, np.log2(q / middle) / 2) + 2 * (r.size - 1) * unit**2
-    return root(raw**2, (r.size - 1) * unit, Z95 * float(np.sqrt(spread)), 1.0, current.n, reference.n, raw)
+    spread = (
+        variance(r, c, np.log2(p / middle) / 2, np.log2(q / middle) / 2)
+        + 2 * (r.size - 1) * unit**2
+    )
+    return root(
+        raw**2,
+        (r.size - 1) * unit,
+        Z95 * float(np.sqrt(spread)),
+        1.0,
+        current.n,
+        reference.n,
+        raw,
+    )

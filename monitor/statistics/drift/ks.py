@@ -23,20 +23,29 @@ COMPARE = "value"
 def ks(reference: np.ndarray, current: np.ndarray) -> float:
     """Largest distance of the two distribution functions at the bin edges, counts of shape (n_bins,). Range: [0, 1].
 
-    It is exact at the edges and at most `max(min(p, q))` below the distance on raw values: with 20 reference-quantile
-    bins that is 0.05.
+    It is exact at the edges and at most `max(min(p, q))` below the distance on raw
+    values: with 20 reference-quantile bins that is 0.05.
 
     >>> round(ks(np.array([30, 40, 30]), np.array([20, 40, 40])), 6)
     0.1
     >>> round(ks(np.array([2, 4]), np.array([1, 3])), 6)
     0.083333
     """
-    return float(np.max(np.abs(np.cumsum(reference) / reference.sum() - np.cumsum(current) / current.sum())))
+    return float(
+        np.max(
+            np.abs(
+                np.cumsum(reference) / reference.sum()
+                - np.cumsum(current) / current.sum()
+            )
+        )
+    )
 
 
 def slack(reference: np.ndarray, current: np.ndarray) -> float:
     """How far the distance on raw values can be above the one from bins: the largest min(p, q) of a bin."""
-    return float(np.max(np.minimum(reference / reference.sum(), current / current.sum())))
+    return float(
+        np.max(np.minimum(reference / reference.sum(), current / current.sum()))
+    )
 
 
 def measure(reference: Profile | None, current: Profile, **_: Any) -> Measurement:
@@ -47,5 +56,14 @@ def measure(reference: Profile | None, current: Profile, **_: Any) -> Measuremen
     r, c = reference.inner().counts.astype(float), current.inner().counts.astype(float)
     d = ks(r, c)
     # each side misses its band with probability 2.5 %
-    band = math.sqrt(math.log(2 / 0.025) / 2) * (1 / math.sqrt(r.sum()) + 1 / math.sqrt(c.sum()))
-    return Measurement(d, max(0.0, d - band), min(1.0, d + slack(r, c) + band), current.n, reference.n, d)
+    band = math.sqrt(math.log(2 / 0.025) / 2) * (
+        1 / math.sqrt(r.sum()) + 1 / math.sqrt(c.sum())
+    )
+    return Measurement(
+        d,
+        max(0.0, d - band),
+        min(1.0, d + slack(r, c) + band),
+        current.n,
+        reference.n,
+        d,
+    )

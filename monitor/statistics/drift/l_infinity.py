@@ -23,8 +23,9 @@ COMPARE = "value"
 def l_infinity(reference: np.ndarray, current: np.ndarray) -> float:
     """The largest change of one bin's share, from counts of shape (n_bins,). Range: [0, 1].
 
-    A metric; the order of bins does not matter; it does depend on how fine the bins are. With no drift it is the largest
-    of n_bins noises, each of variance p (1 - p) (1/n_ref + 1/n_cur).
+    A metric; the order of bins does not matter; it does depend on how fine the bins
+    are. With no drift it is the largest of n_bins noises, each of variance p (1 - p)
+    (1/n_ref + 1/n_cur).
 
     >>> round(l_infinity(np.array([30, 40, 30]), np.array([20, 40, 40])), 6)
     0.1

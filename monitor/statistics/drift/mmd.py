@@ -23,11 +23,14 @@ MINIMUM = 200
 COMPARE = "value"
 
 
-def mmd(reference: np.ndarray, current: np.ndarray, places: np.ndarray, width: float = 1.0) -> float:
+def mmd(
+    reference: np.ndarray, current: np.ndarray, places: np.ndarray, width: float = 1.0
+) -> float:
     """MMD of two sets of counts at `places`, shape (n_bins,) each, with a Gaussian kernel of this `width`.
 
-    Range [0, sqrt(2)]; 0 only for equal shares. For a shift of a normal distribution by s widths of its own standard
-    deviation the square is 2 / sqrt(3) x (1 - exp(-s^2 / 6)): 0.1 sd gives 0.044, 1 sd 0.42.
+    Range [0, sqrt(2)]; 0 only for equal shares. For a shift of a normal distribution by
+    s widths of its own standard deviation the square is 2 / sqrt(3) x (1 - exp(-s^2 /
+    6)): 0.1 sd gives 0.044, 1 sd 0.42.
 
     >>> round(mmd(np.array([1, 0]), np.array([0, 1]), np.array([0.0, 1.0])), 4)
     0.8871
@@ -39,12 +42,16 @@ def mmd(reference: np.ndarray, current: np.ndarray, places: np.ndarray, width: f
 def measure(reference: Profile | None, current: Profile, **_: Any) -> Measurement:
     """MMD with the reference's standard deviation as the kernel's width, corrected for sample size, with its 95 % interval.
 
-    Of the projections of an embedding (`NAME.projection_1` and so on) it is one slice of the MMD of the embedding. An
-    approximation: every value counts as the middle of its bin, in the open bins at the ends as the only edge. The MMD is a
-    norm of the difference of shares; value and interval are what `_bins.norm` says. None when the reference has no spread.
+    Of the projections of an embedding (`NAME.projection_1` and so on) it is one slice
+    of the MMD of the embedding. An approximation: every value counts as the middle of
+    its bin, in the open bins at the ends as the only edge. The MMD is a norm of the
+    difference of shares; value and interval are what `_bins.norm` says. None when the
+    reference has no spread.
     """
     found = measured(reference, current, _norm_at)
-    return found if found.high is None else replace(found, high=min(found.high, RANGE[1]))
+    return (
+        found if found.high is None else replace(found, high=min(found.high, RANGE[1]))
+    )
 
 
 def _norm_at(places: np.ndarray) -> Distance:

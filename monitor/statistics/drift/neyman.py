@@ -61,8 +61,9 @@ def kurtosis(reference: np.ndarray, current: np.ndarray) -> float | None:
 def component(reference: np.ndarray, current: np.ndarray, k: int) -> float | None:
     """S_k, 1 <= k: the mean over current of the k-th weight; None when the reference fills k bins or fewer.
 
-    Counts of shape (n_bins,), in order. Without drift each component has mean 0 and variance 1/n_ref + 1/n_cur, and
-    they are uncorrelated. The sum of squares of all n_bins - 1 is the sum of (q - p)^2 / p.
+    Counts of shape (n_bins,), in order. Without drift each component has mean 0 and
+    variance 1/n_ref + 1/n_cur, and they are uncorrelated. The sum of squares of all
+    n_bins - 1 is the sum of (q - p)^2 / p.
     """
     w = weights(reference, k)
     if w is None:
@@ -74,7 +75,8 @@ def component(reference: np.ndarray, current: np.ndarray, k: int) -> float | Non
 def weights(reference: np.ndarray, order: int = 4) -> np.ndarray | None:
     """Polynomials in the bins' normal scores, orthonormal under the reference, shape (order, n_bins).
 
-    The normal score of a bin is that of the middle of its ranks. None when the reference fills `order` bins or fewer.
+    The normal score of a bin is that of the middle of its ranks. None when the
+    reference fills `order` bins or fewer.
 
     >>> [round(x, 6) for x in weights(np.array([25, 50, 25]), 1)[0, [0, 2]].tolist()]
     [-1.414214, 1.414214]
@@ -94,9 +96,9 @@ def weights(reference: np.ndarray, order: int = 4) -> np.ndarray | None:
 def measure(reference: Profile | None, current: Profile, **_: Any) -> Measurement:
     """How far the location moved either way, corrected for sample size, with its 95 % interval.
 
-    The square of S_1 is reduced by its sampling variance, 1/n_ref + 1/n_cur without drift; the interval is |S_1| and
-    1.96 standard errors. `raw` is S_1 with its sign: above 0 when current is higher. None when the reference has one
-    value only.
+    The square of S_1 is reduced by its sampling variance, 1/n_ref + 1/n_cur without
+    drift; the interval is |S_1| and 1.96 standard errors. `raw` is S_1 with its sign:
+    above 0 when current is higher. None when the reference has one value only.
     """
     counts = pair(reference, current)
     if counts is None or reference is None:
@@ -112,4 +114,6 @@ def measure(reference: Profile | None, current: Profile, **_: Any) -> Measuremen
     error = math.sqrt(max(0.0, around) / c.sum() + (1 + moved**2 / 2) / r.sum())
     value = math.sqrt(max(0.0, moved**2 - error**2))
     low = min(value, max(0.0, abs(moved) - Z95 * error))
-    return Measurement(value, low, max(value, abs(moved) + Z95 * error), current.n, reference.n, moved)
+    return Measurement(
+        value, low, max(value, abs(moved) + Z95 * error), current.n, reference.n, moved
+    )

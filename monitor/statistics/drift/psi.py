@@ -25,9 +25,10 @@ Z95 = NormalDist().inv_cdf(0.975)
 def psi(reference: np.ndarray, current: np.ndarray) -> float:
     """How much mass moved between bins: sum((q - p) ln(q / p)), with bin shares p of reference and q of current.
 
-    `reference`, `current`: counts, shape (n_bins,). Unit: nats. Range: [0, inf), 0 = equal shares. Symmetric; the order
-    of bins does not matter. 0.5 is added to each count (half counts), so that an empty bin is finite; with no drift the
-    value averages (n_bins - 1)(1/n_ref + 1/n_cur).
+    `reference`, `current`: counts, shape (n_bins,). Unit: nats. Range: [0, inf), 0 =
+    equal shares. Symmetric; the order of bins does not matter. 0.5 is added to each
+    count (half counts), so that an empty bin is finite; with no drift the value
+    averages (n_bins - 1)(1/n_ref + 1/n_cur).
 
     >>> round(psi(np.array([30, 40, 30]), np.array([20, 40, 40])), 6)
     0.067081
@@ -39,8 +40,9 @@ def psi(reference: np.ndarray, current: np.ndarray) -> float:
 def measure(reference: Profile | None, current: Profile, **_: Any) -> Measurement:
     """PSI corrected for sample size, with its 95 % interval.
 
-    `raw` is the plain value; `value` = max(0, raw - null mean). The interval is by the delta method, with the variance
-    of the null chi-square added, so that it holds at no drift too.
+    `raw` is the plain value; `value` = max(0, raw - null mean). The interval is by the
+    delta method, with the variance of the null chi-square added, so that it holds at no
+    drift too.
     """
     if reference is None or reference.n == 0 or current.n == 0:
         return Measurement(None, None, None, current.n, reference.n if reference else 0)
@@ -53,7 +55,14 @@ def measure(reference: Profile | None, current: Profile, **_: Any) -> Measuremen
     freedom = max(0, r.size - 1)
     value = max(0.0, raw - freedom * noise)
     spread = Z95 * np.sqrt(_variance(r, c) + 2 * freedom * noise**2)
-    return Measurement(value, max(0.0, raw - freedom * noise - spread), value + spread, current.n, reference.n, raw)
+    return Measurement(
+        value,
+        max(0.0, raw - freedom * noise - spread),
+        value + spread,
+        current.n,
+        reference.n,
+        raw,
+    )
 
 
 def growth(n: int, n_reference: int) -> float:

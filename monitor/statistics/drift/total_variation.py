@@ -23,8 +23,8 @@ COMPARE = "value"
 def total_variation(reference: np.ndarray, current: np.ndarray) -> float:
     """The share of rows that would have to change bins for equal shares; counts of shape (n_bins,). Range: [0, 1].
 
-    A metric; the order of bins does not matter. With no drift it averages about the sum over bins of
-    sqrt(p (1 - p) (1/n_ref + 1/n_cur) / (2 pi)).
+    A metric; the order of bins does not matter. With no drift it averages about the sum
+    over bins of sqrt(p (1 - p) (1/n_ref + 1/n_cur) / (2 pi)).
 
     >>> round(total_variation(np.array([30, 40, 30]), np.array([20, 40, 40])), 6)
     0.1

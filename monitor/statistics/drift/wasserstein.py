@@ -21,11 +21,14 @@ MINIMUM = 200
 COMPARE = "value"
 
 
-def wasserstein(reference: np.ndarray, current: np.ndarray, positions: np.ndarray) -> float:
+def wasserstein(
+    reference: np.ndarray, current: np.ndarray, positions: np.ndarray
+) -> float:
     """W1 of two sets of counts at `positions`, shape (n_bins,) each and rising, in the unit of the positions.
 
-    A metric; range [0, last position - first position]; it grows in proportion to a shift. With no drift it is the sum
-    of the gaps times noises of variance F (1 - F) (1/n_ref + 1/n_cur).
+    A metric; range [0, last position - first position]; it grows in proportion to a
+    shift. With no drift it is the sum of the gaps times noises of variance F (1 - F)
+    (1/n_ref + 1/n_cur).
 
     >>> round(wasserstein(np.array([30, 40, 30]), np.array([20, 40, 40]), np.array([1, 2, 3])), 6)
     0.2
@@ -37,11 +40,14 @@ def wasserstein(reference: np.ndarray, current: np.ndarray, positions: np.ndarra
 def measure(reference: Profile | None, current: Profile, **_: Any) -> Measurement:
     """W1 in standard deviations of the reference, corrected for sample size, with its 95 % interval as `_bins.norm` says.
 
-    Values in the open bins at the ends are clipped to the outermost edges, the 5 % and 95 % quantiles of the reference
-    with 20 bins: how far outside they are is not seen, and a shift of 1 sd reads about 0.85. Value and interval are of
-    the clipped distance. None when the reference has no spread.
+    Values in the open bins at the ends are clipped to the outermost edges, the 5 % and
+    95 % quantiles of the reference with 20 bins: how far outside they are is not seen,
+    and a shift of 1 sd reads about 0.85. Value and interval are of the clipped
+    distance. None when the reference has no spread.
     """
-    return measured(reference, current, lambda places: lambda d: _distance(d, np.diff(places)))
+    return measured(
+        reference, current, lambda places: lambda d: _distance(d, np.diff(places))
+    )
 
 
 def _distance(d: np.ndarray, gaps: np.ndarray) -> np.ndarray:

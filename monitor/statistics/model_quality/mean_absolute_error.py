@@ -36,5 +36,11 @@ def measure(reference: Profile | None, current: Profile, **_: Any) -> Measuremen
     n, mean, variance = current.n, current.mean, current.variance
     if n == 0 or mean is None:
         return Measurement(None, None, None, n, n_reference, None, base)
-    spread = float(stdtrit(n - 1, 0.975)) * math.sqrt((variance or 0.0) / n) if n > 1 else math.inf
-    return Measurement(mean, max(0.0, mean - spread), mean + spread, n, n_reference, mean, base)
+    spread = (
+        float(stdtrit(n - 1, 0.975)) * math.sqrt((variance or 0.0) / n)
+        if n > 1
+        else math.inf
+    )
+    return Measurement(
+        mean, max(0.0, mean - spread), mean + spread, n, n_reference, mean, base
+    )

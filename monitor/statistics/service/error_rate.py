@@ -10,7 +10,9 @@ NAME = "error_rate"
 UNIT = "share"
 RANGE = (0.0, 1.0)
 FORMULA = "rows with status >= 500 / rows"
-SOURCE = "Clopper and Pearson (1934) for the interval; status classes: RFC 9110 section 15.6"
+SOURCE = (
+    "Clopper and Pearson (1934) for the interval; status classes: RFC 9110 section 15.6"
+)
 KINDS = frozenset({"integer"})
 COLUMNS = ("status",)
 NEEDS_REFERENCE = False
@@ -32,4 +34,6 @@ def measure(reference: Profile | None, current: Profile, **_: Any) -> Measuremen
     errors = int(current.counts[FIRST_SERVER_ERROR:].sum())
     if reference is None:
         return share(errors, current.n)
-    return share(errors, current.n, int(reference.counts[FIRST_SERVER_ERROR:].sum()), reference.n)
+    return share(
+        errors, current.n, int(reference.counts[FIRST_SERVER_ERROR:].sum()), reference.n
+    )

@@ -32,4 +32,6 @@ def garwood(x: int) -> tuple[float, float]:
 def measure(reference: Profile | None, current: Profile, **_: Any) -> Measurement:
     """Logged predictions in the window, with the interval of a Poisson count."""
     low, high = garwood(current.rows)
-    return Measurement(float(current.rows), low, high, current.rows, reference.rows if reference else 0)
+    return Measurement(
+        float(current.rows), low, high, current.rows, reference.rows if reference else 0
+    )

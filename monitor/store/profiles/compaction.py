@@ -20,14 +20,17 @@ HOUR = timedelta(hours=1)
 def roll_up(con: duckdb.DuckDBPyConnection, before: datetime) -> int:
     """Add the minutes of service columns older than `before` up to hours; the number of rows that became fewer."""
     (found,) = con.execute(
-        f"SELECT count(*), min(bucket) FROM profile_moments WHERE {FINE} AND bucket < ?", [before]
+        f"SELECT count(*), min(bucket) FROM profile_moments WHERE {FINE} AND bucket < ?",
+        [before],
     ).fetchall()
     if not found[0]:
         return 0
     since = found[1].replace(minute=0)
     for table in TABLES:
         for start, end in _spans(con, table, SERVICE, since, before):
-            _sum(con, table, "date_trunc('hour', bucket) AS bucket", SERVICE, start, end)
+            _sum(
+                con, table, "date_trunc('hour', bucket) AS bucket", SERVICE, start, end
+            )
     return int(found[0])
 
 
@@ -55,7 +58,11 @@ def trim_new_values(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def _spans(
-    con: duckdb.DuckDBPyConnection, table: str, which: str, since: datetime, before: datetime
+    con: duckdb.DuckDBPyConnection,
+    table: str,
+    which: str,
+    since: datetime,
+    before: datetime,
 ) -> Iterator[tuple[datetime, datetime]]:
     """Spans of whole hours that hold about AT_ONCE rows each, or an hour's; those without rows are left out."""
     hours = con.execute(
@@ -72,7 +79,14 @@ def _spans(
         yield first, before
 
 
-def _sum(con: duckdb.DuckDBPyConnection, table: str, bucket: str, which: str, start: datetime, end: datetime) -> None:
+def _sum(
+    con: duckdb.DuckDBPyConnection,
+    table: str,
+    bucket: str,
+    which: str,
+    start: datetime,
+    end: datetime,
+) -> None:
     keys = f'model, segment, version, "column", {bucket}, layout'
     where, span = f"{which} AND bucket >= ? AND bucket < ?", [start, end]
     con.execute(
@@ -80,5 +94,7 @@ def _sum(con: duckdb.DuckDBPyConnection, table: str, bucket: str, which: str, st
         span,
     )
     con.execute(f"DELETE FROM {table} WHERE {where}", span)
-    con.execute(f'INSERT INTO {table} SELECT * FROM summed ORDER BY bucket, model, segment, "column"')
+    con.execute(
+        f'INSERT INTO {table} SELECT * FROM summed ORDER BY bucket, model, segment, "column"'
+    )
     con.execute("DROP TABLE summed")

@@ -32,7 +32,8 @@ def read_profiles(
 ) -> dict[str, Steps]:
     """Profiles of the columns in `layouts` from `start` to `end`, one for each `step` (one when None).
 
-    Times are naive UTC; every column is there, empty where there is no data. `version` None means all versions.
+    Times are naive UTC; every column is there, empty where there is no data. `version`
+    None means all versions.
     """
     width = step or (end - start)
     steps = max(1, -(-(end - start) // width))
@@ -49,7 +50,9 @@ def read_profiles(
         "width": width // timedelta(microseconds=1),
         **({} if version is None else {"version": version}),
     }
-    which = "((epoch_us(bucket) - epoch_us($start::TIMESTAMP)) // $width)::INTEGER AS step"
+    which = (
+        "((epoch_us(bucket) - epoch_us($start::TIMESTAMP)) // $width)::INTEGER AS step"
+    )
     bins, moments = _rows(con, which, where, params)
     return profiles_from(bins, moments, layouts, steps)
 
@@ -67,21 +70,39 @@ def read_profiles_of(
         'AND list_contains($columns, "column")'
     )
     columns = sorted({column for some in layouts.values() for column in some})
-    params = {"models": list(layouts), "segment": segment, "start": start, "end": end, "columns": columns}
+    params = {
+        "models": list(layouts),
+        "segment": segment,
+        "start": start,
+        "end": end,
+        "columns": columns,
+    }
     bins, moments = _rows(con, "0 AS step, model", where, params, " ORDER BY model")
     of_bins, of_moments = _by_model(bins, layouts), _by_model(moments, layouts)
-    found = {id_: profiles_from(of_bins[id_], of_moments[id_], some, 1) for id_, some in layouts.items()}
-    return {id_: {column: profiles[0] for column, profiles in some.items()} for id_, some in found.items()}
+    found = {
+        id_: profiles_from(of_bins[id_], of_moments[id_], some, 1)
+        for id_, some in layouts.items()
+    }
+    return {
+        id_: {column: profiles[0] for column, profiles in some.items()}
+        for id_, some in found.items()
+    }
 
 
 def _rows(
-    con: duckdb.DuckDBPyConnection, which: str, where: str, params: dict[str, Any], order: str = ""
+    con: duckdb.DuckDBPyConnection,
+    which: str,
+    where: str,
+    params: dict[str, Any],
+    order: str = "",
 ) -> tuple[pa.Table, pa.Table]:
     """Bins and moments by column, layout and `which`."""
     end = f"WHERE {where} GROUP BY ALL{order}"
     bins = f'SELECT "column", layout, {which}, bin, sum(n)::BIGINT AS n FROM profile_bins {end}'
     moments = f'SELECT "column", layout, {which}, {SUMS} FROM profile_moments {end}'
-    return con.sql(bins, params=params).to_arrow_table(), con.sql(moments, params=params).to_arrow_table()
+    return con.sql(bins, params=params).to_arrow_table(), con.sql(
+        moments, params=params
+    ).to_arrow_table()
 
 
 def _by_model(rows: pa.Table, models: Iterable[int]) -> dict[int, pa.Table]:
@@ -91,7 +112,9 @@ def _by_model(rows: pa.Table, models: Iterable[int]) -> dict[int, pa.Table]:
     return {id_: rest.slice(start, end - start) for id_, (start, end) in bounds.items()}
 
 
-def profiles_from(bins: pa.Table, moments: pa.Table, layouts: Mapping[str, Layout], steps: int) -> dict[str, Steps]:
+def profiles_from(
+    bins: pa.Table, moments: pa.Table, layouts: Mapping[str, Layout], steps: int
+) -> dict[str, Steps]:
     """Profiles from long rows (column, step, bin, n) and (column, step, moments); rows of other columns are ignored."""
     by_column = _split(bins, layouts)
     by_moment = _split(moments, layouts)
@@ -105,7 +128,9 @@ def profiles_from(bins: pa.Table, moments: pa.Table, layouts: Mapping[str, Layou
         sums[:, 5:] = np.nan
         if column in by_moment:
             part = by_moment[column]
-            sums[part["step"]] = np.column_stack([part[name].astype(float) for name in MOMENTS])
+            sums[part["step"]] = np.column_stack(
+                [part[name].astype(float) for name in MOMENTS]
+            )
         result[column] = Steps(layout, counts, sums)
     return result
 
@@ -120,7 +145,9 @@ def _split(table: pa.Table, columns: Iterable[str]) -> dict[str, dict[str, np.nd
     bounds = np.searchsorted(codes[order], np.arange(len(encoded.dictionary) + 1))
     wanted = set(columns)
     return {
-        column: {name: array[bounds[i] : bounds[i + 1]] for name, array in arrays.items()}
+        column: {
+            name: array[bounds[i] : bounds[i + 1]] for name, array in arrays.items()
+        }
         for i, column in enumerate(encoded.dictionary.to_pylist())
         if column in wanted
     }

@@ -14,7 +14,12 @@ from monitor.contracts import DerivedColumn, ProfileColumn, ProfileTables
 from monitor.engines import in_process
 from monitor.layout import INTEGER, LOG, SECONDS, ZERO_ONE, Layout
 from monitor.reconstruction import Errors
-from monitor.schema import LABEL_DELAY, LABELLED_PREDICTION, RECONSTRUCTION_ERROR, Feature
+from monitor.schema import (
+    LABEL_DELAY,
+    LABELLED_PREDICTION,
+    RECONSTRUCTION_ERROR,
+    Feature,
+)
 from monitor.sql import quote
 from monitor.store.profiles.compaction import trim_new_values
 from monitor.store.rows.events import BASE, Model
@@ -43,11 +48,17 @@ def prediction_field(model: Model) -> str:
 
 def data_columns(model: Model, layouts: Layouts) -> list[ProfileColumn]:
     """The features, the prediction and the reconstruction error, as far as their layouts are frozen."""
-    sources: dict[str, str | DerivedColumn] = {f.field: f.field for f in model.schema.features}
+    sources: dict[str, str | DerivedColumn] = {
+        f.field: f.field for f in model.schema.features
+    }
     sources["prediction"] = prediction_field(model)
     if model.reconstruction is not None:
         sources[RECONSTRUCTION_ERROR] = Errors(model.reconstruction, layouts)
-    return [ProfileColumn(column, source, layouts[column]) for column, source in sources.items() if column in layouts]
+    return [
+        ProfileColumn(column, source, layouts[column])
+        for column, source in sources.items()
+        if column in layouts
+    ]
 
 
 def quality_column(model: Model) -> ProfileColumn | None:
@@ -59,14 +70,19 @@ def quality_column(model: Model) -> ProfileColumn | None:
 
 def labelled_columns(model: Model, layouts: Layouts) -> list[ProfileColumn]:
     """What is profiled of the predictions that have a label: how wrong they were, how long the label took, and what was
-    predicted, so that it can be held against all predictions; nothing until the task is known.
+    predicted, so that it can be held against all predictions; nothing until the task is
+    known.
     """
     quality = quality_column(model)
     if quality is None:
         return []
     predicted = layouts.get("prediction")
     source = prediction_field(model)
-    return [quality, DELAY, *([ProfileColumn(LABELLED_PREDICTION, source, predicted)] if predicted else [])]
+    return [
+        quality,
+        DELAY,
+        *([ProfileColumn(LABELLED_PREDICTION, source, predicted)] if predicted else []),
+    ]
 
 
 def judge(model: Model) -> str:
@@ -88,7 +104,10 @@ Rows: TypeAlias = pa.Table | Relation
 
 
 def profile_rows(
-    con: duckdb.DuckDBPyConnection, rows: Rows, columns: Sequence[ProfileColumn], where: tuple[str, str] | None = None
+    con: duckdb.DuckDBPyConnection,
+    rows: Rows,
+    columns: Sequence[ProfileColumn],
+    where: tuple[str, str] | None = None,
 ) -> ProfileTables:
     """The profile of rows, of those alone whose field equals a value if `where` names both."""
     found = list(profiles_of(con, rows, columns, where))
@@ -96,35 +115,57 @@ def profile_rows(
 
 
 def profiles_of(
-    con: duckdb.DuckDBPyConnection, rows: Rows, columns: Sequence[ProfileColumn], where: tuple[str, str] | None = None
+    con: duckdb.DuckDBPyConnection,
+    rows: Rows,
+    columns: Sequence[ProfileColumn],
+    where: tuple[str, str] | None = None,
 ) -> Iterator[ProfileTables]:
     """`profile_rows` some columns at a time, as they are best read: hours of ten thousand are gigabytes together."""
     if isinstance(rows, pa.Table):
-        yield in_process.profile(rows if where is None else rows.filter(pc.equal(rows[where[0]], where[1])), columns)
-        return
-    condition, params = ("true", []) if where is None else (f"{rows.value(where[0])} = ?", [where[1]])
-    for fields in rows.together(dict.fromkeys(field for c in columns for field in c.fields)):
-        read = con.sql(
-            f"SELECT ts, version{rows.values(fields)} FROM {quote(rows.name)} WHERE {condition}", params=params
+        yield in_process.profile(
+            rows if where is None else rows.filter(pc.equal(rows[where[0]], where[1])),
+            columns,
         )
-        at_once = max(MIN_ROWS, min(in_process.BATCH_ROWS, CELLS_AT_ONCE // len(fields)))
+        return
+    condition, params = (
+        ("true", []) if where is None else (f"{rows.value(where[0])} = ?", [where[1]])
+    )
+    for fields in rows.together(
+        dict.fromkeys(field for c in columns for field in c.fields)
+    ):
+        read = con.sql(
+            f"SELECT ts, version{rows.values(fields)} FROM {quote(rows.name)} WHERE {condition}",
+            params=params,
+        )
+        at_once = max(
+            MIN_ROWS, min(in_process.BATCH_ROWS, CELLS_AT_ONCE // len(fields))
+        )
         here = [c for c in columns if set(fields).issuperset(c.fields)]
         yield in_process.profile(read.to_arrow_reader(at_once), here)
 
 
 def segment_features(model: Model, names: Sequence[str]) -> list[Feature]:
     """Those of the configured features that make segments of this model."""
-    return [f for f in (model.schema.by_name.get(name) for name in names) if f and f.kind == "categorical"]
+    return [
+        f
+        for f in (model.schema.by_name.get(name) for name in names)
+        if f and f.kind == "categorical"
+    ]
 
 
 def judged_columns(model: Model, segments: Sequence[str]) -> str:
     """SQL for what is needed of stored events once their labels are there: all but the features that make no segment."""
     base = ", ".join(name for name, _ in BASE)
-    return base + Relation("", model.schema).values(f.field for f in segment_features(model, segments))
+    return base + Relation("", model.schema).values(
+        f.field for f in segment_features(model, segments)
+    )
 
 
 class Profiler:
-    """Adds to the stored profiles: of all rows, and of each segment. What is added is written at the end of `writing`."""
+    """Adds to the stored profiles: of all rows, and of each segment.
+
+    What is added is written at the end of `writing`.
+    """
 
     def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
         self.con = con
@@ -157,28 +198,54 @@ class Profiler:
             return
         if register:
             self._register_segments(model, rows, segments)
-        self._parts.append(_Part(model.id, "", sign, profile_rows(self.con, rows, columns)))
+        self._parts.append(
+            _Part(model.id, "", sign, profile_rows(self.con, rows, columns))
+        )
         self._add_segments(model, rows, columns, segments, sign)
 
     def _add_segments(
-        self, model: Model, rows: Rows, columns: Sequence[ProfileColumn], segments: Sequence[str], sign: int
+        self,
+        model: Model,
+        rows: Rows,
+        columns: Sequence[ProfileColumn],
+        segments: Sequence[str],
+        sign: int,
     ) -> None:
         for segment, where in self._segments(model, segments):
-            self._parts.append(_Part(model.id, segment, sign, profile_rows(self.con, rows, columns, where)))
+            self._parts.append(
+                _Part(
+                    model.id,
+                    segment,
+                    sign,
+                    profile_rows(self.con, rows, columns, where),
+                )
+            )
 
-    def add_loaded(self, model: Model, rows: Rows, layouts: Layouts, segments: Sequence[str]) -> None:
+    def add_loaded(
+        self, model: Model, rows: Rows, layouts: Layouts, segments: Sequence[str]
+    ) -> None:
         """Profile newly stored events: service columns always, data columns once their layouts exist."""
         columns = data_columns(model, layouts)
         if isinstance(rows, Relation):
             self.add(model, rows, [*SERVICE, *columns], segments)
             return
         self._register_segments(model, rows, segments)
-        # every model has the same service columns: they are profiled together, as a call costs more than its rows
-        self._events.append((model, rows.select(["ts", "version", *(field for c in SERVICE for field in c.fields)])))
+        # every model has the same service columns: they are profiled together, as a
+        # call costs more than its rows
+        self._events.append(
+            (
+                model,
+                rows.select(
+                    ["ts", "version", *(field for c in SERVICE for field in c.fields)]
+                ),
+            )
+        )
         self.add(model, rows, columns, [], register=False)
         self._add_segments(model, rows, [*SERVICE, *columns], segments, 1)
 
-    def add_matched(self, model: Model, layouts: Layouts, segments: Sequence[str]) -> None:
+    def add_matched(
+        self, model: Model, layouts: Layouts, segments: Sequence[str]
+    ) -> None:
         """Profile the predictions in `matched` with their labels, and take back what their `earlier` labels had added."""
         columns = labelled_columns(model, layouts)
         if columns:
@@ -190,11 +257,15 @@ class Profiler:
         con = self.con
         for table in ("profile_bins", "profile_moments", "new_values"):
             con.execute(f"DELETE FROM {table} WHERE model = ?", [model.id])
-        months = con.execute(f"SELECT DISTINCT date_trunc('month', ts) FROM {model.events} ORDER BY 1").fetchall()
+        months = con.execute(
+            f"SELECT DISTINCT date_trunc('month', ts) FROM {model.events} ORDER BY 1"
+        ).fetchall()
         rows = 0
         for (month,) in months:
             span = f"ts >= TIMESTAMP '{month}' AND ts < TIMESTAMP '{month}' + INTERVAL 1 MONTH"
-            con.execute(f"CREATE OR REPLACE TEMP VIEW fresh AS SELECT * FROM {model.events} WHERE {span}")
+            con.execute(
+                f"CREATE OR REPLACE TEMP VIEW fresh AS SELECT * FROM {model.events} WHERE {span}"
+            )
             self.add_loaded(model, Relation("fresh", model.schema), layouts, segments)
             rows += int(con.execute("SELECT count(*) FROM fresh").fetchall()[0][0])
         columns = labelled_columns(model, layouts)
@@ -208,7 +279,12 @@ class Profiler:
         return rows
 
     def _judge_and_add(
-        self, model: Model, rows: str, columns: Sequence[ProfileColumn], segments: Sequence[str], sign: int
+        self,
+        model: Model,
+        rows: str,
+        columns: Sequence[ProfileColumn],
+        segments: Sequence[str],
+        sign: int,
     ) -> None:
         con = self.con
         con.execute(
@@ -218,11 +294,16 @@ class Profiler:
         self.add(model, Relation("judged"), columns, segments, sign, register=False)
         con.execute("DROP TABLE judged")
 
-    def _register_segments(self, model: Model, rows: Rows, names: Sequence[str]) -> None:
-        # the first values seen stay the segments for good, so that a rebuild profiles the same ones
+    def _register_segments(
+        self, model: Model, rows: Rows, names: Sequence[str]
+    ) -> None:
+        # the first values seen stay the segments for good, so that a rebuild profiles
+        # the same ones
         features = segment_features(model, names)
         if features and isinstance(rows, pa.Table):
-            with _registered(self.con, rows.select([f.field for f in features])) as table:
+            with _registered(
+                self.con, rows.select([f.field for f in features])
+            ) as table:
                 self._register_segments(model, Relation(table), names)
             return
         for feature in features if isinstance(rows, Relation) else ():
@@ -235,11 +316,14 @@ class Profiler:
                 {"model": model.id, "name": name},
             )
 
-    def _segments(self, model: Model, names: Sequence[str]) -> Iterable[tuple[str, tuple[str, str]]]:
+    def _segments(
+        self, model: Model, names: Sequence[str]
+    ) -> Iterable[tuple[str, tuple[str, str]]]:
         if not names:
             return []
         known = self.con.execute(
-            'SELECT feature, segment, "value" FROM segments WHERE model = ? ORDER BY segment', [model.id]
+            'SELECT feature, segment, "value" FROM segments WHERE model = ? ORDER BY segment',
+            [model.id],
         ).fetchall()
         return [
             (segment, (model.schema.by_name[feature].field, value))
@@ -252,18 +336,28 @@ class Profiler:
         con, parts, events = self.con, self._parts, self._events
         self._parts, self._events = [], []
         service = _service(events)
-        with _registered(con, _labelled(parts, [p.profiled.bins for p in parts], service.bins)) as bins:
+        with _registered(
+            con, _labelled(parts, [p.profiled.bins for p in parts], service.bins)
+        ) as bins:
             con.execute(
                 f'INSERT INTO profile_bins SELECT model, segment, version, "column", bucket, layout, bin, n * sign FROM {bins}'
             )
-        with _registered(con, _labelled(parts, [p.profiled.moments for p in parts], service.moments)) as moments:
+        with _registered(
+            con, _labelled(parts, [p.profiled.moments for p in parts], service.moments)
+        ) as moments:
             con.execute(
                 'INSERT INTO profile_moments SELECT model, segment, version, "column", bucket, layout, "rows" * sign, '
                 f'missing * sign, invalid * sign, "sum" * sign, sum_sq * sign, "min", "max" FROM {moments}'
             )
-        new = [p for p in parts if p.sign > 0 and not p.segment and p.profiled.new_values.num_rows]
+        new = [
+            p
+            for p in parts
+            if p.sign > 0 and not p.segment and p.profiled.new_values.num_rows
+        ]
         if new:
-            with _registered(con, _labelled(new, [p.profiled.new_values for p in new])) as values:
+            with _registered(
+                con, _labelled(new, [p.profiled.new_values for p in new])
+            ) as values:
                 con.execute(
                     f'INSERT INTO new_values SELECT model, version, "column", "value", n, first_seen FROM {values}'
                 )
@@ -284,9 +378,13 @@ class _Part:
     profiled: ProfileTables
 
 
-def _labelled(parts: Sequence[_Part], tables: Sequence[pa.Table], *labelled: pa.Table) -> pa.Table:
+def _labelled(
+    parts: Sequence[_Part], tables: Sequence[pa.Table], *labelled: pa.Table
+) -> pa.Table:
     """The tables as one, each with model, segment and sign of its part, and those that have them already."""
-    which = in_process.arrow_of(np.repeat(np.arange(len(parts)), [table.num_rows for table in tables]))
+    which = in_process.arrow_of(
+        np.repeat(np.arange(len(parts)), [table.num_rows for table in tables])
+    )
     about = (
         ("model", pa.array([p.model for p in parts], pa.int32())),
         ("segment", pa.array([p.segment for p in parts], pa.string())),
@@ -306,17 +404,23 @@ def _service(events: Sequence[tuple[Model, pa.Table]]) -> ProfileTables:
     """
     form = pa.schema([("ts", pa.timestamp("us")), ("version", pa.string())])
     tagged = [
-        rows.set_column(1, "version", pc.binary_join_element_wise(str(m.id), rows["version"], ":"))
+        rows.set_column(
+            1, "version", pc.binary_join_element_wise(str(m.id), rows["version"], ":")
+        )
         for m, rows in events
     ]
     rows = pa.concat_tables(tagged).combine_chunks() if tagged else form.empty_table()
     profiled = in_process.profile(rows, SERVICE)
-    return ProfileTables(_untagged(profiled.bins), _untagged(profiled.moments), profiled.new_values)
+    return ProfileTables(
+        _untagged(profiled.bins), _untagged(profiled.moments), profiled.new_values
+    )
 
 
 def _untagged(table: pa.Table) -> pa.Table:
     n = table.num_rows
-    tag = pc.split_pattern(table["version"], ":", max_splits=1).combine_chunks().flatten()
+    tag = (
+        pc.split_pattern(table["version"], ":", max_splits=1).combine_chunks().flatten()
+    )
     pairs = in_process.arrow_of(np.arange(n) * 2)
     version = tag.take(pc.add(pairs, 1))
     table = table.set_column(table.column_names.index("version"), "version", version)

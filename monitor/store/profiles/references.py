@@ -28,14 +28,18 @@ class References:
     def __init__(self, store: "Store", con: duckdb.DuckDBPyConnection) -> None:
         self.store = store
         models = store.models()
-        self.layouts: dict[str, dict[str, Layout]] = reference.read_layouts(con, models.values())
+        self.layouts: dict[str, dict[str, Layout]] = reference.read_layouts(
+            con, models.values()
+        )
         self._profiles: dict[str, dict[str, Profile]] = {}
         rows = con.execute(
             "SELECT model, sum(\"rows\")::BIGINT FROM profile_moments WHERE segment = '' AND \"column\" = 'status' GROUP BY model"
         ).fetchall()
         by_id = dict(rows)
         # by model, as many events as there are or more: some may have been deleted
-        self._events_of: dict[str, int] = {n: by_id[m.id] for n, m in models.items() if m.id in by_id}
+        self._events_of: dict[str, int] = {
+            n: by_id[m.id] for n, m in models.items() if m.id in by_id
+        }
 
     def note(self, name: str, events: int) -> None:
         """So many events of a model were stored."""
@@ -54,12 +58,15 @@ class References:
         What was profiled before is rebuilt from the raw rows on the new layouts.
         """
         store, settings = self.store, self.store.settings(name)
-        with store.alone():  # no load may come between what is committed and what it is profiled by
+        # no load may come between what is committed and what it is profiled by
+        with store.alone():
             with store.writing() as con, store.profiler.writing():
                 model = grow(con, store.models(), {name: schema}, now)[name]
                 reference.stage(con, model, rows)
                 about = reference.describe(con, about, now)
-                model, layouts = reference.freeze(con, model, about, settings.task, settings.reconstruction)
+                model, layouts = reference.freeze(
+                    con, model, about, settings.task, settings.reconstruction
+                )
                 store.profiler.rebuild(model, layouts, settings.segments)
                 detector_store.forget(con, model.id)
             store.put(model)
@@ -75,9 +82,14 @@ class References:
         """Give each model without a reference one from its own first events, once there are enough; their names."""
         made = []
         for name, model in self.store.models().items():
-            if self.layouts.get(name) or self._events_of.get(name, 0) < PROVISIONAL_ROWS:
+            if (
+                self.layouts.get(name)
+                or self._events_of.get(name, 0) < PROVISIONAL_ROWS
+            ):
                 continue
-            ((count, first),) = self.store.query(f"SELECT count(*), min(ts) FROM {model.events}")
+            ((count, first),) = self.store.query(
+                f"SELECT count(*), min(ts) FROM {model.events}"
+            )
             self._events_of[name] = count
             if count < PROVISIONAL_ROWS:
                 continue
@@ -85,7 +97,13 @@ class References:
                 f"SELECT max(ts) FROM (SELECT ts FROM {model.events} ORDER BY ts LIMIT {PROVISIONAL_CAP})"
             )
             about = Reference("provisional", "first events")
-            self.set(name, model.schema, (first, last + timedelta(microseconds=1)), about, now)
+            self.set(
+                name,
+                model.schema,
+                (first, last + timedelta(microseconds=1)),
+                about,
+                now,
+            )
             made.append(name)
         return made
 
@@ -105,18 +123,27 @@ class References:
     def profiles(self, name: str) -> dict[str, Profile]:
         """The reference profile of each column that has one."""
         if not self.layouts.get(name):
-            return {}  # without a statement: a thousand new models have no reference yet
+            # without a statement: a thousand new models have no reference yet
+            return {}
         if name not in self._profiles:
             with self.store.cursor() as cursor:
-                self._profiles[name] = reference.read_profiles(cursor, self.store.model(name), self.store.layouts(name))
+                self._profiles[name] = reference.read_profiles(
+                    cursor, self.store.model(name), self.store.layouts(name)
+                )
         return self._profiles[name]
 
-    def hours(self, name: str, columns: Sequence[str], most: int) -> tuple[datetime, dict[str, Steps]] | None:
+    def hours(
+        self, name: str, columns: Sequence[str], most: int
+    ) -> tuple[datetime, dict[str, Steps]] | None:
         """The last `most` hours of the reference: the first of them (aware UTC), and profiles of some columns by key;
         None when it has no times."""
         if not self.layouts.get(name):
             return None
-        layouts = {c: layout for c, layout in self.store.layouts(name).items() if c in set(columns)}
+        layouts = {
+            c: layout
+            for c, layout in self.store.layouts(name).items()
+            if c in set(columns)
+        }
         with self.store.cursor() as cursor:
             found = reference.read_hours(cursor, self.store.model(name), layouts, most)
         return (found[0].replace(tzinfo=UTC), found[1]) if found else None

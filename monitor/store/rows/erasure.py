@@ -31,7 +31,12 @@ class Erased:
 
     def __add__(self, other: "Erased") -> "Erased":
         """Both together."""
-        return Erased(*(a + b for a, b in zip(vars(self).values(), vars(other).values(), strict=True)))
+        return Erased(
+            *(
+                a + b
+                for a, b in zip(vars(self).values(), vars(other).values(), strict=True)
+            )
+        )
 
 
 def condition(model: Model, column: str) -> str | None:
@@ -48,14 +53,20 @@ def condition(model: Model, column: str) -> str | None:
     if feature is None:
         return None
     stored = Relation("", model.schema).value(feature.field)
-    return f"{stored} = TRY_CAST($value AS DOUBLE)" if feature.kind == "numeric" else f"{stored} = $value"
+    return (
+        f"{stored} = TRY_CAST($value AS DOUBLE)"
+        if feature.kind == "numeric"
+        else f"{stored} = $value"
+    )
 
 
-def erase(con: duckdb.DuckDBPyConnection, model: Model, column: str, stored: str, given: str) -> Erased:
+def erase(
+    con: duckdb.DuckDBPyConnection, model: Model, column: str, stored: str, given: str
+) -> Erased:
     """Take out every row of one model whose `column` holds `stored`, with its labels, and what else names the value.
 
-    `given` is the value as it was sent, where a policy stores another form of it. Raises InvalidRequest when the column
-    makes segments: their names would stay.
+    `given` is the value as it was sent, where a policy stores another form of it.
+    Raises InvalidRequest when the column makes segments: their names would stay.
     """
     where = condition(model, column)
     if where is None:
@@ -66,7 +77,8 @@ def erase(con: duckdb.DuckDBPyConnection, model: Model, column: str, stored: str
             {"value": stored},
         )
         ((segments,),) = con.execute(
-            'SELECT count(*) FROM segments WHERE model = ? AND feature = ? AND "value" = ?', [model.id, column, stored]
+            'SELECT count(*) FROM segments WHERE model = ? AND feature = ? AND "value" = ?',
+            [model.id, column, stored],
         ).fetchall()
         if segments:
             raise InvalidRequest(
@@ -76,11 +88,18 @@ def erase(con: duckdb.DuckDBPyConnection, model: Model, column: str, stored: str
     refused = f"model = $model AND (contains(raw, $value) OR contains(raw, $given) OR event_id IN {ids})"
     texts = {"model": model.name, "value": _in_json(stored), "given": _in_json(given)}
     con.execute(
-        f"INSERT INTO erased_ids SELECT event_id FROM quarantine WHERE {refused} AND event_id IS NOT NULL", texts
+        f"INSERT INTO erased_ids SELECT event_id FROM quarantine WHERE {refused} AND event_id IS NOT NULL",
+        texts,
     )
     quarantined = _deleted(con, f"DELETE FROM quarantine WHERE {refused}", texts)
     labels = _deleted(con, f"DELETE FROM {model.labels} WHERE event_id IN {ids}")
-    events = 0 if where is None else _deleted(con, f"DELETE FROM {model.events} WHERE {where}", {"value": stored})
+    events = (
+        0
+        if where is None
+        else _deleted(
+            con, f"DELETE FROM {model.events} WHERE {where}", {"value": stored}
+        )
+    )
     answers = _forget_answers(con)
     type_mismatches.forget_samples(con, model.name)
     values = _deleted(
@@ -92,7 +111,13 @@ def erase(con: duckdb.DuckDBPyConnection, model: Model, column: str, stored: str
     return Erased(events, labels, quarantined, answers, values)
 
 
-def rename_category(con: duckdb.DuckDBPyConnection, model: Model, column: str, layout: Layout, value: str) -> Layout:
+def rename_category(
+    con: duckdb.DuckDBPyConnection,
+    model: Model,
+    column: str,
+    layout: Layout,
+    value: str,
+) -> Layout:
     """The layout with `value` called "(erased)", put in its place everywhere; the same one when it does not name it."""
     if value not in layout.category_bins:
         return layout
@@ -107,13 +132,20 @@ def rename_category(con: duckdb.DuckDBPyConnection, model: Model, column: str, l
         "INSERT INTO layouts SELECT $id, $text WHERE $id NOT IN (SELECT id FROM layouts)",
         {"id": renamed.id, "text": renamed.to_json()},
     )
-    for table in ("model_layouts", "reference_bins", "reference_moments", "profile_bins", "profile_moments"):
+    for table in (
+        "model_layouts",
+        "reference_bins",
+        "reference_moments",
+        "profile_bins",
+        "profile_moments",
+    ):
         con.execute(
             f'UPDATE {table} SET layout = $new WHERE model = $model AND "column" = $column AND layout = $old',
             {"new": renamed.id, "old": layout.id, "model": model.id, "column": column},
         )
     con.execute(
-        "DELETE FROM layouts WHERE id = $old AND id NOT IN (SELECT layout FROM model_layouts)", {"old": layout.id}
+        "DELETE FROM layouts WHERE id = $old AND id NOT IN (SELECT layout FROM model_layouts)",
+        {"old": layout.id},
     )
     return renamed
 
@@ -131,7 +163,11 @@ def _forget_answers(con: duckdb.DuckDBPyConnection) -> int:
     return len(named)
 
 
-def _deleted(con: duckdb.DuckDBPyConnection, statement: str, params: Mapping[str, object] | None = None) -> int:
+def _deleted(
+    con: duckdb.DuckDBPyConnection,
+    statement: str,
+    params: Mapping[str, object] | None = None,
+) -> int:
     return int(con.execute(statement, params).fetchall()[0][0])
 
 
@@ -158,10 +194,16 @@ def forget(
                 f"DELETE FROM {model.labels} WHERE event_id IN (SELECT event_id FROM {model.events} WHERE ts < ?)",
                 [now - timedelta(days=raw_days)],
             )
-            con.execute(f"DELETE FROM {model.events} WHERE ts < ?", [now - timedelta(days=raw_days)])
+            con.execute(
+                f"DELETE FROM {model.events} WHERE ts < ?",
+                [now - timedelta(days=raw_days)],
+            )
     if profile_days is not None:
         for table in ("profile_bins", "profile_moments"):
-            con.execute(f"DELETE FROM {table} WHERE bucket < ?", [now - timedelta(days=profile_days)])
+            con.execute(
+                f"DELETE FROM {table} WHERE bucket < ?",
+                [now - timedelta(days=profile_days)],
+            )
     con.execute("DELETE FROM detector_evidence WHERE hour < ?", [now - EVIDENCE_KEPT])
     con.execute("DELETE FROM idempotency WHERE noted_at < ?", [now - timedelta(days=7)])
     con.execute("DELETE FROM quarantine WHERE noted_at < ?", [now - timedelta(days=30)])

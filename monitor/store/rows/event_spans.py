@@ -13,11 +13,15 @@ if TYPE_CHECKING:
     from monitor.store.store import Store
 
 T = TypeVar("T")
-Span: TypeAlias = tuple[datetime | None, datetime | None, int, int]  # first and last event, events, joined labels
+# first and last event, events, joined labels
+Span: TypeAlias = tuple[datetime | None, datetime | None, int, int]
 
 
 class EventSpans:
-    """Those of all models. A thousand have a table each: asking every one of them for a page takes seconds."""
+    """Those of all models.
+
+    A thousand have a table each: asking every one of them for a page takes seconds.
+    """
 
     def __init__(self, store: "Store") -> None:
         self.store = store
@@ -26,7 +30,12 @@ class EventSpans:
         self._last: dict[str, datetime | None] = {}
         self._labels: dict[str, int] = {}
 
-    def note(self, last: Mapping[str, datetime], new: Collection[str], labelled: Collection[str]) -> None:
+    def note(
+        self,
+        last: Mapping[str, datetime],
+        new: Collection[str],
+        labelled: Collection[str],
+    ) -> None:
         """A load stored events until `last`; these models are `new`, and labels of those found their events."""
         with self._lock:
             self._changes += 1
@@ -58,9 +67,14 @@ class EventSpans:
         spans = {}
         for name, model in self.store.models().items():
             first, newest, n, labels = by_id.get(model.id, (None, None, 0, 0))
-            if quality_column(model) is None:  # labels of an unknown task have no profile to count them by
+            # labels of an unknown task have no profile to count them by
+            if quality_column(model) is None:
                 labels = self._kept(self._labels, name, partial(self._joined, model))
-            last = self._kept(self._last, name, partial(self._last_event, model, newest)) if newest else None
+            last = (
+                self._kept(self._last, name, partial(self._last_event, model, newest))
+                if newest
+                else None
+            )
             if model.id in by_id or labels:
                 spans[name] = (first, last or newest, n, labels)
         return spans
@@ -72,7 +86,11 @@ class EventSpans:
             'SELECT min(bucket) FILTER ("column" = $status), max(bucket) FILTER ("column" = $status), '
             'coalesce(sum("rows") FILTER ("column" = $status), 0)::BIGINT, coalesce(sum("rows") FILTER ("column" = $quality), 0)::BIGINT '
             "FROM profile_moments WHERE model = $model AND segment = '' AND \"column\" IN ($status, $quality)",
-            {"model": model.id, "status": "status", "quality": quality.column if quality else "status"},
+            {
+                "model": model.id,
+                "status": "status",
+                "quality": quality.column if quality else "status",
+            },
         )
         if quality is None:
             labels = self._joined(model)
@@ -81,10 +99,14 @@ class EventSpans:
         return first, self._last_event(model, newest) or newest, n, labels
 
     def _joined(self, model: Model) -> int:
-        return int(self.store.query(f"SELECT count(*) FROM {model.labels} WHERE joined")[0][0])
+        return int(
+            self.store.query(f"SELECT count(*) FROM {model.labels} WHERE joined")[0][0]
+        )
 
     def _last_event(self, model: Model, newest: datetime) -> datetime | None:
-        ((last,),) = self.store.query(f"SELECT max(ts) FROM {model.events} WHERE ts >= ?", [newest])
+        ((last,),) = self.store.query(
+            f"SELECT max(ts) FROM {model.events} WHERE ts >= ?", [newest]
+        )
         found: datetime | None = last
         return found
 
@@ -124,6 +146,7 @@ class EventSpans:
             before = self._changes
         found = ask()
         with self._lock:
-            if self._changes == before:  # else a load may have stored what the answer does not know
+            # else a load may have stored what the answer does not know
+            if self._changes == before:
                 kept[name] = found
         return found

@@ -31,14 +31,20 @@ FEW_COLUMNS = 16
 FEW_CELLS = 64
 REWRITTEN_CELLS = 5_000_000
 LABEL_NUMBER = "CASE label WHEN 'true' THEN 1.0 WHEN 'false' THEN 0.0 ELSE TRY_CAST(label AS DOUBLE) END"
-ARROW = {"VARCHAR": pa.string(), "DOUBLE": pa.float64(), "SMALLINT": pa.int16(), "TIMESTAMP": pa.timestamp("us")}
+ARROW = {
+    "VARCHAR": pa.string(),
+    "DOUBLE": pa.float64(),
+    "SMALLINT": pa.int16(),
+    "TIMESTAMP": pa.timestamp("us"),
+}
 
 
 @dataclass(frozen=True)
 class Model:
     """One model as stored: `id` names its tables, `schema` its columns, `task` how its predictions are judged.
 
-    `reconstruction` is what the reference taught of its features together; None when it has too few rows or features.
+    `reconstruction` is what the reference taught of its features together; None when it
+    has too few rows or features.
     """
 
     id: int
@@ -76,22 +82,34 @@ def read_models(con: duckdb.DuckDBPyConnection) -> dict[str, Model]:
     ).fetchall():
         features.setdefault(number, []).append(Feature(*feature))
     models = {}
-    found = con.execute("SELECT id, name, task, prediction, reconstruction FROM models ORDER BY id").fetchall()
+    found = con.execute(
+        "SELECT id, name, task, prediction, reconstruction FROM models ORDER BY id"
+    ).fetchall()
     for number, name, task, prediction, text in found:
         schema = ModelSchema(name, tuple(features.get(number, ())), prediction)
-        models[name] = Model(number, name, task, schema, None if text is None else Reconstruction.from_json(text))
+        models[name] = Model(
+            number,
+            name,
+            task,
+            schema,
+            None if text is None else Reconstruction.from_json(text),
+        )
     return models
 
 
 def create_tables(con: duckdb.DuckDBPyConnection, model: Model) -> None:
     """The empty tables of a new model."""
-    con.execute(f"CREATE TABLE {model.events}({_body([*BASE, *wide_rows.columns_of(model.schema)])})")
+    con.execute(
+        f"CREATE TABLE {model.events}({_body([*BASE, *wide_rows.columns_of(model.schema)])})"
+    )
     con.execute(
         f"CREATE TABLE {model.labels}(event_id {ID_TYPE}, label VARCHAR, number DOUBLE, ts TIMESTAMP, joined BOOLEAN)"
     )
 
 
-def note_features(con: duckdb.DuckDBPyConnection, grown: Iterable[tuple[Model, int]]) -> None:
+def note_features(
+    con: duckdb.DuckDBPyConnection, grown: Iterable[tuple[Model, int]]
+) -> None:
     """Keep which features models have, from a number (from 0) on."""
     rows = [
         (model.id, position, f.name, f.field, f.kind)
@@ -101,17 +119,28 @@ def note_features(con: duckdb.DuckDBPyConnection, grown: Iterable[tuple[Model, i
     ledger.insert(con, "features", rows)
 
 
-def add_columns(con: duckdb.DuckDBPyConnection, model: Model, schema: ModelSchema) -> None:
+def add_columns(
+    con: duckdb.DuckDBPyConnection, model: Model, schema: ModelSchema
+) -> None:
     """The columns that `schema` has and the model's table has not, and the kind of its predictions."""
     have = dict(wide_rows.columns_of(model.schema))
-    new = [(name, type_) for name, type_ in wide_rows.columns_of(schema) if name not in have]
+    new = [
+        (name, type_)
+        for name, type_ in wide_rows.columns_of(schema)
+        if name not in have
+    ]
     if new:
         _widen(con, model, new)
     if schema.prediction != model.schema.prediction:
-        con.execute("UPDATE models SET prediction = ? WHERE id = ?", [schema.prediction, model.id])
+        con.execute(
+            "UPDATE models SET prediction = ? WHERE id = ?",
+            [schema.prediction, model.id],
+        )
 
 
-def _widen(con: duckdb.DuckDBPyConnection, model: Model, columns: Sequence[tuple[str, str]]) -> None:
+def _widen(
+    con: duckdb.DuckDBPyConnection, model: Model, columns: Sequence[tuple[str, str]]
+) -> None:
     """Add columns, one by one to a long table; a short one is written anew, because each ALTER costs as much as the
     table has columns: 2,000 of them took 8 s, a new table 0.2 s.
     """
@@ -120,7 +149,10 @@ def _widen(con: duckdb.DuckDBPyConnection, model: Model, columns: Sequence[tuple
     if not rows:
         con.execute(f"CREATE OR REPLACE TABLE {model.events}({body})")
         return
-    if len(columns) < FEW_COLUMNS or rows * (len(model.schema.features) + len(BASE)) > REWRITTEN_CELLS:
+    if (
+        len(columns) < FEW_COLUMNS
+        or rows * (len(model.schema.features) + len(BASE)) > REWRITTEN_CELLS
+    ):
         for name, type_ in columns:
             con.execute(f"ALTER TABLE {model.events} ADD COLUMN {quote(name)} {type_}")
         return
@@ -132,15 +164,22 @@ def _widen(con: duckdb.DuckDBPyConnection, model: Model, columns: Sequence[tuple
 
 
 def _body(columns: Iterable[tuple[str, str]]) -> str:
-    return ", ".join(f"{quote(name)} {ID_TYPE if name == 'event_id' else type_}" for name, type_ in columns)
+    return ", ".join(
+        f"{quote(name)} {ID_TYPE if name == 'event_id' else type_}"
+        for name, type_ in columns
+    )
 
 
 def read(
-    con: duckdb.DuckDBPyConnection, schema: ModelSchema, lines: Lines | None, tables: Sequence[pa.Table]
+    con: duckdb.DuckDBPyConnection,
+    schema: ModelSchema,
+    lines: Lines | None,
+    tables: Sequence[pa.Table],
 ) -> pa.Table:
     """All rows of a load, in the form of `arrow_schema`: `lines` are raw event lines that fit the schema.
 
-    An event with an error and a status that says nothing of it counts as failed: its status becomes 500.
+    An event with an error and a status that says nothing of it counts as failed: its
+    status becomes 500.
     """
     form = arrow_schema(schema)
     parts = [_in_form(table, form) for table in tables]
@@ -150,7 +189,9 @@ def read(
     if rows["error"].null_count < rows.num_rows:
         failed = pc.and_(pc.is_valid(rows["error"]), pc.less(rows["status"], 400))
         status = pc.if_else(failed, pa.scalar(500, pa.int16()), rows["status"])
-        rows = rows.set_column(form.get_field_index("status"), form.field("status"), status)
+        rows = rows.set_column(
+            form.get_field_index("status"), form.field("status"), status
+        )
     return rows
 
 
@@ -163,7 +204,9 @@ def _in_form(table: pa.Table, form: pa.Schema) -> pa.Table:
     return pa.table(columns, schema=form)
 
 
-def stored_ids(con: duckdb.DuckDBPyConnection, model: Model, rows: pa.Table) -> pa.Array:
+def stored_ids(
+    con: duckdb.DuckDBPyConnection, model: Model, rows: pa.Table
+) -> pa.Array:
     """The ids of `rows` that are stored with a time between the first and the last of them.
 
     Cheap at any table size, because events lie roughly in time order.
@@ -181,11 +224,23 @@ def stored_ids(con: duckdb.DuckDBPyConnection, model: Model, rows: pa.Table) -> 
 
 def insert(con: duckdb.DuckDBPyConnection, model: Model, rows: pa.Table) -> None:
     """Store rows in the form of `arrow_schema`."""
-    if rows.num_rows * rows.num_columns <= FEW_CELLS:  # as values: half the time for one row; what is not named is null
-        rows = rows.select([name for name in rows.column_names if rows[name].null_count < rows.num_rows])
-        into, values = ", ".join(map(quote, rows.column_names)), ", ".join("?" * rows.num_columns)
+    # as values: half the time for one row; what is not named is null
+    if rows.num_rows * rows.num_columns <= FEW_CELLS:
+        rows = rows.select(
+            [
+                name
+                for name in rows.column_names
+                if rows[name].null_count < rows.num_rows
+            ]
+        )
+        into, values = (
+            ", ".join(map(quote, rows.column_names)),
+            ", ".join("?" * rows.num_columns),
+        )
         statement = f"INSERT INTO {model.events}({into}) VALUES {', '.join([f'({values})'] * rows.num_rows)}"
-        con.execute(statement, [value for row in rows.to_pylist() for value in row.values()])
+        con.execute(
+            statement, [value for row in rows.to_pylist() for value in row.values()]
+        )
         return
     con.register("fresh_rows", wide_rows.pack(rows, model.schema))
     con.execute(f"INSERT INTO {model.events} BY NAME SELECT * FROM fresh_rows")

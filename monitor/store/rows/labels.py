@@ -1,7 +1,8 @@
 """Labels beside their events: kept as they come, joined when both are there, corrected when a later one comes.
 
-`joined` is true of the one label of an event that counts, false while its event has not come, and null of one that was
-replaced: it is kept, so that its repeat is known as one. The rows lie in the order in which they were received.
+`joined` is true of the one label of an event that counts, false while its event has not
+come, and null of one that was replaced: it is kept, so that its repeat is known as one.
+The rows lie in the order in which they were received.
 """
 
 import duckdb
@@ -15,9 +16,12 @@ LATEST = "QUALIFY row_number() OVER (PARTITION BY l.event_id ORDER BY l.ts DESC,
 
 def insert(con: duckdb.DuckDBPyConnection, model: Model, rows: pa.Table) -> int:
     """Keep labels (event_id, label, ts) that are not kept yet, each once, in their order; how many there were."""
-    con.register("label_rows", rows.append_column("nth", pa.array(np.arange(rows.num_rows))))
+    con.register(
+        "label_rows", rows.append_column("nth", pa.array(np.arange(rows.num_rows)))
+    )
     try:
-        # first the few kept labels of these events, then the comparison: not with all labels of the model
+        # first the few kept labels of these events, then the comparison: not with all
+        # labels of the model
         ((added,),) = con.execute(
             f"WITH kept AS (SELECT event_id, label, ts FROM {model.labels} SEMI JOIN label_rows USING (event_id)) "
             f"INSERT INTO {model.labels} BY NAME SELECT event_id, label, {LABEL_NUMBER} AS number, ts, false AS joined "
@@ -31,25 +35,35 @@ def insert(con: duckdb.DuckDBPyConnection, model: Model, rows: pa.Table) -> int:
 
 def waiting(con: duckdb.DuckDBPyConnection, model: Model) -> bool:
     """Whether any label has not found its event yet."""
-    return bool(con.execute(f"SELECT count(*) FROM {model.labels} WHERE NOT joined").fetchall()[0][0])
+    return bool(
+        con.execute(f"SELECT count(*) FROM {model.labels} WHERE NOT joined").fetchall()[
+            0
+        ][0]
+    )
 
 
 def match(
-    con: duckdb.DuckDBPyConnection, model: Model, columns: str, new: pa.Table | None, fresh: pa.Table | None
+    con: duckdb.DuckDBPyConnection,
+    model: Model,
+    columns: str,
+    new: pa.Table | None,
+    fresh: pa.Table | None,
 ) -> int:
     """Join labels to their events: `new` ones to all events, those that wait to the `fresh` events; how many found theirs.
 
-    Leaves the temporary tables `matched`, with the event and its label, and `earlier`, with the label that each of
-    them corrects. Of the labels of one event the one with the latest `ts` counts, of several with the same the one that
-    was received last, however the loads were cut. `columns` is SQL for what is kept of a stored event; `fresh` has
-    nothing else.
+    Leaves the temporary tables `matched`, with the event and its label, and `earlier`,
+    with the label that each of them corrects. Of the labels of one event the one with
+    the latest `ts` counts, of several with the same the one that was received last,
+    however the loads were cut. `columns` is SQL for what is kept of a stored event;
+    `fresh` has nothing else.
     """
     form = "l.rowid AS nth, l.event_id, l.label, l.number, l.ts AS label_ts, e.* EXCLUDE (event_id)"
     parts = []
     if new is not None and new.num_rows:
         con.register("new_labels", new.select(["event_id"]))
         among = "SELECT event_id FROM new_labels"
-        # the few events first: a join that built on all events would hold millions of ids
+        # the few events first: a join that built on all events would hold millions of
+        # ids
         events = f"(SELECT {columns} FROM {model.events} WHERE event_id IN ({among}))"
         parts.append(
             f"SELECT {form} FROM {model.labels} l JOIN {events} e ON l.event_id = e.event_id "
@@ -57,7 +71,9 @@ def match(
         )
     if fresh is not None and fresh.num_rows:
         con.register("fresh_events", fresh)
-        others = " AND l.event_id NOT IN (SELECT event_id FROM new_labels)" if parts else ""
+        others = (
+            " AND l.event_id NOT IN (SELECT event_id FROM new_labels)" if parts else ""
+        )
         parts.append(
             f"SELECT {form} FROM {model.labels} l JOIN fresh_events e ON l.event_id = e.event_id WHERE NOT l.joined{others} {LATEST}"
         )
@@ -79,11 +95,19 @@ def _settle(con: duckdb.DuckDBPyConnection, model: Model) -> None:
         f"CREATE OR REPLACE TEMP TABLE earlier AS SELECT l.event_id, l.label, l.number, l.ts AS label_ts, "
         f"m.* EXCLUDE (nth, event_id, label, number, label_ts) FROM {table} l JOIN matched m ON l.event_id = m.event_id WHERE l.joined"
     )
-    con.execute(f"UPDATE {table} SET joined = NULL WHERE NOT joined AND event_id IN (SELECT event_id FROM matched)")
+    con.execute(
+        f"UPDATE {table} SET joined = NULL WHERE NOT joined AND event_id IN (SELECT event_id FROM matched)"
+    )
     # what was joined with the same ts was received in an earlier load: it is replaced
     con.execute(
         "DELETE FROM matched WHERE event_id IN (SELECT e.event_id FROM earlier e WHERE e.label_ts > matched.label_ts)"
     )
-    con.execute("DELETE FROM earlier WHERE event_id NOT IN (SELECT event_id FROM matched)")
-    con.execute(f"UPDATE {table} SET joined = NULL WHERE joined AND event_id IN (SELECT event_id FROM earlier)")
-    con.execute(f"UPDATE {table} SET joined = true WHERE rowid IN (SELECT nth FROM matched)")
+    con.execute(
+        "DELETE FROM earlier WHERE event_id NOT IN (SELECT event_id FROM matched)"
+    )
+    con.execute(
+        f"UPDATE {table} SET joined = NULL WHERE joined AND event_id IN (SELECT event_id FROM earlier)"
+    )
+    con.execute(
+        f"UPDATE {table} SET joined = true WHERE rowid IN (SELECT nth FROM matched)"
+    )

@@ -16,7 +16,8 @@ from monitor.store.rows.load_batch import Lines
 from monitor.store.rows.wide_rows import TYPES
 
 MAX_LINE = 16 << 20  # DuckDB's own default
-FEW_BYTES = 128 << 10  # are not worth a file: DuckDB's reader takes milliseconds and 32 MB for any
+# are not worth a file: DuckDB's reader takes milliseconds and 32 MB for any
+FEW_BYTES = 128 << 10
 
 Value = float | str | bool | None
 
@@ -36,7 +37,9 @@ class _Event(msgspec.Struct, gc=False):
 _decoder = msgspec.json.Decoder(_Event)
 
 
-def read_lines(con: duckdb.DuckDBPyConnection, schema: ModelSchema, lines: Lines) -> pa.Table:
+def read_lines(
+    con: duckdb.DuckDBPyConnection, schema: ModelSchema, lines: Lines
+) -> pa.Table:
     """The events in lines that fit the schema, a column for each feature."""
     if isinstance(lines, bytes):
         each = lines.splitlines()
@@ -72,16 +75,24 @@ def _decoded(schema: ModelSchema, lines: Iterable[bytes], rows: int) -> pa.Table
         events.append(event)
     columns = _base(schema, events)
     columns |= {f.field: nullable(row) for f, row in zip(numeric, numbers, strict=True)}
-    columns |= {f.field: pa.array(values, pa.string()) for f, values in zip(texts, others, strict=True)}
+    columns |= {
+        f.field: pa.array(values, pa.string())
+        for f, values in zip(texts, others, strict=True)
+    }
     return pa.table(columns)
 
 
 def _base(schema: ModelSchema, events: Sequence[_Event]) -> dict[str, pa.Array]:
     return {
         "event_id": pa.array([e.event_id for e in events], pa.string()),
-        "ts": pa.array([e.ts for e in events], pa.timestamp("us", "UTC")).cast(pa.timestamp("us")),
+        "ts": pa.array([e.ts for e in events], pa.timestamp("us", "UTC")).cast(
+            pa.timestamp("us")
+        ),
         "version": pa.array([e.version for e in events], pa.string()),
-        _target(schema): pa.array([e.prediction for e in events], pa.string() if _by_class(schema) else pa.float64()),
+        _target(schema): pa.array(
+            [e.prediction for e in events],
+            pa.string() if _by_class(schema) else pa.float64(),
+        ),
         "latency_ms": pa.array([e.latency_ms for e in events], pa.float64()),
         "status": pa.array([e.status for e in events], pa.int16()),
         "error": pa.array([e.error for e in events], pa.string()),
@@ -90,7 +101,13 @@ def _base(schema: ModelSchema, events: Sequence[_Event]) -> dict[str, pa.Array]:
 
 
 def _text_of(value: Value) -> str | None:
-    return value if value is None or isinstance(value, str) else "true" if value else "false"
+    return (
+        value
+        if value is None or isinstance(value, str)
+        else "true"
+        if value
+        else "false"
+    )
 
 
 def _by_class(schema: ModelSchema) -> bool:
@@ -105,7 +122,8 @@ def _select(schema: ModelSchema, path: Path) -> str:
     fields = ", ".join(f"{quote(f.name)} {TYPES[f.kind]}" for f in schema.features)
     shape = {
         "event_id": "VARCHAR",
-        "ts": "TIMESTAMPTZ",  # as TIMESTAMP the engine reads past the offset without a word
+        # as TIMESTAMP the engine reads past the offset without a word
+        "ts": "TIMESTAMPTZ",
         "version": "VARCHAR",
         "features": f"STRUCT({fields})" if fields else "VARCHAR",
         "prediction": "VARCHAR" if _by_class(schema) else "DOUBLE",
@@ -115,7 +133,9 @@ def _select(schema: ModelSchema, path: Path) -> str:
         "tags": "VARCHAR",
     }
     given = ", ".join(f"{name}: {_text(type_)}" for name, type_ in shape.items())
-    wanted = ", ".join(f"features.{quote(f.name)} AS {quote(f.field)}" for f in schema.features)
+    wanted = ", ".join(
+        f"features.{quote(f.name)} AS {quote(f.field)}" for f in schema.features
+    )
     return (
         f"SELECT event_id, make_timestamp(epoch_us(ts)) AS ts, coalesce(version, '') AS version, prediction AS {_target(schema)}, latency_ms, "
         f"coalesce(status, 200) AS status, error, tags{', ' + wanted if wanted else ''} "

@@ -28,7 +28,8 @@ class LoadBatch:
     refused: pa.Table | None = None
     accounts: Accounts = field(default_factory=dict)
     mistyped: Seen = field(default_factory=dict)
-    keys: list[tuple[str, str, str, datetime]] = field(default_factory=list)  # key, body hash, answer, at
+    # key, body hash, answer, at
+    keys: list[tuple[str, str, str, datetime]] = field(default_factory=list)
 
     def account(self, model: str, kind: str, at: datetime) -> Account:
         """The account of a model and kind for the hour of `at`."""
@@ -53,6 +54,8 @@ class Loaded:
     events: int = 0
     duplicates: int = 0
     labels: int = 0
-    rows: dict[tuple[str, str], int] = field(default_factory=dict)  # received with it, by model and kind
+    # received with it, by model and kind
+    rows: dict[tuple[str, str], int] = field(default_factory=dict)
     more: bool = False  # it was as large as a load may be: there may be more
-    earliest: dict[str, datetime] = field(default_factory=dict)  # by model, of the rows whose profiles changed
+    # by model, of the rows whose profiles changed
+    earliest: dict[str, datetime] = field(default_factory=dict)

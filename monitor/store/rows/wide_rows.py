@@ -1,7 +1,8 @@
 """How rows are stored: the first features of a model in columns of their own, the others packed in lists of 500.
 
-A column costs DuckDB a block for each table that has it, and buffers for 2,048 rows wherever rows go: ten thousand of
-them need more memory than a server should have. A list costs that once.
+A column costs DuckDB a block for each table that has it, and buffers for 2,048 rows
+wherever rows go: ten thousand of them need more memory than a server should have. A
+list costs that once.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,7 +15,8 @@ from monitor.schema import ModelSchema
 from monitor.sql import quote
 
 TYPES = {"numeric": "DOUBLE", "categorical": "VARCHAR"}
-# left to choose, the engine takes DICT_FSST for ids: 1.9 to 3.3 µs each at the checkpoint, where zstd takes 0.5 to 0.8, for 1 to 3 bytes
+# left to choose, the engine takes DICT_FSST for ids: 1.9 to 3.3 µs each at the
+# checkpoint, where zstd takes 0.5 to 0.8, for 1 to 3 bytes
 # of 16 to 24 (UUIDs, version 7 and random)
 ID_TYPE = "VARCHAR USING COMPRESSION zstd"
 CELLS = 500_000  # values, of the rows that are moved at once
@@ -30,7 +32,9 @@ class Relation:
     def value(self, field: str) -> str:
         """SQL for a field of a row."""
         place = None if self.schema is None else self.schema.places.get(field)
-        return quote(field) if place is None else f"{quote(place.column)}[{place.element}]"
+        return (
+            quote(field) if place is None else f"{quote(place.column)}[{place.element}]"
+        )
 
     def values(self, fields: Iterable[str]) -> str:
         """SQL for some fields of a row, each under its own name, after a comma; nothing for none."""
@@ -47,8 +51,15 @@ class Relation:
 
 def columns_of(schema: ModelSchema) -> list[tuple[str, str]]:
     """Name and type of the columns that hold a model's features."""
-    own = [(f.field, TYPES[f.kind]) for f in schema.features if f.field not in schema.places]
-    return own + [(name, "DOUBLE[]" if name.startswith("numbers") else "VARCHAR[]") for name in _lists(schema)]
+    own = [
+        (f.field, TYPES[f.kind])
+        for f in schema.features
+        if f.field not in schema.places
+    ]
+    return own + [
+        (name, "DOUBLE[]" if name.startswith("numbers") else "VARCHAR[]")
+        for name in _lists(schema)
+    ]
 
 
 def pack(rows: pa.Table, schema: ModelSchema) -> pa.Table | pa.RecordBatchReader:
@@ -57,11 +68,21 @@ def pack(rows: pa.Table, schema: ModelSchema) -> pa.Table | pa.RecordBatchReader
         return rows
     lists = _lists(schema)
     own = [f for f in rows.schema if f.name not in schema.places]
-    form = pa.schema([*own, *((name, pa.list_(rows.schema.field(fields[0]).type)) for name, fields in lists.items())])
+    form = pa.schema(
+        [
+            *own,
+            *(
+                (name, pa.list_(rows.schema.field(fields[0]).type))
+                for name, fields in lists.items()
+            ),
+        ]
+    )
 
     def packed(batch: pa.RecordBatch) -> pa.RecordBatch:
         columns = [batch[f.name] for f in own]
-        columns += [_list([batch[field] for field in fields]) for fields in lists.values()]
+        columns += [
+            _list([batch[field] for field in fields]) for fields in lists.values()
+        ]
         return pa.record_batch(columns, schema=form)
 
     batches = rows.to_batches(max_chunksize=max(1, CELLS // len(schema.features)))
@@ -81,4 +102,6 @@ def _list(columns: Sequence[pa.Array]) -> pa.Array:
     width, rows = len(columns), len(columns[0])
     by_row = np.arange(width * rows).reshape(width, rows).T.ravel()
     values = pa.concat_arrays(columns).take(pa.array(by_row))
-    return pa.ListArray.from_arrays(pa.array(np.arange(rows + 1, dtype=np.int32) * width), values)
+    return pa.ListArray.from_arrays(
+        pa.array(np.arange(rows + 1, dtype=np.int32) * width), values
+    )

@@ -38,12 +38,18 @@ def prepare(stream):
                 test = registry.get_stattest(before[name], now[name], kind, method)
                 found = test(before[name], now[name], registry.ColumnType(kind), None)
                 if "p_value" in test.display_name or found.actual_threshold != 0.1:
-                    raise SystemExit("a distance with the limit 0.1 was expected, not " + test.display_name)
-                shares.setdefault(method, []).append(found.drift_score / found.actual_threshold)
+                    raise SystemExit(
+                        "a distance with the limit 0.1 was expected, not "
+                        + test.display_name
+                    )
+                shares.setdefault(method, []).append(
+                    found.drift_score / found.actual_threshold
+                )
         if not checked:
             checked.append(check(reference, window, shares[None]))
         default = np.sort(shares[None])[::-1]
-        # from 0.1 on a column has drifted, and the preset says drift from half of the columns on
+        # from 0.1 on a column has drifted, and the preset says drift from half of the
+        # columns on
         return {
             "evidently any": [default[0]],
             "evidently half": [default[len(default) // 2 - 1]],
@@ -55,11 +61,22 @@ def prepare(stream):
 
 def check(reference, window, shares):
     """Raise when the report says other values than the tests called one by one."""
-    definition = DataDefinition(numerical_columns=NUMBERS, categorical_columns=CATEGORIES)
-    data = [Dataset.from_pandas(rows, data_definition=definition) for rows in (window, reference)]
+    definition = DataDefinition(
+        numerical_columns=NUMBERS, categorical_columns=CATEGORIES
+    )
+    data = [
+        Dataset.from_pandas(rows, data_definition=definition)
+        for rows in (window, reference)
+    ]
     metrics = Report([DataDriftPreset()]).run(*data).dict()["metrics"]
-    said = [float(m["value"]) for m in metrics if "ValueDrift" in str(m.get("metric_name", m))]
-    if len(said) != len(shares) or not np.allclose(sorted(said), sorted(0.1 * s for s in shares)):
+    said = [
+        float(m["value"])
+        for m in metrics
+        if "ValueDrift" in str(m.get("metric_name", m))
+    ]
+    if len(said) != len(shares) or not np.allclose(
+        sorted(said), sorted(0.1 * s for s in shares)
+    ):
         raise SystemExit(f"the report and the tests differ: {said}, {shares}")
     return True
 

@@ -14,13 +14,21 @@ def prepare(stream):
 
     def scores(first, last):
         now, mix = stream.window(first)
-        p = [ks_2samp(k, x[~np.isnan(x)], method="asymp").pvalue for k, x in zip(known, now.T, strict=True)]
+        p = [
+            ks_2samp(k, x[~np.isnan(x)], method="asymp").pvalue
+            for k, x in zip(known, now.T, strict=True)
+        ]
         for before, x in zip(categories.T, mix.T, strict=True):
             size = int(max(before.max(), x.max())) + 1
-            table = np.stack([np.bincount(v[v >= 0], minlength=size) for v in (before, x)])
+            table = np.stack(
+                [np.bincount(v[v >= 0], minlength=size) for v in (before, x)]
+            )
             p.append(chi2_contingency(table[:, table.sum(axis=0) > 0]).pvalue)
         least = np.log(max(LEAST, min(p)))
-        return {"scipy": [least / np.log(LEVEL)], "scipy bonferroni": [least / np.log(LEVEL / len(p))]}
+        return {
+            "scipy": [least / np.log(LEVEL)],
+            "scipy bonferroni": [least / np.log(LEVEL / len(p))],
+        }
 
     return scores
 

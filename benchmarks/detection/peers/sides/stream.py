@@ -1,8 +1,9 @@
 """A drawn stream in a tool's own Python, and the loop that answers what the tool says of its windows.
 
-A line of JSON comes in: the folder of the stream, the width of a window in hours, the first window, how many there are at
-most, and the highest limit of each rule, or null. A line goes out: the scores of each rule, window by window, 1 being the tool's own limit. With limits
-it stops once every rule was above its limit.
+A line of JSON comes in: the folder of the stream, the width of a window in hours, the
+first window, how many there are at most, and the highest limit of each rule, or null. A
+line goes out: the scores of each rule, window by window, 1 being the tool's own limit.
+With limits it stops once every rule was above its limit.
 """
 
 import json
@@ -23,10 +24,18 @@ class Stream:
 
     def __init__(self, folder, width):
         def load(part):
-            return [np.load(Path(folder) / f"{part}_{n}.npy") for n in ("numbers", "categories", "starts")]
+            return [
+                np.load(Path(folder) / f"{part}_{n}.npy")
+                for n in ("numbers", "categories", "starts")
+            ]
 
-        self.width, (self.numbers, self.categories, self.starts) = width, load("watched")
-        self.reference_numbers, self.reference_categories, self.reference_starts = load("reference")
+        self.width, (self.numbers, self.categories, self.starts) = (
+            width,
+            load("watched"),
+        )
+        self.reference_numbers, self.reference_categories, self.reference_starts = load(
+            "reference"
+        )
         self.windows = (len(self.starts) - 1) // width
 
     def sample(self):
@@ -43,7 +52,10 @@ class Stream:
 
 
 def serve(prepare, batch=1):
-    """Answer until the input ends. `prepare(stream)` gives a function of (first, last) to scores by rule."""
+    """Answer until the input ends.
+
+    `prepare(stream)` gives a function of (first, last) to scores by rule.
+    """
     warnings.filterwarnings("ignore")
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # tools print: not among the answers
@@ -55,7 +67,9 @@ def serve(prepare, batch=1):
         for first in range(asked["first"], end, batch):
             for rule, scores in scores_of(first, min(end, first + batch)).items():
                 found.setdefault(rule, []).extend(float(s) for s in scores)
-            if limits and all(max(found[rule]) > limit for rule, limit in limits.items()):
+            if limits and all(
+                max(found[rule]) > limit for rule, limit in limits.items()
+            ):
                 break
         answers.write(json.dumps(found) + "\n")
         answers.flush()
