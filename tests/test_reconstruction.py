@@ -233,7 +233,7 @@ def opened(folder: Path, wanted: bool = True) -> Iterator[Server]:
 
 def send(server: Server, columns: Columns, first: datetime) -> None:
     server.collector.events(to_ipc(table(columns, first)), ARROW).durable.result(10)
-    server.loop.load_all()
+    server.scheduler.load_all()
 
 
 def with_reference(server: Server, columns: Columns | None = None) -> None:

@@ -204,7 +204,7 @@ def test_the_share_is_a_statistic_with_a_finding_and_an_alert(served: Served) ->
         for i in range(600)
     ]
     served.post("/v1/events", lines(*bad))
-    served.server.loop.tick()
+    served.server.scheduler.tick()
     (found,) = [
         f
         for f in served.get("/v1/models/m/findings")["findings"]
@@ -238,7 +238,7 @@ def test_a_hidden_column_shows_no_sample_anywhere(tmp_path: Path) -> None:
     server.collector.events(
         lines(of(2, 41.5, pin="secret-pin"), of(3, "secret-age")), NDJSON
     ).durable.result(10)
-    server.loop.load_all()
+    server.scheduler.load_all()
     rows = server.store.query('SELECT "column", came, "rows", sample FROM mistyped')
     # the hash is text; the config says so, and this shows what follows
     assert rows == [("age", "text", 2, "")]
@@ -258,7 +258,7 @@ def test_erasing_lets_go_of_samples_and_keeps_counts(server: Server) -> None:
     server.collector.events(
         lines(of(3, "Grace Hopper", user="u1")), NDJSON
     ).durable.result(10)
-    server.loop.load_all()
+    server.scheduler.load_all()
     server.erase("u1", "user", ["m"])
     assert server.store.query('SELECT "rows", sample FROM mistyped') == [(1, "")]
 
@@ -281,7 +281,7 @@ def test_a_crash_between_spool_and_load_counts_once(tmp_path: Path) -> None:
             ][0]["rows"]
             == 1
         )
-        server.loop.load_all()
+        server.scheduler.load_all()
         assert server.store.query('SELECT "column", "rows" FROM mistyped') == [
             ("age", 1)
         ]

@@ -79,7 +79,7 @@ def _fill(running: Server, given: argparse.Namespace, end: datetime) -> None:
             rng, given.columns, start + timedelta(days=day), 24 * given.rows, 24, 0.1
         )
         running.collector.events(to_ipc(rows), ARROW, model="m").durable.result()
-        running.loop.load_all()
+        running.scheduler.load_all()
     running.store.maintain(end)
 
 

@@ -31,10 +31,10 @@ def main() -> None:
     for table in chunks(given.rows, 2, now, timedelta(days=given.days), drifted=True):
         answer = running.collector.events(to_ipc(table), ARROW, model="m")
         answer.durable.result()
-        running.loop.load_all()
+        running.scheduler.load_all()
         running.spool.roll()
         running.spool.release(running.store.position)
-    running.loop.evaluate_due(timedelta(0))
+    running.scheduler.evaluate_due(timedelta(0))
     running.store.maintain(now)
     running.close()
     print(json.dumps({"bytes": (given.folder / "driftdeck.duckdb").stat().st_size}))

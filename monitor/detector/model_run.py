@@ -50,7 +50,7 @@ class ModelRun:
 
     def __init__(
         self,
-        watch: "DetectorRunner",
+        runner: "DetectorRunner",
         model: Model,
         settings: DetectorConfig,
         names: dict[str, str],
@@ -58,7 +58,8 @@ class ModelRun:
         segments: Sequence[str],
         first: datetime,
     ) -> None:
-        self.watch, self.store, self.book = watch, watch.store, watch.book
+        self.runner, self.store = runner, runner.store
+        self.detector_store = runner.detector_store
         self.model, self.settings, self.names = model, settings, names
         self.calendar: Calendar = settings.calendar
         self.layouts = watched_layouts(layouts)
@@ -89,7 +90,7 @@ class ModelRun:
         self.reports: list[tuple[datetime, list[Finding]]] = []
         self.last: dict[str, Step] = {}
         self.days: dict[datetime, int] = {}
-        self.accepted = self.book.accepted(model.id)
+        self.accepted = self.detector_store.accepted(model.id)
         self.begun = first  # where this run began
         self.done = 0  # of what was accepted
         self.begins = False
@@ -124,16 +125,18 @@ class ModelRun:
 
     def resume(self, again: datetime | None = None) -> None:
         """Go to where the stored state stands, or the newest one that knows nothing of `again` or of late rows."""
-        stored = self.book.state(self.model.id)
+        stored = self.detector_store.state(self.model.id)
         if stored is not None:
             late = self._late(json.loads(stored[1]), stored[0])
             if again is not None or late is not None:
                 self.again_from = min(at for at in (again, late) if at is not None)
-                stored = self.book.state(self.model.id, before=self.again_from)
+                stored = self.detector_store.state(
+                    self.model.id, before=self.again_from
+                )
                 self.again_from = (
                     stored[0] if stored else self.first - timedelta(days=1)
                 )
-        fits = [f for f in self.book.fits(self.model.id) if self._is_valid(f)]
+        fits = [f for f in self.detector_store.fits(self.model.id) if self._is_valid(f)]
         self.begins = stored is None
         if stored is None:
             self._known = [f for f in fits if f.source == "reference"]
@@ -161,7 +164,7 @@ class ModelRun:
                 None,
             )
             machine = (
-                self.watch.machine(self.model.id, course.lane, fit)
+                self.runner.machine(self.model.id, course.lane, fit)
                 if fit is not None
                 else None
             )
@@ -214,7 +217,7 @@ class ModelRun:
         for fit in self._known:
             course = self.courses.get(fit.lane)
             if course is not None:
-                course.machine = self.watch.machine(self.model.id, course.lane, fit)
+                course.machine = self.runner.machine(self.model.id, course.lane, fit)
                 course.state = course.lane.initial(course.machine.learned)
         most = max(MIN_LEARNED // HOUR, MAX_PROFILES // max(1, len(self.layouts)))
         found = (
@@ -274,7 +277,7 @@ class ModelRun:
         )
         self.fits.append(fit)
         # what is judged live is judged by the machine as it is stored
-        course.machine = self.watch.machine(self.model.id, course.lane, fit)
+        course.machine = self.runner.machine(self.model.id, course.lane, fit)
         course.state = course.lane.initial(course.machine.learned)
 
     # hours

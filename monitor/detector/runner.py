@@ -30,7 +30,7 @@ class DetectorRunner:
 
     def __init__(self, store: Store, config: Config) -> None:
         self.store, self.config = store, config
-        self.book = DetectorStore(store)
+        self.detector_store = DetectorStore(store)
         self._machines: OrderedDict[tuple[int, str, datetime, str], Machine] = (
             OrderedDict()
         )
@@ -58,7 +58,7 @@ class DetectorRunner:
                 f"nothing is open for {model.name!r} that the detector found; there is nothing to accept"
             )
         accepted = AcceptedChange(now, max(*begun, now - LEARN), who)
-        self.book.accept(model.id, accepted)
+        self.detector_store.accept(model.id, accepted)
         self._newest.pop(model.id, None)
         return accepted
 

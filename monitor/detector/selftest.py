@@ -38,7 +38,7 @@ Change = Callable[[Profile, np.random.Generator], Profile]
 @TURN
 def selftest(
     store: Store,
-    watch: DetectorRunner,
+    runner: DetectorRunner,
     name: str,
     names: Mapping[str, str],
     seed: int = SEED,
@@ -51,7 +51,7 @@ def selftest(
     answer. Raises InvalidRequest while the detector is off or still learns, TooMany
     while another self-test runs.
     """
-    going = watch.look(store.model(name), names)
+    going = runner.look(store.model(name), names)
     courses = (
         {
             lane: c

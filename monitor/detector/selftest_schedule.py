@@ -23,14 +23,14 @@ class SelfTests:
         self,
         store: Store,
         config: Config,
-        watch: DetectorRunner,
+        runner: DetectorRunner,
         names: Callable[[Model], Mapping[str, str]],
         stopping: Callable[[], bool] = lambda: False,
     ) -> None:
-        self.store, self.config, self.watch, self.names, self.stopping = (
+        self.store, self.config, self.runner, self.names, self.stopping = (
             store,
             config,
-            watch,
+            runner,
             names,
             stopping,
         )
@@ -39,7 +39,10 @@ class SelfTests:
 
     def next_due(self, now: datetime) -> str | None:
         """Run the self-test of the model that waits longest for it; its name, None when none is due."""
-        last, book = self.watch.book.selftests_at(), self.watch.book
+        last, book = (
+            self.runner.detector_store.selftests_at(),
+            self.runner.detector_store,
+        )
         waiting = []
         for name, model in self.store.models().items():
             settings = self.config.model(name).detector
@@ -56,7 +59,7 @@ class SelfTests:
             return None
         try:
             found = selftest(
-                self.store, self.watch, name, self.names(model), stopping=self.stopping
+                self.store, self.runner, name, self.names(model), stopping=self.stopping
             )
             book.keep_selftest(model.id, now, found)
         except InvalidRequest:
@@ -68,7 +71,7 @@ class SelfTests:
     def _is_behind(self, model: Model) -> bool:
         """Whether its detector has a day or more of stored rows before it: the week to try it on is not the newest then."""
         going, last = (
-            self.watch.look(model, self.names(model)),
+            self.runner.look(model, self.names(model)),
             self.store.spans().get(model.name, (None, None))[1],
         )
         return (

@@ -23,12 +23,12 @@ REVISED_FOR = timedelta(hours=WEEK)
 
 
 def detector(
-    store: Store, config: Config, watch: DetectorRunner, name: str, span: TimeRange
+    store: Store, config: Config, runner: DetectorRunner, name: str, span: TimeRange
 ) -> dict[str, Any]:
     """Each lane with what it learned, the evidence of each hour as a share of what pages, open changes, and power."""
     model, settings = store.model(name), config.model(name).detector
     names = column_names(model)
-    going = watch.look(model, names)
+    going = runner.look(model, names)
     findings = [
         f
         for f in store.alerts.latest_findings(name)
@@ -36,8 +36,8 @@ def detector(
     ]
     standing = next((f for f in findings if f.rule == RULE.removesuffix(".")), None)
     opened = store.alerts.open_alerts(name)
-    evidence = watch.book.evidence(model.id, span.start, span.end)
-    accepted = watch.book.accepted(model.id)
+    evidence = runner.detector_store.evidence(model.id, span.start, span.end)
+    accepted = runner.detector_store.accepted(model.id)
     rows = _usual_rows(store, name, going.cursor) if going else 0.0
     return {
         "model": name,

@@ -69,8 +69,8 @@ def accounting(
             "capacity_bytes": server.spool.capacity,
             "damage": server.spool.damage,
         },
-        "last_load": server.loop.last_load,
-        "problem": server.loop.problem,
+        "last_load": server.scheduler.last_load,
+        "problem": server.scheduler.problem,
     }
 
 

@@ -51,7 +51,7 @@ def trial(given: dict[str, Any]) -> RuleConfig:
 
 
 def replay(
-    loop: Scheduler,
+    scheduler: Scheduler,
     name: str,
     rules: Sequence[RuleConfig] | None,
     start: datetime | None,
@@ -64,11 +64,11 @@ def replay(
     week that needs no more than MAX_FINDINGS findings. Raises InvalidRequest when a
     given step does.
     """
-    model, store = loop.store.model(name), loop.store
+    model, store = scheduler.store.model(name), scheduler.store
     first = store.first_event(name)
     chosen = [
         r
-        for r in (loop.config.all_rules if rules is None else rules)
+        for r in (scheduler.config.all_rules if rules is None else rules)
         if r.model in ("*", name)
     ]
     begin = max(filter(None, (start, first)), default=end)
@@ -82,7 +82,7 @@ def replay(
     ]
     width = _step(begin, end, max(1, sum(columns)), step)
     moments = _moments(begin, end, width)
-    found = play(loop, model, chosen, moments)
+    found = play(scheduler, model, chosen, moments)
     return {
         "model": name,
         "from": begin,
@@ -93,12 +93,12 @@ def replay(
             _told(e, n, width, len(moments))
             for e, n in zip(found, columns, strict=True)
         ],
-        "stored": _stored(loop, name, begin, end),
+        "stored": _stored(scheduler, name, begin, end),
     }
 
 
 def play(
-    loop: Scheduler,
+    scheduler: Scheduler,
     model: Model,
     rules: Sequence[RuleConfig],
     moments: Sequence[datetime],
@@ -110,7 +110,7 @@ def play(
     for i in range(0, len(moments), CHUNK):
         some = moments[i : i + CHUNK]
         for at, findings in zip(
-            some, loop.judge.findings(model, some, rules), strict=True
+            some, scheduler.evaluator.findings(model, some, rules), strict=True
         ):
             for alert in advance(opened, findings, at, holds)[0]:
                 opened[alert.key] = alert
@@ -173,11 +173,11 @@ def _told(
 
 
 def _stored(
-    loop: Scheduler, name: str, start: datetime, end: datetime
+    scheduler: Scheduler, name: str, start: datetime, end: datetime
 ) -> list[dict[str, Any]]:
     """How many alerts were really opened in the span, by rule: of the configured rules and of the detector."""
     counts: dict[str, int] = {}
-    for alert in loop.store.alerts.listing(frozenset({name}), "all", 10_000):
+    for alert in scheduler.store.alerts.listing(frozenset({name}), "all", 10_000):
         if alert.fired_at is not None and start <= alert.fired_at <= end:
             counts[alert.finding.rule] = counts.get(alert.finding.rule, 0) + 1
     return [{"rule": rule, "alerts": n} for rule, n in sorted(counts.items())]

@@ -97,7 +97,7 @@ def connect(
         ) as local,
     ):
         yield Session(local, str(data))
-        server.loop.tick()
+        server.scheduler.tick()
 
 
 @contextmanager

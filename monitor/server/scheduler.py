@@ -55,17 +55,17 @@ class Scheduler:
         pending: Pending | None = None,
     ) -> None:
         self.config, self.spool, self.store, self.clock = config, spool, store, clock
-        self.book = store.alerts
+        self.alerts = store.alerts
         self.client = httpx.Client(trust_env=False)
         self.last_load: datetime | None = None
         self.last_tick: datetime | None = None
         self.problem: str | None = None
         self.pending = pending or Pending()
         store.landed = lambda rows: self.pending.settle(rows, self.clock())
-        self.watch = DetectorRunner(store, config)
+        self.detector_runner = DetectorRunner(store, config)
         self._maintained = self._forgot = 0.0
         self._dirty: dict[str, datetime] = {}
-        self.judge = RuleEvaluator(store, config)
+        self.evaluator = RuleEvaluator(store, config)
         self._bulk_at: dict[str, datetime] = {}
         self._lock = threading.Lock()
         self._evaluating = threading.Lock()
@@ -74,7 +74,7 @@ class Scheduler:
         self._free.set()
         self._evaluated: dict[int, datetime | None] = {}
         self.tests = SelfTests(
-            store, config, self.watch, column_names, self._stop.is_set
+            store, config, self.detector_runner, column_names, self._stop.is_set
         )
         self._threads = [
             threading.Thread(
@@ -132,9 +132,9 @@ class Scheduler:
                 for model, earliest in loaded.earliest.items():
                     self._note_rows(model, earliest.replace(tzinfo=UTC))
             for model in self.store.references.make_provisional(self.clock()):
-                self.judge.forget(model)
+                self.evaluator.forget(model)
                 with self._evaluating:
-                    self.watch.forget(self.store.model(model).id)
+                    self.detector_runner.forget(self.store.model(model).id)
         return total
 
     @contextmanager
@@ -162,19 +162,19 @@ class Scheduler:
                 self.config.retention.raw_days,
                 self.config.retention.profile_days,
             )
-            self.judge.forget_first_events()
+            self.evaluator.forget_first_events()
 
     def note_reference(self, model: str) -> None:
         """A model has another reference: its history means something else and is evaluated again."""
         # what is under way would keep what it learned of the old bins
         with self._evaluating:
-            self.watch.forget(self.store.model(model).id)
+            self.detector_runner.forget(self.store.model(model).id)
         first = self.store.first_event(model)
         if first is not None:
             self._note_rows(model, first)
 
     def _note_rows(self, model: str, earliest: datetime) -> None:
-        self.judge.note_rows(model, earliest)
+        self.evaluator.note_rows(model, earliest)
         if earliest < self.clock() - LATE:
             self._bulk_at[model] = self.clock()
             self._dirty[model] = min(earliest, self._dirty.get(model, earliest))
@@ -192,7 +192,7 @@ class Scheduler:
         due = [model for model in settled if self._is_due(model, now)]
         for start in range(0, len(due), TOGETHER):
             some = due[start : start + TOGETHER]
-            self.judge.ask_first_events([model.name for model in some])
+            self.evaluator.ask_first_events([model.name for model in some])
             near = [
                 m
                 for m in some
@@ -200,7 +200,7 @@ class Scheduler:
             ]
             newest = [m for m in near if self._moments(m, now) == [_minute(now)]]
             self._free.wait(PATIENCE_S)
-            self.judge.read_ahead(newest, _minute(now))
+            self.evaluator.read_ahead(newest, _minute(now))
             for model in some:
                 try:
                     self._evaluate_model(model, now)
@@ -221,7 +221,7 @@ class Scheduler:
         if start is not None:
             with self._evaluating:
                 self._rewind(model, start)
-            self.watch.again(model.id, start)
+            self.detector_runner.again(model.id, start)
         return self._evaluate_model(model, self.clock())
 
     def accept(self, name: str, who: str, now: datetime) -> AcceptedChange:
@@ -229,19 +229,19 @@ class Scheduler:
 
         Raises InvalidRequest.
         """
-        return self.watch.accept(self.store.model(name), who, now)
+        return self.detector_runner.accept(self.store.model(name), who, now)
 
     def _evaluate_model(self, model: Model, now: datetime) -> int:
         with self._evaluating:
             return self._evaluate_alone(model, now)
 
     def _evaluate_alone(self, model: Model, now: datetime) -> int:
-        if self.judge.first_event(model.name) is None:
+        if self.evaluator.first_event(model.name) is None:
             return 0
         late = self._dirty.pop(model.name, None)
         until = self._until(model)
         if late is not None:
-            self.watch.look_again(model.id)
+            self.detector_runner.look_again(model.id)
         if until is not None and late is not None and late < until - LATE:
             self._rewind(model, _midnight(late))
         moments = self._moments(model, now)
@@ -260,7 +260,7 @@ class Scheduler:
 
     def _moments(self, model: Model, now: datetime) -> list[datetime]:
         """The moments to evaluate: after the last one that was, else from the first event on."""
-        until, first = self._until(model), self.judge.first_event(model.name)
+        until, first = self._until(model), self.evaluator.first_event(model.name)
         since = (
             _minute(first) - MINUTE if until is None and first is not None else until
         )
@@ -269,13 +269,13 @@ class Scheduler:
     def _until(self, model: Model) -> datetime | None:
         """The end of the last window that was evaluated; asked once, for all models, as only this loop moves it."""
         if model.id not in self._evaluated:
-            found = self.book.evaluated()
+            found = self.alerts.evaluated()
             for id_ in [m.id for m in self.store.models().values()]:
                 self._evaluated.setdefault(id_, found.get(id_))
         return self._evaluated[model.id]
 
     def _rewind(self, model: Model, until: datetime) -> None:
-        self.book.rewind(model.id, model.name, until)
+        self.alerts.rewind(model.id, model.name, until)
         self._evaluated[model.id] = until.astimezone(UTC)
 
     def _evaluate_moments(
@@ -285,14 +285,17 @@ class Scheduler:
         holds = {
             rule.name: Hold(rule.hold, rule.clear) for rule in self.config.all_rules
         }
-        opened = self.book.open_alerts(model.name)
+        opened = self.alerts.open_alerts(model.name)
         changed: dict[str, Alert] = {}
         transitions: list[Transition] = []
         messages: list[Message] = []
-        watched = self.watch.run(
-            model, column_names(model), self.judge.first_event(model.name), moments[-1]
+        watched = self.detector_runner.run(
+            model,
+            column_names(model),
+            self.evaluator.first_event(model.name),
+            moments[-1],
         )
-        judged = self.judge.findings(model, moments)
+        judged = self.evaluator.findings(model, moments)
         rounds = [*watched.reports, *zip(moments, judged, strict=True)]
         for at, findings in sorted(rounds, key=lambda r: r[0]):
             alerts, steps = advance(
@@ -319,12 +322,13 @@ class Scheduler:
             if a.since <= moments[-1] and a.key not in going_on
         ]:
             if not self._is_asked(alert) or (
-                watched.newest and alert.finding.rule in self.watch.rules(model.name)
+                watched.newest
+                and alert.finding.rule in self.detector_runner.rules(model.name)
             ):
                 # its rule is gone, or what the detector found by another reference is
                 # not what it finds now
                 self._end(alert, now, changed, transitions, messages)
-        self.book.save(
+        self.alerts.save(
             model.id,
             model.name,
             moments[-1],
@@ -344,7 +348,7 @@ class Scheduler:
             for r in self.config.all_rules
             if r.name == found.rule and r.model in ("*", found.model)
         ]
-        return found.rule in self.watch.rules(found.model) or any(
+        return found.rule in self.detector_runner.rules(found.model) or any(
             (r.segment, r.version or "") == (found.segment, found.version)
             for r in rules
         )
@@ -370,7 +374,7 @@ class Scheduler:
 
     def notify_due(self) -> None:
         """Send the notifications whose time has come."""
-        deliver(self.book, self.config.channels, self.client, self.clock())
+        deliver(self.alerts, self.config.channels, self.client, self.clock())
 
     # threads
 

@@ -67,14 +67,14 @@ class Server:
                 known_key=self._known_key,
                 policy=self._policy,
             )
-            self.drops = DropFolderWatcher(
+            self.drop_folders = DropFolderWatcher(
                 self.config.drop, self.config.folder, self.collector
             )
-            self.loop = Scheduler(
+            self.scheduler = Scheduler(
                 self.config, self.spool, self.store, pending=self.collector.pending
             )
             wait = timedelta(minutes=limits.half_minutes)
-            self.halves = PairBuffer(
+            self.pairs = PairBuffer(
                 folder / "halves", self.collector, wait, limits.max_halves_mb << 20
             )
         except BaseException:
@@ -93,16 +93,16 @@ class Server:
                 damage.offset,
             )
         self._apply_references()
-        self.halves.start(background)
+        self.pairs.start(background)
         if background:
-            self.loop.start()
-            self.drops.start()
+            self.scheduler.start()
+            self.drop_folders.start()
 
     def close(self) -> None:
         """Load what was acknowledged and let go of the data directory."""
-        self.drops.stop()
-        self.halves.close()
-        self.loop.stop()
+        self.drop_folders.stop()
+        self.pairs.close()
+        self.scheduler.stop()
         self.spool.close()
         self.keys.save_uses()
         self.store.close()
@@ -126,7 +126,7 @@ class Server:
             for name, column in columns.items()
         }
         # what is acknowledged by now is in the database, and so is erased
-        self.loop.load_all()
+        self.scheduler.load_all()
         total = Erased()
         for name, column in columns.items():
             total += self.store.erase(name, column or "", entity, stored[name])
@@ -135,7 +135,7 @@ class Server:
             for text in {entity, *stored.values()}
             for ascii_ in (True, False)
         ]
-        halves = self.halves.erase(needles)
+        halves = self.pairs.erase(needles)
         rewritten = self.store.rewrite()
         self.spool.roll()
         release(self.spool, self.store, datetime.now(UTC))
@@ -163,7 +163,7 @@ class Server:
             model, schema, rows.pop, Reference("set", source), now
         )
         self.collector.schemas[model] = schema
-        self.loop.note_reference(model)
+        self.scheduler.note_reference(model)
         return about
 
     def set_reference_period(
@@ -174,7 +174,7 @@ class Server:
         about = self.store.references.set(
             model, schema, (start, end), Reference("set", "period"), now
         )
-        self.loop.note_reference(model)
+        self.scheduler.note_reference(model)
         return about
 
     def _apply_references(self) -> None:

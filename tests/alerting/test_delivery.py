@@ -214,15 +214,17 @@ def test_an_alert_that_was_told_ends_when_history_finds_an_earlier_beginning(
     from monitor.store.rows.events import Model
 
     channel = ChannelConfig(name="c", url="http://x/", secret=SECRET)
-    loop = server.loop
-    loop.config = server.config.model_copy(update={"channels": (channel,)})
+    scheduler = server.scheduler
+    scheduler.config = server.config.model_copy(update={"channels": (channel,)})
     model = Model(1, "m", "unknown", ModelSchema("m"))
     found: dict[datetime, Any] = {}
     monkeypatch.setattr(
-        loop.judge, "findings", lambda _, moments: [[found[at]] for at in moments]
+        scheduler.evaluator,
+        "findings",
+        lambda _, moments: [[found[at]] for at in moments],
     )
-    monkeypatch.setattr(loop.watch, "run", lambda *_: RunContext())
-    monkeypatch.setattr(loop.judge, "first_event", lambda _: T0)
+    monkeypatch.setattr(scheduler.detector_runner, "run", lambda *_: RunContext())
+    monkeypatch.setattr(scheduler.evaluator, "first_event", lambda _: T0)
     hours = [T0 + timedelta(hours=i) for i in range(5)]
     found |= dict(
         zip(
@@ -231,11 +233,11 @@ def test_an_alert_that_was_told_ends_when_history_finds_an_earlier_beginning(
             strict=True,
         )
     )
-    loop._evaluate_moments(model, hours, hours[-1])
+    scheduler._evaluate_moments(model, hours, hours[-1])
     (told,) = server.store.alerts.open_alerts("m").values()
     server.store.alerts.rewind(1, "m", hours[0])
     found[hours[1]] = finding("breach")  # rows that came late
-    loop._evaluate_moments(model, hours, hours[-1])
+    scheduler._evaluate_moments(model, hours, hours[-1])
     (now_open,) = server.store.alerts.open_alerts("m").values()
     assert now_open.since == hours[1]
     assert server.store.alerts.get(told.id).state == "resolved"

@@ -163,7 +163,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
     server.start(background=False)
     with closing(server):
         server.collector.events(lines("v1", "v2"), NDJSON).durable.result(10)
-        server.loop.load_all()
+        server.scheduler.load_all()
         yield server
 
 
@@ -205,7 +205,7 @@ def test_unknown_features_and_versions_are_told(server: Server) -> None:
 
 def test_command_and_route(served: Served, tmp_path: Path) -> None:
     assert served.post("/v1/events", lines("v2")).status_code == 200
-    served.server.loop.load_all()
+    served.server.scheduler.load_all()
     file = tmp_path / "model.onnx"
     file.write_bytes(by_name(a=2, b=-1))
     call = [

@@ -65,7 +65,7 @@ def filled(served: Served) -> Served:
         for r in rows
     ]
     assert served.post("/v1/labels", lines(*labels)).json()["accepted"] == 1500
-    served.server.loop.tick()
+    served.server.scheduler.tick()
     return served
 
 
@@ -172,7 +172,7 @@ def test_drift_of_now_is_of_the_rows_until_now_however_much_of_the_last_step_is_
         for i in range(1200)
     ]
     server.collector.events(lines(*rows), NDJSON).durable.result(10)
-    server.loop.load_all()
+    server.scheduler.load_all()
     server.set_reference_period("m", midnight - timedelta(days=9), NOW, NOW)
     at = midnight + timedelta(minutes=9)
     span = span_of(
@@ -213,7 +213,7 @@ def test_new_values_are_named(filled: Served) -> None:
         for i in range(200)
     ]
     filled.post("/v1/events", lines(*more))
-    filled.server.loop.tick()
+    filled.server.scheduler.tick()
     column = filled.get("/v1/models/m/columns/country")
     assert [(v["value"], v["n"]) for v in column["new_values"]] == [("VN", 200)]
     assert next(b for b in column["bins"] if b["label"] == "new")[
@@ -225,7 +225,7 @@ def test_a_feature_that_the_reference_lacks_is_learning_not_missing(
     filled: Served,
 ) -> None:
     filled.post("/v1/events", lines(event(9, event_id="x", features={"income": 3})))
-    filled.server.loop.tick()
+    filled.server.scheduler.tick()
     columns = {c["column"]: c for c in filled.get("/v1/models/m/drift")["columns"]}
     assert columns["income"]["status"] == "learning"
     assert filled.get("/v1/models/m/columns/income")["status"] == "learning"
@@ -260,7 +260,7 @@ def test_alerts_can_be_listed_acknowledged_and_silenced(filled: Served) -> None:
     assert datetime.fromisoformat(quiet["silenced_until"]) > datetime.now(
         UTC
     ) + timedelta(hours=23)
-    filled.server.loop.tick()
+    filled.server.scheduler.tick()
     kept = next(
         a
         for a in filled.get("/v1/alerts", state="all")["alerts"]
@@ -371,7 +371,7 @@ def test_another_reference_ends_the_alerts_that_the_old_one_raised(
         "to": (NOW + timedelta(hours=1)).isoformat(),
     }
     assert filled.client.put("/v1/models/m/reference", params=span).status_code == 200
-    filled.server.loop.tick()
+    filled.server.scheduler.tick()
     assert drifted() == []
 
 
@@ -387,7 +387,7 @@ def test_version_and_segment_narrow_the_figures(tmp_path: Path) -> None:
         client.post(
             "/v1/events", content=lines(*rows), headers={"content-type": NDJSON}
         )
-        server.loop.load_all()
+        server.scheduler.load_all()
 
         def count(**params):
             return client.get("/v1/models/m/service", params=params).json()["totals"][
@@ -585,7 +585,7 @@ def test_a_mistake_is_a_status_and_one_sentence(
     words: str,
 ) -> None:
     served.post("/v1/events", lines(event(0)))
-    served.server.loop.load_all()
+    served.server.scheduler.load_all()
     answer = served.client.request(method, path, **options)
     assert answer.status_code == status, answer.text
     assert words in answer.json()["error"]
@@ -720,7 +720,7 @@ def test_any_model_and_feature_name_has_an_address(served: Served, name: str) ->
         "/v1/events",
         lines(*(event(i, model=name, features={name: i}) for i in range(5))),
     )
-    served.server.loop.tick()
+    served.server.scheduler.tick()
     path = f"/v1/models/{quote(name, safe='')}"
     assert served.get("/v1/models")["models"][0]["model"] == name
     assert served.get(f"{path}/service")["totals"]["n"] == 5
@@ -729,7 +729,7 @@ def test_any_model_and_feature_name_has_an_address(served: Served, name: str) ->
 
 def test_a_model_without_anything_to_judge_is_not_ok(served: Served) -> None:
     served.post("/v1/events", lines(*(event(i) for i in range(5))))
-    served.server.loop.tick()
+    served.server.scheduler.tick()
     overview = served.get("/v1/models/m/overview")
     assert overview["status"] in ("insufficient", "no_data", "learning")
     assert served.get("/v1/models")["models"][0]["status"] != "ok"
@@ -753,7 +753,7 @@ def test_rules_of_the_configuration_are_applied(tmp_path: Path) -> None:
             content=lines(*(event(i) for i in range(5000))),
             headers={"content-type": NDJSON},
         )
-        server.loop.tick()
+        server.scheduler.tick()
         finding, detector = client.get("/v1/models/m/findings").json()["findings"]
         assert (finding["rule"], finding["statistic"], finding["verdict"]) == (
             "slow",
@@ -851,7 +851,7 @@ def test_no_parameter_and_no_body_makes_the_server_fail(filled: Served) -> None:
     def writes(path: str, kind: str, bodies: list[bytes]) -> None:
         answer = filled.post(path, b"\n".join(bodies), kind)
         assert answer.status_code < 500, (path, kind, bodies, answer.text)
-        filled.server.loop.load_all()
+        filled.server.scheduler.load_all()
         counts = filled.get("/v1/status")["accounting"]
         assert (
             counts["received"]

@@ -95,9 +95,9 @@ def two_models(guarded: Guarded) -> None:
             for i in range(1200)
         ]
         assert guarded.send(BOOT, *rows)["accepted"] == 1200
-    guarded.server.loop.tick()
+    guarded.server.scheduler.tick()
     for model in ("m", "n"):
-        guarded.server.loop.evaluate(model, NOW - timedelta(hours=6))
+        guarded.server.scheduler.evaluate(model, NOW - timedelta(hours=6))
 
 
 # the matrix
@@ -156,7 +156,7 @@ def test_every_route_has_an_entry_and_every_entry_a_route(guarded: Guarded) -> N
 @pytest.mark.parametrize("route", ROUTES)
 def test_every_role_on_every_route(guarded: Guarded, route: str) -> None:
     guarded.send(BOOT, event(0))
-    guarded.server.loop.load_all()
+    guarded.server.scheduler.load_all()
     method, path = route.split()
     path = (
         path.replace("{model:name}", "m")
@@ -315,7 +315,7 @@ def test_rows_of_a_foreign_model_are_refused_row_by_row(
     assert {r["reason"] for r in answer["refusals"]} == {
         "this key may not write the model 'n'; send it with a key that is for it"
     }
-    guarded.server.loop.load_all()
+    guarded.server.scheduler.load_all()
     counted = dict(
         guarded.server.store.query(
             "SELECT model, sum(received) FROM accounting GROUP BY model"
@@ -340,7 +340,7 @@ def test_a_file_sent_again_with_another_key_is_judged_anew(guarded: Guarded) -> 
     # the same rights: the first answer again
     assert guarded.send(rotated, *rows, **key)["refused"] == 1
     assert guarded.send(wide, *rows, **key)["accepted"] == 2
-    guarded.server.loop.load_all()
+    guarded.server.scheduler.load_all()
     assert sum(guarded.server.store.span(m)[2] for m in ("m", "n")) == 2
 
 

@@ -133,7 +133,7 @@ def test_repeats_store_nothing_twice(served: Served) -> None:
         "duplicate": 0,
         "refused": 0,
     }
-    assert not served.server.halves.waiting
+    assert not served.server.pairs.waiting
 
 
 def test_batch_keeps_the_good_beside_the_bad(served: Served) -> None:
@@ -238,7 +238,7 @@ def test_key_for_another_model_has_the_half_refused(tmp_path: Path) -> None:
             assert answer["refused"] == refused, answer
         assert [
             half.model
-            for halves in server.halves.waiting.values()
+            for halves in server.pairs.waiting.values()
             for half in halves.values()
         ] == ["other"]
 
@@ -332,15 +332,15 @@ def half(part: Any, body: Any, pair: str = "p") -> PairPart:
 
 
 def test_crash_after_the_second_half_settles_the_pair_once(server: Server) -> None:
-    server.halves.take(half("request", V1[0]))
-    server.halves.take(half("response", V1[1]))
-    for written in list(server.halves._written.values()):
+    server.pairs.take(half("request", V1[0]))
+    server.pairs.take(half("response", V1[1]))
+    for written in list(server.pairs._written.values()):
         written.result(10)
     # the files as a crash leaves them: both halves, and no word that they were settled
     again = PairBuffer(server.folder / "halves", server.collector)
     again.start(background=False)
     assert again.settled == 0 and len(again.waiting) == 1
-    server.loop.load_all()
+    server.scheduler.load_all()
     assert len(events(server, "m")) == 2
     again.look(datetime.now(UTC))
     assert again.settled == 1 and not again.waiting
@@ -350,14 +350,14 @@ def test_crash_after_the_second_half_settles_the_pair_once(server: Server) -> No
 def test_half_without_a_partner_is_counted_and_kept_with_the_reason(
     server: Server, wait_for: Any
 ) -> None:
-    for written in server.halves.take(half("request", V1[0])):
+    for written in server.pairs.take(half("request", V1[0])):
         written.result(10)
-    assert server.halves.look(datetime.now(UTC)) == 0
+    assert server.pairs.look(datetime.now(UTC)) == 0
     later = datetime.now(UTC) + timedelta(minutes=61)
-    assert server.halves.look(later) == 1
-    wait_for(lambda: server.halves.look(later) == 0, "the refusal to be on disk")
-    server.loop.load_all()
-    assert server.halves.settled == 1 and not server.halves.waiting
+    assert server.pairs.look(later) == 1
+    wait_for(lambda: server.pairs.look(later) == 0, "the refusal to be on disk")
+    server.scheduler.load_all()
+    assert server.pairs.settled == 1 and not server.pairs.waiting
     [(reason, id_)] = server.store.query("SELECT reason, event_id FROM quarantine")
     assert (reason, id_) == (
         "no response came for this request within 60 minutes",
@@ -388,11 +388,11 @@ def test_files_do_not_grow_with_what_is_done(
             ("request", V1[0]),
             ("response", {**V1[1], "pad": "x" * 1000}),
         ):
-            for written in server.halves.take(half(part, body, f"p{i}")):
+            for written in server.pairs.take(half(part, body, f"p{i}")):
                 written.result(10)
-    for written in server.halves.take(half("request", V1[0], "alone")):
+    for written in server.pairs.take(half("request", V1[0], "alone")):
         written.result(10)
-    server.halves.look(datetime.now(UTC))
+    server.pairs.look(datetime.now(UTC))
     size = sum(path.stat().st_size for path in (server.folder / "halves").iterdir())
     assert size < 10_000
     again = PairBuffer(server.folder / "halves", server.collector)

@@ -119,7 +119,7 @@ def test_what_the_lane_does_not_take_goes_to_the_routes(
         )
         assert client.post("/v1/labels", content=labels).status_code == 200
         assert posts == []
-    server.loop.load_all()
+    server.scheduler.load_all()
     assert server.store.ledger.totals()["stored"] == 3
 
 
@@ -141,7 +141,7 @@ def test_a_repeated_key_is_answered_again_and_adds_nothing(
     assert "idempotency-replayed" not in first.headers
     assert again.headers["idempotency-replayed"] == "true"
     assert len(posts) == 3
-    server.loop.load_all()
+    server.scheduler.load_all()
     assert server.store.ledger.totals()["received"] == 1
 
 
@@ -165,7 +165,7 @@ def test_a_thousand_pipelined_requests_are_answered_in_their_order(
     with closing(socket.create_connection((host, int(port)), timeout=60)) as raw:
         raw.sendall(b"".join(requests))
         assert [status for status, _ in answers(raw, len(requests))] == expected
-    server.loop.load_all()
+    server.scheduler.load_all()
     assert server.store.ledger.totals()["stored"] == expected.count(200)
 
 
@@ -227,7 +227,7 @@ def test_who_leaves_before_the_answer_disturbs_nobody(
     connection.request("POST", "/v1/events", lines(event(1)), headers)
     assert connection.getresponse().status == 200
     connection.close()
-    server.loop.load_all()
+    server.scheduler.load_all()
     assert server.store.ledger.totals()["stored"] == 2
 
 

@@ -420,7 +420,7 @@ def test_files_of_the_command_and_of_a_drop_folder_keep_their_accounts(
 
         file()
         for server in (ingesting, dropped):
-            server.loop.load_all()
+            server.scheduler.load_all()
             found = server.store.ledger.totals()
             assert (
                 found["received"] == sent[0] == found["stored"] + found["refused"]

@@ -321,6 +321,6 @@ def test_rows_that_land_while_they_are_added_up_count_once(
         lines(*(event(i) for i in range(30))), NDJSON
     ).durable.result(10)
     assert totals(server)["received"] == 30
-    server.loop.load_all()
+    server.scheduler.load_all()
     asking[0].join(10)
     assert (seen[0]["received"], seen[0]["stored"], seen[0]["pending"]) == (30, 30, 0)

@@ -336,7 +336,7 @@ def test_files_folders_and_the_client_keep_every_name(
         assert watched.scan() + watched.scan() == 1, watched.status()
         with Client(str(served.client.base_url), model=name, version=name) as client:
             client.log(ALL, prediction=0.5)
-    server.loop.load_all()
+    server.scheduler.load_all()
     served.client.post("/v1/flush")
     for found, n in ((served.server, 3), (server, 1)):
         for name in ("a/b", "نموذج", "new\nline"):

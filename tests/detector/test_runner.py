@@ -89,7 +89,7 @@ def send(server: Server, rows: Sequence[dict[str, Any]]) -> None:
         answer = server.collector.events(body, NDJSON)
         answer.durable.result(10)
         assert answer.refused == 0
-    server.loop.load_all()
+    server.scheduler.load_all()
 
 
 def before(rows: Sequence[dict[str, Any]], at: datetime) -> list[dict[str, Any]]:
@@ -102,7 +102,7 @@ def opened(
     now: Callable[[], datetime] = lambda: NOW,
 ) -> Server:
     server = Server(folder, config or Config(default_rules=False))
-    server.loop.clock = now
+    server.scheduler.clock = now
     server.start(background=False)
     return server
 
@@ -114,7 +114,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 
 def evaluate(server: Server) -> list[Alert]:
-    server.loop.evaluate_due(settle=timedelta(0))
+    server.scheduler.evaluate_due(settle=timedelta(0))
     return sorted(server.store.alerts.listing(["m"], "all", 100), key=lambda a: a.since)
 
 
@@ -126,7 +126,9 @@ def standing(server: Server) -> tuple[str, str]:
 
 
 def state(server: Server) -> tuple[datetime, dict[str, Any]]:
-    found = server.loop.watch.book.state(server.store.model("m").id)
+    found = server.scheduler.detector_runner.detector_store.state(
+        server.store.model("m").id
+    )
     assert found is not None
     return found[0], json.loads(found[1])
 
@@ -275,7 +277,9 @@ def test_quiet_segments_raise_no_alert_and_the_budget_is_one(tmp_path: Path) -> 
         send(server, traffic())
         assert evaluate(server) == []
         now = TimeRange(NOW - DAY, NOW, HOUR, NOW)
-        seen = detector(server.store, server.config, server.loop.watch, "m", now)
+        seen = detector(
+            server.store, server.config, server.scheduler.detector_runner, "m", now
+        )
         lanes = {one["lane"]: one for one in seen["lanes"]}
         assert sum(one["share"] for one in lanes.values()) == pytest.approx(1)
         assert lanes["segments"]["status"] == "watching"
@@ -459,7 +463,7 @@ def send_labels(server: Server, labels: Sequence[dict[str, Any]]) -> None:
     for i in range(0, len(labels), 10_000):
         lines = "\n".join(json.dumps(x) for x in labels[i : i + 10_000]).encode()
         server.collector.labels(lines, NDJSON).durable.result(10)
-    server.loop.load_all()
+    server.scheduler.load_all()
 
 
 def test_wrong_predictions_are_found_at_the_hour_of_the_prediction_once_labels_have_come(
@@ -709,10 +713,10 @@ def test_accepted_change_is_the_new_normal(server: Server) -> None:
     send(server, traffic(shifted(6)))
     (alert,) = evaluate(server)
     assert alert.state == "firing"
-    accepted = server.loop.accept("m", "ann", NOW)
+    accepted = server.scheduler.accept("m", "ann", NOW)
     assert accepted.since == alert.finding.window_start
-    server.loop.clock = lambda: NOW + timedelta(minutes=1)
-    server.loop.evaluate("m")
+    server.scheduler.clock = lambda: NOW + timedelta(minutes=1)
+    server.scheduler.evaluate("m")
     (alert,) = server.store.alerts.listing(["m"], "all", 10)
     assert alert.state == "resolved"
     assert standing(server)[0] == "learning"
@@ -724,7 +728,7 @@ def test_nothing_open_cannot_be_accepted(server: Server) -> None:
     send(server, traffic())
     evaluate(server)
     with pytest.raises(InvalidRequest, match="nothing is open"):
-        server.loop.accept("m", "ann", NOW)
+        server.scheduler.accept("m", "ann", NOW)
 
 
 def test_detector_can_be_switched_off(tmp_path: Path) -> None:
@@ -773,7 +777,9 @@ def test_however_wide_a_model_is_its_reference_teaches_the_week(
     evaluate(server)
     (inputs,) = (
         f
-        for f in server.loop.watch.book.fits(server.store.model("m").id)
+        for f in server.scheduler.detector_runner.detector_store.fits(
+            server.store.model("m").id
+        )
         if f.lane == "inputs"
     )
     assert inputs.source == "reference"
@@ -784,8 +790,16 @@ def test_new_reference_begins_anew(server: Server) -> None:
     send(server, traffic(shifted(3)))
     assert len(evaluate(server)) == 1
     server.set_reference_period("m", NOW - 3 * DAY, NOW, NOW)
-    assert server.loop.watch.book.state(server.store.model("m").id) is None
-    assert server.loop.watch.book.fits(server.store.model("m").id) == []
+    assert (
+        server.scheduler.detector_runner.detector_store.state(
+            server.store.model("m").id
+        )
+        is None
+    )
+    assert (
+        server.scheduler.detector_runner.detector_store.fits(server.store.model("m").id)
+        == []
+    )
 
 
 # rates
@@ -1010,7 +1024,9 @@ def test_detector_says_what_it_learned_and_the_smallest_change_it_would_find(
     send(server, traffic(shifted(3)))
     evaluate(server)
     span = TimeRange(NOW - 7 * DAY, NOW, HOUR, NOW)
-    body = detector(server.store, server.config, server.loop.watch, "m", span)
+    body = detector(
+        server.store, server.config, server.scheduler.detector_runner, "m", span
+    )
     lanes = {lane["lane"]: lane for lane in body["lanes"]}
     assert {name: lane["status"] for name, lane in lanes.items()} == {
         "inputs": "open",
@@ -1046,7 +1062,7 @@ def test_day_that_went_like_another_weekday_is_told_with_its_date(
     body = detector(
         server.store,
         server.config,
-        server.loop.watch,
+        server.scheduler.detector_runner,
         "m",
         TimeRange(NOW - DAY, NOW, HOUR, NOW),
     )

@@ -46,7 +46,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def run(server: Server, seed: int = 1) -> dict:
     return selftest(
         server.store,
-        server.loop.watch,
+        server.scheduler.detector_runner,
         "m",
         column_names(server.store.model("m")),
         seed,
@@ -89,12 +89,20 @@ def test_what_has_learned_nothing_cannot_be_tested(tmp_path: Path) -> None:
 def test_it_is_given_up_when_the_server_stops(server: Server) -> None:
     names = column_names(server.store.model("m"))
     with pytest.raises(InvalidRequest, match="the server is stopping"):
-        selftest(server.store, server.loop.watch, "m", names, stopping=lambda: True)
+        selftest(
+            server.store,
+            server.scheduler.detector_runner,
+            "m",
+            names,
+            stopping=lambda: True,
+        )
 
 
 def test_one_runs_at_a_time_by_hand_or_by_itself(server: Server) -> None:
     now = datetime(2026, 11, 24, tzinfo=UTC)
-    tests = SelfTests(server.store, Config(), server.loop.watch, column_names)
+    tests = SelfTests(
+        server.store, Config(), server.scheduler.detector_runner, column_names
+    )
     with TURN:
         with pytest.raises(
             TooMany, match="another self-test is under way; try again in a minute"
@@ -103,13 +111,13 @@ def test_one_runs_at_a_time_by_hand_or_by_itself(server: Server) -> None:
         assert refused.value.retry_after == 60
         assert tests.next_due(now) is None
     with pytest.raises(NotFound):
-        selftest(server.store, server.loop.watch, "nobody", {})
+        selftest(server.store, server.scheduler.detector_runner, "nobody", {})
     assert run(server)["tests"]  # it is free again, also after one that failed
 
 
 def test_who_asks_during_another_is_told_when_to_come_again(served: Served) -> None:
     served.post("/v1/events", lines(event(1)))
-    served.server.loop.load_all()
+    served.server.scheduler.load_all()
     with TURN:
         answer = served.post("/v1/models/m/selftest", b"")
     assert (answer.status_code, answer.headers["retry-after"]) == (429, "60")
@@ -118,9 +126,9 @@ def test_who_asks_during_another_is_told_when_to_come_again(served: Served) -> N
 
 def test_it_runs_by_itself_once_a_week_and_is_kept(server: Server) -> None:
     model, now = server.store.model("m"), datetime(2026, 11, 24, tzinfo=UTC)
-    tests = server.loop.tests
+    tests = server.scheduler.tests
     assert tests.next_due(now) == "m"
-    kept = server.loop.watch.book.selftest(model.id)
+    kept = server.scheduler.detector_runner.detector_store.selftest(model.id)
     assert kept is not None
     assert datetime.fromisoformat(kept["at"]) == now
     assert [t["change"] for t in kept["tests"]] == [
@@ -128,8 +136,8 @@ def test_it_runs_by_itself_once_a_week_and_is_kept(server: Server) -> None:
     ]
     assert tests.next_due(now + timedelta(days=6, hours=23)) is None
     assert tests.next_due(now + timedelta(days=7)) == "m"
-    server.loop.note_reference("m")
-    assert server.loop.watch.book.selftest(model.id) is None
+    server.scheduler.note_reference("m")
+    assert server.scheduler.detector_runner.detector_store.selftest(model.id) is None
 
 
 def test_a_detector_that_still_learns_is_asked_again_after_hours_and_one_that_is_off_never(

@@ -107,16 +107,20 @@ def judged(tmp_path: Path) -> Iterator[Callable[..., Finding]]:
         server.collector.events(
             "\n".join(map(json.dumps, body)).encode(), NDJSON
         ).durable.result(10)
-        server.loop.load_all()
+        server.scheduler.load_all()
         server.set_reference_period("m", NOW - 30 * DAY, NOW, NOW)
         (found,) = [
             f
-            for f in server.loop.judge.findings(server.store.model("m"), [NOW])[0]
+            for f in server.scheduler.evaluator.findings(
+                server.store.model("m"), [NOW]
+            )[0]
             if f.column == "x"
         ]
         # as it was kept
         assert (
-            server.loop.judge.findings(server.store.model("m"), [NOW])[0].count(found)
+            server.scheduler.evaluator.findings(server.store.model("m"), [NOW])[
+                0
+            ].count(found)
             == 1
         )
         return found
@@ -205,7 +209,7 @@ def test_an_alert_of_a_rule_that_is_gone_ends(tmp_path: Path) -> None:
         server.collector.events(
             "\n".join(map(json.dumps, rows)).encode(), NDJSON
         ).durable.result(10)
-        server.loop.tick()
+        server.scheduler.tick()
         assert {
             a.finding.rule for a in server.store.alerts.open_alerts("m").values()
         } == {"gone", "stays"}
@@ -220,8 +224,8 @@ def test_an_alert_of_a_rule_that_is_gone_ends(tmp_path: Path) -> None:
             )
         )
     ) as server:
-        server.loop.clock = lambda: datetime.now(UTC) + timedelta(minutes=2)
-        server.loop.tick()
+        server.scheduler.clock = lambda: datetime.now(UTC) + timedelta(minutes=2)
+        server.scheduler.tick()
         assert {
             a.finding.rule for a in server.store.alerts.open_alerts("m").values()
         } == {"stays"}
@@ -262,7 +266,7 @@ def several(tmp_path: Path) -> Iterator[Server]:
             *({**row, "event_id": f"{row['model']}-{row['event_id']}"} for row in rows)
         )
         server.collector.events(body, NDJSON).durable.result(10)
-        server.loop.load_all()
+        server.scheduler.load_all()
         yield server
 
 
@@ -382,7 +386,7 @@ def test_new_models_are_evaluated_together(
             )
         )
         server.collector.events(body, NDJSON).durable.result(10)
-        server.loop.load_all()
+        server.scheduler.load_all()
         apart = {
             n: RuleEvaluator(server.store, server.config).findings(
                 server.store.model(n), [NOW]
@@ -394,8 +398,8 @@ def test_new_models_are_evaluated_together(
             server.store, "profiles", lambda name, *_, **__: read.append(name)
         )
         monkeypatch.setattr(server.store, "first_event", read.append)
-        server.loop.clock = lambda: NOW
-        server.loop.evaluate_due(timedelta(0))
+        server.scheduler.clock = lambda: NOW
+        server.scheduler.evaluate_due(timedelta(0))
         assert read == []
         assert server.store.alerts.evaluated() == {
             server.store.model(n).id: NOW for n in MODELS

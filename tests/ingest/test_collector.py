@@ -35,7 +35,7 @@ def stored(
     server: Server, columns: str = "event_id", model: str = "m"
 ) -> list[tuple[Any, ...]]:
     """Rows of the model's events table, after loading."""
-    server.loop.load_all()
+    server.scheduler.load_all()
     return server.store.query(
         f"SELECT {columns} FROM {server.store.model(model).events} ORDER BY event_id"
     )
@@ -216,7 +216,7 @@ def test_new_features_add_columns(server: Server) -> None:
     take(server, lines(event(0)))
     take(server, lines(event(1, features={"income": 3.5})))
     take(server, lines(event(2, features={"income": 4, "age": 1})))
-    server.loop.load_all()
+    server.scheduler.load_all()
     field = server.store.model("m").schema.by_name["income"].field
     assert stored(server, f"event_id, {field}") == [
         ("e0", None),
@@ -244,7 +244,7 @@ def test_any_name_is_only_a_name(server: Server, names: list[str]) -> None:
                 event(i, features={name: i + j / 10 for j, name in enumerate(names)})
             ),
         )
-    server.loop.load_all()
+    server.scheduler.load_all()
     schema = server.store.model("m").schema
     fields = ", ".join(schema.by_name[name].field for name in names)
     assert stored(server, fields) == [
@@ -305,7 +305,7 @@ def test_a_key_answers_as_the_first_time_and_refuses_another_body(
     body = lines(event(0), {"model": "m"})
     first = take(server, body, key="k")
     assert take(server, body, key="k").body() == first.body()
-    server.loop.load_all()
+    server.scheduler.load_all()
     assert take(server, body, key="k").body() == first.body()
     with pytest.raises(Conflict, match="another body"):
         take(server, lines(event(1)), key="k")
@@ -316,7 +316,7 @@ def test_a_key_answers_as_the_first_time_and_refuses_another_body(
 def test_a_key_is_known_after_a_restart(server: Server) -> None:
     body = lines(event(0))
     take(server, body, key="k")
-    server.loop.load_all()
+    server.scheduler.load_all()
     server.collector._answers.clear()
     assert take(server, body, key="k").accepted == 1
     assert len(stored(server)) == 1
@@ -466,7 +466,7 @@ def test_one_bad_number_does_not_turn_a_csv_column_into_text(server: Server) -> 
         ).accepted
         == 40
     )
-    server.loop.load_all()
+    server.scheduler.load_all()
     assert server.store.model("m").schema.by_name["x"].kind == "numeric"
     assert sum(bool(v) for (v,) in stored(server, "isnan(f_0001)")) == 1
 
@@ -526,7 +526,7 @@ def test_lines_without_id_under_a_key_are_known_after_the_key_was_forgotten(
         server.collector.events(lines(*rows, rows[0]), NDJSON, "file-1").durable.result(
             10
         )
-        server.loop.load_all()
+        server.scheduler.load_all()
         server.collector._answers.clear()
         with server.store.writing() as con:
             con.execute("DELETE FROM idempotency")  # as after seven days
@@ -538,6 +538,6 @@ def test_lines_without_id_under_a_key_are_known_after_the_key_was_forgotten(
     server.collector.events(lines(rows[1], rows[0]), NDJSON, "file-1").durable.result(
         10
     )
-    server.loop.load_all()
+    server.scheduler.load_all()
     # another body under a key that was used again is something else
     assert server.store.ledger.totals()["stored"] == 8

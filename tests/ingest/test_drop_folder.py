@@ -40,7 +40,7 @@ def scan(folder: DropFolder, times: int = 2) -> int:
 
 
 def events(server: Server, model: str = "m") -> int:
-    server.loop.load_all()
+    server.scheduler.load_all()
     return server.store.span(model)[2] if model in server.store.models() else 0
 
 

@@ -29,7 +29,7 @@ HOUR = timedelta(hours=1)
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
     server = Server(tmp_path, Config(default_rules=False))
-    server.loop.clock = lambda: NOW
+    server.scheduler.clock = lambda: NOW
     server.start(background=False)
     with closing(server):
         yield server
@@ -67,10 +67,10 @@ def send(
     """Send events and labels; what the overview says of the prediction's error."""
     for i in range(0, len(rows), 5000):
         server.collector.events(lines(rows[i : i + 5000]), NDJSON).durable.result(10)
-    server.loop.load_all()
+    server.scheduler.load_all()
     server.store.references.make_provisional(NOW)
     server.collector.labels(lines(of), NDJSON).durable.result(10)
-    server.loop.load_all()
+    server.scheduler.load_all()
     said = overview(
         server.store,
         server.config,
@@ -170,7 +170,7 @@ def test_a_corrected_label_takes_its_delay_back_and_a_rebuild_finds_the_same(
     send(server, rows, labels(rows, HOUR))
     send_again = labels(rows[:100], 30 * HOUR)
     server.collector.labels(lines(send_again), NDJSON).durable.result(10)
-    server.loop.load_all()
+    server.scheduler.load_all()
     before = stored(server)
     assert before[LABEL_DELAY].n == before[LABELLED_PREDICTION].n == len(rows)
     late = before[LABEL_DELAY].counts[SECONDS.index(29 * 3600.0) :].sum()

@@ -34,8 +34,8 @@ def test_it_fires_when_the_rule_would_have_if_it_had_been_on(
     with closing(opened(tmp_path, config)) as on:
         send(on, traffic(shifted(8)))
         real = [a for a in evaluate(on) if a.finding.rule == "on"]
-        stored = replay(on.loop, "m", None, None, NOW, DAY)
-    found = replay(server.loop, "m", [trial(RULE)], None, NOW, DAY)
+        stored = replay(on.scheduler, "m", None, None, NOW, DAY)
+    found = replay(server.scheduler, "m", [trial(RULE)], None, NOW, DAY)
     (rule,) = found["rules"]
     assert [(e["column"], e["fired_at"]) for e in rule["episodes"]] == [
         (a.finding.column, a.fired_at) for a in real
@@ -49,7 +49,7 @@ def test_it_fires_when_the_rule_would_have_if_it_had_been_on(
 
 
 def test_nothing_is_stored(server: Server) -> None:
-    replay(server.loop, "m", [trial(RULE)], None, NOW, None)
+    replay(server.scheduler, "m", [trial(RULE)], None, NOW, None)
     assert [
         a.finding.rule for a in server.store.alerts.listing(["m"], "all", 100)
     ] == []
@@ -59,7 +59,7 @@ def test_nothing_is_stored(server: Server) -> None:
 def test_a_higher_limit_and_a_longer_hold_fire_less(server: Server) -> None:
     def alerts(**more: object) -> tuple[int, float]:
         (rule,) = replay(
-            server.loop, "m", [trial({**RULE, **more})], None, NOW, 6 * HOUR
+            server.scheduler, "m", [trial({**RULE, **more})], None, NOW, 6 * HOUR
         )["rules"]
         return rule["alerts"], rule["share_firing"]
 
@@ -70,13 +70,13 @@ def test_a_higher_limit_and_a_longer_hold_fire_less(server: Server) -> None:
 
 
 def test_the_work_is_capped_and_the_span_must_hold_events(server: Server) -> None:
-    assert replay(server.loop, "m", None, None, NOW, None)["rules"] == []
+    assert replay(server.scheduler, "m", None, None, NOW, None)["rules"] == []
     with pytest.raises(InvalidRequest, match="at least 1h"):
-        replay(server.loop, "m", [trial(RULE)], None, NOW, timedelta(minutes=1))
+        replay(server.scheduler, "m", [trial(RULE)], None, NOW, timedelta(minutes=1))
     with pytest.raises(InvalidRequest, match="ask for a longer step"):
-        replay(server.loop, "m", [trial(RULE)] * 100, None, NOW, HOUR)
+        replay(server.scheduler, "m", [trial(RULE)] * 100, None, NOW, HOUR)
     with pytest.raises(InvalidRequest, match="no events"):
-        replay(server.loop, "m", [trial(RULE)], None, START - DAY, None)
+        replay(server.scheduler, "m", [trial(RULE)], None, START - DAY, None)
 
 
 def test_route_and_its_mistakes(tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_route_and_its_mistakes(tmp_path: Path) -> None:
 def test_an_alert_that_stays_open_without_rows_is_firing_at_most_all_of_the_time(
     server: Server,
 ) -> None:
-    (rule,) = replay(server.loop, "m", [trial(RULE)], None, NOW + 30 * DAY, DAY)[
+    (rule,) = replay(server.scheduler, "m", [trial(RULE)], None, NOW + 30 * DAY, DAY)[
         "rules"
     ]
     assert 0.6 < rule["share_firing"] <= 1

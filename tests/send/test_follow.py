@@ -70,7 +70,7 @@ def log(served: Served, tmp_path: Path) -> Iterator[Log]:
 
 
 def stored(served: Served) -> int:
-    served.server.loop.load_all()
+    served.server.scheduler.load_all()
     models = served.get("/v1/models")["models"]
     return models[0]["events"] if models else 0
 

@@ -89,7 +89,7 @@ def drain(member: Reader, n: int) -> None:
 
 
 def accounting(served: Served) -> tuple[int, int, int, int]:
-    served.server.loop.load_all()
+    served.server.scheduler.load_all()
     counts = served.get("/v1/status")["accounting"]
     return counts["received"], counts["stored"], counts["duplicate"], counts["refused"]
 
@@ -174,7 +174,7 @@ def test_a_consumer_of_one_model_may_have_any_name_for_it(
         )
     )
     drain(reader(cluster, Session(served.client, "here"), model=name), 7)
-    served.server.loop.load_all()
+    served.server.scheduler.load_all()
     assert set(served.server.store.models()) == {name}
 
 

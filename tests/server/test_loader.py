@@ -245,7 +245,7 @@ class Mix(RuleBasedStateMachine):
 
     @rule()
     def load(self) -> None:
-        self.server.loop.load_all()
+        self.server.scheduler.load_all()
         self.compare()
 
     @rule()
@@ -358,7 +358,7 @@ TestMix.settings = settings(
 def test_labels_before_after_and_corrected(server: Server) -> None:
     label(server, {"event_id": "e0", "model": "m", "label": 1, "ts": NOW.isoformat()})
     send(server, *(event(i, prediction=0.9) for i in range(4)))
-    server.loop.load_all()
+    server.scheduler.load_all()
     server.set_reference_period("m", datetime(2020, 1, 1), datetime(2099, 1, 1), NOW)
     label(
         server,
@@ -367,7 +367,7 @@ def test_labels_before_after_and_corrected(server: Server) -> None:
             for i in (1, 2)
         ),
     )
-    server.loop.load_all()
+    server.scheduler.load_all()
 
     def wrong() -> tuple[int, int]:
         found = [p for (_, c, _), p in snapshot(server).items() if c == "wrong"]
@@ -384,11 +384,11 @@ def test_labels_before_after_and_corrected(server: Server) -> None:
         {"event_id": "e1", "model": "m", "label": 1, "ts": later},
         {"event_id": "e2", "model": "m", "label": 1, "ts": earlier},
     )
-    server.loop.load_all()
+    server.scheduler.load_all()
     # e1 was corrected, the old label of e2 came too late to count
     assert wrong() == (3, 1)
     label(server, {"event_id": "e1", "model": "m", "label": 1, "ts": later})
-    server.loop.load_all()
+    server.scheduler.load_all()
     assert wrong() == (3, 1)
 
 
@@ -412,7 +412,7 @@ def test_of_labels_with_one_time_the_last_received_counts_however_loads_are_cut(
             server.start(background=False)
     if event_at == len(given):
         send(server, event(1, prediction=0.9))
-    server.loop.load_all()
+    server.scheduler.load_all()
     with closing(server):
         table = server.store.model("m").labels
         joined = f"SELECT event_id, label, ts FROM {table} WHERE joined"
@@ -438,7 +438,7 @@ def test_the_spans_of_all_models_are_those_of_each_whatever_was_loaded_or_delete
             }
 
     send(server, *(event(i, model=f"m{i % 3}") for i in range(6, 30)))
-    server.loop.load_all()
+    server.scheduler.load_all()
     same()
     # newer, older, and a model that is new
     for first, model in ((0, "m0"), (40, "m1"), (3, "m3")):
@@ -452,7 +452,7 @@ def test_the_spans_of_all_models_are_those_of_each_whatever_was_loaded_or_delete
                 "ts": NOW.isoformat(),
             },
         )
-        server.loop.load_all()
+        server.scheduler.load_all()
         same()
     assert {name: span[3] for name, span in server.store.spans().items()} == {
         "m0": 1,
@@ -489,10 +489,10 @@ def test_rows_missing_from_the_database_are_replayed_from_the_spool(
     server = Server(tmp_path)
     server.start(background=False)
     send(server, *(event(i) for i in range(50)))
-    server.loop.load_all()
+    server.scheduler.load_all()
     server.store._con.execute("CHECKPOINT")
     send(server, *(event(i) for i in range(50, 80)))
-    server.loop.load_all()
+    server.scheduler.load_all()
     assert server.store.span("m")[2] == 80
     # as it is without its write-ahead log
     database = (tmp_path / "driftdeck.duckdb").read_bytes()
@@ -517,10 +517,10 @@ def test_a_failed_load_changes_nothing_and_can_be_repeated(
         lambda *_: (_ for _ in ()).throw(duckdb.IOException("disk full")),
     )
     with pytest.raises(duckdb.IOException):
-        server.loop.load_all()
+        server.scheduler.load_all()
     assert server.store.models() == {}
     monkeypatch.setattr(LoadTransaction, "_record", record)
-    server.loop.load_all()
+    server.scheduler.load_all()
     assert server.store.span("m")[2] == 5
 
 
@@ -536,7 +536,7 @@ def test_a_transaction_with_an_exception_rolls_back() -> None:
 def test_a_model_without_reference_gets_a_provisional_one(server: Server) -> None:
     for start in range(0, 1500, 300):
         send(server, *(event(i) for i in range(start, start + 300)))
-        server.loop.load_all()
+        server.scheduler.load_all()
     about = server.store.references.about("m")
     assert about.status == "provisional"
     assert about.rows >= 1000
@@ -715,7 +715,7 @@ def test_a_database_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -
     with closing(Server(tmp_path)) as server:
         server.start(background=False)
         send(server, event(1), {**event(2), "ts": "never"})
-        server.loop.load_all()
+        server.scheduler.load_all()
     with duckdb.connect(str(tmp_path / "driftdeck.duckdb")) as con:
         con.execute("ALTER TABLE accounting DROP COLUMN unchecked")
         con.execute("ALTER TABLE quarantine DROP COLUMN id")
@@ -733,7 +733,7 @@ def test_a_database_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -
         }
         server.start(background=False)
         send(server, event(3))
-        server.loop.load_all()
+        server.scheduler.load_all()
         assert server.store.ledger.totals()["stored"] == 2
 
 
@@ -748,7 +748,7 @@ def test_ids_of_a_database_of_before_are_compressed_like_new_ones(
             server,
             {"event_id": "e2", "model": "m", "label": True, "ts": NOW.isoformat()},
         )
-        server.loop.load_all()
+        server.scheduler.load_all()
     with duckdb.connect(str(tmp_path / "driftdeck.duckdb")) as con:
         for table in ("events_1", "labels_1"):  # as they were made by version 6
             con.execute(f"CREATE TABLE before AS FROM {table}")
@@ -774,7 +774,7 @@ def test_ids_of_a_database_of_before_are_compressed_like_new_ones(
                 server,
                 {"event_id": id_, "model": "m", "label": True, "ts": NOW.isoformat()},
             )
-        server.loop.load_all()
+        server.scheduler.load_all()
         assert server.store.query(
             "SELECT count(*), count(DISTINCT event_id) FROM events_1"
         ) == [(31, 31)]
@@ -802,13 +802,13 @@ def test_a_repeat_with_another_time_is_recognised(server: Server) -> None:
             event(1, ts=(at - timedelta(minutes=minutes)).isoformat()),
             event(10 + minutes, ts=at.isoformat()),
         )
-        server.loop.load_all()
+        server.scheduler.load_all()
     send(
         server,
         event(20, ts=at.isoformat()),
         event(20, ts=(at - timedelta(minutes=5)).isoformat()),
     )
-    server.loop.load_all()
+    server.scheduler.load_all()
     found = server.store.ledger.totals()
     assert (found["stored"], found["duplicate"], found["unchecked"]) == (5, 3, 0)
 
@@ -819,7 +819,7 @@ def test_after_a_restart_repeats_are_still_recognised(tmp_path: Path) -> None:
         with closing(Server(tmp_path)) as server:
             server.start(background=False)
             send(server, event(1, ts=(at - timedelta(minutes=minutes)).isoformat()))
-            server.loop.load_all()
+            server.scheduler.load_all()
             found = server.store.ledger.totals()
     assert (found["received"], found["stored"], found["duplicate"]) == (2, 1, 1)
 
@@ -842,7 +842,7 @@ def test_after_a_restart_repeats_of_many_models_are_recognised(
                     for i in (1, 4 - minutes)
                 ),
             )
-            server.loop.load_all()
+            server.scheduler.load_all()
             found = server.store.ledger.totals()
             assert (found["stored"], found["duplicate"]) == (stored, stored - 10)
 
@@ -852,9 +852,9 @@ def test_old_rows_are_checked_against_their_own_time_and_counted_as_unchecked(
 ) -> None:
     old = (datetime.now(UTC) - timedelta(days=30)).isoformat()
     send(server, event(1, ts=old), event(2, ts=old))
-    server.loop.load_all()
+    server.scheduler.load_all()
     send(server, event(1, ts=old), event(3, ts=old))
-    server.loop.load_all()
+    server.scheduler.load_all()
     found = server.store.ledger.totals()
     assert (found["stored"], found["duplicate"], found["unchecked"]) == (3, 1, 3)
 
@@ -878,13 +878,13 @@ def test_a_repeated_label_is_a_duplicate_and_an_orphan_waits(server: Server) -> 
     for _ in range(2):
         send(server, event(2))
         label(server, late)
-        server.loop.load_all()
+        server.scheduler.load_all()
     counts = server.store.query(
         "SELECT sum(received), sum(stored), sum(duplicate) FROM accounting WHERE kind = 'labels'"
     )
     assert counts == [(2, 1, 1)]
     send(server, event(1))
-    server.loop.load_all()
+    server.scheduler.load_all()
     assert server.store.query(
         f"SELECT event_id, joined FROM {server.store.model('m').labels}"
     ) == [("e1", True)]
@@ -895,7 +895,7 @@ def test_segments_are_never_numbered_again_when_all_were_let_go(tmp_path: Path) 
         with closing(Server(tmp_path)) as server:
             server.start(background=False)
             send(server, event(10 * i), event(10 * i + 1))
-            server.loop.load_all()
+            server.scheduler.load_all()
             server.spool.roll()
             release(server.spool, server.store, datetime.now(UTC))
             assert [p.stat().st_size for p in (tmp_path / "spool").iterdir()] == [0]
@@ -908,7 +908,7 @@ def test_a_load_that_runs_out_of_memory_is_done_after_writing_back(
     server.collector.events(
         lines(*(event(i) for i in range(5))), NDJSON
     ).durable.result(10)
-    server.loop.load_all()
+    server.scheduler.load_all()
     server.collector.events(
         lines(*(event(i) for i in range(5, 20))), NDJSON
     ).durable.result(10)
@@ -920,7 +920,7 @@ def test_a_load_that_runs_out_of_memory_is_done_after_writing_back(
         return whole(batch, now)
 
     monkeypatch.setattr(server.store, "load", load_once_full)
-    assert server.loop.load_all() == 15
+    assert server.scheduler.load_all() == 15
     assert server.store.query(
         f"SELECT count(*) FROM {server.store.model('m').events}"
     ) == [(20,)]
@@ -943,7 +943,7 @@ def test_a_correction_changes_the_metric_of_windows_that_were_evaluated(
             for i in range(50)
         ),
     )
-    server.loop.load_all()
+    server.scheduler.load_all()
     known = [
         {
             "event_id": r["event_id"],
@@ -954,18 +954,18 @@ def test_a_correction_changes_the_metric_of_windows_that_were_evaluated(
         for r in rows
     ]
     label(server, *known[:300])
-    server.loop.load_all()
+    server.scheduler.load_all()
     server.set_reference_period(
         "m",
         hour.replace(tzinfo=None),
         (hour + timedelta(seconds=200)).replace(tzinfo=None),
         NOW,
     )
-    server.loop.note_reference("m")
+    server.scheduler.note_reference("m")
 
     def wrong() -> tuple[int, float]:
-        server.loop.load_all()
-        server.loop.evaluate_due(settle=timedelta(0))
+        server.scheduler.load_all()
+        server.scheduler.evaluate_due(settle=timedelta(0))
         (found,) = [
             f
             for f in server.store.alerts.latest_findings("m")
@@ -1004,10 +1004,10 @@ def test_lines_taken_before_a_name_that_differs_only_in_case_are_loaded(
     send(server, event(1))
     send(server, event(2), event(3))  # known by now: kept as lines
     send(server, event(4, features={"age": 1.0, "Age": 2.0}))
-    server.loop.load_all()
+    server.scheduler.load_all()
     assert server.store.span("m")[2] == 4
     send(server, event(5))
-    server.loop.load_all()
+    server.scheduler.load_all()
     assert server.store.span("m")[2] == 5
 
 
@@ -1016,6 +1016,6 @@ def test_a_refusal_with_an_absurd_line_does_not_stop_the_loader(server: Server) 
         "events", [Refusal(10**30, None, "odd", "x")]
     ).durable.result(10)
     send(server, event(1))
-    server.loop.load_all()
+    server.scheduler.load_all()
     assert server.store.span("m")[2] == 1
     assert [q.line for q in server.store.ledger.refused()] == [2**63 - 1]

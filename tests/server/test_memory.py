@@ -56,7 +56,7 @@ def test_a_load_beyond_memory_is_halved_until_its_requests_fit(
             lines(*(event(i) for i in range(first, first + 10))), NDJSON
         ).durable.result(10)
     loads = fail_above(server, monkeypatch, 20)
-    assert server.loop.load_all() == 50
+    assert server.scheduler.load_all() == 50
     assert totals(server) == (50, 50, 0, 0)
     assert max(loads) <= 20
 
@@ -67,12 +67,12 @@ def test_a_row_beyond_memory_goes_to_the_quarantine_and_the_rest_is_stored(
     server.collector.events(
         lines(*(event(i) for i in range(2))), NDJSON
     ).durable.result(10)
-    server.loop.load_all()
+    server.scheduler.load_all()
     server.collector.events(
         lines(*(event(i) for i in range(2, 40))), NDJSON, "key"
     ).durable.result(10)
     loads = fail_above(server, monkeypatch, 6, never="e17")
-    assert server.loop.load_all() == 37
+    assert server.scheduler.load_all() == 37
     assert totals(server) == (40, 39, 0, 1)
     (kept,) = server.store.ledger.refused()
     assert kept.event_id == "e17"
@@ -85,7 +85,7 @@ def test_a_row_beyond_memory_goes_to_the_quarantine_and_the_rest_is_stored(
     )
     assert again == first  # as it is it can be sent again
     assert max(loads) <= 6
-    assert server.loop.load_all() == 0
+    assert server.scheduler.load_all() == 0
     assert server.collector.events(
         lines(*(event(i) for i in range(2, 40))), NDJSON, "key"
     ).replayed
@@ -111,11 +111,11 @@ def test_a_crash_between_the_parts_of_a_request_leaves_the_accounts_true(
 
     monkeypatch.setattr(server.store, "load", crash_at_third)
     with pytest.raises(RuntimeError):
-        server.loop.load_all()
+        server.scheduler.load_all()
     monkeypatch.undo()
     stored = sum(done)
     assert 0 < stored < 20
-    server.loop.load_all()
+    server.scheduler.load_all()
     assert totals(server) == (20 + stored, 20, stored, 0)
 
 
@@ -134,13 +134,13 @@ def test_labels_beyond_memory_are_stored_in_parts_that_fit(
     server.collector.events(
         lines(*(event(i, prediction=0.9) for i in range(30))), NDJSON
     ).durable.result(10)
-    server.loop.load_all()
+    server.scheduler.load_all()
     body = lines(
         *(late(i, 0) for i in range(40)), *(late(i, 1) for i in range(0, 40, 2))
     )
     server.collector.labels(body, NDJSON, "key").durable.result(10)
     loads = fail_above(server, monkeypatch, 6, never="e17")
-    server.loop.load_all()
+    server.scheduler.load_all()
     assert max(loads) <= 6
     assert totals(server) == (90, 89, 0, 1)
     (kept,) = server.store.ledger.refused()
@@ -151,12 +151,12 @@ def test_labels_beyond_memory_are_stored_in_parts_that_fit(
     )
     expected = {(f"e{i}", str(1 - i % 2)) for i in range(30) if i != 17}
     assert set(server.store.query(joined)) == expected
-    assert server.loop.load_all() == 0
+    assert server.scheduler.load_all() == 0
     assert server.collector.labels(body, NDJSON, "key").replayed
     # what is in the quarantine can be sent again as it is
     monkeypatch.undo()
     server.collector.labels(kept.raw.encode(), NDJSON).durable.result(10)
-    server.loop.load_all()
+    server.scheduler.load_all()
     assert set(server.store.query(joined)) == expected | {("e17", "0")}
 
 
@@ -177,9 +177,9 @@ def test_a_crash_between_the_parts_of_labels_leaves_the_accounts_true(
 
     monkeypatch.setattr(server.store, "load", crash_at_third)
     with pytest.raises(RuntimeError):
-        server.loop.load_all()
+        server.scheduler.load_all()
     monkeypatch.undo()
-    server.loop.load_all()
+    server.scheduler.load_all()
     received, stored, duplicate, refused = totals(server)
     assert (stored, refused, received) == (20, 0, 20 + duplicate)
     assert duplicate > 0
@@ -194,7 +194,7 @@ def test_names_of_a_free_text_are_bounded_when_they_are_written(
     server.collector.events(
         lines(*(event(i, features={"a": "x", "b": "y"}) for i in range(10))), NDJSON
     ).durable.result(10)
-    server.loop.load_all()
+    server.scheduler.load_all()
     server.set_reference_period(
         "m", NOW - timedelta(days=9), NOW + timedelta(days=1), NOW
     )
@@ -204,7 +204,7 @@ def test_names_of_a_free_text_are_bounded_when_they_are_written(
             for i in range(first, first + 1000)
         ]
         server.collector.events(lines(*body), NDJSON).durable.result(10)
-        server.loop.load_all()
+        server.scheduler.load_all()
         assert (
             server.store.query("SELECT count(*) FROM new_values")[0][0]
             <= 2_500 + 1_200 + 1_000
@@ -232,7 +232,7 @@ def test_profiles_added_up_in_spans_are_the_same(
         server.collector.events(
             lines(*(event(i) for i in range(first, first + 100))), NDJSON
         ).durable.result(10)
-        server.loop.load_all()
+        server.scheduler.load_all()
         if not first:
             server.set_reference_period(
                 "m", NOW - timedelta(days=9), NOW + timedelta(days=1), NOW
@@ -277,7 +277,7 @@ def test_the_first_list_of_new_models_asks_none_of_their_tables(
             for i in range(20)
         ]
         assert served.post("/v1/events", lines(*rows)).json()["accepted"] == 20
-        assert served.server.loop.load_all() == 20
+        assert served.server.scheduler.load_all() == 20
         asked.clear()
         spans = store.spans()
         assert len(spans) == 20 and not [sql for sql in asked if "events_" in sql]
@@ -296,7 +296,7 @@ def test_two_hundred_models_in_one_body_are_loaded_with_few_statements(
         event(i, model=f"model {i % 200}", version=f"v:{i % 3}") for i in range(600)
     ]
     assert served.post("/v1/events", lines(*rows)).json()["accepted"] == 600
-    assert served.server.loop.load_all() == 600
+    assert served.server.scheduler.load_all() == 600
     assert len(served.get("/v1/models")["models"]) == 200
     assert {
         row[0]
@@ -325,5 +325,5 @@ def test_two_hundred_models_in_one_body_are_loaded_with_few_statements(
         )["status"]
         assert status.n == 3
     assert served.post("/v1/events", lines(*rows)).json()["accepted"] == 600
-    assert served.server.loop.load_all() == 0
+    assert served.server.scheduler.load_all() == 0
     assert served.server.store.ledger.totals()["duplicate"] == 600

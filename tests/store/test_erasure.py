@@ -52,7 +52,7 @@ def fill(server: Server) -> None:
         {"event_id": f"e{i}", "model": "m", "label": True} for i in range(0, 3000, 5)
     ]
     server.collector.labels(lines(*labels), NDJSON).durable.result(10)
-    server.loop.load_all()
+    server.scheduler.load_all()
 
 
 def files_with(folder: Path, text: str) -> list[str]:
@@ -86,7 +86,7 @@ def test_a_persons_rows_are_gone_from_every_file_and_the_counts_stay(
         assert server.store.ledger.totals() == totals
         assert [q.event_id for q in server.store.ledger.refused()] == ["e9002"]
         server.collector.events(lines(of(9100, "other-1")), NDJSON).durable.result(10)
-        server.loop.load_all()
+        server.scheduler.load_all()
         ((left,),) = server.store.query(
             f"SELECT count(*) FROM {server.store.model('m').events}"
         )

@@ -89,7 +89,7 @@ def test_ten_thousand_features_work_as_the_server_comes(
         for some in (events[:1], events[1:]):
             answer = served.post("/v1/events", lines(*some)).json()
             assert (answer["accepted"], answer["refused"]) == (len(some), 0)
-            assert server.loop.load_all() == len(some)
+            assert server.scheduler.load_all() == len(some)
         reference = pa.Table.from_pylist([e["features"] for e in events]).append_column(
             "prediction", pa.array([0.5] * 12)
         )
@@ -116,7 +116,7 @@ def test_ten_thousand_features_work_as_the_server_comes(
         assert (
             served.post("/v1/events", body.getvalue(), PARQUET).json()["accepted"] == 2
         )
-        assert server.loop.load_all() == 2
+        assert server.scheduler.load_all() == 2
         # labels find their events, which are judged without their features
         labels = "\n".join(
             json.dumps(
@@ -130,7 +130,7 @@ def test_ten_thousand_features_work_as_the_server_comes(
             for i in (0, 20)
         )
         assert served.post("/v1/labels", labels.encode()).json()["accepted"] == 2
-        server.loop.load_all()
+        server.scheduler.load_all()
     assert not [
         r for r in caplog.records if "one by one" in r.message or "memory" in r.message
     ]
@@ -168,7 +168,7 @@ def test_ten_thousand_features_work_as_the_server_comes(
     assert (answer["of"], len(answer["columns"])) == (WIDE + 1, 40)
     assert len(served.get("/v1/models/wide/drift")["columns"]) == 500
     assert served.get("/v1/models/wide/columns/feature 9999")["reference"]["rows"] == 12
-    (findings,) = server.loop.judge.findings(server.store.model("wide"), [NOW])
+    (findings,) = server.scheduler.evaluator.findings(server.store.model("wide"), [NOW])
     assert len({f.column for f in findings}) > WIDE
 
 
@@ -193,7 +193,7 @@ def test_packed_features_are_stored_profiled_and_erased_like_others(
                 events[3]["features"]["age"] = "old"
                 events[4]["features"] = {}
             server.collector.events(lines(*events), NDJSON).durable.result(10)
-            server.loop.load_all()
+            server.scheduler.load_all()
             if first == 40:
                 server.set_reference_period(
                     "m", NOW - timedelta(days=9), NOW + timedelta(days=1), NOW
@@ -210,7 +210,7 @@ def test_packed_features_are_stored_profiled_and_erased_like_others(
             for i in range(0, 120, 5)
         ]
         server.collector.labels("\n".join(labels).encode(), NDJSON).durable.result(10)
-        server.loop.load_all()
+        server.scheduler.load_all()
         return server, profile_rows(server)
 
     plain, expected = life(tmp_path / "plain", 500)
@@ -292,7 +292,7 @@ def test_the_spool_holds_what_a_schema_grew_by_however_long_its_names(
     ]
     assert len(frames[0].payload) > 1 << 20
     assert [len(json.loads(f.payload)["features"]) for f in frames] == [WIDE - 1, 1]
-    assert server.loop.load_all() == 2
+    assert server.scheduler.load_all() == 2
     assert not server.spool.damage
     assert stored(server, [names[0], names[-1]], "m") == [
         ("e0", 1.0, None),
@@ -352,7 +352,7 @@ def test_the_drift_of_the_most_harmful_columns_is_the_same_when_fewer_are_asked_
     server.collector.events(
         lines(*(event(i) for i in range(200))), NDJSON
     ).durable.result(10)
-    server.loop.load_all()
+    server.scheduler.load_all()
     server.set_reference_period(
         "m", NOW - timedelta(days=9), NOW + timedelta(days=1), NOW
     )

@@ -144,7 +144,7 @@ async def post_evaluate(
     )
     start = parse_time(from_, "from") if from_ else None
     moments = {
-        name: await asyncio.to_thread(server.loop.evaluate, name, start)
+        name: await asyncio.to_thread(server.scheduler.evaluate, name, start)
         for name in names
     }
     return answer(request, {"moments": moments}, "moments")
@@ -159,7 +159,7 @@ async def post_accept(request: Request, model: str, body: Acknowledge) -> Respon
     """The changes that the detector has open end, and are learned as the new normal: from when, and by whom."""
     server: Server = request.app.state.server
     accepted = await asyncio.to_thread(
-        server.loop.accept, model, body.by, datetime.now(UTC)
+        server.scheduler.accept, model, body.by, datetime.now(UTC)
     )
     return answer(
         request,
@@ -194,7 +194,9 @@ async def post_flush(request: Request) -> Response:
     """Returns when everything acknowledged before is stored and profiled."""
     server: Server = request.app.state.server
     return answer(
-        request, {"events": await asyncio.to_thread(server.loop.load_all)}, "events"
+        request,
+        {"events": await asyncio.to_thread(server.scheduler.load_all)},
+        "events",
     )
 
 
@@ -226,10 +228,13 @@ def silence(request: Request, alert: str, body: Silence) -> Response:
 
 def not_ready(server: Server) -> str | None:
     """Why the server cannot do its work; None when it can."""
-    loop = server.loop
-    if loop.problem:
-        return loop.problem
-    if loop.last_tick is not None and datetime.now(UTC) - loop.last_tick > STUCK:
+    scheduler = server.scheduler
+    if scheduler.problem:
+        return scheduler.problem
+    if (
+        scheduler.last_tick is not None
+        and datetime.now(UTC) - scheduler.last_tick > STUCK
+    ):
         return f"the loop has not finished a round for {STUCK.seconds} s"
     return None
 
@@ -244,12 +249,12 @@ def status_of(server: Server) -> dict[str, Any]:
         "accounting": totals(server),
         "spool_bytes": server.spool.pending_bytes(server.store.position),
         "spool_damage": server.spool.damage,
-        "halves_waiting": server.halves.alone(),
+        "halves_waiting": server.pairs.alone(),
         "notifications_waiting": server.store.alerts.waiting(),
         "models": sorted(server.store.models()),
-        "last_load": server.loop.last_load,
-        "last_tick": server.loop.last_tick,
-        "drop": server.drops.status(),
+        "last_load": server.scheduler.last_load,
+        "last_tick": server.scheduler.last_tick,
+        "drop": server.drop_folders.status(),
     }
 
 
@@ -261,8 +266,8 @@ def status_for(server: Server, models: Collection[str]) -> dict[str, Any]:
         "ready": not_ready(server) or "yes",
         "accounting": totals(server, models),
         "models": sorted(m for m in server.store.models() if m in models),
-        "last_load": server.loop.last_load,
-        "last_tick": server.loop.last_tick,
+        "last_load": server.scheduler.last_load,
+        "last_tick": server.scheduler.last_tick,
     }
 
 

@@ -104,7 +104,9 @@ async def get_replay(
         width = duration(step) if step else None
     except ValueError as error:
         raise InvalidRequest(f"`step`: {error}") from None
-    body = await asyncio.to_thread(replay, server.loop, model, rules, start, end, width)
+    body = await asyncio.to_thread(
+        replay, server.scheduler, model, rules, start, end, width
+    )
     return answer(request, body, "rules")
 
 
@@ -227,7 +229,7 @@ async def post_selftest(
     server: Server = request.app.state.server
     names = column_names(server.store.model(model))
     body = await asyncio.to_thread(
-        selftest, server.store, server.loop.watch, model, names, seed
+        selftest, server.store, server.scheduler.detector_runner, model, names, seed
     )
     return answer(request, {**body, "at": datetime.now(UTC)}, "tests")
 
@@ -236,7 +238,9 @@ async def post_selftest(
 def get_selftest(request: Request, model: str) -> Response:
     """What the self-test that runs by itself found last, `at` when; 404 before the first one."""
     server: Server = request.app.state.server
-    kept = server.loop.watch.book.selftest(server.store.model(model).id)
+    kept = server.scheduler.detector_runner.detector_store.selftest(
+        server.store.model(model).id
+    )
     if kept is None:
         raise NotFound(
             f"{model!r} has had no self-test yet; the first one runs when its detector has learned"

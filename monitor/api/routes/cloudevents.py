@@ -88,7 +88,7 @@ async def post_cloudevents(
                 raise Refused(
                     f"this key is not for the model {half.model!r}; it is for: {caller.named_models}"
                 )
-            for written in await asyncio.to_thread(server.halves.take, half):
+            for written in await asyncio.to_thread(server.pairs.take, half):
                 await durable(written)
             accepted += 1
         except Refused as reason:

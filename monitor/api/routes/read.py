@@ -199,7 +199,11 @@ def get_detector(request: Request, model: str, scope: InScope) -> Response:
     """What each lane has learned, its evidence hour by hour, what is open, and the smallest change it would find."""
     span = scope.span(HOUR)
     body = detector_status.detector(
-        scope.server.store, scope.server.config, scope.server.loop.watch, model, span
+        scope.server.store,
+        scope.server.config,
+        scope.server.scheduler.detector_runner,
+        model,
+        span,
     )
     return answer(request, body, "lanes")
 
