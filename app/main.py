@@ -13,7 +13,8 @@ _HERE = Path(__file__).parent
 if str(_HERE.parent) not in sys.path:
     sys.path.insert(0, str(_HERE.parent))
 
-from app import cards, filters, session  # noqa: E402
+from app import filters, session  # noqa: E402
+from app.components import cards  # noqa: E402
 from app.text import raw  # noqa: E402
 
 st.set_page_config(

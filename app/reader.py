@@ -18,7 +18,7 @@ from urllib.parse import quote
 import httpx
 import streamlit as st
 
-from app import shapes, text
+from app import response_fields, text
 
 Json = dict[str, Any]
 RANGES = {
@@ -143,48 +143,62 @@ def models() -> Json:
     """{"now", "models": [...]} with every model the server knows."""
     answer = _ask("/v1/models")
     answer["models"] = [
-        shapes.filled(shapes.MODEL, one) for one in answer.get("models") or []
+        response_fields.filled(response_fields.MODEL, one)
+        for one in answer.get("models") or []
     ]
     return answer
 
 
 def overview(model: str, version: str, span: str) -> Json:
     """The verdict and the six numbers of the overview."""
-    return shapes.filled(shapes.OVERVIEW, _ask(_path(model, "overview"), version, span))
+    return response_fields.filled(
+        response_fields.OVERVIEW, _ask(_path(model, "overview"), version, span)
+    )
 
 
 def service(model: str, version: str, span: str, step: str = "") -> Json:
     """Latency, errors and traffic over the range and per version, one row per `step` ("" = the server's choice)."""
     wanted = {"step": step} if step else {}
-    return shapes.filled(
-        shapes.SERVICE, _ask(_path(model, "service"), version, span, **wanted)
+    return response_fields.filled(
+        response_fields.SERVICE, _ask(_path(model, "service"), version, span, **wanted)
     )
 
 
 def drift(model: str, version: str, span: str) -> Json:
     """The drift matrix, most harmful column first."""
-    answer = shapes.filled(shapes.DRIFT, _ask(_path(model, "drift"), version, span))
+    answer = response_fields.filled(
+        response_fields.DRIFT, _ask(_path(model, "drift"), version, span)
+    )
     answer["columns"] = [
-        shapes.filled(shapes.DRIFT_COLUMN, one) for one in answer["columns"]
+        response_fields.filled(response_fields.DRIFT_COLUMN, one)
+        for one in answer["columns"]
     ]
     return answer
 
 
 def column(model: str, name: str, version: str) -> Json:
     """One feature over the drift rule's window (not the range: so its figures are those of the verdict)."""
-    return shapes.filled(shapes.COLUMN, _ask(_path(model, "columns", name), version))
+    return response_fields.filled(
+        response_fields.COLUMN, _ask(_path(model, "columns", name), version)
+    )
 
 
 def detector(model: str, span: str) -> Json:
     """How far the detector is: its lanes, their evidence over the range, what is open, what was accepted."""
-    answer = shapes.filled(shapes.DETECTOR, _ask(_path(model, "detector"), span=span))
-    answer["lanes"] = [shapes.filled(shapes.LANE, one) for one in answer["lanes"]]
+    answer = response_fields.filled(
+        response_fields.DETECTOR, _ask(_path(model, "detector"), span=span)
+    )
+    answer["lanes"] = [
+        response_fields.filled(response_fields.LANE, one) for one in answer["lanes"]
+    ]
     return answer
 
 
 def selftest(model: str) -> Json:
     """The newest self-test of the detector. Raises NotFound before the first."""
-    return shapes.filled(shapes.SELFTEST, _ask(_path(model, "selftest")))
+    return response_fields.filled(
+        response_fields.SELFTEST, _ask(_path(model, "selftest"))
+    )
 
 
 def replay(model: str, rule: dict[str, str]) -> Json:
@@ -192,11 +206,13 @@ def replay(model: str, rule: dict[str, str]) -> Json:
 
     Takes up to a minute; never cached.
     """
-    answer = shapes.filled(
-        shapes.REPLAY,
+    answer = response_fields.filled(
+        response_fields.REPLAY,
         _send("GET", server_url() + _path(model, "replay"), rule, patience_s=120.0),
     )
-    answer["rules"] = [shapes.filled(shapes.REPLAYED, one) for one in answer["rules"]]
+    answer["rules"] = [
+        response_fields.filled(response_fields.REPLAYED, one) for one in answer["rules"]
+    ]
     return answer
 
 
@@ -209,19 +225,23 @@ def alerts(model: str, state: str, limit: int = 100) -> Json:
     """{"now", "alerts": [...]} of this model in this state."""
     answer = _ask("/v1/alerts", model=model, state=state, limit=str(limit))
     answer["alerts"] = [
-        shapes.filled(shapes.ALERT, one) for one in answer.get("alerts") or []
+        response_fields.filled(response_fields.ALERT, one)
+        for one in answer.get("alerts") or []
     ]
     return answer
 
 
 def accounting(span: str) -> Json:
     """What came in over the range and what became of it; by time of receipt all models together."""
-    answer = shapes.filled(
-        shapes.ACCOUNTING, _ask("/v1/accounting", span=span, by="time")
+    answer = response_fields.filled(
+        response_fields.ACCOUNTING, _ask("/v1/accounting", span=span, by="time")
     )
-    answer["models"] = [shapes.filled(shapes.ACCOUNT, one) for one in answer["models"]]
+    answer["models"] = [
+        response_fields.filled(response_fields.ACCOUNT, one) for one in answer["models"]
+    ]
     answer["mistyped"] = [
-        shapes.filled(shapes.MISTYPED, one) for one in answer["mistyped"]
+        response_fields.filled(response_fields.MISTYPED, one)
+        for one in answer["mistyped"]
     ]
     return answer
 
@@ -232,7 +252,10 @@ def quarantine(limit: int) -> list[Json]:
     Raises Refused when the key may not see them.
     """
     answer = _ask("/v1/quarantine", newest="true", limit=str(limit))
-    return [shapes.filled(shapes.RECORD, one) for one in answer.get("records") or []]
+    return [
+        response_fields.filled(response_fields.RECORD, one)
+        for one in answer.get("records") or []
+    ]
 
 
 def acknowledge(alert_id: object, by: str) -> None:

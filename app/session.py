@@ -5,7 +5,8 @@ from typing import Any
 
 import streamlit as st
 
-from app import cards, onboarding, reader
+from app import reader
+from app.components import cards, setup_guide
 from app.filters import Choice
 from app.text import t
 
@@ -51,7 +52,7 @@ def chosen_model(question: str) -> Choice | None:
         wait_for_server(here.problem)
         return None
     if not here.models:
-        onboarding.show(here.models)
+        setup_guide.show(here.models)
         return None
     if here.choice.unknown is not None:
         st.warning(

@@ -23,6 +23,9 @@ from monitor.plugins import load
 ROOT = Path(__file__).parent.parent
 README, TWIN = "README.md", "README.zh-Hant.md"
 DOCUMENTS = (README, TWIN)
+MEASUREMENTS = sorted(
+    str(p.relative_to(ROOT)) for p in (ROOT / "docs" / "measurements").glob("*.md")
+)
 WAYS_IN = sorted(
     str(path.relative_to(ROOT)) for path in (ROOT / "docs" / "ways-in").glob("*.md")
 )
@@ -283,7 +286,14 @@ def test_twin_has_the_same_code_and_as_many_headings() -> None:
 
 @pytest.mark.parametrize(
     "document",
-    (*DOCUMENTS, "docs/architecture.md", "docs/decisions.md", "CHANGELOG.md", *WAYS_IN),
+    (
+        *DOCUMENTS,
+        "docs/architecture.md",
+        "docs/decisions.md",
+        "CHANGELOG.md",
+        *MEASUREMENTS,
+        *WAYS_IN,
+    ),
 )
 def test_local_links_lead_somewhere(document: str) -> None:
     folder = (ROOT / document).parent

@@ -3,12 +3,13 @@
 Nothing here knows Streamlit, so every chart can be tested and exported by itself.
 """
 
-from app.charts.alerts import timeline
-from app.charts.drift import LEVEL_NAMES, bin_name, comparison, heatmap
-from app.charts.evidence import evidence
-from app.charts.ingestion import OUTCOMES, receipts
+from app.charts.alert_timeline import timeline
+from app.charts.bin_comparison import bin_name, comparison
+from app.charts.change_scores import evidence
+from app.charts.drift_heatmap import LEVEL_NAMES, heatmap
 from app.charts.look import DARK, LIGHT, Look, Palette, sparkline
-from app.charts.service import errors, latency, traffic
+from app.charts.received_rows import OUTCOMES, receipts
+from app.charts.service_charts import errors, latency, traffic
 
 __all__ = [
     "DARK",

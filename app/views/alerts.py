@@ -10,7 +10,8 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app import cards, changes, charts, figures, filters, inbox, reader, session
+from app import charts, figures, filters, reader, session
+from app.components import alert_card, cards, change_text
 from app.text import DETECTED, known, raw, statistic, t
 
 STATES = ("open", "pending", "firing", "resolved", "all")
@@ -68,7 +69,7 @@ def episode(alert: dict[str, Any], now: str) -> dict[str, Any]:
     )
     said = {
         "statistic": statistic(alert["statistic"]),
-        "value": inbox.value_of(alert, "peak"),
+        "value": alert_card.value_of(alert, "peak"),
     }
     limited = alert["statistic"] not in DETECTED
     number = (
@@ -78,7 +79,7 @@ def episode(alert: dict[str, Any], now: str) -> dict[str, Any]:
     )
     return {
         "label": " ".join(
-            part for part in (inbox.headline(alert), alert["version"]) if part
+            part for part in (alert_card.headline(alert), alert["version"]) if part
         ),
         "since": alert["since"],
         "until": alert["resolved_at"],
@@ -99,7 +100,7 @@ def list_card(alerts: list[dict[str, Any]], now: str) -> None:
         ):
             state = pick_state()
             st.space("stretch")
-            inbox.name_field()
+            alert_card.name_field()
         wanted = [
             one
             for one in alerts
@@ -108,8 +109,8 @@ def list_card(alerts: list[dict[str, Any]], now: str) -> None:
         if not wanted:
             st.markdown(f":gray[:material/inbox: {t('alerts.none')}]")
         n = st.session_state.get("alerts_shown", SHOWN)
-        for alert in sorted(wanted, key=inbox.most_severe_first)[:n]:
-            inbox.show(alert, now, "list", history)
+        for alert in sorted(wanted, key=alert_card.most_severe_first)[:n]:
+            alert_card.show(alert, now, "list", history)
         if len(wanted) > n:
             st.button(
                 t("alerts.more", n=n, of=len(wanted)),
@@ -158,14 +159,14 @@ def history(alert: dict[str, Any]) -> None:
         line = t(
             "alerts.times",
             since=figures.at(alert["since"], place),
-            peak=inbox.value_of(alert, "peak"),
+            peak=alert_card.value_of(alert, "peak"),
         )
         if alert["resolved_at"]:
             line += " · " + t(
                 "alerts.resolved_at", at=figures.at(alert["resolved_at"], place)
             )
         st.markdown(f":small[{line}]")
-        if what := changes.lines(alert["finding"] or {}, SHOWN):
+        if what := change_text.lines(alert["finding"] or {}, SHOWN):
             st.markdown("  \n".join(f":small[{one}]" for one in what))
         happened, told = st.columns(2, gap="small")
         with happened:

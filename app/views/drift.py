@@ -10,17 +10,8 @@ from zlib import crc32
 import pandas as pd
 import streamlit as st
 
-from app import (
-    cards,
-    charts,
-    detector,
-    explain,
-    figures,
-    filters,
-    reader,
-    session,
-    trials,
-)
+from app import charts, figures, filters, reader, session
+from app.components import cards, detector_card, drift_text, replay_card
 from app.text import known, listing, raw, statistic, t
 
 Json = dict[str, Any]
@@ -43,10 +34,10 @@ def page(choice: filters.Choice) -> None:
     with cards.body():
         if not columns:
             st.markdown(f"{cards.badge('learning')} &nbsp; {t('drift.no_columns')}")
-            detector.card(choice.model, watched)
+            detector_card.card(choice.model, watched)
             return
-        st.markdown(explain.verdict(seen, len(watched["open"])))
-        detector.card(choice.model, watched)
+        st.markdown(drift_text.verdict(seen, len(watched["open"])))
+        detector_card.card(choice.model, watched)
         left, right = st.columns([1.15, 1], gap="small")
         with left:
             heat_card(seen)
@@ -55,8 +46,10 @@ def page(choice: filters.Choice) -> None:
             one = next(column for column in columns if column["column"] == picked)
             detail = reader.column(choice.model, picked, choice.version)
             compare_card(seen, one, detail)
-            words_card(choice, seen, one, detail, detector.detectable(watched, picked))
-        trials.limit(choice.model, [column["column"] for column in columns])
+            words_card(
+                choice, seen, one, detail, detector_card.detectable(watched, picked)
+            )
+        replay_card.limit(choice.model, [column["column"] for column in columns])
 
 
 def heat_card(seen: Json) -> None:
@@ -69,7 +62,7 @@ def heat_card(seen: Json) -> None:
         step=figures.duration(seen["step_s"]),
     )
     with cards.card("heat", t("drift.heat"), caption):
-        st.html(explain.legend(cards.look(), seen["warn"], seen["limit"]))
+        st.html(drift_text.legend(cards.look(), seen["warn"], seen["limit"]))
         harmful = [
             one["column"]
             for one in seen["columns"]
@@ -191,7 +184,7 @@ def words_card(
 ) -> None:
     """The same as sentences, the smallest change that would be found, and the numbers to take away."""
     with cards.card("words", t("drift.words")):
-        for sentence in explain.sentences(seen, one, detail):
+        for sentence in drift_text.sentences(seen, one, detail):
             st.markdown(sentence)
         if smallest:
             st.markdown(f":small[:gray[{smallest}]]")

@@ -9,7 +9,8 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app import accounts, cards, charts, figures, filters, reader, session
+from app import charts, figures, filters, reader, session
+from app.components import cards, row_accounts
 from app.text import known, plain, raw, t
 
 Json = dict[str, Any]
@@ -38,7 +39,7 @@ def page(choice: filters.Choice) -> None:
 
 def verdict(seen: Json) -> None:
     """The one sentence, and below it what is wrong."""
-    status, place = accounts.status(seen), figures.zone(st.context.timezone)
+    status, place = row_accounts.status(seen), figures.zone(st.context.timezone)
     facts = [t("ingestion.scope")]
     if seen["last_load"]:
         age = figures.duration(figures.seconds_between(seen["last_load"], seen["now"]))
@@ -47,8 +48,8 @@ def verdict(seen: Json) -> None:
         )
     with st.container(key=f"edge_{status}"), st.container(border=True, key="verdict"):
         lines = [
-            f"{cards.badge(status)} &nbsp; **{plain(accounts.verdict(seen))}**",
-            *accounts.troubles(seen),
+            f"{cards.badge(status)} &nbsp; **{plain(row_accounts.verdict(seen))}**",
+            *row_accounts.troubles(seen),
         ]
         lines.append(f":small[:gray[{' &nbsp;·&nbsp; '.join(facts)}]]")
         st.markdown("  \n".join(lines))
@@ -56,9 +57,9 @@ def verdict(seen: Json) -> None:
 
 def tiles(seen: Json) -> None:
     """Five accounts since the beginning, and the age of the newest event."""
-    totals, last = seen["totals"], accounts.newest(seen["models"])
-    whole, received = accounts.adds_up(totals), totals["received"] or 0
-    wait = accounts.longest_wait(seen["models"])
+    totals, last = seen["totals"], row_accounts.newest(seen["models"])
+    whole, received = row_accounts.adds_up(totals), totals["received"] or 0
+    wait = row_accounts.longest_wait(seen["models"])
 
     def share(n: int | None) -> str:
         return t(
@@ -86,7 +87,7 @@ def tiles(seen: Json) -> None:
             "warn" if totals["refused"] else "ok",
             share(totals["refused"]),
         )
-        late = "warn" if wait > accounts.LATE_S else "ok"
+        late = "warn" if wait > row_accounts.LATE_S else "ok"
         tile(
             "tile.waiting",
             "pending",
@@ -97,7 +98,11 @@ def tiles(seen: Json) -> None:
         cards.tile(
             t("tile.newest"),
             figures.duration(age),
-            "no_data" if age is None else "warn" if age > accounts.STALE_S else "ok",
+            "no_data"
+            if age is None
+            else "warn"
+            if age > row_accounts.STALE_S
+            else "ok",
             delta=figures.at(last["last_event"], figures.zone(st.context.timezone))
             if last
             else None,
@@ -137,7 +142,7 @@ def room_card(seen: Json) -> None:
             figures.size(spool["capacity_bytes"]),
         )
         st.progress(
-            accounts.fill(spool, "pending_bytes", "capacity_bytes"),
+            row_accounts.fill(spool, "pending_bytes", "capacity_bytes"),
             t("ingestion.spool", used=used, most=most),
         )
         words = {
@@ -145,10 +150,10 @@ def room_card(seen: Json) -> None:
             "used": figures.size(kept["bytes"]),
         }
         st.progress(
-            accounts.fill(kept, "bytes", "most_bytes"),
+            row_accounts.fill(kept, "bytes", "most_bytes"),
             t("ingestion.quarantine", most=figures.size(kept["most_bytes"]), **words),
         )
-        if damaged := accounts.damage_sentences(spool["damage"]):
+        if damaged := row_accounts.damage_sentences(spool["damage"]):
             st.markdown(f":red[:material/error:] {damaged[0]}")
         else:
             st.markdown(f":green[:material/check_circle:] {t('ingestion.no_damage')}")
@@ -175,7 +180,7 @@ def models_card(models: list[Json]) -> None:
                 icon=":material/search:",
                 width=320,
             ).strip()
-        found = accounts.worst_first(models, wanted)
+        found = row_accounts.worst_first(models, wanted)
         if not found:
             st.markdown(
                 f":gray[:material/inbox: {t('ingestion.no_match' if wanted else 'ingestion.no_hours')}]"
@@ -223,8 +228,8 @@ def account_table(models: list[Json]) -> pd.DataFrame:
                     )
                 },
                 "adds_up": raw("ingestion.yes")
-                if accounts.adds_up(one)
-                else raw("ingestion.no", n=accounts.missing(one)),
+                if row_accounts.adds_up(one)
+                else raw("ingestion.no", n=row_accounts.missing(one)),
                 "newest": figures.at(one["last_event"], place),
                 "age": figures.duration(one["age_s"]),
                 "lag": figures.duration(one["lag_s"]) if one["lag_s"] else figures.DASH,

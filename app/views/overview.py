@@ -8,8 +8,10 @@ from typing import Any
 
 import streamlit as st
 
-from app import cards, changes, charts, figures, filters, inbox, reader, session, tiles
-from app.text import DISTANCES, listing, plain, raw, summary, t
+from app import charts, figures, filters, reader, session
+from app.components import alert_card, cards, change_text, overview_tiles
+from app.finding_text import summary
+from app.text import DISTANCES, listing, plain, raw, t
 
 STALE_S = 600
 BEHIND_S = 7200  # evaluation goes by hours, the last one by minutes
@@ -26,7 +28,7 @@ def page(choice: filters.Choice) -> None:
     with cards.body():
         verdict(seen, found)
         with st.container(key="tiles_old" if is_stale(seen["freshness"]) else "tiles"):
-            tiles.row(seen, service, found)
+            overview_tiles.row(seen, service, found)
         left, right = st.columns([2.1, 1], gap="small")
         with left:
             latency_and_errors(seen, service)
@@ -52,13 +54,15 @@ def verdict(seen: dict[str, Any], found: list[dict[str, Any]]) -> None:
             border=True, key="verdict", horizontal=True, vertical_alignment="center"
         ),
     ):
-        facts = [tiles.shortage(found, None)] if status == "insufficient" else []
+        facts = (
+            [overview_tiles.shortage(found, None)] if status == "insufficient" else []
+        )
         line = " &nbsp;·&nbsp; ".join(facts + circumstances(seen, place))
         told = [
             said
             for one in seen["causes"]
             if (
-                said := changes.likely(
+                said := change_text.likely(
                     one.get("kind"), one.get("columns"), one.get("behind")
                 )
             )
@@ -194,7 +198,7 @@ def latency_and_errors(seen: dict[str, Any], service: dict[str, Any]) -> None:
 
 def inbox_card(answer: dict[str, Any]) -> None:
     """The open alerts with what can be done about each."""
-    alerts = sorted(answer["alerts"], key=inbox.most_severe_first)
+    alerts = sorted(answer["alerts"], key=alert_card.most_severe_first)
     firing = sum(one["state"] == "firing" for one in alerts)
     with cards.card(
         "inbox", t("alerts.open_n", n=firing), t("alerts.open_cap"), height="stretch"
@@ -202,7 +206,7 @@ def inbox_card(answer: dict[str, Any]) -> None:
         if not alerts:
             st.markdown(f":green[:material/check_circle:] {t('alerts.none_open')}")
         for alert in alerts[:SHOWN_ALERTS]:
-            inbox.show(alert, answer.get("now"), "overview")
+            alert_card.show(alert, answer.get("now"), "overview")
         if len(alerts) > SHOWN_ALERTS:
             st.page_link(
                 "views/alerts.py",

@@ -7,7 +7,8 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app import cards, charts, figures, filters, reader, session
+from app import charts, figures, filters, reader, session
+from app.components import cards
 from app.text import raw, t
 
 ENOUGH = 200  # answers per bucket; below that a single failure looks like a percent

@@ -1,10 +1,11 @@
 """How do I send data? The same guide an empty installation shows on every page."""
 
-from app import cards, onboarding, session
+from app import session
+from app.components import cards, setup_guide
 
 here = session.visit()
 cards.title("setup.title")
 if here.problem is not None:
     session.wait_for_server(here.problem)
 else:
-    onboarding.show(here.models)
+    setup_guide.show(here.models)

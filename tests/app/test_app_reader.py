@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 
-from app import reader, shapes
+from app import reader, response_fields
 from tests.app.conftest import SILENT
 
 
@@ -92,7 +92,7 @@ def test_fields_the_server_leaves_out_have_their_defaults(
         "status": "no_data",
     }
     assert seen["reasons"] == [] and seen["freshness"]["lost"] is None
-    assert shapes.OVERVIEW["latency_p95"]["value"] is None
+    assert response_fields.OVERVIEW["latency_p95"]["value"] is None
 
 
 def test_silent_server_is_unreachable_with_a_sentence() -> None:

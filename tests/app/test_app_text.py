@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from app import changes, explain, figures, text
+from app import figures, finding_text, text
+from app.components import change_text, drift_text
 from app.sentences import SENTENCES
-from app.sentences.accounts import ACCOUNTS
 from app.sentences.changes import CHANGES
+from app.sentences.history_tests import TRIALS
+from app.sentences.ingestion_page import ACCOUNTS
 from app.sentences.pages import PAGES
-from app.sentences.trials import TRIALS
 from app.sentences.words import WORDS
 
 APP = Path(__file__).parents[2] / "app"
@@ -91,7 +92,7 @@ def test_no_key_is_defined_twice() -> None:
     assert len(SENTENCES) == len(WORDS) + len(PAGES) + len(ACCOUNTS) + len(
         CHANGES
     ) + len(TRIALS)
-    for table in ("words", "pages", "accounts", "changes", "trials"):
+    for table in ("words", "pages", "ingestion_page", "changes", "history_tests"):
         keys = re.findall(
             r'^    "([a-z_.0-9]+)": \(',
             (APP / "sentences" / f"{table}.py").read_text(),
@@ -258,9 +259,9 @@ def test_finding_is_a_sentence_in_both_languages(
     finding: dict, english: str, chinese: str, monkeypatch
 ) -> None:
     monkeypatch.setattr(text, "_viewer", [lambda: "en"])
-    assert text.finding(finding) == english
+    assert finding_text.finding(finding) == english
     monkeypatch.setattr(text, "_viewer", [lambda: "zh"])
-    assert text.finding(finding) == chinese
+    assert finding_text.finding(finding) == chinese
 
 
 def moved(column: str, contrast: str = "location", size: float = 0.6) -> dict:
@@ -380,25 +381,25 @@ def test_change_is_a_sentence_in_both_languages(
     finding: dict, english: str, chinese: str, monkeypatch
 ) -> None:
     monkeypatch.setattr(text, "_viewer", [lambda: "en"])
-    assert text.finding(finding) == english
+    assert finding_text.finding(finding) == english
     monkeypatch.setattr(text, "_viewer", [lambda: "zh"])
-    assert text.finding(finding) == chinese
+    assert finding_text.finding(finding) == chinese
 
 
 def test_change_in_figures_has_its_interval_and_its_unit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(text, "_viewer", [lambda: "en"])
-    assert changes.moved(moved("x")) == "level +0.60 sd (95 % +0.50 to +0.70)"
+    assert change_text.moved(moved("x")) == "level +0.60 sd (95 % +0.50 to +0.70)"
     assert (
-        changes.moved(moved("x", "missing", 0.3))
+        change_text.moved(moved("x", "missing", 0.3))
         == "missing share +30% (95 % +20% to +40%)"
     )
     assert (
-        changes.moved(moved("status", "error rate", 0.2))
+        change_text.moved(moved("status", "error rate", 0.2))
         == "failed 20% (95 % 10% to 30%)"
     )
-    assert changes.moved(
+    assert change_text.moved(
         {
             "column": "traffic",
             "contrast": "traffic",
@@ -408,7 +409,7 @@ def test_change_in_figures_has_its_interval_and_its_unit(
         }
     ) == ("0.4× of the usual rows")
     many = detected("inputs_change", "a_b", *(moved(f"{name}_b") for name in "abcdef"))
-    said = changes.lines(many)
+    said = change_text.lines(many)
     assert said[0] == r"**a\_b**: level +0.60 sd (95 % +0.50 to +0.70)"
     assert said[4:] == ["and 2 more"]
 
@@ -420,21 +421,21 @@ def test_summary_gathers_drifted_features_and_counts_the_rest(
     rate = {"statistic": "error_rate", "verdict": "breach"}
     late = {"statistic": "latency_p95", "verdict": "breach"}
     drifted = [BREACH | {"column": name} for name in ("a", "b", "c", "d")]
-    assert text.summary(drifted[:2]) == "a and b drifted."
+    assert finding_text.summary(drifted[:2]) == "a and b drifted."
     assert (
-        text.summary([detected("inputs_change", "temp", moved("temp"))])
+        finding_text.summary([detected("inputs_change", "temp", moved("temp"))])
         == "temp is higher than usual."
     )
     assert (
-        text.summary([detected("inputs_change", None)])
+        finding_text.summary([detected("inputs_change", None)])
         == "All columns moved a little together."
     )
     assert (
-        text.summary([rate, *drifted])
+        finding_text.summary([rate, *drifted])
         == "Error rate is over its limit; a, b and 2 more features drifted."
     )
     assert (
-        text.summary([late, rate, *drifted])
+        finding_text.summary([late, rate, *drifted])
         == "p95 latency is over its limit; error rate is over its limit; and 1 more."
     )
 
@@ -447,8 +448,8 @@ def test_the_drift_page_does_not_say_that_nothing_drifted_while_the_detector_has
         "columns": [{"kind": "numeric", "status": "ok", "column": "a"}],
         "window_s": 86_400,
     }
-    assert "None of 1 features drifted" in explain.verdict(seen)
-    said = explain.verdict(seen, found=2)
+    assert "None of 1 features drifted" in drift_text.verdict(seen)
+    said = drift_text.verdict(seen, found=2)
     assert "Open changes: 2" in said
     assert "None of 1 features is over its limit in the newest 24 h" in said
     assert "green" not in said

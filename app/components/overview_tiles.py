@@ -4,7 +4,8 @@ from typing import Any
 
 import streamlit as st
 
-from app import cards, figures
+from app import figures
+from app.components import cards
 from app.text import raw, t
 
 Json = dict[str, Any]

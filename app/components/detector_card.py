@@ -5,8 +5,10 @@ from typing import Any
 
 import streamlit as st
 
-from app import cards, changes, charts, figures, inbox, reader, trials
-from app.text import column_name, finding, known, listing, plain, raw, sentence_case, t
+from app import charts, figures, reader
+from app.components import alert_card, cards, change_text, selftest_card
+from app.finding_text import finding
+from app.text import column_name, known, listing, plain, raw, sentence_case, t
 
 Json = dict[str, Any]
 SHOWN_OPEN, SHOWN_COLUMNS, SHOWN_DAYS = 4, 3, 2
@@ -34,7 +36,7 @@ def card(model: str, seen: Json) -> None:
                 st.markdown("  \n".join(f":small[:gray[{line}]]" for line in said))
         with course:
             _course(seen)
-        trials.selftest(model)
+        selftest_card.selftest(model)
 
 
 def status(seen: Json) -> str:
@@ -135,8 +137,8 @@ def _open(one: Json) -> None:
         f"**{plain(sentence_case(finding(one)) if not one.get('column') else finding(one))}**"
     ]
     lines += [f":small[{t('detector.since', at=figures.at(one.get('from'), place))}]"]
-    lines += [f":small[{line}]" for line in changes.lines(one, SHOWN_COLUMNS)]
-    if cause := changes.likely(one.get("cause"), behind=one.get("behind")):
+    lines += [f":small[{line}]" for line in change_text.lines(one, SHOWN_COLUMNS)]
+    if cause := change_text.likely(one.get("cause"), behind=one.get("behind")):
         lines.append(f":small[{cause}]")
     revised = figures.parse(one.get("revised_until"))
     if revised is not None and revised > datetime.now(UTC):
@@ -150,7 +152,7 @@ def _accept(model: str) -> None:
     """The button, behind a question that says what it does."""
     with st.popover(t("detector.accept"), icon=":material/done_all:", key="accept_ask"):
         st.markdown(t("detector.accept_what"))
-        inbox.name_field()
+        alert_card.name_field()
         st.button(
             t("detector.accept_yes"),
             key="accept",
@@ -161,7 +163,7 @@ def _accept(model: str) -> None:
 
 
 def _accepted(model: str) -> None:
-    name = inbox.signature()
+    name = alert_card.signature()
     try:
         reader.accept(model, name)
     except reader.Refused as error:
@@ -198,7 +200,7 @@ def detectable(seen: Json, column: str) -> str | None:
     sizes = [
         raw(
             f"moved.{contrast.replace(' ', '_')}",
-            size=changes.size(contrast, size).lstrip("+"),
+            size=change_text.size(contrast, size).lstrip("+"),
         )
         for contrast, size in found.items()
         if contrast in ("location", "scale", "category", "missing", "unseen")

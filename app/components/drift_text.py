@@ -4,7 +4,8 @@ from typing import Any
 
 import streamlit as st
 
-from app import cards, charts, figures
+from app import charts, figures
+from app.components import cards
 from app.text import raw, statistic, t
 
 Json = dict[str, Any]

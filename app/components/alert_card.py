@@ -6,18 +6,10 @@ from typing import Any, Literal
 
 import streamlit as st
 
-from app import cards, changes, figures, reader
-from app.text import (
-    DETECTED,
-    DISTANCES,
-    finding,
-    known,
-    plain,
-    raw,
-    sentence_case,
-    statistic,
-    t,
-)
+from app import figures, reader
+from app.components import cards, change_text
+from app.finding_text import finding
+from app.text import DETECTED, DISTANCES, known, plain, raw, sentence_case, statistic, t
 
 Alert = dict[str, Any]
 SILENCE_HOURS = (1, 8, 24, 168)
@@ -110,7 +102,7 @@ def show(
     )
     detected = alert["statistic"] in DETECTED
     found = alert["finding"] or {}
-    cause = changes.likely(found.get("cause"), behind=found.get("behind"))
+    cause = change_text.likely(found.get("cause"), behind=found.get("behind"))
     name = (
         f"{plain(statistic(alert['statistic']))} "
         if alert["statistic"] in DISTANCES
@@ -125,7 +117,7 @@ def show(
         ):
             st.markdown(
                 f":{colour}[{icon} {word}] &nbsp;**{plain(headline(alert))}**  \n"
-                f":small[{changes.facts(alert, age) if detected else name + _facts(alert, age)}{version}]"
+                f":small[{change_text.facts(alert, age) if detected else name + _facts(alert, age)}{version}]"
                 + (f"  \n:small[{cause}]" if cause else ""),
                 width="stretch",
             )

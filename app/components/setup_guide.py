@@ -5,7 +5,8 @@ from typing import Any
 
 import streamlit as st
 
-from app import cards, figures, reader
+from app import figures, reader
+from app.components import cards
 from app.text import t
 
 LOOK_EVERY_S = 3

@@ -1,0 +1,1 @@
+"""Parts of pages: cards, tiles, and the text that stands in them."""
