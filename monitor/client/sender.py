@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from enum import Enum
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import SplitResult
 
 if TYPE_CHECKING:
@@ -51,23 +50,25 @@ class Backlog(Protocol):
         """True if a batch with this status waits until an operator corrects the cause."""
 
 
-class Outcome(Enum):
-    """The result of one attempt or of all attempts of a batch."""
-
-    SETTLED = "settled"
-    RETRY = "retry"
-    CLOSED = "closed"  # the client was closed before a part of it was sent
+# outcomes of an attempt; CLOSED: the client was closed before a part of it was sent
+SETTLED, RETRY, CLOSED = "settled", "retry", "closed"
 
 
-class Attempt(NamedTuple):
-    """The result of one attempt; for a retry its reason and the wait in seconds.
+class Attempt:
+    """The outcome of one attempt; for a retry its reason and the wait in seconds.
 
     `wait_s` is None if the server asked for no wait.
     """
 
-    outcome: Outcome
-    problem: str = ""
-    wait_s: float | None = None
+    # no NamedTuple and no Enum: they take long to create when a service starts
+    __slots__ = ("outcome", "problem", "wait_s")
+
+    def __init__(
+        self, outcome: str, problem: str = "", wait_s: float | None = None
+    ) -> None:
+        self.outcome = outcome
+        self.problem = problem
+        self.wait_s = wait_s
 
 
 class Sender:
@@ -125,8 +126,8 @@ class Sender:
         while True:
             attempts += 1
             attempt = self._attempt(batch, body)
-            if attempt.outcome is not Outcome.RETRY:
-                return attempt.outcome is Outcome.SETTLED
+            if attempt.outcome != RETRY:
+                return attempt.outcome == SETTLED
             problem = attempt.problem
             if attempts >= MAX_ATTEMPTS_AT_500 and problem.startswith("HTTP 500"):
                 error = f"given up after {attempts} attempts: {problem}"
@@ -149,7 +150,7 @@ class Sender:
         except Exception as error:
             connection.close()
             problem = f"no response from {self.address.geturl()}: {error!r}"
-            return Attempt(Outcome.RETRY, problem)
+            return Attempt(RETRY, problem)
         if response.status == 200:
             return self._settle_accepted(batch, response)
         reason = _error_text(response.body)
@@ -158,14 +159,14 @@ class Sender:
             wait_s = response.retry_after
             if wait_s is not None:
                 wait_s = min(wait_s, MAX_RETRY_AFTER_S)
-            return Attempt(Outcome.RETRY, problem, wait_s)
+            return Attempt(RETRY, problem, wait_s)
         halves = batch.split() if response.status == 413 else []
         if halves:
             delivered = [self._deliver(half) for half in halves]
-            return Attempt(Outcome.SETTLED if all(delivered) else Outcome.CLOSED)
+            return Attempt(SETTLED if all(delivered) else CLOSED)
         self.backlog.counters.add_sent(batch.rows)
         self.backlog.counters.settle(refused=batch.rows, error=problem)
-        return Attempt(Outcome.SETTLED)
+        return Attempt(SETTLED)
 
     def _can_retry(self, status: int) -> bool:
         return status in RETRIED_STATUSES or status >= 500 or self.backlog.keeps(status)
@@ -184,7 +185,7 @@ class Sender:
         except (ValueError, TypeError, LookupError, AttributeError):
             url = self.address.geturl()
             problem = f"the response of {url} is not that of a driftdeck server"
-            return Attempt(Outcome.RETRY, problem)
+            return Attempt(RETRY, problem)
         error = None
         if refused:
             reason = reasons[0] if reasons else "no reason given"
@@ -192,7 +193,7 @@ class Sender:
         accepted = batch.rows - refused
         self.backlog.counters.add_sent(batch.rows)
         self.backlog.counters.settle(accepted=accepted, refused=refused, error=error)
-        return Attempt(Outcome.SETTLED)
+        return Attempt(SETTLED)
 
     def _wait(self, seconds: float) -> bool:
         """Wait; False as soon as the client is closed."""
