@@ -55,7 +55,7 @@ def reference_set(
     as_json: AsJson = False,
 ) -> None:
     """Set the reference of a model, from a file or from a stored period; what is stored is profiled again."""
-    from monitor.arrow_ipc import to_ipc
+    from monitor.arrow_columns import to_ipc
     from monitor.ingest.file_batches import (
         ARROW,
         ColumnMapping,
