@@ -9,7 +9,7 @@ ROOT = Path(__file__).parent.parent
 NOUNS = {
     "access",
     "alert",
-    "arrow_ipc",
+    "arrow_columns",
     "calendar",
     "contracts",
     "embedding",
@@ -29,7 +29,6 @@ NOUNS = {
 # names
 ROOMS: dict[str, set[str]] = {
     **{noun: set() for noun in NOUNS},
-    "reconstruction": {"engines"},
     "statistics": set(),
     "protocols": set(),
     "sources": set(),

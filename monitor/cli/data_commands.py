@@ -61,7 +61,7 @@ def reference_set(
 
     The profiles of stored rows are computed again.
     """
-    from monitor.arrow_ipc import to_ipc
+    from monitor.arrow_columns import to_ipc
     from monitor.ingest.file_batches import (
         ARROW,
         ColumnMapping,
