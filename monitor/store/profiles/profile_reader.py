@@ -8,7 +8,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from monitor.engines.in_process import numpy_of
+from monitor.arrow_columns import numpy_of
 from monitor.layout import Layout
 from monitor.profile import Profile, Steps
 from monitor.store.rows.events import Model

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from monitor.arrow_columns import BATCH_ROWS, arrow_of
 from monitor.contracts import DerivedColumn, ProfileColumn, ProfileTables
 from monitor.engines import in_process
 from monitor.layout import INTEGER, LOG, SECONDS, ZERO_ONE, Layout
@@ -137,9 +138,7 @@ def profiles_of(
             f"SELECT ts, version{rows.values(fields)} FROM {quote(rows.name)} WHERE {condition}",
             params=params,
         )
-        at_once = max(
-            MIN_ROWS, min(in_process.BATCH_ROWS, CELLS_AT_ONCE // len(fields))
-        )
+        at_once = max(MIN_ROWS, min(BATCH_ROWS, CELLS_AT_ONCE // len(fields)))
         here = [c for c in columns if set(fields).issuperset(c.fields)]
         yield in_process.profile(read.to_arrow_reader(at_once), here)
 
@@ -382,7 +381,7 @@ def _labelled(
     parts: Sequence[_Part], tables: Sequence[pa.Table], *labelled: pa.Table
 ) -> pa.Table:
     """The tables as one, each with model, segment and sign of its part, and those that have them already."""
-    which = in_process.arrow_of(
+    which = arrow_of(
         np.repeat(np.arange(len(parts)), [table.num_rows for table in tables])
     )
     about = (
@@ -421,7 +420,7 @@ def _untagged(table: pa.Table) -> pa.Table:
     tag = (
         pc.split_pattern(table["version"], ":", max_splits=1).combine_chunks().flatten()
     )
-    pairs = in_process.arrow_of(np.arange(n) * 2)
+    pairs = arrow_of(np.arange(n) * 2)
     version = tag.take(pc.add(pairs, 1))
     table = table.set_column(table.column_names.index("version"), "version", version)
     table = table.append_column("model", tag.take(pairs).cast(pa.int32()))

@@ -6,7 +6,7 @@ import duckdb
 import numpy as np
 
 from monitor import reconstruction
-from monitor.engines.in_process import BATCH_ROWS, numpy_of
+from monitor.arrow_columns import BATCH_ROWS, numpy_of
 from monitor.layout import Layout
 from monitor.reconstruction import Reconstruction
 from monitor.sql import quote

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 import duckdb
 import pyarrow as pa
 
+from monitor.arrow_columns import numpy_of
 from monitor.contracts import ProfileColumn, ProfileTables
-from monitor.engines.in_process import numpy_of
 from monitor.errors import InvalidRequest
 from monitor.layout import (
     KNOWN_CATEGORIES,

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from monitor.engines.in_process import nullable
+from monitor.arrow_columns import nullable
 from monitor.schema import ModelSchema
 from monitor.sql import quote
 from monitor.store.rows.load_batch import Lines

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from monitor.engines.in_process import bools_of, numpy_of
+from monitor.arrow_columns import bools_of, numpy_of
 from monitor.layout import Layout
 from monitor.schema import ModelSchema
 from monitor.store import ledger, type_mismatches

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from monitor.engines.in_process import numpy_of
+from monitor.arrow_columns import numpy_of
 from monitor.store.rows.events import Model
 
 CAPACITY = 4_000_000  # ids, 8 bytes each
