@@ -144,7 +144,8 @@ def _breach(name: str, column: str | None, result: Json) -> str:
 
 
 def _insufficient(what: str, result: Json) -> str:
-    n, minimum = result.get("n") or 0, result.get("minimum") or 0
+    n = result.get("n") or 0
+    minimum = result.get("minimum") or 0
     if n >= minimum:
         # enough rows, but the model has not run for half of the window yet
         return raw("finding.too_new", what=what)
@@ -247,8 +248,11 @@ def _detector_status(result: Json) -> str:
     score = result.get("value")
     if not column or score is None:
         return raw("detector.warns")
-    words = {"column": column_name(column), "score": figures.percent(score)}
-    return raw("detector.warns_of", **words)
+    return raw(
+        "detector.warns_of",
+        column=column_name(column),
+        score=figures.percent(score),
+    )
 
 
 def _subject(name: str, column: str | None) -> str:

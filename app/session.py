@@ -46,6 +46,12 @@ def visit() -> Visit:
     return current
 
 
+def status_of(model: str) -> str:
+    """Return the status of a model in the list of models."""
+    statuses = {row["model"]: str(row["status"]) for row in visit().models}
+    return statuses.get(model, "no_data")
+
+
 def chosen_model(question: str) -> Choice | None:
     """Draw the page's question and return the choice.
 

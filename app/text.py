@@ -19,7 +19,8 @@ _MARKUP = re.compile(r"([\\`*_\[\]<>$~#|&])")
 _DIRECTIVE = re.compile(r":(?=[A-Za-z/]|\w+:)|(?<=www)(?=\.)|@", re.IGNORECASE)
 _JOINER = "\u2060"
 _CHINESE = re.compile(r"[\u4e00-\u9fff]")
-_LATIN = re.compile(r"[A-Za-z0-9%+±×_-]")
+# all of printable ASCII but the star, which is markup
+_LATIN = re.compile(r"[!-)+-~±×]")
 
 
 def follow(language: Callable[[], str]) -> None:
@@ -89,7 +90,12 @@ def listing(words: list[str]) -> str:
     """Return "a", "a and b" or "a, b and c" in the viewer's language."""
     if len(words) < 2:
         return "".join(words)
-    return raw("comma").join(words[:-1]) + raw("and") + words[-1]
+    return raw("list.last", first=raw("comma").join(words[:-1]), last=words[-1])
+
+
+def joined(sentences: list[str]) -> str:
+    """Return the sentences one after the other; Chinese ones need no space."""
+    return ("" if language() == "zh" else " ").join(sentences)
 
 
 def short_listing(columns: list[str]) -> str:

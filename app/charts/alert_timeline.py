@@ -10,7 +10,7 @@ from app.charts.look import Look, framed, shortened, tag_free, time_axis
 Alert = dict[str, Any]
 ROW_PX, FRAME_PX = 42, 44
 MIN_BAR_S = 60.0  # a shorter bar would not be seen
-MAX_LABEL_LENGTH = 60
+MAX_LABEL_LENGTH = 50  # as wide as a phone
 
 
 def timeline(

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from html import escape
 from itertools import pairwise
+from unicodedata import east_asian_width
 from zoneinfo import ZoneInfo
 
 import plotly.graph_objects as go
@@ -95,8 +96,17 @@ def tag_free(name: object) -> str:
 
 
 def shortened(name: str, longest: int) -> str:
-    """Return the name with at most so many characters."""
-    return name if len(name) <= longest else name[: longest - 1] + "…"
+    """Return the name with at most so many characters; a Chinese one counts as two."""
+    widths = [2 if east_asian_width(letter) in "WF" else 1 for letter in name]
+    if sum(widths) <= longest:
+        return name
+    shown, width = "", 1  # of the dots
+    for letter, own in zip(name, widths, strict=True):
+        width += own
+        if width > longest:
+            break
+        shown += letter
+    return f"{shown}…"
 
 
 def sparkline(values: Sequence[float | None], points: int = 60) -> list[float]:

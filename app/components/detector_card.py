@@ -7,11 +7,12 @@ import streamlit as st
 
 from app import charts, figures, finding_text, reader
 from app.components import alert_card, cards, change_text, selftest_card
-from app.text import column_name, known, plain, raw, short_listing, t
+from app.text import column_name, joined, known, plain, raw, short_listing, t
 
 Json = dict[str, Any]
 MAX_OPEN, MAX_COLUMNS, MAX_DAYS = 4, 3, 2
-LEARNING_DAYS = timedelta(days=14)  # a new normal is learned from at most these
+DAY = timedelta(days=1)
+LEARNING_TIME = 14 * DAY  # a new normal is learned from at most these
 # contrasts that have a smallest detectable size
 SIZED = ("location", "scale", "category", "missing", "unseen")
 
@@ -76,10 +77,14 @@ def _learning(lane: Json) -> str:
     now = datetime.now(UTC)
     if start is None or end is None or end <= now:
         return f"{cards.status_icon('insufficient')} {t('detector.too_thin')}"
-    day = timedelta(days=1)
-    days = max(round((end - start) / day), 1)
-    done = min(max(int((now - start) / day) + 1, 1), days)
-    sentence = t("detector.until", done=done, days=days, at=figures.zoned(end))
+    days = max(round((end - start) / DAY), 1)
+    today = int((now - start) / DAY) + 1
+    sentence = t(
+        "detector.until",
+        done=min(max(today, 1), days),
+        days=days,
+        at=figures.zoned(end),
+    )
     return f"{cards.status_icon('learning')} {sentence}"
 
 
@@ -105,8 +110,12 @@ def notes(detector: Json) -> list[str]:
     lines += _other_weekdays(lanes)
     if detector["accepted"]:
         last = detector["accepted"][-1]
-        words = {"at": figures.zoned(last.get("at")), "by": last.get("by")}
-        lines.append(t("detector.accepted", **words))
+        accepted = t(
+            "detector.accepted",
+            at=figures.zoned(last.get("at")),
+            by=last.get("by"),
+        )
+        lines.append(accepted)
     return lines
 
 
@@ -161,7 +170,7 @@ def _accept_button(model: str, changes: list[Json]) -> None:
 
 def _learned_from(changes: list[Json]) -> datetime:
     """Return the start of the newest change, but at most two weeks ago."""
-    earliest = datetime.now(UTC) - LEARNING_DAYS
+    earliest = datetime.now(UTC) - LEARNING_TIME
     starts = [figures.parse(change.get("from")) for change in changes]
     return max([earliest, *(start for start in starts if start is not None)])
 
@@ -207,11 +216,15 @@ def detectable(detector: Json, column: str) -> str | None:
     ]
     sentences = []
     if sizes:
-        words = {"name": column_name(column), "sizes": raw("comma").join(sizes)}
-        sentences.append(t("detector.detectable", **words))
+        sentence = t(
+            "detector.detectable",
+            name=column_name(column),
+            sizes=raw("comma").join(sizes),
+        )
+        sentences.append(sentence)
     if _is_impossible("missing", smallest.get("missing", 0.0)):
         sentences.append(t("detector.undetectable"))
-    return " ".join(sentences) or None
+    return joined(sentences) or None
 
 
 def _is_impossible(contrast: str, value: float) -> bool:

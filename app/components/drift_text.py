@@ -5,7 +5,7 @@ from typing import Any
 from app import charts, figures
 from app.components import cards
 from app.finding_text import limit_phrase
-from app.text import raw, statistic, t
+from app.text import joined, raw, statistic, t
 
 Json = dict[str, Any]
 # new or missing values below half a percent get no sentence
@@ -13,6 +13,7 @@ VISIBLE_SHARE = 0.005
 VISIBLE_RISE = 4 * VISIBLE_SHARE  # of missing values
 MAX_SENTENCES = 3
 MAX_VALUES = 3
+MIN_SPREAD_BINS = 6  # fewer bins do not show that a whole distribution shifted
 MAIN_SHARE = 0.8  # of the drift, that the bins of a sentence make
 LARGE_TIMES_LIMIT = 2.5  # from where the server calls a drift large
 DRIFTED = ("breach", "severe")
@@ -32,7 +33,7 @@ def verdict(drift: Json, n_changes: int = 0) -> str:
     sentences = [_highest_impact(drift, drifted[0])]
     for column in drifted:
         sentences += _new_or_missing(column)
-    shown = " ".join(sentences[:MAX_SENTENCES])
+    shown = joined(sentences[:MAX_SENTENCES])
     return f"{cards.badge('warn', number)} &nbsp; {shown}"
 
 
@@ -64,11 +65,16 @@ def _highest_impact(drift: Json, column: Json) -> str:
     if column["importance"] is not None:
         share = figures.percent(column["importance"], 0)
         evidence = raw("comma").join([evidence, raw("drift.importance", share=share)])
-    name, before, after = column["column"], column["mean_reference"], column["mean"]
-    if before is None or after is None:
+    name = column["column"]
+    if column["mean_reference"] is None or column["mean"] is None:
         return t("drift.worst", name=name, evidence=evidence)
-    means = {"before": figures.number(before), "after": figures.number(after)}
-    return t("drift.moved", name=name, evidence=evidence, **means)
+    return t(
+        "drift.moved",
+        name=name,
+        before=figures.number(column["mean_reference"]),
+        after=figures.number(column["mean"]),
+        evidence=evidence,
+    )
 
 
 def _new_or_missing(column: Json) -> list[str]:
@@ -78,11 +84,22 @@ def _new_or_missing(column: Json) -> list[str]:
     if (column["new_share"] or 0) >= expected + VISIBLE_SHARE:
         share = figures.percent(column["new_share"])
         sentences.append(t("drift.new", name=column["column"], share=share))
-    before, after = column["missing_reference"] or 0, column["missing"] or 0
-    if after >= before + VISIBLE_RISE:
-        shares = {"before": figures.percent(before), "after": figures.percent(after)}
+    shares = _missing_shares(column)
+    if shares:
         sentences.append(t("drift.missing_moved", name=column["column"], **shares))
     return sentences
+
+
+def _missing_shares(column: Json) -> dict[str, str]:
+    """Return the shares of missing values before and after; {} without a visible rise."""
+    before = column["missing_reference"] or 0
+    after = column["missing"] or 0
+    if after < before + VISIBLE_RISE:
+        return {}
+    return {
+        "before": figures.percent(before),
+        "after": figures.percent(after),
+    }
 
 
 def sentences(drift: Json, column: Json, detail: Json) -> list[str]:
@@ -105,8 +122,12 @@ def _too_few(column: Json, detail: Json) -> str:
     badge = cards.badge(column["status"])
     if not minimums or (column["n"] or 0) >= minimums[0]:
         return badge
-    words = {"n": figures.count(column["n"]), "minimum": figures.count(minimums[0])}
-    return f"{badge} &nbsp; {t('need.rows', **words)}"
+    rows = t(
+        "need.rows",
+        n=figures.count(column["n"]),
+        minimum=figures.count(minimums[0]),
+    )
+    return f"{badge} &nbsp; {rows}"
 
 
 def _value(drift: Json, column: Json) -> str:
@@ -124,10 +145,9 @@ def _value(drift: Json, column: Json) -> str:
 
 
 def _missing(column: Json) -> list[str]:
-    before, after = column["missing_reference"] or 0, column["missing"] or 0
-    if after < before + VISIBLE_RISE:
+    shares = _missing_shares(column)
+    if not shares:
         return []
-    shares = {"before": figures.percent(before), "after": figures.percent(after)}
     badge = f":orange-badge[:material/help: {t('bin.missing')}]"
     return [f"{badge} {t('drift.missing_now', **shares)}"]
 
@@ -163,11 +183,11 @@ def _bins(column: Json, detail: Json) -> list[str]:
     }
     if column["status"] not in ("warn", *DRIFTED):
         return [t("drift.quiet", **words)]
-    sentence = t("drift.bin", **words)
+    lines = [t("drift.bin", **words)]
     n = _main_bins([b["contribution"] for b in bins], total)
-    if len(bins) >= 6 and n >= len(bins) / 2:
-        sentence += " " + t("drift.spread", n=n, of=len(bins))
-    return [sentence]
+    if len(bins) >= MIN_SPREAD_BINS and n >= len(bins) / 2:
+        lines.append(t("drift.spread", n=n, of=len(bins)))
+    return [joined(lines)]
 
 
 def _main_bins(parts: list[float], total: float) -> int:

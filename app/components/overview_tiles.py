@@ -181,9 +181,10 @@ def _drifted(part: Json, findings: list[Json]) -> None:
     n, of = part["n"], part["of"]
     own = _of(findings, ("psi",))
     status = cards.by_severity(part["status"], own)
-    delta, note = None, cards.limit_text(part["limit"], figures.score)
+    delta, tip = None, None
+    note = cards.limit_text(part["limit"], figures.score)
     if n and part["importance"]:
-        delta = t("tile.weight", share=figures.percent(part["importance"], 0))
+        tip = t("tile.weight", share=figures.percent(part["importance"], 0))
     if status == "insufficient":
         delta, note = shortage(own), ""
     if status == "learning":
@@ -196,6 +197,7 @@ def _drifted(part: Json, findings: list[Json]) -> None:
         note=note,
         trend=[point.get("n") or 0 for point in part["series"]],
         kind="area",
+        tip=tip,
     )
 
 

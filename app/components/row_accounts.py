@@ -77,11 +77,12 @@ def verdict(accounting: Json) -> str:
         return raw("ingestion.nothing")
     parts = [_reconciled(totals)]
     if totals["pending"]:
-        n, wait = (
-            figures.count(totals["pending"]),
-            figures.duration(longest_wait(models)),
+        pending = raw(
+            "ingestion.pending",
+            n=figures.count(totals["pending"]),
+            wait=figures.duration(longest_wait(models)),
         )
-        parts.append(raw("ingestion.pending", n=n, wait=wait))
+        parts.append(pending)
     else:
         parts.append(raw("ingestion.none_pending"))
     last = newest(models)
@@ -108,20 +109,22 @@ def problems(accounting: Json) -> list[str]:
     lines += damage_sentences(spool["damage"])
     share = spool_fill(accounting)
     if share >= FULL_SHARE:
-        words = {
-            "share": figures.percent(share, 0),
-            "used": figures.size(spool["pending_bytes"]),
-            "capacity": figures.size(spool["capacity_bytes"]),
-        }
-        lines.append(t("ingestion.spool_full", **words))
+        line = t(
+            "ingestion.spool_full",
+            share=figures.percent(share, 0),
+            used=figures.size(spool["pending_bytes"]),
+            capacity=figures.size(spool["capacity_bytes"]),
+        )
+        lines.append(line)
     share = quarantine_fill(accounting)
     if share >= FULL_SHARE:
-        words = {
-            "share": figures.percent(share, 0),
-            "used": figures.size(quarantine["bytes"]),
-            "capacity": figures.size(quarantine["most_bytes"]),
-        }
-        lines.append(t("ingestion.quarantine_full", **words))
+        line = t(
+            "ingestion.quarantine_full",
+            share=figures.percent(share, 0),
+            used=figures.size(quarantine["bytes"]),
+            capacity=figures.size(quarantine["most_bytes"]),
+        )
+        lines.append(line)
     return lines
 
 

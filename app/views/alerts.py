@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app import charts, figures, filters, reader, session
+from app import charts, figures, filters, reader, session, text
 from app.components import alert_card, cards, change_text
 from app.text import DETECTED, known, raw, statistic, t
 
@@ -55,13 +55,13 @@ def verdict(model: str, firing: list[Json], others: tuple[int, int] | None) -> N
         badge = cards.badge("breach" if critical else "warn")
         st.markdown(f"{badge} &nbsp; {t('alerts.summary', model=model, **counts)}")
         return
-    line = f"{cards.badge('ok')} &nbsp; {t('alerts.none_open', model=model)}"
+    sentences = [t("alerts.none_open", model=model)]
     if others is not None:
         n, critical = others
-        line += " " + (
-            t("alerts.others", n=n, critical=critical) if n else t("alerts.others_none")
-        )
-    st.markdown(line)
+        key = "alerts.others" if n else "alerts.others_none"
+        sentences.append(t(key, n=n, critical=critical))
+    badge = cards.badge(session.status_of(model))
+    st.markdown(f"{badge} &nbsp; {text.joined(sentences)}")
 
 
 def timeline_card(alerts: list[Json], now: str, span: str) -> None:
@@ -98,7 +98,7 @@ def bar(alert: Json, now: str) -> Json:
     state = known(f"state.{alert['state']}", alert["state"])
     label = alert_card.headline(alert)
     if alert["version"]:
-        label = f"{label} {alert['version']}"
+        label = f"{label} · {alert['version']}"
     return {
         "label": label,
         "since": alert["since"],
@@ -171,11 +171,17 @@ def history(alert: Json) -> None:
         st.markdown("  \n".join(f":small[{line}]" for line in lines))
         left, right = st.columns(2, gap="small")
         with left:
-            title, empty = t("alerts.transitions"), t("alerts.no_transitions")
-            _table(title, _transitions(alert), empty)
+            _table(
+                t("alerts.transitions"),
+                [_transition(alert, row) for row in alert["transitions"]],
+                t("alerts.no_transitions"),
+            )
         with right:
-            title, empty = t("alerts.deliveries"), t("alerts.no_deliveries")
-            _table(title, _deliveries(alert), empty)
+            _table(
+                t("alerts.deliveries"),
+                [_delivery(row) for row in alert["deliveries"]],
+                t("alerts.no_deliveries"),
+            )
 
 
 def _times(alert: Json) -> str:
@@ -201,27 +207,19 @@ def _table(title: str, rows: list[dict[str, str]], empty: str) -> None:
     st.dataframe(pd.DataFrame(rows), hide_index=True, height=height)
 
 
-def _transitions(alert: Json) -> list[dict[str, str]]:
-    return [_transition(alert, row) for row in alert["transitions"]]
-
-
 def _transition(alert: Json, row: Json) -> dict[str, str]:
-    value, unit = row.get("value"), alert["unit"]
+    value = figures.measured(row.get("value"), alert["statistic"], alert["unit"])
     return {
         raw("col.at"): figures.at(row.get("at")),
         raw("col.from"): _state(row.get("from")),
         raw("col.to"): _state(row.get("to")),
-        raw("col.value"): figures.measured(value, alert["statistic"], unit),
+        raw("col.value"): value,
         raw("col.by"): str(row.get("by") or figures.DASH),
     }
 
 
 def _state(state: object) -> str:
     return known(f"state.{state}", str(state or figures.DASH))
-
-
-def _deliveries(alert: Json) -> list[dict[str, str]]:
-    return [_delivery(row) for row in alert["deliveries"]]
 
 
 def _delivery(row: Json) -> dict[str, str]:

@@ -107,11 +107,12 @@ def circumstances(overview: Json) -> list[str]:
         )
     if overview["since"] and overview["status"] != "ok":
         seconds = figures.seconds_between(overview["since"], overview["now"])
-        words = {
-            "at": figures.zoned(overview["since"]),
-            "age": figures.duration(seconds),
-        }
-        facts.append(t("overview.since", **words))
+        since = t(
+            "overview.since",
+            at=figures.zoned(overview["since"]),
+            age=figures.duration(seconds),
+        )
+        facts.append(since)
     healthy = [name for name in GROUPS if overview["groups"].get(name) == "ok"]
     if healthy and overview["status"] != "ok":
         names = listing([raw(f"group.{name}") for name in healthy])
@@ -119,11 +120,12 @@ def circumstances(overview: Json) -> list[str]:
     facts += labels(overview["prediction_error"])
     freshness = overview["freshness"]
     if is_stale(freshness):
-        words = {
-            "at": figures.zoned(freshness["last_event"]),
-            "age": figures.duration(freshness["age_s"]),
-        }
-        facts.append(t("overview.stale", **words))
+        stale = t(
+            "overview.stale",
+            at=figures.zoned(freshness["last_event"]),
+            age=figures.duration(freshness["age_s"]),
+        )
+        facts.append(stale)
     return facts
 
 
@@ -195,8 +197,9 @@ def alerts_card(model: str, response: Json) -> None:
     title, caption = t("alerts.open_n", n=firing), t("alerts.open_cap")
     with cards.card("inbox", title, caption, height="stretch"):
         if not alerts:
-            text = t("alerts.none_open", model=model)
-            st.markdown(f":green[:material/check_circle:] {text}")
+            # an all-clear is green only when the checks behind it ran
+            icon = cards.status_icon(session.status_of(model))
+            st.markdown(f"{icon} {t('alerts.none_open', model=model)}")
         for alert in alerts[:MAX_ALERTS]:
             alert_card.show(alert, response.get("now"), "overview")
         if len(alerts) > MAX_ALERTS:

@@ -55,7 +55,8 @@ def is_of_service(statistic: str) -> bool:
 
 def sentence(service: Json) -> str:
     """Return requests, p95 latency and error rate with their limits as markdown."""
-    totals, limits = service["totals"], service["limits"]
+    totals = service["totals"]
+    limits = service["limits"]
     parts = []
     if totals["p95"] is not None:
         p95 = figures.milliseconds(totals["p95"])
@@ -95,19 +96,38 @@ def latency_card(service: Json) -> None:
 
 def errors_card(service: Json) -> None:
     """Draw the request error rate per bucket, with its interval."""
-    limit, rows = service["limits"]["error_rate"], service["rows"]
-    title, caption = t("service.errors"), t("service.errors_ci")
-    with cards.card("errors", title, caption, height="stretch"):
-        figure = charts.errors(rows, cards.look(), limit, height=230, intervals=True)
+    box = cards.card(
+        "errors",
+        t("service.errors"),
+        t("service.errors_ci"),
+        height="stretch",
+    )
+    with box:
+        figure = charts.errors(
+            service["rows"],
+            cards.look(),
+            service["limits"]["error_rate"],
+            height=230,
+            intervals=True,
+        )
         cards.plot(figure, "errors", cards.errors_alt(service))
 
 
 def traffic_card(service: Json) -> None:
     """Draw requests per bucket against the week before."""
-    rows, before = service["rows"], service["previous_week"]
-    caption = t("service.traffic_cap", step=figures.duration(service["step_s"]))
-    with cards.card("traffic", t("service.traffic"), caption, height="stretch"):
-        figure = charts.traffic(rows, before, cards.look(), height=230)
+    box = cards.card(
+        "traffic",
+        t("service.traffic"),
+        t("service.traffic_cap", step=figures.duration(service["step_s"])),
+        height="stretch",
+    )
+    with box:
+        figure = charts.traffic(
+            service["rows"],
+            service["previous_week"],
+            cards.look(),
+            height=230,
+        )
         alt = raw("alt.traffic", n=figures.count(service["totals"]["n"]))
         cards.plot(figure, "traffic", alt)
 
@@ -135,13 +155,15 @@ def versions_card(versions: list[Json]) -> None:
 
 
 def _version_row(version: Json) -> Json:
-    low, high = version.get("error_low"), version.get("error_high")
-    percentiles = {name: version.get(name) for name in ("p50", "p95", "p99")}
+    low = version.get("error_low")
+    high = version.get("error_high")
     interval = f"{figures.percent(low)}–{figures.percent(high)}"
     return {
         "version": version.get("version") or raw("service.no_version"),
         "n": version.get("n"),
-        **percentiles,
+        "p50": version.get("p50"),
+        "p95": version.get("p95"),
+        "p99": version.get("p99"),
         "error_rate": figures.percent(version.get("error_rate")),
         "interval": figures.DASH if low is None or high is None else interval,
         "first": figures.at(version.get("first_event")),

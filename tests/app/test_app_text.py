@@ -10,6 +10,7 @@ import pytest
 from app import figures, finding_text, text
 from app.components import cards, change_text, detector_card, drift_text
 from app.sentences import SENTENCES
+from app.sentences.alerts_and_setup import ALERTS_AND_SETUP
 from app.sentences.changes import CHANGES
 from app.sentences.history_tests import HISTORY_TESTS
 from app.sentences.ingestion_page import INGESTION
@@ -89,9 +90,23 @@ def test_sentence_exists_in_both_languages_with_the_same_places(key: str) -> Non
 
 
 def test_no_key_is_defined_twice() -> None:
-    tables = (WORDS, PAGES, INGESTION, CHANGES, HISTORY_TESTS)
+    tables = (
+        WORDS,
+        PAGES,
+        ALERTS_AND_SETUP,
+        INGESTION,
+        CHANGES,
+        HISTORY_TESTS,
+    )
     assert len(SENTENCES) == sum(len(table) for table in tables)
-    for table in ("words", "pages", "ingestion_page", "changes", "history_tests"):
+    for table in (
+        "words",
+        "pages",
+        "alerts_and_setup",
+        "ingestion_page",
+        "changes",
+        "history_tests",
+    ):
         keys = re.findall(
             r'^    "([a-z_.0-9]+)": \(',
             (APP / "sentences" / f"{table}.py").read_text(),
