@@ -96,10 +96,10 @@ CHANGES: dict[str, tuple[str, str]] = {
     "moved.wrong_share": ("misclassification rate {size}", "誤分類率{size}"),
     "moved.traffic": ("traffic {size} of expected", "流量為預期的{size}"),
     "moved.more": ("and {n} more", "另外{n}項"),
-    "moved.facts": ("since {at} · open for {age}", "自{at}起 · 已持續{age}"),
+    "moved.facts": ("since {at} ({age} ago)", "自{at}起（{age}前）"),
     "moved.facts_done": (
-        "since {at} · ended after {age}",
-        "自{at}起 · 持續{age}後結束",
+        "since {at} · lasted {age}",
+        "自{at}起 · 持續{age}",
     ),
     "moved.expected": ("expected {value}", "預期{value}"),
     "moved.number": ("{statistic} {value}", "{statistic} {value}"),

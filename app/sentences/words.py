@@ -103,6 +103,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "limit.above": ("limit {value}", "上限{value}"),
     "limit.below": ("limit {value}", "下限{value}"),
     "limit.none": ("no limit set", "未設門檻"),
+    "limit.unchecked": ("not checked: no limit set", "未檢查：未設門檻"),
     # texts of charts and tables for screen readers
     "alt.latency": (
         "Latency percentiles over time; p95 {p95}, {limit}",
@@ -180,7 +181,7 @@ WORDS: dict[str, tuple[str, str]] = {
         "{what}：學習中，尚無參考資料",
     ),
     "finding.of": ("{statistic} of {column}", "{column}的{statistic}"),
-    "finding.segment": ("{segment}: {finding}", "{segment}：{finding}"),
+    "finding.segment": ("{segment} · {finding}", "{segment} · {finding}"),
     "finding.number": ("{statistic} {value}, {limit}", "{statistic} {value}，{limit}"),
     "finding.value": ("{value}, {limit}", "{value}，{limit}"),
     "finding.figures": ("{finding} ({figures})", "{finding}（{figures}）"),

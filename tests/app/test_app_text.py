@@ -20,7 +20,14 @@ from app.sentences.words import WORDS
 APP = Path(__file__).parents[2] / "app"
 FILES = sorted(APP.rglob("*.py"))
 SAYING = {"t", "raw", "say", "translated"}
-SAME_IN_BOTH = {"chart.band", "drift.csv", "stat.psi", "moved.number"}
+SAME_IN_BOTH = {
+    "chart.band",
+    "drift.csv",
+    "finding.segment",
+    "moved.number",
+    "overview.model",
+    "stat.psi",
+}
 # what Streamlit shows to people, and the arguments that are shown
 DISPLAY = {
     "badge",
@@ -396,8 +403,8 @@ def detected(statistic: str, column: str | None, *what: dict) -> dict:
         (
             detected("inputs_change", "temp", moved("temp"))
             | {"segment": "country=US"},
-            "country=US: temp: mean higher than expected",
-            "country=US：temp：平均值高於預期",
+            "country=US · temp: mean higher than expected",
+            "country=US · temp：平均值高於預期",
         ),
         (
             {"statistic": "labels_overdue", "verdict": "breach", "column": None},
