@@ -308,7 +308,7 @@ def test_rows_that_come_meanwhile_are_read(several: Server) -> None:
         )
     )
     several.collector.events(late, NDJSON).durable.result(10)
-    several.loop.load_all()
+    several.scheduler.load_all()
     judge.note_rows("m0", NOW - HOUR / 2)
     assert judge.findings(model, [NOW]) == RuleEvaluator(
         several.store, several.config
@@ -318,30 +318,30 @@ def test_rows_that_come_meanwhile_are_read(several: Server) -> None:
 def test_a_model_is_evaluated_once_a_minute_and_again_when_late_rows_came(
     several: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    loop, now = (
-        several.loop,
+    scheduler, now = (
+        several.scheduler,
         [datetime.now(UTC).replace(second=0, microsecond=0) + timedelta(minutes=1)],
     )
-    loop.clock = lambda: now[0]
+    scheduler.clock = lambda: now[0]
     asked: list[str] = []
-    whole = loop._evaluate_model
+    whole = scheduler._evaluate_model
     monkeypatch.setattr(
-        loop,
+        scheduler,
         "_evaluate_model",
         lambda model, at: asked.append(model.name) or whole(model, at),
     )
-    loop.evaluate_due(timedelta(0))
+    scheduler.evaluate_due(timedelta(0))
     assert asked == MODELS
     now[0] += timedelta(seconds=20)
-    loop.evaluate_due(timedelta(0))
+    scheduler.evaluate_due(timedelta(0))
     assert asked == MODELS
     old = lines(event(0, model="m3", event_id="old", ts=(NOW - 5 * HOUR).isoformat()))
     several.collector.events(old, NDJSON).durable.result(10)
-    loop.load_all()
-    loop.evaluate_due(timedelta(0))
+    scheduler.load_all()
+    scheduler.evaluate_due(timedelta(0))
     assert asked == [*MODELS, "m3"]
     now[0] += timedelta(minutes=1)
-    loop.evaluate_due(timedelta(0))
+    scheduler.evaluate_due(timedelta(0))
     assert asked == [*MODELS, "m3", *MODELS]
 
 
@@ -349,23 +349,23 @@ def test_evaluation_waits_while_rows_are_loaded(
     several: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("monitor.server.scheduler.PATIENCE_S", 600.0)
-    loop = several.loop
+    scheduler = several.scheduler
     done = threading.Event()
     waiting = threading.Thread(
-        target=lambda: (loop.evaluate_due(timedelta(0)), done.set())
+        target=lambda: (scheduler.evaluate_due(timedelta(0)), done.set())
     )
-    with loop._first_of_all():
+    with scheduler._first_of_all():
         waiting.start()
         assert not done.wait(0.3)
     waiting.join(60)
     assert done.is_set()
-    assert loop.last_tick is not None
+    assert scheduler.last_tick is not None
 
 
 def test_a_model_is_evaluated_from_its_first_event_on(several: Server) -> None:
-    several.loop.clock = lambda: NOW
+    several.scheduler.clock = lambda: NOW
     # the first of 20 rows, 7 minutes apart, is two hours and 13 minutes old
-    assert several.loop.evaluate("m0") == 3
+    assert several.scheduler.evaluate("m0") == 3
     assert several.store.alerts.evaluated() == {several.store.model("m0").id: NOW}
 
 
@@ -418,11 +418,11 @@ def test_new_models_are_evaluated_together(
 def test_history_from_a_time_of_another_zone_has_the_same_days(
     several: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    loop, start, seen = several.loop, NOW - 4 * DAY - 3 * HOUR, list[list[datetime]]()
-    loop.clock = lambda: NOW
+    scheduler, start, seen = several.scheduler, NOW - 4 * DAY - 3 * HOUR, list[list[datetime]]()
+    scheduler.clock = lambda: NOW
     monkeypatch.setattr(
-        loop, "_evaluate_moments", lambda _, moments, __: seen.append(list(moments))
+        scheduler, "_evaluate_moments", lambda _, moments, __: seen.append(list(moments))
     )
     for zone in (UTC, timezone(8 * HOUR)):
-        loop.evaluate("m0", start.astimezone(zone))
+        scheduler.evaluate("m0", start.astimezone(zone))
     assert seen[0] == seen[1] and len(seen[0]) > 4
