@@ -571,7 +571,7 @@ def test_a_database_held_by_another_process_is_named_with_its_pid(
         assert holder.stdout is not None
         holder.stdout.readline()
         with pytest.raises(
-            StorageError, match=f"held by another process \\(PID {holder.pid}\\)"
+            StorageError, match=f"in use by another process \\(PID {holder.pid}\\)"
         ):
             Server(tmp_path)
     finally:
