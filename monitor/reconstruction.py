@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from monitor.engines.in_process import categories_of, looked_up, nullable, numpy_of
+from monitor.arrow_columns import categories_of, looked_up, nullable, numpy_of
 from monitor.layout import LARGEST, Layout
 
 EXPLAINED = 0.65  # of the variance of the standardised features

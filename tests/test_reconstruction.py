@@ -16,9 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor import reconstruction
-from monitor.arrow_ipc import to_ipc
+from monitor.arrow_columns import numpy_of, to_ipc
 from monitor.config.config import Config, ModelConfig
-from monitor.engines.in_process import numpy_of
 from monitor.evaluation.evaluator import column_names
 from monitor.layout import Layout, categorical_layout, numeric_layout
 from monitor.profile import Profile

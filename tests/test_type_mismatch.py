@@ -13,7 +13,7 @@ import pytest
 from conftest import Served
 from events import NDJSON, event, lines
 
-from monitor.arrow_ipc import to_ipc
+from monitor.arrow_columns import to_ipc
 from monitor.config.columns import ColumnPolicy
 from monitor.config.config import Config, ModelConfig
 from monitor.schema import Feature

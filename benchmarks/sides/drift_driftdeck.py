@@ -17,8 +17,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from benchmarks.columns import CATEGORICAL, NUMERIC
+from monitor.arrow_columns import numpy_of
 from monitor.contracts import ProfileColumn
-from monitor.engines.in_process import numpy_of, profile
+from monitor.engines.in_process import profile
 from monitor.layout import Layout, layout_of_categories, layout_of_numbers
 from monitor.reconstruction import Errors, fit
 from monitor.sources.parquet import read_without

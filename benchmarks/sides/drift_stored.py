@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from monitor.arrow_ipc import to_ipc
+from monitor.arrow_columns import to_ipc
 from monitor.config.config import Config, Limits
 from monitor.evaluation.rules import Window, evaluate
 from monitor.ingest.file_batches import ARROW

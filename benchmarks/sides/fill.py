@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from benchmarks.rows import chunks
-from monitor.arrow_ipc import to_ipc
+from monitor.arrow_columns import to_ipc
 from monitor.config.config import Config, Limits
 from monitor.ingest.file_batches import ARROW
 from monitor.server.server import Server

@@ -11,9 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from monitor.analysis.comparison import Compared, Comparison, overall
+from monitor.arrow_columns import numpy_of
 from monitor.config.config import DEFAULT_RULES, Config, RuleConfig
 from monitor.contracts import ProfileColumn
-from monitor.engines.in_process import numpy_of, profile
+from monitor.engines.in_process import profile
 from monitor.errors import PayloadError, StorageError
 from monitor.evaluation.rules import Window, evaluate_all
 from monitor.finding import RANK, Finding

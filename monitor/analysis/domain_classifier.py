@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from monitor.engines.in_process import numpy_of
+from monitor.arrow_columns import numpy_of
 
 FOLDS = 5
 CATEGORIES = 60  # of a feature; the others are one

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from monitor.analysis.domain_classifier import FOLDS, HOUR, numbers_of
-from monitor.engines.in_process import numpy_of
+from monitor.arrow_columns import numpy_of
 
 TARGET = "_target"
 CLASSES = 20  # of the target; the rarer ones are one

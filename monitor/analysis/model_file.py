@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from monitor.analysis.importance import TARGET, ranked
-from monitor.engines.in_process import numpy_of
+from monitor.arrow_columns import numpy_of
 
 STORED = "_stored"  # the column of stored predictions
 REPEATS = 5  # shuffles of each feature

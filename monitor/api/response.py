@@ -12,7 +12,7 @@ import pyarrow as pa
 from starlette.requests import Request
 from starlette.responses import Response
 
-from monitor.arrow_ipc import to_ipc
+from monitor.arrow_columns import to_ipc
 from monitor.errors import DriftdeckError, Overloaded, Unauthorized
 from monitor.finding import Finding
 from monitor.queries.overview import finding_data

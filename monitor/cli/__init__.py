@@ -1,4 +1,4 @@
-"""The command `driftdeck`: verbs, and the only place that wires parts together."""
+"""The command `driftdeck`: each file brings its commands and wires their parts."""
 
 import os
 import sys
@@ -8,23 +8,30 @@ import typer
 
 from monitor import __version__
 from monitor.cli import (  # noqa: F401  each file registers its commands
-    analysis_commands,
     compare_commands,
     data_commands,
+    domain_classifier_command,
+    importance_command,
     kafka_commands,
     key_commands,
     quarantine_commands,
+    replay_command,
     run_commands,
+    selftest_command,
     send_commands,
 )
 from monitor.cli.options import app
 from monitor.errors import DriftdeckError
 
+INTERRUPTED = 130
+INPUT_OUTPUT_ERROR = 3
+UNEXPECTED = 70
+
 
 def main() -> None:
-    """Run a verb; every expected failure is one sentence on standard error and an exit code."""
+    """Run a command; print an expected failure as one sentence on standard error."""
     try:
-        # a verb that ends with typer.Exit gives its code back
+        # a command that ends with typer.Exit returns its code
         code = app(standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
     except DriftdeckError as error:
@@ -32,21 +39,23 @@ def main() -> None:
     except typer.Exit as stop:
         sys.exit(stop.exit_code)
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
     except OSError as error:
-        _fail(f"{error.filename or 'input or output'}: {error.strerror or error}", 3)
+        place = error.filename or "input or output"
+        _fail(f"{place}: {error.strerror or error}", INPUT_OUTPUT_ERROR)
     except Exception as error:
-        show, code = getattr(error, "show", None), getattr(error, "exit_code", 1)
-        if show is not None:  # a wrong option: typer says which, and what is known
+        show = getattr(error, "show", None)
+        if show is not None:  # a wrong option: typer prints it with the valid ones
             show()
-            sys.exit(code)
+            sys.exit(getattr(error, "exit_code", 1))
         if type(error).__name__ == "Abort":
-            sys.exit(130)
+            sys.exit(INTERRUPTED)
         if os.environ.get("DRIFTDECK_DEBUG"):
             raise
         _fail(
-            f"unexpected: {type(error).__name__}: {error} (DRIFTDECK_DEBUG=1 shows where)",
-            70,
+            f"unexpected: {type(error).__name__}: {error}"
+            " (DRIFTDECK_DEBUG=1 shows where)",
+            UNEXPECTED,
         )
 
 

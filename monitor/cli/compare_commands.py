@@ -1,4 +1,4 @@
-"""The verb that compares files, without a server."""
+"""The command `compare`: rows of files with reference rows, without a server."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,32 +14,32 @@ from monitor.cli.options import (
     Timestamp,
     app,
     config_file,
+    split_names,
 )
 
-if TYPE_CHECKING:  # a verb is loaded when it is called
-    from monitor.analysis.comparison import Comparison
+if TYPE_CHECKING:  # a command loads its parts when it runs
+    from monitor.analysis.comparison import Compared, Comparison
 
-BROKEN = 6
-SHOWN = 30
+BREACH_EXIT_CODE = 6
+MAX_SHOWN = 30
+MAX_NAMES = 20
 COLORS = {"breach": "red", "warn": "yellow", "ok": "green"}
 
 
 @app.command()
 def compare(
     reference: Annotated[
-        Path, typer.Argument(help="Rows to compare with: CSV, JSONL, Parquet or Arrow.")
+        Path, typer.Argument(help="Reference rows: CSV, JSONL, Parquet or Arrow.")
     ],
     current: Annotated[
         list[Path],
-        typer.Argument(
-            help="Rows of now, in one or more files, directories or quoted patterns."
-        ),
+        typer.Argument(help="Current rows: files, directories or quoted patterns."),
     ],
     model: Annotated[
         str,
         typer.Option(
             "--model",
-            help="Whose rules in the configuration hold (default: those of all models).",
+            help="Use the rules of this model (default: those of all models).",
         ),
     ] = "",
     prediction: Prediction = None,
@@ -48,89 +48,89 @@ def compare(
     features: Features = None,
     check: Annotated[
         bool,
-        typer.Option("--check", help=f"Exit with {BROKEN} when a limit is broken."),
+        typer.Option("--check", help=f"Exit with {BREACH_EXIT_CODE} after a breach."),
     ] = False,
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say what changed between the rows of files, column by column.
+    """Compare the rows of files with reference rows, column by column.
 
-    No server, nothing is stored.
+    No server is needed and nothing is stored.
     """
     import json
 
-    from monitor.analysis.compare_tables import compare as compared
+    from monitor.analysis.compare_tables import compare as compare_tables
     from monitor.analysis.compare_tables import rules_for
     from monitor.config.config import read_config
     from monitor.ingest.file_batches import ColumnMapping, files_of
 
-    names = tuple(name.strip() for name in features.split(",")) if features else None
+    names = split_names(features)
     mapping = ColumnMapping(timestamp, prediction, label, features=names)
     rules = rules_for(read_config(config_file(config)), model)
-    found = compared(files_of([reference]), files_of(current), mapping, rules)
+    files, current_files = files_of([reference]), files_of(current)
+    comparison = compare_tables(files, current_files, mapping, rules)
     if as_json:
-        typer.echo(json.dumps(found.to_dict(), ensure_ascii=False))
+        typer.echo(json.dumps(comparison.to_dict(), ensure_ascii=False))
     else:
-        _print(found)
-    if check and found.status == "breach":
-        raise typer.Exit(BROKEN)
+        _print(comparison)
+    if check and comparison.status == "breach":
+        raise typer.Exit(BREACH_EXIT_CODE)
 
 
-def _print(found: "Comparison") -> None:
+def _print(comparison: "Comparison") -> None:
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
+    console = Console(highlight=False)
+    console.print(escape(f"{comparison.text}."), style="bold")
+    console.print(
+        f"{comparison.current_rows:,} current rows,"
+        f" {comparison.reference_rows:,} reference rows. If nothing changed and the"
+        " rows are independent of each other, the chance that any column is reported"
+        " as changed is at most 5%."
+    )
+    for column in comparison.columns:
+        for finding in column.findings:
+            if finding.verdict in ("breach", "warn"):
+                console.print(escape(finding.text), style=COLORS[finding.verdict])
+    headings = ("column", "status", "changed", "PSI", "95% CI", "mean", "missing")
+    table = Table(*headings, box=None)
+    for column in comparison.columns[:MAX_SHOWN]:
+        color = COLORS.get(column.status, "dim")
+        changed = "yes" if column.changed else "no"
+        status = f"[{color}]{column.status}[/]"
+        table.add_row(escape(column.column), status, changed, *_figures(column))
+    console.print(table)
+    others = len(comparison.columns) - MAX_SHOWN
+    if others > 0:
+        console.print(f"and {others} more columns: --json has all of them")
+    for name, reason in comparison.left_out.items():
+        console.print(escape(f"left out: {name} ({reason})"), style="dim")
+    if comparison.added:
+        names = ", ".join(comparison.added[:MAX_NAMES])
+        console.print(escape(f"not in the reference: {names}"), style="dim")
+    if comparison.unreadable:
+        count, first = len(comparison.unreadable), comparison.unreadable[0]
+        sentence = f"{count} lines could not be read; the first: {first}"
+        console.print(escape(sentence), style="yellow")
+
+
+def _figures(column: "Compared") -> tuple[str, str, str, str]:
+    """Return PSI, its interval, the mean and the missing share, before → after."""
     from monitor.finding import show
 
-    console = Console(highlight=False)
-    console.print(escape(f"{found.text}."), style="bold")
-    console.print(
-        f"{found.current_rows:,} rows beside {found.reference_rows:,} of the reference. When nothing changed and rows are "
-        "independent of each other, the chance that any column is said to have changed is at most 5 %."
-    )
-    for finding in (
-        f
-        for c in found.columns
-        for f in c.findings
-        if f.verdict in COLORS and f.verdict != "ok"
-    ):
-        console.print(escape(finding.text), style=COLORS[finding.verdict])
-    table = Table(
-        "column", "verdict", "changed", "PSI", "95 %", "mean", "missing", box=None
-    )
-    for column in found.columns[:SHOWN]:
-        drift = next((f for f in column.findings if f.statistic == "psi"), None)
-        sides = column.reference, column.current
-        table.add_row(
-            escape(column.column),
-            f"[{COLORS.get(column.status, 'dim')}]{column.status}[/]",
-            "yes" if column.changed else "no",
-            _short(drift.value) if drift else "",
-            f"{_short(drift.low)} to {_short(drift.high)}"
-            if drift and drift.low is not None
-            else "",
-            " → ".join(f"{p.mean:.4g}" for p in sides if p.mean is not None),
-            " → ".join(show(p.missing / p.rows, "share") for p in sides),
-        )
-    console.print(table)
-    if len(found.columns) > SHOWN:
-        console.print(
-            f"and {len(found.columns) - SHOWN} more columns: --json has all of them"
-        )
-    for name, why in found.left_out.items():
-        console.print(escape(f"left out: {name} ({why})"), style="dim")
-    if found.added:
-        console.print(
-            escape(f"not in the reference: {', '.join(found.added[:20])}"), style="dim"
-        )
-    if found.unreadable:
-        console.print(
-            escape(
-                f"{len(found.unreadable)} lines could not be read; the first: {found.unreadable[0]}"
-            ),
-            style="yellow",
-        )
+    psi = interval = ""
+    for finding in column.findings:
+        if finding.statistic == "psi":
+            psi = _short(finding.value)
+            if finding.low is not None:
+                interval = f"{_short(finding.low)}–{_short(finding.high)}"
+            break
+    sides = column.reference, column.current
+    means = [f"{side.mean:.4g}" for side in sides if side.mean is not None]
+    missing = [show(side.missing / side.rows, "share") for side in sides]
+    return psi, interval, " → ".join(means), " → ".join(missing)
 
 
 def _short(value: float | None) -> str:

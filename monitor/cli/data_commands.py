@@ -1,4 +1,4 @@
-"""Verbs on what is stored: references, evaluation, rebuild, status, configuration."""
+"""Commands on stored data: references, evaluation, rebuild, erase, status, configuration."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from monitor.cli.options import (
-    HERE,
+    DEFAULT_DATA,
     AsJson,
     ConfigFile,
     Data,
@@ -21,8 +21,11 @@ from monitor.cli.options import (
     app,
     config_app,
     config_file,
+    print_result,
+    quote_name,
     reference_app,
-    say,
+    split_names,
+    without_none,
 )
 from monitor.errors import DriftdeckError
 
@@ -44,18 +47,21 @@ def reference_set(
     features: Features = None,
     start: Annotated[
         str | None,
-        typer.Option(
-            "--from", help="Take stored events from this time instead of a file."
-        ),
+        typer.Option("--from", help="Use stored events from this time, not a file."),
     ] = None,
-    end: Annotated[str | None, typer.Option("--to", help="… to this time.")] = None,
+    end: Annotated[
+        str | None, typer.Option("--to", help="Use stored events to this time.")
+    ] = None,
     url: Url = None,
-    data: Data = HERE,
+    data: Data = DEFAULT_DATA,
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Set the reference of a model, from a file or from a stored period; what is stored is profiled again."""
-    from monitor.arrow_ipc import to_ipc
+    """Set the reference of a model, from a file or from a stored period.
+
+    The profiles of stored rows are computed again.
+    """
+    from monitor.arrow_columns import to_ipc
     from monitor.ingest.file_batches import (
         ARROW,
         ColumnMapping,
@@ -66,146 +72,143 @@ def reference_set(
 
     if (file is None) == (start is None or end is None):
         raise DriftdeckError("give a file, or both --from and --to")
-    path = f"/v1/models/{quoted(model)}/reference"
-    names = tuple(name.strip() for name in features.split(",")) if features else None
+    path = f"/v1/models/{quote_name(model)}/reference"
+    mapping = ColumnMapping(
+        timestamp, prediction, label, id_, latency, None, split_names(features)
+    )
     with connect(url, data, config_file(config)) as session:
         if file is None:
-            answer = session.request("PUT", path, params={"from": start, "to": end})
+            result = session.request("PUT", path, params={"from": start, "to": end})
         else:
-            (only,) = files_of([file])
-            table = reference_table(
-                only,
-                ColumnMapping(timestamp, prediction, label, id_, latency, None, names),
+            (path_of_file,) = files_of([file])
+            result = session.request(
+                "PUT",
+                path,
+                content=to_ipc(reference_table(path_of_file, mapping)),
+                headers={"content-type": ARROW},
+                params={"source": "file"},
             )
-            body, kind = to_ipc(table), {"content-type": ARROW}
-            answer = session.request(
-                "PUT", path, content=body, headers=kind, params={"source": "file"}
-            )
-    about = answer["reference"]
-    say(
-        answer,
+    rows, labelled = result["reference"]["rows"], result["reference"]["labelled"]
+    print_result(
+        result,
         as_json,
-        f"{model}: reference of {about['rows']:,} rows, {about['labelled']:,} with labels ({answer['task']})",
+        f"{model}: reference of {rows:,} rows, {labelled:,} with labels"
+        f" ({result['task']})",
     )
 
 
 @app.command()
 def evaluate(
     model: Annotated[
-        str | None, typer.Argument(help="One model; all when left out.")
+        str | None, typer.Argument(help="One model (default: all).")
     ] = None,
     start: Annotated[
         str | None,
-        typer.Option(
-            "--from", help="Apply the rules again to every window since this time."
-        ),
+        typer.Option("--from", help="Re-evaluate every window since this time."),
     ] = None,
     url: Url = None,
-    data: Data = HERE,
+    data: Data = DEFAULT_DATA,
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Evaluate now, or history again, for example after a rule changed; what was told is not told twice."""
+    """Evaluate rules now, or re-evaluate history with --from.
+
+    Notifications already sent are not repeated.
+    """
     from monitor.send.session import connect
 
-    params = {k: v for k, v in {"model": model, "from": start}.items() if v}
+    params = without_none({"model": model or None, "from": start or None})
     with connect(url, data, config_file(config), existing=True) as session:
-        answer = session.request("POST", "/v1/evaluate", params=params)
+        result = session.request("POST", "/v1/evaluate", params=params)
     lines = [
-        f"{name}: {moments:,} moments evaluated"
-        for name, moments in answer["moments"].items()
+        f"{name}: {evaluations:,} evaluations"
+        for name, evaluations in result["moments"].items()
     ]
-    say(answer, as_json, "\n".join(lines) or "no models")
+    print_result(result, as_json, "\n".join(lines) or "no models")
 
 
 @app.command()
 def rebuild(
     model: Annotated[
-        str | None, typer.Argument(help="One model; all when left out.")
+        str | None, typer.Argument(help="One model (default: all).")
     ] = None,
     url: Url = None,
-    data: Data = HERE,
+    data: Data = DEFAULT_DATA,
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Recompute all profiles from the raw rows; they come out equal."""
+    """Recompute all profiles from the raw rows; the result is equal."""
     from monitor.send.session import connect
 
     with connect(url, data, config_file(config), existing=True) as session:
-        answer = session.request(
-            "POST", "/v1/rebuild", params={"model": model} if model else {}
-        )
-    say(
-        answer,
-        as_json,
-        "\n".join(
-            f"{name}: {rows:,} rows read" for name, rows in answer["rows"].items()
-        )
-        or "no models",
-    )
+        params = {"model": model} if model else {}
+        result = session.request("POST", "/v1/rebuild", params=params)
+    lines = [f"{name}: {rows:,} rows read" for name, rows in result["rows"].items()]
+    print_result(result, as_json, "\n".join(lines) or "no models")
 
 
 @app.command()
 def erase(
     entity: Annotated[
-        str, typer.Option("--entity", help="The value that names the person.")
+        str, typer.Option("--entity", help="The value that identifies the person.")
     ],
     by: Annotated[
         str | None,
         typer.Option(
             "--by",
-            help="Feature, tags.NAME or event_id that holds it (default: `entity` of the model's configuration).",
+            help="Feature, tags.NAME or event_id that holds the value"
+            " (default: `entity` of the model's configuration).",
         ),
     ] = None,
     model: Annotated[
-        str | None, typer.Option("--model", help="One model; all when left out.")
+        str | None, typer.Option("--model", help="One model (default: all).")
     ] = None,
     url: Url = None,
-    data: Data = HERE,
+    data: Data = DEFAULT_DATA,
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Erase a person's rows from events, labels, spool and quarantine; counts and profiles stay."""
+    """Erase a person's rows from events, labels, spool and quarantine.
+
+    Counts and profiles stay.
+    """
     from monitor.send.session import connect
 
-    wanted = {"entity": entity, "by": by, "model": model}
+    request = without_none({"entity": entity, "by": by, "model": model})
     with connect(url, data, config_file(config), existing=True) as session:
-        done = session.request(
-            "POST", "/v1/erase", json={k: v for k, v in wanted.items() if v is not None}
-        )
+        result = session.request("POST", "/v1/erase", json=request)
     lines = [
-        f"erased {done['events']:,} events, {done['labels']:,} labels, {done['quarantined']:,} refused records, "
-        f"{done['halves']:,} halves, {done['values']:,} listed values"
+        f"erased {result['events']:,} events, {result['labels']:,} labels,"
+        f" {result['quarantined']:,} quarantined rows,"
+        f" {result['halves']:,} unpaired requests and responses,"
+        f" {result['values']:,} listed values"
     ]
-    lines += [
-        ""
-        if done["rewritten"]
-        else "the database was in use and not written anew: run this again"
-    ]
+    if not result["rewritten"]:
+        lines.append("the database was in use and not rewritten: run this again")
     lines += [
         f"still in {name} (another model's, or part of another value)"
-        for name in done["left"]
+        for name in result["left"]
     ]
-    say(done, as_json, "\n".join(line for line in lines if line))
+    print_result(result, as_json, "\n".join(lines))
 
 
 @app.command()
 def status(
     url: Url = None,
-    data: Data = HERE,
+    data: Data = DEFAULT_DATA,
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """What is stored, how each model is doing, and what waits."""
+    """Print the row counts and the status of each model."""
     from monitor.send.session import connect
 
     with connect(url, data, config_file(config), existing=True) as session:
-        answer = session.request("GET", "/v1/status")
-        answer["models"] = session.request("GET", "/v1/models")["models"]
+        result = session.request("GET", "/v1/status")
+        result["models"] = session.request("GET", "/v1/models")["models"]
     if as_json:
-        typer.echo(json.dumps(answer, indent=2, ensure_ascii=False))
+        typer.echo(json.dumps(result, indent=2, ensure_ascii=False))
         return
-    _print_status(answer)
+    _print_status(result)
 
 
 @config_app.command("check")
@@ -215,26 +218,26 @@ def config_check(
     ] = None,
     config: ConfigFile = None,
 ) -> None:
-    """Read the configuration and list every mistake."""
-
+    """Check the configuration and list every error."""
     from monitor.config.config import read_config
 
     path = config_file(file or config)
-    found = read_config(path)
-    where = path or "no file: the defaults"
+    checked = read_config(path)
+    place = path or "no file: the defaults"
     typer.echo(
-        f"{where}: {len(found.models)} models, {len(found.all_rules)} rules, {len(found.channels)} channels; no mistakes"
+        f"{place}: {len(checked.models)} models, {len(checked.all_rules)} rules,"
+        f" {len(checked.channels)} channels; no errors"
     )
 
 
-def _print_status(answer: dict[str, Any]) -> None:
+def _print_status(result: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    counts = answer["accounting"]
+    counts = [f"{count:,} {name}" for name, count in result["accounting"].items()]
     console = Console()
-    console.print(f"driftdeck {answer['version']}, ready: {answer['ready']}")
-    console.print("rows: " + ", ".join(f"{counts[k]:,} {k}" for k in counts))
+    console.print(f"driftdeck {result['version']}, ready: {result['ready']}")
+    console.print(f"rows: {', '.join(counts)}")
     table = Table(
         "model",
         "status",
@@ -245,24 +248,17 @@ def _print_status(answer: dict[str, Any]) -> None:
         "reference",
         box=None,
     )
-    for m in answer["models"]:
+    for model in result["models"]:
         table.add_row(
-            m["model"],
-            m["status"],
-            str(m["open_alerts"]),
-            f"{m['events']:,}",
-            f"{m['labels']:,}",
-            m["last_event"] or "-",
-            m["reference"]["status"],
+            model["model"],
+            model["status"],
+            str(model["open_alerts"]),
+            f"{model['events']:,}",
+            f"{model['labels']:,}",
+            model["last_event"] or "-",
+            model["reference"]["status"],
         )
-    if answer["models"]:
+    if result["models"]:
         console.print(table)
     else:
         console.print("no models yet: POST /v1/events creates one")
-
-
-def quoted(name: str) -> str:
-    from urllib.parse import quote
-
-    # a name of dots alone would be a step up in the address
-    return quote(name, safe="").replace(".", "%2E")

@@ -1,13 +1,21 @@
-"""The verb that reads a Kafka topic."""
+"""The command `kafka`: events or labels from a topic."""
 
 import os
 import signal
 from contextlib import suppress
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
-from monitor.cli.options import HERE, AsJson, Data, Model, Url, app, say
+from monitor.cli.options import (
+    DEFAULT_DATA,
+    AsJson,
+    Data,
+    Model,
+    Url,
+    app,
+    print_result,
+)
 from monitor.errors import DriftdeckError, InvalidRequest, Unreachable
 
 
@@ -25,21 +33,21 @@ def kafka(
     ] = "driftdeck",
     kind: Annotated[
         Literal["events", "labels"],
-        typer.Option("--kind", help="What the messages are."),
+        typer.Option("--kind", help="Content of the messages."),
     ] = "events",
     model: Model = None,
     options: Annotated[
         list[str] | None,
         typer.Option(
             "--set",
-            help="Option of librdkafka as KEY=VALUE; env:NAME takes it from the environment.",
+            help="Option of librdkafka as KEY=VALUE; env:NAME reads the environment.",
         ),
     ] = None,
     url: Url = None,
-    data: Data = HERE,
+    data: Data = DEFAULT_DATA,
     as_json: AsJson = False,
 ) -> None:
-    """Log predictions or outcomes from a Kafka topic until Ctrl-C, each message once."""
+    """Log predictions or labels from a Kafka topic until Ctrl-C, each message once."""
     from monitor.send.session import connect
     from monitor.server.address import announced
 
@@ -49,20 +57,19 @@ def kafka(
         from monitor.send.kafka import Reader
     except ImportError as error:
         raise DriftdeckError(
-            f"Kafka needs its package ({error.name} is missing): pip install 'driftdeck[kafka]'"
+            f"Kafka needs its package ({error.name} is missing):"
+            " pip install 'driftdeck[kafka]'"
         ) from None
-    where = url or announced(data)
-    if where is None:
+    address = url or announced(data)
+    if address is None:
         raise Unreachable(
-            "this sends to a running server; start one with `driftdeck up`, or name one with --url"
+            "this sends to a running server; start one with `driftdeck up`,"
+            " or name one with --url"
         )
-    settings = {
-        "bootstrap.servers": brokers,
-        "group.id": group,
-        **_settings(options or []),
-    }
+    settings = {"bootstrap.servers": brokers, "group.id": group}
+    settings |= _settings(options or [])
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with connect(where, data, None) as session:
+    with connect(address, data, None) as session:
         # far below max.poll.interval.ms: a hanging server costs no membership
         session.client.timeout = 30.0
         try:
@@ -83,20 +90,21 @@ def kafka(
         finally:
             reader.close()
     counts = reader.counts
-    body = {
+    result = {
         "accepted": counts.accepted,
         "refused": counts.refused,
         "already": counts.already,
     }
-    say(
-        body,
+    print_result(
+        result,
         as_json,
         f"{counts.accepted:,} {kind} accepted, {counts.refused:,} refused",
     )
 
 
-def _settings(pairs: list[str]) -> dict[str, Any]:
-    found = {}
+def _settings(pairs: list[str]) -> dict[str, str]:
+    """Read options of librdkafka; raises InvalidRequest for one without a value."""
+    settings = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not name or not equals:
@@ -104,10 +112,11 @@ def _settings(pairs: list[str]) -> dict[str, Any]:
                 "--set needs KEY=VALUE, e.g. --set security.protocol=SASL_SSL"
             )
         if value.startswith("env:"):
-            if value[4:] not in os.environ:
+            variable = value.removeprefix("env:")
+            if variable not in os.environ:
                 raise InvalidRequest(
-                    f"--set {name}: the environment variable {value[4:]} is not set"
+                    f"--set {name}: the environment variable {variable} is not set"
                 )
-            value = os.environ[value[4:]]
-        found[name] = value
-    return found
+            value = os.environ[variable]
+        settings[name] = value
+    return settings

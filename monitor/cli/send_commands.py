@@ -1,4 +1,4 @@
-"""Verbs that send rows: predictions and labels from files."""
+"""The commands that send rows from files: `ingest` (predictions) and `labels`."""
 
 import json
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from monitor.cli.options import (
-    HERE,
+    DEFAULT_DATA,
     AsJson,
     ConfigFile,
     Data,
@@ -24,8 +24,13 @@ from monitor.cli.options import (
     Url,
     app,
     config_file,
+    split_names,
 )
 from monitor.errors import DriftdeckError, Unreachable
+
+MAX_REFUSALS = 100  # in the JSON result
+MAX_SHOWN = 10
+REFUSED_EXIT_CODE = 5
 
 
 @app.command()
@@ -33,20 +38,20 @@ def ingest(
     files: Annotated[
         list[Path],
         typer.Argument(
-            help="CSV, JSONL, Parquet or Arrow files, directories of them, or quoted patterns."
+            help="CSV, JSONL, Parquet or Arrow files, directories, or quoted patterns."
         ),
     ],
     follow: Annotated[
         bool,
         typer.Option(
             "--follow",
-            help="Stay, and send what is appended to one file of JSON lines.",
+            help="Send each line that is appended to one file of JSON lines.",
         ),
     ] = False,
     model: Model = None,
     version: Annotated[
         str | None,
-        typer.Option("--version", help="Version of the rows that name none."),
+        typer.Option("--version", help="Version of rows without one."),
     ] = None,
     timestamp: Timestamp = None,
     prediction: Prediction = None,
@@ -62,37 +67,36 @@ def ingest(
         ),
     ] = False,
     url: Url = None,
-    data: Data = HERE,
+    data: Data = DEFAULT_DATA,
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Log predictions from files. Sending a file again adds nothing."""
     if follow:
-        if (
-            any((timestamp, prediction, label, id_, latency, features, version))
-            or len(files) != 1
-        ):
+        mapped = (timestamp, prediction, label, id_, latency, features, version)
+        if any(mapped) or len(files) != 1:
             raise DriftdeckError(
-                "--follow reads one file of events as JSON lines, without mapped columns"
+                "--follow reads one file of events as JSON lines,"
+                " without mapped columns"
             )
         counts = _follow(files[0], model, max_age, url, data)
-        _report(counts, as_json, allow_refused, "events", nothing_is_fine=True)
+        _report(counts, as_json, allow_refused, "events", may_be_empty=True)
         return
     from monitor.ingest.file_batches import ColumnMapping, files_of
     from monitor.send.session import connect
     from monitor.send.upload import Counts, send_events
 
-    names = tuple(name.strip() for name in features.split(",")) if features else None
-    mapping = ColumnMapping(timestamp, prediction, label, id_, latency, None, names)
-    found = files_of(files)
+    mapping = ColumnMapping(
+        timestamp, prediction, label, id_, latency, None, split_names(features)
+    )
     counts = Counts()
+
+    def send(path: Path, step: Callable[[int], None]) -> None:
+        send_events(session, path, model, version, mapping, max_age, counts, step)
+
+    paths = files_of(files)
     with connect(url, data, config_file(config)) as session:
-        _with_progress(
-            found,
-            lambda path, step: send_events(
-                session, path, model, version, mapping, max_age, counts, step
-            ),
-        )
+        _send_with_progress(paths, send)
         session.request("POST", "/v1/flush")
     _report(counts, as_json, allow_refused, "events")
 
@@ -121,25 +125,27 @@ def labels(
         ),
     ] = False,
     url: Url = None,
-    data: Data = HERE,
+    data: Data = DEFAULT_DATA,
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Log true outcomes from files; a label may come before its event, a later one replaces an earlier one."""
+    """Log labels from files.
+
+    A label may arrive before its event. A later label replaces an earlier one.
+    """
     from monitor.ingest.file_batches import ColumnMapping, files_of
     from monitor.send.session import connect
     from monitor.send.upload import Counts, send_labels
 
     mapping = ColumnMapping(timestamp=timestamp, label=label, id=id_)
-    found = files_of(files)
     counts = Counts()
+
+    def send(path: Path, step: Callable[[int], None]) -> None:
+        send_labels(session, path, model, mapping, max_age, counts, step)
+
+    paths = files_of(files)
     with connect(url, data, config_file(config)) as session:
-        _with_progress(
-            found,
-            lambda path, step: send_labels(
-                session, path, model, mapping, max_age, counts, step
-            ),
-        )
+        _send_with_progress(paths, send)
         session.request("POST", "/v1/flush")
     _report(counts, as_json, allow_refused, "labels")
 
@@ -147,7 +153,7 @@ def labels(
 def _follow(
     path: Path, model: str | None, max_age: float | None, url: str | None, data: Path
 ) -> Any:
-    """Follow a log until Ctrl-C or SIGTERM; what became of its rows."""
+    """Follow a log until Ctrl-C or SIGTERM; return the counts of its rows."""
     import signal
 
     from monitor.send.follow import Follower, position_file
@@ -155,26 +161,29 @@ def _follow(
     from monitor.send.upload import Counts
     from monitor.server.address import announced
 
-    where = url or announced(data)
-    if where is None:
+    address = url or announced(data)
+    if address is None:
         raise Unreachable(
-            "--follow sends to a running server; start one with `driftdeck up`, or name one with --url"
+            "--follow sends to a running server; start one with `driftdeck up`,"
+            " or name one with --url"
         )
+
+    def warn(text: str) -> None:
+        typer.echo(text, err=True)
+
     counts = Counts()
-    follower = Follower(
-        path, position_file(data, path, model), lambda text: typer.echo(text, err=True)
-    )
+    follower = Follower(path, position_file(data, path, model), warn)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with connect(where, data, None) as session:
+    with connect(address, data, None) as session:
         typer.echo(f"following {path}; Ctrl-C ends it", err=True)
-        # what is being sent when Ctrl-C comes is written down, and is sent once more at
-        # the next start
+        # rows that are being sent at Ctrl-C are recorded, and sent once more at the
+        # next start
         with suppress(KeyboardInterrupt):
             follower.run(session, counts, model, max_age)
     return counts
 
 
-def _with_progress(
+def _send_with_progress(
     files: list[Path], send: Callable[[Path, Callable[[int], None]], None]
 ) -> None:
     from rich.console import Console
@@ -205,34 +214,38 @@ def _report(
     counts: Any,
     as_json: bool,
     allow_refused: bool,
-    what: str,
-    nothing_is_fine: bool = False,
+    rows: str,
+    may_be_empty: bool = False,
 ) -> None:
-    if not nothing_is_fine and not counts.accepted and not counts.refused:
-        raise DriftdeckError(f"the files have no rows: no {what} were sent")
+    """Print the counts; exit with 5 when rows were refused and --allow-refused is not set."""
+    if not may_be_empty and not counts.accepted and not counts.refused:
+        raise DriftdeckError(f"the files have no rows: no {rows} were sent")
     if as_json:
-        body = {
+        result = {
             "accepted": counts.accepted,
             "refused": counts.refused,
             "labels": counts.labels,
             "already": counts.already,
-            "refusals": counts.refusals[:100],
+            "refusals": counts.refusals[:MAX_REFUSALS],
         }
-        typer.echo(json.dumps(body, ensure_ascii=False))
+        typer.echo(json.dumps(result, ensure_ascii=False))
     else:
-        extra = f", {counts.labels:,} labels" if counts.labels else ""
-        known = (
-            f"; {counts.already:,} of them had come before" if counts.already else ""
-        )
-        typer.echo(
-            f"{counts.accepted:,} {what} accepted{extra}, {counts.refused:,} refused{known}"
-        )
-        for r in counts.refusals[:10]:
-            typer.echo(f"  {r['file']} line {r['line']}: {r['reason']}", err=True)
-        if counts.refused > 10:
-            typer.echo(
-                f"  … and {counts.refused - 10:,} more (all are kept in the quarantine)",
-                err=True,
-            )
+        _print_counts(counts, rows)
     if counts.refused and not allow_refused:
-        raise typer.Exit(5)
+        raise typer.Exit(REFUSED_EXIT_CODE)
+
+
+def _print_counts(counts: Any, rows: str) -> None:
+    sentence = f"{counts.accepted:,} {rows} accepted"
+    if counts.labels:
+        sentence += f", {counts.labels:,} labels"
+    sentence += f", {counts.refused:,} refused"
+    if counts.already:
+        sentence += f"; {counts.already:,} of them were received before"
+    typer.echo(sentence)
+    for refusal in counts.refusals[:MAX_SHOWN]:
+        place = f"{refusal['file']} line {refusal['line']}"
+        typer.echo(f"  {place}: {refusal['reason']}", err=True)
+    others = counts.refused - MAX_SHOWN
+    if others > 0:
+        typer.echo(f"  … and {others:,} more (all are in the quarantine)", err=True)

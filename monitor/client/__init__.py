@@ -1,4 +1,4 @@
-"""The client for the service being watched: standard library only, never blocks it, never raises into it.
+"""Client for a watched service: standard library only, non-blocking, raises nothing.
 
     from monitor.client import Client
 

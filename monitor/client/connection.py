@@ -1,4 +1,4 @@
-"""One kept-alive HTTP connection.
+"""A kept-alive HTTP connection to one server.
 
 Imported by the sender's thread only: http.client takes 30 ms to load.
 """
@@ -12,7 +12,7 @@ from urllib.parse import SplitResult
 
 
 class ServerResponse(NamedTuple):
-    """Status, body and the seconds the server asked to wait (None if it did not)."""
+    """Status, body and Retry-After in seconds (None if absent)."""
 
     status: int
     body: bytes
@@ -20,7 +20,7 @@ class ServerResponse(NamedTuple):
 
 
 class ServerConnection:
-    """POSTs to one server; opens the connection when needed and again after it broke.
+    """POST requests to one server; a broken connection is opened again.
 
     No proxy is used.
     """
@@ -36,10 +36,11 @@ class ServerConnection:
     def post(
         self, path: str, body: bytes, media_type: str, idempotency_key: str
     ) -> ServerResponse:
-        """The server's answer; raises OSError or HTTPException if there was none.
+        """Send one request; return the response.
 
-        A connection that was kept open may have been closed by the server meanwhile:
-        then it is tried once more on a new one, which the Idempotency-Key makes safe.
+        Raises OSError or HTTPException if there is no response. The server may have
+        closed a connection that was kept open: then the request is sent once more on a
+        new one, which the Idempotency-Key makes safe.
         """
         kept_open = self._http is not None
         headers = self._headers | {
@@ -47,34 +48,29 @@ class ServerConnection:
             "Idempotency-Key": idempotency_key,
         }
         try:
-            return self._exchange(path, body, headers)
+            return self._send(path, body, headers)
         except (OSError, http.client.HTTPException) as error:
             self.close()
             if not kept_open or isinstance(error, TimeoutError):
                 raise
         try:
-            return self._exchange(path, body, headers)
+            return self._send(path, body, headers)
         except (OSError, http.client.HTTPException):
             self.close()
             raise
 
-    def _exchange(
-        self, path: str, body: bytes, headers: dict[str, str]
-    ) -> ServerResponse:
+    def _send(self, path: str, body: bytes, headers: dict[str, str]) -> ServerResponse:
         if self._http is None:
-            self._http = self._opened()
+            self._http = self._open()
         self._http.request("POST", self._address.path.rstrip("/") + path, body, headers)
         response = self._http.getresponse()
-        answer = ServerResponse(
-            response.status,
-            response.read(),
-            _seconds(response.getheader("Retry-After")),
-        )
+        body = response.read()
+        retry_after = _parse_retry_after(response.getheader("Retry-After"))
         if response.will_close:
             self.close()
-        return answer
+        return ServerResponse(response.status, body, retry_after)
 
-    def _opened(self) -> http.client.HTTPConnection:
+    def _open(self) -> http.client.HTTPConnection:
         host = self._address.hostname or "127.0.0.1"
         if self._address.scheme == "https":
             context = ssl.create_default_context()
@@ -92,8 +88,8 @@ class ServerConnection:
             self._http = None
 
 
-def _seconds(retry_after: str | None) -> float | None:
-    """Retry-After as seconds from now, from a number or an HTTP date; None if absent or unreadable."""
+def _parse_retry_after(retry_after: str | None) -> float | None:
+    """Parse a number or an HTTP date as seconds from now; None if absent or unreadable."""
     if retry_after is None:
         return None
     try:

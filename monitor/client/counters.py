@@ -1,26 +1,30 @@
-"""The count of what became of every record, kept by both backlogs: at every moment nothing is unaccounted for."""
+"""Counts of every record's outcome, shared by both backlogs; no record is uncounted."""
 
 import threading
 from typing import Any
 
 
 class Counters:
-    """`logged = accepted + refused + dropped + queued`, always; safe from several threads."""
+    """Counts with `logged = accepted + refused + dropped + queued`; thread-safe."""
 
     def __init__(self) -> None:
         # re-entrant: a signal handler of the service may log as well
         self.lock = threading.RLock()
-        self.logged = self.sent = self.accepted = self.refused = self.dropped = (
-            self.retries
-        ) = 0
-        self.entered = self.finished = 0
-        # of those that entered: left by an earlier process, and sent before all others
+        self.logged = 0
+        self.sent = 0
+        self.accepted = 0
+        self.refused = 0
+        self.dropped = 0
+        self.retries = 0
+        self.entered = 0
+        self.finished = 0
+        # part of `entered`: left by an earlier process, and sent before all others
         self.adopted = 0
         self.last_error: str | None = None
 
     @property
     def queued(self) -> int:
-        """Records without a final outcome."""
+        """Number of records without a final outcome."""
         return self.entered - self.finished
 
     def enter(self, rows: int) -> None:
@@ -35,15 +39,15 @@ class Counters:
             self.enter(rows)
             self.adopted += rows
 
-    def turn_away(self, rows: int, error: str | None = None) -> None:
-        """Count records that found no room."""
+    def drop_unqueued(self, rows: int, error: str | None = None) -> None:
+        """Count records that the backlog had no room for."""
         with self.lock:
             self.logged += rows
             self.dropped += rows
             self.last_error = error or self.last_error
 
-    def refuse_unseen(self, reason: str, rows: int = 1) -> None:
-        """Count records that cannot be made into events at all."""
+    def refuse_unqueued(self, reason: str, rows: int = 1) -> None:
+        """Count records that cannot be made into events."""
         with self.lock:
             self.logged += rows
             self.refused += rows
@@ -57,7 +61,7 @@ class Counters:
         dropped: int = 0,
         error: str | None = None,
     ) -> None:
-        """Count what became of records that waited."""
+        """Count the final outcome of records that waited."""
         with self.lock:
             self.finished += accepted + refused + dropped
             self.accepted += accepted
@@ -65,19 +69,19 @@ class Counters:
             self.dropped += dropped
             self.last_error = error or self.last_error
 
-    def answered(self, rows: int) -> None:
-        """Count records to which the server gave a final answer."""
+    def add_sent(self, rows: int) -> None:
+        """Count records with a final response of the server."""
         with self.lock:
             self.sent += rows
 
     def retry(self, error: str) -> None:
-        """Count one failed try of a batch that will be sent again."""
+        """Count a failed attempt of a batch that will be sent again."""
         with self.lock:
             self.retries += 1
             self.last_error = error
 
     def counts(self) -> dict[str, Any]:
-        """What became of every record, and the newest error (None if there was none)."""
+        """Return all counts, and the newest error (None if there was none)."""
         with self.lock:
             return {
                 "logged": self.logged,

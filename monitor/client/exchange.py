@@ -1,4 +1,4 @@
-"""One watched request and its response: what both middlewares measure and log."""
+"""One watched HTTP request with its response, as both middlewares measure and log it."""
 
 import json
 import time
@@ -15,9 +15,10 @@ Extract = Callable[[Any, Any], Mapping[str, Any] | None]
 
 
 def extract_prediction(request: Any, response: Any) -> dict[str, Any] | None:
-    """Features and prediction of a request {"features": {...}} and its answer {"prediction": ...}; None if absent.
+    """Extract features and prediction from two JSON bodies; None without features.
 
-    `response` is None when the service failed: the features are worth keeping then too.
+    The request is `{"features": {...}}`, the response `{"prediction": ...}`. `response`
+    is None when the service failed: its features are logged then too.
     """
     features = request.get("features") if isinstance(request, dict) else None
     if not isinstance(features, dict):
@@ -27,7 +28,7 @@ def extract_prediction(request: Any, response: Any) -> dict[str, Any] | None:
 
 
 class ExchangeOptions:
-    """Which requests are watched, and where and how what is found in them is logged."""
+    """The watched paths, and how their predictions are extracted and logged."""
 
     def __init__(
         self,
@@ -44,17 +45,20 @@ class ExchangeOptions:
         self.version = version
         self.max_body = max_body
         self._exact = {path for path in paths if not path.endswith("*")}
-        self._starts = tuple(path[:-1] for path in paths if path.endswith("*"))
+        self._prefixes = tuple(path[:-1] for path in paths if path.endswith("*"))
 
-    def wants(self, method: str, path: str) -> bool:
-        """True for a call of one of the paths ("/predict" exactly, "/models/*" whatever follows)."""
-        return method not in ("OPTIONS", "HEAD") and (
-            path in self._exact or path.startswith(self._starts)
-        )
+    def match(self, method: str, path: str) -> bool:
+        """True for a call of a watched path.
+
+        "/predict" matches exactly, "/models/*" every path that starts with "/models/".
+        """
+        if method in ("OPTIONS", "HEAD"):
+            return False
+        return path in self._exact or path.startswith(self._prefixes)
 
 
 class CappedBody:
-    """A copy of at most `limit` bytes of a body that passes by; a longer one is forgotten, not cut."""
+    """A copy of a passing body of at most `limit` bytes; a longer one is not copied."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -62,15 +66,15 @@ class CappedBody:
         self._size = 0
 
     def add(self, part: bytes) -> None:
-        """Keep one more part, or forget all once it is too much."""
+        """Append a part; drop the whole copy once it is above the limit."""
         self._size += len(part)
         if self._size <= self._limit:
             self._parts.append(bytes(part))
         else:
             self._parts.clear()
 
-    def parsed(self) -> Any:
-        """The body read as JSON; None if it is empty, too long, or not JSON."""
+    def parse(self) -> Any:
+        """Parse the body as JSON; None if it is empty, too long, or not JSON."""
         if self._size > self._limit:
             return None
         try:
@@ -80,21 +84,24 @@ class CappedBody:
 
 
 class Exchange:
-    """One request from its arrival to the last byte of the answer; logged once, by `finish` or by `fail`."""
+    """One request, from its arrival to the last byte of the response.
 
-    def __init__(self, watch: ExchangeOptions) -> None:
+    It is logged once, by `finish` or by `fail`.
+    """
+
+    def __init__(self, options: ExchangeOptions) -> None:
         self.event_id = new_event_id()
-        self.request = CappedBody(watch.max_body)
-        self.response = CappedBody(watch.max_body)
+        self.request = CappedBody(options.max_body)
+        self.response = CappedBody(options.max_body)
         self.status = 200
-        self._watch = watch
+        self._options = options
         self._arrived = time.time()
         self._start = time.perf_counter()
         self._latency_ms: float | None = None
         self._logged = False
 
-    def end_of_answer(self) -> None:
-        """The last byte is out: the latency is known.
+    def end_response(self) -> None:
+        """Set the latency: the last byte of the response is out.
 
         A 5xx is logged a little later, when its cause may be known.
         """
@@ -103,11 +110,11 @@ class Exchange:
             self.finish()
 
     def finish(self) -> None:
-        """Log the answer as it was given: a prediction, or a failure if the status says so (400 and above)."""
+        """Log the response: a prediction, or a failure if its status is 400 or above."""
         self._log(self.status, None)
 
     def fail(self, error: BaseException, status: int = 500) -> None:
-        """Log that no (whole) answer was given, and why."""
+        """Log that the response was not given, or not as a whole, and the error."""
         self._log(status, f"{type(error).__name__}: {error}".rstrip(": "))
 
     def _log(self, status: int, error: str | None) -> None:
@@ -116,28 +123,28 @@ class Exchange:
         self._logged = True
         latency_ms = self._latency_ms or (time.perf_counter() - self._start) * 1_000
         failed = status >= 400
-        found = self._extracted(failed)
-        if found is None and not failed:
+        extracted = self._extract(failed)
+        if extracted is None and not failed:
             return  # a page or a health check on a watched path: no prediction was made
-        found = found or {}
-        self._watch.client.log(
-            found.get("features") or {},
-            found.get("prediction"),
-            model=self._watch.model,
-            version=self._watch.version,
+        extracted = extracted or {}
+        self._options.client.log(
+            extracted.get("features") or {},
+            extracted.get("prediction"),
+            model=self._options.model,
+            version=self._options.version,
             event_id=self.event_id,
             ts=self._arrived,
             latency_ms=round(latency_ms, 3),
             status=status,
             error=error,
-            tags=found.get("tags"),
+            tags=extracted.get("tags"),
         )
 
-    def _extracted(self, failed: bool) -> Mapping[str, Any] | None:
+    def _extract(self, failed: bool) -> Mapping[str, Any] | None:
         try:
-            return self._watch.extract(
-                self.request.parsed(), None if failed else self.response.parsed()
-            )
-        # an extract written for another body must not cost the service its answer
+            request = self.request.parse()
+            response = None if failed else self.response.parse()
+            return self._options.extract(request, response)
+        # an extract written for another body must not cost the service its response
         except Exception:
             return None

@@ -1,4 +1,4 @@
-"""What goes over the wire: one event or label as one line of NDJSON."""
+"""One event or label as one line of NDJSON."""
 
 import json
 import math
@@ -7,9 +7,8 @@ from datetime import UTC, date, datetime
 from functools import lru_cache
 from typing import Any
 
-# characters; the server refuses an event with a longer text, so what is above is cut
-# off
-MAX_TEXT = 4_096
+# the server refuses an event with a longer text, so a longer one is cut
+MAX_TEXT_CHARACTERS = 4_096
 
 c_encode = json.JSONEncoder(
     separators=(",", ":"), allow_nan=False, check_circular=False
@@ -17,15 +16,18 @@ c_encode = json.JSONEncoder(
 
 
 def encode(record: Mapping[str, Any]) -> bytes:
-    """The record as one NDJSON line; fields that are None are left out, except inside `features`."""
-    return _at_once(record) or _field_by_field(record)
+    """Encode a record as one line, without fields that are None.
+
+    Inside `features` None stays, as null.
+    """
+    return _encode_whole(record) or _encode_by_field(record)
 
 
-def _at_once(record: Mapping[str, Any]) -> bytes | None:
-    """The line by the C encoder alone, a third of the time; None if a value needs a closer look.
+def _encode_whole(record: Mapping[str, Any]) -> bytes | None:
+    """Encode with the C encoder alone, in a third of the time.
 
-    That is what the encoder refuses (NaN, other types) and what the server would:
-    nested values, long texts, odd tags.
+    None if a value needs a closer look: one that the encoder refuses (NaN, other types)
+    or that the server would refuse (nested values, long texts, odd tags).
     """
     if record.get("tags") is not None or record.get("error") is not None:
         return None
@@ -36,12 +38,12 @@ def _at_once(record: Mapping[str, Any]) -> bytes | None:
     except (TypeError, ValueError, LookupError):
         return None
     objects = 1 + ("features" in fields) + isinstance(fields.get("prediction"), dict)
-    if len(text) > MAX_TEXT or "[" in text or text.count("{") != objects:
+    if len(text) > MAX_TEXT_CHARACTERS or "[" in text or text.count("{") != objects:
         return None
     return text.encode() + b"\n"
 
 
-def _field_by_field(record: Mapping[str, Any]) -> bytes:
+def _encode_by_field(record: Mapping[str, Any]) -> bytes:
     fields = {
         name: _FIELDS.get(name, plain)(value)
         for name, value in record.items()
@@ -51,16 +53,17 @@ def _field_by_field(record: Mapping[str, Any]) -> bytes:
 
 
 def plain(value: Any) -> Any:
-    """The value as JSON can carry it.
+    """Convert a value to one that JSON can carry.
 
     NaN and infinities become the strings "NaN", "Infinity" and "-Infinity", which the
     server counts as invalid (null would count as missing). NumPy scalars give their
-    Python value, dates ISO 8601 text, everything else `str(value)`, cut at MAX_TEXT.
+    Python value, dates ISO 8601 text, all others `str(value)`, cut at
+    MAX_TEXT_CHARACTERS.
     """
     if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, str):
-        return value[:MAX_TEXT]
+        return value[:MAX_TEXT_CHARACTERS]
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else _non_finite(value)
     # pandas' own null and its null time, without importing pandas
@@ -68,7 +71,7 @@ def plain(value: Any) -> Any:
         return None
     if isinstance(value, date):  # datetime is a date
         return value.isoformat()
-    return _unwrapped(value)
+    return _unwrap(value)
 
 
 def _non_finite(value: float) -> str:
@@ -77,24 +80,23 @@ def _non_finite(value: float) -> str:
     return "Infinity" if value > 0 else "-Infinity"
 
 
-def _unwrapped(value: Any) -> Any:
+def _unwrap(value: Any) -> Any:
+    """Convert a NumPy scalar to its Python value; any other object to text."""
     item = getattr(value, "item", None)
-    if callable(item):
-        try:
-            inner = item()
-        except Exception:  # an array of several values has an item() that refuses
-            return _as_text(value)
-        return (
-            plain(inner)
-            if isinstance(inner, bool | str | int | float | date | None)
-            else _as_text(inner)
-        )
-    return _as_text(value)
+    if not callable(item):
+        return _as_text(value)
+    try:
+        inner = item()
+    except Exception:  # an array of several values has an item() that refuses
+        return _as_text(value)
+    if isinstance(inner, bool | str | int | float | date | None):
+        return plain(inner)
+    return _as_text(inner)
 
 
 def _as_text(value: Any) -> str:
     try:
-        return str(value)[:MAX_TEXT]
+        return str(value)[:MAX_TEXT_CHARACTERS]
     # a feature's own __str__ may do anything; the event is worth more than this value
     except Exception:
         return f"<{type(value).__name__} without text>"
@@ -109,18 +111,17 @@ def _features(values: Mapping[Any, Any]) -> dict[str, Any]:
 
 
 def _feature(value: Any) -> Any:
-    """A feature as JSON can carry it: a list of numbers (list, tuple, array, tensor) is an embedding and stays a list, with
-    null where it is not finite; everything else as `plain` gives it.
+    """Convert a feature to a value that JSON can carry.
+
+    A list of numbers (list, tuple, array, tensor) is an embedding and stays a list,
+    with null where it is not finite. Other values are converted by `plain`.
     """
     if isinstance(value, str | bool | int | float | None):
         return plain(value)
     try:
-        return [
-            _element(one)
-            for one in (value if isinstance(value, list | tuple) else value.tolist())
-        ]
-    # not a list, or not one of numbers, or a tensor that is not in this machine's
-    # memory
+        elements = value if isinstance(value, list | tuple) else value.tolist()
+        return [_element(element) for element in elements]
+    # not a list of numbers, or a tensor that is not in this machine's memory
     except Exception:
         return plain(value)
 
@@ -150,7 +151,10 @@ def _second(unix: int) -> str:
 
 
 def timestamp(value: Any) -> str:
-    """RFC 3339 text from a datetime (naive means UTC), from Unix seconds, or text as it is."""
+    """Format a time as RFC 3339 text.
+
+    `value` is a datetime (naive means UTC), Unix seconds, or text, which stays as is.
+    """
     if isinstance(value, str):
         return value
     if not isinstance(value, datetime):

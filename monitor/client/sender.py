@@ -1,36 +1,85 @@
-"""The background thread: takes records from the backlog, sends them in batches, tries again what may succeed later."""
+"""The background thread: batches from the backlog to the server, with retries."""
 
 from __future__ import annotations
 
 import json
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import SplitResult
 
 if TYPE_CHECKING:
     from .connection import ServerConnection, ServerResponse
-    from .memory_backlog import Waiting
+    from .counters import Counters
     from .request_batch import RequestBatch
 
-FIRST_DELAY = 0.25  # seconds before the second try; doubled with every further one
-MAX_DELAY = 30.0
-MAX_RETRY_AFTER = 300.0
+FIRST_DELAY_S = 0.25  # before the second attempt; doubled with every further one
+MAX_DELAY_S = 30.0
+MAX_RETRY_AFTER_S = 300.0
 # about eight minutes of 500s: then this batch is the cause, and others must get through
-TRIES_AT_A_FAILING_SERVER = 20
-REPORT_EVERY = 60.0  # seconds between two lines in the log about lost records
-TRY_AGAIN = {408, 425, 429, 502, 503, 504}
-CLOSED = "closed while a part of it was sent"
+MAX_ATTEMPTS_AT_500 = 20
+REPORT_INTERVAL_S = 60.0  # between two log lines about lost records
+MAX_REASON_CHARACTERS = 300
+RETRIED_STATUSES = {408, 425, 429, 502, 503, 504}
+
+
+class Backlog(Protocol):
+    """The part of a backlog, in memory or on disk, that the sender needs."""
+
+    counters: Counters
+    closed: bool
+
+    def wait_for_batch(self, flush_interval: float) -> bool:
+        """Block until a batch is due: full, old enough, or requested by a flush.
+
+        False once there is no more to do.
+        """
+
+    def wait_for_change(self, seconds: float | None) -> None:
+        """Block until a record, a flush or the end arrives, or the time is over."""
+
+    def batches(self) -> list[RequestBatch]:
+        """Return the oldest records that fit into one request of each kind."""
+
+    def advance(self) -> None:
+        """Mark the batches that were returned last as settled."""
+
+    def abandon(self, rows: int, error: str) -> None:
+        """Give up rows without a final response: the client was closed before."""
+
+    def keeps(self, status: int) -> bool:
+        """True if a batch with this status waits until an operator corrects the cause."""
+
+
+# outcomes of an attempt; CLOSED: the client was closed before a part of it was sent
+SETTLED, RETRY, CLOSED = "settled", "retry", "closed"
+
+
+class Attempt:
+    """The outcome of one attempt; for a retry its reason and the wait in seconds.
+
+    `wait_s` is None if the server asked for no wait.
+    """
+
+    # no NamedTuple and no Enum: they take long to create when a service starts
+    __slots__ = ("outcome", "problem", "wait_s")
+
+    def __init__(
+        self, outcome: str, problem: str = "", wait_s: float | None = None
+    ) -> None:
+        self.outcome = outcome
+        self.problem = problem
+        self.wait_s = wait_s
 
 
 class Sender:
-    """Works through one backlog until it is closed.
+    """Sends the batches of one backlog until it is closed.
 
-    `run` is the thread's target and returns only then.
+    `run` is the target of the thread and returns only then.
     """
 
     def __init__(
         self,
-        backlog: Waiting,
+        backlog: Backlog,
         address: SplitResult,
         key: str | None,
         flush_interval: float,
@@ -42,11 +91,11 @@ class Sender:
         self._flush_interval = flush_interval
         self._timeout = timeout
         self._connection: ServerConnection | None = None
-        self._reported_lost = 0
-        self._reported_at = -REPORT_EVERY
+        self._reported_losses = 0
+        self._reported_at = -REPORT_INTERVAL_S
 
-    def fresh(self) -> Sender:
-        """The same sender without a connection, for a forked child."""
+    def without_connection(self) -> Sender:
+        """Return the same sender without its connection, for a forked child."""
         return Sender(
             self.backlog, self.address, self._key, self._flush_interval, self._timeout
         )
@@ -54,16 +103,15 @@ class Sender:
     def run(self) -> None:
         """Send until the backlog is closed."""
         while self.backlog.wait_for_batch(self._flush_interval):
-            delivered = [
-                self._deliver(batch) for batch in self.backlog.batches()
-            ]  # each, so that each is accounted for
+            # a list: each batch is delivered, and so counted, also after a failed one
+            delivered = [self._deliver(batch) for batch in self.backlog.batches()]
             if all(delivered):
                 self.backlog.advance()
             self.report_losses()
-        self._connected().close()
+        self._open_connection().close()
         self.report_losses(final=True)
 
-    def _connected(self) -> ServerConnection:
+    def _open_connection(self) -> ServerConnection:
         if self._connection is None:
             from .connection import ServerConnection
 
@@ -71,122 +119,128 @@ class Sender:
         return self._connection
 
     def _deliver(self, batch: RequestBatch) -> bool:
-        """Send until there is a final answer; False if the client was closed before."""
+        """Send until there is a final response; False if the client was closed before."""
         body = b"".join(batch.parts)
-        tries = 0
+        counters = self.backlog.counters
+        attempts = 0
         while True:
-            tries += 1
-            problem, wait = self._try(batch, body)
-            if problem is None or problem is CLOSED:
-                return problem is None
-            if tries >= TRIES_AT_A_FAILING_SERVER and problem.startswith("HTTP 500"):
-                self.backlog.tally.settle(
-                    dropped=batch.rows, error=f"given up after {tries} tries: {problem}"
-                )
+            attempts += 1
+            attempt = self._attempt(batch, body)
+            if attempt.outcome != RETRY:
+                return attempt.outcome == SETTLED
+            problem = attempt.problem
+            if attempts >= MAX_ATTEMPTS_AT_500 and problem.startswith("HTTP 500"):
+                error = f"given up after {attempts} attempts: {problem}"
+                counters.settle(dropped=batch.rows, error=error)
                 return True
-            self.backlog.tally.retry(problem)
+            counters.retry(problem)
             self.report_losses()
-            if not self._wait(wait if wait is not None else _delay(tries)):
-                self.backlog.abandon(
-                    batch.rows, f"closed before it could be sent: {problem}"
-                )
+            wait_s = _backoff(attempts) if attempt.wait_s is None else attempt.wait_s
+            if not self._wait(wait_s):
+                error = f"closed before it could be sent: {problem}"
+                self.backlog.abandon(batch.rows, error)
                 return False
 
-    def _try(self, batch: RequestBatch, body: bytes) -> tuple[str | None, float | None]:
-        """None if the batch is settled; otherwise what went wrong and the wait the server asked for."""
-        connection = self._connected()
+    def _attempt(self, batch: RequestBatch, body: bytes) -> Attempt:
+        """Send a batch once."""
+        connection = self._open_connection()
         try:
-            answer = connection.post(batch.path, body, batch.media_type, batch.key)
+            response = connection.post(batch.path, body, batch.media_type, batch.key)
         # no network, TLS, name or protocol problem may end this thread
         except Exception as error:
             connection.close()
-            return f"no answer from {self.address.geturl()}: {error!r}", None
-        if answer.status == 200:
-            return self._settle_accepted(batch, answer), None
-        problem = f"HTTP {answer.status} from {batch.path}: {_sentence(answer.body)}"
-        if (
-            answer.status in TRY_AGAIN
-            or answer.status >= 500
-            or self.backlog.keeps(answer.status)
-        ):
-            wait = (
-                None
-                if answer.retry_after is None
-                else min(answer.retry_after, MAX_RETRY_AFTER)
-            )
-            return problem, wait
-        if answer.status == 413 and (halves := batch.halves()):
+            problem = f"no response from {self.address.geturl()}: {error!r}"
+            return Attempt(RETRY, problem)
+        if response.status == 200:
+            return self._settle_accepted(batch, response)
+        reason = _error_text(response.body)
+        problem = f"HTTP {response.status} from {batch.path}: {reason}"
+        if self._can_retry(response.status):
+            wait_s = response.retry_after
+            if wait_s is not None:
+                wait_s = min(wait_s, MAX_RETRY_AFTER_S)
+            return Attempt(RETRY, problem, wait_s)
+        halves = batch.split() if response.status == 413 else []
+        if halves:
             delivered = [self._deliver(half) for half in halves]
-            return (None if all(delivered) else CLOSED), None
-        self.backlog.tally.answered(batch.rows)
-        self.backlog.tally.settle(refused=batch.rows, error=problem)
-        return None, None
+            return Attempt(SETTLED if all(delivered) else CLOSED)
+        self.backlog.counters.add_sent(batch.rows)
+        self.backlog.counters.settle(refused=batch.rows, error=problem)
+        return Attempt(SETTLED)
+
+    def _can_retry(self, status: int) -> bool:
+        return status in RETRIED_STATUSES or status >= 500 or self.backlog.keeps(status)
 
     def _settle_accepted(
-        self, batch: RequestBatch, answer: ServerResponse
-    ) -> str | None:
-        """None once counted; a problem if another web server answered: nothing may count as stored by mistake."""
+        self, batch: RequestBatch, response: ServerResponse
+    ) -> Attempt:
+        """Count the rows of a response with status 200.
+
+        Retry if another web server responded: no row may count as stored in error.
+        """
         try:
-            counts = json.loads(answer.body)
+            counts = json.loads(response.body)
             refused = min(max(int(counts["refused"]), 0), batch.rows)
             reasons = [refusal["reason"] for refusal in counts.get("refusals", ())]
         except (ValueError, TypeError, LookupError, AttributeError):
-            return f"the answer of {self.address.geturl()} is not one of a driftdeck server"
-        error = (
-            f"the server refused {refused} records: {(reasons or ['no reason given'])[0]}"
-            if refused
-            else None
-        )
-        self.backlog.tally.answered(batch.rows)
-        self.backlog.tally.settle(
-            accepted=batch.rows - refused, refused=refused, error=error
-        )
-        return None
+            url = self.address.geturl()
+            problem = f"the response of {url} is not that of a driftdeck server"
+            return Attempt(RETRY, problem)
+        error = None
+        if refused:
+            reason = reasons[0] if reasons else "no reason given"
+            error = f"the server refused {refused} records: {reason}"
+        accepted = batch.rows - refused
+        self.backlog.counters.add_sent(batch.rows)
+        self.backlog.counters.settle(accepted=accepted, refused=refused, error=error)
+        return Attempt(SETTLED)
 
     def _wait(self, seconds: float) -> bool:
-        """True after the time is over; False as soon as the client is closed."""
+        """Wait; False as soon as the client is closed."""
         end = time.monotonic() + seconds
         while not self.backlog.closed:
-            left = end - time.monotonic()
-            if left <= 0:
+            remaining = end - time.monotonic()
+            if remaining <= 0:
                 return True
-            self.backlog.wait_for_bell(left)
+            self.backlog.wait_for_change(remaining)
         return False
 
     def report_losses(self, final: bool = False) -> None:
-        """Say in the log, at most once a minute, how many records were lost since the last time."""
-        counts = self.backlog.tally.counts()
+        """Log the number of records lost since the last report, at most once a minute."""
+        counts = self.backlog.counters.counts()
         lost = counts["dropped"] + counts["refused"]
-        if lost == self._reported_lost or (
-            not final and time.monotonic() - self._reported_at < REPORT_EVERY
-        ):
+        if lost == self._reported_losses:
+            return
+        now = time.monotonic()
+        if not final and now - self._reported_at < REPORT_INTERVAL_S:
             return
         import logging
 
         logging.getLogger("driftdeck.client").warning(
-            "%d records did not reach %s since the last report (in all: %d dropped, %d refused, %d still queued); "
-            "last error: %s",
-            lost - self._reported_lost,
+            "%d records did not reach %s since the last report"
+            " (in all: %d dropped, %d refused, %d still queued); last error: %s",
+            lost - self._reported_losses,
             self.address.geturl(),
             counts["dropped"],
             counts["refused"],
             counts["queued"],
             counts["last_error"],
         )
-        self._reported_lost, self._reported_at = lost, time.monotonic()
+        self._reported_losses = lost
+        self._reported_at = now
 
 
-def _delay(tries: int) -> float:
-    """Exponential, with jitter so that many clients do not come back together."""
+def _backoff(attempts: int) -> float:
+    """Seconds to wait: exponential, with jitter so that clients do not return together."""
     import random
 
-    delay = min(MAX_DELAY, FIRST_DELAY * 2.0 ** (tries - 1))
+    delay = min(MAX_DELAY_S, FIRST_DELAY_S * 2.0 ** (attempts - 1))
     return delay * random.uniform(0.5, 1.0)  # noqa: S311  jitter, no secret
 
 
-def _sentence(body: bytes) -> str:
-    """The server's own explanation, or the start of what it said instead."""
+def _error_text(body: bytes) -> str:
+    """Return the error that the server gives, or the start of the body."""
     try:
-        return str(json.loads(body)["error"])[:300]
+        return str(json.loads(body)["error"])[:MAX_REASON_CHARACTERS]
     except (ValueError, TypeError, LookupError):
-        return body[:300].decode(errors="replace")
+        return body[:MAX_REASON_CHARACTERS].decode(errors="replace")

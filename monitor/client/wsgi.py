@@ -1,4 +1,4 @@
-"""WSGI middleware (Flask, Django, Bottle, ...): logs each prediction with its real latency and status.
+"""WSGI middleware (Flask, Django, Bottle, ...) that logs each prediction.
 
 app.wsgi_app = DriftdeckMiddleware(app.wsgi_app, client)        # Flask
 application = DriftdeckMiddleware(application, client)           # any WSGI application
@@ -21,10 +21,10 @@ StartResponse = Callable[..., Callable[[bytes], Any]]
 WSGIApp = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
 
 
-class DriftdeckMiddleware:
-    """Passes everything through, adds the header X-Driftdeck-Event-Id, logs the prediction that `extract` finds.
+class DriftdeckWSGIMiddleware:
+    """Log the prediction of every request to a watched path; pass everything through.
 
-    The same promises as the ASGI one: see `monitor.client.asgi.DriftdeckMiddleware`.
+    Options and behaviour are those of `monitor.client.asgi.DriftdeckASGIMiddleware`.
     """
 
     def __init__(
@@ -39,35 +39,40 @@ class DriftdeckMiddleware:
         max_body: int = MAX_BODY_BYTES,
     ) -> None:
         self.app = app
-        self._watch = ExchangeOptions(client, extract, paths, model, version, max_body)
+        self._options = ExchangeOptions(
+            client, extract, paths, model, version, max_body
+        )
 
     def __call__(
         self, environ: dict[str, Any], start_response: StartResponse
     ) -> Iterable[bytes]:
         path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
-        if not self._watch.wants(environ["REQUEST_METHOD"], path):
+        if not self._options.match(environ["REQUEST_METHOD"], path):
             return self.app(environ, start_response)
-        exchange = Exchange(self._watch)
-        watched = {
-            **environ,
-            "wsgi.input": _CopiedInput(environ["wsgi.input"], exchange),
-        }
+        exchange = Exchange(self._options)
+        request_body = _CopiedInput(environ["wsgi.input"], exchange)
+        environ = {**environ, "wsgi.input": request_body}
         try:
-            body = self.app(watched, _measuring(start_response, exchange))
+            body = self.app(environ, _measure_response(start_response, exchange))
         except Exception as error:
             exchange.fail(error)
             raise
         return _WatchedBody(body, exchange)
 
 
-def _measuring(start_response: StartResponse, exchange: Exchange) -> StartResponse:
+# the short name in guides and in services of today
+DriftdeckMiddleware = DriftdeckWSGIMiddleware
+
+
+def _measure_response(
+    start_response: StartResponse, exchange: Exchange
+) -> StartResponse:
     def start_and_measure(
         status: str, headers: list[tuple[str, str]], *exc_info: Any
     ) -> Callable[[bytes], Any]:
         exchange.status = int(status.split(" ", 1)[0])
-        write = start_response(
-            status, [*headers, (EVENT_ID_HEADER, exchange.event_id)], *exc_info
-        )
+        headers = [*headers, (EVENT_ID_HEADER, exchange.event_id)]
+        write = start_response(status, headers, *exc_info)
 
         def write_and_copy(part: bytes) -> None:
             exchange.response.add(part)
@@ -79,31 +84,31 @@ def _measuring(start_response: StartResponse, exchange: Exchange) -> StartRespon
 
 
 class _CopiedInput:
-    """The request body as the application reads it, copied on the way."""
+    """A request body that is copied while the application reads it."""
 
     def __init__(self, stream: Any, exchange: Exchange) -> None:
         self._stream = stream
-        self._copy = exchange.request
+        self._body = exchange.request
 
     def read(self, *size: int) -> bytes:
-        return self._copied(self._stream.read(*size))
+        return self._copy(self._stream.read(*size))
 
     def readline(self, *size: int) -> bytes:
-        return self._copied(self._stream.readline(*size))
+        return self._copy(self._stream.readline(*size))
 
     def readlines(self, *hint: int) -> list[bytes]:
-        return [self._copied(line) for line in self._stream.readlines(*hint)]
+        return [self._copy(line) for line in self._stream.readlines(*hint)]
 
     def __iter__(self) -> Iterator[bytes]:
-        return map(self._copied, self._stream)
+        return map(self._copy, self._stream)
 
-    def _copied(self, part: bytes) -> bytes:
-        self._copy.add(part)
+    def _copy(self, part: bytes) -> bytes:
+        self._body.add(part)
         return part
 
 
 class _WatchedBody:
-    """The response body, part by part as the application gives it; the exchange ends with the last part."""
+    """A response body, passed on part by part; the exchange ends with its last part."""
 
     def __init__(self, body: Iterable[bytes], exchange: Exchange) -> None:
         self._body = body
@@ -126,7 +131,10 @@ class _WatchedBody:
         return part
 
     def close(self) -> None:
-        """Called by the server when the answer is done, also when the caller left early."""
+        """End the exchange.
+
+        The server calls this after the response, also when the caller left early.
+        """
         try:
             close = getattr(self._body, "close", None)
             if close is not None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from monitor.arrow_ipc import to_ipc
+from monitor.arrow_columns import to_ipc
 from monitor.event import MAX_NAME, RAW_SAMPLE, Refusal
 from monitor.ingest.tables import EventTable
 from monitor.schema import ModelSchema

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from monitor import embedding
-from monitor.engines.in_process import arrow_of, numpy_of
+from monitor.arrow_columns import arrow_of, numpy_of
 from monitor.errors import PayloadError
 
 Mark = Callable[[pa.Array, Callable[[int], str]], None]

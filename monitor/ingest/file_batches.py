@@ -11,7 +11,7 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from monitor.arrow_ipc import to_ipc
+from monitor.arrow_columns import to_ipc
 from monitor.contracts import Chunk
 from monitor.errors import PayloadError, StorageError
 from monitor.event import RAW_SAMPLE, Refusal

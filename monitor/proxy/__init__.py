@@ -1,1 +1,1 @@
-"""A reverse proxy in front of a model server that logs its predictions."""
+"""Reverse proxy before a model server that logs its predictions."""

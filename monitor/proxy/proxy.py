@@ -1,18 +1,13 @@
-"""A reverse proxy before a model server: every byte passes unchanged, every prediction is logged aside.
+"""Reverse proxy before a model server: forwards every byte unchanged.
 
-The answer never waits for the monitoring: a request and its answer are read and logged
-after the answer is out, through the client, whose backlog is bounded. What cannot be
-read is forwarded all the same and counted.
+A response never waits for the monitoring: an exchange is read and logged after its
+response was sent, through the client, whose backlog is bounded. An exchange that cannot
+be read is forwarded all the same and counted.
 """
 
 import asyncio
-import logging
 import os
-import time
-import zlib
-from collections import Counter
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import aiohttp
@@ -20,24 +15,19 @@ from aiohttp import web
 from multidict import CIMultiDict
 from yarl import URL
 
-from monitor.client import Client, new_event_id
-from monitor.contracts import FieldChoice, NotUnderstood, ServingProtocol, Target
-
-log = logging.getLogger("driftdeck.proxy")
+from monitor.client import Client
+from monitor.contracts import FieldChoice, ServingProtocol
+from monitor.proxy.exchange_logger import ExchangeLogger, ProxiedExchange
 
 EVENT_ID_HEADER = "X-Driftdeck-Event-Id"
-# bytes of a body that are kept to be read; a longer one is forwarded and counted
-MAX_READ = 4 << 20
-WHOLE = 256 << 10  # an answer up to here is passed on in one piece
-# bytes that are read on the event loop; more would hold up other requests
-READ_AT_ONCE = 32 << 10
-MAX_WAITING = 200  # large bodies that wait to be read; what comes then is counted
-# seconds; less than a model server's own (uvicorn: 5), so that no request meets a
-# closing connection
-KEEP_ALIVE = 4.0
-REPORT_EVERY = 60.0
-# RFC 9110, section 7.6.1, and what RFC 9112 replaces with the framing of each
+# a longer body is streamed
+MAX_WHOLE_BYTES = 256 << 10
+# less than a model server's own (uvicorn: 5), so that no request meets a closing
 # connection
+KEEP_ALIVE_S = 4.0
+MAX_CONNECT_S = 10.0
+SHUTDOWN_S = 10
+# RFC 9110, section 7.6.1, and the headers that RFC 9112 replaces on each connection
 HOP_BY_HOP = {
     "connection",
     "keep-alive",
@@ -52,7 +42,7 @@ HOP_BY_HOP = {
 
 
 class Proxy:
-    """Forwards to one upstream; `counts` says what became of every request."""
+    """Forwards requests to one model server; `counts` counts their outcomes."""
 
     def __init__(
         self,
@@ -61,26 +51,26 @@ class Proxy:
         client: Client,
         *,
         model: str | None = None,
-        wanted: FieldChoice | None = None,
+        fields: FieldChoice | None = None,
         timeout: float = 60.0,
     ) -> None:
         self.upstream = upstream.rstrip("/")
-        self.protocol, self.client = protocol, client
-        self.model, self.wanted = model, wanted or FieldChoice()
         self.timeout = aiohttp.ClientTimeout(
-            total=None, sock_connect=min(timeout, 10.0), sock_read=timeout
+            total=None, sock_connect=min(timeout, MAX_CONNECT_S), sock_read=timeout
         )
-        self.counts: Counter[str] = Counter()
-        self.last_reason = ""
+        self._logger = ExchangeLogger(protocol, client, model, fields or FieldChoice())
+        self.counts = self._logger.counts
         self._session: aiohttp.ClientSession | None = None
-        self._reader = ThreadPoolExecutor(1, "driftdeck-proxy-reader")
-        self._waiting = 0
-        self._reported = 0.0
+
+    @property
+    def last_reason(self) -> str:
+        """Reason of the newest exchange that could not be read; empty if none."""
+        return self._logger.last_reason
 
     async def open(self) -> None:
-        """Make ready to forward."""
+        """Open the session to the model server."""
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE),
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_S),
             timeout=self.timeout,
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
@@ -93,289 +83,143 @@ class Proxy:
         )
 
     async def close(self) -> None:
-        """Read what waits and let go of the connections."""
-        await asyncio.to_thread(self._reader.shutdown)
+        """Log the exchanges that wait, and close the connections."""
+        await self._logger.close()
         if self._session is not None:
             await self._session.close()
-        self._report(final=True)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """The upstream's answer to one request."""
-        assert self._session is not None  # noqa: S101 - open() comes first
-        target = (
-            self.protocol.target(request.raw_path.partition("?")[0])
-            if request.method in ("POST", "PUT")
-            else None
-        )
-        watched = _Exchange(target) if target is not None else None
-        self.counts["requests"] += 1
+        """Forward one request; return the model server's response."""
+        assert self._session is not None  # noqa: S101 - open() is called first
+        path = request.raw_path.partition("?")[0]
+        exchange = self._logger.start_exchange(request.method, path)
         try:
-            body = await _body(request, watched)
-            answer = await self._session.request(
+            body = await _request_body(request, exchange)
+            response = await self._session.request(
                 request.method,
                 URL(self.upstream + request.raw_path, encoded=True),
-                headers=_passed(request.headers),
+                headers=_forwarded_headers(request.headers),
                 data=body,
                 allow_redirects=False,
             )
         except TimeoutError:
-            return self._failed(504, "the model server did not answer in time", watched)
-        except (aiohttp.ClientError, OSError) as error:
-            return self._failed(
-                502,
-                f"the model server at {self.upstream} cannot be reached: {_kind(error)}",
-                watched,
-            )
-        async with answer:
-            return await self._pass_on(request, answer, watched)
+            error = "the model server did not respond in time"
+            return self._fail(504, error, exchange)
+        except (aiohttp.ClientError, OSError) as problem:
+            server = f"the model server at {self.upstream}"
+            error = f"{server} cannot be reached: {_describe(problem)}"
+            return self._fail(502, error, exchange)
+        async with response:
+            return await self._forward(request, response, exchange)
 
-    async def _pass_on(
+    async def _forward(
         self,
         request: web.BaseRequest,
-        answer: aiohttp.ClientResponse,
-        watched: "_Exchange | None",
+        response: aiohttp.ClientResponse,
+        exchange: ProxiedExchange | None,
     ) -> web.StreamResponse:
-        headers = _passed(answer.headers)
-        if watched is not None:
-            headers[EVENT_ID_HEADER] = watched.event_id
-        length = answer.content_length
-        if request.method != "HEAD" and length is not None and length <= WHOLE:
-            try:
-                body = await answer.read()
-            except (aiohttp.ClientError, OSError) as error:
-                return self._failed(
-                    502,
-                    f"the model server broke off its answer: {_kind(error)}",
-                    watched,
-                )
-            if watched is not None:
-                watched.answered(answer.status)
-                watched.response.add(body)
-                # after this answer is written: the loop comes to it when it has nothing
-                # else to do for this request
-                asyncio.get_running_loop().call_soon(
-                    self._log, watched, request.headers, answer.headers
-                )
-            return web.Response(
-                body=body, status=answer.status, reason=answer.reason, headers=headers
+        """Send the response to the caller: whole when it is short, else as a stream."""
+        headers = _forwarded_headers(response.headers)
+        if exchange is not None:
+            headers[EVENT_ID_HEADER] = exchange.event_id
+        length = response.content_length
+        if request.method == "HEAD" or length is None or length > MAX_WHOLE_BYTES:
+            return await self._stream(request, response, headers, exchange)
+        try:
+            body = await response.read()
+        except (aiohttp.ClientError, OSError) as error:
+            return self._fail(502, _cut_short(error), exchange)
+        if exchange is not None:
+            exchange.end(response.status)
+            exchange.response.add(body)
+            # runs after this response is written, when the loop has nothing else to do
+            # for this request
+            asyncio.get_running_loop().call_soon(
+                self._logger.log, exchange, request.headers, response.headers
             )
-        return await self._stream(request, answer, headers, watched)
+        return web.Response(
+            body=body, status=response.status, reason=response.reason, headers=headers
+        )
 
     async def _stream(
         self,
         request: web.BaseRequest,
-        answer: aiohttp.ClientResponse,
+        response: aiohttp.ClientResponse,
         headers: CIMultiDict[str],
-        watched: "_Exchange | None",
+        exchange: ProxiedExchange | None,
     ) -> web.StreamResponse:
-        streamed = web.StreamResponse(
-            status=answer.status, reason=answer.reason, headers=headers
+        stream = web.StreamResponse(
+            status=response.status, reason=response.reason, headers=headers
         )
-        await streamed.prepare(request)
+        await stream.prepare(request)
         try:
-            async for part in answer.content.iter_any():
-                await streamed.write(part)
-                if watched is not None:
-                    watched.response.add(part)
+            async for part in response.content.iter_any():
+                await stream.write(part)
+                if exchange is not None:
+                    exchange.response.add(part)
         except (aiohttp.ClientError, OSError) as error:
-            # the head is out: only a broken connection can still tell the caller that
-            # this is not all
-            if watched is not None:
-                watched.failed(
-                    502, f"the model server broke off its answer: {_kind(error)}"
-                )
-                self._log(watched, request.headers, answer.headers)
+            # the head is sent: only a broken connection can show the caller that the
+            # response is not whole
+            if exchange is not None:
+                exchange.fail(502, _cut_short(error))
+                self._logger.log(exchange, request.headers, response.headers)
             if request.transport is not None:
                 request.transport.abort()
-            return streamed
-        if watched is not None:
-            watched.answered(answer.status)
-            self._log(watched, request.headers, answer.headers)
-        await streamed.write_eof()
-        return streamed
+            return stream
+        if exchange is not None:
+            exchange.end(response.status)
+            self._logger.log(exchange, request.headers, response.headers)
+        await stream.write_eof()
+        return stream
 
-    def _failed(
-        self, status: int, sentence: str, watched: "_Exchange | None"
+    def _fail(
+        self, status: int, error: str, exchange: ProxiedExchange | None
     ) -> web.Response:
         self.counts["upstream_failed"] += 1
         headers = {}
-        if watched is not None:
-            headers[EVENT_ID_HEADER] = watched.event_id
-            watched.failed(status, sentence)
-            self._log(watched, {}, {})
-        return web.json_response({"error": sentence}, status=status, headers=headers)
-
-    # logging aside
-
-    def _log(self, watched: "_Exchange", asked: Any, answered: Any) -> None:
-        encodings = (
-            asked.get("Content-Encoding", ""),
-            answered.get("Content-Encoding", ""),
-        )
-        if (
-            watched.request.size + watched.response.size <= READ_AT_ONCE
-            and encodings == ("", "")
-        ):
-            self._read(watched, encodings)
-        elif self._waiting >= MAX_WAITING:
-            self._not_understood("too many large bodies wait to be read")
-        else:
-            self._waiting += 1
-            done = asyncio.get_running_loop().run_in_executor(
-                self._reader, self._read, watched, encodings
-            )
-            done.add_done_callback(lambda _: self._one_less())
-        self._report()
-
-    def _one_less(self) -> None:
-        self._waiting -= 1
-
-    def _read(self, watched: "_Exchange", encodings: tuple[str, str]) -> None:
-        try:
-            request = watched.request.whole(encodings[0])
-            failed = watched.status >= 400
-            response = None if failed else watched.response.whole(encodings[1])
-            rows = self.protocol.read(request, response, self.wanted)
-        except NotUnderstood as reason:
-            self._not_understood(str(reason))
-            if watched.status < 500:
-                return
-            rows = []
-        # a body of a shape nobody thought of must not cost the service its answer
-        except Exception as error:
-            self._not_understood(f"unexpected: {type(error).__name__}: {error}")
-            return
-        model, version = self.model or watched.target.model, watched.target.version
-        for i, row in enumerate(rows) if rows else [(0, None)]:
-            self.counts["logged"] += 1
-            self.client.log(
-                row.features if row else {},
-                row.prediction if row else None,
-                model=model,
-                version=version or None,
-                event_id=watched.event_id if i == 0 else f"{watched.event_id}-{i}",
-                ts=watched.began,
-                latency_ms=watched.latency_ms,
-                status=watched.status,
-                error=watched.error or None,
-            )
-
-    def _not_understood(self, reason: str) -> None:
-        self.counts["not_understood"] += 1
-        self.last_reason = reason
-
-    def _report(self, final: bool = False) -> None:
-        if final or (
-            self.counts["not_understood"]
-            and time.monotonic() - self._reported > REPORT_EVERY
-        ):
-            self._reported = time.monotonic()
-            log.info(
-                "%d requests, %d rows logged, %d exchanges not understood%s, %d times no answer from the model server",
-                self.counts["requests"],
-                self.counts["logged"],
-                self.counts["not_understood"],
-                f" (the newest: {self.last_reason})" if self.last_reason else "",
-                self.counts["upstream_failed"],
-            )
+        if exchange is not None:
+            headers[EVENT_ID_HEADER] = exchange.event_id
+            exchange.fail(status, error)
+            self._logger.log(exchange, {}, {})
+        return web.json_response({"error": error}, status=status, headers=headers)
 
 
-class _Kept:
-    """A copy of a body that passes by, up to MAX_READ bytes; a longer one is forgotten."""
-
-    def __init__(self) -> None:
-        self.size = 0
-        self._parts: list[bytes] = []
-
-    def add(self, part: bytes) -> None:
-        self.size += len(part)
-        if self.size <= MAX_READ:
-            self._parts.append(part)
-        else:
-            self._parts.clear()
-
-    def whole(self, encoding: str) -> bytes:
-        """The body, unpacked. Raises NotUnderstood when it is too long."""
-        if self.size > MAX_READ:
-            raise NotUnderstood(f"the body has more than {MAX_READ >> 20} MB")
-        body = b"".join(self._parts)
-        if encoding in ("", "identity"):
-            return body
-        if encoding != "gzip":
-            raise NotUnderstood(f"Content-Encoding {encoding[:40]!r} is not read")
-        unpacker = zlib.decompressobj(zlib.MAX_WBITS | 16)
-        try:
-            unpacked = unpacker.decompress(body, MAX_READ)
-        except zlib.error:
-            raise NotUnderstood(
-                "the body is not gzip, as its Content-Encoding says"
-            ) from None
-        if unpacker.unconsumed_tail:
-            raise NotUnderstood(
-                f"the body has more than {MAX_READ >> 20} MB when unpacked"
-            )
-        return unpacked
-
-
-class _Exchange:
-    """One prediction that passes by."""
-
-    def __init__(self, target: Target) -> None:
-        self.target = target
-        self.event_id = new_event_id()
-        self.request, self.response = _Kept(), _Kept()
-        self.began, self._start = time.time(), time.perf_counter()
-        self.latency_ms = 0.0
-        self.status, self.error = 200, ""
-
-    def answered(self, status: int) -> None:
-        """The last byte of the answer is here."""
-        self.status = status
-        self.latency_ms = round((time.perf_counter() - self._start) * 1e3, 3)
-
-    def failed(self, status: int, sentence: str) -> None:
-        """There is no whole answer."""
-        self.answered(status)
-        self.error = sentence
-
-
-async def _body(
-    request: web.BaseRequest, watched: _Exchange | None
+async def _request_body(
+    request: web.BaseRequest, exchange: ProxiedExchange | None
 ) -> bytes | AsyncIterator[bytes] | None:
-    """What to send upstream: the whole body when it is short, else a stream of it."""
+    """Return the request's body: whole when it is short, else a stream; None if absent."""
     if not request.body_exists:
         return None
-    if (
-        request.headers.get("Expect", "").lower() == "100-continue"
-        and request.transport is not None
-    ):
+    expects_continue = request.headers.get("Expect", "").lower() == "100-continue"
+    if expects_continue and request.transport is not None:
         request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     length = request.content_length
-    if length is not None and length <= WHOLE:
+    if length is not None and length <= MAX_WHOLE_BYTES:
         body = await request.content.read(length) if length else b""
         while len(body) < length and not request.content.at_eof():
             body += await request.content.read(length - len(body))
-        if watched is not None:
-            watched.request.add(body)
+        if exchange is not None:
+            exchange.request.add(body)
         return body
 
     async def parts() -> AsyncIterator[bytes]:
         async for part in request.content.iter_any():
-            if watched is not None:
-                watched.request.add(part)
+            if exchange is not None:
+                exchange.request.add(part)
             yield part
 
     return parts()
 
 
-def _passed(headers: Any) -> CIMultiDict[str]:
-    """The headers that go on to the next hop."""
-    named = {
+def _forwarded_headers(headers: Any) -> CIMultiDict[str]:
+    """Return the headers without those that belong to one connection."""
+    listed = {
         name.strip().lower()
         for value in headers.getall("Connection", ())
         for name in value.split(",")
     }
-    dropped = HOP_BY_HOP | named | {"expect"}  # the proxy has answered it itself
+    # the proxy itself responds to Expect
+    dropped = HOP_BY_HOP | listed | {"expect"}
     return CIMultiDict(
         [
             (name, value)
@@ -385,18 +229,23 @@ def _passed(headers: Any) -> CIMultiDict[str]:
     )
 
 
-def _kind(error: BaseException) -> str:
+def _cut_short(error: BaseException) -> str:
+    return f"the model server's response was cut short: {_describe(error)}"
+
+
+def _describe(error: BaseException) -> str:
+    """Describe a network error: the system's text, or else its class."""
     inner = getattr(error, "os_error", None) or error
     number = getattr(inner, "errno", None)
     return os.strerror(number) if number else type(inner).__name__
 
 
 async def serve(proxy: Proxy, host: str, port: int, stop: asyncio.Event) -> None:
-    """Serve until told to stop; requests under way are finished first."""
+    """Serve until `stop` is set; finish the requests under way first."""
     await proxy.open()
     runner = web.ServerRunner(
         web.Server(proxy.handle, access_log=None, auto_decompress=False),
-        shutdown_timeout=10,
+        shutdown_timeout=SHUTDOWN_S,
     )
     await runner.setup()
     try:

@@ -14,7 +14,7 @@ import duckdb
 import msgspec
 import pyarrow as pa
 
-from monitor.arrow_ipc import from_ipc
+from monitor.arrow_columns import from_ipc
 from monitor.event import (
     RAW_SAMPLE,
     Event,

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from monitor.analysis.compare_tables import compare, rules_for
 from monitor.analysis.comparison import Compared, Comparison
-from monitor.arrow_ipc import to_ipc
+from monitor.arrow_columns import to_ipc
 from monitor.cli import app
 from monitor.config.config import Config, RuleConfig
 from monitor.errors import PayloadError, StorageError

@@ -154,5 +154,5 @@ def test_the_command_says_whether_and_by_what(tmp_path: Path) -> None:
         app, ["domain-classifier", "m", *span, "--data", str(tmp_path / "data")]
     )
     assert run.exit_code == 0, run.output
-    assert "the periods can be told apart" in run.output
+    assert "the periods differ" in run.output
     assert run.output.splitlines()[-3].split()[0] == "x"

@@ -156,7 +156,7 @@ def test_over_http_and_on_the_command_line_drift_is_ranked_by_it(
         ],
     )
     assert run.exit_code == 0, run.output
-    assert "predictions of 1200 rows" in run.output
+    assert "Feature importance for predictions, 1,200 rows." in run.output
     kept = served.get("/v1/models/m/importance")
     assert kept["features"][0]["column"] == "a"
     assert datetime.fromisoformat(kept["at"])

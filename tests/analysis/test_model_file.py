@@ -218,7 +218,7 @@ def test_command_and_route(served: Served, tmp_path: Path) -> None:
     ]
     done = CliRunner().invoke(app, call)
     assert done.exit_code == 0, done.output
-    assert "by the model in the file" in done.output
+    assert "Model file: score " in done.output
     assert served.get("/v1/models/m/importance")["by"] == "model"
     missing = CliRunner().invoke(app, [*call[:3], str(tmp_path / "none.onnx")])
     assert missing.exit_code == 2

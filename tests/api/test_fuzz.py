@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 from monitor.api import create_app
-from monitor.arrow_ipc import to_ipc
+from monitor.arrow_columns import to_ipc
 from monitor.config.config import Config, DropConfig
 from monitor.ingest.drop_folder.folder import DropFolder
 from monitor.ingest.file_batches import ColumnMapping

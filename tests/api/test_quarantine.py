@@ -229,7 +229,7 @@ def test_verbs_list_export_and_resend(tmp_path: Path, served: Served) -> None:
 
     assert "is not RFC 3339" in run("list").stdout
     file = tmp_path / "refused.jsonl"
-    assert run("export", str(file), "--reason", "RFC").stdout.startswith("2 records")
+    assert run("export", str(file), "--reason", "RFC").stdout.startswith("2 rows")
     file.write_text(
         file.read_text().replace(
             '\\"never\\"', json.dumps(json.dumps(NOW.isoformat()))[1:-1]
@@ -240,7 +240,7 @@ def test_verbs_list_export_and_resend(tmp_path: Path, served: Served) -> None:
         "1 accepted, 1 refused again"
     ), done.stderr + done.stdout
     assert run("discard").returncode == 1
-    assert run("discard", "--model", "m").stdout == "2 records discarded\n"
+    assert run("discard", "--model", "m").stdout == "2 rows discarded\n"
     assert run("list").stdout == "the quarantine is empty\n"
 
 

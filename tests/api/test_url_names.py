@@ -21,7 +21,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from app import reader
 from monitor.api import create_app
-from monitor.arrow_ipc import to_ipc
+from monitor.arrow_columns import to_ipc
 from monitor.client import Client
 from monitor.config.config import Config, DropConfig
 from monitor.ingest.drop_folder.folder import DropFolder

@@ -86,7 +86,7 @@ def test_a_directory_without_a_server_is_opened_by_the_verb_itself(
     assert "flight-delay" in run("status", cwd=tmp_path).stdout
     assert "2,500 rows read" in run("rebuild", cwd=tmp_path).stdout
     assert (
-        "moments evaluated"
+        "evaluations"
         in run("evaluate", "flight-delay", "--from", "2026-11-01", cwd=tmp_path).stdout
     )
 

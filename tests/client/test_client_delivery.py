@@ -14,7 +14,7 @@ MIDNIGHT = "2026-01-01T00:00:00Z"
 
 @pytest.fixture(autouse=True)
 def short_delays(monkeypatch):
-    monkeypatch.setattr(sender, "FIRST_DELAY", 0.01)
+    monkeypatch.setattr(sender, "FIRST_DELAY_S", 0.01)
 
 
 def adds_up(stats):
@@ -173,7 +173,7 @@ def test_batch_too_large_is_halved(collector):
 
 
 def test_a_batch_that_breaks_the_server_lets_the_others_through(collector, monkeypatch):
-    monkeypatch.setattr(sender, "TRIES_AT_A_FAILING_SERVER", 3)
+    monkeypatch.setattr(sender, "MAX_ATTEMPTS_AT_500", 3)
     collector.plan = [{"status": 500}] * 3
     with Client(collector.url, model="m") as client:
         client.log({}, 1)

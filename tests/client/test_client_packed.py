@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.client.disk_spool import packed_event as module
-from monitor.client.disk_spool.packed_event import packed
+from monitor.client.disk_spool.packed_event import pack_event
 from monitor.client.disk_spool.spool_line import read_line
 from monitor.client.ndjson import encode
 
@@ -63,7 +63,7 @@ def test_every_event_comes_back_as_it_would_have_been_written(
         event_id=event_id,
         version=version,
     )
-    line = packed(event)
+    line = pack_event(event)
     if line is not None:
         assert line.count(b"\n") == 1 and line.endswith(b"\n")
         assert len(line.splitlines()) == 1  # as the file is read
@@ -108,8 +108,8 @@ def test_every_event_comes_back_as_it_would_have_been_written(
 )
 def test_the_usual_event_is_kept_with_its_numbers_apart(more):
     event = record(**more)
-    assert json.loads(read_line(packed(event)).body) == json.loads(encode(event))
-    assert list(json.loads(read_line(packed(event)).body)["features"]) == list(
+    assert json.loads(read_line(pack_event(event)).body) == json.loads(encode(event))
+    assert list(json.loads(read_line(pack_event(event)).body)["features"]) == list(
         event["features"]
     )
 
@@ -137,19 +137,19 @@ def test_the_usual_event_is_kept_with_its_numbers_apart(more):
     ],
 )
 def test_an_event_that_needs_a_closer_look_is_left_to_the_encoder(more):
-    assert packed(record(**more)) is None
+    assert pack_event(record(**more)) is None
 
 
 def test_names_that_are_equal_but_no_text_are_not_taken_for_known_ones():
     good = record(features={"a": 1.5}, prediction=0.5)
-    assert packed(good) is not None
+    assert pack_event(good) is not None
     for more in ({"status": True}, {"status": 200.0}, {"model": ["m"]}):
-        assert packed({**good, **more}) is None
+        assert pack_event({**good, **more}) is None
 
 
 def test_few_shapes_are_remembered():
     for i in range(3 * module.MAX_SHAPES):
-        assert packed(record(features={f"f{i}": 1.5}, prediction=0.5)) is not None
+        assert pack_event(record(features={f"f{i}": 1.5}, prediction=0.5)) is not None
     assert len(module._shapes) <= module.MAX_SHAPES
 
 
@@ -157,7 +157,7 @@ def test_events_of_the_same_names_and_types_share_a_shape_and_others_do_not():
     module._shapes.clear()
     for i in range(10):
         assert (
-            packed(
+            pack_event(
                 record(
                     features={"a": i / 3, "n": i, "text": f"t{i}", "none": None},
                     prediction=i / 7,
@@ -167,7 +167,7 @@ def test_events_of_the_same_names_and_types_share_a_shape_and_others_do_not():
         )
     assert len(module._shapes) == 1
     assert (
-        packed(
+        pack_event(
             record(features={"a": 1, "n": 1, "text": "t", "none": None}, prediction=0.5)
         )
         is not None

@@ -149,3 +149,10 @@ def test_closed_client_leaves_no_thread(collector):
         thread.name == "driftdeck-client" and thread.is_alive()
         for thread in threading.enumerate()
     )
+
+
+def test_middlewares_are_importable_by_their_short_name():
+    from monitor.client import asgi, wsgi
+
+    assert asgi.DriftdeckMiddleware is asgi.DriftdeckASGIMiddleware
+    assert wsgi.DriftdeckMiddleware is wsgi.DriftdeckWSGIMiddleware

@@ -12,14 +12,14 @@ import pytest
 from monitor.client import Client, sender
 from monitor.client.disk_spool import disk_backlog
 from monitor.client.disk_spool.process_spool import ProcessSpool
-from monitor.client.disk_spool.spool_line import line_of, read_line
+from monitor.client.disk_spool.spool_line import read_line, spool_line
 
 PATIENCE = 30.0
 
 
 @pytest.fixture(autouse=True)
 def short_delays(monkeypatch):
-    monkeypatch.setattr(sender, "FIRST_DELAY", 0.01)
+    monkeypatch.setattr(sender, "FIRST_DELAY_S", 0.01)
 
 
 def adds_up(stats):
@@ -169,7 +169,7 @@ def test_torn_tail_is_recognised_and_the_rest_arrives(tmp_path, unused_url, coll
     client.close()
     [file] = tmp_path.glob("*/*.log")
     whole = file.read_bytes()
-    torn = line_of(
+    torn = spool_line(
         "/v1/labels", {"event_id": "never acknowledged", "label": 1, "ts": 1.5}, 1
     )[:-7]
     file.write_bytes(whole + torn)
@@ -205,7 +205,7 @@ def test_full_spool_drops_the_oldest_and_counts_them(tmp_path, unused_url, colle
     assert stats["dropped"] > 1_000 and adds_up(stats)
     assert (
         "the oldest were dropped" in stats["last_error"]
-        or "no answer" in stats["last_error"]
+        or "no response" in stats["last_error"]
     )
     assert sum(path.stat().st_size for path in tmp_path.glob("*/*.log")) <= 1_000_000
     with device(collector.url, tmp_path, timeout=PATIENCE) as later:
@@ -231,15 +231,15 @@ def test_processes_that_log_at_once_share_no_file_and_lose_nothing(tmp_path, col
 
 
 def test_lane_of_a_living_process_is_left_alone(tmp_path):
-    lane = ProcessSpool.created(tmp_path)
+    lane = ProcessSpool.create(tmp_path)
     lane.append(
-        line_of("/v1/labels", {"event_id": "a", "label": 1, "ts": 1.5}, 1), 1, 1000
+        spool_line("/v1/labels", {"event_id": "a", "label": 1, "ts": 1.5}, 1), 1, 1000
     )
-    assert ProcessSpool.adopted(lane.folder) is None
-    lane.let_go()
-    again = ProcessSpool.adopted(lane.folder)
+    assert ProcessSpool.adopt(lane.folder) is None
+    lane.release()
+    again = ProcessSpool.adopt(lane.folder)
     assert again is not None and again.rows == 1
-    again.forget_descriptors()
+    again.close_descriptors()
 
 
 def test_forked_child_has_a_lane_of_its_own(tmp_path, unused_url):
@@ -298,7 +298,7 @@ def test_what_was_logged_is_synced_about_every_second(
 ):
     synced = []
     monkeypatch.setattr(os, "fsync", lambda fd: synced.append(fd))
-    monkeypatch.setattr(disk_backlog, "SYNC_EVERY", 0.01)
+    monkeypatch.setattr(disk_backlog, "SYNC_INTERVAL_S", 0.01)
     client = device(unused_url, Path(tmp_path))
     client.log({}, 1)
     wait_for(lambda: synced, "a sync")

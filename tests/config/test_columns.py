@@ -12,7 +12,7 @@ from events import NDJSON, NOW, event, lines
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.arrow_ipc import to_ipc
+from monitor.arrow_columns import to_ipc
 from monitor.config.columns import ColumnPolicy, Policy, bucket_labels
 from monitor.config.config import Config, ModelConfig
 from monitor.server.server import Server

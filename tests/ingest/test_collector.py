@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from events import NDJSON, NOW, event, lines
 
-from monitor.arrow_ipc import to_ipc
+from monitor.arrow_columns import to_ipc
 from monitor.errors import (
     Conflict,
     DriftdeckError,

@@ -381,7 +381,7 @@ def test_model_server_that_hangs_is_504(
         release.set()
     assert (answer.status_code, answer.json()["error"]) == (
         504,
-        "the model server did not answer in time",
+        "the model server did not respond in time",
     )
     assert {e["status"] for e in collector.of("/v1/events")} == {504}
 
@@ -487,7 +487,7 @@ def test_tfserving_and_own_json_through_the_proxy(
     [
         (
             ["--upstream", "http://127.0.0.1:9", "--protocol", "v3"],
-            "known: json, tfserving, torchserve, v2",
+            "use one of json, tfserving, torchserve, v2",
         ),
         (["--upstream", "http://127.0.0.1:9", "--protocol", "json"], "needs --model"),
         (["--upstream", "127.0.0.1:9", "--protocol", "v2"], "is not an address like"),

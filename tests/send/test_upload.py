@@ -108,7 +108,9 @@ def test_a_line_that_no_request_can_hold_is_refused_and_those_around_it_are_not(
     assert "log.jsonl line 2: the line has more than 4 MB" in done.stderr
     assert "log.jsonl line 4: not JSON" in done.stderr
     again = run("ingest", "log.jsonl", cwd=tmp_path)
-    assert "3 events accepted, 2 refused; 3 of them had come before" in again.stdout
+    assert (
+        "3 events accepted, 2 refused; 3 of them were received before" in again.stdout
+    )
     counts = status(tmp_path)["accounting"]
     # nothing is counted twice
     assert (counts["received"], counts["stored"], counts["refused"]) == (5, 3, 2)

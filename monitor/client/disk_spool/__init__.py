@@ -1,1 +1,1 @@
-"""The client's backlog on disk: it outlives the process."""
+"""The client's backlog on disk, which survives the end of the process."""

@@ -1,9 +1,9 @@
-"""One process's part of the spool: a folder of append-only files that nobody else writes or sends.
+"""The spool of one process: a folder of append-only files with one writer and one sender.
 
-A lane is held by a lock on its folder for as long as its process lives, however that
-ends; then another process adopts it. A file `NNNNNNNN.log` has one line a record
-(line.py). The file `cursor` says how far all before was sent and which bytes are under
-way, so that a batch is the same batch after a restart.
+A process locks its folder for as long as it lives, in whatever way it ends; then
+another process adopts the folder. A file `NNNNNNNN.log` has one line a record
+(spool_line.py). The file `cursor` records how far all is settled and which bytes are
+being sent, so that a batch is the same batch after a restart.
 """
 
 import fcntl
@@ -17,75 +17,76 @@ from typing import Any, NamedTuple
 
 from ..event_id import new_event_id
 from ..request_batch import MAX_BODY_BYTES
-from .spool_line import Line, read_line, rows_of
+from .spool_line import SpoolLine, count_rows, read_line
 
-_FIRST_READ = 1 << 20
+READ_BYTES = 1 << 20
 
 
 @dataclass
-class Segment:
-    """One file: its bytes, and the rows in it that are not settled yet."""
+class SpoolFile:
+    """One file: its bytes, and its rows that are not settled yet."""
 
     size: int = 0
     rows: int = 0
 
 
-class Cursor(NamedTuple):
-    """Bytes `start` to `end` of `segment` are under way (none if equal); all before is settled."""
+class SpoolCursor(NamedTuple):
+    """Bytes `start` to `end` of a file are being sent (none if equal); all before is settled."""
 
-    segment: int
+    file: int
     start: int
     end: int
 
 
 class SpoolRead(NamedTuple):
-    """Some whole lines from the cursor on, a name that is theirs alone, and rows that were found damaged."""
+    """Whole lines from the cursor on, the key of this batch, and the damaged rows."""
 
-    lines: list[Line]
+    lines: list[SpoolLine]
     key: str
     damaged: int
 
 
 class ProcessSpool:
-    """One lane, locked.
+    """One folder of the spool, locked by this process.
 
-    Appending, and reading from the front, may happen in two threads.
+    One thread may append while another reads from the front.
     """
 
     def __init__(self, folder: Path, lock: int) -> None:
         self.folder = folder
         self._lock = lock
-        self._file: int | None = None
-        self._newest = Segment()
+        self._descriptor: int | None = None
+        self._newest = SpoolFile()
         self._unsynced: list[int] = []
-        self.segments: dict[int, Segment] = {}
-        self.cursor = Cursor(0, 0, 0)
-        self._taken_rows = 0
+        self.files: dict[int, SpoolFile] = {}
+        self.cursor = SpoolCursor(0, 0, 0)
+        self._sending_rows = 0
         self.size = 0  # bytes on disk
         self.rows = 0  # rows that are not settled
 
     @classmethod
-    def created(cls, spool: Path) -> "ProcessSpool":
-        """A new lane of this process."""
+    def create(cls, spool: Path) -> "ProcessSpool":
+        """Create a folder for this process."""
         spool.mkdir(parents=True, exist_ok=True, mode=0o700)
         while True:
-            # time comes first in it: the names sort by age
+            # an id starts with its time: the names sort by age
             folder = spool / new_event_id()
             folder.mkdir(mode=0o700)
-            if (lane := cls._locked(folder)) is not None:
-                # otherwise another process took the empty folder for a dead one's
-                return lane
+            process_spool = cls._lock_folder(folder)
+            # None: another process took the empty folder for that of a dead process
+            if process_spool is not None:
+                return process_spool
 
     @classmethod
-    def adopted(cls, folder: Path) -> "ProcessSpool | None":
-        """The lane of a process that has ended; None while its process lives."""
-        lane = cls._locked(folder)
-        if lane is not None:
-            lane._survey()
-        return lane
+    def adopt(cls, folder: Path) -> "ProcessSpool | None":
+        """Open the folder of a process that has ended; None while that process lives."""
+        process_spool = cls._lock_folder(folder)
+        if process_spool is not None:
+            process_spool._scan()
+        return process_spool
 
     @classmethod
-    def _locked(cls, folder: Path) -> "ProcessSpool | None":
+    def _lock_folder(cls, folder: Path) -> "ProcessSpool | None":
         try:
             lock = os.open(folder, os.O_RDONLY)
         except FileNotFoundError:
@@ -94,201 +95,206 @@ class ProcessSpool:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if folder.stat().st_ino == os.fstat(lock).st_ino:
                 return cls(folder, lock)
-        except OSError:  # held by a living process, or gone meanwhile
+        except OSError:  # locked by a living process, or deleted meanwhile
             pass
         os.close(lock)
         return None
 
-    def _survey(self) -> None:
+    def _scan(self) -> None:
+        """Count the bytes and rows that an earlier process left."""
         self.cursor = _read_cursor(self.folder / "cursor")
-        for number in sorted(
-            int(p.stem) for p in self.folder.glob("*.log") if p.stem.isdigit()
-        ):
-            start = self.cursor.start if number == self.cursor.segment else 0
+        logs = self.folder.glob("*.log")
+        for number in sorted(int(log.stem) for log in logs if log.stem.isdigit()):
             data = self._path(number).read_bytes()
-            # what follows was never acknowledged: a write that a crash cut short
-            whole = data.rfind(b"\n") + 1
-            rows = (
-                sum(map(rows_of, data[start:whole].splitlines()))
-                if number >= self.cursor.segment
-                else 0
-            )
-            self.segments[number] = Segment(whole, rows)
-            self.size += whole
+            # an unfinished last line was never accepted: a crash cut the write short
+            size = data.rfind(b"\n") + 1
+            rows = 0
+            if number >= self.cursor.file:
+                start = self.cursor.start if number == self.cursor.file else 0
+                rows = sum(map(count_rows, data[start:size].splitlines()))
+            self.files[number] = SpoolFile(size, rows)
+            self.size += size
             self.rows += rows
 
-    def append(self, line: bytes, rows: int, segment_bytes: int) -> None:
+    def append(self, line: bytes, rows: int, max_file_bytes: int) -> None:
         """Write one line; a crash of the process after this loses nothing of it.
 
-        Raises OSError, having written none.
+        Raises OSError; then nothing was written.
         """
-        file, segment = self._file, self._newest
-        if file is None or segment.size >= segment_bytes:
-            file, segment = self._roll()
+        descriptor, file = self._descriptor, self._newest
+        if descriptor is None or file.size >= max_file_bytes:
+            descriptor, file = self._open_next_file()
         try:
-            written = os.write(file, line)
+            written = os.write(descriptor, line)
             while written < len(line):
-                written += os.write(file, line[written:])
+                written += os.write(descriptor, line[written:])
         except OSError:
-            os.ftruncate(file, segment.size)
+            os.ftruncate(descriptor, file.size)
             raise
-        segment.size += len(line)
-        segment.rows += rows
+        file.size += len(line)
+        file.rows += rows
         self.size += len(line)
         self.rows += rows
 
-    def _roll(self) -> tuple[int, Segment]:
-        number = max(self.segments, default=0) + 1
+    def _open_next_file(self) -> tuple[int, SpoolFile]:
+        number = max(self.files, default=0) + 1
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_EXCL
-        file = os.open(self._path(number), flags, 0o600)
-        if self._file is not None:
-            self._unsynced.append(self._file)
-        self._file = file
-        self._newest = self.segments[number] = Segment()
-        return file, self._newest
+        descriptor = os.open(self._path(number), flags, 0o600)
+        if self._descriptor is not None:
+            self._unsynced.append(self._descriptor)
+        self._descriptor = descriptor
+        self._newest = self.files[number] = SpoolFile()
+        return descriptor, self._newest
 
     def sync(self) -> None:
-        """Force what was appended onto the disk itself: from now on it outlives a loss of power, too."""
+        """Sync all appended lines to disk: from then on they survive a loss of power."""
         while self._unsynced:
-            file = self._unsynced.pop()
-            os.fsync(file)
-            os.close(file)
-        if self._file is not None:
-            os.fsync(self._file)
+            descriptor = self._unsynced.pop()
+            os.fsync(descriptor)
+            os.close(descriptor)
+        if self._descriptor is not None:
+            os.fsync(self._descriptor)
 
-    def take(
-        self, most_rows: int, lock: AbstractContextManager[Any]
+    def read_batch(
+        self, max_rows: int, lock: AbstractContextManager[Any]
     ) -> SpoolRead | None:
-        """The next lines, from now on under way: the very ones that were under way before a crash, if any. None: empty.
+        """Read the next lines and mark them as being sent; None if there is none.
 
-        `lock` keeps appending out while the place is chosen, not while it is read: the
+        Lines that were being sent before a crash are read again as the same batch.
+        `lock` blocks appending while the place is chosen, not while it is read: the
         caller of log() must not wait.
         """
         with lock:
-            segment = self._segment_to_read()
-            if segment is None:
+            file = self._file_to_read()
+            if file is None:
                 return None
             number, start, end = self.cursor
-            stop = end if end > start else segment.size
+            resumed = end > start
+            stop = end if resumed else file.size
         data = self._read(number, start, stop)
-        lines, used, rows, size, damaged = [], 0, 0, 0, 0
-        for line in data.splitlines(keepends=True):
-            if end <= start and used and (rows >= most_rows or size >= MAX_BODY_BYTES):
+        lines = []
+        used = rows = size = damaged = 0
+        for raw_line in data.splitlines(keepends=True):
+            full = rows >= max_rows or size >= MAX_BODY_BYTES
+            if full and used and not resumed:
                 break
-            used += len(line)
-            found = read_line(line)
-            if found is None:
-                damaged += rows_of(line)
+            used += len(raw_line)
+            line = read_line(raw_line)
+            if line is None:
+                damaged += count_rows(raw_line)
                 continue
-            lines.append(found)
-            rows += found.rows
-            size += len(found.body)
-        if not used:  # somebody else cut the file
-            used, damaged = stop - start, segment.rows
-        self._taken_rows = rows + damaged
-        self.cursor = Cursor(number, start, start + used)
+            lines.append(line)
+            rows += line.rows
+            size += len(line.body)
+        if not used:  # another program cut the file
+            used, damaged = stop - start, file.rows
+        self._sending_rows = rows + damaged
+        self.cursor = SpoolCursor(number, start, start + used)
         self._save_cursor(durable=True)
-        # the content is part of the name: lines that differ after a loss of power are
+        # the content is part of the key: lines that differ after a loss of power are
         # another batch
-        return SpoolRead(
-            lines,
-            f"{self.folder.name}-{number}-{start}-{zlib.crc32(data[:used]):08x}",
-            damaged,
-        )
+        checksum = zlib.crc32(data[:used])
+        key = f"{self.folder.name}-{number}-{start}-{checksum:08x}"
+        return SpoolRead(lines, key, damaged)
 
-    def _segment_to_read(self) -> Segment | None:
+    def _file_to_read(self) -> SpoolFile | None:
+        """Return the file at the cursor; delete files that are settled."""
         while True:
-            number = self.cursor.segment
-            if number not in self.segments:
-                later = [n for n in self.segments if n > number]
+            number = self.cursor.file
+            if number not in self.files:
+                later = [other for other in self.files if other > number]
                 if not later:
                     return None
-                self.cursor = Cursor(min(later), 0, 0)
+                self.cursor = SpoolCursor(min(later), 0, 0)
                 continue
-            segment = self.segments[number]
-            if self.cursor.start < segment.size:
-                if self.cursor.end > segment.size:  # bytes that a loss of power took
+            file = self.files[number]
+            if self.cursor.start < file.size:
+                if self.cursor.end > file.size:  # a loss of power took these bytes
                     self.cursor = self.cursor._replace(end=0)
-                return segment
-            if number == max(self.segments) and self._file is not None:
+                return file
+            if number == max(self.files) and self._descriptor is not None:
                 return None
-            self._forget(number)
+            self._delete_file(number)
 
     def _read(self, number: int, start: int, end: int) -> bytes:
+        """Read whole lines: about READ_BYTES, or all to `end` if they were being sent."""
+        resumed = self.cursor.end > start
         with self._path(number).open("rb") as file:
             file.seek(start)
-            data = file.read(min(_FIRST_READ, end - start))
-            while len(data) < end - start and (
-                b"\n" not in data or self.cursor.end > start
-            ):
-                more = file.read(min(_FIRST_READ, end - start - len(data)))
-                if not more:
+            data = file.read(min(READ_BYTES, end - start))
+            while len(data) < end - start and (resumed or b"\n" not in data):
+                chunk = file.read(min(READ_BYTES, end - start - len(data)))
+                if not chunk:
                     break
-                data += more
+                data += chunk
         return data[: data.rfind(b"\n") + 1]
 
     def advance(self, lock: AbstractContextManager[Any]) -> None:
-        """What was taken is settled; `lock` as in `take`."""
+        """Mark the batch read last as settled; `lock` as in `read_batch`."""
         with lock:
             number, _, end = self.cursor
-            self.cursor = Cursor(number, end, end)
-            self.segments[number].rows -= self._taken_rows
-            self.rows -= self._taken_rows
+            self.cursor = SpoolCursor(number, end, end)
+            self.files[number].rows -= self._sending_rows
+            self.rows -= self._sending_rows
         self._save_cursor(durable=False)
 
     def drop_oldest(self) -> int:
-        """Delete the oldest file that is neither being sent nor written; the rows lost, 0 if there is none."""
-        written = max(self.segments) if self._file is not None else None
-        found = [
-            n for n in sorted(self.segments) if n not in (self.cursor.segment, written)
-        ]
-        return self._forget(found[0]) if found else 0
+        """Delete the oldest file that is neither being sent nor written.
 
-    def _forget(self, number: int) -> int:
+        Return the number of rows lost, 0 if there is no such file.
+        """
+        busy = {self.cursor.file}
+        if self._descriptor is not None:
+            busy.add(max(self.files))
+        for number in sorted(self.files):
+            if number not in busy:
+                return self._delete_file(number)
+        return 0
+
+    def _delete_file(self, number: int) -> int:
         self._path(number).unlink(missing_ok=True)
-        gone = self.segments.pop(number)
-        self.size -= gone.size
-        self.rows -= gone.rows
-        return gone.rows
+        file = self.files.pop(number)
+        self.size -= file.size
+        self.rows -= file.rows
+        return file.rows
 
-    def let_go(self) -> None:
-        """Unlock; the folder stays for whoever comes next, or goes if nothing is left in it."""
+    def release(self) -> None:
+        """Unlock the folder for another process; delete it if all rows are settled."""
         self.sync()
         if not self.rows:
             shutil.rmtree(self.folder, ignore_errors=True)
-        self.forget_descriptors()
+        self.close_descriptors()
 
-    def forget_descriptors(self) -> None:
-        """Close what this process has open, and nothing else: in a forked child the lane is still the parent's."""
-        for file in (
-            self._lock,
-            *self._unsynced,
-            *(() if self._file is None else (self._file,)),
-        ):
-            os.close(file)
-        self._file, self._unsynced = None, []
+    def close_descriptors(self) -> None:
+        """Close the files; in a forked child the folder still belongs to the parent."""
+        os.close(self._lock)
+        for descriptor in self._unsynced:
+            os.close(descriptor)
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+        self._descriptor, self._unsynced = None, []
 
     def _path(self, number: int) -> Path:
         return self.folder / f"{number:08d}.log"
 
     def _save_cursor(self, durable: bool) -> None:
-        about = b"%d %d %d" % self.cursor
+        content = b"%d %d %d" % self.cursor
         new = self.folder / "cursor.new"
         with new.open("wb") as file:
-            file.write(b"%08x %s\n" % (zlib.crc32(about), about))
+            file.write(b"%08x %s\n" % (zlib.crc32(content), content))
             file.flush()
             if durable:
                 os.fsync(file.fileno())
         new.replace(self.folder / "cursor")
 
 
-def _read_cursor(path: Path) -> Cursor:
+def _read_cursor(path: Path) -> SpoolCursor:
     try:
-        checksum, _, about = path.read_bytes().rstrip(b"\n").partition(b" ")
-        if checksum == b"%08x" % zlib.crc32(about):
-            segment, start, end = map(int, about.split())
-            return Cursor(segment, start, end)
+        checksum, _, content = path.read_bytes().rstrip(b"\n").partition(b" ")
+        if checksum == b"%08x" % zlib.crc32(content):
+            number, start, end = map(int, content.split())
+            return SpoolCursor(number, start, end)
     except (OSError, ValueError):
         pass
-    # none, or cut short: everything is sent again, and the server stores it once
-    return Cursor(0, 0, 0)
+    # no cursor, or one cut short: all is sent again, and the server stores it once
+    return SpoolCursor(0, 0, 0)

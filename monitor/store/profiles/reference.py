@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 import duckdb
 import pyarrow as pa
 
+from monitor.arrow_columns import numpy_of
 from monitor.contracts import ProfileColumn, ProfileTables
 from monitor.errors import InvalidRequest
 from monitor.layout import Layout, layout_of_numbers
