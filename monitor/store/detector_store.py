@@ -209,7 +209,11 @@ def _save_evidence(
     con.execute(
         "DELETE FROM detector_evidence WHERE model = $model AND hour >= $first "
         "AND lane IN (SELECT unnest($lanes))",
-        {"model": model_id, "first": min(hour for hour, _, _ in evidence), "lanes": lanes},
+        {
+            "model": model_id,
+            "first": min(hour for hour, _, _ in evidence),
+            "lanes": lanes,
+        },
     )
     rows = [
         (model_id, hour.astimezone(UTC).replace(tzinfo=None), lane, value)

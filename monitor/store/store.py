@@ -1,6 +1,6 @@
 """The store: the parts over one database put together, and the calls that others make."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -206,7 +206,7 @@ class Store:
 
     def profiles_of(
         self,
-        columns: dict[str, Collection[str]],
+        columns: Mapping[str, Collection[str]],
         start: datetime,
         end: datetime,
         segment: str = "",

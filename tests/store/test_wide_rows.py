@@ -287,7 +287,7 @@ def test_the_spool_holds_what_a_schema_grew_by_however_long_its_names(
     ).durable.result(10)
     frames = [
         f
-        for f in server.spool.frames(SpoolPosition(0, 0))
+        for f in server.spool.records(SpoolPosition(0, 0))
         if f.header["kind"] == "schema"
     ]
     assert len(frames[0].payload) > 1 << 20

@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 import duckdb
 import pyarrow as pa
 
-from monitor.arrow_columns import numpy_of
 from monitor.contracts import ProfileColumn, ProfileTables
 from monitor.errors import InvalidRequest
 from monitor.layout import Layout, layout_of_numbers
@@ -177,9 +176,7 @@ def _save(
     )
 
 
-def insert_layouts(
-    con: duckdb.DuckDBPyConnection, layouts: Collection[Layout]
-) -> None:
+def insert_layouts(con: duckdb.DuckDBPyConnection, layouts: Collection[Layout]) -> None:
     """Store the definitions of layouts that are not stored yet."""
     definitions = {layout.id: layout.to_json() for layout in layouts}
     con.execute(
@@ -274,8 +271,7 @@ def read_hours(
         return None
     first = max(first, last - (max_hours - 1) * HOUR)
     where = (
-        "model = $model AND bucket >= $first "
-        'AND "column" IN (SELECT unnest($columns))'
+        'model = $model AND bucket >= $first AND "column" IN (SELECT unnest($columns))'
     )
     params = {"model": model.id, "first": first, "columns": list(layouts)}
     step = "(date_diff('hour', $first::TIMESTAMP, bucket))::INTEGER"

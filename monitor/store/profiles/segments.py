@@ -9,7 +9,6 @@ from monitor.sql import quote
 from monitor.store.model import Model
 from monitor.store.profiles.profiled_columns import segment_features
 from monitor.store.profiles.row_profiles import Rows, registered
-from monitor.store.rows.wide_rows import Relation
 
 MAX_SEGMENTS = 50  # of one feature
 

@@ -134,8 +134,7 @@ def _check_segments(
     con: duckdb.DuckDBPyConnection, model: Model, column: str, stored: str
 ) -> None:
     ((segments,),) = con.execute(
-        "SELECT count(*) FROM segments "
-        'WHERE model = ? AND feature = ? AND "value" = ?',
+        'SELECT count(*) FROM segments WHERE model = ? AND feature = ? AND "value" = ?',
         [model.id, column, stored],
     ).fetchall()
     if segments:
@@ -184,9 +183,7 @@ def _clear_responses(con: duckdb.DuckDBPyConnection) -> int:
     ).fetchall()
     for key, response in responses:
         cleared = json.dumps(json.loads(response) | {"refusals": []})
-        con.execute(
-            'UPDATE idempotency SET answer = ? WHERE "key" = ?', [cleared, key]
-        )
+        con.execute('UPDATE idempotency SET answer = ? WHERE "key" = ?', [cleared, key])
     return len(responses)
 
 

@@ -15,10 +15,10 @@ T = TypeVar("T")
 EventSpan: TypeAlias = tuple[datetime | None, datetime | None, int, int]
 # of the service column that every event has, and of one that every joined label has
 COUNTS = (
-    'min(bucket) FILTER ("column" = \'status\'), '
-    'max(bucket) FILTER ("column" = \'status\'), '
-    "coalesce(sum(\"rows\") FILTER (\"column\" = 'status'), 0)::BIGINT, "
-    "coalesce(sum(\"rows\") FILTER (\"column\" <> 'status'), 0)::BIGINT"
+    "min(bucket) FILTER (\"column\" = 'status'), "
+    "max(bucket) FILTER (\"column\" = 'status'), "
+    'coalesce(sum("rows") FILTER ("column" = \'status\'), 0)::BIGINT, '
+    'coalesce(sum("rows") FILTER ("column" <> \'status\'), 0)::BIGINT'
 )
 STATUS = "segment = '' AND \"column\" = 'status'"
 
@@ -100,7 +100,9 @@ class EventSpans:
         return first, self._last_event(model, bucket) or bucket, events, labels
 
     def _count_labels(self, model: Model) -> int:
-        ((n,),) = self._database.query(f"SELECT count(*) FROM {model.labels} WHERE joined")
+        ((n,),) = self._database.query(
+            f"SELECT count(*) FROM {model.labels} WHERE joined"
+        )
         return int(n)
 
     def _last_event(self, model: Model, bucket: datetime) -> datetime | None:

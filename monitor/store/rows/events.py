@@ -16,7 +16,9 @@ from monitor.store.rows.wide_rows import TYPES, pack_rows
 
 MAX_INLINE_CELLS = 64  # values that are inserted as parameters of one statement
 MIN_FAILED_STATUS = 400
-UNKNOWN_FAILURE = 500  # the status of an event that has an error, but a status of success
+UNKNOWN_FAILURE = (
+    500  # the status of an event that has an error, but a status of success
+)
 ARROW_TYPES = {
     "VARCHAR": pa.string(),
     "DOUBLE": pa.float64(),

@@ -65,17 +65,17 @@ def pack_rows(rows: pa.Table, schema: ModelSchema) -> pa.Table | pa.RecordBatchR
         return rows
     lists = _lists(schema)
     unpacked = [f for f in rows.schema if f.name not in schema.places]
-    packed = [
-        pa.field(name, pa.list_(rows.schema.field(fields[0]).type))
-        for name, fields in lists.items()
-    ]
-    form = pa.schema([*unpacked, *packed])
+    form = pa.schema(unpacked)
+    for name, fields in lists.items():
+        values = rows.schema.field(fields[0]).type
+        form = form.append(pa.field(name, pa.list_(values)))
 
     def pack_batch(batch: pa.RecordBatch) -> pa.RecordBatch:
         columns = [batch[f.name] for f in unpacked]
-        for fields in lists.values():
-            columns.append(_to_list([batch[field] for field in fields]))
-        return pa.record_batch(columns, schema=form)
+        packed = [
+            _to_list([batch[field] for field in fields]) for fields in lists.values()
+        ]
+        return pa.record_batch([*columns, *packed], schema=form)
 
     size = max(1, MAX_PACKED_CELLS // len(schema.features))
     batches = rows.to_batches(max_chunksize=size)
