@@ -1,98 +1,67 @@
-"""Small ONNX models, written field by field: the package `onnx` is not needed to run one."""
+"""Small ONNX models for tests."""
 
-import struct
 from collections.abc import Sequence
 
-FLOAT, INT64 = 1, 7
+import numpy as np
+from onnx import NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
+
+OPSET, IR_VERSION = 13, 8  # of every onnxruntime that driftdeck supports
 
 
-def varint(value: int) -> bytes:
-    found = b""
-    while value > 127:
-        found += bytes([value & 127 | 128])
-        value >>= 7
-    return found + bytes([value])
-
-
-def field(number: int, value: int | bytes) -> bytes:
-    """One field of a Protocol Buffers message."""
-    if isinstance(value, int):
-        return varint(number << 3) + varint(value)
-    return varint(number << 3 | 2) + varint(len(value)) + value
-
-
-def of_shape(name: str, columns: int | None, kind: int = FLOAT) -> bytes:
-    """A value of `columns` columns and any number of rows; a flat one without columns."""
-    shape = field(1, field(2, b"N")) + (field(1, field(1, columns)) if columns else b"")
-    return field(1, name.encode()) + field(
-        2, field(1, field(1, kind) + field(2, shape))
-    )
-
-
-def node(op: str, inputs: Sequence[str], output: str, **attributes: int) -> bytes:
-    found = (
-        b"".join(field(1, name.encode()) for name in inputs)
-        + field(2, output.encode())
-        + field(4, op.encode())
-    )
-    for name, value in attributes.items():
-        found += field(5, field(1, name.encode()) + field(3, value) + field(20, 2))
-    return found
+def value(
+    name: str, columns: int | None, kind: int = TensorProto.FLOAT
+) -> ValueInfoProto:
+    """A value of any number of rows; flat without `columns`."""
+    shape = ["N"] if columns is None else ["N", columns]
+    return helper.make_tensor_value_info(name, kind, shape)
 
 
 def model(
-    nodes: Sequence[bytes],
+    nodes: Sequence[NodeProto],
     weights: Sequence[Sequence[float]],
-    inputs: Sequence[bytes],
-    output: bytes,
+    inputs: Sequence[ValueInfoProto],
+    output: ValueInfoProto,
 ) -> bytes:
     """A model whose nodes may use the matrix `w`."""
-    flat = [value for row in weights for value in row]
-    constant = (
-        field(1, len(weights))
-        + field(1, len(weights[0]))
-        + field(2, FLOAT)
-        + field(8, b"w")
-    )
-    constant += field(9, struct.pack(f"<{len(flat)}f", *flat))
-    graph = (
-        b"".join(field(1, one) for one in nodes) + field(2, b"g") + field(5, constant)
-    )
-    graph += b"".join(field(11, one) for one in inputs) + field(12, output)
-    return field(1, 8) + field(7, graph) + field(8, field(1, b"") + field(2, 13))
+    matrix = numpy_helper.from_array(np.array(weights, np.float32), "w")
+    graph = helper.make_graph(nodes, "g", inputs, [output], [matrix])
+    opset = helper.make_opsetid("", OPSET)
+    proto = helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION)
+    content: bytes = proto.SerializeToString()
+    return content
 
 
 def linear(*weights: float) -> bytes:
     """y[N, 1] = x[N, k] @ weights[k, 1]."""
     return model(
-        [node("MatMul", ["x", "w"], "y")],
-        [[w] for w in weights],
-        [of_shape("x", len(weights))],
-        of_shape("y", 1),
+        [helper.make_node("MatMul", ["x", "w"], ["y"])],
+        [[weight] for weight in weights],
+        [value("x", len(weights))],
+        value("y", 1),
     )
 
 
 def by_name(**weights: float) -> bytes:
-    """y[N, 1] = sigmoid of the weighted sum of inputs with names of their own, each [N, 1]."""
+    """y[N, 1] = sigmoid of the weighted sum of named inputs, each [N, 1]."""
     nodes = [
-        node("Concat", list(weights), "x", axis=1),
-        node("MatMul", ["x", "w"], "s"),
-        node("Sigmoid", ["s"], "y"),
+        helper.make_node("Concat", list(weights), ["x"], axis=1),
+        helper.make_node("MatMul", ["x", "w"], ["s"]),
+        helper.make_node("Sigmoid", ["s"], ["y"]),
     ]
     return model(
         nodes,
-        [[w] for w in weights.values()],
-        [of_shape(n, 1) for n in weights],
-        of_shape("y", 1),
+        [[weight] for weight in weights.values()],
+        [value(name, 1) for name in weights],
+        value("y", 1),
     )
 
 
 def classes(*weights: Sequence[float]) -> bytes:
-    """y[N] = the place of the largest of x[N, k] @ weights[k, c]."""
+    """y[N] = the column of the largest value of x[N, k] @ weights[k, c]."""
     nodes = [
-        node("MatMul", ["x", "w"], "s"),
-        node("ArgMax", ["s"], "y", axis=1, keepdims=0),
+        helper.make_node("MatMul", ["x", "w"], ["s"]),
+        helper.make_node("ArgMax", ["s"], ["y"], axis=1, keepdims=0),
     ]
     return model(
-        nodes, weights, [of_shape("x", len(weights))], of_shape("y", None, INT64)
+        nodes, weights, [value("x", len(weights))], value("y", None, TensorProto.INT64)
     )

@@ -123,7 +123,7 @@ def test_deep_link_into_a_fresh_process_draws_the_page(
     page: Any, dashboard: str
 ) -> None:
     opened(page, f"{dashboard}/drift?range=24h&feature=carrier")
-    page.get_by_text("carrier · reference and now").wait_for()
+    page.get_by_text("carrier · reference and current").wait_for()
     page.locator(".main-svg").first.wait_for()
     assert page.locator("h1").inner_text() == "What changed in the incoming data?"
     assert page.get_by_text("H<b>A</b>").count()
@@ -151,8 +151,8 @@ def test_acknowledging_shows_who_and_leaves_the_page_intact(
 ) -> None:
     opened(page, dashboard)
     page.get_by_role("button", name="Acknowledge").first.click()
-    page.get_by_text("acknowledged by dashboard").wait_for()
-    page.get_by_text("Acknowledged as dashboard.").wait_for()
+    page.get_by_text("acknowledged by unnamed user").wait_for()
+    page.get_by_text("Acknowledged by unnamed user.").wait_for()
     tint = page.evaluate(
         "getComputedStyle(document.querySelector('.stApp')).backgroundColor"
     )
@@ -166,7 +166,7 @@ def test_ingestion_is_reached_by_navigation_and_shows_records_as_text(
     page.get_by_role("link", name="Ingestion").click()
     page.get_by_role("heading", name="Is monitoring itself alive?").wait_for()
     page.locator(".main-svg").first.wait_for()
-    page.get_by_text("rows received are accounted for").wait_for()
+    page.get_by_text("received rows are accounted for").wait_for()
     assert page.locator("[data-testid=stMain] script").count() == 0
 
 
@@ -174,10 +174,10 @@ def test_accepting_a_change_asks_first_and_then_says_who_did(
     page: Any, dashboard: str
 ) -> None:
     opened(page, f"{dashboard}/drift")
-    page.get_by_role("button", name="Accept as normal").click()
-    page.get_by_text("This cannot be undone.").wait_for()
-    page.get_by_role("button", name="Accept", exact=True).click()
-    page.get_by_text("Accepted as dashboard.").wait_for()
+    page.get_by_role("button", name="Set as new normal").click()
+    page.get_by_text("Cannot be undone.").wait_for()
+    page.get_by_role("button", name="Set", exact=True).click()
+    page.get_by_text("Set as new normal by unnamed user.").wait_for()
     page.get_by_text("Open changes").wait_for(state="hidden")
 
 

@@ -98,7 +98,7 @@ def test_fields_the_server_leaves_out_have_their_defaults(
 def test_silent_server_is_unreachable_with_a_sentence() -> None:
     with pytest.raises(reader.Unreachable) as caught:
         reader.models()
-    assert "No answer from http://127.0.0.1:8700" in str(caught.value)
+    assert "No response from http://127.0.0.1:8700" in str(caught.value)
     assert reader.link().error is caught.value and reader.link().last_good is None
 
 
