@@ -478,7 +478,7 @@ def test_a_restart_goes_on_where_the_spool_was(tmp_path: Path) -> None:
     again.start(background=False)
     assert again.store.span("m")[2] == 5
     send(again, event(5, features={"age": 1.0, "country": "a", "premium": True}))
-    again.loop.load_all()
+    again.scheduler.load_all()
     assert again.store.span("m")[2] == 6
     again.close()
 
