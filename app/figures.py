@@ -26,7 +26,7 @@ _viewer: list[Callable[[], str | None]] = [lambda: None]
 
 
 def follow(zone_name: Callable[[], str | None]) -> None:
-    """Let this function decide the name of the viewer's time zone from now on."""
+    """Read the name of the viewer's time zone from this function from now on."""
     _viewer[0] = zone_name
 
 

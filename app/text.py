@@ -24,7 +24,7 @@ _LATIN = re.compile(r"[!-)+-~±×]")
 
 
 def follow(language: Callable[[], str]) -> None:
-    """Let this function decide the viewer's language, "en" or "zh", from now on."""
+    """Read the viewer's language, "en" or "zh", from this function from now on."""
     _viewer[0] = language
 
 
@@ -61,9 +61,9 @@ def _filled_chinese(template: str, values: dict[str, object]) -> str:
 
 def _joint(before: str, after: str) -> str:
     """Return the space that belongs between two pieces of a Chinese sentence, or ""."""
-    left, right = before[-1:], after[:1]
-    mixed = _CHINESE.match(left) and _LATIN.match(right)
-    mixed = mixed or (_LATIN.match(left) and _CHINESE.match(right))
+    last, first = before[-1:], after[:1]
+    mixed = _CHINESE.match(last) and _LATIN.match(first)
+    mixed = mixed or (_LATIN.match(last) and _CHINESE.match(first))
     return " " if mixed else ""
 
 
@@ -78,7 +78,7 @@ def raw(key: str, **values: object) -> str:
     return say(language(), key, **values)
 
 
-def known(key: str, otherwise: str) -> str:
+def translated(key: str, otherwise: str) -> str:
     """Return the sentence in the viewer's language; `otherwise` for an unknown key.
 
     A newer server may use words that this dashboard does not have.
@@ -108,7 +108,7 @@ def short_listing(columns: list[str]) -> str:
 
 def statistic(name: str) -> str:
     """Return the title of a statistic in the viewer's language."""
-    return known(f"stat.{name}", name.replace("_", " "))
+    return translated(f"stat.{name}", name.replace("_", " "))
 
 
 def sentence_case(sentence: str) -> str:

@@ -8,7 +8,7 @@ import streamlit as st
 
 from app import figures, finding_text, reader
 from app.components import cards, change_text
-from app.text import DETECTED, DISTANCES, known, plain, raw, statistic, t
+from app.text import DETECTED, DISTANCES, plain, raw, statistic, t, translated
 
 Alert = dict[str, Any]
 SILENCE_HOURS = (1, 8, 24, 168)
@@ -119,7 +119,7 @@ def _lines(alert: Alert, now: str | None) -> list[str]:
     icon, colour = cards.SEVERITY.get(
         alert["severity"], (":material/notifications:", "gray")
     )
-    word = known(f"severity.{alert['severity']}", plain(alert["severity"]))
+    word = translated(f"severity.{alert['severity']}", plain(alert["severity"]))
     lines = [f":{colour}[{icon} {word}] &nbsp;**{plain(headline(alert))}**"]
     until = alert["resolved_at"] or now
     age = figures.duration(figures.seconds_between(alert["since"], until))
@@ -162,7 +162,7 @@ def _badges(alert: Alert, left_s: float) -> None:
     """Draw state, owner and silence; a firing alert needs no badge for its state."""
     if alert["state"] != "firing":
         st.badge(
-            known(f"state.{alert['state']}", plain(alert["state"])),
+            translated(f"state.{alert['state']}", plain(alert["state"])),
             icon=_STATE_ICON.get(alert["state"]),
             color="gray",
         )

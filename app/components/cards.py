@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from app import charts, figures, reader
-from app.text import known, language, plain, raw, t
+from app.text import language, plain, raw, t, translated
 
 Json = dict[str, Any]
 REFRESH_S, RETRY_S = 15, 4
@@ -189,7 +189,7 @@ def errors_alt(service: Json) -> str:
 def status_of(status: str | None) -> tuple[str, Colour, str]:
     """Return icon, colour and word of a status; an unknown one as it is, in grey."""
     icon, colour = STATUS.get(status or "", (":material/help:", "gray"))
-    return icon, colour, known(f"status.{status}", plain(status or "?"))
+    return icon, colour, translated(f"status.{status}", plain(status or "?"))
 
 
 def badge(status: str | None, word: str | None = None) -> str:

@@ -7,7 +7,7 @@ import streamlit as st
 
 from app import charts, figures, finding_text, reader
 from app.components import alert_card, cards, change_text, selftest_card
-from app.text import column_name, joined, known, plain, raw, short_listing, t
+from app.text import column_name, joined, plain, raw, short_listing, t, translated
 
 Json = dict[str, Any]
 MAX_OPEN, MAX_COLUMNS, MAX_DAYS = 4, 3, 2
@@ -128,13 +128,13 @@ def _other_weekdays(lanes: list[Json]) -> list[str]:
     }
     lines = []
     for day, weekday in sorted(days.items())[-MAX_DAYS:]:
-        name = known(f"weekday.{weekday}", str(weekday))
+        name = translated(f"weekday.{weekday}", str(weekday))
         lines.append(t("detector.other_weekday", day=day, weekday=name))
     return lines
 
 
 def _signal(name: str) -> str:
-    return known(f"lane.{name}", name)
+    return translated(f"lane.{name}", name)
 
 
 def _open_change(change: Json) -> None:
@@ -153,7 +153,7 @@ def _open_change(change: Json) -> None:
 
 
 def _accept_button(model: str, changes: list[Json]) -> None:
-    """Draw the button behind a text that says what it does."""
+    """Draw the button behind a text about its effect."""
     with st.popover(t("detector.accept"), icon=":material/done_all:", key="accept_ask"):
         key = "detector.accept_one" if len(changes) == 1 else "detector.accept_many"
         since = figures.zoned(_learned_from(changes))

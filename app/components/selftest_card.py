@@ -8,7 +8,7 @@ import streamlit as st
 
 from app import figures, reader
 from app.components import cards
-from app.text import column_name, known, raw, t
+from app.text import column_name, raw, t, translated
 
 Json = dict[str, Any]
 
@@ -68,12 +68,12 @@ def _delay(test: Json) -> str:
 def _change(name: str) -> str:
     """Return an injected change, e.g. "mean +0.1 sd", in the viewer's language."""
     slug = re.sub("[^a-z0-9]+", "_", name.lower()).strip("_")
-    return known(f"injected.{slug}", name)
+    return translated(f"injected.{slug}", name)
 
 
 def _place(test: Json) -> str:
     """Return the column; the signal for a column that every model has."""
     column, lane = str(test.get("column")), str(test.get("lane"))
     if column == "status":
-        return known(f"lane.{lane}", lane)
+        return translated(f"lane.{lane}", lane)
     return column_name(column)

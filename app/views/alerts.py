@@ -9,7 +9,7 @@ import streamlit as st
 
 from app import charts, figures, filters, reader, session, text
 from app.components import alert_card, cards, change_text
-from app.text import DETECTED, known, raw, statistic, t
+from app.text import DETECTED, raw, statistic, t, translated
 
 Json = dict[str, Any]
 STATES = ("open", "pending", "firing", "resolved", "all")
@@ -95,7 +95,7 @@ def bar(alert: Json, now: str) -> Json:
         limit = alert_card.limit_of(alert)
         number = raw("finding.number", **words, limit=limit)
     length = figures.duration(figures.seconds_between(alert["since"], until))
-    state = known(f"state.{alert['state']}", alert["state"])
+    state = translated(f"state.{alert['state']}", alert["state"])
     label = alert_card.headline(alert)
     if alert["version"]:
         label = f"{label} · {alert['version']}"
@@ -219,14 +219,14 @@ def _transition(alert: Json, row: Json) -> dict[str, str]:
 
 
 def _state(state: object) -> str:
-    return known(f"state.{state}", str(state or figures.DASH))
+    return translated(f"state.{state}", str(state or figures.DASH))
 
 
 def _delivery(row: Json) -> dict[str, str]:
     status = str(row.get("status") or "")
     return {
         raw("col.channel"): str(row.get("channel") or ""),
-        raw("col.status"): known(f"delivery.{status}", status),
+        raw("col.status"): translated(f"delivery.{status}", status),
         raw("col.attempts"): figures.count(row.get("tries")),
         raw("col.at"): figures.at(row.get("at")),
         raw("col.detail"): str(row.get("detail") or ""),

@@ -10,7 +10,7 @@ import streamlit as st
 from app import charts, figures, filters, reader, session
 from app.components import cards, detector_card, drift_text, replay_card
 from app.finding_text import limit_phrase
-from app.text import known, listing, raw, statistic, t
+from app.text import listing, raw, statistic, t, translated
 
 Json = dict[str, Any]
 MARKS = {
@@ -151,7 +151,7 @@ def _row(column: Json) -> Json:
     status, importance = column["status"], column["importance"]
     return {
         "feature": column["column"],
-        "status": f"{MARKS.get(status, '?')} {known(f'level.{status}', status)}",
+        "status": f"{MARKS.get(status, '?')} {translated(f'level.{status}', status)}",
         "value": column["value"],
         "importance": None if importance is None else round(importance, 2),
         "trend": _trend(column),

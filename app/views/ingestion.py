@@ -8,7 +8,7 @@ import streamlit as st
 
 from app import charts, figures, filters, reader, session
 from app.components import cards, row_accounts
-from app.text import known, plain, raw, t
+from app.text import plain, raw, t, translated
 
 Json = dict[str, Any]
 COUNTS = ("received", "stored", "duplicate", "refused", "pending")
@@ -241,7 +241,7 @@ def _model(row: Json) -> str:
 
 
 def _kind(row: Json) -> str:
-    return known(f"kind.{row['kind']}", str(row["kind"]))
+    return translated(f"kind.{row['kind']}", str(row["kind"]))
 
 
 def reasons_card(reasons: list[Json]) -> None:
@@ -291,8 +291,8 @@ def _mismatch_row(row: Json) -> Json:
     return {
         "values": row["rows"],
         "column": row["column"] or raw("ingestion.several"),
-        "expected": known(f"type.{row['expected']}", str(row["expected"])),
-        "actual": known(f"type.{row['came']}", str(row["came"])),
+        "expected": translated(f"type.{row['expected']}", str(row["expected"])),
+        "actual": translated(f"type.{row['came']}", str(row["came"])),
         "example": row["sample"] or raw("ingestion.hidden"),
         "model": row["model"],
         "newest_hour": figures.at(row["last_hour"]),

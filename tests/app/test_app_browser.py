@@ -1,4 +1,4 @@
-"""The dashboard as a person meets it: its own process, a real browser, nothing from anywhere else."""
+"""The dashboard in a real browser: its own process, no requests to other hosts."""
 
 import os
 import signal
@@ -80,7 +80,10 @@ def dashboard(chromium: str) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def page(chromium: str, dashboard: str) -> Iterator[Any]:
-    """A tab whose requests elsewhere and complaints are collected in `page.elsewhere` and `page.complaints`."""
+    """A tab that collects requests to other hosts and console errors.
+
+    They are in `page.elsewhere` and `page.complaints`.
+    """
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=chromium, args=["--no-sandbox"]
@@ -95,25 +98,27 @@ def page(chromium: str, dashboard: str) -> Iterator[Any]:
         ours = (dashboard, dashboard.replace("http", "ws", 1), "data:", "blob:")
         tab.on(
             "request",
-            lambda one: (
-                tab.elsewhere.append(one.url) if not one.url.startswith(ours) else None
+            lambda request: (
+                None
+                if request.url.startswith(ours)
+                else tab.elsewhere.append(request.url)
             ),
         )
         tab.on(
             "console",
-            lambda one: (
-                tab.complaints.append(one.text)
-                if one.type in ("error", "warning")
+            lambda message: (
+                tab.complaints.append(message.text)
+                if message.type in ("error", "warning")
                 else None
             ),
         )
-        tab.on("pageerror", lambda one: tab.complaints.append(str(one)))
+        tab.on("pageerror", lambda error: tab.complaints.append(str(error)))
         yield tab
         browser.close()
 
 
 def opened(page: Any, address: str) -> None:
-    """Go there and wait until it is drawn whole: what moves under the mouse is not hit."""
+    """Open a page and wait until it is complete: a moving target is missed by a click."""
     page.goto(address)
     page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
     page.locator("h1").first.wait_for()
@@ -184,5 +189,7 @@ def test_accepting_a_change_asks_first_and_then_says_who_did(
 def test_nothing_was_asked_of_anyone_else_and_nothing_complained(page: Any) -> None:
     assert page.elsewhere == []
     assert [
-        one for one in page.complaints if not any(noise in one for noise in KNOWN_NOISE)
+        text
+        for text in page.complaints
+        if not any(noise in text for noise in KNOWN_NOISE)
     ] == []

@@ -1,4 +1,4 @@
-"""Charts from values: what is drawn, what is marked, and what happens with gaps and very little data."""
+"""Charts from values: lines and marks, gaps, and very little data."""
 
 import json
 from datetime import datetime
@@ -171,7 +171,7 @@ def test_comparison_translates_only_the_special_bins() -> None:
 
 
 def test_comparison_without_drift_has_no_marked_bin() -> None:
-    quiet = [one | {"contribution": 0.0} for one in BINS]
+    quiet = [row | {"contribution": 0.0} for row in BINS]
     assert set(
         named(charts.comparison(quiet, "PSI", charts.Look()), "PSI part").text
     ) == {""}

@@ -1,4 +1,4 @@
-"""Every page, in both languages, with a server that answers, one that knows nothing, and none at all."""
+"""Every page in both languages: with a server, with an empty one, and with none."""
 
 import re
 import tomllib
@@ -20,7 +20,7 @@ Open = Callable[..., AppTest]
 
 
 def shown(app: AppTest) -> str:
-    """All text on the page."""
+    """Return all text on the page."""
     return "\n".join(
         str(getattr(one, "value", ""))
         for one in [*app.title, *app.markdown, *app.warning, *app.error]
@@ -28,7 +28,7 @@ def shown(app: AppTest) -> str:
 
 
 def healthy(app: AppTest) -> bool:
-    """No exception, and no card that says a page could not be drawn."""
+    """Return whether the page was drawn without an exception or error card."""
     return not app.exception and not app.error
 
 
@@ -136,8 +136,8 @@ def test_overview_says_while_history_is_being_evaluated(
     behind: timedelta, world: World, open_page: Open
 ) -> None:
     world.evaluated = behind
-    said = "Evaluating stored history, now at" in shown(open_page("overview"))
-    assert said == (behind > timedelta(hours=2))
+    is_shown = "Evaluating stored history, now at" in shown(open_page("overview"))
+    assert is_shown == (behind > timedelta(hours=2))
 
 
 def test_overview_shows_likely_causes_and_none_of_a_plain_change(
@@ -222,7 +222,7 @@ def test_accepting_a_change_reaches_the_server_in_the_name_of_the_viewer(
     app.text_input(key="your_name").set_value("Mei").run()
     app.button(key="accept").click().run()
     assert healthy(app)
-    assert [one["by"] for one in world.accepted] == ["Mei"]
+    assert [row["by"] for row in world.accepted] == ["Mei"]
     assert any("Set as new normal by Mei." in toast.value for toast in app.toast)
     assert "Open changes" not in shown(app)
     assert "by Mei." in shown(app)
@@ -288,7 +288,7 @@ def test_unknown_filters_in_the_url_fall_back(world: World, open_page: Open) -> 
 
 def test_names_with_markup_are_shown_as_they_are(world: World, open_page: Open) -> None:
     app = open_page("drift", feature="rare:material/home:")
-    titles = [one.value for one in app.markdown if "reference and current" in one.value]
+    titles = [m.value for m in app.markdown if "reference and current" in m.value]
     assert titles and ":material/home" not in titles[0]
     assert plain("rare:material/home:") in titles[0]
 
@@ -309,8 +309,7 @@ def test_acknowledging_reaches_the_server_and_the_card(
     app.button(key="ack_list_a1").click().run()
     assert healthy(app)
     assert (
-        next(one for one in world.alert_list if one["id"] == "a1")["acknowledged_by"]
-        == "Mei"
+        next(a for a in world.alert_list if a["id"] == "a1")["acknowledged_by"] == "Mei"
     )
     assert not any(button.key == "ack_list_a1" for button in app.button)
     assert "acknowledged by Mei" in shown(app)
@@ -321,14 +320,13 @@ def test_ending_a_silence_reaches_the_server(world: World, open_page: Open) -> N
     app.button(key="unsil_overview_a3").click().run()
     assert healthy(app)
     assert (
-        next(one for one in world.alert_list if one["id"] == "a3")["silenced_until"]
-        is None
+        next(a for a in world.alert_list if a["id"] == "a3")["silenced_until"] is None
     )
 
 
 def test_action_on_a_vanished_alert_is_a_message(world: World, open_page: Open) -> None:
     app = open_page("alerts")
-    world.alert_list = [one for one in world.alert_list if one["id"] != "a1"]
+    world.alert_list = [a for a in world.alert_list if a["id"] != "a1"]
     app.button(key="ack_list_a1").click().run()
     assert healthy(app)
     assert any("a1" in toast.value for toast in app.toast)
@@ -364,8 +362,8 @@ def test_ingestion_shows_whether_all_rows_are_accounted_for(
 ) -> None:
     app = open_page("ingestion")
     assert healthy(app), app.error
-    said = "All 1,204,400 received rows are accounted for; 2 rows are pending, the oldest for 2 s; the newest event is 4 s old."
-    assert plain(said) in shown(app)
+    sentence = "All 1,204,400 received rows are accounted for; 2 rows are pending, the oldest for 2 s; the newest event is 4 s old."
+    assert plain(sentence) in shown(app)
     assert [tile.value for tile in app.metric] == [
         "1,204,400",
         "1,204,329",
@@ -378,7 +376,7 @@ def test_ingestion_shows_whether_all_rows_are_accounted_for(
     accounts, reasons, mistyped, sample = (frame.value for frame in app.dataframe)
     # what waits comes first
     assert list(accounts["model"]) == ["flight-delay", "(no model)", "young_*model*"]
-    assert all(said.startswith("✓") for said in accounts["unaccounted"])
+    assert all(cell.startswith("✓") for cell in accounts["unaccounted"])
     assert list(reasons["rows"]) == [25]
     assert mistyped.to_dict("list") | {"model": None, "newest_hour": None} == {
         "values": [1234, 2],
@@ -432,9 +430,9 @@ def test_ingestion_shows_rows_that_made_no_model(world: World, open_page: Open) 
 
 
 def test_a_thousand_models_are_searched(world: World, open_page: Open) -> None:
-    one = world.accounting()["models"][0]
+    account = world.accounting()["models"][0]
     world.accounts = [
-        one | {"model": f"model-{i}", "received": 4 if i == 700 else 3}
+        account | {"model": f"model-{i}", "received": 4 if i == 700 else 3}
         for i in range(1000)
     ]
     app = open_page("ingestion")

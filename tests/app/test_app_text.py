@@ -1,4 +1,4 @@
-"""Sentences: complete in both languages, the same places in both, and none outside the table."""
+"""Sentences: complete in both languages, same placeholders, none outside the table."""
 
 import ast
 import re
@@ -19,7 +19,7 @@ from app.sentences.words import WORDS
 
 APP = Path(__file__).parents[2] / "app"
 FILES = sorted(APP.rglob("*.py"))
-SAYING = {"t", "raw", "say", "known"}
+SAYING = {"t", "raw", "say", "translated"}
 SAME_IN_BOTH = {"chart.band", "drift.csv", "stat.psi", "moved.number"}
 # what Streamlit shows to people, and the arguments that are shown
 DISPLAY = {
@@ -151,7 +151,7 @@ def test_every_key_that_code_says_is_in_the_table_and_every_key_is_said() -> Non
                 )
                 if (
                     isinstance(first, ast.Constant)
-                    and getattr(node.func, "id", "") != "known"
+                    and getattr(node.func, "id", "") != "translated"
                 ):
                     assert first.value in SENTENCES, f"{path.name}: {first.value}"
     unsaid = [
@@ -163,7 +163,7 @@ def test_every_key_that_code_says_is_in_the_table_and_every_key_is_said() -> Non
 
 
 def _literals(node: ast.expr) -> list[str]:
-    """The letters a viewer would read in an argument; markup, calls and filled-in values aside."""
+    """Return the letters a viewer would read in an argument, without markup and values."""
     if isinstance(node, ast.Constant):
         return [node.value] if isinstance(node.value, str) else []
     if isinstance(node, ast.JoinedStr):
@@ -176,7 +176,7 @@ def _literals(node: ast.expr) -> list[str]:
 
 
 def _spoken(literal: str) -> str:
-    """A literal without Streamlit's markup (icons, colours, entities)."""
+    """Return a literal without Streamlit's markup (icons, colours, entities)."""
     return re.sub(r":material/\w+:|:\w+(-badge)?\[|:small\[|&\w+;|\\.", "", literal)
 
 
@@ -196,9 +196,9 @@ def test_no_sentence_is_written_in_code(path: Path) -> None:
         if name not in DISPLAY or (owner == "cards" and name not in SHOWN_POSITIONS):
             continue
         positions = SHOWN_POSITIONS.get(name, (0,))
-        arguments = [one for i, one in enumerate(node.args) if i in positions]
+        arguments = [arg for i, arg in enumerate(node.args) if i in positions]
         arguments += [k.value for k in node.keywords if k.arg in SHOWN_ARGUMENTS]
-        for literal in (one for argument in arguments for one in _literals(argument)):
+        for literal in (part for argument in arguments for part in _literals(argument)):
             assert NOT_A_SENTENCE.fullmatch(_spoken(literal)), (
                 f"{path.name}:{node.lineno} shows {literal!r}"
             )
@@ -637,16 +637,16 @@ def test_number(shown: str, expected: str) -> None:
 
 
 def test_limit_on_an_increase_is_shown_as_the_value_it_allows() -> None:
-    found = {
+    finding = {
         "statistic": "wrong_share",
         "unit": "share",
         "limit": 0.05,
         "compare": "increase",
         "reference_value": 0.19,
     }
-    assert figures.limit_of(found) == "24%"
-    assert figures.limit_of(found | {"reference_value": None}) == "+5%"
-    assert figures.limit_of(found | {"compare": "value"}) == "5%"
+    assert figures.limit_of(finding) == "24%"
+    assert figures.limit_of(finding | {"reference_value": None}) == "+5%"
+    assert figures.limit_of(finding | {"compare": "value"}) == "5%"
 
 
 def test_times_are_on_the_viewers_clock(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -318,30 +318,30 @@ def test_rows_that_come_meanwhile_are_read(several: Server) -> None:
 def test_a_model_is_evaluated_once_a_minute_and_again_when_late_rows_came(
     several: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    scheduler, now = (
+    loop, now = (
         several.scheduler,
         [datetime.now(UTC).replace(second=0, microsecond=0) + timedelta(minutes=1)],
     )
-    scheduler.clock = lambda: now[0]
+    loop.clock = lambda: now[0]
     asked: list[str] = []
-    whole = scheduler._evaluate_model
+    whole = loop._evaluate_model
     monkeypatch.setattr(
-        scheduler,
+        loop,
         "_evaluate_model",
         lambda model, at: asked.append(model.name) or whole(model, at),
     )
-    scheduler.evaluate_due(timedelta(0))
+    loop.evaluate_due(timedelta(0))
     assert asked == MODELS
     now[0] += timedelta(seconds=20)
-    scheduler.evaluate_due(timedelta(0))
+    loop.evaluate_due(timedelta(0))
     assert asked == MODELS
     old = lines(event(0, model="m3", event_id="old", ts=(NOW - 5 * HOUR).isoformat()))
     several.collector.events(old, NDJSON).durable.result(10)
-    scheduler.load_all()
-    scheduler.evaluate_due(timedelta(0))
+    loop.load_all()
+    loop.evaluate_due(timedelta(0))
     assert asked == [*MODELS, "m3"]
     now[0] += timedelta(minutes=1)
-    scheduler.evaluate_due(timedelta(0))
+    loop.evaluate_due(timedelta(0))
     assert asked == [*MODELS, "m3", *MODELS]
 
 
@@ -349,17 +349,17 @@ def test_evaluation_waits_while_rows_are_loaded(
     several: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("monitor.server.scheduler.PATIENCE_S", 600.0)
-    scheduler = several.scheduler
+    loop = several.scheduler
     done = threading.Event()
     waiting = threading.Thread(
-        target=lambda: (scheduler.evaluate_due(timedelta(0)), done.set())
+        target=lambda: (loop.evaluate_due(timedelta(0)), done.set())
     )
-    with scheduler._first_of_all():
+    with loop._first_of_all():
         waiting.start()
         assert not done.wait(0.3)
     waiting.join(60)
     assert done.is_set()
-    assert scheduler.last_tick is not None
+    assert loop.last_tick is not None
 
 
 def test_a_model_is_evaluated_from_its_first_event_on(several: Server) -> None:
@@ -418,11 +418,15 @@ def test_new_models_are_evaluated_together(
 def test_history_from_a_time_of_another_zone_has_the_same_days(
     several: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    scheduler, start, seen = several.scheduler, NOW - 4 * DAY - 3 * HOUR, list[list[datetime]]()
-    scheduler.clock = lambda: NOW
+    loop, start, seen = (
+        several.scheduler,
+        NOW - 4 * DAY - 3 * HOUR,
+        list[list[datetime]](),
+    )
+    loop.clock = lambda: NOW
     monkeypatch.setattr(
-        scheduler, "_evaluate_moments", lambda _, moments, __: seen.append(list(moments))
+        loop, "_evaluate_moments", lambda _, moments, __: seen.append(list(moments))
     )
     for zone in (UTC, timezone(8 * HOUR)):
-        scheduler.evaluate("m0", start.astimezone(zone))
+        loop.evaluate("m0", start.astimezone(zone))
     assert seen[0] == seen[1] and len(seen[0]) > 4
