@@ -1,15 +1,17 @@
-"""Numbers, times and durations as people read them.
+"""Numbers, times and durations as text for people.
 
-Plain text; None is always a dash, never 0 or "nan".
+Plain text; None is always a dash, never 0 or "nan". Times are on the viewer's clock.
 """
 
-from datetime import UTC, datetime
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from app import text
 
 DASH = "—"
+HOUR_S, DAY_S = 3600, 86_400
 _SHARES = frozenset({"share", "rate", "fraction", "proportion"})
 _SHARE_STATISTICS = frozenset(
     {
@@ -20,15 +22,26 @@ _SHARE_STATISTICS = frozenset(
         "new_category_share",
     }
 )
+_viewer: list[Callable[[], str | None]] = [lambda: None]
+
+
+def follow(zone_name: Callable[[], str | None]) -> None:
+    """Read the name of the viewer's time zone from this function from now on."""
+    _viewer[0] = zone_name
+
+
+def viewer_zone() -> ZoneInfo:
+    """Return the viewer's time zone; UTC when it is unknown."""
+    return zone(_viewer[0]())
 
 
 def count(value: float | None) -> str:
-    """1234567 -> "1,234,567"."""
+    """Return a whole number: 1234567 -> "1,234,567"."""
     return DASH if value is None else f"{value:,.0f}"
 
 
 def compact(value: float | None) -> str:
-    """95123 -> "95k"; small numbers as they are."""
+    """Return a short whole number: 95123 -> "95k"; small numbers as they are."""
     if value is None:
         return DASH
     for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
@@ -39,30 +52,55 @@ def compact(value: float | None) -> str:
 
 
 def size(bytes_: float | None) -> str:
-    """1536000 -> "1.5 MB"; in the units of the configuration, 1 MB = 1024 * 1024 bytes."""
+    """Return bytes in larger units: 1536000 -> "1.5 MB".
+
+    The units are those of the configuration: 1 MB = 1024 * 1024 bytes.
+    """
     if bytes_ is None:
         return DASH
     for unit, name in ((1 << 30, "GB"), (1 << 20, "MB"), (1 << 10, "kB")):
         if bytes_ >= unit:
             value = bytes_ / unit
-            return f"{value:.{1 if value < 10 else 0}f}".removesuffix(".0") + f" {name}"
+            digits = 1 if value < 10 else 0
+            return f"{value:.{digits}f}".removesuffix(".0") + f" {name}"
     return f"{bytes_:.0f} B"
 
 
 def percent(value: float | None, digits: int | None = None) -> str:
-    """0.0067 -> "0.67%"; two digits below one percent, one above."""
+    """Return a share in percent: 0.0067 -> "0.67%".
+
+    Without `digits`: two below one percent, one above.
+    """
     if value is None:
         return DASH
-    if digits is None and 0 < abs(value) < 0.00005:
-        return "<0.01%"
     if digits is None:
-        digits = 0 if value == 0 else 2 if abs(value) < 0.00995 else 1
-    shown = f"{value:.{digits}%}"
-    return shown[:-1].rstrip("0").rstrip(".") + "%" if "." in shown else shown
+        if 0 < abs(value) < 0.00005:
+            return "<0.01%"
+        digits = 2 if abs(value) < 0.00995 else 1
+    shown = f"{value * 100:.{digits}f}"
+    if "." in shown:
+        shown = shown.rstrip("0").rstrip(".")
+    return f"{shown}%"
+
+
+def points(value: float | None) -> str:
+    """Return the difference of two shares in percentage points: 0.06 -> "+6 points"."""
+    if value is None:
+        return DASH
+    shown = f"{value * 100:+.1f}".removesuffix(".0")
+    return text.raw("unit.points", value=shown)
+
+
+def interval(low: str, high: str) -> str:
+    """Return a 95% confidence interval: "95% CI 0.36–0.61", "95% CI -0.42 to -0.20"."""
+    if low.startswith("-") or high.startswith("-"):
+        return text.raw("interval.signed", low=low, high=high)
+    bounds = {"low": low.removeprefix("+"), "high": high.removeprefix("+")}
+    return text.raw("interval.plain", **bounds)
 
 
 def milliseconds(value: float | None) -> str:
-    """35.12 -> "35 ms"; 12500 -> "12.5 s"."""
+    """Return a latency: 35.12 -> "35 ms"; 12500 -> "12.5 s"."""
     if value is None:
         return DASH
     if abs(value) >= 10_000:
@@ -71,7 +109,7 @@ def milliseconds(value: float | None) -> str:
 
 
 def number(value: float | None) -> str:
-    """Three meaningful digits: 0.5412 -> "0.541", 1234.5 -> "1,234"."""
+    """Return three significant digits: 0.5412 -> "0.541", 1234.5 -> "1,234"."""
     if value is None:
         return DASH
     if value == 0:
@@ -84,12 +122,15 @@ def number(value: float | None) -> str:
 
 
 def score(value: float | None) -> str:
-    """A distance between distributions, always two digits: 0.2 -> "0.20"."""
+    """Return a distance between distributions with two digits: 0.2 -> "0.20"."""
     return DASH if value is None else f"{value:.2f}"
 
 
 def measured(value: float | None, statistic: str, unit: str | None) -> str:
-    """A value of this statistic with its unit: shares in percent, times in ms, distances with two digits."""
+    """Return a value of this statistic with its unit.
+
+    Shares are in percent, times in ms, distances have two digits.
+    """
     if value is None:
         return DASH
     if statistic in _SHARE_STATISTICS or (unit or "") in _SHARES:
@@ -99,50 +140,49 @@ def measured(value: float | None, statistic: str, unit: str | None) -> str:
     if unit in ("s", "seconds"):
         return duration(value)
     if unit == "sd":
-        return f"{deviations(value)} sd"
+        return text.raw("unit.sd", value=deviations(value))
     if unit == "times":
         return f"{number(value)}×"
     if statistic in text.DISTANCES:
         return score(value)
-    return (
-        number(value)
-        if unit in (None, "", "nats", "events", "1")
-        else f"{number(value)} {unit}"
-    )
+    if unit in (None, "", "nats", "events", "1"):
+        return number(value)
+    return f"{number(value)} {unit}"
 
 
 def deviations(value: float) -> str:
-    """A distance in standard deviations with its sign: 0.617 -> "+0.62", -0.004 -> "-0.004"."""
+    """Return standard deviations with their sign: 0.617 -> "+0.62", -0.004 -> "-0.004"."""
     return f"{value:+.2f}" if abs(value) >= 0.01 or value == 0 else f"{value:+.1g}"
 
 
 def duration(seconds: float | None) -> str:
-    """How long, in one unit: "4 s", "12 min", "46 h", "8 days"."""
+    """Return a duration in one unit: "4 s", "12 min", "46 h", "8 days"."""
     if seconds is None:
         return DASH
     seconds = max(seconds, 0.0)
-    for limit, size, key in (
+    for limit, unit_s, key in (
         (90, 1, "age.seconds"),
         (3570, 60, "age.minutes"),
-        (259_200, 3600, "age.hours"),
+        (3 * DAY_S, HOUR_S, "age.hours"),
     ):
         if seconds < limit:
-            digits = 1 if seconds < 3 * size else 0
-            return text.raw(key, n=f"{seconds / size:.{digits}f}".removesuffix(".0"))
-    return text.raw("age.days", n=f"{seconds / 86_400:.0f}")
+            digits = 1 if seconds < 3 * unit_s else 0
+            shown = f"{seconds / unit_s:.{digits}f}".removesuffix(".0")
+            return text.raw(key, n=shown)
+    return text.raw("age.days", n=f"{seconds / DAY_S:.0f}")
 
 
 def parse(moment: str | None) -> datetime | None:
-    """RFC 3339 text as an aware datetime; None for None or for text that is no time."""
+    """Return RFC 3339 text as an aware datetime; None for None or other text."""
     try:
-        read = datetime.fromisoformat(moment) if moment else None
+        time = datetime.fromisoformat(moment) if moment else None
     except (TypeError, ValueError):
         return None
-    return read if read is None or read.tzinfo else read.replace(tzinfo=UTC)
+    return time if time is None or time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def zone(name: str | None) -> ZoneInfo:
-    """The named time zone; UTC if the name is unknown or absent."""
+    """Return the named time zone; UTC if the name is unknown or absent."""
     try:
         return ZoneInfo(name or "UTC")
     except (ZoneInfoNotFoundError, ValueError):
@@ -150,44 +190,58 @@ def zone(name: str | None) -> ZoneInfo:
 
 
 def local(moment: str | None, place: ZoneInfo) -> datetime | None:
-    """The time on the viewer's wall clock, without a zone: what charts and tables are given."""
-    read = parse(moment)
-    return read.astimezone(place).replace(tzinfo=None) if read else None
+    """Return the wall-clock time of a zone, without the zone: for charts and tables."""
+    time = parse(moment)
+    return time.astimezone(place).replace(tzinfo=None) if time else None
 
 
-def at(moment: str | datetime | None, place: ZoneInfo) -> str:
-    """ "20 Nov 11:40" or "11/20 11:40" on the viewer's wall clock; the year is said when it is not this one."""
-    read = moment if isinstance(moment, datetime) else parse(moment)
-    if read is None:
+def at(moment: str | datetime | None, place: ZoneInfo | None = None) -> str:
+    """Return "20 Nov 11:40" or "11/20 11:40" on the viewer's clock.
+
+    `place` is another time zone. The year is shown when it is not the present one.
+    """
+    time = moment if isinstance(moment, datetime) else parse(moment)
+    if time is None:
         return DASH
-    wall = read.astimezone(place)
+    place = place or viewer_zone()
+    wall = time.astimezone(place)
     old = wall.year != datetime.now(place).year
     if text.language() == "zh":
-        return (
-            f"{wall.year}/{wall.month}/{wall.day} {wall:%H:%M}"
-            if old
-            else f"{wall.month}/{wall.day} {wall:%H:%M}"
-        )
+        date = f"{wall.month}/{wall.day}"
+        return f"{wall.year}/{date} {wall:%H:%M}" if old else f"{date} {wall:%H:%M}"
     return f"{wall.day} {wall:%b %Y %H:%M}" if old else f"{wall.day} {wall:%b %H:%M}"
 
 
+def zoned(moment: str | datetime | None) -> str:
+    """Return the time with its zone, for sentences: "20 Nov 11:40 (UTC+8)"."""
+    time = moment if isinstance(moment, datetime) else parse(moment)
+    if time is None:
+        return DASH
+    offset = time.astimezone(viewer_zone()).utcoffset() or timedelta(0)
+    minutes = round(offset.total_seconds() / 60)
+    hours, rest_minutes = divmod(abs(minutes), 60)
+    name = "UTC"
+    if minutes:
+        sign = "+" if minutes > 0 else "-"
+        name += f"{sign}{hours}" + (f":{rest_minutes:02d}" if rest_minutes else "")
+    return text.raw("time.zoned", at=at(time), zone=name)
+
+
 def seconds_between(earlier: str | None, later: str | None) -> float | None:
-    """Seconds from one time to the other; None if either is missing."""
+    """Return the seconds from one time to the other; None if either is missing."""
     first, second = parse(earlier), parse(later)
     return (second - first).total_seconds() if first and second else None
 
 
-def limit_of(found: dict[str, Any]) -> str:
-    """The limit of a finding or alert, in the unit of its value.
+def limit_of(result: dict[str, Any]) -> str:
+    """Return the limit of a finding or alert, in the unit of its value.
 
-    A limit on the increase over the reference is given as the value it allows, "24%";
+    A limit on the increase over the reference is shown as the value it allows, "24%";
     "+5%" if there is no reference.
     """
-    limit, before = found.get("limit"), found.get("reference_value")
-    rises = found.get("compare") == "increase" and limit is not None
-    shown = measured(
-        limit + before if rises and before is not None else limit,
-        str(found.get("statistic")),
-        found.get("unit"),
-    )
-    return f"+{shown}" if rises and before is None else shown
+    limit, reference = result.get("limit"), result.get("reference_value")
+    is_increase = result.get("compare") == "increase" and limit is not None
+    if is_increase and reference is not None:
+        limit += reference
+    shown = measured(limit, str(result.get("statistic")), result.get("unit"))
+    return f"+{shown}" if is_increase and reference is None else shown

@@ -1,8 +1,8 @@
-"""Model, version, time range, Live and language: what the viewer chose, kept in the URL.
+"""The viewer's choice: model, version, time range, Auto-refresh and language, in the URL.
 
-The URL is input from outside: a value that is not on the list falls back to the
-default. A choice made on the page is written back to the URL, and a URL that changed
-since (a link, the back button) wins over the choice.
+The URL is input from outside: a value that is not an option falls back to the default.
+A choice made on the page is written back to the URL, and a URL that changed since (a
+link, the back button) wins over the choice.
 """
 
 import re
@@ -12,18 +12,18 @@ from typing import Any
 
 import streamlit as st
 
-from app import reader, text
+from app import figures, reader, text
 
 ALL = "all"
 DEFAULT_RANGE = "7d"
-FEW_VERSIONS = 4
+MAX_BUTTONS = 4  # more versions go into a selectbox
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What to show.
+    """The viewer's choice.
 
-    `version` is "" for all; `unknown` is the model name the URL asked for in vain.
+    `version` is "" for all; `unknown` is a model name in the URL that does not exist.
     """
 
     model: str
@@ -33,13 +33,13 @@ class Choice:
     unknown: str | None = None
 
 
-def choose(wanted: str | None, options: Sequence[str], default: str) -> str:
-    """The wanted value if it is one of the options, else the default."""
-    return wanted if wanted is not None and wanted in options else default
+def choose(value: str | None, options: Sequence[str], default: str) -> str:
+    """Return the value if it is one of the options, else the default."""
+    return value if value is not None and value in options else default
 
 
 def language() -> str:
-    """The viewer's language: what was clicked, else the URL, else the browser's."""
+    """Return the viewer's language: as clicked, else of the URL, else of the browser."""
     chosen = st.session_state.get("lang") or st.query_params.get("lang")
     if chosen in text.LANGUAGES:
         return str(chosen)
@@ -47,22 +47,31 @@ def language() -> str:
 
 
 def _browsers_language() -> str:
-    return "zh" if str(st.context.locale or "").lower().startswith("zh") else "en"
+    locale = str(st.context.locale or "").lower()
+    return "zh" if locale.startswith("zh") else "en"
+
+
+def _browsers_zone() -> str | None:
+    return st.context.timezone
 
 
 text.follow(language)
+figures.follow(_browsers_zone)
 
 
 def adopt(name: str, options: Sequence[str], default: str) -> bool:
-    """Put the URL's value into the widget called `name` when the URL is newer than the widget; True when it was."""
-    given, state = st.query_params.get(name), st.session_state
-    newer = given is not None and given != state.get(f"url_{name}")
-    if newer:
-        state[name] = choose(given, options, default)
+    """Put the URL's value into the widget of this name when the URL is newer.
+
+    Return True when it was.
+    """
+    value, state = st.query_params.get(name), st.session_state
+    is_newer = value is not None and value != state.get(f"url_{name}")
+    if is_newer:
+        state[name] = choose(value, options, default)
     elif state.get(name) not in options:
         state[name] = default
-    state[f"url_{name}"] = given
-    return newer
+    state[f"url_{name}"] = value
+    return is_newer
 
 
 def publish(name: str, default: str | None) -> None:
@@ -71,41 +80,40 @@ def publish(name: str, default: str | None) -> None:
     if value is None or value == default:
         st.query_params.pop(name, None)
         st.session_state[f"url_{name}"] = None
-    elif st.query_params.get(name) != value:
+        return
+    if st.query_params.get(name) != value:
         st.query_params[name] = value
-    if value is not None and value != default:
-        st.session_state[f"url_{name}"] = value
+    st.session_state[f"url_{name}"] = value
 
 
 def bar(models: Sequence[dict[str, Any]]) -> Choice:
-    """Draw the row of filters and return what was chosen. `models` may be empty."""
-    names = [str(one["model"]) for one in models]
+    """Draw the row of filters and return the choice; `models` may be empty."""
+    versions = {str(model["model"]): model["versions"] for model in models}
+    names = list(versions)
     asked = st.query_params.get("model")
-    unknown = asked if names and asked is not None and asked not in names else None
-    with st.container(
+    is_unknown = bool(names) and asked is not None and asked not in names
+    row = st.container(
         key="filters", horizontal=True, vertical_alignment="center", gap="small"
-    ):
+    )
+    with row:
         model = _model(names)
-        version = _version(
-            next((one["versions"] for one in models if one["model"] == model), [])
-        )
+        version = _version(versions.get(model, []))
         span = _range() if names else DEFAULT_RANGE
         st.space("stretch")
-        label, tip = text.t("filter.live"), text.t("filter.live_help")
         live = st.toggle(
-            label,
+            text.t("filter.live"),
             value=True,
             key="live",
-            help=tip,
+            help=text.t("filter.live_help"),
             bind="query-params",
             persist_state="session",
         )
         _language()
-    return Choice(model, version, span, live, unknown)
+    return Choice(model, version, span, live, asked if is_unknown else None)
 
 
 def _settle(name: str, options: Sequence[str], default: str) -> None:
-    """Make sure that a remembered choice is still on the list."""
+    """Replace a remembered choice that is no longer an option."""
     if name in st.session_state and st.session_state[name] not in options:
         st.session_state[name] = default
 
@@ -114,27 +122,25 @@ def _model(names: list[str]) -> str:
     if not names:
         return ""
     _settle("model", names, names[0])
-    icon = ":material/deployed_code:"
-    return str(
-        st.selectbox(
-            text.t("filter.model"), names, key="model", icon=icon, width=170, **_BOUND
-        )
-    )
+    label, icon = text.t("filter.model"), ":material/deployed_code:"
+    chosen = st.selectbox(label, names, key="model", icon=icon, width=170, **_BOUND)
+    return str(chosen)
 
 
 def _version(versions: Sequence[object]) -> str:
-    """The chosen version, "" for all. One version is no choice, so nothing is drawn."""
-    names = [str(one) for one in versions if str(one)]
-    options = [ALL, *(one for one in names if one != ALL)]
+    """Return the chosen version, "" for all. One version is no choice: nothing is drawn."""
+    names = [name for name in map(str, versions) if name]
     if len(names) < 2:
         st.session_state.pop("version", None)
         return ""
+    options = [ALL, *(name for name in names if name != ALL)]
     _settle("version", options, ALL)
     label = text.t("filter.version")
     # the URL holds the label of an option as it is shown, so it can be neither
     # translated nor escaped: names that could be read as markup go into a selectbox,
     # which shows plain text
-    if len(names) <= FEW_VERSIONS and all(_PLAIN.fullmatch(one) for one in names):
+    is_plain = all(_PLAIN.fullmatch(name) for name in names)
+    if is_plain and len(names) <= MAX_BUTTONS:
         chosen = st.segmented_control(
             label, options, default=ALL, key="version", required=True, **_BOUND
         )
@@ -146,15 +152,17 @@ def _version(versions: Sequence[object]) -> str:
 def _range() -> str:
     options, label = list(reader.RANGES), text.t("filter.range")
     _settle("range", options, DEFAULT_RANGE)
-    return str(
-        st.segmented_control(
-            label, options, default=DEFAULT_RANGE, key="range", required=True, **_BOUND
-        )
+    chosen = st.segmented_control(
+        label, options, default=DEFAULT_RANGE, key="range", required=True, **_BOUND
     )
+    return str(chosen)
 
 
 def _language() -> None:
-    """Not bound, because its labels are not its values; the browser's language is left out of the URL."""
+    """Draw the choice of language; the browser's own is left out of the URL.
+
+    The widget is not bound to the URL, because its labels are not its values.
+    """
     adopt("lang", text.LANGUAGES, language())
     names = {"en": "EN", "zh": "中文"}
     st.segmented_control(

@@ -1,8 +1,8 @@
-"""The only file that talks to the server, and the only one that caches what it said.
+"""The only file that talks to the server, and the only one that caches its responses.
 
-Every function returns the contract's JSON as a dict in which all documented fields
-exist and NaN is None. When the server does not answer, the last good answer to the same
-question is returned and `link()` says so; if there is none, `Unreachable` is raised.
+Every function returns the JSON of the HTTP API as a dict in which all documented fields
+exist and NaN is None. When the server is silent, the last good response to the same
+question is returned and `link()` has the error; without one, `Unreachable` is raised.
 """
 
 import math
@@ -12,7 +12,7 @@ import time
 from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import quote
 
 import httpx
@@ -34,44 +34,48 @@ RANGES = {
 TTL_S = 5
 # after a failure, further questions fail at once for this long instead of each waiting
 # for its timeout
-REST_S = 2.0
-_KEPT = 300
+PAUSE_S = 2.0
+TIMEOUT_S, CONNECT_TIMEOUT_S = 8.0, 1.5
+REPLAY_TIMEOUT_S = 120.0  # a replay reads the whole history
+MAX_REMEMBERED = 300  # last good responses
+MAX_CACHED = 500
+MAX_DETAIL_LENGTH = 300
 
 
 class ReadError(Exception):
-    """The server gave no usable answer; the text is one sentence for the viewer."""
+    """The server sent no usable response; the text is one sentence for the viewer."""
 
     def __init__(self, key: str, **values: object) -> None:
         super().__init__(text.say("en", key, **values))
         self.key, self.values = key, values
 
     def sentence(self) -> str:
-        """The reason as markdown in the viewer's language."""
+        """Return the reason as markdown in the viewer's language."""
         return text.t(self.key, **self.values)
 
 
 class Unreachable(ReadError):
-    """No connection, no answer in time, or an answer that is not ours; trying again may help."""
+    """No connection, no response in time, or one of another program; a retry may help."""
 
 
 class NotFound(ReadError):
-    """The server answered, and has nothing under this name."""
+    """The server has nothing under this name (404)."""
 
 
 class Refused(ReadError):
-    """The server understood and said no (4xx); its sentence is passed on."""
+    """The server refused the request (4xx); its reason is passed on."""
 
 
 @dataclass(frozen=True)
 class Link:
-    """How the connection is: `error` is None when the last question was answered."""
+    """State of the connection: `error` is None when the last request succeeded."""
 
     error: ReadError | None
     last_good: datetime | None
 
 
 class _Memory:
-    """The last good answers and the state of the connection, shared by all sessions of this process."""
+    """Last good responses and state of the connection, shared by all sessions."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -79,10 +83,9 @@ class _Memory:
 
     def clear(self) -> None:
         with self.lock:
-            self.answers: OrderedDict[tuple[str, ...], Json] = OrderedDict()
-            # what viewers have told the server; an answer from before that is no answer
-            # after it
-            self.told = 0
+            self.responses: OrderedDict[tuple[str, ...], Json] = OrderedDict()
+            # POST requests so far; a response from before one is stale after it
+            self.n_posts = 0
             self.error: Unreachable | None = None
             self.failed_at = -math.inf
             self.last_good: datetime | None = None
@@ -95,40 +98,40 @@ class _Memory:
         with self.lock:
             self.error, self.failed_at = error, time.monotonic()
 
-    def resting(self) -> Unreachable | None:
+    def pausing(self) -> Unreachable | None:
         with self.lock:
-            return self.error if time.monotonic() - self.failed_at < REST_S else None
+            is_pausing = time.monotonic() - self.failed_at < PAUSE_S
+            return self.error if is_pausing else None
 
-    def keep(self, question: tuple[str, ...], answer: Json) -> None:
+    def remember(self, question: tuple[str, ...], response: Json) -> None:
         with self.lock:
-            self.answers[question] = answer
-            self.answers.move_to_end(question)
-            while len(self.answers) > _KEPT:
-                self.answers.popitem(last=False)
+            self.responses[question] = response
+            self.responses.move_to_end(question)
+            while len(self.responses) > MAX_REMEMBERED:
+                self.responses.popitem(last=False)
 
 
-Answered = TypeVar("Answered", bound=ReadError)
 _memory = _Memory()
 transport: httpx.BaseTransport | None = None  # tests put a fake one here
 
 
 def server_url() -> str:
-    """Where the server is, without a trailing slash."""
+    """Return the address of the server, without a trailing slash."""
     return os.environ.get("DRIFTDECK_URL", "http://127.0.0.1:8700").rstrip("/")
 
 
 def has_key() -> bool:
-    """Whether questions are sent with a key."""
+    """Return whether requests are sent with an API key."""
     return bool(os.environ.get("DRIFTDECK_KEY"))
 
 
 def link() -> Link:
-    """The state of the connection after the last question anyone asked."""
+    """Return the state of the connection after the last request of any viewer."""
     return Link(_memory.error, _memory.last_good)
 
 
 def forget_failure() -> None:
-    """Ask again at once instead of waiting for the pause after a failure."""
+    """Retry at once instead of waiting for the pause after a failure."""
     with _memory.lock:
         _memory.failed_at = -math.inf
 
@@ -140,188 +143,171 @@ def forget() -> None:
 
 
 def models() -> Json:
-    """{"now", "models": [...]} with every model the server knows."""
-    answer = _ask("/v1/models")
-    answer["models"] = [
-        response_fields.filled(response_fields.MODEL, one)
-        for one in answer.get("models") or []
-    ]
-    return answer
+    """Return {"now", "models": [...]} with every model of the server."""
+    response = _ask("/v1/models")
+    rows = response.get("models")
+    response["models"] = response_fields.all_filled(response_fields.MODEL, rows)
+    return response
 
 
 def overview(model: str, version: str, span: str) -> Json:
-    """The verdict and the six numbers of the overview."""
-    return response_fields.filled(
-        response_fields.OVERVIEW, _ask(_path(model, "overview"), version, span)
-    )
+    """Return the status and the six figures of the overview."""
+    response = _ask(_path(model, "overview"), version, span)
+    return response_fields.filled(response_fields.OVERVIEW, response)
 
 
 def service(model: str, version: str, span: str, step: str = "") -> Json:
-    """Latency, errors and traffic over the range and per version, one row per `step` ("" = the server's choice)."""
-    wanted = {"step": step} if step else {}
-    return response_fields.filled(
-        response_fields.SERVICE, _ask(_path(model, "service"), version, span, **wanted)
-    )
+    """Return latency, errors and traffic over the time range and per version.
+
+    One row per `step`; "" is the server's choice.
+    """
+    params = {"step": step} if step else {}
+    response = _ask(_path(model, "service"), version, span, **params)
+    return response_fields.filled(response_fields.SERVICE, response)
 
 
 def drift(model: str, version: str, span: str) -> Json:
-    """The drift matrix, most harmful column first."""
-    answer = response_fields.filled(
-        response_fields.DRIFT, _ask(_path(model, "drift"), version, span)
+    """Return the drift matrix, the column with the highest impact first."""
+    response = _ask(_path(model, "drift"), version, span)
+    matrix = response_fields.filled(response_fields.DRIFT, response)
+    matrix["columns"] = response_fields.all_filled(
+        response_fields.DRIFT_COLUMN, matrix["columns"]
     )
-    answer["columns"] = [
-        response_fields.filled(response_fields.DRIFT_COLUMN, one)
-        for one in answer["columns"]
-    ]
-    return answer
+    return matrix
 
 
 def column(model: str, name: str, version: str) -> Json:
-    """One feature over the drift rule's window (not the range: so its figures are those of the verdict)."""
-    return response_fields.filled(
-        response_fields.COLUMN, _ask(_path(model, "columns", name), version)
-    )
+    """Return the distribution of one feature over the drift rule's window.
+
+    Not over the time range: its figures are those that were checked.
+    """
+    response = _ask(_path(model, "columns", name), version)
+    return response_fields.filled(response_fields.COLUMN, response)
 
 
 def detector(model: str, span: str) -> Json:
-    """How far the detector is: its lanes, their evidence over the range, what is open, what was accepted."""
-    answer = response_fields.filled(
-        response_fields.DETECTOR, _ask(_path(model, "detector"), span=span)
-    )
-    answer["lanes"] = [
-        response_fields.filled(response_fields.LANE, one) for one in answer["lanes"]
-    ]
-    return answer
+    """Return the detector's signals, change scores over the range and open changes."""
+    response = _ask(_path(model, "detector"), span=span)
+    status = response_fields.filled(response_fields.DETECTOR, response)
+    status["lanes"] = response_fields.all_filled(response_fields.LANE, status["lanes"])
+    return status
 
 
 def selftest(model: str) -> Json:
-    """The newest self-test of the detector. Raises NotFound before the first."""
-    return response_fields.filled(
-        response_fields.SELFTEST, _ask(_path(model, "selftest"))
-    )
+    """Return the newest self-test of the detector. Raises NotFound before the first."""
+    response = _ask(_path(model, "selftest"))
+    return response_fields.filled(response_fields.SELFTEST, response)
 
 
 def replay(model: str, rule: dict[str, str]) -> Json:
-    """What a rule would have done over the stored history.
+    """Return the alerts that a rule would have opened in the stored history.
 
-    Takes up to a minute; never cached.
+    Lasts up to a minute; never cached.
     """
-    answer = response_fields.filled(
-        response_fields.REPLAY,
-        _send("GET", server_url() + _path(model, "replay"), rule, patience_s=120.0),
+    url = server_url() + _path(model, "replay")
+    response = _send("GET", url, rule, timeout_s=REPLAY_TIMEOUT_S)
+    result = response_fields.filled(response_fields.REPLAY, response)
+    result["rules"] = response_fields.all_filled(
+        response_fields.REPLAYED, result["rules"]
     )
-    answer["rules"] = [
-        response_fields.filled(response_fields.REPLAYED, one) for one in answer["rules"]
-    ]
-    return answer
+    return result
 
 
 def findings(model: str) -> list[Json]:
-    """The newest evaluation of every rule."""
+    """Return the newest evaluation of every rule."""
     return list(_ask(_path(model, "findings")).get("findings") or [])
 
 
-def alerts(model: str, state: str, limit: int = 100) -> Json:
-    """{"now", "alerts": [...]} of this model in this state."""
-    answer = _ask("/v1/alerts", model=model, state=state, limit=str(limit))
-    answer["alerts"] = [
-        response_fields.filled(response_fields.ALERT, one)
-        for one in answer.get("alerts") or []
-    ]
-    return answer
+def alerts(model: str | None, state: str, limit: int = 100) -> Json:
+    """Return {"now", "alerts": [...]} of this model, or of all (None), in this state."""
+    params = {"state": state, "limit": str(limit)}
+    if model is not None:
+        params["model"] = model
+    response = _ask("/v1/alerts", **params)
+    rows = response.get("alerts")
+    response["alerts"] = response_fields.all_filled(response_fields.ALERT, rows)
+    return response
 
 
 def accounting(span: str) -> Json:
-    """What came in over the range and what became of it; by time of receipt all models together."""
-    answer = response_fields.filled(
-        response_fields.ACCOUNTING, _ask("/v1/accounting", span=span, by="time")
-    )
-    answer["models"] = [
-        response_fields.filled(response_fields.ACCOUNT, one) for one in answer["models"]
-    ]
-    answer["mistyped"] = [
-        response_fields.filled(response_fields.MISTYPED, one)
-        for one in answer["mistyped"]
-    ]
-    return answer
+    """Return received rows and their outcomes over the range.
+
+    By time received, all models are added up.
+    """
+    response = _ask("/v1/accounting", span=span, by="time")
+    accounts = response_fields.filled(response_fields.ACCOUNTING, response)
+    for name, defaults in (
+        ("models", response_fields.ACCOUNT),
+        ("mistyped", response_fields.MISTYPED),
+    ):
+        accounts[name] = response_fields.all_filled(defaults, accounts[name])
+    return accounts
 
 
 def quarantine(limit: int) -> list[Json]:
-    """The newest refused records, newest first.
+    """Return the newest quarantined rows, newest first.
 
     Raises Refused when the key may not see them.
     """
-    answer = _ask("/v1/quarantine", newest="true", limit=str(limit))
-    return [
-        response_fields.filled(response_fields.RECORD, one)
-        for one in answer.get("records") or []
-    ]
+    response = _ask("/v1/quarantine", newest="true", limit=str(limit))
+    return response_fields.all_filled(response_fields.RECORD, response.get("records"))
 
 
 def acknowledge(alert_id: object, by: str) -> None:
-    """Tell the server that somebody has this alert in hand."""
-    _tell(f"/v1/alerts/{quote(str(alert_id), safe='')}/acknowledge", {"by": by})
+    """Acknowledge an alert in this person's name."""
+    _post(_alert_path(alert_id, "acknowledge"), {"by": by})
 
 
 def accept(model: str, by: str) -> None:
-    """Tell the server that what the detector has open is normal.
+    """Set the open changes of the detector as new normal, in this person's name.
 
-    Raises Refused when the key may not, or nothing is.
+    Raises Refused when the key may not, or no change is open.
     """
-    _tell(_path(model, "accept"), {"by": by})
+    _post(_path(model, "accept"), {"by": by})
 
 
 def silence(alert_id: object, hours: float, by: str) -> None:
-    """Hold notifications of this alert back for so many hours; 0 ends a silence."""
-    _tell(
-        f"/v1/alerts/{quote(str(alert_id), safe='')}/silence",
-        {"hours": hours, "by": by},
-    )
+    """Suppress notifications of this alert for so many hours; 0 ends a silence."""
+    _post(_alert_path(alert_id, "silence"), {"hours": hours, "by": by})
 
 
 def window(span: str, now: datetime) -> dict[str, str]:
-    """The query parameters of a time range that ends now; whole minutes."""
+    """Return the query parameters of a time range that ends now, in whole minutes."""
     start = (now - timedelta(hours=RANGES[span])).replace(second=0, microsecond=0)
     return {"from": start.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")}
 
 
-def _path(model: str, *rest: str) -> str:
-    # dots too: a name that is nothing but dots would be taken for a step up in the
+def _path(model: str, *parts: str) -> str:
+    # dots are quoted too: a name that is nothing but dots would be a step up in the
     # address
-    return "/v1/models/" + "/".join(
-        quote(part, safe="").replace(".", "%2E") for part in (model, *rest)
-    )
+    quoted = [quote(part, safe="").replace(".", "%2E") for part in (model, *parts)]
+    return "/v1/models/" + "/".join(quoted)
+
+
+def _alert_path(alert_id: object, action: str) -> str:
+    return f"/v1/alerts/{quote(str(alert_id), safe='')}/{action}"
 
 
 def _ask(path: str, version: str = "", span: str = "", **params: str) -> Json:
-    """The answer, at most 2 x TTL_S old; the last good one if the server is silent now."""
-    question = (
-        server_url(),
-        path,
-        version,
-        span,
-        *(f"{k}={v}" for k, v in sorted(params.items())),
-    )
+    """Return the response, at most 2 x TTL_S old.
+
+    The last good one when the server is silent now.
+    """
+    url, pairs = server_url(), tuple(sorted(params.items()))
+    question = (url, path, version, span, *(f"{k}={v}" for k, v in pairs))
     try:
-        answer = _cached(
-            server_url(),
-            path,
-            version,
-            span,
-            tuple(sorted(params.items())),
-            _memory.told,
-        )
+        response = _cached(url, path, version, span, pairs, _memory.n_posts)
     except Unreachable:
-        kept = _memory.answers.get(question)
-        if kept is None:
+        last_good = _memory.responses.get(question)
+        if last_good is None:
             raise
-        return dict(kept)
-    _memory.keep(question, answer)
-    return dict(answer)
+        return dict(last_good)
+    _memory.remember(question, response)
+    return dict(response)
 
 
 @st.cache_data(
-    ttl=TTL_S, refresh_mode="background", show_spinner=False, max_entries=500
+    ttl=TTL_S, refresh_mode="background", show_spinner=False, max_entries=MAX_CACHED
 )
 def _cached(
     url: str,
@@ -329,22 +315,22 @@ def _cached(
     version: str,
     span: str,
     params: tuple[tuple[str, str], ...],
-    told: int,
+    n_posts: int,
 ) -> Json:
-    # `told` keeps a refresh that is under way while the server is told something from
-    # being taken for the news
-    query = (
-        dict(params)
-        | (window(span, datetime.now(UTC)) if span else {})
-        | ({"version": version} if version else {})
-    )
+    # `n_posts` is part of the key: a refresh that began before a POST must not stand
+    # for the state after it
+    query = dict(params)
+    if span:
+        query |= window(span, datetime.now(UTC))
+    if version:
+        query["version"] = version
     return _send("GET", url + path, query)
 
 
-def _tell(path: str, body: Json) -> None:
+def _post(path: str, body: Json) -> None:
     _send("POST", server_url() + path, {}, body)
     with _memory.lock:
-        _memory.told += 1
+        _memory.n_posts += 1
     _cached.clear()
 
 
@@ -353,41 +339,48 @@ def _send(
     url: str,
     query: dict[str, str],
     body: Json | None = None,
-    patience_s: float = 8.0,
+    timeout_s: float = TIMEOUT_S,
 ) -> Json:
-    """One request; what a viewer does is always tried.
+    """Send one request; a POST is sent even during the pause after a failure.
 
-    Raises ReadError with the reason in every other case than a JSON object with status
+    Raises ReadError with the reason unless the response is a JSON object with status
     2xx.
     """
-    if method == "GET" and (resting := _memory.resting()):
-        raise resting
+    pause = _memory.pausing() if method == "GET" else None
+    if pause:
+        raise pause
+    headers = {"Accept": "application/json"}
     key = os.environ.get("DRIFTDECK_KEY")
-    headers = {"Accept": "application/json"} | (
-        {"Authorization": f"Bearer {key}"} if key else {}
-    )
+    if key:
+        headers["Authorization"] = f"Bearer {key}"
+    timeout = httpx.Timeout(timeout_s, connect=CONNECT_TIMEOUT_S)
     try:
         with httpx.Client(
-            transport=transport,
-            timeout=httpx.Timeout(patience_s, connect=1.5),
-            trust_env=False,
+            transport=transport, timeout=timeout, trust_env=False
         ) as client:
             response = client.request(
                 method, url, params=query, json=body, headers=headers
             )
-            answer = response.json() if response.content else {}
+            content = response.json() if response.content else {}
     except (httpx.HTTPError, ValueError) as error:
         raise _failed(Unreachable("error.unreachable", url=server_url())) from error
-    if response.status_code >= 500:
-        raise _failed(_of(Unreachable, response, answer))
+    return _checked(response.status_code, content)
+
+
+def _checked(status: int, content: Any) -> Json:
+    """Return the content of a response; raises ReadError when it is none to use."""
+    url = server_url()
+    words = {"url": url, "status": status, "detail": _detail(content)}
+    if status >= 500:
+        raise _failed(Unreachable("error.refused", **words))
     _memory.good()
-    if response.status_code in (401, 403):
-        raise Refused("error.key", url=server_url(), status=response.status_code)
-    if response.status_code == 404:
-        raise NotFound("error.not_found", detail=_detail(answer))
-    if response.status_code >= 400 or not isinstance(answer, dict):
-        raise _of(Refused, response, answer)
-    cleaned: Json = _clean(answer)
+    if status in (401, 403):
+        raise Refused("error.key", url=url, status=status)
+    if status == 404:
+        raise NotFound("error.not_found", detail=_detail(content))
+    if status >= 400 or not isinstance(content, dict):
+        raise Refused("error.refused", **words)
+    cleaned: Json = _clean(content)
     return cleaned
 
 
@@ -396,24 +389,15 @@ def _failed(error: Unreachable) -> Unreachable:
     return error
 
 
-def _of(kind: type[Answered], response: httpx.Response, answer: object) -> Answered:
-    return kind(
-        "error.refused",
-        url=server_url(),
-        status=response.status_code,
-        detail=_detail(answer),
-    )
-
-
-def _detail(answer: object) -> str:
-    said = answer.get("error") if isinstance(answer, dict) else None
-    return str(said or "?")[:300]
+def _detail(content: object) -> str:
+    detail = content.get("error") if isinstance(content, dict) else None
+    return str(detail or "?")[:MAX_DETAIL_LENGTH]
 
 
 def _clean(value: Any) -> Any:
-    """The same JSON with NaN and infinities as None, so that nobody downstream ever prints "nan"."""
+    """Return the same JSON with None for NaN and infinity: no page prints "nan"."""
     if isinstance(value, dict):
-        return {key: _clean(one) for key, one in value.items()}
+        return {key: _clean(inner) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_clean(one) for one in value]
+        return [_clean(inner) for inner in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

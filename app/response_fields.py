@@ -1,4 +1,4 @@
-"""The fields of the server's answers that the pages use, each with the value it has when the server leaves it out."""
+"""Fields of the server's responses that pages use, with the default of each."""
 
 from copy import deepcopy
 from typing import Any
@@ -100,6 +100,7 @@ DRIFT: Json = {
     "from": None,
     "to": None,
     "steps": [],
+    "of": 0,
     "columns": [],
 }
 
@@ -270,15 +271,22 @@ ALERT: Json = {
 }
 
 
-def filled(shape: Json, answer: Json) -> Json:
-    """The answer with every field of the shape, also one level down; fields the shape does not know are kept."""
-    complete = deepcopy(shape) | answer
-    for name, inner in shape.items():
-        if isinstance(inner, dict):
-            given = answer.get(name)
-            complete[name] = (
-                deepcopy(inner) | given if isinstance(given, dict) else deepcopy(inner)
-            )
-        elif isinstance(inner, list) and not isinstance(complete[name], list):
+def filled(defaults: Json, response: Json) -> Json:
+    """Return the response with every field of the defaults, also one level down.
+
+    Fields that the defaults do not have are kept.
+    """
+    complete = deepcopy(defaults) | response
+    for name, default in defaults.items():
+        value = response.get(name)
+        if isinstance(default, dict):
+            fields = value if isinstance(value, dict) else {}
+            complete[name] = deepcopy(default) | fields
+        elif isinstance(default, list) and not isinstance(value, list):
             complete[name] = []
     return complete
+
+
+def all_filled(defaults: Json, rows: list[Json] | None) -> list[Json]:
+    """Return each of the rows with every field of the defaults."""
+    return [filled(defaults, row) for row in rows or []]

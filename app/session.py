@@ -1,4 +1,4 @@
-"""What every page begins with: the models, the viewer's choice, and what to show when there is nothing to choose."""
+"""The start of every page: models, the viewer's choice, and pages without a model."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,15 +15,18 @@ _KEY = "_visit"
 
 @dataclass(frozen=True)
 class Visit:
-    """This viewer's choice and the models it was made from; `problem` when the models could not be read."""
+    """The viewer's choice and the models it was made from.
+
+    `problem` is the reason when the models could not be read.
+    """
 
     choice: Choice
     models: list[dict[str, Any]]
     problem: reader.ReadError | None
 
 
-def known_models() -> tuple[list[dict[str, Any]], reader.ReadError | None]:
-    """The models and None, or no models and the reason."""
+def load_models() -> tuple[list[dict[str, Any]], reader.ReadError | None]:
+    """Return the models and None, or no models and the reason."""
     try:
         return reader.models()["models"], None
     except reader.ReadError as error:
@@ -38,42 +41,46 @@ def begin(
 
 
 def visit() -> Visit:
-    """The choice made above the page."""
-    found: Visit = st.session_state[_KEY]
-    return found
+    """Return the choice made above the page."""
+    current: Visit = st.session_state[_KEY]
+    return current
+
+
+def status_of(model: str) -> str:
+    """Return the status of a model in the list of models."""
+    statuses = {row["model"]: str(row["status"]) for row in visit().models}
+    return statuses.get(model, "no_data")
 
 
 def chosen_model(question: str) -> Choice | None:
-    """Asks the page's question and gives the choice; None, after saying why, when there is no model to show."""
+    """Draw the page's question and return the choice.
+
+    Without a model, draw the reason and return None.
+    """
     here = visit()
-    nothing_yet = here.problem is None and not here.models
-    cards.title("setup.title" if nothing_yet else question)
+    is_empty = here.problem is None and not here.models
+    cards.title("setup.title" if is_empty else question)
     if here.problem is not None:
         wait_for_server(here.problem)
         return None
-    if not here.models:
+    if is_empty:
         setup_guide.show(here.models)
         return None
     if here.choice.unknown is not None:
-        st.warning(
-            t(
-                "filter.unknown_model",
-                name=here.choice.unknown,
-                shown=here.choice.model,
-            ),
-            icon=":material/search_off:",
-        )
+        words = {"name": here.choice.unknown, "shown": here.choice.model}
+        sentence = t("filter.unknown_model", **words)
+        st.warning(sentence, icon=":material/search_off:")
     return here.choice
 
 
 def wait_for_server(problem: reader.ReadError) -> None:
-    """The banner, and a look every few seconds whether the server is back; then the whole page is run again."""
+    """Draw the banner, retry every few seconds, and run the page again on success."""
 
     @st.fragment(run_every=cards.RETRY_S)
-    def look_again() -> None:
-        _, still = known_models()
-        if still is None:
+    def retry() -> None:
+        _, newest_problem = load_models()
+        if newest_problem is None:
             st.rerun()
-        cards.unreachable(still or problem)
+        cards.unreachable(newest_problem or problem)
 
-    look_again()
+    retry()

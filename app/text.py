@@ -1,82 +1,123 @@
-"""Every sentence on screen, in English and Traditional Chinese: how it is said.
+"""Sentences in the viewer's language, as plain text or as markdown.
 
-`say` gives plain text (charts, tables, files). `t` gives markdown in the viewer's
-language, in which every filled-in value is escaped: names of models and features come
-from outside and must never act as markup. The sentences themselves are the table in
-sentences.py.
+`say` returns plain text for charts, tables and files. `t` returns markdown in which
+every filled-in value is escaped: names of models and features are data from outside and
+must never act as markup. The sentences themselves are in app/sentences.
 """
 
 import re
 from collections.abc import Callable
+from string import Formatter
 
 from app.sentences import SENTENCES
 
 LANGUAGES = ("en", "zh")
 _viewer: list[Callable[[], str]] = [lambda: "en"]
 _MARKUP = re.compile(r"([\\`*_\[\]<>$~#|&])")
-# icons (:material/x:), emoji (:x:), colours (:red[x]) and bare links are found after
+# icons (:material/x:), emoji (:x:), colours (:red[x]) and bare links are read after
 # backslashes are gone, so an invisible word joiner stands where they would begin
 _DIRECTIVE = re.compile(r":(?=[A-Za-z/]|\w+:)|(?<=www)(?=\.)|@", re.IGNORECASE)
 _JOINER = "\u2060"
+_CHINESE = re.compile(r"[\u4e00-\u9fff]")
+# all of printable ASCII but the star, which is markup
+_LATIN = re.compile(r"[!-)+-~±×]")
 
 
 def follow(language: Callable[[], str]) -> None:
-    """From now on `t` speaks what this function returns ("en" or "zh") for the viewer of the moment."""
+    """Read the viewer's language, "en" or "zh", from this function from now on."""
     _viewer[0] = language
 
 
 def language() -> str:
-    """The viewer's language, "en" or "zh"."""
+    """Return the viewer's language, "en" or "zh"."""
     return _viewer[0]()
 
 
 def plain(value: object) -> str:
-    """The value as markdown that shows exactly its characters, on one line: no emphasis, icon, formula or link."""
+    """Return markdown that shows exactly these characters, on one line."""
     flat = " ".join(str(value).split())
-    return _MARKUP.sub(r"\\\1", _DIRECTIVE.sub(lambda found: found[0] + _JOINER, flat))
+    safe = _DIRECTIVE.sub(lambda match: match[0] + _JOINER, flat)
+    return _MARKUP.sub(r"\\\1", safe)
 
 
 def say(speech: str, key: str, **values: object) -> str:
-    """The sentence as plain text in this language, values filled in as they are."""
-    return SENTENCES[key][LANGUAGES.index(speech)].format(**values)
+    """Return the sentence as plain text in a language, values filled in as they are."""
+    template = SENTENCES[key][LANGUAGES.index(speech)]
+    if speech != "zh":
+        return template.format(**values)
+    return _filled_chinese(template, values)
+
+
+def _filled_chinese(template: str, values: dict[str, object]) -> str:
+    """Fill in the values, with a space between a Chinese character and a Latin one."""
+    sentence = ""
+    for literal, name, _, _ in Formatter().parse(template):
+        sentence += _joint(sentence, literal) + literal
+        if name is not None:
+            value = str(values[name])
+            sentence += _joint(sentence, value) + value
+    return sentence
+
+
+def _joint(before: str, after: str) -> str:
+    """Return the space that belongs between two pieces of a Chinese sentence, or ""."""
+    last, first = before[-1:], after[:1]
+    mixed = _CHINESE.match(last) and _LATIN.match(first)
+    mixed = mixed or (_LATIN.match(last) and _CHINESE.match(first))
+    return " " if mixed else ""
 
 
 def t(key: str, **values: object) -> str:
-    """The sentence as markdown in the viewer's language, values escaped."""
-    return say(
-        language(), key, **{name: plain(value) for name, value in values.items()}
-    )
+    """Return the sentence as markdown in the viewer's language, values escaped."""
+    escaped = {name: plain(value) for name, value in values.items()}
+    return say(language(), key, **escaped)
 
 
 def raw(key: str, **values: object) -> str:
-    """The sentence as plain text in the viewer's language: for tables, files, alternative texts."""
+    """Return the sentence as plain text in the viewer's language."""
     return say(language(), key, **values)
 
 
-def known(key: str, otherwise: str) -> str:
-    """The sentence in the viewer's language, or `otherwise` when the server used a word we do not know."""
+def translated(key: str, otherwise: str) -> str:
+    """Return the sentence in the viewer's language; `otherwise` for an unknown key.
+
+    A newer server may use words that this dashboard does not have.
+    """
     return raw(key) if key in SENTENCES else otherwise
 
 
 def listing(words: list[str]) -> str:
-    """ "a", "a and b", "a, b and c" in the viewer's language."""
+    """Return "a", "a and b" or "a, b and c" in the viewer's language."""
     if len(words) < 2:
         return "".join(words)
-    return raw("comma").join(words[:-1]) + raw("and") + words[-1]
+    return raw("list.last", first=raw("comma").join(words[:-1]), last=words[-1])
+
+
+def joined(sentences: list[str]) -> str:
+    """Return the sentences one after the other; Chinese ones need no space."""
+    return ("" if language() == "zh" else " ").join(sentences)
+
+
+def short_listing(columns: list[str]) -> str:
+    """Return the names of at most three columns; of more, two and how many follow."""
+    names = columns
+    if len(columns) > 3:
+        names = [*columns[:2], raw("finding.n_columns", n=len(columns) - 2)]
+    return listing(names)
 
 
 def statistic(name: str) -> str:
-    """The name of a statistic for people."""
-    return known(f"stat.{name}", name.replace("_", " "))
+    """Return the title of a statistic in the viewer's language."""
+    return translated(f"stat.{name}", name.replace("_", " "))
 
 
 def sentence_case(sentence: str) -> str:
-    """The sentence with a capital first letter, unless it begins with a name like p95."""
+    """Return the sentence with a capital first letter, but for names like p95."""
     return sentence if sentence[1:2].isdigit() else sentence[:1].upper() + sentence[1:]
 
 
 def column_name(column: str | None) -> str:
-    """The name of a column for people: its own, or a word for those that every model has."""
+    """Return a column's own name, or a word for a column that every model has."""
     return raw(_WORDS[column]) if column in _WORDS else str(column or "")
 
 

@@ -1,4 +1,4 @@
-"""Who may do what: a key's secret, its scopes and models, and the caller that a request turns out to be."""
+"""API keys and callers: a key's secret, its scopes and models, and a caller's rights."""
 
 import hashlib
 import hmac
@@ -12,15 +12,16 @@ from monitor.errors import Forbidden, Unauthorized
 
 SCOPES = ("ingest", "read", "admin")
 PREFIX = "dd_"
-LONGEST = 512  # bytes of a key; a longer one is never hashed
+MAX_SECRET_BYTES = 512  # a longer one is never hashed
+MAX_SHOWN_NAME = 200  # characters
 _SECRET = re.compile(rb"dd_([0-9a-f]{12})_[A-Za-z0-9_-]{43}")
 
 
 @dataclass(frozen=True)
-class Key:
-    """A stored key; the secret itself is not in it, only its SHA-256.
+class ApiKey:
+    """A stored key: `digest` is the SHA-256 of its secret, which is stored nowhere.
 
-    `models` None means every model.
+    `models` None means every model. Times are aware UTC.
     """
 
     id: str
@@ -34,26 +35,28 @@ class Key:
     last_used: datetime | None = None
 
     def state(self, now: datetime) -> str:
-        """ "live", "expired" or "revoked"."""
+        """Return "live", "expired" or "revoked"."""
         if self.revoked is not None:
             return "revoked"
-        return "expired" if self.expires is not None and self.expires <= now else "live"
+        if self.expires is not None and self.expires <= now:
+            return "expired"
+        return "live"
 
 
 @dataclass(frozen=True)
 class Caller:
-    """Who sent a request: the scopes, and the models it is about; None means every model."""
+    """The sender of a request: its scopes and models; `models` None means every model."""
 
     id: str
     scopes: frozenset[str]
     models: frozenset[str] | None = None
 
     def require(self, scope: str) -> None:
-        """Raises Forbidden when the caller lacks the scope; admin has them all."""
+        """Raise Forbidden unless the caller has the scope; admin includes all scopes."""
         if scope not in self.scopes and "admin" not in self.scopes:
-            have = ", ".join(sorted(self.scopes))
+            scopes = ", ".join(sorted(self.scopes))
             raise Forbidden(
-                f"this needs a key with the scope {scope}; yours has: {have}"
+                f"this needs a key with the scope {scope}; yours has: {scopes}"
             )
 
     def sees(self, model: str) -> bool:
@@ -61,14 +64,18 @@ class Caller:
         return self.models is None or model in self.models
 
     def require_model(self, model: str) -> None:
-        """Raises Forbidden, in the same words whether the model exists or not."""
+        """Raise Forbidden unless the model is one of the caller's.
+
+        The message is the same whether the model exists or not.
+        """
         if not self.sees(model):
             raise Forbidden(
-                f"this key is not for the model {model[:200]!r}; it is for: {self.named_models}"
+                f"this key is not for the model {model[:MAX_SHOWN_NAME]!r}; "
+                f"it is for: {self.named_models}"
             )
 
     def require_all_models(self) -> None:
-        """Raises Forbidden when the caller is limited to some models."""
+        """Raise Forbidden when the caller is limited to some models."""
         if self.models is not None:
             raise Forbidden(
                 f"this needs a key for all models; yours is for: {self.named_models}"
@@ -81,52 +88,58 @@ class Caller:
 
 
 def make_secret() -> tuple[str, str]:
-    """(id, secret) of a new key: 256 random bits behind a prefix that scanners of leaked secrets can look for."""
-    number = secrets.token_hex(6)
-    return number, f"{PREFIX}{number}_{secrets.token_urlsafe(32)}"
+    """Return (id, secret) of a new key: 256 random bits.
+
+    Its prefix is one that scanners of leaked secrets can search for.
+    """
+    id_ = secrets.token_hex(6)
+    return id_, f"{PREFIX}{id_}_{secrets.token_urlsafe(32)}"
 
 
-def id_in(secret: bytes) -> str | None:
-    """The id that a well-formed secret names; None for anything else."""
-    found = _SECRET.fullmatch(secret)
-    return found[1].decode() if found else None
+def key_id_in(secret: bytes) -> str | None:
+    """Return the id of the key in a well-formed secret; None for anything else."""
+    match = _SECRET.fullmatch(secret)
+    return match[1].decode() if match else None
 
 
 def digest(secret: bytes) -> bytes:
-    """What is kept of a secret.
+    """Return the digest of a secret: SHA-256.
 
-    It has 256 random bits, so a slow hash would only slow us.
+    A secret has 256 random bits, so that a slow hash would not make it safer.
     """
     return hashlib.sha256(secret).digest()
 
 
-def same(given: bytes, expected: bytes) -> bool:
-    """True when two digests are equal, found out in constant time."""
-    return hmac.compare_digest(given, expected)
+def equal_digests(digest: bytes, expected: bytes) -> bool:
+    """Compare two digests in constant time."""
+    return hmac.compare_digest(digest, expected)
 
 
-def bearer(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """The secret in `Authorization: Bearer KEY`.
+def bearer_secret(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Return the secret in the header `Authorization: Bearer KEY`.
 
-    Raises Unauthorized, without repeating what was sent.
+    Raises Unauthorized, without repeating the header.
     """
-    given = [value for name, value in headers if name == b"authorization"]
-    if not given:
+    values = [value for name, value in headers if name == b"authorization"]
+    if not values:
         raise Unauthorized(
-            "send the key as `Authorization: Bearer KEY` (the commands read it from DRIFTDECK_KEY)"
+            "send the key as `Authorization: Bearer KEY` "
+            "(the commands read it from DRIFTDECK_KEY)"
         )
-    if len(given) > 1:
+    if len(values) > 1:
         raise Unauthorized(
             "the request has more than one Authorization header; send one"
         )
-    scheme, _, secret = given[0].strip().partition(b" ")
+    scheme, _, secret = values[0].strip().partition(b" ")
     secret = secret.strip()
     if scheme.lower() != b"bearer" or not secret:
         raise Unauthorized(
-            "the Authorization header is not `Bearer KEY` (the commands read the key from DRIFTDECK_KEY)"
+            "the Authorization header is not `Bearer KEY` "
+            "(the commands read the key from DRIFTDECK_KEY)"
         )
-    if len(secret) > LONGEST:
+    if len(secret) > MAX_SECRET_BYTES:
         raise Unauthorized(
-            f"the key has more than {LONGEST} bytes; it is none of this server's"
+            f"the key has more than {MAX_SECRET_BYTES} bytes; "
+            "it is not one of this server's"
         )
     return secret

@@ -12,7 +12,7 @@ from typing import Literal
 from monitor.finding import Finding
 
 State = Literal["pending", "firing", "resolved"]
-Key = tuple[str, str, str, str, str]
+AlertKey = tuple[str, str, str, str, str]
 
 NAMESPACE = uuid.UUID("6f0c2f6e-6f5f-4b43-9d9a-6f2b1f1d7f10")
 
@@ -21,8 +21,8 @@ NAMESPACE = uuid.UUID("6f0c2f6e-6f5f-4b43-9d9a-6f2b1f1d7f10")
 class Alert:
     """One episode of one rule on one column: from the first breach until it is over.
 
-    `count` is the number of evaluations that were in breach, `clear_since` the first
-    good one after the last breach.
+    `count` is the number of evaluations in breach, `peak` the worst value of them,
+    `clear_since` the first good one after the last breach.
     """
 
     id: str
@@ -40,18 +40,18 @@ class Alert:
     silenced_until: datetime | None = None
 
     @property
-    def key(self) -> Key:
-        """The question this alert is about: at most one open alert for each."""
+    def key(self) -> AlertKey:
+        """Model, version, segment, rule and column: each has at most one open alert."""
         return self.finding.key
 
     def silenced(self, now: datetime) -> bool:
-        """True while somebody has asked for quiet."""
+        """True while notifications of this alert are silenced."""
         return self.silenced_until is not None and now < self.silenced_until
 
 
 @dataclass(frozen=True)
 class Transition:
-    """One change of an alert's state, kept for ever."""
+    """One change of an alert's state, stored for good."""
 
     alert_id: str
     at: datetime
@@ -62,23 +62,26 @@ class Transition:
 
 @dataclass(frozen=True)
 class Hold:
-    """How long a rule waits: `fire` before pending becomes firing, `clear` before firing becomes resolved."""
+    """The pending period and the recovery period of a rule.
+
+    `fire` before pending becomes firing, `clear` before firing becomes resolved.
+    """
 
     fire: timedelta = timedelta(0)
     clear: timedelta = timedelta(0)
 
 
 def advance(
-    open_alerts: Mapping[Key, Alert],
+    open_alerts: Mapping[AlertKey, Alert],
     findings: Iterable[Finding],
     now: datetime,
     holds: Mapping[str, Hold] | None = None,
 ) -> tuple[list[Alert], list[Transition]]:
-    """The alerts that changed and their transitions, given one round of findings.
+    """Return the alerts that one round of findings changes, and their transitions.
 
-    Only `breach` opens or feeds an alert and only `ok` or `warn` lets one end: a window
-    with too little data or none neither proves nor clears anything. Findings that
-    nobody was asked about leave their alerts as they are.
+    Only `breach` opens or prolongs an alert, only `ok` and `warn` end one: a window
+    with too little data or none proves nothing. An alert without a finding in this
+    round stays as it is. `holds` are by rule.
     """
     alerts: list[Alert] = []
     transitions: list[Transition] = []
@@ -89,59 +92,64 @@ def advance(
         if after is None or after == before:
             continue
         alerts.append(after)
-        transitions += [
-            Transition(after.id, now, *state, finding) for state in _path(before, after)
-        ]
+        for old, new in _state_changes(before, after):
+            transitions.append(Transition(after.id, now, old, new, finding))
     return alerts, transitions
 
 
 def _next(
     alert: Alert | None, finding: Finding, now: datetime, hold: Hold
 ) -> Alert | None:
+    """Return the alert after a finding; None while there is none."""
     if finding.verdict == "breach":
-        if alert is None:
-            alert = Alert(
-                _id(finding, now), "pending", finding, now, now, peak=finding.value
-            )
-        else:
-            alert = replace(
-                alert,
-                finding=finding,
-                last_seen=now,
-                clear_since=None,
-                count=alert.count + 1,
-                peak=_peak(alert.peak, finding),
-            )
-        if alert.state == "pending" and now - alert.since >= hold.fire:
-            alert = replace(alert, state="firing", fired_at=now)
-        return alert
+        return _breached(alert, finding, now, hold)
     if alert is None or finding.verdict not in ("ok", "warn"):
         return alert
     clear_since = alert.clear_since or now
+    alert = replace(alert, clear_since=clear_since)
     if alert.state == "pending" or now - clear_since >= hold.clear:
-        return replace(
-            alert, state="resolved", resolved_at=now, clear_since=clear_since
+        return replace(alert, state="resolved", resolved_at=now)
+    return alert
+
+
+def _breached(
+    alert: Alert | None, finding: Finding, now: datetime, hold: Hold
+) -> Alert:
+    if alert is None:
+        id_ = _alert_id(finding, now)
+        alert = Alert(id_, "pending", finding, now, now, peak=finding.value)
+    else:
+        alert = replace(
+            alert,
+            finding=finding,
+            last_seen=now,
+            clear_since=None,
+            count=alert.count + 1,
+            peak=_peak(alert.peak, finding),
         )
-    return replace(alert, clear_since=clear_since)
+    if alert.state == "pending" and now - alert.since >= hold.fire:
+        return replace(alert, state="firing", fired_at=now)
+    return alert
 
 
-def _path(before: Alert | None, after: Alert) -> list[tuple[State | None, State]]:
+def _state_changes(
+    before: Alert | None, after: Alert
+) -> list[tuple[State | None, State]]:
     if before is None:
-        steps: list[tuple[State | None, State]] = [(None, "pending")]
-        return steps if after.state == "pending" else [*steps, ("pending", after.state)]
+        opened: list[tuple[State | None, State]] = [(None, "pending")]
+        if after.state != "pending":
+            opened.append(("pending", after.state))
+        return opened
     return [] if before.state == after.state else [(before.state, after.state)]
 
 
 def _peak(peak: float | None, finding: Finding) -> float | None:
-    if peak is None or finding.value is None:
-        return finding.value if peak is None else peak
-    return (
-        max(peak, finding.value)
-        if finding.direction == "above"
-        else min(peak, finding.value)
-    )
+    value = finding.value
+    if peak is None or value is None:
+        return value if peak is None else peak
+    return max(peak, value) if finding.direction == "above" else min(peak, value)
 
 
-def _id(finding: Finding, now: datetime) -> str:
-    """The same episode always gets the same id, so that a round done twice is done once."""
+def _alert_id(finding: Finding, now: datetime) -> str:
+    """Return the same id for the same episode, so that a repeated round adds nothing."""
     return str(uuid.uuid5(NAMESPACE, "\x1f".join((*finding.key, now.isoformat()))))

@@ -21,7 +21,7 @@ from monitor.event import (
 
 # features of a model with a column of their own; a column costs blocks and buffers
 # wherever it goes
-OWN_COLUMNS = 100
+MAX_FEATURE_COLUMNS = 100
 # the column that says how badly features are rebuilt from each other
 RECONSTRUCTION_ERROR = "reconstruction_error"
 LABEL_DELAY = "label_delay_s"  # from a prediction to its label, in seconds
@@ -29,7 +29,7 @@ LABEL_DELAY = "label_delay_s"  # from a prediction to its label, in seconds
 LABELLED_PREDICTION = "labelled_prediction"
 # columns that drift and are no features
 NO_FEATURES = frozenset({"prediction", RECONSTRUCTION_ERROR})
-PACKED = 500  # of the others in one list
+MAX_PACKED = 500  # of the others in one list
 FeatureKind = Literal["numeric", "categorical"]
 PredictionKind = Literal["number", "class", "probabilities", "unknown"]
 
@@ -83,7 +83,7 @@ class ModelSchema:
         for i, feature in enumerate(
             f for f in self.features if f.field.startswith("w_")
         ):
-            column = f"{'numbers' if feature.kind == 'numeric' else 'texts'}_{i // PACKED + 1:02d}"
+            column = f"{'numbers' if feature.kind == 'numeric' else 'texts'}_{i // MAX_PACKED + 1:02d}"
             sizes[column] += 1
             places[feature.field] = Place(column, sizes[column])
         return places
@@ -221,7 +221,7 @@ class ModelSchema:
 
 
 def _key(number: int) -> str:
-    return f"{'f' if number <= OWN_COLUMNS else 'w'}_{number:04d}"
+    return f"{'f' if number <= MAX_FEATURE_COLUMNS else 'w'}_{number:04d}"
 
 
 _PREDICTIONS: dict[str, Any] = {

@@ -121,16 +121,12 @@ def files(folder: str) -> list[Path]:
 def imported(path: Path) -> set[str]:
     """Dotted names that a file imports, relative ones resolved."""
     names: set[str] = set()
-    package = path.relative_to(ROOT).parent.parts
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            base = (
-                ".".join(package[: len(package) - node.level + 1]) if node.level else ""
-            )
-            module = ".".join(part for part in (base, node.module or "") if part)
-            names |= {f"{module}.{alias.name}" for alias in node.names} | {module}
+            base = absolute(node, path)
+            names |= {f"{base}.{alias.name}" for alias in node.names} | {base}
     return names
 
 
@@ -176,6 +172,80 @@ def test_rooms_stand_on_each_other_without_a_circle() -> None:
         for used in row & set(order)
         if order.index(used) > order.index(name) and name not in NOUNS
     ]
+
+
+# rooms whose circle is still to be dissolved; remove the entry with the circle
+KNOWN_CIRCLES = {"monitor": {("monitor.detector.model_run", "monitor.detector.runner")}}
+
+
+@pytest.mark.parametrize("folder", ["monitor", "app"])
+def test_files_import_each_other_without_a_circle(folder: str) -> None:
+    """Imports for type checking and inside functions count too."""
+    circles = {tuple(circle) for circle in circles_of(import_graph(folder))}
+    assert circles == KNOWN_CIRCLES.get(folder, set())
+
+
+def test_a_circle_of_files_is_found() -> None:
+    graph = {"a": {"b"}, "b": {"c"}, "c": {"b", "d"}, "d": {"e"}, "e": set()}
+    assert circles_of(graph) == [["b", "c"]]
+    assert circles_of(graph | {"e": {"d"}}) == [["b", "c"], ["d", "e"]]
+    assert circles_of(graph | {"e": {"a"}}) == [["a", "b", "c", "d", "e"]]
+
+
+def import_graph(folder: str) -> dict[str, set[str]]:
+    """The files of a package by dotted name, and those that each imports."""
+    paths = {module(path): path for path in files(folder)}
+    graph: dict[str, set[str]] = {}
+    for name, path in paths.items():
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        used: set[str] = set()
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                used |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                base = absolute(node, path)
+                # `from package import file` imports the file, not a name of the package
+                for alias in node.names:
+                    file = f"{base}.{alias.name}"
+                    used.add(file if file in paths else base)
+        graph[name] = (used & paths.keys()) - {name}
+    return graph
+
+
+def absolute(node: ast.ImportFrom, path: Path) -> str:
+    """The dotted name of what an import is from, a relative one resolved."""
+    package = path.relative_to(ROOT).parent.parts
+    above = package[: len(package) - node.level + 1] if node.level else ()
+    return ".".join([*above, *([node.module] if node.module else [])])
+
+
+def module(path: Path) -> str:
+    """The dotted name under which a file is imported."""
+    name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    return name.removesuffix(".__init__")
+
+
+def circles_of(graph: dict[str, set[str]]) -> list[list[str]]:
+    """The groups of files that reach each other, each sorted: a path of imports leads both ways."""
+    reached = {name: reachable(graph, name) for name in graph}
+    groups = {
+        tuple(sorted(n for n in reached[name] if name in reached[n]))
+        for name in graph
+        if name in reached[name]
+    }
+    return sorted(list(group) for group in groups)
+
+
+def reachable(graph: dict[str, set[str]], start: str) -> set[str]:
+    """The files to which a path of at least one import leads."""
+    found: set[str] = set()
+    waiting = list(graph[start])
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting += graph[name]
+    return found
 
 
 @pytest.mark.parametrize("path", files("app"), ids=lambda p: str(p.relative_to(ROOT)))

@@ -305,7 +305,7 @@ def test_an_older_database_gets_the_table(tmp_path: Path) -> None:
     server = Server(tmp_path)
     with server.store.cursor() as cursor:
         assert (
-            type_mismatches.listing(
+            type_mismatches.list_mismatches(
                 cursor, None, datetime(2000, 1, 1), datetime(2100, 1, 1), True
             )
             == []

@@ -1,4 +1,4 @@
-"""Alerts over time: when each episode began and ended."""
+"""Alerts over time: one bar from start to end of each alert."""
 
 from datetime import datetime
 from typing import Any
@@ -7,46 +7,34 @@ import plotly.graph_objects as go
 
 from app.charts.look import Look, framed, shortened, tag_free, time_axis
 
+Alert = dict[str, Any]
 ROW_PX, FRAME_PX = 42, 44
+MIN_BAR_S = 60.0  # a shorter bar would not be seen
+MAX_LABEL_LENGTH = 50  # as wide as a phone
 
 
 def timeline(
-    episodes: list[dict[str, Any]], now: str, look: Look, start: str | None = None
+    alerts: list[Alert], now: str, look: Look, start: str | None = None
 ) -> go.Figure:
-    """One bar per episode: orange when critical, grey when a warning, hatched while open, pale while pending.
+    """Return one bar per alert: red when critical, orange when a warning.
 
-    `episodes` need "label", "since", "until" (None = open), "severity", "state" and
-    "hover". The axis runs from `start` (default: the first episode) to `now`.
+    Hatched while open, pale while pending. `alerts` need "label", "since", "until"
+    (None = open), "severity", "state" and "hover". The axis runs from `start` (default:
+    the first alert) to `now`.
     """
-    c = look.colours
-    rows = list(dict.fromkeys(one["label"] for one in episodes))
-    end_of_time = look.times([now])[0] or datetime.now()
-    starts = [look.times([one["since"]])[0] or end_of_time for one in episodes]
-    ends = [look.times([one["until"]])[0] or end_of_time for one in episodes]
-    is_open = [one["until"] is None for one in episodes]
+    labels = [tag_free(alert["label"]) for alert in alerts]
+    rows = list(dict.fromkeys(labels))
+    end = look.times([now])[0] or datetime.now()
     figure = go.Figure()
+    starts = [time or end for time in look.times([a["since"] for a in alerts])]
+    ends = [time or end for time in look.times([a["until"] for a in alerts])]
     figure.add_bar(
         base=starts,
-        x=[
-            max((end - start).total_seconds(), 60.0) * 1000
-            for start, end in zip(starts, ends, strict=True)
-        ],
-        y=[tag_free(one["label"]) for one in episodes],
+        x=[_length_ms(a, b) for a, b in zip(starts, ends, strict=True)],
+        y=labels,
         orientation="h",
-        marker={
-            "color": [
-                c.orange if one["severity"] == "critical" else c.blue
-                for one in episodes
-            ],
-            "opacity": [0.5 if one["state"] == "pending" else 1.0 for one in episodes],
-            "pattern": {
-                "shape": ["/" if one else "" for one in is_open],
-                "fgcolor": c.card,
-                "size": 6,
-            },
-            "line": {"width": 0},
-        },
-        customdata=[tag_free(one["hover"]) for one in episodes],
+        marker=_marker(alerts, look),
+        customdata=[tag_free(alert["hover"]) for alert in alerts],
         hovertemplate="<b>%{y}</b><br>%{customdata}<extra></extra>",
         width=0.3,
         offset=0.02,
@@ -54,29 +42,51 @@ def timeline(
     framed(figure, look, FRAME_PX + ROW_PX * max(len(rows), 2), legend=False)
     figure.update_layout(hovermode="closest", barmode="overlay")
     time_axis(figure, look)
-    names = [tag_free(row) for row in rows]
+    _label_rows(figure, rows, look)
+    figure.update_xaxes(showgrid=True, gridcolor=look.colours.grid)
+    if start is not None:
+        figure.update_xaxes(range=[look.times([start])[0], end])
+    return figure
+
+
+def _length_ms(start: datetime, end: datetime) -> float:
+    return max((end - start).total_seconds(), MIN_BAR_S) * 1000
+
+
+def _marker(alerts: list[Alert], look: Look) -> dict[str, Any]:
+    c = look.colours
+    colours = {"critical": c.red, "warning": c.orange}
+    return {
+        "color": [colours.get(alert["severity"], c.grey) for alert in alerts],
+        "opacity": [0.5 if alert["state"] == "pending" else 1.0 for alert in alerts],
+        "pattern": {
+            "shape": ["/" if alert["until"] is None else "" for alert in alerts],
+            "fgcolor": c.card,
+            "size": 6,
+        },
+        "line": {"width": 0},
+    }
+
+
+def _label_rows(figure: go.Figure, rows: list[str], look: Look) -> None:
+    """Write each label above its bar: beside it, a phone would have no room for bars."""
     figure.update_yaxes(
         autorange="reversed",
         type="category",
         categoryorder="array",
-        categoryarray=names,
+        categoryarray=rows,
         showticklabels=False,
         showgrid=False,
         ticks="",
     )
-    # written above its bar: beside it, a phone would have no room left for the bars
-    for name in names:
+    for label in rows:
         figure.add_annotation(
             x=0,
             xref="paper",
             xanchor="left",
-            y=name,
+            y=label,
             yshift=15,
             showarrow=False,
-            text=shortened(name, 60),
-            font={"size": 12, "color": c.ink},
+            text=shortened(label, MAX_LABEL_LENGTH),
+            font={"size": 12, "color": look.colours.ink},
         )
-    figure.update_xaxes(showgrid=True, gridcolor=c.grid)
-    if start is not None:
-        figure.update_xaxes(range=[look.times([start])[0], end_of_time])
-    return figure

@@ -1,4 +1,4 @@
-"""The detector's evidence of each lane over time, as a share of what pages."""
+"""Change score of each signal over time, against the alert level."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,7 +9,8 @@ from app import figures
 from app.charts.look import Look, framed, tag_free, time_axis
 
 Json = dict[str, Any]
-LANES = ("inputs", "segments", "quality", "latency", "errors", "traffic", "unseen")
+Points = list[tuple[datetime, float]]
+SIGNALS = ("inputs", "segments", "quality", "latency", "errors", "traffic", "unseen")
 DASHES = {
     "inputs": "solid",
     "quality": "solid",
@@ -19,62 +20,33 @@ DASHES = {
     "unseen": "longdash",
     "segments": "longdashdot",
 }
-LEAST, MOST = 0.01, 10.0  # of a page: below is nothing, above says no more
-POINTS = 400
+MIN_SCORE, MAX_SCORE = 0.01, 10.0  # of the alert level; drawn at the edge beyond them
+MAX_POINTS = 400
 
 
-def evidence(
+def scores(
     lanes: list[Json],
     rows: list[Json],
-    opened: list[Json],
+    changes: list[Json],
     look: Look,
     height: int = 270,
 ) -> go.Figure:
-    """One line for each lane that has any evidence, on a logarithmic axis; the level that pages; open changes that began in it shaded."""
+    """Return one line per signal that has any score, on a logarithmic axis.
+
+    The alert level is a dashed line; open changes that began in the range are shaded.
+    """
     figure = go.Figure()
-    known = sorted(
-        lanes,
-        key=lambda one: (
-            LANES.index(one["lane"]) if one["lane"] in LANES else len(LANES)
-        ),
-    )
-    for lane in known:
-        points = _course(
-            [one for one in rows if one.get("lane") == lane["lane"]],
-            lane["window_hours"] or 1,
-        )
-        if lane["lane"] == "inputs" or any(value >= LEAST for _, value in points):
-            _line(figure, look, str(lane["lane"]), points)
+    for lane in sorted(lanes, key=_place):
+        name = str(lane["lane"])
+        own = [row for row in rows if row.get("lane") == name]
+        points = _line_points(own, lane["window_hours"] or 1)
+        has_score = any(score >= MIN_SCORE for _, score in points)
+        if name == "inputs" or has_score:
+            _add_line(figure, look, name, points)
     framed(figure, look, height)
     figure.update_layout(margin_t=44, legend_font_size=11)
-    moments = [at for one in rows if (at := figures.local(one.get("t"), look.zone))]
-    for one in opened if moments else []:
-        begun = figures.local(one.get("from"), look.zone)
-        # an older one would shade the whole range
-        if begun is not None and min(moments) <= begun < max(moments):
-            figure.add_vrect(
-                begun,
-                max(moments),
-                fillcolor=look.colours.orange,
-                opacity=0.06,
-                line_width=0,
-                layer="below",
-            )
-    figure.add_hline(
-        y=1, line={"color": look.colours.orange, "width": 1.3, "dash": "dash"}
-    )
-    # of its own: on a logarithmic axis it is placed by the exponent, the line by the
-    # value
-    figure.add_annotation(
-        text=look.say("detector.page_level"),
-        x=0,
-        xref="paper",
-        xanchor="left",
-        y=0,
-        yanchor="bottom",
-        showarrow=False,
-        font={"size": 11, "color": look.colours.orange},
-    )
+    _shade(figure, rows, changes, look)
+    _add_alert_level(figure, look)
     time_axis(figure, look)
     figure.update_yaxes(
         type="log",
@@ -85,47 +57,87 @@ def evidence(
     return figure
 
 
-def _line(
-    figure: go.Figure, look: Look, lane: str, points: list[tuple[datetime, float]]
+def _place(lane: Json) -> int:
+    name = lane["lane"]
+    return SIGNALS.index(name) if name in SIGNALS else len(SIGNALS)
+
+
+def _shade(
+    figure: go.Figure, rows: list[Json], changes: list[Json], look: Look
 ) -> None:
+    """Shade open changes from their start; an older one would shade the whole range."""
+    times = [time for time in look.times([row.get("t") for row in rows]) if time]
+    if not times:
+        return
+    first, last = min(times), max(times)
+    for start in look.times([change.get("from") for change in changes]):
+        if start is not None and first <= start < last:
+            figure.add_vrect(
+                start,
+                last,
+                fillcolor=look.colours.orange,
+                opacity=0.06,
+                line_width=0,
+                layer="below",
+            )
+
+
+def _add_alert_level(figure: go.Figure, look: Look) -> None:
+    colour = look.colours.orange
+    figure.add_hline(y=1, line={"color": colour, "width": 1.3, "dash": "dash"})
+    # a text of its own: on a logarithmic axis it is placed by the exponent, the line
+    # by the value
+    figure.add_annotation(
+        text=look.say("detector.alert_level"),
+        x=0,
+        xref="paper",
+        xanchor="left",
+        y=0,
+        yanchor="bottom",
+        showarrow=False,
+        font={"size": 11, "color": colour},
+    )
+
+
+def _add_line(figure: go.Figure, look: Look, signal: str, points: Points) -> None:
     c = look.colours
     colours = {"inputs": c.blue, "quality": c.ink}
-    key = f"lane.{lane}"
+    times = [time.astimezone(look.zone).replace(tzinfo=None) for time, _ in points]
     figure.add_scatter(
-        x=[at.astimezone(look.zone).replace(tzinfo=None) for at, _ in points],
-        y=[min(max(value, LEAST), MOST) for _, value in points],
-        customdata=[figures.percent(value) for _, value in points],
-        name=look.say(key) if lane in LANES else tag_free(lane),
+        x=times,
+        y=[min(max(score, MIN_SCORE), MAX_SCORE) for _, score in points],
+        customdata=[figures.percent(score) for _, score in points],
+        name=look.say(f"lane.{signal}") if signal in SIGNALS else tag_free(signal),
         mode="lines" if len(points) > 1 else "markers",
         line={
-            "color": colours.get(lane, c.grey),
-            "width": 2 if lane == "inputs" else 1.3,
-            "dash": DASHES.get(lane),
+            "color": colours.get(signal, c.grey),
+            "width": 2 if signal == "inputs" else 1.3,
+            "dash": DASHES.get(signal),
             "shape": "hv",
         },
         hovertemplate="%{customdata}",
     )
 
 
-def _course(rows: list[Json], width: int) -> list[tuple[datetime, float]]:
-    """The evidence by time; where the server has none it is nothing, and of many points each group's highest is left."""
-    known = [
-        (at, float(one.get("value") or 0.0))
-        for one in rows
-        if (at := figures.parse(one.get("t")))
+def _line_points(rows: list[Json], width_h: int) -> Points:
+    """Return the scores by time, each `width_h` hours long.
+
+    Where the server has no row the score is 0. Of many points the highest of each group
+    is left.
+    """
+    timed = [
+        (time, float(row.get("value") or 0.0))
+        for row in rows
+        if (time := figures.parse(row.get("t")))
     ]
-    step = timedelta(hours=width)
-    points: list[tuple[datetime, float]] = []
-    for at, value in sorted(known):
-        if points and at - points[-1][0] > step:
+    step = timedelta(hours=width_h)
+    points: Points = []
+    for time, score in sorted(timed):
+        if points and time - points[-1][0] > step:
             points.append((points[-1][0] + step, 0.0))
-        points.append((at, value))
-    group = -(-len(points) // POINTS)
-    return (
-        [
-            max(points[i : i + group], key=lambda one: one[1])
-            for i in range(0, len(points), group)
-        ]
-        if group > 1
-        else points
-    )
+        points.append((time, score))
+    size = -(-len(points) // MAX_POINTS)
+    if size <= 1:
+        return points
+    groups = [points[i : i + size] for i in range(0, len(points), size)]
+    return [max(group, key=lambda point: point[1]) for group in groups]

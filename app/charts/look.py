@@ -1,24 +1,28 @@
-"""What all charts share: colours for light and dark, the viewer's language and clock, axes and legend."""
+"""Look of all charts: colours for light and dark, language and clock, axes, legend."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from html import escape
 from itertools import pairwise
+from unicodedata import east_asian_width
 from zoneinfo import ZoneInfo
 
 import plotly.graph_objects as go
 
 from app import figures, text
 
-FONT = "Inter, 'Noto Sans TC', 'Noto Sans CJK TC', system-ui, 'Segoe UI', 'PingFang TC', sans-serif"
+FONT = (
+    "Inter, 'Noto Sans TC', 'Noto Sans CJK TC', system-ui, 'Segoe UI', "
+    "'PingFang TC', sans-serif"
+)
 
 
 @dataclass(frozen=True)
 class Palette:
     """Colours of one mode.
 
-    Blue and orange carry meaning (Okabe-Ito); red and green are never told apart alone.
+    Blue and orange carry meaning (Okabe-Ito); no reading rests on red and green alone.
     """
 
     page: str
@@ -30,9 +34,10 @@ class Palette:
     blue: str
     blue_fill: str
     orange: str
+    red: str
     grey: str
     grey_fill: str
-    # no data or too little, stable, watch, drift, severe
+    # no or insufficient data, no drift, near limit, drift, large drift
     levels: tuple[str, str, str, str, str]
 
 
@@ -46,6 +51,7 @@ LIGHT = Palette(
     blue="#0072B2",
     blue_fill="rgba(0,114,178,.14)",
     orange="#D55E00",
+    red="#C62828",
     grey="#9AA5B1",
     grey_fill="rgba(120,132,145,.16)",
     levels=("#FFFFFF", "#EDF1F6", "#F9DFA8", "#EE9B3C", "#A83A0B"),
@@ -60,6 +66,7 @@ DARK = Palette(
     blue="#56B4E9",
     blue_fill="rgba(86,180,233,.17)",
     orange="#F28E4B",
+    red="#FF6B6B",
     grey="#6B7888",
     grey_fill="rgba(150,165,180,.16)",
     levels=("#171E27", "#202A36", "#5A4A22", "#C27A1E", "#FFB98A"),
@@ -68,44 +75,56 @@ DARK = Palette(
 
 @dataclass(frozen=True)
 class Look:
-    """How this viewer sees charts."""
+    """How this viewer sees charts: colours, language and clock."""
 
     colours: Palette = LIGHT
     language: str = "en"
     zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
 
     def say(self, key: str, **values: object) -> str:
-        """A sentence for a place in a chart where plotly would read tags: they are shown as they are."""
+        """Return a sentence for a chart; plotly shows its tags as they are."""
         return escape(text.say(self.language, key, **values), quote=False)
 
     def times(self, moments: Sequence[str | None]) -> list[datetime | None]:
-        """The moments on the viewer's wall clock."""
-        return [figures.local(one, self.zone) for one in moments]
+        """Return the times on the viewer's wall clock."""
+        return [figures.local(moment, self.zone) for moment in moments]
 
 
 def tag_free(name: object) -> str:
-    """A name from outside as plotly text: shown as it is, never as markup."""
+    """Return a name from outside as plotly text: shown as it is, never as markup."""
     return escape(str(name), quote=False)
 
 
 def shortened(name: str, longest: int) -> str:
-    """The name with at most so many characters."""
-    return name if len(name) <= longest else name[: longest - 1] + "…"
+    """Return the name with at most so many characters; a Chinese one counts as two."""
+    widths = [2 if east_asian_width(letter) in "WF" else 1 for letter in name]
+    if sum(widths) <= longest:
+        return name
+    shown, width = "", 1  # of the dots
+    for letter, own in zip(name, widths, strict=True):
+        width += own
+        if width > longest:
+            break
+        shown += letter
+    return f"{shown}…"
 
 
 def sparkline(values: Sequence[float | None], points: int = 60) -> list[float]:
-    """At most `points` numbers for a tile: gaps dropped, long series averaged piece by piece."""
-    known = [float(one) for one in values if one is not None]
-    if len(known) <= points:
-        return known
-    edges = [round(i * len(known) / points) for i in range(points + 1)]
-    return [sum(known[a:b]) / (b - a) for a, b in pairwise(edges)]
+    """Return at most `points` numbers: gaps dropped, long series averaged in pieces."""
+    numbers = [float(value) for value in values if value is not None]
+    if len(numbers) <= points:
+        return numbers
+    edges = [round(i * len(numbers) / points) for i in range(points + 1)]
+    return [sum(numbers[a:b]) / (b - a) for a, b in pairwise(edges)]
 
 
 def framed(
     figure: go.Figure, look: Look, height: int, legend: bool = True
 ) -> go.Figure:
-    """The figure with this project's axes, legend, hover label and colours; zoom survives a refresh."""
+    """Return the figure with the axes, legend, hover label and colours of all charts.
+
+    Zoom survives a refresh.
+    """
     c = look.colours
     small = {"color": c.muted, "size": 11.5}
     figure.update_layout(
@@ -146,12 +165,10 @@ def framed(
 
 
 def time_axis(figure: go.Figure, look: Look) -> go.Figure:
-    """Ticks as hours, days, months or years, in the viewer's way of writing dates."""
-    day, month, hover = (
-        ("%-m/%-d", "%Y/%-m", "%-m/%-d %H:%M")
-        if look.language == "zh"
-        else ("%b %-d", "%b %Y", "%b %-d %H:%M")
-    )
+    """Set ticks of hours, days, months or years, with dates as the viewer writes them."""
+    day, month, hover = "%-d %b", "%b %Y", "%-d %b %H:%M"
+    if look.language == "zh":
+        day, month, hover = "%-m/%-d", "%Y/%-m", "%-m/%-d %H:%M"
     hour_ms, month_ms = 43_200_000, "M1"
     figure.update_xaxes(
         type="date",
@@ -166,7 +183,7 @@ def time_axis(figure: go.Figure, look: Look) -> go.Figure:
 
 
 def limit_line(figure: go.Figure, look: Look, limit: float | None, shown: str) -> None:
-    """A dashed line at the limit with its value written on it; nothing when there is no limit."""
+    """Draw a dashed line with its value at the limit; nothing when there is no limit."""
     if limit is None:
         return
     colour = look.colours.orange
@@ -174,7 +191,7 @@ def limit_line(figure: go.Figure, look: Look, limit: float | None, shown: str) -
         y=limit,
         line={"color": colour, "width": 1.3, "dash": "dash"},
         annotation={
-            "text": look.say("chart.limit", value=shown),
+            "text": look.say("limit.above", value=shown),
             "font": {"size": 11, "color": colour},
         },
         annotation_position="top left",

@@ -1,98 +1,100 @@
-"""A change that the detector found, in figures: what moved, how far, since when."""
+"""Changes that the detector found, in figures, and their likely causes."""
 
 from typing import Any
 
-import streamlit as st
-
 from app import figures
+from app.finding_text import interval, size
 from app.sentences import SENTENCES
-from app.text import column_name, listing, plain, raw, sentence_case, t
+from app.text import column_name, plain, raw, short_listing, t
 
 Json = dict[str, Any]
-SHARES = frozenset({"missing", "unseen", "error rate", "wrong share"})
-SHOWN = 4
+MAX_COLUMNS = 4
+MAX_PROPERTIES = 2  # of one column
 
 
-def size(contrast: str, value: float | None) -> str:
-    """How far something moved, in its unit: "+0.62 sd", "12%", "0.4×"."""
-    if contrast in SHARES:
-        # beyond the usual; the others are shares
-        sign = "+" if contrast == "missing" and (value or 0.0) > 0 else ""
-        return sign + figures.percent(value)
-    return figures.measured(value, "", "times" if contrast == "traffic" else "sd")
+def property_text(change: Json) -> str:
+    """Return one changed property as plain text: "mean +0.62 sd (95% CI 0.50–0.74)"."""
+    contrast = str(change.get("contrast"))
+    shown = size(contrast, change.get("size"))
+    sentence = raw(f"moved.{contrast.replace(' ', '_')}", size=shown)
+    bounds = interval(contrast, change.get("low"), change.get("high"))
+    if not bounds:
+        return sentence
+    return raw("finding.figures", finding=sentence, figures=bounds)
 
 
-def moved(one: Json) -> str:
-    """One thing that moved, with its interval, as plain text: "level +0.62 sd (95 % +0.50 to +0.74)"."""
-    contrast = str(one.get("contrast"))
-    said = raw(
-        f"moved.{contrast.replace(' ', '_')}", size=size(contrast, one.get("size"))
-    )
-    low, high = one.get("low"), one.get("high")
-    if low is None or high is None or low == high:
-        return said
-    shown = (size(contrast, bound).removesuffix(" sd") for bound in (low, high))
-    return raw(
-        "moved.interval", said=said, **dict(zip(("low", "high"), shown, strict=True))
-    )
-
-
-def by_column(found: Json) -> dict[str, list[Json]]:
-    """What moved in each column, in the order given."""
+def by_column(result: Json) -> dict[str, list[Json]]:
+    """Return the changed properties of each column, in the order given."""
     columns: dict[str, list[Json]] = {}
-    for one in found.get("moved") or []:
-        columns.setdefault(str(one.get("column")), []).append(one)
+    for change in result.get("moved") or []:
+        columns.setdefault(str(change.get("column")), []).append(change)
     return columns
 
 
-def lines(found: Json, most: int = SHOWN) -> list[str]:
-    """Each column that moved and how, as markdown, at most so many; then how many more there are."""
-    columns = by_column(found)
-    said = [
-        f"**{plain(column_name(name))}**: {plain(raw('comma').join(moved(one) for one in those[:2]))}"
-        for name, those in list(columns.items())[:most]
-    ]
-    return said + (
-        [t("moved.more", n=len(columns) - most)] if len(columns) > most else []
-    )
+def lines(result: Json, limit: int = MAX_COLUMNS) -> list[str]:
+    """Return one line of markdown for each changed column, then how many more there are."""
+    columns = by_column(result)
+    shown = []
+    for name, changes in list(columns.items())[:limit]:
+        properties = [property_text(change) for change in changes[:MAX_PROPERTIES]]
+        line = plain(raw("comma").join(properties))
+        shown.append(f"**{plain(column_name(name))}**: {line}")
+    if len(columns) > limit:
+        shown.append(t("moved.more", n=len(columns) - limit))
+    return shown
 
 
-def likely(
-    kind: object, columns: list[str] | None = None, behind: object = ""
+def likely_cause(
+    kind: object,
+    columns: list[str],
+    since: str | None = None,
+    segment: object = "",
 ) -> str | None:
-    """The likely cause as markdown, with the columns and the segment it is about if they are given; None if there is none."""
+    """Return the likely cause as markdown; None when the change has none.
+
+    `columns` are those it is about, `segment` the one it is about, if any.
+    """
     key = f"cause.{kind}"
     if key not in SENTENCES:
         return None
-    said = raw("cause.behind", cause=raw(key), segment=behind) if behind else raw(key)
-    if columns:
-        names = [column_name(name) for name in columns]
-        shown = (
-            names
-            if len(names) <= 3
-            else [*names[:2], raw("finding.n_columns", n=len(names) - 2)]
-        )
-        said = raw("cause.of", columns=listing(shown), cause=said)
-    return f":material/lightbulb: {plain(sentence_case(said) if not columns else said)}"
+    if segment and f"{key}_of" in SENTENCES:
+        key = f"{key}_of"
+    names = short_listing([column_name(name) for name in columns])
+    words = {
+        "columns": names or raw("cause.all_columns"),
+        "since": raw("cause.since", at=figures.zoned(since)) if since else "",
+        "segment": segment,
+    }
+    return f":material/lightbulb: {plain(raw(key, **words))}"
 
 
-def facts(alert: Json, age: str) -> str:
-    """The lead's size with its interval, since when, and for how long, as markdown."""
-    found = alert["finding"] or {}
-    place, first = figures.zone(st.context.timezone), (found.get("moved") or [None])[0]
-    value = (
-        moved(first)
-        if first
-        else figures.measured(alert["value"], alert["statistic"], alert["unit"])
-    )
+def cause_of(result: Json) -> str | None:
+    """Return the likely cause of a finding of the detector as markdown, if any."""
+    columns = list(by_column(result))
+    if not columns and result.get("column"):
+        columns = [str(result["column"])]
+    since, segment = result.get("from"), result.get("behind")
+    return likely_cause(result.get("cause"), columns, since, segment)
+
+
+def facts(alert: Json, now: str | None) -> str:
+    """Return size with interval, expected value, start and age as markdown.
+
+    Start and age are those of the change, which is older than its alert.
+    """
+    result = alert["finding"] or {}
+    changes = result.get("moved") or []
+    value = figures.measured(alert["value"], alert["statistic"], alert["unit"])
+    if changes:
+        value = property_text(changes[0])
     parts = [f"**{plain(value)}**"]
-    if found.get("reference_value") is not None:
-        usual = figures.measured(
-            found["reference_value"], alert["statistic"], alert["unit"]
+    if result.get("reference_value") is not None:
+        expected = figures.measured(
+            result["reference_value"], alert["statistic"], alert["unit"]
         )
-        parts.append(t("moved.usual", value=usual))
+        parts.append(t("moved.expected", value=expected))
     key = "moved.facts_done" if alert["resolved_at"] else "moved.facts"
-    parts.append(
-        t(key, at=figures.at(found.get("from") or alert["since"], place), age=age)
-    )
+    start = result.get("from") or alert["since"]
+    age_s = figures.seconds_between(start, alert["resolved_at"] or now)
+    parts.append(t(key, at=figures.zoned(start), age=figures.duration(age_s)))
     return " · ".join(parts)

@@ -1,212 +1,239 @@
-"""The detector on the drift page: how far it is, its evidence, what it has open, and the button that accepts it."""
+"""The change detector as a card: status, open changes, change scores, Set as new normal."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import streamlit as st
 
-from app import charts, figures, reader
+from app import charts, figures, finding_text, reader
 from app.components import alert_card, cards, change_text, selftest_card
-from app.finding_text import finding
-from app.text import column_name, known, listing, plain, raw, sentence_case, t
+from app.text import column_name, joined, plain, raw, short_listing, t, translated
 
 Json = dict[str, Any]
-SHOWN_OPEN, SHOWN_COLUMNS, SHOWN_DAYS = 4, 3, 2
+MAX_OPEN, MAX_COLUMNS, MAX_DAYS = 4, 3, 2
+DAY = timedelta(days=1)
+LEARNING_TIME = 14 * DAY  # a new normal is learned from at most these
+# contrasts that have a smallest detectable size
+SIZED = ("location", "scale", "category", "missing", "unseen")
 
 
-def card(model: str, seen: Json) -> None:
-    """Everything about the detector of one model, `seen` being what the server says of it."""
+def card(model: str, detector: Json) -> None:
+    """Draw the card; `detector` is the server's response about this model's detector."""
     with cards.card("detector", t("detector.title"), t("detector.caption")):
-        watching = any(lane["status"] != "learning" for lane in seen["lanes"])
-        if not (seen["enabled"] and watching):
-            st.markdown(status(seen))
+        is_watching = any(lane["status"] != "learning" for lane in detector["lanes"])
+        if not (detector["enabled"] and is_watching):
+            st.markdown(status(detector))
             return
-        words, course = st.columns([1, 1.35], gap="medium")
+        words, trend = st.columns([1, 1.35], gap="medium")
         with words:
-            st.markdown(status(seen))
-            for one in seen["open"][:SHOWN_OPEN]:
-                _open(one)
-            if len(seen["open"]) > SHOWN_OPEN:
-                st.markdown(
-                    f":small[{t('moved.more', n=len(seen['open']) - SHOWN_OPEN)}]"
-                )
-            if seen["open"]:
-                _accept(model)
-            if said := notes(seen):
-                st.markdown("  \n".join(f":small[:gray[{line}]]" for line in said))
-        with course:
-            _course(seen)
-        selftest_card.selftest(model)
+            _words(model, detector)
+        with trend:
+            _scores(detector)
+        selftest_card.show(model)
 
 
-def status(seen: Json) -> str:
-    """How far it is, as one sentence of markdown."""
-    if not seen["enabled"]:
-        return f"{cards.badge('no_data', t('detector.off'))} &nbsp; {t('detector.off_why')}"
-    if not seen["lanes"]:
+def _words(model: str, detector: Json) -> None:
+    """Draw status, open changes, the button that accepts them, and notes."""
+    changes = detector["open"]
+    st.markdown(status(detector))
+    for change in changes[:MAX_OPEN]:
+        _open_change(change)
+    if len(changes) > MAX_OPEN:
+        st.markdown(f":small[{t('moved.more', n=len(changes) - MAX_OPEN)}]")
+    if changes:
+        _accept_button(model, changes)
+    lines = [cards.small_gray(line) for line in notes(detector)]
+    if lines:
+        st.markdown("  \n".join(lines))
+
+
+def status(detector: Json) -> str:
+    """Return the status of the detector as one sentence of markdown."""
+    lanes, changes = detector["lanes"], detector["open"]
+    if not detector["enabled"]:
+        return f"{cards.badge('not_checked')} &nbsp; {t('detector.off_why')}"
+    if not lanes:
         return f"{cards.badge('no_data')} &nbsp; {t('detector.no_events')}"
-    inputs = next(
-        (lane for lane in seen["lanes"] if lane["lane"] == "inputs"), seen["lanes"][0]
-    )
-    if seen["open"]:
-        return f"{cards.badge('breach', t('detector.open_n', n=len(seen['open'])))} &nbsp; {t('detector.open_why')}"
+    if changes:
+        number = t("detector.open_n", n=len(changes))
+        return f"{cards.badge('breach', number)} &nbsp; {t('detector.open_why')}"
+    inputs = next((lane for lane in lanes if lane["lane"] == "inputs"), lanes[0])
     if inputs["status"] == "learning":
-        return f"{cards.badge('learning')} &nbsp; {_learning(inputs)}"
-    share = figures.percent(
-        max((lane["evidence"] or 0.0 for lane in seen["lanes"]), default=0.0)
-    )
-    if seen["status"] == "warn":
-        return f"{cards.badge('warn')} &nbsp; {t('detector.warn', share=share)}"
-    return f"{cards.badge('ok', t('detector.watching'))} &nbsp; {t('detector.quiet', share=share)}"
+        return _learning(inputs)
+    highest = max(lanes, key=lambda lane: lane["evidence"] or 0.0)
+    words = {
+        "signal": _signal(highest["lane"]),
+        "score": figures.percent(highest["evidence"] or 0.0),
+    }
+    if detector["status"] == "warn":
+        return f"{cards.badge('warn')} &nbsp; {t('detector.warn', **words)}"
+    return f"{cards.badge('ok')} &nbsp; {t('detector.quiet', **words)}"
 
 
 def _learning(lane: Json) -> str:
-    """Until when a lane learns and what it needs; when its time is over, that rows are too few."""
-    begun, until = (
-        figures.parse(lane["learned_from"]),
-        figures.parse(lane["watches_from"]),
-    )
-    if begun is None or until is None or until <= datetime.now(UTC):
-        return t("detector.too_thin")
-    place = figures.zone(st.context.timezone)
-    return t(
+    """Return the day of learning; when its time is over, that rows are too few."""
+    start = figures.parse(lane["learned_from"])
+    end = figures.parse(lane["watches_from"])
+    now = datetime.now(UTC)
+    if start is None or end is None or end <= now:
+        return f"{cards.status_icon('insufficient')} {t('detector.too_thin')}"
+    days = max(round((end - start) / DAY), 1)
+    today = int((now - start) / DAY) + 1
+    sentence = t(
         "detector.until",
-        at=figures.at(until, place),
-        days=round((until - begun) / timedelta(days=1)),
+        done=min(max(today, 1), days),
+        days=days,
+        at=figures.zoned(end),
     )
+    return f"{cards.status_icon('learning')} {sentence}"
 
 
-def notes(seen: Json) -> list[str]:
-    """Lanes that still learn, columns whose reference drifts itself, thin traffic, days that went like another weekday, and
-    what was accepted last, as markdown."""
-    said = []
-    learning = [lane["lane"] for lane in seen["lanes"] if lane["status"] == "learning"]
+def notes(detector: Json) -> list[str]:
+    """Return the notes below the open changes as markdown.
+
+    Signals that still learn, columns whose reference drifts itself, thin traffic, days
+    that looked like another weekday, and the last new normal.
+    """
+    lanes = detector["lanes"]
+    lines = []
+    learning = [_signal(lane["lane"]) for lane in lanes if lane["status"] == "learning"]
     if learning:
-        said.append(
-            t(
-                "detector.lanes_learning",
-                lanes=raw("comma").join(_lane(name) for name in learning),
-            )
-        )
-    trending = [
-        column_name(name) for lane in seen["lanes"] for name in lane["trending"]
-    ]
+        signals = raw("comma").join(learning)
+        lines.append(t("detector.signals_learning", signals=signals))
+    trending = [column_name(name) for lane in lanes for name in lane["trending"]]
     if trending:
-        shown = (
-            trending
-            if len(trending) <= 3
-            else [*trending[:2], raw("finding.n_columns", n=len(trending) - 2)]
-        )
-        said.append(t("detector.trending", columns=listing(shown)))
-    width = max((lane["window_hours"] or 1 for lane in seen["lanes"]), default=1)
+        key = "detector.trending" if len(trending) > 1 else "detector.trending_one"
+        lines.append(t(key, columns=short_listing(trending)))
+    width = max((lane["window_hours"] or 1 for lane in lanes), default=1)
     if width > 1:
-        said.append(t("detector.thin", hours=width))
+        lines.append(t("detector.thin", hours=width))
+    lines += _other_weekdays(lanes)
+    if detector["accepted"]:
+        last = detector["accepted"][-1]
+        accepted = t(
+            "detector.accepted",
+            at=figures.zoned(last.get("at")),
+            by=last.get("by"),
+        )
+        lines.append(accepted)
+    return lines
+
+
+def _other_weekdays(lanes: list[Json]) -> list[str]:
+    """Return one sentence for each of the newest days that looked like another weekday."""
     days = {
         other["day"]: other["weekday"]
-        for lane in seen["lanes"]
+        for lane in lanes
         for other in lane["other_weekdays"]
     }
-    for day, weekday in sorted(days.items())[-SHOWN_DAYS:]:
-        said.append(
-            t(
-                "detector.other_weekday",
-                day=day,
-                weekday=known(f"weekday.{weekday}", str(weekday)),
-            )
-        )
-    if seen["accepted"]:
-        last, place = seen["accepted"][-1], figures.zone(st.context.timezone)
-        said.append(
-            t(
-                "detector.accepted",
-                at=figures.at(last.get("at"), place),
-                by=last.get("by"),
-            )
-        )
-    return said
+    lines = []
+    for day, weekday in sorted(days.items())[-MAX_DAYS:]:
+        name = translated(f"weekday.{weekday}", str(weekday))
+        lines.append(t("detector.other_weekday", day=day, weekday=name))
+    return lines
 
 
-def _lane(name: str) -> str:
-    return known(f"lane.{name}", name)
+def _signal(name: str) -> str:
+    return translated(f"lane.{name}", name)
 
 
-def _open(one: Json) -> None:
-    """One open change: headline, since when, each column with its figures, and how long the list is revised."""
-    place = figures.zone(st.context.timezone)
-    lines = [
-        f"**{plain(sentence_case(finding(one)) if not one.get('column') else finding(one))}**"
-    ]
-    lines += [f":small[{t('detector.since', at=figures.at(one.get('from'), place))}]"]
-    lines += [f":small[{line}]" for line in change_text.lines(one, SHOWN_COLUMNS)]
-    if cause := change_text.likely(one.get("cause"), behind=one.get("behind")):
+def _open_change(change: Json) -> None:
+    """Draw headline, start, the figures of each column, and how long the list is revised."""
+    since = t("detector.since", at=figures.zoned(change.get("from")))
+    lines = [f"**{plain(finding_text.headline(change))}**", f":small[{since}]"]
+    lines += [f":small[{line}]" for line in change_text.lines(change, MAX_COLUMNS)]
+    cause = change_text.cause_of(change)
+    if cause:
         lines.append(f":small[{cause}]")
-    revised = figures.parse(one.get("revised_until"))
+    revised = figures.parse(change.get("revised_until"))
     if revised is not None and revised > datetime.now(UTC):
-        lines.append(
-            f":small[:gray[{t('detector.revised', at=figures.at(revised, place))}]]"
-        )
+        sentence = t("detector.revised", at=figures.zoned(revised))
+        lines.append(cards.small_gray(sentence))
     st.markdown("  \n".join(lines))
 
 
-def _accept(model: str) -> None:
-    """The button, behind a question that says what it does."""
+def _accept_button(model: str, changes: list[Json]) -> None:
+    """Draw the button behind a text about its effect."""
     with st.popover(t("detector.accept"), icon=":material/done_all:", key="accept_ask"):
-        st.markdown(t("detector.accept_what"))
+        key = "detector.accept_one" if len(changes) == 1 else "detector.accept_many"
+        since = figures.zoned(_learned_from(changes))
+        st.markdown(t(key, n=len(changes), at=since))
         alert_card.name_field()
         st.button(
             t("detector.accept_yes"),
             key="accept",
             type="primary",
-            on_click=_accepted,
+            on_click=_accept,
             args=(model,),
         )
 
 
-def _accepted(model: str) -> None:
+def _learned_from(changes: list[Json]) -> datetime:
+    """Return the start of the newest change, but at most two weeks ago."""
+    earliest = datetime.now(UTC) - LEARNING_TIME
+    starts = [figures.parse(change.get("from")) for change in changes]
+    return max([earliest, *(start for start in starts if start is not None)])
+
+
+def _accept(model: str) -> None:
     name = alert_card.signature()
     try:
         reader.accept(model, name)
     except reader.Refused as error:
-        forbidden = error.values.get("status") in (401, 403)
-        cards.notice(
-            t("detector.key") if forbidden else error.sentence(), ":material/lock:"
-        )
+        is_forbidden = error.values.get("status") in (401, 403)
+        sentence = t("detector.key") if is_forbidden else error.sentence()
+        cards.notice(sentence, ":material/lock:")
     except reader.ReadError as error:
         cards.notice(error.sentence(), ":material/error:")
     else:
         cards.notice(t("detector.accept_done", name=name), ":material/check_circle:")
 
 
-def _course(seen: Json) -> None:
-    """The evidence over the range; one sentence when there is none."""
-    if not seen["evidence"]:
+def _scores(detector: Json) -> None:
+    """Draw the change scores of the time range; one sentence when there are none."""
+    rows = detector["evidence"]
+    if not rows:
         st.markdown(f":gray[:material/do_not_disturb_on: {t('detector.no_evidence')}]")
         return
-    figure = charts.evidence(
-        seen["lanes"], seen["evidence"], seen["open"], cards.look()
-    )
-    highest = max(one.get("value") or 0.0 for one in seen["evidence"])
-    cards.plot(figure, "evidence", raw("alt.evidence", share=figures.percent(highest)))
+    figure = charts.scores(detector["lanes"], rows, detector["open"], cards.look())
+    highest = max(row.get("value") or 0.0 for row in rows)
+    alt = raw("alt.evidence", score=figures.percent(highest))
+    cards.plot(figure, "evidence", alt)
 
 
-def detectable(seen: Json, column: str) -> str | None:
-    """The smallest changes of a column that would be found within a day, as markdown; None while it learns."""
-    found: dict[str, float] = {}
-    for lane in seen["lanes"]:
-        for one in lane["detectable"]:
-            if one["column"] == column and one["size"] is not None:
-                contrast = str(one["contrast"])
-                found[contrast] = min(one["size"], found.get(contrast, one["size"]))
+def detectable(detector: Json, column: str) -> str | None:
+    """Return the minimum detectable change of a column as markdown; None while learning."""
+    smallest: dict[str, float] = {}
+    for lane in detector["lanes"]:
+        for row in lane["detectable"]:
+            if row["column"] == column and row["size"] is not None:
+                contrast, value = str(row["contrast"]), row["size"]
+                smallest[contrast] = min(value, smallest.get(contrast, value))
     sizes = [
-        raw(
-            f"moved.{contrast.replace(' ', '_')}",
-            size=change_text.size(contrast, size).lstrip("+"),
-        )
-        for contrast, size in found.items()
-        if contrast in ("location", "scale", "category", "missing", "unseen")
+        raw(f"moved.{contrast}", size=_plus_minus(contrast, value))
+        for contrast, value in smallest.items()
+        if contrast in SIZED and not _is_impossible(contrast, value)
     ]
-    if not sizes:
-        return None
-    return t(
-        "detector.detectable", name=column_name(column), sizes=raw("comma").join(sizes)
-    )
+    sentences = []
+    if sizes:
+        sentence = t(
+            "detector.detectable",
+            name=column_name(column),
+            sizes=raw("comma").join(sizes),
+        )
+        sentences.append(sentence)
+    if _is_impossible("missing", smallest.get("missing", 0.0)):
+        sentences.append(t("detector.undetectable"))
+    return joined(sentences) or None
+
+
+def _is_impossible(contrast: str, value: float) -> bool:
+    """Return whether a share of rows would have to rise by more than all rows."""
+    return contrast in ("missing", "unseen") and value >= 1
+
+
+def _plus_minus(contrast: str, value: float) -> str:
+    """Return a size as "±0.21 sd", or as "+5 points" where only a rise is detected."""
+    if contrast in ("missing", "unseen"):
+        return figures.points(value)
+    return f"±{finding_text.size(contrast, value).lstrip('+')}"

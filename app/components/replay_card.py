@@ -1,4 +1,4 @@
-"""The form that runs a limit over the stored history, and its result."""
+"""The form that replays a rule over the stored history, and its result."""
 
 import json
 from typing import Any
@@ -19,143 +19,147 @@ STATISTICS = (
     "missing_rate",
     "new_category_share",
 )
-USUAL_LIMIT = 0.2  # of PSI, which stands first
+DEFAULT_LIMIT = 0.2  # of PSI, which stands first
 WINDOWS = {"1h": 1, "6h": 6, "1d": 24, "7d": 168}
-SHOWN_EPISODES = 12
-_RESULT = "trial_result"
+DEFAULT_WINDOW = "1d"
+MAX_ALERTS = 12
+_RESULT = "replay_result"
 
 
-def limit(model: str, names: list[str]) -> None:
-    """A form for a limit, and what it would have done; nothing of it is stored or switched on."""
-    with (
-        cards.card("trial", t("trial.title"), t("trial.caption")),
-        st.form("trial", border=False),
-    ):
-        first, second, third, fourth = st.columns(
-            [1.4, 1, 1, 1.4], vertical_alignment="bottom"
-        )
-        chosen = first.selectbox(
-            raw("trial.statistic"),
-            STATISTICS,
-            format_func=lambda one: statistic(str(one)),
-            key="trial_statistic",
-        )
-        above = second.number_input(
-            raw("trial.limit"),
-            min_value=0.0,
-            value=USUAL_LIMIT,
-            step=0.01,
-            format="%.3f",
-            key="trial_limit",
-        )
-        window = third.selectbox(
-            raw("trial.window"),
-            list(WINDOWS),
-            index=2,
-            key="trial_window",
-            format_func=lambda one: figures.duration(WINDOWS[str(one)] * 3600),
-        )
-        scope = fourth.selectbox(
-            raw("trial.columns"),
-            ["", *names],
-            key="trial_columns",
-            format_func=lambda one: column_name(str(one)) if one else raw("trial.all"),
-        )
-        if st.form_submit_button(
-            t("trial.go"), icon=":material/history:", type="primary"
-        ):
-            asked = {
-                "statistic": str(chosen),
-                "limit": f"{above:g}",
-                "window": str(window),
-            }
-            with st.spinner(raw("trial.running")):
-                _try(model, asked | ({"columns": str(scope)} if scope else {}))
-    kept = st.session_state.get(_RESULT)
-    if kept is not None and kept[0] == model:
-        _result(*kept)
+def show(model: str, columns: list[str]) -> None:
+    """Draw the form and the last result; the rule is neither stored nor switched on."""
+    box = cards.card("replay", t("replay.title"), t("replay.caption"))
+    with box, st.form("replay", border=False):
+        rule = _fields(columns)
+        label, icon = t("replay.go"), ":material/history:"
+        if st.form_submit_button(label, icon=icon, type="primary"):
+            with st.spinner(raw("replay.running")):
+                _replay(model, rule)
+    last = st.session_state.get(_RESULT)
+    if last is not None and last[0] == model:
+        _result(*last)
 
 
-def _try(model: str, asked: dict[str, str]) -> None:
+def _fields(columns: list[str]) -> dict[str, str]:
+    """Draw the fields of the form; return the rule they describe."""
+    first, second, third, fourth = st.columns(
+        [1.4, 1, 1, 1.4], vertical_alignment="bottom"
+    )
+    name = first.selectbox(
+        raw("replay.statistic"),
+        STATISTICS,
+        format_func=lambda name: statistic(str(name)),
+        key="replay_statistic",
+    )
+    limit = second.number_input(
+        raw("replay.limit"),
+        min_value=0.0,
+        value=DEFAULT_LIMIT,
+        step=0.01,
+        format="%.3f",
+        key="replay_limit",
+    )
+    window = third.selectbox(
+        raw("replay.window"),
+        list(WINDOWS),
+        index=list(WINDOWS).index(DEFAULT_WINDOW),
+        key="replay_window",
+        format_func=lambda name: figures.duration(WINDOWS[name] * figures.HOUR_S),
+    )
+    column = fourth.selectbox(
+        raw("replay.columns"),
+        ["", *columns],
+        key="replay_columns",
+        format_func=_feature,
+    )
+    rule = {"statistic": str(name), "limit": f"{limit:g}", "window": str(window)}
+    return rule | {"columns": str(column)} if column else rule
+
+
+def _feature(column: object) -> str:
+    return column_name(str(column)) if column else raw("replay.all")
+
+
+def _replay(model: str, rule: dict[str, str]) -> None:
     try:
-        st.session_state[_RESULT] = (model, asked, reader.replay(model, asked))
+        response = reader.replay(model, rule)
     except reader.ReadError as error:
         st.session_state.pop(_RESULT, None)
         cards.notice(error.sentence(), ":material/error:")
         st.markdown(f":red[:material/error: {error.sentence()}]")
+    else:
+        st.session_state[_RESULT] = (model, rule, response)
 
 
-def _result(model: str, asked: dict[str, str], seen: Json) -> None:
-    """The outcome in one sentence, each alert as a bar, and how to switch the limit on."""
-    rule = next(iter(seen["rules"]), None)
-    if rule is None:
+def _result(model: str, rule: dict[str, str], response: Json) -> None:
+    """Draw the outcome in one sentence, each alert as a bar, and the rule as TOML."""
+    outcome = next(iter(response["rules"]), None)
+    if outcome is None:
         return
-    place = figures.zone(st.context.timezone)
-    with st.container(border=True, key="card_trial_result"):
-        facts = {
-            "statistic": statistic(asked["statistic"]),
-            "limit": asked["limit"],
-            "alerts": rule["alerts"],
-            "columns": sum(bool(one["alerts"]) for one in rule["by_column"]),
-            "of": rule["columns"],
-            "share": figures.percent(rule["share_firing"] or 0.0),
-            "from_": figures.at(seen["from"], place),
-            "to": figures.at(seen["to"], place),
-        }
-        key = (
-            "trial.never"
-            if rule["share_firing"] is None
-            else "trial.found"
-            if rule["alerts"]
-            else "trial.nothing"
-        )
-        st.markdown(t(key, **facts))
-        if rule["alerts"]:
-            cards.plot(
-                charts.timeline(_bars(rule), seen["to"], cards.look(), seen["from"]),
-                "trial",
-                raw("trial.alt"),
-            )
-            if len(rule["episodes"]) > SHOWN_EPISODES:
-                st.markdown(
-                    f":small[:gray[{t('trial.more', n=rule['alerts'] - SHOWN_EPISODES)}]]"
-                )
-        st.markdown(f":small[{t('trial.switch_on')}]")
-        st.code(_section(model, asked), language="toml")
+    with st.container(border=True, key="card_replay_result"):
+        st.markdown(_sentence(rule, response, outcome))
+        if outcome["alerts"]:
+            _timeline(response, outcome)
+        st.markdown(f":small[{t('replay.switch_on')}]")
+        st.code(_section(model, rule), language="toml")
 
 
-def _bars(rule: Json) -> list[Json]:
-    """The longest-standing columns first; each episode with its peak."""
+def _sentence(rule: dict[str, str], response: Json, outcome: Json) -> str:
+    words = {
+        "statistic": statistic(rule["statistic"]),
+        "limit": rule["limit"],
+        "alerts": outcome["alerts"],
+        "columns": sum(bool(column["alerts"]) for column in outcome["by_column"]),
+        "of": outcome["columns"],
+        "share": figures.percent(outcome["share_firing"] or 0.0),
+        "from_": figures.at(response["from"]),
+        "to": figures.zoned(response["to"]),
+    }
+    if outcome["share_firing"] is None:
+        return t("replay.never", **words)
+    return t("replay.found" if outcome["alerts"] else "replay.nothing", **words)
+
+
+def _timeline(response: Json, outcome: Json) -> None:
+    figure = charts.timeline(
+        _bars(outcome), response["to"], cards.look(), response["from"]
+    )
+    cards.plot(figure, "replay", raw("replay.alt"))
+    if len(outcome["episodes"]) > MAX_ALERTS:
+        more = t("replay.more", n=outcome["alerts"] - MAX_ALERTS)
+        st.markdown(cards.small_gray(more))
+
+
+def _bars(outcome: Json) -> list[Json]:
+    """Return the first alerts as bars of a timeline, each with its peak."""
     return [
         {
-            "label": column_name(str(one["column"]))
-            if one["column"]
-            else raw("trial.all"),
-            "since": one["fired_at"],
-            "until": one["resolved_at"],
-            "severity": "critical",
-            "state": "firing" if one["resolved_at"] is None else "resolved",
-            "hover": raw("trial.peak", value=figures.score(one["peak"])),
+            "label": _feature(alert["column"]),
+            "since": alert["fired_at"],
+            "until": alert["resolved_at"],
+            "severity": "warning",
+            "state": "firing" if alert["resolved_at"] is None else "resolved",
+            "hover": raw("replay.peak", value=figures.score(alert["peak"])),
         }
-        for one in rule["episodes"][:SHOWN_EPISODES]
+        for alert in outcome["episodes"][:MAX_ALERTS]
     ]
 
 
-def _section(model: str, asked: dict[str, str]) -> str:
-    """The rule as it stands in driftdeck.toml, for this model alone.
+def _section(model: str, rule: dict[str, str]) -> str:
+    """Return the rule as a section of driftdeck.toml, for this model alone.
 
     A JSON text is one of TOML, too.
     """
-    told = {
-        "name": f"{asked['statistic'].replace('_', '-')}-limit",
+    names = {
+        "name": f"{rule['statistic'].replace('_', '-')}-limit",
         "model": model,
-        "statistic": asked["statistic"],
+        "statistic": rule["statistic"],
     }
-    lines = [
-        f"{key} = {json.dumps(value, ensure_ascii=False)}"
-        for key, value in told.items()
-    ]
-    lines += [f"limit = {asked['limit']}", f'window = "{asked["window"]}"']
-    if "columns" in asked:
-        lines.append(f"columns = {json.dumps([asked['columns']], ensure_ascii=False)}")
-    return "\n".join(["[[rules]]", *lines])
+    lines = ["[[rules]]"]
+    for key, value in names.items():
+        lines.append(f"{key} = {json.dumps(value, ensure_ascii=False)}")
+    lines += [f"limit = {rule['limit']}", f'window = "{rule["window"]}"']
+    if "columns" in rule:
+        columns = json.dumps([rule["columns"]], ensure_ascii=False)
+        lines.append(f"columns = {columns}")
+    return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Accounts of what came in, judged: do they add up, is anything waiting, how fresh is the newest event."""
+"""Reconciliation of received rows: unaccounted, pending, freshness, damage."""
 
 from typing import Any
 
@@ -6,138 +6,172 @@ from app import figures
 from app.text import raw, t
 
 Json = dict[str, Any]
-LATE_S = 60.0  # rows usually wait a second; a minute is a loader that does not keep up
+LATE_S = 60.0  # rows are usually pending for a second; a minute is a loader that lags
 STALE_S = 600.0
-FULL = 0.9  # of the quarantine or the spool, from where it is worth a word
+FULL_SHARE = 0.9  # of the quarantine or the spool, from where it is reported
+MAX_PLACES = 3  # of damage
+MAX_DETAIL_LENGTH = 300
 
 
 def adds_up(counts: Json) -> bool:
-    """Whether received = stored + duplicate + refused + pending."""
-    return missing(counts) == 0
+    """Return whether received = stored + duplicate + refused + pending."""
+    return unaccounted(counts) == 0
 
 
-def missing(counts: Json) -> int:
-    """Rows received that are in no other account; negative when more is accounted for than came."""
-    accounted = (
-        counts[name] or 0 for name in ("stored", "duplicate", "refused", "pending")
-    )
-    return int(counts["received"] or 0) - sum(accounted)
+def unaccounted(counts: Json) -> int:
+    """Return received - stored - duplicate - refused - pending; it may be negative."""
+    names = ("stored", "duplicate", "refused", "pending")
+    accounted = sum(counts[name] or 0 for name in names)
+    return int(counts["received"] or 0) - accounted
 
 
-def fill(part: Json, used: str, most: str) -> float:
-    """How full something is, 0 to 1."""
-    return min((part[used] or 0) / part[most], 1.0) if part[most] else 0.0
+def fill(part: Json, used: str, capacity: str) -> float:
+    """Return how full something is, 0 to 1."""
+    return min((part[used] or 0) / part[capacity], 1.0) if part[capacity] else 0.0
+
+
+def spool_fill(accounting: Json) -> float:
+    """Return how full the spool is, 0 to 1."""
+    return fill(accounting["spool"], "pending_bytes", "capacity_bytes")
+
+
+def quarantine_fill(accounting: Json) -> float:
+    """Return how full the quarantine is, 0 to 1."""
+    return fill(accounting["quarantine"], "bytes", "most_bytes")
 
 
 def longest_wait(models: list[Json]) -> float:
-    """Seconds since the oldest waiting row was taken; 0 when none waits."""
-    return max((one["lag_s"] or 0.0 for one in models), default=0.0)
+    """Return the seconds since the oldest pending row was accepted; 0 without any."""
+    return max((account["lag_s"] or 0.0 for account in models), default=0.0)
 
 
 def newest(models: list[Json]) -> Json | None:
-    """The account with the newest event; None when no event is stored."""
-    seen = [one for one in models if one["age_s"] is not None]
-    return min(seen, key=lambda one: float(one["age_s"]), default=None)
+    """Return the account with the newest event; None when no event is stored."""
+    with_events = [account for account in models if account["age_s"] is not None]
+    return min(with_events, key=lambda account: float(account["age_s"]), default=None)
 
 
-def status(seen: Json) -> str:
-    """The status of monitoring itself: breach when rows are missing, damaged or not loaded, warn when it will not last."""
-    if not seen["totals"]["received"]:
+def status(accounting: Json) -> str:
+    """Return the status of monitoring itself.
+
+    `breach` when rows are unaccounted for, damaged or not loaded; `warn` when that is
+    near.
+    """
+    totals = accounting["totals"]
+    if not totals["received"]:
         return "no_data"
-    if (
-        not adds_up(seen["totals"])
-        or seen["problem"]
-        or lasting(seen["spool"]["damage"])
-    ):
+    is_damaged = bool(lasting(accounting["spool"]["damage"]))
+    if not adds_up(totals) or accounting["problem"] or is_damaged:
         return "breach"
-    full = max(
-        fill(seen["spool"], "pending_bytes", "capacity_bytes"),
-        fill(seen["quarantine"], "bytes", "most_bytes"),
-    )
-    late, last = longest_wait(seen["models"]) > LATE_S, newest(seen["models"])
-    stale = last is not None and last["age_s"] > STALE_S
-    return "warn" if full >= FULL or late or stale else "ok"
+    is_full = max(spool_fill(accounting), quarantine_fill(accounting)) >= FULL_SHARE
+    is_late = longest_wait(accounting["models"]) > LATE_S
+    last = newest(accounting["models"])
+    is_stale = last is not None and last["age_s"] > STALE_S
+    return "warn" if is_full or is_late or is_stale else "ok"
 
 
-def verdict(seen: Json) -> str:
-    """One plain sentence: do the accounts add up, is anything waiting, how fresh is the newest event."""
-    totals = seen["totals"]
+def verdict(accounting: Json) -> str:
+    """Return one plain sentence: unaccounted rows, pending rows, age of the newest event."""
+    totals, models = accounting["totals"], accounting["models"]
     if not totals["received"]:
         return raw("ingestion.nothing")
-    lost = missing(totals)
-    parts = [
-        raw("ingestion.adds_up", n=figures.count(totals["received"]))
-        if lost == 0
-        else raw(
-            "ingestion.missing",
-            n=figures.count(abs(lost)),
-            of=figures.count(totals["received"]),
-        )
-        if lost > 0
-        else raw(
-            "ingestion.too_many",
-            n=figures.count(-lost),
-            of=figures.count(totals["received"]),
-        )
-    ]
+    parts = [_reconciled(totals)]
     if totals["pending"]:
-        wait = figures.duration(longest_wait(seen["models"]))
-        parts.append(
-            raw("ingestion.waiting", n=figures.count(totals["pending"]), wait=wait)
+        pending = raw(
+            "ingestion.pending",
+            n=figures.count(totals["pending"]),
+            wait=figures.duration(longest_wait(models)),
         )
+        parts.append(pending)
     else:
-        parts.append(raw("ingestion.none_waiting"))
-    last = newest(seen["models"])
+        parts.append(raw("ingestion.none_pending"))
+    last = newest(models)
     if last is not None:
         parts.append(raw("ingestion.newest", age=figures.duration(last["age_s"])))
     return raw("semicolon").join(parts) + raw("ingestion.stop")
 
 
-def troubles(seen: Json) -> list[str]:
-    """What is wrong or will be, as markdown sentences; empty when nothing is."""
-    said = []
-    if seen["problem"]:
-        said.append(t("ingestion.problem", detail=str(seen["problem"])[:300]))
-    said += damage_sentences(seen["spool"]["damage"])
-    if fill(seen["spool"], "pending_bytes", "capacity_bytes") >= FULL:
-        said.append(t("ingestion.spool_full"))
-    if fill(seen["quarantine"], "bytes", "most_bytes") >= FULL:
-        said.append(t("ingestion.quarantine_full"))
-    return said
+def _reconciled(totals: Json) -> str:
+    difference, received = unaccounted(totals), figures.count(totals["received"])
+    if difference == 0:
+        return raw("ingestion.adds_up", n=received)
+    key = "ingestion.missing" if difference > 0 else "ingestion.too_many"
+    return raw(key, n=figures.count(abs(difference)), of=received)
 
 
-def worst_first(models: list[Json], wanted: str = "") -> list[Json]:
-    """The accounts whose model contains `wanted`: what does not add up, waits longest or is refused most comes first."""
-    found = [one for one in models if wanted.casefold() in str(one["model"]).casefold()]
-    found.sort(key=lambda one: (str(one["model"]), str(one["kind"])))
-    found.sort(
-        key=lambda one: (adds_up(one), -(one["lag_s"] or 0.0), -refused_share(one))
-    )
-    return found
+def problems(accounting: Json) -> list[str]:
+    """Return present and near problems as markdown sentences; empty when there are none."""
+    lines = []
+    spool, quarantine = accounting["spool"], accounting["quarantine"]
+    if accounting["problem"]:
+        detail = str(accounting["problem"])[:MAX_DETAIL_LENGTH]
+        lines.append(t("ingestion.problem", detail=detail))
+    lines += damage_sentences(spool["damage"])
+    share = spool_fill(accounting)
+    if share >= FULL_SHARE:
+        line = t(
+            "ingestion.spool_full",
+            share=figures.percent(share, 0),
+            used=figures.size(spool["pending_bytes"]),
+            capacity=figures.size(spool["capacity_bytes"]),
+        )
+        lines.append(line)
+    share = quarantine_fill(accounting)
+    if share >= FULL_SHARE:
+        line = t(
+            "ingestion.quarantine_full",
+            share=figures.percent(share, 0),
+            used=figures.size(quarantine["bytes"]),
+            capacity=figures.size(quarantine["most_bytes"]),
+        )
+        lines.append(line)
+    return lines
 
 
-def refused_share(one: Json) -> float:
-    """The share of refused rows among those received."""
-    return float((one["refused"] or 0) / one["received"]) if one["received"] else 0.0
+def worst_first(models: list[Json], search: str = "") -> list[Json]:
+    """Return the accounts whose model's name contains `search`.
+
+    Unaccounted rows stand first, then the longest pending, then the most refused.
+    """
+    accounts = [
+        account
+        for account in models
+        if search.casefold() in str(account["model"]).casefold()
+    ]
+    accounts.sort(key=lambda account: (str(account["model"]), str(account["kind"])))
+    accounts.sort(key=_severity)
+    return accounts
+
+
+def _severity(account: Json) -> tuple[bool, float, float]:
+    return adds_up(account), -(account["lag_s"] or 0.0), -refused_share(account)
+
+
+def refused_share(account: Json) -> float:
+    """Return the share of refused rows among those received."""
+    received = account["received"]
+    return float((account["refused"] or 0) / received) if received else 0.0
 
 
 def lasting(damage: list[Json]) -> list[Json]:
-    """Damage to what was acknowledged; an unfinished write at the end of a segment never was."""
-    return [one for one in damage if not one.get("at_tail")]
+    """Return the damage to accepted rows.
+
+    An unfinished write at the end of a spool file was never accepted.
+    """
+    return [place for place in damage if not place.get("at_tail")]
 
 
-def damage_sentences(damage: list[Json], most: int = 3) -> list[str]:
-    """Where the spool is damaged, as markdown sentences."""
-    found = lasting(damage)
-    said = [
-        t(
-            "ingestion.damage",
-            segment=one.get("segment"),
-            offset=one.get("offset"),
-            size=figures.size(one.get("bytes")),
-        )
-        for one in found[:most]
-    ]
-    return said + (
-        [t("ingestion.more_damage", n=len(found) - most)] if len(found) > most else []
-    )
+def damage_sentences(damage: list[Json]) -> list[str]:
+    """Return the places where the spool is damaged as markdown sentences."""
+    places = lasting(damage)
+    lines = [_damage_sentence(place) for place in places[:MAX_PLACES]]
+    if len(places) > MAX_PLACES:
+        lines.append(t("ingestion.more_damage", n=len(places) - MAX_PLACES))
+    return lines
+
+
+def _damage_sentence(place: Json) -> str:
+    number = place.get("segment")
+    file = f"{number:08d}.spool" if isinstance(number, int) else str(number)
+    words = {"file": file, "offset": place.get("offset")}
+    return t("ingestion.damage", size=figures.size(place.get("bytes")), **words)

@@ -7,59 +7,73 @@ import pandas as pd
 import streamlit as st
 
 from app import figures, reader
-from app.text import column_name, known, raw, t
+from app.components import cards
+from app.text import column_name, raw, t, translated
 
 Json = dict[str, Any]
 
 
-def selftest(model: str) -> None:
-    """What the newest self-test found, behind one sentence; one in grey before the first."""
+def show(model: str) -> None:
+    """Draw the newest self-test; one sentence in grey before the first."""
     try:
-        seen = reader.selftest(model)
+        selftest = reader.selftest(model)
     except reader.NotFound:
-        st.markdown(f":small[:gray[{t('selftest.none')}]]")
+        st.markdown(cards.small_gray(t("selftest.none")))
         return
-    found = sum(bool(one.get("found")) for one in seen["tests"])
-    at = figures.at(seen["at"], figures.zone(st.context.timezone))
-    with st.expander(
-        t("selftest.title", found=found, of=len(seen["tests"]), at=at),
-        icon=":material/science:",
-    ):
+    tests = selftest["tests"]
+    words = {
+        "found": sum(bool(test.get("found")) for test in tests),
+        "of": len(tests),
+        "at": figures.zoned(selftest["at"]),
+    }
+    with st.expander(t("selftest.title", **words), icon=":material/science:"):
         st.markdown(t("selftest.what"))
         st.dataframe(
-            tested(seen["tests"]),
+            table(tests),
             hide_index=True,
             width="stretch",
             alt=raw("selftest.alt"),
         )
-        pages = sum(one.get("pages") or 0 for one in seen["quiet"])
-        top = max((one.get("evidence") or 0.0 for one in seen["quiet"]), default=0.0)
-        key = "selftest.quiet_pages" if pages else "selftest.quiet"
-        st.markdown(f":small[:gray[{t(key, n=pages, share=figures.percent(top))}]]")
+        st.markdown(cards.small_gray(_control(selftest["quiet"])))
 
 
-def tested(tests: list[Json]) -> pd.DataFrame:
-    """The table of the changes that were put in: where, and after how many hours they would have paged."""
+def _control(lanes: list[Json]) -> str:
+    """Return the result of the control run as markdown."""
+    alerts = sum(lane.get("pages") or 0 for lane in lanes)
+    if alerts:
+        return t("selftest.control_alerts", n=alerts)
+    highest = max((lane.get("evidence") or 0.0 for lane in lanes), default=0.0)
+    return t("selftest.control", score=figures.percent(highest))
+
+
+def table(tests: list[Json]) -> pd.DataFrame:
+    """Return the injected changes with their columns and detection delays."""
     return pd.DataFrame(
         {
-            raw("selftest.change"): [_change(str(one.get("change"))) for one in tests],
-            raw("selftest.column"): [_place(one) for one in tests],
-            raw("selftest.after"): [
-                figures.duration((one.get("hours") or 0) * 3600)
-                if one.get("found")
-                else raw("selftest.not_found")
-                for one in tests
+            raw("selftest.change"): [
+                _change(str(test.get("change"))) for test in tests
             ],
+            raw("selftest.column"): [_place(test) for test in tests],
+            raw("selftest.after"): [_delay(test) for test in tests],
         }
     )
 
 
-def _change(told: str) -> str:
-    """ "mean +0.1 sd" in the viewer's language."""
-    return known(f"injected.{re.sub('[^a-z0-9]+', '_', told.lower()).strip('_')}", told)
+def _delay(test: Json) -> str:
+    if not test.get("found"):
+        return raw("selftest.not_found")
+    return figures.duration((test.get("hours") or 0) * figures.HOUR_S)
 
 
-def _place(one: Json) -> str:
-    """The column, or for what every model has the lane that watches it."""
-    column, lane = str(one.get("column")), str(one.get("lane"))
-    return known(f"lane.{lane}", lane) if column == "status" else column_name(column)
+def _change(name: str) -> str:
+    """Return an injected change, e.g. "mean +0.1 sd", in the viewer's language."""
+    slug = re.sub("[^a-z0-9]+", "_", name.lower()).strip("_")
+    return translated(f"injected.{slug}", name)
+
+
+def _place(test: Json) -> str:
+    """Return the column; the signal for a column that every model has."""
+    column, lane = str(test.get("column")), str(test.get("lane"))
+    if column == "status":
+        return translated(f"lane.{lane}", lane)
+    return column_name(column)

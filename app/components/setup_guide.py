@@ -1,4 +1,4 @@
-"""How to send data: copyable commands, and a tick when the first event has arrived."""
+"""The guide for sending data: copyable commands, and the events received so far."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -10,6 +10,10 @@ from app.components import cards
 from app.text import t
 
 LOOK_EVERY_S = 3
+MAX_MODELS = 12
+NEXT_STEPS = ("setup.required", "setup.next_1", "setup.next_2", "setup.next_3")
+SHELL_KEY = ' -H "Authorization: Bearer $DRIFTDECK_KEY"'
+PYTHON_KEY = ', "Authorization": f"Bearer {os.environ[\'DRIFTDECK_KEY\']}"'
 
 CURL = """curl -sS {url}/v1/events -H 'Content-Type: application/json'{key} -d '{{
   "event_id": "first-1",
@@ -45,74 +49,62 @@ LABEL = """curl -sS {url}/v1/labels -H 'Content-Type: application/json'{key} -d 
 
 
 def show(models: list[dict[str, Any]]) -> None:
-    """The whole guide.
+    """Draw the whole guide.
 
-    `models` are those that already send; with none, it waits for the first.
+    `models` are those that send events; without any, it waits for the first.
     """
     lead = t("setup.lead_more", n=len(models)) if models else t("setup.lead")
-    st.markdown(
-        f"{lead}  \n:small[:gray[{t('setup.server', url=reader.server_url())}]]"
-    )
+    server = t("setup.server", url=reader.server_url())
+    st.markdown(f"{lead}  \n{cards.small_gray(server)}")
     left, right = st.columns([1.5, 1], gap="small")
-    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     with left:
-        with cards.card("curl", t("setup.step1")):
-            st.code(
-                _filled(CURL, now, ' -H "Authorization: Bearer $DRIFTDECK_KEY"'),
-                language="bash",
-            )
-        with cards.card("python", t("setup.step2")):
-            key = ', "Authorization": f"Bearer {os.environ[\'DRIFTDECK_KEY\']}"'
-            st.code(_filled(PYTHON, now, key), language="python")
-        with cards.card("labels", t("setup.step3"), t("setup.step3_cap")):
-            st.code(
-                _filled(LABEL, now, ' -H "Authorization: Bearer $DRIFTDECK_KEY"'),
-                language="bash",
-            )
+        _commands(datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
     with right:
         with cards.card("tick", t("setup.status")):
-            st.fragment(run_every=LOOK_EVERY_S, key="tick")(_tick)(len(models))
+            watch = st.fragment(run_every=LOOK_EVERY_S, key="tick")(_received)
+            watch(len(models))
         with cards.card("next", t("setup.next")):
-            for key in (
-                "setup.required",
-                "setup.next_1",
-                "setup.next_2",
-                "setup.next_3",
-            ):
+            for key in NEXT_STEPS:
                 st.markdown(t(key))
 
 
+def _commands(now: str) -> None:
+    with cards.card("curl", t("setup.step1")):
+        st.code(_filled(CURL, now, SHELL_KEY), language="bash")
+    with cards.card("python", t("setup.step2")):
+        st.code(_filled(PYTHON, now, PYTHON_KEY), language="python")
+    with cards.card("labels", t("setup.step3"), t("setup.step3_cap")):
+        st.code(_filled(LABEL, now, SHELL_KEY), language="bash")
+
+
 def _filled(template: str, now: str, key: str) -> str:
-    """The command for this server; the key is only shown where a key is in use."""
-    return template.format(
-        url=reader.server_url(), now=now, key=key if reader.has_key() else ""
-    )
+    """Return the command for this server, with a key where one is in use."""
+    shown_key = key if reader.has_key() else ""
+    return template.format(url=reader.server_url(), now=now, key=shown_key)
 
 
-def _tick(n_before: int) -> None:
-    """Looks for models every few seconds and says what has arrived."""
+def _received(n_before: int) -> None:
+    """Look for models and show which have sent events."""
     try:
-        answer = reader.models()
+        response = reader.models()
     except reader.ReadError as error:
         cards.unreachable(error)
         return
-    models = answer["models"]
+    models = response["models"]
     if not models:
         st.markdown(f":gray[:material/hourglass_top: {t('setup.waiting')}]")
         return
     if n_before == 0:
-        st.success(
-            t("setup.arrived", name=models[0]["model"]), icon=":material/check_circle:"
-        )
-        st.page_link(
-            "views/overview.py", label=t("setup.open"), icon=":material/monitor_heart:"
-        )
-    for one in models[:12]:
-        age = figures.seconds_between(one["last_event"], answer.get("now"))
+        arrived = t("setup.arrived", name=models[0]["model"])
+        st.success(arrived, icon=":material/check_circle:")
+        label = t("setup.open")
+        st.page_link("views/overview.py", label=label, icon=":material/monitor_heart:")
+    for model in models[:MAX_MODELS]:
+        age = figures.seconds_between(model["last_event"], response.get("now"))
         line = t(
             "setup.seen",
-            name=one["model"],
-            n=figures.count(one["events"]),
+            name=model["model"],
+            n=figures.count(model["events"]),
             age=figures.duration(age),
         )
         st.markdown(f":green[:material/check_circle:] {line}")

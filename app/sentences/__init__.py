@@ -1,12 +1,15 @@
-"""The table of sentences: key -> (English, Traditional Chinese), whole sentences with named places.
+"""Table of all sentences: key -> (English, Traditional Chinese), with named places.
 
-text.py says them. A page never holds a sentence of its own.
+text.py fills them in. No page holds a sentence of its own.
 """
 
+from app.sentences.alerts_and_setup import ALERTS_AND_SETUP
 from app.sentences.changes import CHANGES
-from app.sentences.history_tests import TRIALS
-from app.sentences.ingestion_page import ACCOUNTS
+from app.sentences.history_tests import HISTORY_TESTS
+from app.sentences.ingestion_page import INGESTION
 from app.sentences.pages import PAGES
 from app.sentences.words import WORDS
 
-SENTENCES: dict[str, tuple[str, str]] = WORDS | PAGES | ACCOUNTS | CHANGES | TRIALS
+SENTENCES: dict[str, tuple[str, str]] = (
+    WORDS | PAGES | ALERTS_AND_SETUP | INGESTION | CHANGES | HISTORY_TESTS
+)

@@ -1,4 +1,4 @@
-"""What the detector says: what changed, how far, since when, how far it is, and what can be done."""
+"""Sentences of the change detector: changes, likely causes, the detector card."""
 
 CHANGES: dict[str, tuple[str, str]] = {
     "stat.detector_evidence": ("evidence of a change", "變化的證據"),
@@ -8,190 +8,229 @@ CHANGES: dict[str, tuple[str, str]] = {
     "stat.error_rise": ("rise of the error rate", "錯誤率上升"),
     "stat.traffic_change": ("change of the traffic", "流量的變化"),
     "stat.quality_change": ("change of the prediction quality", "預測品質的變化"),
-    # a headline: what changed, without figures; they stand beside it
-    "change.location_up": ("{column} is higher than usual", "{column} 比平常高"),
-    "change.location_down": ("{column} is lower than usual", "{column} 比平常低"),
-    "change.scale_up": ("{column} varies more than usual", "{column} 比平常分散"),
-    "change.scale_down": ("{column} varies less than usual", "{column} 比平常集中"),
+    # a headline without figures; they stand beside it
+    "change.location_up": (
+        "{column}: mean higher than expected",
+        "{column}：平均值高於預期",
+    ),
+    "change.location_down": (
+        "{column}: mean lower than expected",
+        "{column}：平均值低於預期",
+    ),
+    "change.scale_up": (
+        "{column}: spread larger than expected",
+        "{column}：離散程度大於預期",
+    ),
+    "change.scale_down": (
+        "{column}: spread smaller than expected",
+        "{column}：離散程度小於預期",
+    ),
     "change.skewness_up": (
-        "{column} leans more to high values than usual",
-        "{column} 比平常偏向高值",
+        "{column}: skew higher than expected",
+        "{column}：偏度高於預期",
     ),
     "change.skewness_down": (
-        "{column} leans more to low values than usual",
-        "{column} 比平常偏向低值",
+        "{column}: skew lower than expected",
+        "{column}：偏度低於預期",
     ),
     "change.kurtosis_up": (
-        "{column} has more extreme values than usual",
-        "{column} 的極端值比平常多",
+        "{column}: more extreme values than expected",
+        "{column}：極端值多於預期",
     ),
     "change.kurtosis_down": (
-        "{column} has fewer extreme values than usual",
-        "{column} 的極端值比平常少",
+        "{column}: fewer extreme values than expected",
+        "{column}：極端值少於預期",
     ),
     "change.category_up": (
-        "{column}: a category is more frequent than usual",
-        "{column} 有類別比平常多",
+        "{column}: one category more frequent than expected",
+        "{column}：有一個類別多於預期",
     ),
     "change.category_down": (
-        "{column}: a category is rarer than usual",
-        "{column} 有類別比平常少",
+        "{column}: one category less frequent than expected",
+        "{column}：有一個類別少於預期",
     ),
     "change.missing_up": (
-        "{column} is missing more often than usual",
-        "{column} 比平常更常缺值",
+        "{column}: more missing values than expected",
+        "{column}：缺值多於預期",
     ),
     "change.missing_down": (
-        "{column} is missing less often than usual",
-        "{column} 比平常更少缺值",
+        "{column}: fewer missing values than expected",
+        "{column}：缺值少於預期",
     ),
     "change.unseen": (
-        "{column} has values never seen before",
-        "{column} 出現未曾見過的值",
+        "{column}: values that are not in the reference",
+        "{column}：出現參考資料沒有的值",
     ),
-    "change.error_rate": ("more requests fail than usual", "失敗的請求比平常多"),
+    "change.error_rate": (
+        "request error rate higher than expected",
+        "請求錯誤率高於預期",
+    ),
     "change.wrong_share": (
-        "more predictions are wrong than usual",
-        "錯誤的預測比平常多",
+        "misclassification rate higher than expected",
+        "誤分類率高於預期",
     ),
-    "change.traffic_up": ("more events come than usual", "事件比平常多"),
-    "change.traffic_down": ("fewer events come than usual", "事件比平常少"),
-    "change.silence": ("no events come any more", "已經沒有事件進來"),
-    "change.joint": ("all columns moved a little together", "所有欄位一起有小幅變動"),
-    "change.unknown": ("{column} changed", "{column} 有變化"),
-    "change.latency": ("the latency", "延遲"),
-    "change.prediction": ("the prediction", "預測值"),
-    "change.error": ("the size of the error", "誤差大小"),
-    "change.together": ("how the features move together", "特徵之間的關聯"),
+    "change.traffic_up": ("more traffic than expected", "流量高於預期"),
+    "change.traffic_down": ("less traffic than expected", "流量低於預期"),
+    "change.silence": ("no traffic", "沒有流量"),
+    "change.joint": ("all features shifted slightly", "所有特徵都小幅偏移"),
+    "change.unknown": ("{column} changed", "{column}有變化"),
+    "change.latency": ("latency", "延遲"),
+    "change.prediction": ("prediction", "預測值"),
+    "change.error": ("absolute error", "絕對誤差"),
+    "change.together": ("reconstruction error", "重建誤差"),
     "change.and_others": (
-        "{first}; {n} more columns changed with it",
-        "{first}；另有 {n} 個欄位同時變化",
+        "{first}; {n} more columns changed too",
+        "{first}；另有{n}個欄位同時變化",
     ),
-    "change.and_other": ("{first}; {name} changed with it", "{first}；{name} 同時變化"),
-    "change.over": ("{what} is over", "{what}已結束"),
-    # one thing that moved, with figures
-    "moved.location": ("level {size}", "水準 {size}"),
-    "moved.scale": ("spread {size}", "離散程度 {size}"),
-    "moved.skewness": ("skewness {size}", "偏度 {size}"),
-    "moved.kurtosis": ("tails {size}", "尾部 {size}"),
-    "moved.category": ("category share {size}", "類別占比 {size}"),
-    "moved.missing": ("missing share {size}", "缺值比例 {size}"),
-    "moved.unseen": ("never seen {size}", "未曾見過 {size}"),
-    "moved.error_rate": ("failed {size}", "失敗 {size}"),
-    "moved.wrong_share": ("wrong {size}", "錯誤 {size}"),
-    "moved.traffic": ("{size} of the usual rows", "為平常的 {size}"),
-    "moved.interval": (
-        "{said} (95 % {low} to {high})",
-        "{said}（95 % {low} 至 {high}）",
-    ),
-    "moved.more": ("and {n} more", "另外 {n} 項"),
-    "moved.facts": ("since {at} · open for {age}", "自 {at} · 已持續 {age}"),
+    "change.and_other": ("{first}; {name} changed too", "{first}；{name}同時變化"),
+    "change.over": ("{what}: ended", "{what}：已結束"),
+    # one property that changed, with figures
+    "moved.location": ("mean {size}", "平均值{size}"),
+    "moved.scale": ("spread {size}", "離散程度{size}"),
+    "moved.skewness": ("skew {size}", "偏度{size}"),
+    "moved.kurtosis": ("extreme values {size}", "極端值{size}"),
+    "moved.category": ("category share {size}", "類別占比{size}"),
+    "moved.missing": ("missing values {size}", "缺值{size}"),
+    "moved.unseen": ("unseen values {size}", "未見過的值{size}"),
+    "moved.error_rate": ("request error rate {size}", "請求錯誤率{size}"),
+    "moved.wrong_share": ("misclassification rate {size}", "誤分類率{size}"),
+    "moved.traffic": ("traffic {size} of expected", "流量為預期的{size}"),
+    "moved.more": ("and {n} more", "另外{n}項"),
+    "moved.facts": ("since {at} ({age} ago)", "自{at}起（{age}前）"),
     "moved.facts_done": (
-        "began {at} · over after {age}",
-        "始於 {at} · 持續 {age} 後結束",
+        "since {at} · lasted {age}",
+        "自{at}起 · 持續{age}",
     ),
-    "moved.usual": ("usually {value}", "平常 {value}"),
+    "moved.expected": ("expected {value}", "預期{value}"),
     "moved.number": ("{statistic} {value}", "{statistic} {value}"),
-    # how far the detector is
-    "detector.learning": (
-        "the detector still learns what is usual",
-        "偵測器仍在學習平常的樣子",
-    ),
+    # findings about the detector itself
+    "detector.learning": ("detector: learning", "變化偵測器：學習中"),
     "detector.warns": (
-        "the detector sees the beginning of a change",
-        "偵測器看到變化的徵兆",
+        "possible change: change score near the alert level",
+        "可能有變化：變化分數接近警示線",
     ),
-    "detector.warns_of": ("{column} begins to move", "{column} 開始變動"),
-    "detector.calm": ("the detector finds no change", "偵測器沒有發現變化"),
-    # what is likely to be behind it
+    "detector.warns_of": (
+        "possible change in {column}: change score {score}, alert at 100%",
+        "{column}可能有變化：變化分數{score}，達 100% 時發出警示",
+    ),
+    "detector.calm": ("detector: no change detected", "變化偵測器：未偵測到變化"),
+    # likely causes; {since} is filled with cause.since or with nothing
+    "cause.since": (" since {at}", "自{at}起"),
     "cause.missing": (
-        "looks like a fault of the data, values are missing: repair its source before retraining",
-        "看起來是資料異常（有缺值）：重新訓練前請先修復來源",
+        "Likely cause: missing values in {columns}{since}. "
+        "Fix the data source before retraining.",
+        "可能原因：{columns} {since}有缺值。重新訓練前請先修復資料來源。",
     ),
     "cause.constant": (
-        "looks like a fault of the data, only one value comes any more: repair its source before retraining",
-        "看起來是資料異常（只剩單一值）：重新訓練前請先修復來源",
+        "Likely cause: {columns} stuck at one value{since}. "
+        "Fix the data source before retraining.",
+        "可能原因：{columns} {since}固定為單一值。重新訓練前請先修復資料來源。",
     ),
     "cause.zone": (
-        "the usual course of the day comes some hours early or late, like a clock of another time zone: check the source before retraining",
-        "一天的起伏提早或延後了數小時，看起來是時鐘使用了其他時區：重新訓練前請先檢查來源",
+        "Likely cause: the daily pattern of {columns} is some hours early or late{since}. "
+        "Check the time zone.",
+        "可能原因：{columns}的每日型態{since}早了或晚了數小時。請檢查時區。",
     ),
     "cause.unit": (
-        "looks like another unit or scale: check the source before retraining",
-        "看起來是單位或尺度改變：重新訓練前請先檢查來源",
+        "Likely cause: unit change in {columns}{since}. "
+        "Check the data source before retraining.",
+        "可能原因：{columns}的單位{since}改變。重新訓練前請先檢查資料來源。",
     ),
     "cause.renamed": (
-        "a category seems to have another name: check the source before retraining",
-        "似乎有類別改了名稱：重新訓練前請先檢查來源",
+        "Likely cause: renamed category in {columns}{since}. "
+        "Check the data source before retraining.",
+        "可能原因：{columns}的類別{since}改名。重新訓練前請先檢查資料來源。",
     ),
     "cause.mix": (
-        "the mix of the traffic seems to have changed",
-        "流量的組成似乎改變了",
+        "Likely cause: the traffic mix changed{since}.",
+        "可能原因：流量組成{since}改變。",
+    ),
+    "cause.mix_of": (
+        "Likely cause: the traffic mix changed{since}: {segment}.",
+        "可能原因：流量組成{since}改變：{segment}。",
     ),
     "cause.upstream": (
-        "several columns changed at the same time: they are likely to have one source",
-        "多個欄位同時改變：很可能來自同一個來源",
+        "Likely cause: {columns} have a common source; they changed together{since}.",
+        "可能原因：{columns}來自共同來源，{since}同時改變。",
     ),
     "cause.relation": (
-        "the features no longer move together as in the reference, though none of them changed alone",
-        "特徵之間的關聯已與參考資料不同，但各特徵本身並未改變",
+        "Multivariate drift: correlations between features differ from the reference{since}; "
+        "no single feature drifted.",
+        "多變量漂移：特徵之間的相關性{since}與參考資料不同，但沒有單一特徵漂移。",
     ),
-    "cause.segment": ("it changed in one segment alone", "只有一個區隔發生變化"),
+    "cause.segment": (
+        "Likely cause: only one segment changed{since}.",
+        "可能原因：{since}只有一個區隔改變。",
+    ),
+    "cause.segment_of": (
+        "Likely cause: only the segment {segment} changed{since}.",
+        "可能原因：{since}只有區隔{segment}改變。",
+    ),
     "cause.season": (
-        "a year ago it was like that, too: it looks like the season",
-        "一年前也是如此：看起來是季節因素",
+        "Likely cause: season. {columns} looked the same a year ago.",
+        "可能原因：季節。{columns}在一年前也是如此。",
     ),
-    "cause.behind": ("{cause}: {segment}", "{cause}：{segment}"),
-    "cause.of": ("{columns}: {cause}", "關於 {columns}：{cause}"),
-    # the card on the drift page
-    "detector.title": ("Detector", "偵測器"),
+    "cause.all_columns": ("several features", "多個特徵"),
+    # the detector card
+    "detector.title": ("Change detector", "變化偵測器"),
     "detector.caption": (
-        "evidence of a change, as a share of what calls somebody",
-        "變化的證據，以通知門檻的百分比表示",
+        "Change score per hour. An alert opens at 100%.",
+        "每小時的變化分數，達 100% 時發出警示。",
     ),
-    "detector.off": ("Switched off", "已關閉"),
     "detector.off_why": (
-        "The detector of this model is off; **enabled** in its section of the configuration switches it on.",
-        "此模型的偵測器已關閉；將設定檔中該模型區段的 **enabled** 設為 true 即可開啟。",
+        "The detector of this model is off. To switch it on, set **enabled** to true "
+        "in the model's section of the configuration.",
+        "此模型的變化偵測器已關閉。要開啟，請將設定檔中該模型區段的 **enabled** 設為 true。",
     ),
     "detector.no_events": (
-        "It begins to learn with the first event.",
+        "Learning starts with the first event.",
         "收到第一筆事件後開始學習。",
     ),
     "detector.until": (
-        "It learns what is usual until {at}: that takes {days} days of traffic. Until then it calls nobody.",
-        "正在學習平常的樣子，直到 {at}：需要 {days} 天的流量。在此之前不會通知任何人。",
+        "Learning: day {done} of {days}. Detector alerts start {at}.",
+        "學習中：第{done}天，共{days}天。{at}起發出偵測器警示。",
     ),
     "detector.too_thin": (
-        "It has too few rows to know what is usual, and tries again at the end of each day. Until then it calls nobody.",
-        "資料太少，還不知道平常的樣子；每天結束時會再試一次。在此之前不會通知任何人。",
+        "Insufficient data: too few hours with traffic. "
+        "Checked again every day; no detector alerts until then.",
+        "資料不足：有流量的小時太少。每天重新檢查，在此之前不發出偵測器警示。",
     ),
     "detector.open_n": ("Open changes: {n}", "未結變化：{n}"),
     "detector.open_why": (
-        "It calls nobody again for these columns until they have been calm for a day.",
-        "這些欄位在平靜一天之前不會再次通知。",
+        "No new alert for these columns until they have been back to normal for 24 h.",
+        "這些欄位恢復正常滿 24 小時之前，不會再發出新的警示。",
     ),
     "detector.warn": (
-        "Something begins to move, not enough to call anybody: {share} of the evidence that would.",
-        "開始有變動，但還不到通知的程度：證據為通知門檻的 {share}。",
+        "Possible change in {signal}: change score {score}, alert at 100%.",
+        "{signal}可能有變化：變化分數{score}，達 100% 時發出警示。",
     ),
-    "detector.watching": ("Watching", "監看中"),
     "detector.quiet": (
-        "No change: {share} of the evidence that would call somebody.",
-        "沒有變化：證據為通知門檻的 {share}。",
+        "No change detected. Highest change score: {score} ({signal}); alert at 100%.",
+        "未偵測到變化。最高變化分數{score}（{signal}），達 100% 時發出警示。",
     ),
-    "detector.lanes_learning": ("Still learning: {lanes}.", "仍在學習：{lanes}。"),
+    "detector.signals_learning": (
+        "Signals still learning: {signals}.",
+        "仍在學習的訊號：{signals}。",
+    ),
     "detector.trending": (
-        "The reference itself drifts in {columns}: there a change has to be larger to be found.",
-        "參考期本身在 {columns} 就有漂移，因此變化要更大才會被發現。",
+        "{columns} drift inside the reference already, "
+        "so only larger changes can be detected there.",
+        "{columns}在參考資料中就有漂移，因此只能偵測到較大的變化。",
+    ),
+    "detector.trending_one": (
+        "{columns} drifts inside the reference already, "
+        "so only larger changes can be detected there.",
+        "{columns}在參考資料中就有漂移，因此只能偵測到較大的變化。",
     ),
     "detector.thin": (
-        "Traffic is thin, so it judges windows of up to {hours} hours.",
-        "流量稀少，因此以最長 {hours} 小時的時段判斷。",
+        "Low traffic: evaluated in windows of up to {hours} h.",
+        "流量少：以最長{hours}小時的評估時間窗檢查。",
     ),
     "detector.other_weekday": (
-        "{day} went like a {weekday}. If it was a holiday, **special_days** or **country** in the model's section make it known.",
-        "{day} 的表現像{weekday}。若當天是假日，請在該模型的設定區段以 **special_days** 或 **country** 註明。",
+        "{day} looks like a {weekday}. If it was a holiday, "
+        "set **special_days** or **country** in the model's section of the configuration.",
+        "{day}看起來像{weekday}。若當天是假日，"
+        "請在設定檔中該模型的區段設定 **special_days** 或 **country**。",
     ),
     "weekday.0": ("Monday", "星期一"),
     "weekday.1": ("Tuesday", "星期二"),
@@ -201,41 +240,51 @@ CHANGES: dict[str, tuple[str, str]] = {
     "weekday.5": ("Saturday", "星期六"),
     "weekday.6": ("Sunday", "星期日"),
     "detector.accepted": (
-        "Last accepted as normal at {at} by {by}.",
-        "上次由 {by} 於 {at} 接受為常態。",
+        "Last set as new normal at {at} by {by}.",
+        "上次由{by}於{at}設為新常態。",
     ),
-    "detector.since": ("since {at}", "自 {at}"),
+    "detector.since": ("since {at}", "自{at}起"),
     "detector.revised": (
-        "The list of columns is revised until {at}.",
-        "欄位清單會持續修正至 {at}。",
+        "The list of columns can change until {at}.",
+        "欄位清單在{at}之前可能變更。",
     ),
-    "detector.accept": ("Accept as normal", "接受為常態"),
-    "detector.accept_what": (
-        "What is open ends, and the detector learns anew what is usual, from the time when the newest of these changes began. "
-        "That takes a week of such traffic; until then those lanes are not watched. This cannot be undone.",
-        "未結的變化會結束，偵測器會從其中最新的變化開始之時重新學習平常的樣子。這需要一週的流量，期間不監看這些項目。此操作無法復原。",
+    "detector.accept": ("Set as new normal", "設為新常態"),
+    "detector.accept_one": (
+        "Ends the open change and learns the data since {at} as normal. "
+        "These signals pause 7 days. Cannot be undone.",
+        "結束未結變化，並把{at}起的資料學為常態。這些訊號暫停偵測 7 天，無法復原。",
     ),
-    "detector.accept_yes": ("Accept", "接受"),
+    "detector.accept_many": (
+        "Ends {n} open changes and learns the data since {at} as normal. "
+        "These signals pause 7 days. Cannot be undone.",
+        "結束{n}個未結變化，並把{at}起的資料學為常態。這些訊號暫停偵測 7 天，無法復原。",
+    ),
+    "detector.accept_yes": ("Set", "設定"),
     "detector.accept_done": (
-        "Accepted as {name}. The alerts end with the next evaluation, within a few minutes.",
-        "已以 {name} 接受。警示會在下次評估時結束，約需幾分鐘。",
+        "Set as new normal by {name}. "
+        "The alerts resolve at the next evaluation, within a few minutes.",
+        "已由{name}設為新常態。警示會在下次評估時解除，約需幾分鐘。",
     ),
     "detector.key": (
-        "The key of this dashboard may not accept changes: that takes a key with the scope admin.",
-        "此儀表板的金鑰不能接受變化：需要具備 admin 權限的金鑰。",
+        "This dashboard's API key may not set a new normal: the scope admin is needed.",
+        "此儀表板的 API 金鑰不能設為新常態：權限範圍需含 admin。",
     ),
     "detector.no_evidence": (
-        "Nothing in this time range: no hour was judged, or none had any evidence.",
-        "此時間範圍內沒有資料：沒有已判斷的時段，或都沒有任何證據。",
+        "No change scores in this time range.",
+        "此時間範圍內沒有變化分數。",
     ),
-    "detector.page_level": ("calls somebody", "通知門檻"),
+    "detector.alert_level": ("alert level", "警示線"),
     "detector.detectable": (
-        "Within a day the detector would find a lasting change of {name} from this size on, half of the time: {sizes}.",
-        "{name} 若持續變化達到以下幅度，偵測器約有一半的機會在一天內發現：{sizes}。",
+        "Minimum detectable change of {name} within 24 h (50% chance): {sizes}.",
+        "{name}在 24 小時內的最小可偵測變化（機率 50%）：{sizes}。",
+    ),
+    "detector.undetectable": (
+        "No rise in missing values is detectable within 24 h.",
+        "24 小時內無法偵測到缺值增加。",
     ),
     "alt.evidence": (
-        "Evidence of a change over time, as a share of what calls somebody; highest {share}",
-        "變化證據的走勢，以通知門檻的百分比表示；最高 {share}",
+        "Change score over time; highest {score}, alert at 100%",
+        "變化分數的走勢；最高{score}，達 100% 時發出警示",
     ),
     "lane.inputs": ("inputs", "輸入"),
     "lane.segments": ("segments", "區隔"),
@@ -243,5 +292,5 @@ CHANGES: dict[str, tuple[str, str]] = {
     "lane.latency": ("latency", "延遲"),
     "lane.errors": ("errors", "錯誤"),
     "lane.traffic": ("traffic", "流量"),
-    "lane.unseen": ("new values", "新值"),
+    "lane.unseen": ("unseen values", "未見過的值"),
 }

@@ -1,1 +1,1 @@
-"""The pages, one file each."""
+"""Pages: each answers the question that is its title."""

@@ -1,7 +1,4 @@
-"""What needs me?
-
-Every episode over time, and the alerts with what was done about them.
-"""
+"""What needs me? Alerts over time, and the list of alerts with their history."""
 
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -10,129 +7,147 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app import charts, figures, filters, reader, session
+from app import charts, figures, filters, reader, session, text
 from app.components import alert_card, cards, change_text
-from app.text import DETECTED, known, raw, statistic, t
+from app.text import DETECTED, raw, statistic, t, translated
 
+Json = dict[str, Any]
 STATES = ("open", "pending", "firing", "resolved", "all")
-SHOWN = 12
-SHOWN_EPISODES = 60
+MAX_LISTED = 12  # on one screen
+MAX_BARS = 60
+MAX_READ = 200
+MAX_OTHERS = 1000  # alerts of other models; more are not counted by severity
+_SHOWN = "alerts_shown"
 
 
 def page(choice: filters.Choice) -> None:
-    """Everything below the title; read first, then drawn."""
-    answer = reader.alerts(choice.model, "all", 200)
-    now, alerts = answer.get("now") or datetime.now(UTC).isoformat(), answer["alerts"]
+    """Read everything, then draw it below the title."""
+    response = reader.alerts(choice.model, "all", MAX_READ)
+    alerts = response["alerts"]
+    now = response.get("now") or datetime.now(UTC).isoformat()
+    firing = [alert for alert in alerts if alert["state"] == "firing"]
+    others = None if firing else other_models(choice.model)
     with cards.body():
-        verdict([one for one in alerts if one["state"] == "firing"])
+        verdict(choice.model, firing, others)
         timeline_card(alerts, now, choice.span)
         list_card(alerts, now)
 
 
-def verdict(firing: list[dict[str, Any]]) -> None:
-    """How many are open, and how many of them nobody has in hand."""
-    critical = sum(one["severity"] == "critical" for one in firing)
-    unowned = sum(one["acknowledged_by"] is None for one in firing)
-    if not firing:
-        st.markdown(f"{cards.badge('ok')} &nbsp; {t('alerts.quiet')}")
+def other_models(model: str) -> tuple[int, int] | None:
+    """Return open and critical alerts of all other models; None when unknown."""
+    names = {str(row["model"]) for row in session.visit().models}
+    if names <= {model}:
+        return None
+    alerts = reader.alerts(None, "firing", MAX_OTHERS)["alerts"]
+    if len(alerts) >= MAX_OTHERS:
+        return None
+    others = [alert for alert in alerts if alert["model"] != model]
+    critical = sum(alert["severity"] == "critical" for alert in others)
+    return len(others), critical
+
+
+def verdict(model: str, firing: list[Json], others: tuple[int, int] | None) -> None:
+    """Draw how many alerts are open, critical, and not acknowledged."""
+    critical = sum(alert["severity"] == "critical" for alert in firing)
+    unowned = sum(alert["acknowledged_by"] is None for alert in firing)
+    if firing:
+        counts = {"n": len(firing), "critical": critical, "unowned": unowned}
+        badge = cards.badge("breach" if critical else "warn")
+        st.markdown(f"{badge} &nbsp; {t('alerts.summary', model=model, **counts)}")
         return
-    status = "breach" if critical else "warn"
-    st.markdown(
-        f"{cards.badge(status)} &nbsp; {t('alerts.summary', n=len(firing), critical=critical, unowned=unowned)}"
-    )
+    sentences = [t("alerts.none_open", model=model)]
+    if others is not None:
+        n, critical = others
+        key = "alerts.others" if n else "alerts.others_none"
+        sentences.append(t(key, n=n, critical=critical))
+    badge = cards.badge(session.status_of(model))
+    st.markdown(f"{badge} &nbsp; {text.joined(sentences)}")
 
 
-def timeline_card(alerts: list[dict[str, Any]], now: str, span: str) -> None:
-    """One bar per episode that touches the time range."""
-    moment = figures.parse(now) or datetime.now(UTC)
-    start = moment - timedelta(hours=reader.RANGES[span])
-    seen = [
-        one for one in alerts if (figures.parse(one["resolved_at"]) or moment) >= start
+def timeline_card(alerts: list[Json], now: str, span: str) -> None:
+    """Draw one bar for each alert that touches the time range."""
+    end = figures.parse(now) or datetime.now(UTC)
+    start = end - timedelta(hours=reader.RANGES[span])
+    recent = [
+        alert
+        for alert in alerts
+        if (figures.parse(alert["resolved_at"]) or end) >= start
     ]
-    if not seen:
+    if not recent:
         return
-    seen.sort(key=lambda one: str(one["since"]))
+    recent.sort(key=lambda alert: str(alert["since"]))
+    bars = [bar(alert, now) for alert in recent[-MAX_BARS:]]
     with cards.card("timeline", t("alerts.timeline"), t("alerts.timeline_cap")):
-        figure = charts.timeline(
-            [episode(one, now) for one in seen[-SHOWN_EPISODES:]],
-            now,
-            cards.look(),
-            start.isoformat(),
-        )
-        cards.plot(figure, "timeline", raw("alt.timeline", n=len(seen)))
+        figure = charts.timeline(bars, now, cards.look(), start.isoformat())
+        cards.plot(figure, "timeline", raw("alt.timeline", n=len(recent)))
 
 
-def episode(alert: dict[str, Any], now: str) -> dict[str, Any]:
-    """An alert as a bar of the timeline."""
-    length = figures.duration(
-        figures.seconds_between(alert["since"], alert["resolved_at"] or now)
-    )
-    said = {
+def bar(alert: Json, now: str) -> Json:
+    """Return an alert as a bar of the timeline."""
+    until = alert["resolved_at"] or now
+    words = {
         "statistic": statistic(alert["statistic"]),
         "value": alert_card.value_of(alert, "peak"),
     }
-    limited = alert["statistic"] not in DETECTED
-    number = (
-        raw("finding.number", **said, limit=_limit(alert))
-        if limited
-        else raw("moved.number", **said)
-    )
+    if alert["statistic"] in DETECTED:
+        number = raw("moved.number", **words)
+    else:
+        limit = alert_card.limit_of(alert)
+        number = raw("finding.number", **words, limit=limit)
+    length = figures.duration(figures.seconds_between(alert["since"], until))
+    state = translated(f"state.{alert['state']}", alert["state"])
+    label = alert_card.headline(alert)
+    if alert["version"]:
+        label = f"{label} · {alert['version']}"
     return {
-        "label": " ".join(
-            part for part in (alert_card.headline(alert), alert["version"]) if part
-        ),
+        "label": label,
         "since": alert["since"],
         "until": alert["resolved_at"],
         "severity": alert["severity"],
         "state": alert["state"],
-        "hover": f"{number} · {length} · {known('state.' + alert['state'], alert['state'])}",
+        "hover": f"{number} · {length} · {state}",
     }
 
 
-def list_card(alerts: list[dict[str, Any]], now: str) -> None:
-    """The alerts in one state, most severe first, each with its history in an expander."""
+def list_card(alerts: list[Json], now: str) -> None:
+    """Draw the alerts in one state, most severe first, each with its history."""
     with cards.card("list", t("alerts.list"), t("alerts.open_cap")):
-        with st.container(
+        row = st.container(
             horizontal=True,
             vertical_alignment="center",
             gap="small",
             key="alert_filters",
-        ):
+        )
+        with row:
             state = pick_state()
             st.space("stretch")
             alert_card.name_field()
-        wanted = [
-            one
-            for one in alerts
-            if state == "all" or one["state"] == state or is_open(one, state)
-        ]
-        if not wanted:
+        selected = [alert for alert in alerts if is_in(alert, state)]
+        if not selected:
             st.markdown(f":gray[:material/inbox: {t('alerts.none')}]")
-        n = st.session_state.get("alerts_shown", SHOWN)
-        for alert in sorted(wanted, key=alert_card.most_severe_first)[:n]:
+        n = st.session_state.get(_SHOWN, MAX_LISTED)
+        for alert in sorted(selected, key=alert_card.most_severe_first)[:n]:
             alert_card.show(alert, now, "list", history)
-        if len(wanted) > n:
-            st.button(
-                t("alerts.more", n=n, of=len(wanted)),
-                key="more_alerts",
-                on_click=show_more,
-            )
+        if len(selected) > n:
+            more = t("alerts.more", n=n, of=len(selected))
+            st.button(more, key="more_alerts", on_click=show_more)
 
 
 def show_more() -> None:
     """Lengthen the list by one more screen."""
-    st.session_state["alerts_shown"] = (
-        st.session_state.get("alerts_shown", SHOWN) + SHOWN
-    )
+    n = st.session_state.get(_SHOWN, MAX_LISTED)
+    st.session_state[_SHOWN] = n + MAX_LISTED
 
 
-def is_open(alert: dict[str, Any], state: str) -> bool:
-    """Whether an alert belongs to the filter "open": not yet resolved."""
-    return state == "open" and alert["state"] != "resolved"
+def is_in(alert: Json, state: str) -> bool:
+    """Return whether the filter shows an alert; "open" is every one not resolved."""
+    if state == "open":
+        return bool(alert["state"] != "resolved")
+    return state in ("all", alert["state"])
 
 
 def pick_state() -> str:
-    """The state to list, kept in the URL."""
+    """Draw the filter, which is kept in the URL; return the state to list."""
     filters.adopt("state", STATES, "open")
     st.segmented_control(
         raw("alerts.filter"),
@@ -147,89 +162,75 @@ def pick_state() -> str:
     return str(st.session_state["state"])
 
 
-def history(alert: dict[str, Any]) -> None:
-    """When it changed state, by whom, and who was told."""
-    place = figures.zone(st.context.timezone)
-    with st.expander(
-        t("alerts.history"),
-        icon=":material/history:",
-        type="compact",
-        key=f"hist_{alert['id']}",
-    ):
-        line = t(
-            "alerts.times",
-            since=figures.at(alert["since"], place),
-            peak=alert_card.value_of(alert, "peak"),
-        )
-        if alert["resolved_at"]:
-            line += " · " + t(
-                "alerts.resolved_at", at=figures.at(alert["resolved_at"], place)
-            )
-        st.markdown(f":small[{line}]")
-        if what := change_text.lines(alert["finding"] or {}, SHOWN):
-            st.markdown("  \n".join(f":small[{one}]" for one in what))
-        happened, told = st.columns(2, gap="small")
-        with happened:
+def history(alert: Json) -> None:
+    """Draw state changes, their authors, and deliveries in an expander."""
+    label, icon = t("alerts.history"), ":material/history:"
+    key = f"hist_{alert['id']}"
+    with st.expander(label, icon=icon, type="compact", key=key):
+        lines = [_times(alert), *change_text.lines(alert["finding"] or {}, MAX_LISTED)]
+        st.markdown("  \n".join(f":small[{line}]" for line in lines))
+        left, right = st.columns(2, gap="small")
+        with left:
             _table(
                 t("alerts.transitions"),
-                _transitions(alert, place),
+                [_transition(alert, row) for row in alert["transitions"]],
                 t("alerts.no_transitions"),
             )
-        with told:
+        with right:
             _table(
                 t("alerts.deliveries"),
-                _deliveries(alert, place),
+                [_delivery(row) for row in alert["deliveries"]],
                 t("alerts.no_deliveries"),
             )
 
 
+def _times(alert: Json) -> str:
+    """Return start, peak, evaluations and end of an alert as markdown."""
+    words = {
+        "since": figures.zoned(alert["since"]),
+        "peak": alert_card.value_of(alert, "peak"),
+        "count": figures.count(alert["count"]),
+    }
+    line = t("alerts.times", **words)
+    if alert["resolved_at"]:
+        resolved = t("alerts.resolved_at", at=figures.zoned(alert["resolved_at"]))
+        line = f"{line} · {resolved}"
+    return line
+
+
 def _table(title: str, rows: list[dict[str, str]], empty: str) -> None:
     st.markdown(f"**{title}**")
-    if rows:
-        st.dataframe(
-            pd.DataFrame(rows), hide_index=True, height=min(38 + 35 * len(rows), 220)
-        )
-    else:
-        st.markdown(f":small[:gray[{empty}]]")
+    if not rows:
+        st.markdown(cards.small_gray(empty))
+        return
+    height = min(38 + 35 * len(rows), 220)
+    st.dataframe(pd.DataFrame(rows), hide_index=True, height=height)
 
 
-def _transitions(alert: dict[str, Any], place: Any) -> list[dict[str, str]]:
-    def word(state: object) -> str:
-        return known(f"state.{state}", str(state or figures.DASH))
-
-    return [
-        {
-            raw("col.at"): figures.at(one.get("at"), place),
-            raw("col.from"): word(one.get("from")),
-            raw("col.to"): word(one.get("to")),
-            raw("col.value"): figures.measured(
-                one.get("value"), alert["statistic"], alert["unit"]
-            ),
-            raw("col.by"): str(one.get("by") or figures.DASH),
-        }
-        for one in alert["transitions"]
-    ]
+def _transition(alert: Json, row: Json) -> dict[str, str]:
+    value = figures.measured(row.get("value"), alert["statistic"], alert["unit"])
+    return {
+        raw("col.at"): figures.at(row.get("at")),
+        raw("col.from"): _state(row.get("from")),
+        raw("col.to"): _state(row.get("to")),
+        raw("col.value"): value,
+        raw("col.by"): str(row.get("by") or figures.DASH),
+    }
 
 
-def _deliveries(alert: dict[str, Any], place: Any) -> list[dict[str, str]]:
-    return [
-        {
-            raw("col.channel"): str(one.get("channel") or ""),
-            raw("col.status"): known(
-                f"delivery.{one.get('status')}", str(one.get("status") or "")
-            ),
-            raw("col.tries"): figures.count(one.get("tries")),
-            raw("col.at"): figures.at(one.get("at"), place),
-            raw("col.detail"): str(one.get("detail") or ""),
-        }
-        for one in alert["deliveries"]
-    ]
+def _state(state: object) -> str:
+    return translated(f"state.{state}", str(state or figures.DASH))
 
 
-def _limit(alert: dict[str, Any]) -> str:
-    return figures.limit_of(
-        (alert["finding"] or {}) | {k: alert[k] for k in ("limit", "statistic", "unit")}
-    )
+def _delivery(row: Json) -> dict[str, str]:
+    status = str(row.get("status") or "")
+    return {
+        raw("col.channel"): str(row.get("channel") or ""),
+        raw("col.status"): translated(f"delivery.{status}", status),
+        raw("col.attempts"): figures.count(row.get("tries")),
+        raw("col.at"): figures.at(row.get("at")),
+        raw("col.detail"): str(row.get("detail") or ""),
+    }
 
 
 if chosen := session.chosen_model("alerts.title"):

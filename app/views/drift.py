@@ -1,7 +1,4 @@
-"""What changed in the incoming data?
-
-Which feature, since when, which of its values, and does it matter.
-"""
+"""What changed in the incoming data? Feature, time, values, and drift impact."""
 
 from functools import partial
 from typing import Any
@@ -12,7 +9,8 @@ import streamlit as st
 
 from app import charts, figures, filters, reader, session
 from app.components import cards, detector_card, drift_text, replay_card
-from app.text import known, listing, raw, statistic, t
+from app.finding_text import limit_phrase
+from app.text import listing, raw, statistic, t, translated
 
 Json = dict[str, Any]
 MARKS = {
@@ -24,97 +22,82 @@ MARKS = {
     "no_data": "–",
     "learning": "…",
 }
-SHOWN_ROWS = 15
+MAX_ROWS = 15  # of the heat map
+MAX_NAMES = 4  # in the heat map's text for screen readers
+MAX_TREND = 1.2  # higher values would flatten all others
+_ASKED = "features_asked"
 
 
 def page(choice: filters.Choice) -> None:
-    """Everything below the title; read first, then drawn."""
-    seen = reader.drift(choice.model, choice.version, choice.span)
-    columns, watched = seen["columns"], reader.detector(choice.model, choice.span)
+    """Read everything, then draw it below the title."""
+    drift = reader.drift(choice.model, choice.version, choice.span)
+    detector = reader.detector(choice.model, choice.span)
+    columns = drift["columns"]
     with cards.body():
         if not columns:
             st.markdown(f"{cards.badge('learning')} &nbsp; {t('drift.no_columns')}")
-            detector_card.card(choice.model, watched)
+            detector_card.card(choice.model, detector)
             return
-        st.markdown(drift_text.verdict(seen, len(watched["open"])))
-        detector_card.card(choice.model, watched)
+        st.markdown(drift_text.verdict(drift, len(detector["open"])))
+        detector_card.card(choice.model, detector)
         left, right = st.columns([1.15, 1], gap="small")
         with left:
-            heat_card(seen)
-            picked = table_card(seen)
+            heat_card(drift)
+            name = table_card(drift)
         with right:
-            one = next(column for column in columns if column["column"] == picked)
-            detail = reader.column(choice.model, picked, choice.version)
-            compare_card(seen, one, detail)
-            words_card(
-                choice, seen, one, detail, detector_card.detectable(watched, picked)
-            )
-        replay_card.limit(choice.model, [column["column"] for column in columns])
+            column = next(row for row in columns if row["column"] == name)
+            detail = reader.column(choice.model, name, choice.version)
+            smallest = detector_card.detectable(detector, name)
+            compare_card(drift, column, detail)
+            words_card(choice, drift, column, detail, smallest)
+        replay_card.show(choice.model, [row["column"] for row in columns])
 
 
-def heat_card(seen: Json) -> None:
-    """Every feature over time, most harmful first, with a legend in words."""
-    name = statistic(seen["statistic"])
-    caption = t(
-        "drift.heat_cap",
-        statistic=name,
-        window=figures.duration(seen["window_s"]),
-        step=figures.duration(seen["step_s"]),
-    )
-    with cards.card("heat", t("drift.heat"), caption):
-        st.html(drift_text.legend(cards.look(), seen["warn"], seen["limit"]))
-        harmful = [
-            one["column"]
-            for one in seen["columns"]
-            if one["status"] in ("breach", "severe")
-        ]
-        figure = charts.heatmap(
-            seen["columns"][:SHOWN_ROWS], seen["steps"], name, cards.look()
-        )
-        if len(seen["columns"]) > SHOWN_ROWS:
-            st.markdown(
-                f":small[:gray[{t('drift.heat_more', n=SHOWN_ROWS, of=seen['of'], listed=len(seen['columns']))}]]"
-            )
-        cards.plot(
-            figure, "heat", raw("alt.heat", names=listing(harmful[:4]) or figures.DASH)
-        )
-
-
-def table_card(seen: Json) -> str:
-    """All features ranked; gives the name of the one that is picked, which is also in the URL."""
-    names = [one["column"] for one in seen["columns"]]
-    if filters.adopt("feature", names, names[0]):
-        st.session_state["features_asked"] = (
-            st.session_state.get("features_asked", 0) + 1
-        )
-    window = figures.duration(seen["window_s"])
-    score = raw("col.score", statistic=statistic(seen["statistic"]), window=window)
-    heaviest = max([one["importance"] or 0.0 for one in seen["columns"]] + [0.01])
-    config: dict[str, Any] = {
-        "feature": st.column_config.TextColumn(raw("col.feature"), pinned=True),
-        "status": raw("col.status"),
-        "value": st.column_config.NumberColumn(score, format="%.2f"),
-        "importance": st.column_config.ProgressColumn(
-            raw("col.importance"), min_value=0, max_value=heaviest, format="percent"
-        ),
-        "trend": st.column_config.AreaChartColumn(raw("col.trend"), y_min=0, y_max=1.2),
+def heat_card(drift: Json) -> None:
+    """Draw every feature over time, highest impact first, with a legend in words."""
+    columns, look = drift["columns"], cards.look()
+    name = statistic(drift["statistic"])
+    words = {
+        "statistic": name,
+        "window": figures.duration(drift["window_s"]),
+        "step": figures.duration(drift["step_s"]),
     }
-    table = ranked(seen["columns"])
-    if not any(one["importance"] is not None for one in seen["columns"]):
-        table, config = (
-            table.drop(columns="importance"),
-            {k: v for k, v in config.items() if k != "importance"},
-        )
+    with cards.card("heat", t("drift.heat"), t("drift.heat_cap", **words)):
+        st.html(drift_text.legend(look, drift["warn"], drift["limit"]))
+        figure = charts.heatmap(columns[:MAX_ROWS], drift["steps"], name, look)
+        if len(columns) > MAX_ROWS:
+            numbers = {"of": drift["of"] or len(columns), "listed": len(columns)}
+            more = t("drift.heat_more", n=MAX_ROWS, **numbers)
+            st.markdown(cards.small_gray(more))
+        cards.plot(figure, "heat", _heat_alt(columns))
+
+
+def _heat_alt(columns: list[Json]) -> str:
+    drifted = [row["column"] for row in columns if row["status"] in drift_text.DRIFTED]
+    if not drifted:
+        return raw("alt.heat_none")
+    return raw("alt.heat", names=listing(drifted[:MAX_NAMES]))
+
+
+def table_card(drift: Json) -> str:
+    """Draw all features ranked; return the selected one, which is also in the URL."""
+    columns, state = drift["columns"], st.session_state
+    names = [column["column"] for column in columns]
+    if filters.adopt("feature", names, names[0]):
+        state[_ASKED] = state.get(_ASKED, 0) + 1
+    table, config = ranked(columns), _table_config(drift)
+    if not any(column["importance"] is not None for column in columns):
+        table = table.drop(columns="importance")
+        config.pop("importance")
     with cards.card("features", t("drift.table"), t("drift.table_cap")):
+        row = names.index(state["feature"])
         event = st.dataframe(
             table,
             hide_index=True,
             key=table_key(names),
             on_select="rerun",
             selection_mode="single-row-required",
-            selection_default={
-                "selection": {"rows": [names.index(st.session_state["feature"])]}
-            },
+            selection_default={"selection": {"rows": [row]}},
             height=38 + 35 * min(len(names), 7),
             column_config=config,
             placeholder=figures.DASH,
@@ -122,77 +105,107 @@ def table_card(seen: Json) -> str:
         )
     rows = event.selection.rows
     if rows and rows[0] < len(names):
-        st.session_state["feature"] = names[rows[0]]
+        state["feature"] = names[rows[0]]
     filters.publish("feature", names[0])
-    return str(st.session_state["feature"])
+    return str(state["feature"])
+
+
+def _table_config(drift: Json) -> dict[str, Any]:
+    score = raw(
+        "col.score",
+        statistic=statistic(drift["statistic"]),
+        window=figures.duration(drift["window_s"]),
+    )
+    weights = [column["importance"] or 0.0 for column in drift["columns"]]
+    kinds = st.column_config
+    return {
+        "feature": kinds.TextColumn(raw("col.feature"), pinned=True),
+        "status": raw("col.status"),
+        "value": kinds.NumberColumn(score, format="%.2f"),
+        "importance": kinds.ProgressColumn(
+            raw("col.importance"),
+            min_value=0,
+            max_value=max([*weights, 0.01]),
+            format="percent",
+        ),
+        "trend": kinds.AreaChartColumn(raw("col.trend"), y_min=0, y_max=MAX_TREND),
+    }
 
 
 def table_key(names: list[str]) -> str:
-    """A selection is remembered by row number: another ranking, or a feature asked for by the URL, is another table."""
+    """Return the widget key of the table.
+
+    A selection is remembered by row number: another ranking, or a feature asked for by
+    the URL, is another table.
+    """
     order = crc32("\n".join(names).encode())
-    return f"features_{order:08x}_{st.session_state.get('features_asked', 0)}"
+    return f"features_{order:08x}_{st.session_state.get(_ASKED, 0)}"
 
 
 def ranked(columns: list[Json]) -> pd.DataFrame:
-    """The table of features: status as mark and word, the course without gaps."""
-    return pd.DataFrame(
-        {
-            "feature": [one["column"] for one in columns],
-            "status": [
-                f"{MARKS.get(s, '?')} {known(f'level.{s}', s)}"
-                for s in (one["status"] for one in columns)
-            ],
-            "value": [one["value"] for one in columns],
-            "importance": [
-                None if one["importance"] is None else round(one["importance"], 2)
-                for one in columns
-            ],
-            "trend": [_judged(one) for one in columns],
-        }
-    )
+    """Return the table of features: status as mark and word, the trend without gaps."""
+    return pd.DataFrame([_row(column) for column in columns])
 
 
-def _judged(one: Json) -> list[float]:
-    """The course of a feature: only steps with enough events to judge, capped so that one spike does not flatten it."""
-    steps = zip(one["values"], one["levels"], strict=False)
+def _row(column: Json) -> Json:
+    status, importance = column["status"], column["importance"]
+    return {
+        "feature": column["column"],
+        "status": f"{MARKS.get(status, '?')} {translated(f'level.{status}', status)}",
+        "value": column["value"],
+        "importance": None if importance is None else round(importance, 2),
+        "trend": _trend(column),
+    }
+
+
+def _trend(column: Json) -> list[float]:
+    """Return the values of the steps with enough rows, capped against single spikes."""
+    steps = zip(column["values"], column["levels"], strict=False)
     return [
-        min(value, 1.2)
+        min(value, MAX_TREND)
         for value, level in steps
         if value is not None and level not in ("insufficient", "no_data")
     ]
 
 
-def compare_card(seen: Json, one: Json, detail: Json) -> None:
-    """The distribution of the picked feature, reference against now."""
-    name = statistic(seen["statistic"])
-    caption = t(
-        "drift.compare_cap",
-        statistic=name,
-        value=figures.score(one["value"]),
-        limit=figures.score(seen["limit"]),
-    )
-    with cards.card("compare", t("drift.compare", name=one["column"]), caption):
+def compare_card(drift: Json, column: Json, detail: Json) -> None:
+    """Draw the distribution of the selected feature, reference against current."""
+    name, lower = statistic(drift["statistic"]), t("drift.compare_cap")
+    caption = lower
+    if column["value"] is not None:
+        value = figures.score(column["value"])
+        limit = limit_phrase(drift)
+        number = t("finding.number", statistic=name, value=value, limit=limit)
+        caption = f"{number} · {lower}"
+    with cards.card("compare", t("drift.compare", name=column["column"]), caption):
         if not detail["bins"]:
-            st.markdown(f"{cards.badge(detail['status'])} &nbsp; {t('need.more')}")
+            st.markdown(cards.badge(detail["status"]))
             return
         figure = charts.comparison(detail["bins"], name, cards.look())
-        cards.plot(figure, "compare", raw("alt.compare", name=one["column"]))
+        cards.plot(figure, "compare", raw("alt.compare", name=column["column"]))
 
 
 def words_card(
-    choice: filters.Choice, seen: Json, one: Json, detail: Json, smallest: str | None
+    choice: filters.Choice,
+    drift: Json,
+    column: Json,
+    detail: Json,
+    smallest: str | None,
 ) -> None:
-    """The same as sentences, the smallest change that would be found, and the numbers to take away."""
+    """Draw the same as sentences, with the bins as CSV to download.
+
+    `smallest` is the minimum detectable change as markdown.
+    """
     with cards.card("words", t("drift.words")):
-        for sentence in drift_text.sentences(seen, one, detail):
+        for sentence in drift_text.sentences(drift, column, detail):
             st.markdown(sentence)
         if smallest:
-            st.markdown(f":small[:gray[{smallest}]]")
+            st.markdown(cards.small_gray(smallest))
         bins = pd.DataFrame(detail["bins"])
         st.download_button(
             t("drift.csv"),
             bins.to_csv(index=False),
-            f"{choice.model}-{one['column']}.csv",
+            f"{choice.model}-{column['column']}.csv",
             "text/csv",
             icon=":material/download:",
             on_click="ignore",

@@ -1,7 +1,4 @@
-"""Is monitoring itself alive?
-
-What came in, what became of it, what waits, and what was refused.
-"""
+"""Is monitoring itself alive? Received rows, their outcomes, pending and refused rows."""
 
 from functools import partial
 from typing import Any
@@ -11,350 +8,337 @@ import streamlit as st
 
 from app import charts, figures, filters, reader, session
 from app.components import cards, row_accounts
-from app.text import known, plain, raw, t
+from app.text import plain, raw, t, translated
 
 Json = dict[str, Any]
-SHOWN_ACCOUNTS, SHOWN_REASONS, SHOWN_RECORDS = 200, 50, 50
-SHOWN_CHARACTERS = 500
+COUNTS = ("received", "stored", "duplicate", "refused", "pending")
+MAX_ACCOUNTS, MAX_REASONS, MAX_RECORDS = 200, 50, 50
+MAX_CHARACTERS = 500  # of a quarantined row
+MIN_SEARCHED = 20  # models; more get a search field
+MAX_NAME_LENGTH = 200
 ROW_PX, HEAD_PX = 35, 40
 
 
 def page(choice: filters.Choice) -> None:
-    """Everything below the title; read first, then drawn."""
-    seen = reader.accounting(choice.span)
+    """Read everything, then draw it below the title."""
+    accounting = reader.accounting(choice.span)
     with cards.body():
-        verdict(seen)
+        verdict(accounting)
         with st.container(key="tiles"):
-            tiles(seen)
+            tiles(accounting)
         left, right = st.columns([2.1, 1], gap="small")
         with left:
-            hours_card(seen)
+            hours_card(accounting)
         with right:
-            room_card(seen)
-        models_card(seen["models"])
-        reasons_card(seen["reasons"])
-        mistyped_card(seen["mistyped"])
+            storage_card(accounting)
+        models_card(accounting["models"])
+        reasons_card(accounting["reasons"])
+        mismatches_card(accounting["mistyped"])
         sample_card()
 
 
-def verdict(seen: Json) -> None:
-    """The one sentence, and below it what is wrong."""
-    status, place = row_accounts.status(seen), figures.zone(st.context.timezone)
+def verdict(accounting: Json) -> None:
+    """Draw the status in one sentence, and its problems."""
+    status = row_accounts.status(accounting)
+    sentence = plain(row_accounts.verdict(accounting))
     facts = [t("ingestion.scope")]
-    if seen["last_load"]:
-        age = figures.duration(figures.seconds_between(seen["last_load"], seen["now"]))
-        facts.append(
-            t("ingestion.loaded", age=age, at=figures.at(seen["last_load"], place))
-        )
-    with st.container(key=f"edge_{status}"), st.container(border=True, key="verdict"):
-        lines = [
-            f"{cards.badge(status)} &nbsp; **{plain(row_accounts.verdict(seen))}**",
-            *row_accounts.troubles(seen),
-        ]
-        lines.append(f":small[:gray[{' &nbsp;·&nbsp; '.join(facts)}]]")
+    if accounting["last_load"]:
+        age_s = figures.seconds_between(accounting["last_load"], accounting["now"])
+        words = {
+            "age": figures.duration(age_s),
+            "at": figures.zoned(accounting["last_load"]),
+        }
+        facts.append(t("ingestion.loaded", **words))
+    lines = [f"{cards.badge(status)} &nbsp; **{sentence}**"]
+    lines += row_accounts.problems(accounting)
+    lines.append(cards.small_gray(" &nbsp;·&nbsp; ".join(facts)))
+    box = st.container(border=True, key="verdict")
+    with st.container(key=f"edge_{status}"), box:
         st.markdown("  \n".join(lines))
 
 
-def tiles(seen: Json) -> None:
-    """Five accounts since the beginning, and the age of the newest event."""
-    totals, last = seen["totals"], row_accounts.newest(seen["models"])
-    whole, received = row_accounts.adds_up(totals), totals["received"] or 0
-    wait = row_accounts.longest_wait(seen["models"])
-
-    def share(n: int | None) -> str:
-        return t(
-            "tile.of_received",
-            share=figures.percent((n or 0) / received if received else None),
-        )
-
-    def tile(key: str, name: str, status: str, delta: str) -> None:
-        cards.tile(
-            t(key),
-            figures.count(totals[name]),
-            status,
-            delta=delta,
-            tip=t(f"{key}_help"),
-            height=cards.LOW_TILE_HEIGHT,
-        )
-
+def tiles(accounting: Json) -> None:
+    """Draw five counts since the beginning, and the age of the newest event."""
+    totals = accounting["totals"]
+    wait = row_accounts.longest_wait(accounting["models"])
+    oldest = t("tile.oldest", wait=figures.duration(wait)) if wait else t("tile.rows")
+    is_whole = row_accounts.adds_up(totals)
+    is_late = wait > row_accounts.LATE_S
     with st.grid(6, min_column_width=150, gap="small"):
-        tile("tile.received", "received", "ok" if whole else "breach", t("tile.rows"))
-        tile("tile.stored", "stored", "ok", share(totals["stored"]))
-        tile("tile.duplicate", "duplicate", "ok", share(totals["duplicate"]))
-        tile(
-            "tile.refused",
-            "refused",
-            "warn" if totals["refused"] else "ok",
-            share(totals["refused"]),
-        )
-        late = "warn" if wait > row_accounts.LATE_S else "ok"
-        tile(
-            "tile.waiting",
-            "pending",
-            late,
-            t("tile.waits", wait=figures.duration(wait)) if wait else t("tile.rows"),
-        )
-        age = last["age_s"] if last else None
-        cards.tile(
-            t("tile.newest"),
-            figures.duration(age),
-            "no_data"
-            if age is None
-            else "warn"
-            if age > row_accounts.STALE_S
-            else "ok",
-            delta=figures.at(last["last_event"], figures.zone(st.context.timezone))
-            if last
-            else None,
-            tip=t("tile.newest_help", model=last["model"]) if last else None,
-            height=cards.LOW_TILE_HEIGHT,
-        )
+        _count(totals, "received", "ok" if is_whole else "breach", t("tile.rows"))
+        _count(totals, "stored", "ok", _share(totals, "stored"))
+        _count(totals, "duplicate", "ok", _share(totals, "duplicate"))
+        refused = "warn" if totals["refused"] else "ok"
+        _count(totals, "refused", refused, _share(totals, "refused"))
+        _count(totals, "pending", "warn" if is_late else "ok", oldest)
+        _newest_event(row_accounts.newest(accounting["models"]))
 
 
-def hours_card(seen: Json) -> None:
-    """Rows by time of receipt, split by what became of them."""
-    rows, step = seen["hours"], seen["step_s"]
-    with cards.card(
-        "hours",
-        t("ingestion.hours"),
-        t("ingestion.hours_cap", step=figures.duration(step)),
-        height="stretch",
-    ):
-        if not rows:
-            st.markdown(
-                f":gray[:material/do_not_disturb_on: {t('ingestion.no_hours')}]"
-            )
-            return
-        sums = {
-            name: figures.count(sum(one.get(name) or 0 for one in rows))
-            for name in charts.OUTCOMES
-        }
-        figure = charts.receipts(rows, step, (seen["from"], seen["to"]), cards.look())
-        cards.plot(figure, "hours", raw("alt.receipts", **sums))
-
-
-def room_card(seen: Json) -> None:
-    """How full spool and quarantine are, what could not be checked, what is damaged."""
-    spool, kept, n = seen["spool"], seen["quarantine"], seen["totals"]["unchecked"] or 0
-    with cards.card("room", t("ingestion.room"), height="stretch"):
-        used, most = (
-            figures.size(spool["pending_bytes"]),
-            figures.size(spool["capacity_bytes"]),
-        )
-        st.progress(
-            row_accounts.fill(spool, "pending_bytes", "capacity_bytes"),
-            t("ingestion.spool", used=used, most=most),
-        )
-        words = {
-            "n": figures.count(kept["records"]),
-            "used": figures.size(kept["bytes"]),
-        }
-        st.progress(
-            row_accounts.fill(kept, "bytes", "most_bytes"),
-            t("ingestion.quarantine", most=figures.size(kept["most_bytes"]), **words),
-        )
-        if damaged := row_accounts.damage_sentences(spool["damage"]):
-            st.markdown(f":red[:material/error:] {damaged[0]}")
-        else:
-            st.markdown(f":green[:material/check_circle:] {t('ingestion.no_damage')}")
-        if n:
-            st.markdown(
-                f":gray[:material/help:] {t('ingestion.unchecked', n=figures.count(n))}"
-            )
-        else:
-            st.markdown(f":green[:material/check_circle:] {t('ingestion.all_checked')}")
-
-
-def models_card(models: list[Json]) -> None:
-    """One row for each model and kind, the most worrying first; a search when there are many."""
-    with cards.card("accounts", t("ingestion.models"), t("ingestion.models_cap")):
-        wanted = ""
-        if len(models) > 20:
-            label = raw("ingestion.search")
-            wanted = st.text_input(
-                label,
-                key="accounts_search",
-                placeholder=label,
-                max_chars=200,
-                label_visibility="collapsed",
-                icon=":material/search:",
-                width=320,
-            ).strip()
-        found = row_accounts.worst_first(models, wanted)
-        if not found:
-            st.markdown(
-                f":gray[:material/inbox: {t('ingestion.no_match' if wanted else 'ingestion.no_hours')}]"
-            )
-            return
-        numbers = ("received", "stored", "duplicate", "refused", "pending")
-        config: dict[str, Any] = {
-            name: st.column_config.NumberColumn(raw(f"col.{name}"), format="localized")
-            for name in numbers
-        }
-        for name in ("kind", "adds_up", "newest", "age", "lag"):
-            config[name] = st.column_config.TextColumn(raw(f"col.{name}"))
-        config["model"] = st.column_config.TextColumn(raw("col.model"), pinned=True)
-        st.dataframe(
-            account_table(found[:SHOWN_ACCOUNTS]),
-            hide_index=True,
-            key="accounts",
-            height=HEAD_PX + ROW_PX * min(len(found), 10),
-            alt=raw("alt.accounts"),
-            column_config=config,
-            placeholder=figures.DASH,
-        )
-        if len(found) > SHOWN_ACCOUNTS:
-            st.markdown(
-                f":small[:gray[{t('ingestion.shown', n=SHOWN_ACCOUNTS, of=figures.count(len(found)))}]]"
-            )
-
-
-def account_table(models: list[Json]) -> pd.DataFrame:
-    """The accounts as they are shown."""
-    place = figures.zone(st.context.timezone)
-    return pd.DataFrame(
-        [
-            {
-                "model": one["model"] or raw("ingestion.nameless"),
-                "kind": known(f"kind.{one['kind']}", str(one["kind"])),
-                **{
-                    name: one[name]
-                    for name in (
-                        "received",
-                        "stored",
-                        "duplicate",
-                        "refused",
-                        "pending",
-                    )
-                },
-                "adds_up": raw("ingestion.yes")
-                if row_accounts.adds_up(one)
-                else raw("ingestion.no", n=row_accounts.missing(one)),
-                "newest": figures.at(one["last_event"], place),
-                "age": figures.duration(one["age_s"]),
-                "lag": figures.duration(one["lag_s"]) if one["lag_s"] else figures.DASH,
-            }
-            for one in models
-        ]
+def _count(totals: Json, name: str, status: str, delta: str) -> None:
+    cards.tile(
+        t(f"tile.{name}"),
+        figures.count(totals[name]),
+        status,
+        delta=delta,
+        tip=t(f"tile.{name}_help"),
+        height=cards.LOW_TILE_HEIGHT,
     )
 
 
+def _share(totals: Json, name: str) -> str:
+    received = totals["received"] or 0
+    if not received:
+        return t("tile.rows")
+    share = figures.percent((totals[name] or 0) / received)
+    return t("tile.of_received", share=share)
+
+
+def _newest_event(account: Json | None) -> None:
+    label, height = t("tile.newest"), cards.LOW_TILE_HEIGHT
+    if account is None:
+        cards.tile(label, figures.DASH, "no_data", height=height)
+        return
+    is_stale = account["age_s"] > row_accounts.STALE_S
+    cards.tile(
+        label,
+        figures.duration(account["age_s"]),
+        "warn" if is_stale else "ok",
+        delta=figures.at(account["last_event"]),
+        tip=t("tile.newest_help", model=account["model"]),
+        height=height,
+    )
+
+
+def hours_card(accounting: Json) -> None:
+    """Draw rows by time received, split by outcome."""
+    rows, step_s = accounting["hours"], accounting["step_s"]
+    title = t("ingestion.hours")
+    caption = t("ingestion.hours_cap", step=figures.duration(step_s))
+    with cards.card("hours", title, caption, height="stretch"):
+        if not rows:
+            empty = t("ingestion.no_hours")
+            st.markdown(f":gray[:material/do_not_disturb_on: {empty}]")
+            return
+        sums = {
+            name: figures.count(sum(row.get(name) or 0 for row in rows))
+            for name in charts.OUTCOMES
+        }
+        span = (accounting["from"], accounting["to"])
+        figure = charts.receipts(rows, step_s, span, cards.look())
+        cards.plot(figure, "hours", raw("alt.receipts", **sums))
+
+
+def storage_card(accounting: Json) -> None:
+    """Draw how full spool and quarantine are, damage, and rows that were not checked."""
+    spool, quarantine = accounting["spool"], accounting["quarantine"]
+    unchecked = accounting["totals"]["unchecked"] or 0
+    with cards.card("storage", t("ingestion.storage"), height="stretch"):
+        words = {
+            "used": figures.size(spool["pending_bytes"]),
+            "capacity": figures.size(spool["capacity_bytes"]),
+        }
+        label = t("ingestion.spool", **words)
+        st.progress(row_accounts.spool_fill(accounting), label)
+        words = {
+            "n": figures.count(quarantine["records"]),
+            "used": figures.size(quarantine["bytes"]),
+            "capacity": figures.size(quarantine["most_bytes"]),
+        }
+        label = t("ingestion.quarantine", **words)
+        st.progress(row_accounts.quarantine_fill(accounting), label)
+        damage = row_accounts.damage_sentences(spool["damage"])
+        if damage:
+            st.markdown(f":red[:material/error:] {damage[0]}")
+        else:
+            _good(t("ingestion.no_damage"))
+        if unchecked:
+            line = t("ingestion.unchecked", n=figures.count(unchecked))
+            st.markdown(f":gray[:material/help:] {line}")
+        else:
+            _good(t("ingestion.all_checked"))
+
+
+def _good(line: str) -> None:
+    st.markdown(f":green[:material/check_circle:] {line}")
+
+
+def models_card(models: list[Json]) -> None:
+    """Draw one row for each model and kind, problems first; a search for many."""
+    with cards.card("accounts", t("ingestion.models"), t("ingestion.models_cap")):
+        search = _search() if len(models) > MIN_SEARCHED else ""
+        accounts = row_accounts.worst_first(models, search)
+        if not accounts:
+            key = "ingestion.no_match" if search else "ingestion.no_hours"
+            st.markdown(f":gray[:material/inbox: {t(key)}]")
+            return
+        columns = st.column_config
+        config: dict[str, Any] = {}
+        for name in COUNTS:
+            label = raw(f"col.{name}")
+            config[name] = columns.NumberColumn(label, format="localized")
+        for name in ("kind", "unaccounted", "newest", "age", "lag"):
+            config[name] = columns.TextColumn(raw(f"col.{name}"))
+        config["model"] = columns.TextColumn(raw("col.model"), pinned=True)
+        table = account_table(accounts[:MAX_ACCOUNTS])
+        _table(table, "accounts", raw("alt.accounts"), config, max_rows=10)
+        if len(accounts) > MAX_ACCOUNTS:
+            of = figures.count(len(accounts))
+            shown = t("ingestion.shown", n=MAX_ACCOUNTS, of=of)
+            st.markdown(cards.small_gray(shown))
+
+
+def _search() -> str:
+    label = raw("ingestion.search")
+    typed = st.text_input(
+        label,
+        key="accounts_search",
+        placeholder=label,
+        max_chars=MAX_NAME_LENGTH,
+        label_visibility="collapsed",
+        icon=":material/search:",
+        width=320,
+    )
+    return str(typed).strip()
+
+
+def _table(
+    table: pd.DataFrame, key: str, alt: str, config: Json, max_rows: int = 8
+) -> None:
+    st.dataframe(
+        table,
+        hide_index=True,
+        key=key,
+        height=HEAD_PX + ROW_PX * min(len(table), max_rows),
+        alt=alt,
+        column_config=config,
+        placeholder=figures.DASH,
+    )
+
+
+def account_table(models: list[Json]) -> pd.DataFrame:
+    """Return the accounts as a table."""
+    return pd.DataFrame([_account_row(account) for account in models])
+
+
+def _account_row(account: Json) -> Json:
+    row = {"model": _model(account), "kind": _kind(account)}
+    for name in COUNTS:
+        row[name] = account[name]
+    difference, lag_s = row_accounts.unaccounted(account), account["lag_s"]
+    unaccounted = raw("ingestion.whole")
+    if difference:
+        unaccounted = raw("ingestion.unaccounted", n=difference)
+    return row | {
+        "unaccounted": unaccounted,
+        "newest": figures.at(account["last_event"]),
+        "age": figures.duration(account["age_s"]),
+        "lag": figures.duration(lag_s) if lag_s else figures.DASH,
+    }
+
+
+def _model(row: Json) -> str:
+    return str(row["model"]) or raw("ingestion.nameless")
+
+
+def _kind(row: Json) -> str:
+    return translated(f"kind.{row['kind']}", str(row["kind"]))
+
+
 def reasons_card(reasons: list[Json]) -> None:
-    """Why rows were refused, the most frequent first."""
+    """Draw the reasons for refused rows, the most frequent first."""
     with cards.card("reasons", t("ingestion.reasons"), t("ingestion.reasons_cap")):
         if not reasons:
-            st.markdown(f":green[:material/check_circle:] {t('ingestion.no_reasons')}")
+            _good(t("ingestion.no_reasons"))
             return
         rows = [
             {
-                "rows": one["rows"],
-                "reason": one["reason"],
-                "model": one["model"] or raw("ingestion.nameless"),
-                "kind": known(f"kind.{one['kind']}", str(one["kind"])),
+                "rows": reason["rows"],
+                "reason": reason["reason"],
+                "model": _model(reason),
+                "kind": _kind(reason),
             }
-            for one in reasons[:SHOWN_REASONS]
+            for reason in reasons[:MAX_REASONS]
         ]
-        st.dataframe(
-            pd.DataFrame(rows),
-            hide_index=True,
-            key="reasons",
-            height=HEAD_PX + ROW_PX * min(len(rows), 8),
-            alt=raw("alt.reasons"),
-            column_config={
-                "rows": st.column_config.NumberColumn(
-                    raw("col.rows"), format="localized", width=80
-                ),
-                "reason": st.column_config.TextColumn(raw("col.reason"), width="large"),
-                "model": raw("col.model"),
-                "kind": raw("col.kind"),
-            },
-        )
-
-
-def mistyped_card(found: list[Json]) -> None:
-    """Which columns got values of another type, the most frequent first."""
-    with cards.card("mistyped", t("ingestion.mistyped"), t("ingestion.mistyped_cap")):
-        if not found:
-            st.markdown(f":green[:material/check_circle:] {t('ingestion.no_mistyped')}")
-            return
-        place = figures.zone(st.context.timezone)
-        rows = [
-            {
-                "values": one["rows"],
-                "column": one["column"] or raw("ingestion.several"),
-                "expected": known(f"type.{one['expected']}", str(one["expected"])),
-                "came": known(f"type.{one['came']}", str(one["came"])),
-                "one": one["sample"] or raw("ingestion.hidden"),
-                "model": one["model"],
-                "newest_hour": figures.at(one["last_hour"], place),
-            }
-            for one in found[:SHOWN_REASONS]
-        ]
-        config: dict[str, Any] = {
-            name: st.column_config.TextColumn(raw(f"col.{name}"))
-            for name in rows[0]
-            if name != "values"
+        columns = st.column_config
+        config = {
+            "rows": columns.NumberColumn(raw("col.rows"), format="localized", width=80),
+            "reason": columns.TextColumn(raw("col.reason"), width="large"),
+            "model": raw("col.model"),
+            "kind": raw("col.kind"),
         }
-        config["values"] = st.column_config.NumberColumn(
-            raw("col.values"), format="localized", width=80
-        )
-        st.dataframe(
-            pd.DataFrame(rows),
-            hide_index=True,
-            key="mistyped",
-            height=HEAD_PX + ROW_PX * min(len(rows), 8),
-            alt=raw("alt.mistyped"),
-            column_config=config,
-        )
+        _table(pd.DataFrame(rows), "reasons", raw("alt.reasons"), config)
+
+
+def mismatches_card(mismatches: list[Json]) -> None:
+    """Draw the columns with values of another type, the most frequent first."""
+    title, caption = t("ingestion.mismatches"), t("ingestion.mismatches_cap")
+    with cards.card("mistyped", title, caption):
+        if not mismatches:
+            _good(t("ingestion.no_mismatches"))
+            return
+        rows = [_mismatch_row(row) for row in mismatches[:MAX_REASONS]]
+        columns = st.column_config
+        label = raw("col.values")
+        config: dict[str, Any] = {
+            "values": columns.NumberColumn(label, format="localized", width=80)
+        }
+        for name in ("column", "expected", "actual", "example", "model", "newest_hour"):
+            config[name] = columns.TextColumn(raw(f"col.{name}"))
+        _table(pd.DataFrame(rows), "mistyped", raw("alt.mismatches"), config)
+
+
+def _mismatch_row(row: Json) -> Json:
+    return {
+        "values": row["rows"],
+        "column": row["column"] or raw("ingestion.several"),
+        "expected": translated(f"type.{row['expected']}", str(row["expected"])),
+        "actual": translated(f"type.{row['came']}", str(row["came"])),
+        "example": row["sample"] or raw("ingestion.hidden"),
+        "model": row["model"],
+        "newest_hour": figures.at(row["last_hour"]),
+    }
 
 
 def sample_card() -> None:
-    """The newest records of the quarantine as plain text; a sentence when this dashboard's key may not see them."""
+    """Draw the newest quarantined rows as plain text.
+
+    One sentence instead when this dashboard's key may not see them.
+    """
     with cards.card("sample", t("ingestion.sample"), t("ingestion.sample_cap")):
         try:
-            records = reader.quarantine(SHOWN_RECORDS)
+            records = reader.quarantine(MAX_RECORDS)
         except reader.Refused as error:
-            denied = error.values.get("status") == 403
-            st.markdown(
-                f":gray[:material/lock:] {t('ingestion.sample_key') if denied else error.sentence()}"
-            )
+            is_denied = error.values.get("status") == 403
+            reason = t("ingestion.sample_key") if is_denied else error.sentence()
+            st.markdown(f":gray[:material/lock:] {reason}")
             return
         if not records:
-            st.markdown(
-                f":green[:material/check_circle:] {t('ingestion.sample_empty')}"
-            )
+            _good(t("ingestion.sample_empty"))
             return
-        place = figures.zone(st.context.timezone)
-        rows = [
-            {
-                "at": figures.at(one["noted_at"], place),
-                "reason": one["reason"],
-                "record": one["raw"][:SHOWN_CHARACTERS],
-                "model": one["model"] or raw("ingestion.nameless"),
-                "kind": known(f"kind.{one['kind']}", str(one["kind"])),
-            }
-            for one in records
-        ]
-        st.dataframe(
-            pd.DataFrame(rows),
-            hide_index=True,
-            key="quarantine",
-            height=HEAD_PX + ROW_PX * min(len(rows), 8),
-            alt=raw("alt.quarantine"),
-            column_config={
-                "at": st.column_config.TextColumn(raw("col.at"), width=110),
-                "reason": st.column_config.TextColumn(
-                    raw("col.reason"), width="medium"
-                ),
-                "record": st.column_config.TextColumn(raw("col.record"), width="large"),
-                "model": raw("col.model"),
-                "kind": raw("col.kind"),
-            },
-        )
+        columns = st.column_config
+        config = {
+            "at": columns.TextColumn(raw("col.at"), width=110),
+            "reason": columns.TextColumn(raw("col.reason"), width="medium"),
+            "row": columns.TextColumn(raw("col.row"), width="large"),
+            "model": raw("col.model"),
+            "kind": raw("col.kind"),
+        }
+        table = pd.DataFrame([_record_row(record) for record in records])
+        _table(table, "quarantine", raw("alt.quarantine"), config)
 
 
-def anything_came(span: str) -> bool:
-    """Whether rows were received, though none made a model: then this page says why."""
+def _record_row(record: Json) -> Json:
+    return {
+        "at": figures.at(record["noted_at"]),
+        "reason": record["reason"],
+        "row": record["raw"][:MAX_CHARACTERS],
+        "model": _model(record),
+        "kind": _kind(record),
+    }
+
+
+def has_received(span: str) -> bool:
+    """Return whether rows were received, though none made a model."""
     try:
         return bool(reader.accounting(span)["totals"]["received"])
     except reader.ReadError:
@@ -362,7 +346,8 @@ def anything_came(span: str) -> bool:
 
 
 here = session.visit()
-if here.problem is None and not here.models and anything_came(here.choice.span):
+is_empty = here.problem is None and not here.models
+if is_empty and has_received(here.choice.span):
     cards.title("ingestion.title")
     cards.live(partial(page, here.choice), "ingestion")
 elif chosen := session.chosen_model("ingestion.title"):

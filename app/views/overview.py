@@ -1,213 +1,208 @@
-"""Is the model OK right now?
-
-One verdict, six numbers, latency, errors, and what is open.
-"""
+"""Is the model OK right now? Status, six numbers, latency, errors, open alerts."""
 
 from functools import partial
 from typing import Any
 
 import streamlit as st
 
-from app import charts, figures, filters, reader, session
+from app import charts, figures, filters, finding_text, reader, session
 from app.components import alert_card, cards, change_text, overview_tiles
-from app.finding_text import summary
-from app.text import DISTANCES, listing, plain, raw, t
+from app.text import DETECTED, DISTANCES, listing, plain, raw, t
 
+Json = dict[str, Any]
 STALE_S = 600
 BEHIND_S = 7200  # evaluation goes by hours, the last one by minutes
-SHOWN_ALERTS = 4
-SHOWN_CAUSES = 2
+MAX_ALERTS = 4
+MAX_CAUSES = 2
+GROUPS = ("service", "data", "quality", "ingestion")
+# statistics whose findings another page explains
+ON_INPUTS = DISTANCES | {"inputs_change", "unseen_values", "detector_evidence"}
+ON_INGESTION = ("freshness", "lag", "labels_overdue")
+ON_SERVICE = ("error_rate", "error_rise", "traffic_change", "volume")
 
 
 def page(choice: filters.Choice) -> None:
-    """Everything below the title; read first, then drawn."""
-    seen = reader.overview(choice.model, choice.version, choice.span)
+    """Read everything, then draw it below the title."""
+    overview = reader.overview(choice.model, choice.version, choice.span)
     service = reader.service(choice.model, choice.version, choice.span)
-    found = reader.findings(choice.model)
+    findings = reader.findings(choice.model)
     open_alerts = reader.alerts(choice.model, "open")
+    is_old = is_stale(overview["freshness"])
     with cards.body():
-        verdict(seen, found)
-        with st.container(key="tiles_old" if is_stale(seen["freshness"]) else "tiles"):
-            overview_tiles.row(seen, service, found)
+        verdict(choice.model, overview, findings)
+        with st.container(key="tiles_old" if is_old else "tiles"):
+            overview_tiles.row(overview, service, findings)
         left, right = st.columns([2.1, 1], gap="small")
         with left:
-            latency_and_errors(seen, service)
+            latency_and_errors(overview, service)
         with right:
-            inbox_card(open_alerts)
+            alerts_card(choice.model, open_alerts)
 
 
-def verdict(seen: dict[str, Any], found: list[dict[str, Any]]) -> None:
-    """The one sentence, since when, what is healthy, and where to look."""
-    status, place = seen["status"], figures.zone(st.context.timezone)
-    sentence = (
-        raw(f"overview.{status}")
-        if status in ("ok", "insufficient", "no_data", "learning")
-        else ""
+def verdict(model: str, overview: Json, findings: list[Json]) -> None:
+    """Draw the status in one sentence, its causes and facts, and the page to open."""
+    status = cards.by_severity(overview["status"], overview["reasons"])
+    lines = [f"**{plain(sentence(model, overview, findings))}**"]
+    if status in ("insufficient", "learning", "no_data"):
+        lines[0] = f"{cards.status_icon(status)} {lines[0]}"
+    else:
+        lines[0] = f"{cards.badge(status)} &nbsp; {lines[0]}"
+    lines += likely_causes(overview["causes"])
+    facts = circumstances(overview)
+    if status == "insufficient":
+        facts.insert(0, overview_tiles.shortage(findings))
+    if facts:
+        lines.append(cards.small_gray(" &nbsp;·&nbsp; ".join(facts)))
+    box = st.container(
+        border=True, key="verdict", horizontal=True, vertical_alignment="center"
     )
-    if not sentence:
-        sentence = (
-            summary(seen["reasons"]) if seen["reasons"] else raw("overview.unexplained")
-        )
-    with (
-        st.container(key=f"edge_{status}"),
-        st.container(
-            border=True, key="verdict", horizontal=True, vertical_alignment="center"
-        ),
-    ):
-        facts = (
-            [overview_tiles.shortage(found, None)] if status == "insufficient" else []
-        )
-        line = " &nbsp;·&nbsp; ".join(facts + circumstances(seen, place))
-        told = [
-            said
-            for one in seen["causes"]
-            if (
-                said := change_text.likely(
-                    one.get("kind"), one.get("columns"), one.get("behind")
-                )
-            )
-        ]
-        st.markdown(
-            f"{cards.badge(status)} &nbsp; **{plain(sentence)}**"
-            + "".join(f"  \n{said}" for said in told[:SHOWN_CAUSES])
-            + (f"  \n:small[:gray[{line}]]" if line else ""),
-            width="stretch",
-        )
+    with st.container(key=f"edge_{status}"), box:
+        st.markdown("  \n".join(lines), width="stretch")
         if status in ("warn", "breach"):
             st.page_link(
-                where_to_look(seen["reasons"]),
+                explaining_page(overview["reasons"]),
                 label=t("overview.why"),
                 icon=":material/arrow_forward:",
                 icon_position="right",
             )
 
 
-def circumstances(seen: dict[str, Any], place: Any) -> list[str]:
-    """The short facts under the verdict, as markdown."""
+def sentence(model: str, overview: Json, findings: list[Json]) -> str:
+    """Return the status of the model as one plain sentence that names it."""
+    status, reasons = overview["status"], overview["reasons"]
+    if status == "ok":
+        checks = [f for f in findings if f.get("statistic") not in DETECTED]
+        n = sum(check.get("verdict") == "ok" for check in checks)
+        return raw("overview.ok", model=model, n=n, skipped=len(checks) - n)
+    if status in ("insufficient", "no_data", "learning"):
+        text = raw(f"overview.{status}")
+    elif reasons:
+        text = finding_text.summary(reasons)
+    else:
+        text = raw("overview.unexplained")
+    return raw("overview.model", model=model, sentence=text)
+
+
+def likely_causes(causes: list[Json]) -> list[str]:
+    """Return the likely causes with the most weight as markdown lines."""
+    lines = []
+    for cause in causes:
+        line = change_text.likely_cause(
+            cause.get("kind"),
+            cause.get("columns") or [],
+            cause.get("since"),
+            cause.get("behind"),
+        )
+        if line:
+            lines.append(line)
+    return lines[:MAX_CAUSES]
+
+
+def circumstances(overview: Json) -> list[str]:
+    """Return the short facts under the status as markdown."""
     facts = []
-    if is_behind(seen):
+    if is_behind(overview):
         facts.append(
-            t("overview.behind", at=figures.at(seen["evaluated_until"], place))
+            t("overview.behind", at=figures.zoned(overview["evaluated_until"]))
         )
-    if seen["since"] and seen["status"] != "ok":
-        age = figures.duration(figures.seconds_between(seen["since"], seen["now"]))
-        facts.append(t("overview.since", at=figures.at(seen["since"], place), age=age))
-    healthy = [
-        raw(f"group.{name}")
-        for name in ("service", "data", "quality", "ingestion")
-        if seen["groups"].get(name) == "ok"
-    ]
-    if healthy:
-        facts.append(t("overview.healthy", groups=listing(healthy)))
-    facts += labels(seen["prediction_error"], place)
-    fresh = seen["freshness"]
-    if is_stale(fresh):
-        facts.append(
-            t(
-                "overview.stale",
-                age=figures.duration(fresh["age_s"]),
-                at=figures.at(fresh["last_event"], place),
-            )
+    if overview["since"] and overview["status"] != "ok":
+        seconds = figures.seconds_between(overview["since"], overview["now"])
+        since = t(
+            "overview.since",
+            at=figures.zoned(overview["since"]),
+            age=figures.duration(seconds),
         )
+        facts.append(since)
+    healthy = [name for name in GROUPS if overview["groups"].get(name) == "ok"]
+    if healthy and overview["status"] != "ok":
+        names = listing([raw(f"group.{name}") for name in healthy])
+        facts.append(t("overview.healthy", groups=names))
+    facts += labels(overview["prediction_error"])
+    freshness = overview["freshness"]
+    if is_stale(freshness):
+        stale = t(
+            "overview.stale",
+            at=figures.zoned(freshness["last_event"]),
+            age=figures.duration(freshness["age_s"]),
+        )
+        facts.append(stale)
     return facts
 
 
-def labels(part: dict[str, Any], place: Any) -> list[str]:
-    """How far labels have come, how many and how late, and whether they are no fair sample."""
+def labels(part: Json) -> list[str]:
+    """Return label coverage, label delay and sampling bias as markdown."""
     facts = []
     if part["labels_until"]:
-        facts.append(t("overview.labels", at=figures.at(part["labels_until"], place)))
-    if part["coverage"] is not None and part["delay_p50_s"] is not None:
-        share, after = (
-            figures.percent(part["coverage"], 0),
-            figures.duration(part["delay_p50_s"]),
-        )
-        facts.append(
-            t(
-                "overview.labels_come",
-                share=share,
-                half=after,
-                most=figures.duration(part["delay_p95_s"]),
-            )
-        )
+        facts.append(t("overview.labels", at=figures.zoned(part["labels_until"])))
+    needed = ("coverage", "delay_p50_s", "delay_p95_s")
+    if None not in [part[name] for name in needed]:
+        words = {
+            "share": figures.percent(part["coverage"], 0),
+            "half": figures.duration(part["delay_p50_s"]),
+            "most": figures.duration(part["delay_p95_s"]),
+        }
+        facts.append(t("overview.coverage", **words))
     bias = part["label_bias"]
     if bias and bias["biased"]:
         facts.append(t("overview.labels_biased", psi=figures.score(bias["value"])))
     return facts
 
 
-def is_behind(seen: dict[str, Any]) -> bool:
-    """Whether stored history is still being evaluated: the verdict is that of some time ago."""
-    return (
-        figures.seconds_between(seen["evaluated_until"], seen["now"]) or 0.0
-    ) > BEHIND_S
+def is_behind(overview: Json) -> bool:
+    """Return whether stored history is still being evaluated."""
+    seconds = figures.seconds_between(overview["evaluated_until"], overview["now"])
+    return (seconds or 0.0) > BEHIND_S
 
 
-def is_stale(fresh: dict[str, Any]) -> bool:
-    """Whether the numbers describe the past: nothing has come for a while, and that is not as it should be."""
-    return (
-        fresh["age_s"] is not None
-        and fresh["age_s"] > STALE_S
-        and fresh["status"] != "ok"
-    )
+def is_stale(freshness: Json) -> bool:
+    """Return whether no event was received for a while, so that all figures are old."""
+    age_s = freshness["age_s"]
+    return age_s is not None and age_s > STALE_S and freshness["status"] != "ok"
 
 
-def where_to_look(reasons: list[dict[str, Any]]) -> str:
-    """The page that explains the most severe finding."""
+def explaining_page(reasons: list[Json]) -> str:
+    """Return the file of the page that explains the most severe finding."""
     first = reasons[0] if reasons else {}
-    if first.get("statistic") in DISTANCES | {
-        "inputs_change",
-        "unseen_values",
-        "detector_evidence",
-    } or (first.get("column") and "missing" in str(first.get("statistic"))):
+    statistic = str(first.get("statistic"))
+    is_missing = bool(first.get("column")) and "missing" in statistic
+    if is_missing or statistic in ON_INPUTS:
         return "views/drift.py"
-    named = str(first.get("statistic"))
-    if named in ("freshness", "lag", "labels_overdue"):
+    if statistic in ON_INGESTION:
         return "views/ingestion.py"
-    service = named.startswith("latency") or named in (
-        "error_rate",
-        "error_rise",
-        "traffic_change",
-    )
-    return "views/service.py" if service else "views/alerts.py"
+    if statistic in ON_SERVICE or statistic.startswith("latency"):
+        return "views/service.py"
+    return "views/alerts.py"
 
 
-def latency_and_errors(seen: dict[str, Any], service: dict[str, Any]) -> None:
-    """The two charts of the service; one sentence instead when there is nothing to draw."""
-    look, limits, totals = cards.look(), service["limits"], service["totals"]
+def latency_and_errors(overview: Json, service: Json) -> None:
+    """Draw the two charts of the service; one sentence when there is nothing to draw."""
+    look, rows = cards.look(), service["rows"]
+    limits, totals = service["limits"], service["totals"]
     with cards.card("latency", t("service.latency"), t("service.latency_cap")):
         if not totals["n"]:
-            cards.nothing_in_range(seen["freshness"]["last_event"], seen["now"])
+            last_event = overview["freshness"]["last_event"]
+            cards.nothing_in_range(last_event, overview["now"])
             return
-        shown = (
-            figures.milliseconds(totals["p95"]),
-            figures.milliseconds(limits["latency_p95"]),
-        )
-        figure = charts.latency(
-            service["rows"], look, limits["latency_p95"], height=180
-        )
-        cards.plot(figure, "latency", raw("alt.latency", p95=shown[0], limit=shown[1]))
+        figure = charts.latency(rows, look, limits["latency_p95"], height=180)
+        cards.plot(figure, "latency", cards.latency_alt(service))
     with cards.card("errors", t("service.errors"), t("service.errors_cap")):
-        shown = (
-            figures.percent(totals["error_rate"]),
-            figures.percent(limits["error_rate"]),
-        )
-        figure = charts.errors(service["rows"], look, limits["error_rate"], height=140)
-        cards.plot(figure, "errors", raw("alt.errors", rate=shown[0], limit=shown[1]))
+        figure = charts.errors(rows, look, limits["error_rate"], height=140)
+        cards.plot(figure, "errors", cards.errors_alt(service))
 
 
-def inbox_card(answer: dict[str, Any]) -> None:
-    """The open alerts with what can be done about each."""
-    alerts = sorted(answer["alerts"], key=alert_card.most_severe_first)
-    firing = sum(one["state"] == "firing" for one in alerts)
-    with cards.card(
-        "inbox", t("alerts.open_n", n=firing), t("alerts.open_cap"), height="stretch"
-    ):
+def alerts_card(model: str, response: Json) -> None:
+    """Draw the open alerts with the actions on each."""
+    alerts = sorted(response["alerts"], key=alert_card.most_severe_first)
+    firing = sum(alert["state"] == "firing" for alert in alerts)
+    title, caption = t("alerts.open_n", n=firing), t("alerts.open_cap")
+    with cards.card("inbox", title, caption, height="stretch"):
         if not alerts:
-            st.markdown(f":green[:material/check_circle:] {t('alerts.none_open')}")
-        for alert in alerts[:SHOWN_ALERTS]:
-            alert_card.show(alert, answer.get("now"), "overview")
-        if len(alerts) > SHOWN_ALERTS:
+            # an all-clear is green only when the checks behind it ran
+            icon = cards.status_icon(session.status_of(model))
+            st.markdown(f"{icon} {t('alerts.none_open', model=model)}")
+        for alert in alerts[:MAX_ALERTS]:
+            alert_card.show(alert, response.get("now"), "overview")
+        if len(alerts) > MAX_ALERTS:
             st.page_link(
                 "views/alerts.py",
                 label=t("alerts.all_of", n=len(alerts)),

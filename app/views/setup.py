@@ -1,4 +1,4 @@
-"""How do I send data? The same guide an empty installation shows on every page."""
+"""How do I send data? The guide that an empty installation shows on every page."""
 
 from app import session
 from app.components import cards, setup_guide

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple, cast
 from fastapi import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from monitor.access import SCOPES, Caller, bearer, digest, same
+from monitor.access import SCOPES, Caller, bearer_secret, digest, equal_digests
 from monitor.api.response import failure
 from monitor.errors import DriftdeckError, Unauthorized
 from monitor.store.key_store import KeyStore
@@ -82,8 +82,8 @@ class Callers:
         book = self.keys()
         if self.bootstrap is None and not book.required:
             return EVERYBODY
-        secret = bearer(headers)
-        if self.bootstrap is not None and same(digest(secret), self.bootstrap):
+        secret = bearer_secret(headers)
+        if self.bootstrap is not None and equal_digests(digest(secret), self.bootstrap):
             return BOOTSTRAP
         return book.caller(secret, datetime.now(UTC))
 

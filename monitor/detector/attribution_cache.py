@@ -7,7 +7,7 @@ from typing import Any
 
 from monitor.evaluation.attribution import Attribution, Profiles, SegmentPart, behind
 from monitor.store import Store
-from monitor.store.rows.events import Model
+from monitor.store.model import Model
 
 DAY, WEEK, YEAR = timedelta(days=1), timedelta(days=7), timedelta(days=364)
 MAX_COLUMNS, MAX_PARTS = 30, 20

@@ -12,7 +12,7 @@ from monitor.layout import SECONDS
 from monitor.profile import Profile, merge
 from monitor.schema import LABEL_DELAY
 from monitor.store import Store
-from monitor.store.rows.events import Model
+from monitor.store.model import Model
 
 MATURE = 0.8  # of the usual share of labelled rows: then an hour's labels have come
 # of the labels usually come within this time: what has not come then is not waited for

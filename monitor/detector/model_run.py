@@ -21,9 +21,9 @@ from monitor.evaluation.attribution import Attribution
 from monitor.finding import Finding
 from monitor.layout import Layout
 from monitor.schema import LABEL_DELAY
-from monitor.store.detector_store import Progress, StoredFit
-from monitor.store.profiles.profiler import quality_column
-from monitor.store.rows.events import Model
+from monitor.store.detector_store import DetectorProgress, StoredFit
+from monitor.store.model import Model
+from monitor.store.profiles.profiled_columns import quality_column
 
 if TYPE_CHECKING:
     from monitor.detector.runner import DetectorRunner
@@ -41,7 +41,7 @@ class RunContext:
     """What a run came to: findings by the end of the hour they were found in, and what is to be saved with them."""
 
     reports: list[tuple[datetime, list[Finding]]] = field(default_factory=list)
-    progress: Progress | None = None
+    progress: DetectorProgress | None = None
     newest: list[Finding] = field(default_factory=list)
 
 
@@ -109,7 +109,9 @@ class ModelRun:
             self._quality(end)
         self.days = self.hours.rows_by_day(self.cursor)
         self.states.append((self.cursor, self._dump()))
-        progress = Progress(self.again_from, self.fits, self.states, self.evidence)
+        progress = DetectorProgress(
+            self.again_from, self.fits, self.states, self.evidence
+        )
         open_now = [
             f
             for c in self.courses.values()

@@ -15,7 +15,7 @@ from monitor.errors import InvalidRequest
 from monitor.finding import Finding
 from monitor.store import Store, detector_store
 from monitor.store.detector_store import AcceptedChange, DetectorStore, StoredFit
-from monitor.store.rows.events import Model
+from monitor.store.model import Model
 
 # after an hour has ended: its last rows are still on their way
 GRACE = timedelta(minutes=5)
@@ -30,7 +30,7 @@ class DetectorRunner:
 
     def __init__(self, store: Store, config: Config) -> None:
         self.store, self.config = store, config
-        self.detector_store = DetectorStore(store)
+        self.detector_store = DetectorStore(store.database)
         self._machines: OrderedDict[tuple[int, str, datetime, str], Machine] = (
             OrderedDict()
         )
@@ -95,7 +95,7 @@ class DetectorRunner:
     def forget(self, model_id: int) -> None:
         """A model's bins mean something else: what is stored and remembered of it no longer counts."""
         with self.store.writing() as con:
-            detector_store.forget(con, model_id)
+            detector_store.delete_detector(con, model_id)
         self._newest.pop(model_id, None)
         for key in [key for key in self._machines if key[0] == model_id]:
             del self._machines[key]

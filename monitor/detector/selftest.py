@@ -23,7 +23,7 @@ from monitor.layout import Layout
 from monitor.profile import Profile
 from monitor.schema import NO_FEATURES
 from monitor.store import Store
-from monitor.store.alert_store import aware
+from monitor.store.database import aware
 
 QUIET = timedelta(days=7)  # of the newest judged hours, that changes are put into
 BEFORE = timedelta(days=7)  # that are only remembered, as what came before

@@ -8,7 +8,7 @@ from monitor.detector.runner import DetectorRunner
 from monitor.detector.selftest import selftest
 from monitor.errors import InvalidRequest, TooMany
 from monitor.store import Store
-from monitor.store.rows.events import Model
+from monitor.store.model import Model
 
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 AGAIN = timedelta(hours=6)  # when a detector that still learned is asked again
@@ -40,7 +40,7 @@ class SelfTests:
     def next_due(self, now: datetime) -> str | None:
         """Run the self-test of the model that waits longest for it; its name, None when none is due."""
         last, book = (
-            self.runner.detector_store.selftests_at(),
+            self.runner.detector_store.selftest_times(),
             self.runner.detector_store,
         )
         waiting = []
@@ -61,7 +61,7 @@ class SelfTests:
             found = selftest(
                 self.store, self.runner, name, self.names(model), stopping=self.stopping
             )
-            book.keep_selftest(model.id, now, found)
+            book.save_selftest(model.id, now, found)
         except InvalidRequest:
             self._waits[name] = now + AGAIN
         except TooMany:  # one by hand is under way

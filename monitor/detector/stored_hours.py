@@ -11,7 +11,7 @@ from monitor.detector.lanes.segment_lane import key, parts
 from monitor.layout import Layout
 from monitor.profile import Steps
 from monitor.store import Store
-from monitor.store.rows.events import Model
+from monitor.store.model import Model
 
 DAY, WEEK = timedelta(days=1), timedelta(days=7)
 MAX_COUNTS = 3_000_000  # of one read, so that a wide model is read in parts

@@ -12,7 +12,7 @@ from monitor.finding import Finding
 from monitor.profile import Profile, merge, sliding
 from monitor.schema import RECONSTRUCTION_ERROR
 from monitor.store import Store
-from monitor.store.rows.events import Model
+from monitor.store.model import Model
 
 JUDGED = ("ok", "warn", "breach")
 MAX_PROFILES = 300_000  # of one read: its steps for each of its columns

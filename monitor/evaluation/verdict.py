@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from monitor.alert import Alert, Key
+from monitor.alert import Alert, AlertKey
 from monitor.finding import RANK, Finding, Verdict, worst
 
 GROUPS = {
@@ -57,7 +57,7 @@ class ModelVerdict:
 
 
 def decide(
-    findings: Iterable[Finding], open_alerts: Mapping[Key, Alert]
+    findings: Iterable[Finding], open_alerts: Mapping[AlertKey, Alert]
 ) -> ModelVerdict:
     """The verdict that the newest findings add up to.
 

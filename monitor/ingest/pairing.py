@@ -94,7 +94,7 @@ class PairBuffer:
     def start(self, background: bool = True) -> None:
         """Take up what waited when the server stopped."""
         now = self.clock()
-        for frame in self._spool.frames(SpoolPosition(0, 0), 1 << 62):
+        for frame in self._spool.records(SpoolPosition(0, 0), 1 << 62):
             match frame.header:
                 case {"kind": "half", **about}:
                     part: Part = about["part"]

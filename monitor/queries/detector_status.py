@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from monitor.alert import Alert, Key
+from monitor.alert import Alert, AlertKey
 from monitor.calendar import HOUR, Calendar
 from monitor.config.config import Config
 from monitor.detector.lane_findings import RULE
@@ -65,7 +65,7 @@ def detector(
     }
 
 
-def _open(finding: Finding, opened: Mapping[Key, Alert]) -> dict[str, Any]:
+def _open(finding: Finding, opened: Mapping[AlertKey, Alert]) -> dict[str, Any]:
     """An open change, with the start of its alert, and until when the columns that it names are revised."""
     data = reason(finding, opened)
     revised = (

@@ -18,7 +18,7 @@ from monitor.errors import InvalidRequest
 from monitor.schema import Feature
 from monitor.sql import quote
 from monitor.store import Store
-from monitor.store.rows.events import Model
+from monitor.store.model import Model
 from monitor.store.rows.wide_rows import Relation
 
 ROWS = 20_000

@@ -16,7 +16,7 @@ def totals(server: Server, models: Collection[str] | None = None) -> dict[str, i
     All are of one moment: what is loaded while they are read would otherwise count
     twice.
     """
-    with server.store.accounts:
+    with server.store.batch_loader.accounting_lock:
         pending = server.collector.pending.rows(models)
         found = server.store.ledger.totals(models)
     found["received"] += pending
@@ -48,7 +48,7 @@ def accounting(
         if together
         else ledger.by_hour(models, start, end)
     )
-    held, size = ledger.quarantined(models)
+    held, size = ledger.quarantine_size(models)
     return {
         "now": now,
         "from": span.start,
@@ -83,7 +83,7 @@ def _mistyped(
 ) -> list[dict[str, Any]]:
     """Values of the wrong type in the span, the most frequent first, times aware."""
     with server.store.cursor() as cursor:
-        rows = type_mismatches.listing(cursor, models, start, end, by_hour)
+        rows = type_mismatches.list_mismatches(cursor, models, start, end, by_hour)
     return [
         row | {k: row[k].replace(tzinfo=UTC) for k in ("hour", "last_hour") if row[k]}
         for row in rows
@@ -100,7 +100,7 @@ def _models(
     """Each model's accounts of the span by kind, what of it is pending now, and how fresh its events are."""
     last = server.store.last_events()
     waiting = server.collector.pending
-    with server.store.accounts:
+    with server.store.batch_loader.accounting_lock:
         rows = {
             (row["model"], row["kind"]): row
             for row in server.store.ledger.by_model(models, start, end)

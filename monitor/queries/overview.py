@@ -5,7 +5,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from monitor.alert import Alert, Key
+from monitor.alert import Alert, AlertKey
 from monitor.config.config import Config
 from monitor.evaluation.cause import causes
 from monitor.evaluation.verdict import ModelVerdict, decide
@@ -18,7 +18,7 @@ from monitor.queries.service import WEEK, error_share, limits
 from monitor.queries.time_range import TimeRange
 from monitor.schema import NO_FEATURES
 from monitor.store import Store
-from monitor.store.alert_store import aware
+from monitor.store.database import aware
 from monitor.store.profiles.reference import Reference
 
 STALE = timedelta(hours=24)
@@ -144,7 +144,7 @@ def _causes(
     return [{**asdict(cause), "text": cause.text} for cause in found[:MAX_CAUSES]]
 
 
-def reason(finding: Finding, opened: Mapping[Key, Alert]) -> dict[str, Any]:
+def reason(finding: Finding, opened: Mapping[AlertKey, Alert]) -> dict[str, Any]:
     """A finding as plain data, with the start of its alert."""
     alert = opened.get(finding.key)
     return {**finding_data(finding), "since": alert.since if alert else None}

@@ -13,8 +13,8 @@ from monitor.queries.drift import rule_for
 from monitor.queries.time_range import TimeRange
 from monitor.schema import LABEL_DELAY, LABELLED_PREDICTION
 from monitor.store import Store
-from monitor.store.profiles.profiler import quality_column
-from monitor.store.rows.events import Model
+from monitor.store.model import Model
+from monitor.store.profiles.profiled_columns import quality_column
 
 # of a PSI's lower bound, labelled predictions against all: then the labels are no fair
 # sample

@@ -7,14 +7,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from monitor.alert import Alert, Hold, Key, advance
+from monitor.alert import Alert, AlertKey, Hold, advance
 from monitor.config.config import RuleConfig
 from monitor.errors import InvalidRequest
 from monitor.evaluation.evaluator import column_names
 from monitor.evaluation.rules import columns_of
 from monitor.finding import Finding
 from monitor.server.scheduler import CHUNK, Scheduler
-from monitor.store.rows.events import Model
+from monitor.store.model import Model
 
 STEPS = tuple(timedelta(hours=h) for h in (1, 2, 6, 12, 24, 168))
 MAX_FINDINGS = 50_000  # moments x columns: about a minute of the slowest statistic
@@ -106,7 +106,7 @@ def play(
     """The rules at each of the moments in order, as the loop would have judged them then with the rows of today."""
     episodes = {rule.name: Episodes(rule) for rule in rules}
     holds = {rule.name: Hold(rule.hold, rule.clear) for rule in rules}
-    opened: dict[Key, Alert] = {}
+    opened: dict[AlertKey, Alert] = {}
     for i in range(0, len(moments), CHUNK):
         some = moments[i : i + CHUNK]
         for at, findings in zip(
@@ -123,7 +123,9 @@ def play(
 
 
 def _count(
-    episodes: dict[str, Episodes], findings: Sequence[Finding], opened: dict[Key, Alert]
+    episodes: dict[str, Episodes],
+    findings: Sequence[Finding],
+    opened: dict[AlertKey, Alert],
 ) -> None:
     for rule in {f.rule for f in findings if f.verdict in ("ok", "warn", "breach")}:
         episodes[rule].judged += 1

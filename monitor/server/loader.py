@@ -29,10 +29,10 @@ from monitor.schema import ModelSchema
 from monitor.spool.record import Record, SpoolPosition
 from monitor.spool.spool import Spool
 from monitor.store import Store
-from monitor.store.ledger import general
-from monitor.store.rows.line_reader import FEW_BYTES
+from monitor.store.ledger import generalize
+from monitor.store.rows.line_reader import MAX_INLINE_BYTES
 from monitor.store.rows.load_batch import Lines, LoadBatch, Loaded
-from monitor.store.type_mismatches import note
+from monitor.store.type_mismatches import count_mismatches
 from monitor.type_mismatch import TypeMismatch
 
 log = logging.getLogger("driftdeck.loader")
@@ -57,7 +57,7 @@ QUARANTINE = pa.schema(
 def schemas_after(store: Store, spool: Spool) -> dict[str, ModelSchema]:
     """The schema of every model once the whole spool is loaded: what a starting collector must know."""
     schemas = {name: model.schema for name, model in store.models().items()}
-    for frame in spool.frames(store.position, limit_bytes=1 << 62):
+    for frame in spool.records(store.position, limit_bytes=1 << 62):
         if frame.header["kind"] == "schema":
             _note_schema(frame, schemas, schemas)
     return schemas
@@ -116,7 +116,7 @@ def _load(
     staging.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=staging) as folder:
         known = {name: model.schema for name, model in store.models().items()}
-        batch = _batch(spool.frames(start, limit_bytes), Path(folder), known)
+        batch = _batch(spool.records(start, limit_bytes), Path(folder), known)
         if batch is None:
             return None
         if in_parts:
@@ -270,7 +270,7 @@ class _RawLines:
         few = {
             m: parts
             for m, parts in self._held.items()
-            if m not in self.paths and sum(map(len, parts)) <= FEW_BYTES
+            if m not in self.paths and sum(map(len, parts)) <= MAX_INLINE_BYTES
         }
         self._write(
             {model: parts for model, parts in self._held.items() if model not in few}
@@ -321,7 +321,7 @@ def _batch(
                 batch.tables.setdefault(header["model"], []).append(
                     from_ipc(frame.payload)
                 )
-                note(
+                count_mismatches(
                     batch.mistyped,
                     header["model"],
                     at,
@@ -338,7 +338,7 @@ def _batch(
                     account = batch.account(model, header["of"], at)
                     account.received += 1
                     account.refused += 1
-                    account.reasons[general(reason)] += 1
+                    account.reasons[generalize(reason)] += 1
             case "key":
                 batch.keys.append((header["key"], header["hash"], header["answer"], at))
     if batch is None:
@@ -363,7 +363,7 @@ def _thoroughly(
         events, refusals = _parse(lines.split(b"\n")[:-1])
         shaped = from_events(events, schema)
         batch.tables.setdefault(model, []).append(shaped.table)
-        note(batch.mistyped, model, now, shaped.mistyped)
+        count_mismatches(batch.mistyped, model, now, shaped.mistyped)
         for refusal in [*refusals, *shaped.refusals]:
             _refuse(batch, replace(refusal, model=model), now)
         if isinstance(given, Path):
@@ -382,7 +382,7 @@ def _refuse(
     )
     account = batch.account(refusal.model, kind, now)
     account.refused += 1
-    account.reasons[general(refusal.reason)] += 1
+    account.reasons[generalize(refusal.reason)] += 1
 
 
 def _parse(lines: Iterable[bytes]) -> tuple[list[tuple[int, Event]], list[Refusal]]:

@@ -23,7 +23,7 @@ from monitor.spool.spool import Spool
 from monitor.store import Store
 from monitor.store.alert_store import Message
 from monitor.store.detector_store import AcceptedChange
-from monitor.store.rows.events import Model
+from monitor.store.model import Model
 
 log = logging.getLogger("driftdeck.loop")
 
@@ -61,7 +61,9 @@ class Scheduler:
         self.last_tick: datetime | None = None
         self.problem: str | None = None
         self.pending = pending or Pending()
-        store.landed = lambda rows: self.pending.settle(rows, self.clock())
+        store.batch_loader.on_stored = lambda rows: self.pending.settle(
+            rows, self.clock()
+        )
         self.detector_runner = DetectorRunner(store, config)
         self._maintained = self._forgot = 0.0
         self._dirty: dict[str, datetime] = {}
@@ -126,7 +128,7 @@ class Scheduler:
             ):
                 more = loaded.more
                 total += loaded.events
-                if self.store.crowded:
+                if self.store.needs_checkpoint:
                     release(self.spool, self.store, self.clock())
                 self.last_load = self.clock()
                 for model, earliest in loaded.earliest.items():

@@ -26,9 +26,9 @@ from monitor.server.scheduler import Scheduler
 from monitor.spool.spool import Spool
 from monitor.store import Store
 from monitor.store.key_store import KeyStore
+from monitor.store.model import ModelSettings
 from monitor.store.profiles.reference import Reference
 from monitor.store.rows.erasure import Erased
-from monitor.store.store import ModelSettings
 
 log = logging.getLogger("driftdeck.server")
 
@@ -47,7 +47,7 @@ class Server:
             self.config.limits.max_quarantine_mb << 20,
         )
         try:
-            self.keys = KeyStore(self.store)
+            self.keys = KeyStore(self.store.database)
             limits = self.config.limits
             self.spool = Spool(
                 folder / "spool", limits.max_spool_mb << 20, self.store.position.segment

@@ -1,7 +1,7 @@
-"""What was acknowledged: append-only, checksummed, synced segments that the loader reads and that outlive a crash.
+"""The spool: append-only, checksummed, synced files of accepted rows that survive a crash.
 
-A segment is a file `NNNNNNNN.spool` of frames (see frame.py). A position is (segment,
-offset): everything before it has been read.
+A spool file (segment) is a file `NNNNNNNN.spool` of records (see record.py). A position
+is (segment, offset): everything before it has been read.
 """
 
 import os
@@ -16,19 +16,23 @@ from typing import Any
 
 from monitor.errors import Overloaded, StorageError
 from monitor.spool.record import (
-    HEAD_BYTES,
+    HEADER_BYTES,
     Damage,
     Record,
     SpoolPosition,
     WriteBatch,
-    header_in,
+    parse_header,
 )
 
 SEGMENT_BYTES = 32 << 20
-FREE_FLOOR = 64 << 20
-CHECK_FREE_EVERY = 16 << 20
-READ_AHEAD = 1 << 20
+MIN_FREE_BYTES = 64 << 20  # of the disk
+FREE_CHECK_BYTES = 16 << 20  # appended between two checks of the disk
+READ_AHEAD_BYTES = 1 << 20
+MAX_HEADER_BYTES = 1 << 20
 MAX_PARTS = 1000  # of one writev; the system's limit is 1024
+POLL_S = 0.002
+RETRY_S = 5  # what a client is asked to wait
+RETRY_DISK_S = 30
 
 
 class Spool:
@@ -38,7 +42,10 @@ class Spool:
     """
 
     def __init__(self, folder: Path, capacity: int = 1 << 30, read: int = 0) -> None:
-        """Goes on in a segment of its own, after those on disk and after `read`, the newest that was ever read from."""
+        """Begin a new spool file after those on disk, and after the number `read`.
+
+        `read` is the newest file that was ever read from. Raises StorageError.
+        """
         self.folder = folder
         self.capacity = capacity
         self.damage: list[Damage] = []
@@ -47,14 +54,14 @@ class Spool:
         self._closed = False
         segments = self.segments()
         self._segment = max([read, *segments]) + 1
-        self._offset = 0  # of the next frame, in the newest segment
-        self._held = sum(self._path(s).stat().st_size for s in segments)
-        self._unchecked = CHECK_FREE_EVERY
-        self._group = WriteBatch(self._segment)
+        self._offset = 0  # of the next record, in the newest file
+        self._bytes = sum(self._path(s).stat().st_size for s in segments)
+        self._unchecked = FREE_CHECK_BYTES
+        self._batch = WriteBatch(self._segment)
         self._sealed: list[WriteBatch] = []
         self.synced = SpoolPosition(self._segment, 0)
         try:
-            # from here on the writing thread's alone
+            # from here on only the writing thread uses it
             self._file = self._open(self._segment)
         except OSError as error:
             raise StorageError(
@@ -68,84 +75,83 @@ class Spool:
     def append(
         self, header: dict[str, Any], payload: bytes, rows: int = 0
     ) -> "Future[None]":
-        """Add one frame; the future is done when it is on disk. Raises Overloaded when the spool or the disk is full.
+        """Append a record; the future is done when it is on disk.
 
-        A payload of `rows` may share a frame with those before it that have the same
-        header: `rows` in it is their sum.
+        A payload of `rows` may share a record with those before it that have the same
+        header: its `rows` are their sum. Raises Overloaded when the spool or the disk
+        is full.
         """
-        size = HEAD_BYTES + len(payload)
+        size = HEADER_BYTES + len(payload)
         with self._wake:
             self.check_room(size)
             if self._offset >= SEGMENT_BYTES:
                 self._roll()
-            group = self._group
-            if not group.frames:
+            batch = self._batch
+            if not batch.records:
                 self._wake.notify()
-            group.add(header, payload, rows)
-            group.bytes += size
+            batch.add(header, payload, rows)
+            batch.bytes += size
             self._offset += size
-            self._held += size
-        return group
+            self._bytes += size
+        return batch
 
-    def frames(
+    def records(
         self, start: SpoolPosition, limit_bytes: int = 64 << 20
     ) -> Iterator[Record]:
-        """The synced frames after `start`, in order, until about `limit_bytes` were read."""
+        """Yield the synced records after `start`, in order, up to about `limit_bytes`."""
         budget = limit_bytes
         end = self.synced
-        for segment in [
-            s for s in self.segments() if start.segment <= s <= end.segment
-        ]:
+        for segment in self.segments():
+            if not start.segment <= segment <= end.segment:
+                continue
             offset = start.offset if segment == start.segment else 0
             stop = end.offset if segment == end.segment else None
-            for frame in self._read(segment, offset, stop):
-                yield frame
-                budget -= len(frame.payload)
+            for record in self._read(segment, offset, stop):
+                yield record
+                budget -= len(record.payload)
                 if budget <= 0:
                     return
 
     def release(self, until: SpoolPosition) -> None:
-        """Delete finished segments that lie wholly before `until`: their rows are in the database and on disk."""
+        """Delete finished files wholly before `until`: their rows are in the database."""
         for segment in self.segments():
             size = self._path(segment).stat().st_size
-            read = segment < until.segment or (
-                segment == until.segment and size <= until.offset
-            )
-            if read and segment < self.synced.segment:
+            last = segment == until.segment and size <= until.offset
+            if (last or segment < until.segment) and segment < self.synced.segment:
                 self._path(segment).unlink()
                 with self._wake:
-                    self._held -= size
+                    self._bytes -= size
 
     @property
     def half_full(self) -> bool:
-        """True when finished segments, loaded or not, fill half of the capacity: time to release some."""
-        return self._held - self._offset > self.capacity / 2
+        """True when finished files, loaded or not, fill half of the capacity."""
+        return self._bytes - self._offset > self.capacity / 2
 
     def roll(self) -> None:
-        """Begin a new segment, so that the current one can be released once it is loaded."""
+        """Begin a new file, so that the current one can be released once it is loaded."""
         with self._wake:
             if not self._offset:
                 return
             self._roll()
             self._wake.notify()
-            begun = self._group
+            begun = self._batch
         while self.synced.segment < begun.segment and not begun.done():
-            time.sleep(0.002)  # until the writing thread has opened it
+            time.sleep(POLL_S)  # until the writing thread has opened it
 
     def pending_bytes(self, position: SpoolPosition) -> int:
-        """Bytes after `position`: what the loader still has to read."""
+        """Return the bytes after `position`, which are not loaded yet."""
         total = 0
         for segment in self.segments():
             if segment >= position.segment:
-                size = self._path(segment).stat().st_size
-                total += size - (position.offset if segment == position.segment else 0)
+                total += self._path(segment).stat().st_size
+            if segment == position.segment:
+                total -= position.offset
         return max(0, total)
 
     def segments(self) -> list[int]:
-        """The numbers of the segments on disk, oldest first."""
-        return sorted(
-            int(p.stem) for p in self.folder.glob("*.spool") if p.stem.isdigit()
-        )
+        """Return the numbers of the spool files on disk, oldest first."""
+        paths = self.folder.glob("*.spool")
+        return sorted(int(path.stem) for path in paths if path.stem.isdigit())
 
     def close(self) -> None:
         """Write and sync what was appended, and stop."""
@@ -159,131 +165,129 @@ class Spool:
         if self.synced.offset == 0:
             self._path(self.synced.segment).unlink(missing_ok=True)
 
+    def check_room(self, size: int) -> None:
+        """Raise Overloaded when `size` more bytes do not fit.
+
+        Also when the disk is full, or the spool is closed.
+        """
+        if self._closed:
+            raise Overloaded("the server is stopping; send again in a moment", RETRY_S)
+        if self._bytes + size > self.capacity:
+            raise Overloaded(
+                "the loader is behind and the spool is full; send again later", RETRY_S
+            )
+        self._unchecked += size
+        if self._unchecked >= FREE_CHECK_BYTES:
+            self._unchecked = 0
+            if shutil.disk_usage(self.folder).free < MIN_FREE_BYTES + size:
+                self._unchecked = FREE_CHECK_BYTES
+                raise Overloaded(
+                    f"less than {MIN_FREE_BYTES >> 20} MB of disk are free; "
+                    "make room, then send again",
+                    RETRY_DISK_S,
+                )
+
     def _path(self, segment: int) -> Path:
         return self.folder / f"{segment:08d}.spool"
 
     def _open(self, segment: int) -> int:
-        fd = os.open(
-            self._path(segment),
-            os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_EXCL,
-            0o600,
-        )
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_EXCL
+        file = os.open(self._path(segment), flags, 0o600)
         folder = os.open(self.folder, os.O_RDONLY)
         try:
             os.fsync(folder)
         finally:
             os.close(folder)
-        return fd
-
-    def check_room(self, size: int) -> None:
-        """Raises Overloaded when `size` more bytes do not fit, or the disk is full, or the server is stopping."""
-        if self._closed:
-            raise Overloaded("the server is stopping; send again in a moment", 5)
-        if self._held + size > self.capacity:
-            raise Overloaded(
-                "the loader is behind and the spool is full; send again later", 5
-            )
-        self._unchecked += size
-        if self._unchecked >= CHECK_FREE_EVERY:
-            self._unchecked = 0
-            if shutil.disk_usage(self.folder).free < FREE_FLOOR + size:
-                self._unchecked = CHECK_FREE_EVERY
-                raise Overloaded(
-                    f"less than {FREE_FLOOR >> 20} MB of disk are free; make room, then send again",
-                    30,
-                )
+        return file
 
     def _roll(self) -> None:
-        self._sealed.append(self._group)
+        self._sealed.append(self._batch)
         self._segment += 1
         self._offset = 0
-        self._group = WriteBatch(self._segment)
+        self._batch = WriteBatch(self._segment)
 
     def _write_loop(self) -> None:
         while True:
             with self._wake:
-                while not self._sealed and not self._group.frames and not self._closed:
+                while not (self._sealed or self._batch.records or self._closed):
                     self._wake.wait()
-                groups = [*self._sealed, self._group]
-                if self._closed and not any(group.frames for group in groups):
+                batches = [*self._sealed, self._batch]
+                if self._closed and not any(batch.records for batch in batches):
                     return
-                self._sealed, self._group = [], WriteBatch(self._segment)
-            for i, group in enumerate(groups):
+                self._sealed, self._batch = [], WriteBatch(self._segment)
+            for i, batch in enumerate(batches):
                 try:
-                    self._write(group)
+                    self._write(batch)
                 except OSError as problem:
-                    self._fail(groups[i:], problem)
+                    self._fail(batches[i:], problem)
                     break
-                # the future lives on in answers that are remembered, the bytes must not
-                group.frames = []
-                group.set_result(None)
+                # the future lives on in cached responses, its bytes must not
+                batch.records = []
+                batch.set_result(None)
 
-    def _write(self, group: WriteBatch) -> None:
-        if group.segment != self.synced.segment:
-            following = self._open(group.segment)
+    def _write(self, batch: WriteBatch) -> None:
+        if batch.segment != self.synced.segment:
+            file = self._open(batch.segment)
             os.close(self._file)
-            self._file, self.synced = following, SpoolPosition(group.segment, 0)
-        if group.frames:
-            parts = [part for frame in group.frames for part in frame.parts()]
-            for i in range(0, len(parts), MAX_PARTS):
-                _write_all(self._file, parts[i : i + MAX_PARTS])
-            os.fdatasync(self._file)
-            size = sum(map(len, parts))
-            with self._wake:
-                self._held += size - group.bytes
-            self.synced = SpoolPosition(group.segment, self.synced.offset + size)
-
-    def _fail(self, groups: list[WriteBatch], problem: OSError) -> None:
-        """Nothing of these groups counts, nor of what was appended meanwhile: the spool goes on after what is synced."""
+            self._file, self.synced = file, SpoolPosition(batch.segment, 0)
+        if not batch.records:
+            return
+        parts = [part for record in batch.records for part in record.parts()]
+        for i in range(0, len(parts), MAX_PARTS):
+            _write_all(self._file, parts[i : i + MAX_PARTS])
+        os.fdatasync(self._file)
+        size = sum(map(len, parts))
         with self._wake:
-            groups = [*groups, *self._sealed, self._group]
-            self._held -= sum(group.bytes for group in groups)
+            self._bytes += size - batch.bytes
+        self.synced = SpoolPosition(batch.segment, self.synced.offset + size)
+
+    def _fail(self, batches: list[WriteBatch], problem: OSError) -> None:
+        """Refuse these batches and all appended meanwhile; go on after the synced ones."""
+        with self._wake:
+            batches = [*batches, *self._sealed, self._batch]
+            self._bytes -= sum(batch.bytes for batch in batches)
             self._segment, self._offset = self.synced
             try:
                 os.ftruncate(self._file, self._offset)
-            except OSError:  # what was half written stays, and is reported as damage
+            except OSError:  # half a record stays, and is reported as damage
                 self._segment, self._offset = self.synced.segment + 1, 0
-            self._sealed, self._group = [], WriteBatch(self._segment)
-        sentence = f"the spool cannot be written ({problem.strerror}); free disk space, then send again"
-        for group in groups:
-            group.frames = []
-            group.set_exception(Overloaded(sentence, 30))
+            self._sealed, self._batch = [], WriteBatch(self._segment)
+        sentence = (
+            f"the spool cannot be written ({problem.strerror}); "
+            "free disk space, then send again"
+        )
+        for batch in batches:
+            batch.records = []
+            batch.set_exception(Overloaded(sentence, RETRY_DISK_S))
 
     def _read(self, segment: int, offset: int, stop: int | None) -> Iterator[Record]:
         path = self._path(segment)
         size = path.stat().st_size if stop is None else stop
-        with path.open("rb", buffering=READ_AHEAD) as file:
+        with path.open("rb", buffering=READ_AHEAD_BYTES) as file:
             file.seek(offset)
             while offset < size:
-                line = file.readline(1 << 20)
-                header = header_in(line)
+                line = file.readline(MAX_HEADER_BYTES)
+                header = parse_header(line)
                 payload = file.read(header["bytes"]) if header else b""
-                if (
-                    header is None
-                    or len(payload) != header["bytes"]
-                    or zlib.crc32(payload) != header["crc"]
-                ):
-                    self._report(
-                        Damage(
-                            segment,
-                            offset,
-                            size - offset,
-                            at_tail=segment == self.segments()[-1],
-                        )
-                    )
+                if header is None or not _is_whole(header, payload):
+                    at_tail = segment == self.segments()[-1]
+                    damage = Damage(segment, offset, size - offset, at_tail)
+                    if damage not in self.damage:
+                        self.damage.append(damage)
                     return
                 offset += len(line) + len(payload)
                 yield Record(header, payload, SpoolPosition(segment, offset))
 
-    def _report(self, damage: Damage) -> None:
-        if damage not in self.damage:
-            self.damage.append(damage)
+
+def _is_whole(header: dict[str, Any], payload: bytes) -> bool:
+    return len(payload) == header["bytes"] and zlib.crc32(payload) == header["crc"]
 
 
-def _write_all(fd: int, parts: list[bytes]) -> None:
-    """All the parts, one after the other; written in place, so that megabytes need not be joined first."""
-    written, total = os.writev(fd, parts), sum(map(len, parts))
-    if written < total:  # a signal or a full disk: the rest, or the error that says why
-        rest = memoryview(b"".join(parts))[written:]
-        while rest:
-            rest = rest[os.write(fd, rest) :]
+def _write_all(file: int, parts: list[bytes]) -> None:
+    """Write all parts, one after the other, without joining megabytes first."""
+    total = sum(map(len, parts))
+    written = os.writev(file, parts)
+    if written < total:  # a signal or a full disk: go on, or raise the error
+        unwritten = memoryview(b"".join(parts))[written:]
+        while unwritten:
+            unwritten = unwritten[os.write(file, unwritten) :]

@@ -1,152 +1,125 @@
-"""Opening the DuckDB file: one owner, a locked-down engine, a known schema version, transactions that roll back."""
+"""The DuckDB file: one writing connection, a cursor for each read, a locked engine."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+import threading
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, overload
 
 import duckdb
 
 from monitor.errors import StorageError
-from monitor.sql import quote
-from monitor.store.rows.wide_rows import ID_TYPE
+from monitor.store.migrations import MIGRATIONS, SCHEMA_VERSION, TABLES
 
-SCHEMA_VERSION = 7
-# each table keeps at least a block in memory: with 256 kB, as DuckDB has it, a thousand
-# models took 268 MB
+# Each table keeps at least a block in memory: with DuckDB's own 256 kB a thousand
+# models needed 268 MB.
 BLOCK_BYTES = 32_768
-
-TABLES = """
-CREATE TABLE meta(schema_version INTEGER, created TIMESTAMP);
-CREATE TABLE spool_position(segment BIGINT, "offset" BIGINT);
-CREATE TABLE idempotency("key" VARCHAR, body_hash VARCHAR, answer VARCHAR, noted_at TIMESTAMP);
-CREATE TABLE accounting(
-    model VARCHAR, kind VARCHAR, hour TIMESTAMP, received BIGINT, stored BIGINT, duplicate BIGINT,
-    refused BIGINT, unchecked BIGINT DEFAULT 0
-);
-CREATE TABLE refusals(model VARCHAR, kind VARCHAR, hour TIMESTAMP, reason VARCHAR, n BIGINT);
-CREATE TABLE quarantine(
-    id BIGINT, noted_at TIMESTAMP, kind VARCHAR, model VARCHAR, line BIGINT, event_id VARCHAR, reason VARCHAR, raw VARCHAR
-);
-CREATE TABLE mistyped(
-    model VARCHAR, hour TIMESTAMP, "column" VARCHAR, expected VARCHAR, came VARCHAR, "rows" BIGINT, sample VARCHAR
-);
-CREATE TABLE models(
-    id INTEGER, name VARCHAR, task VARCHAR, prediction VARCHAR, created TIMESTAMP, reconstruction VARCHAR
-);
-CREATE TABLE features(model INTEGER, position INTEGER, name VARCHAR, field VARCHAR, kind VARCHAR);
-CREATE TABLE layouts(id VARCHAR, definition VARCHAR);
-CREATE TABLE model_layouts(model INTEGER, "column" VARCHAR, layout VARCHAR);
-CREATE TABLE reference(
-    model INTEGER, status VARCHAR, source VARCHAR, first_ts TIMESTAMP, last_ts TIMESTAMP, "rows" BIGINT,
-    labelled BIGINT, set_at TIMESTAMP
-);
-CREATE TABLE reference_bins(
-    model INTEGER, "column" VARCHAR, layout VARCHAR, bucket TIMESTAMP, bin INTEGER, n BIGINT
-);
-CREATE TABLE reference_moments(
-    model INTEGER, "column" VARCHAR, layout VARCHAR, bucket TIMESTAMP, "rows" BIGINT, missing BIGINT, invalid BIGINT,
-    "sum" DOUBLE, sum_sq DOUBLE, "min" DOUBLE, "max" DOUBLE
-);
-CREATE TABLE profile_bins(
-    model INTEGER, segment VARCHAR, version VARCHAR, "column" VARCHAR, bucket TIMESTAMP, layout VARCHAR,
-    bin INTEGER, n BIGINT
-);
-CREATE TABLE profile_moments(
-    model INTEGER, segment VARCHAR, version VARCHAR, "column" VARCHAR, bucket TIMESTAMP, layout VARCHAR,
-    "rows" BIGINT, missing BIGINT, invalid BIGINT, "sum" DOUBLE, sum_sq DOUBLE, "min" DOUBLE, "max" DOUBLE
-);
-CREATE TABLE segments(model INTEGER, feature VARCHAR, segment VARCHAR, "value" VARCHAR);
-CREATE TABLE new_values(
-    model INTEGER, version VARCHAR, "column" VARCHAR, "value" VARCHAR, n BIGINT, first_seen TIMESTAMP
-);
-CREATE TABLE detector_fits(model INTEGER, lane VARCHAR, starts TIMESTAMP, source VARCHAR, since TIMESTAMP, body VARCHAR);
-CREATE TABLE detector_states(model INTEGER, until TIMESTAMP, body VARCHAR);
-CREATE TABLE detector_evidence(model INTEGER, hour TIMESTAMP, lane VARCHAR, evidence DOUBLE);
-CREATE TABLE detector_accepted(model INTEGER, noted_at TIMESTAMP, since TIMESTAMP, who VARCHAR);
-CREATE TABLE detector_selftests(model INTEGER, noted_at TIMESTAMP, body VARCHAR);
-CREATE TABLE importances(model INTEGER, noted_at TIMESTAMP, body VARCHAR);
-CREATE TABLE evaluated(model INTEGER, until TIMESTAMP);
-CREATE TABLE findings(model VARCHAR, "key" VARCHAR, noted_at TIMESTAMP, body VARCHAR);
-CREATE TABLE alerts(id VARCHAR, model VARCHAR, state VARCHAR, since TIMESTAMP, last_seen TIMESTAMP, body VARCHAR);
-CREATE TABLE transitions(alert VARCHAR, noted_at TIMESTAMP, body VARCHAR);
-CREATE TABLE outbox(
-    id VARCHAR, alert VARCHAR, channel VARCHAR, body VARCHAR, status VARCHAR, tries INTEGER, created TIMESTAMP,
-    next_try TIMESTAMP, done TIMESTAMP, detail VARCHAR
-);
-CREATE TABLE api_keys(
-    id VARCHAR, name VARCHAR, digest VARCHAR, scopes VARCHAR[], models VARCHAR[], created TIMESTAMP,
-    expires TIMESTAMP, revoked TIMESTAMP, last_used TIMESTAMP
-);
-"""
+MAX_REASON = 200  # characters of an engine's message that are passed on
 
 
-def _ids_compressed(con: duckdb.DuckDBPyConnection) -> Iterator[str]:
-    """Statements that give the ids of events and labels the compression of new tables; a column keeps the one it was made with."""
-    found = con.execute(
-        "SELECT table_name FROM duckdb_tables() WHERE regexp_full_match(table_name, '(events|labels)_\\d+')"
-    )
-    for (name,) in found.fetchall():
-        table = quote(name)
-        yield f"ALTER TABLE {table} ADD COLUMN compressed_id {ID_TYPE}"
-        yield f"ALTER TABLE {table} ALTER COLUMN compressed_id TYPE VARCHAR USING event_id"
-        yield f"ALTER TABLE {table} DROP COLUMN event_id"
-        yield f"ALTER TABLE {table} RENAME COLUMN compressed_id TO event_id"
+class Database:
+    """The owner of one DuckDB file: writes are one at a time, each read has its own cursor.
+
+    Opening raises StorageError, in one sentence, when another process has the file
+    open, or when it is damaged or of a newer schema version.
+    """
+
+    def __init__(self, path: Path, memory_limit: str = "256MB") -> None:
+        self.path = path
+        # for what must follow a commit before the next write; reentrant
+        self.write_lock = threading.RLock()
+        self._memory_limit = memory_limit
+        # locked while a cursor is opened, and while the file is exchanged
+        self._gate = threading.Condition()
+        self._readers = 0
+        self.connection = open_database(path, memory_limit)
+
+    def query(self, sql: str, params: Any = None) -> list[tuple[Any, ...]]:
+        """Return the rows of one statement, read with a cursor of its own."""
+        with self.cursor() as cursor:
+            return cursor.execute(sql, params).fetchall()
+
+    @contextmanager
+    def cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Open a cursor for one read: a shared one gave wrong results under threads."""
+        with self._gate:
+            cursor = self.connection.cursor()
+            self._readers += 1
+        try:
+            yield cursor
+        finally:
+            cursor.close()
+            with self._gate:
+                self._readers -= 1
+                self._gate.notify_all()
+
+    @contextmanager
+    def writing(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Lend the writing connection, inside a transaction."""
+        with self.write_lock, transaction(self.connection):
+            yield self.connection
+
+    def checkpoint(self) -> bool:
+        """Write the database's log back into its file; False while a reader prevents it."""
+        with self.write_lock:
+            try:
+                self.connection.execute("CHECKPOINT")
+            except duckdb.TransactionException:
+                return False
+            return True
+
+    def reopen(self) -> None:
+        """Close every handle and open the file again, as after a fatal engine error."""
+        with self.write_lock:
+            self.connection.close()
+            self.connection = open_database(self.path, self._memory_limit)
+
+    def close(self) -> None:
+        """Checkpoint and release the file."""
+        with self.write_lock:
+            try:
+                self.connection.execute("CHECKPOINT")
+            except duckdb.Error:
+                pass  # commits are in the database's log, and replayed at the next start
+            finally:
+                self.connection.close()
+
+    def rewrite(self, patience_s: float) -> bool:
+        """Copy the database into a new file, without the free blocks of deleted rows.
+
+        False when readers did not finish in time.
+        """
+        copy = self.path.with_suffix(".rewritten")
+        copy.unlink(missing_ok=True)
+        with self.write_lock, self._gate:
+            if not self._gate.wait_for(lambda: self._readers == 0, patience_s):
+                return False
+            con = self.connection
+            con.execute("CHECKPOINT")
+            con.execute(f"ATTACH {_literal(copy)} AS rewritten")
+            con.execute(f"COPY FROM DATABASE {self.path.stem} TO rewritten")
+            con.execute("DETACH rewritten")
+            con.close()
+            copy.replace(self.path)
+            self.connection = open_database(self.path, self._memory_limit)
+            return True
 
 
-# what leads from one version to the next; each is run once, in one transaction
-MIGRATIONS: dict[
-    int, Iterable[str] | Callable[[duckdb.DuckDBPyConnection], Iterable[str]]
-] = {
-    2: (
-        "ALTER TABLE accounting ADD COLUMN unchecked BIGINT DEFAULT 0",
-        "CREATE TABLE refusals(model VARCHAR, kind VARCHAR, hour TIMESTAMP, reason VARCHAR, n BIGINT)",
-        "ALTER TABLE quarantine ADD COLUMN id BIGINT",
-        "UPDATE quarantine SET id = rowid + 1",
-        "CREATE TABLE IF NOT EXISTS api_keys(id VARCHAR, name VARCHAR, digest VARCHAR, scopes VARCHAR[], models VARCHAR[], "
-        "created TIMESTAMP, expires TIMESTAMP, revoked TIMESTAMP, last_used TIMESTAMP)",
-    ),
-    3: (
-        # references of before have no hours: the detector learns from live traffic
-        # until one is set anew
-        *(
-            f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS bucket TIMESTAMP DEFAULT TIMESTAMP '2000-01-01'"
-            for table in ("reference_bins", "reference_moments")
-        ),
-        "CREATE TABLE IF NOT EXISTS detector_fits(model INTEGER, lane VARCHAR, starts TIMESTAMP, source VARCHAR, since TIMESTAMP, body VARCHAR)",
-        "CREATE TABLE IF NOT EXISTS detector_states(model INTEGER, until TIMESTAMP, body VARCHAR)",
-        "CREATE TABLE IF NOT EXISTS detector_evidence(model INTEGER, hour TIMESTAMP, lane VARCHAR, evidence DOUBLE)",
-        "CREATE TABLE IF NOT EXISTS detector_accepted(model INTEGER, noted_at TIMESTAMP, since TIMESTAMP, who VARCHAR)",
-    ),
-    4: (
-        'CREATE TABLE IF NOT EXISTS mistyped(model VARCHAR, hour TIMESTAMP, "column" VARCHAR, expected VARCHAR, came VARCHAR, "rows" BIGINT, '
-        "sample VARCHAR)",
-    ),
-    5: (
-        "CREATE TABLE IF NOT EXISTS detector_selftests(model INTEGER, noted_at TIMESTAMP, body VARCHAR)",
-    ),
-    # references of before have no reconstruction error until one is set anew
-    6: (
-        "ALTER TABLE models ADD COLUMN IF NOT EXISTS reconstruction VARCHAR",
-        "CREATE TABLE IF NOT EXISTS importances(model INTEGER, noted_at TIMESTAMP, body VARCHAR)",
-    ),
-    7: _ids_compressed,
-}
+def open_database(path: Path, memory_limit: str) -> duckdb.DuckDBPyConnection:
+    """Open or create the database at `path`; the engine reaches nothing outside its folder.
 
-
-def open_database(path: Path, memory_limit: str = "256MB") -> duckdb.DuckDBPyConnection:
-    """The database at `path`, created or checked, with the engine closed to files and network outside its folder.
-
-    Raises StorageError, in one sentence, when it is held by another process, damaged,
-    or of another schema version.
+    Raises StorageError, in one sentence, when another process has it open, or when it
+    is damaged or of a newer schema version.
     """
     try:
         con = duckdb.connect(str(path), config={"default_block_size": BLOCK_BYTES})
     except duckdb.Error as error:
-        raise StorageError(_why(path, str(error))) from None
+        raise StorageError(_explain(path, str(error))) from None
     try:
         _lock_engine(con, path.parent, memory_limit)
-        _check_schema(con, path)
+        _migrate(con, path)
     except BaseException:
         con.close()
         raise
@@ -155,88 +128,132 @@ def open_database(path: Path, memory_limit: str = "256MB") -> duckdb.DuckDBPyCon
 
 @contextmanager
 def transaction(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    """A transaction that rolls back on any exception: COMMIT after a failed statement stores nothing and says nothing."""
+    """Commit at the end, roll back on any exception.
+
+    A COMMIT after a failed statement would store nothing and raise nothing.
+    """
     con.execute("BEGIN")
     try:
         yield
         con.execute("COMMIT")
     except duckdb.FatalException:
-        raise  # nothing can be rolled back: the store closes every handle and reopens
+        raise  # no rollback is possible: the database must be reopened
     except BaseException:
         con.execute("ROLLBACK")
         raise
+
+
+def insert_rows(
+    con: duckdb.DuckDBPyConnection, table: str, rows: Sequence[tuple[Any, ...]]
+) -> None:
+    """Insert rows of plain values in one statement; `table` may name its columns.
+
+    A statement for each row costs as much as loading hundreds of events.
+    """
+    if rows:
+        columns = [list(column) for column in zip(*rows, strict=True)]
+        values = ", ".join(["unnest(?)"] * len(columns))
+        con.execute(f"INSERT INTO {table} SELECT {values}", columns)
+
+
+@overload
+def aware(at: datetime) -> datetime: ...
+
+
+@overload
+def aware(at: None) -> None: ...
+
+
+def aware(at: datetime | None) -> datetime | None:
+    """Return a stored time (naive UTC) as aware UTC; None stays None."""
+    return None if at is None else at.replace(tzinfo=UTC)
 
 
 def _lock_engine(
     con: duckdb.DuckDBPyConnection, folder: Path, memory_limit: str
 ) -> None:
     # the order matters: nothing can be changed after lock_configuration
-    literal = str(folder.resolve()).replace("'", "''")
     for statement in (
         "SET TimeZone = 'UTC'",
         f"SET memory_limit = '{memory_limit}'",
-        # each statement in the thread that asks: with a second one an insert is copied
-        # once more to keep its order
+        # each statement runs in its caller's thread: with a second one, an insert is
+        # copied once more to keep its order
         "SET threads = 1",
-        # the loop checkpoints every minute; inside a COMMIT it would be the slowest
-        # part of a load
+        # the scheduler checkpoints every minute; inside a COMMIT a checkpoint would be
+        # the slowest part of a load
         "SET checkpoint_threshold = '128MB'",
-        f"SET temp_directory = '{literal}/tmp'",  # noqa: S108 (inside the data directory)
+        f"SET temp_directory = {_literal(folder / 'tmp')}",
         "SET preserve_insertion_order = true",
         "SET autoinstall_known_extensions = false",
         "SET autoload_known_extensions = false",
         "SET python_enable_replacements = false",
-        f"SET allowed_directories = ['{literal}']",
+        f"SET allowed_directories = [{_literal(folder)}]",
         "SET enable_external_access = false",
         "SET lock_configuration = true",
     ):
         con.execute(statement)
 
 
-def _check_schema(con: duckdb.DuckDBPyConnection, path: Path) -> None:
-    tables = {
-        row[0]
-        for row in con.execute("SELECT table_name FROM duckdb_tables()").fetchall()
-    }
+def _migrate(con: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """Create the tables of a new database; bring an older one to this schema version."""
+    names = con.execute("SELECT table_name FROM duckdb_tables()").fetchall()
+    tables = {name for (name,) in names}
     if not tables:
-        with transaction(con):
-            for statement in TABLES.split(";\n"):
-                con.execute(statement)  # one at a time
-            con.execute(
-                "INSERT INTO meta VALUES (?, now()::TIMESTAMP)", [SCHEMA_VERSION]
-            )
-            con.execute("INSERT INTO spool_position VALUES (0, 0)")
+        _create_tables(con)
         return
-    found = (
-        con.execute("SELECT max(schema_version) FROM meta").fetchone()
-        if "meta" in tables
-        else None
-    )
-    if not found or found[0] is None:
+    version = None
+    if "meta" in tables:
+        ((version,),) = con.execute("SELECT max(schema_version) FROM meta").fetchall()
+    if version is None:
         raise StorageError(
-            f"{path} is a DuckDB file, but not one of driftdeck's; choose another --data directory"
+            f"{path} is a DuckDB file, but not one of driftdeck's; "
+            "choose another --data directory"
         )
-    if found[0] > SCHEMA_VERSION:
+    if version > SCHEMA_VERSION:
         raise StorageError(
-            f"{path} has schema version {found[0]}, newer than this driftdeck's {SCHEMA_VERSION}; "
-            f"use the driftdeck that wrote it, or another --data directory"
+            f"{path} has schema version {version}, newer than this driftdeck's "
+            f"{SCHEMA_VERSION}; use the driftdeck that wrote it, or another --data "
+            "directory"
         )
-    for version in range(found[0] + 1, SCHEMA_VERSION + 1):
+    for target in range(version + 1, SCHEMA_VERSION + 1):
+        steps = MIGRATIONS[target]
         with transaction(con):
-            steps = MIGRATIONS[version]
             for statement in steps(con) if callable(steps) else steps:
                 con.execute(statement)
-            con.execute("UPDATE meta SET schema_version = ?", [version])
+            con.execute("UPDATE meta SET schema_version = ?", [target])
 
 
-def _why(path: Path, message: str) -> str:
-    held = re.search(r"Conflicting lock is held in (.+?) \(PID (\d+)\)", message)
-    if held:
-        return f"{path} is held by another process (PID {held[2]}); stop it, or talk to it with --url"
+def _create_tables(con: duckdb.DuckDBPyConnection) -> None:
+    with transaction(con):
+        for statement in TABLES.split(";\n"):
+            con.execute(statement)  # one at a time
+        con.execute("INSERT INTO meta VALUES (?, now()::TIMESTAMP)", [SCHEMA_VERSION])
+        con.execute("INSERT INTO spool_position VALUES (0, 0)")
+
+
+def _explain(path: Path, message: str) -> str:
+    """Turn the engine's message into one sentence with a remedy."""
+    lock = re.search(r"Conflicting lock is held in (.+?) \(PID (\d+)\)", message)
+    reason = message.splitlines()[0][:MAX_REASON]
+    if lock:
+        return (
+            f"{path} is in use by another process (PID {lock[2]}); "
+            "stop it, or talk to it with --url"
+        )
     if "not a valid DuckDB database" in message:
-        return f"{path} is not a DuckDB database; move it away or choose another --data directory"
+        return (
+            f"{path} is not a DuckDB database; "
+            "move it away or choose another --data directory"
+        )
     if "Permission denied" in message:
         return f"{path} cannot be opened: permission denied; check its owner and mode"
     if "Corrupt" in message or "could not read enough" in message.lower():
-        return f"{path} is damaged ({message.splitlines()[0][:160]}); restore a backup; the spool replays what came after it"
-    return f"{path} cannot be opened: {message.splitlines()[0][:200]}"
+        return (
+            f"{path} is damaged ({reason}); "
+            "restore a backup; the spool replays the rows that arrived after it"
+        )
+    return f"{path} cannot be opened: {reason}"
+
+
+def _literal(path: Path) -> str:
+    return "'" + str(path.resolve()).replace("'", "''") + "'"

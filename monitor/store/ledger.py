@@ -1,30 +1,42 @@
-"""What came and what became of it: accounts by hour, reasons, the quarantine, answered keys."""
+"""Accounts of received rows by hour, reasons of refusals, and the quarantine."""
 
 import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import duckdb
 import pyarrow as pa
 
 from monitor.event import RAW_SAMPLE
+from monitor.store.database import Database, insert_rows
 
-if TYPE_CHECKING:
-    from monitor.store.store import Store
-
-REASONS_KEPT = 50  # different ones for each model, kind and hour; the rest are "other"
+# different ones of each model, kind and hour; the others are counted as "other"
+MAX_REASONS = 50
+MAX_REASON_CHARACTERS = 160
+MAX_LISTED_REASONS = 1000
+ROW_BYTES = 100  # of a quarantined row beside its text
 OUTCOMES = ("received", "stored", "duplicate", "refused", "unchecked")
+# what differs from row to row: quoted text, names of features and tags, numbers
 _DETAIL = re.compile(
-    r"'(?:[^'\\]|\\.)*'|\"[^\"]*\"|(?<=`features\.)[^`]*|(?<=`tags\.)[^`]*|(?<=`prediction\.)[^`]*|(?<![A-Za-z_])\d[\w.:+-]*"
+    r"'(?:[^'\\]|\\.)*'"
+    r'|"[^"]*"'
+    r"|(?<=`features\.)[^`]*"
+    r"|(?<=`tags\.)[^`]*"
+    r"|(?<=`prediction\.)[^`]*"
+    r"|(?<![A-Za-z_])\d[\w.:+-]*"
 )
 
 
 @dataclass
 class Account:
-    """Rows of one model and kind: `refused` of what `received`; `stored` once, `unchecked` of those; `duplicate`."""
+    """Rows of one model and kind: `refused` of those `received`, `stored` once, `duplicate`.
+
+    `unchecked` are those of the stored rows that were too old to be compared with
+    every stored id.
+    """
 
     received: int = 0
     stored: int = 0
@@ -38,56 +50,47 @@ class Account:
 Accounts = dict[tuple[str, str, datetime], Account]
 
 
-def general(reason: str) -> str:
-    """A reason without what differs from record to record, so that equal faults count together.
+def generalize(reason: str) -> str:
+    """Return a reason without the details of its row, so that equal faults count together.
 
-    >>> general("`ts` 'yesterday' is not RFC 3339, e.g. 2026-11-22T09:30:00Z")
+    >>> generalize("`ts` 'yesterday' is not RFC 3339, e.g. 2026-11-22T09:30:00Z")
     '`ts` … is not RFC …, e.g. …'
     """
-    return _DETAIL.sub("…", reason)[:160]
+    return _DETAIL.sub("…", reason)[:MAX_REASON_CHARACTERS]
 
 
-def record(con: duckdb.DuckDBPyConnection, accounts: Accounts) -> None:
-    """Add accounts to those of their hours."""
-    rows = [
-        (*key, *(getattr(a, name) for name in OUTCOMES)) for key, a in accounts.items()
+def record_accounts(con: duckdb.DuckDBPyConnection, accounts: Accounts) -> None:
+    """Add accounts to those stored of their hours."""
+    counts = [
+        (*key, *(getattr(account, outcome) for outcome in OUTCOMES))
+        for key, account in accounts.items()
     ]
-    insert(con, f"accounting(model, kind, hour, {', '.join(OUTCOMES)})", rows)
-    reasons = []
+    insert_rows(con, f"accounting(model, kind, hour, {', '.join(OUTCOMES)})", counts)
+    reasons: list[tuple[Any, ...]] = []
     for key, account in accounts.items():
-        kept = account.reasons.most_common(REASONS_KEPT)
-        rest = account.reasons.total() - sum(n for _, n in kept)
-        reasons += [(*key, reason, n) for reason, n in kept] + (
-            [(*key, "other", rest)] if rest else []
-        )
-    insert(con, "refusals(model, kind, hour, reason, n)", reasons)
+        frequent = account.reasons.most_common(MAX_REASONS)
+        reasons += [(*key, reason, n) for reason, n in frequent]
+        others = account.reasons.total() - sum(n for _, n in frequent)
+        if others:
+            reasons.append((*key, "other", others))
+    insert_rows(con, "refusals(model, kind, hour, reason, n)", reasons)
 
 
-def quarantine(con: duckdb.DuckDBPyConnection, refused: pa.Table | None) -> None:
-    """Keep refused records, each under a number of its own."""
+def store_refused(con: duckdb.DuckDBPyConnection, refused: pa.Table | None) -> None:
+    """Put refused rows into the quarantine, each under a number of its own."""
     if refused is not None and refused.num_rows:
         con.register("refused_rows", refused)
         con.execute(
-            "INSERT INTO quarantine BY NAME SELECT *, (SELECT coalesce(max(id), 0) FROM quarantine) + row_number() OVER () AS id FROM refused_rows"
+            "INSERT INTO quarantine BY NAME SELECT *, "
+            "(SELECT coalesce(max(id), 0) FROM quarantine) + row_number() OVER () "
+            "AS id FROM refused_rows"
         )
         con.unregister("refused_rows")
 
 
-def insert(
-    con: duckdb.DuckDBPyConnection, table: str, rows: Sequence[tuple[Any, ...]]
-) -> None:
-    """Rows of plain values in one statement: one for each row costs as much as loading hundreds of events."""
-    if rows:
-        columns = [list(column) for column in zip(*rows, strict=True)]
-        con.execute(
-            f"INSERT INTO {table} SELECT {', '.join(['unnest(?)'] * len(columns))}",
-            columns,
-        )
-
-
 @dataclass(frozen=True)
-class Quarantined:
-    """One refused record: why, and the record itself as far as it was kept (`whole` says if all of it was)."""
+class QuarantinedRow:
+    """One refused row: the reason, and its text up to a limit."""
 
     id: int
     noted_at: datetime
@@ -100,29 +103,32 @@ class Quarantined:
 
     @property
     def whole(self) -> bool:
-        """Whether the record can be sent again as it is."""
+        """True when the whole text was stored, so that the row can be sent again."""
         return 0 < len(self.raw) < RAW_SAMPLE
 
 
 class Ledger:
-    """The stored accounts and the quarantine, for reading."""
+    """The stored accounts and the quarantine.
 
-    def __init__(self, store: "Store") -> None:
-        self.store = store
+    Times are naive UTC; `models` None means all models.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def totals(self, models: Collection[str] | None = None) -> dict[str, int]:
-        """Every outcome's rows since the beginning, of all models or of some."""
+        """Count the rows of every outcome since the beginning."""
         sums = ", ".join(f"coalesce(sum({name}), 0)::BIGINT" for name in OUTCOMES)
-        which = "TRUE" if models is None else "list_contains($models, model)"
-        (found,) = self.store.query(
-            f"SELECT {sums} FROM accounting WHERE {which}", _params(models=models)
+        (counts,) = self._database.query(
+            f"SELECT {sums} FROM accounting WHERE {_among(models)}",
+            _params(models=models),
         )
-        return dict(zip(OUTCOMES, found, strict=True))
+        return dict(zip(OUTCOMES, counts, strict=True))
 
     def by_hour(
         self, models: Collection[str] | None, start: datetime, end: datetime
     ) -> list[dict[str, Any]]:
-        """Every outcome's rows by model, kind and hour of receipt, oldest first."""
+        """Count every outcome by model, kind and hour of receipt, oldest first."""
         return self._accounts("model, kind, hour", models, start, end)
 
     def by_step(
@@ -132,15 +138,23 @@ class Ledger:
         end: datetime,
         step: timedelta,
     ) -> list[dict[str, Any]]:
-        """Every outcome's rows by kind and step of receipt, all models together, oldest first; `hour` is a step's start."""
-        keys = "NULL AS model, kind, time_bucket(to_seconds($step), hour, TIMESTAMP '1970-01-05') AS hour"
+        """Count every outcome by kind and step of receipt, oldest first.
+
+        All models are added up; `hour` is the start of a step.
+        """
+        keys = (
+            "NULL AS model, kind, "
+            "time_bucket(to_seconds($step), hour, TIMESTAMP '1970-01-05') AS hour"
+        )
         rows = self._accounts(keys, models, start, end, step=step.total_seconds())
-        return [{k: v for k, v in row.items() if k != "model"} for row in rows]
+        for row in rows:
+            del row["model"]
+        return rows
 
     def by_model(
         self, models: Collection[str] | None, start: datetime, end: datetime
     ) -> list[dict[str, Any]]:
-        """Every outcome's rows by model and kind, and when the last of them came in."""
+        """Count every outcome by model and kind; `hour` is that of the newest row."""
         return self._accounts("model, kind, max(hour) AS hour", models, start, end)
 
     def _accounts(
@@ -149,34 +163,32 @@ class Ledger:
         models: Collection[str] | None,
         start: datetime,
         end: datetime,
-        **more: float,
+        **params: float,
     ) -> list[dict[str, Any]]:
         sums = ", ".join(f"sum({name})::BIGINT AS {name}" for name in OUTCOMES)
-        which = "TRUE" if models is None else "list_contains($models, a.model)"
-        found = self.store.query(
-            f"SELECT {keys}, {sums} FROM accounting a WHERE a.hour >= $start AND a.hour < $end AND {which} "
+        rows = self._database.query(
+            f"SELECT {keys}, {sums} FROM accounting a "
+            "WHERE a.hour >= $start AND a.hour < $end "
+            f"AND {_among(models, 'a.model')} "
             "GROUP BY ALL ORDER BY hour, model, kind",
-            _params(models=models, start=start, end=end, **more),
+            _params(models=models, start=start, end=end, **params),
         )
-        return [
-            dict(zip(("model", "kind", "hour", *OUTCOMES), row, strict=True))
-            for row in found
-        ]
+        names = ("model", "kind", "hour", *OUTCOMES)
+        return [dict(zip(names, row, strict=True)) for row in rows]
 
     def reasons(
         self, models: Collection[str] | None, start: datetime, end: datetime
     ) -> list[dict[str, Any]]:
-        """Why rows were refused, the most frequent first."""
-        which = "TRUE" if models is None else "list_contains($models, model)"
-        found = self.store.query(
-            f"SELECT model, kind, reason, sum(n)::BIGINT AS n FROM refusals WHERE hour >= $start AND hour < $end AND {which} GROUP BY ALL "
-            "ORDER BY n DESC, model, kind, reason LIMIT 1000",
+        """List the reasons of refusals, the most frequent first."""
+        rows = self._database.query(
+            "SELECT model, kind, reason, sum(n)::BIGINT AS n FROM refusals "
+            f"WHERE hour >= $start AND hour < $end AND {_among(models)} "
+            "GROUP BY ALL ORDER BY n DESC, model, kind, reason "
+            f"LIMIT {MAX_LISTED_REASONS}",
             _params(models=models, start=start, end=end),
         )
-        return [
-            dict(zip(("model", "kind", "reason", "rows"), row, strict=True))
-            for row in found
-        ]
+        names = ("model", "kind", "reason", "rows")
+        return [dict(zip(names, row, strict=True)) for row in rows]
 
     def refused(
         self,
@@ -188,59 +200,69 @@ class Ledger:
         limit: int = 100,
         models: Collection[str] | None = None,
         newest: bool = False,
-    ) -> list[Quarantined]:
-        """Records in the quarantine, oldest first (or newest), from the one after number `after`; `reason` is part of one."""
-        wanted = {
-            "model = $model": ("model", model),
-            "kind = $kind": ("kind", kind),
-            "contains(reason, $reason)": ("reason", reason),
-            "list_contains($ids, id)": ("ids", ids),
-            "list_contains($models, model)": ("models", models),
-        }
-        given = {
-            condition: pair for condition, pair in wanted.items() if pair[1] is not None
-        }
-        where = " AND ".join(["id > $after", *given])
-        found = self.store.query(
-            f"SELECT id, noted_at, kind, model, line, event_id, reason, raw FROM quarantine WHERE {where} ORDER BY id {'DESC' if newest else ''} LIMIT $limit",
-            {"after": after, "limit": limit, **_params(**dict(given.values()))},
-        )
-        return [Quarantined(*row) for row in found]
+    ) -> list[QuarantinedRow]:
+        """List quarantined rows with a number above `after`, oldest (or newest) first.
 
-    def quarantined(self, models: Collection[str] | None = None) -> tuple[int, int]:
-        """How many records the quarantine holds, and their bytes."""
-        which = "TRUE" if models is None else "list_contains($models, model)"
-        ((n, size),) = self.store.query(
-            f"SELECT count(*), coalesce(sum(strlen(raw)), 0)::BIGINT FROM quarantine WHERE {which}",
+        `reason` is a part of one; None leaves a condition out.
+        """
+        conditions = {
+            "model": "model = $model",
+            "kind": "kind = $kind",
+            "reason": "contains(reason, $reason)",
+            "ids": "list_contains($ids, id)",
+            "models": "list_contains($models, model)",
+        }
+        params = _params(model=model, kind=kind, reason=reason, ids=ids, models=models)
+        where = " AND ".join(["id > $after", *(conditions[name] for name in params)])
+        order = "DESC" if newest else "ASC"
+        rows = self._database.query(
+            "SELECT id, noted_at, kind, model, line, event_id, reason, raw "
+            f"FROM quarantine WHERE {where} ORDER BY id {order} LIMIT $limit",
+            {"after": after, "limit": limit, **params},
+        )
+        return [QuarantinedRow(*row) for row in rows]
+
+    def quarantine_size(self, models: Collection[str] | None = None) -> tuple[int, int]:
+        """Count the rows in the quarantine, and the bytes of their texts."""
+        ((rows, size),) = self._database.query(
+            "SELECT count(*), coalesce(sum(strlen(raw)), 0)::BIGINT FROM quarantine "
+            f"WHERE {_among(models)}",
             _params(models=models),
         )
-        return n, size
+        return rows, size
 
     def discard(self, ids: Sequence[int]) -> int:
-        """Take records out of the quarantine; how many there were.
+        """Delete rows from the quarantine; return how many there were.
 
-        Their refusal stays counted.
+        Their refusals remain counted.
         """
-        with self.store.writing() as con:
-            return int(
-                con.execute(
-                    "DELETE FROM quarantine WHERE list_contains($ids, id)",
-                    {"ids": list(ids)},
-                ).fetchall()[0][0]
-            )
-
-    def trim(self, con: duckdb.DuckDBPyConnection, most_bytes: int) -> None:
-        """Let the oldest records go until the others fit in `most_bytes`."""
-        con.execute(
-            "DELETE FROM quarantine WHERE id IN (SELECT id FROM (SELECT id, sum(strlen(raw) + 100) OVER (ORDER BY id DESC) AS size "
-            "FROM quarantine) WHERE size > ?)",
-            [most_bytes],
-        )
+        with self._database.writing() as con:
+            ((deleted,),) = con.execute(
+                "DELETE FROM quarantine WHERE list_contains($ids, id)",
+                {"ids": list(ids)},
+            ).fetchall()
+        return int(deleted)
 
 
-def _params(**given: Any) -> Mapping[str, Any]:
+def trim_quarantine(con: duckdb.DuckDBPyConnection, max_bytes: int) -> None:
+    """Delete the oldest quarantined rows until the others fit in `max_bytes`."""
+    con.execute(
+        "DELETE FROM quarantine WHERE id IN (SELECT id FROM ("
+        f"SELECT id, sum(strlen(raw) + {ROW_BYTES}) OVER (ORDER BY id DESC) AS size "
+        "FROM quarantine) WHERE size > ?)",
+        [max_bytes],
+    )
+
+
+def _among(models: Collection[str] | None, column: str = "model") -> str:
+    """Return SQL that is true for the rows of `models` (a parameter), or of all."""
+    return "TRUE" if models is None else f"list_contains($models, {column})"
+
+
+def _params(**values: Any) -> Mapping[str, Any]:
+    """Return parameters of a statement, without those that are None."""
     return {
-        k: list(v) if isinstance(v, set | frozenset | tuple) else v
-        for k, v in given.items()
-        if v is not None
+        name: list(value) if isinstance(value, set | frozenset | tuple) else value
+        for name, value in values.items()
+        if value is not None
     }

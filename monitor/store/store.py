@@ -1,64 +1,47 @@
-"""The store: the only owner of the DuckDB file.
+"""The store: the parts over one database put together, and the calls that others make."""
 
-Writes are one at a time; every read has a cursor of its own.
-"""
-
-import threading
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
-from monitor.errors import NotFound
 from monitor.layout import Layout
 from monitor.profile import Profile, Steps
-from monitor.schema import RECONSTRUCTION_ERROR
 from monitor.spool.record import SpoolPosition
 from monitor.store.alert_store import AlertStore
-from monitor.store.database import BLOCK_BYTES, open_database, transaction
-from monitor.store.ledger import Ledger
-from monitor.store.profiles import profile_reader
-from monitor.store.profiles.compaction import compact, roll_up
-from monitor.store.profiles.profiler import SERVICE, Profiler, labelled_columns
-from monitor.store.profiles.references import References
-from monitor.store.rows import erasure, events, wide_rows
-from monitor.store.rows.erasure import Erased
-from monitor.store.rows.event_spans import EventSpans, Span
-from monitor.store.rows.events import Model
-from monitor.store.rows.load_batch import LoadBatch, Loaded
-from monitor.store.rows.load_transaction import LoadTransaction
-from monitor.store.rows.recent_ids import RecentIds
-
-MINUTES_KEPT = timedelta(hours=48)
-COMPACT_AFTER = 300  # loads
-# of profiles: a load of ten thousand features writes two hundred thousand
-COMPACT_ROWS = 2_000_000
-CROWD_BYTES = 64 << 20
-OWN_COLUMNS = (
-    "prediction",
-    RECONSTRUCTION_ERROR,
-    "latency_ms",
-    "status",
-    "wrong",
-    "absolute_error",
+from monitor.store.database import Database
+from monitor.store.ledger import Ledger, trim_quarantine
+from monitor.store.model import Model, ModelCatalog, ModelSettings
+from monitor.store.profiles.compaction import (
+    MINUTE_RETENTION,
+    CompactionBacklog,
+    compact,
+    roll_up,
 )
-
-
-@dataclass(frozen=True)
-class ModelSettings:
-    """What the configuration says of one model, as far as the store needs it."""
-
-    task: str = "auto"
-    segments: tuple[str, ...] = ()
-    reconstruction: bool = True
+from monitor.store.profiles.layout_catalog import LayoutCatalog
+from monitor.store.profiles.profile_reader import ProfileReader
+from monitor.store.profiles.profiler import Profiler
+from monitor.store.profiles.references import References
+from monitor.store.retention import (
+    delete_old_notes,
+    delete_old_profiles,
+    delete_old_rows,
+)
+from monitor.store.rows.batch_loader import BatchLoader
+from monitor.store.rows.erasure import Erased, Erasure
+from monitor.store.rows.event_spans import EventSpan, EventSpans
+from monitor.store.rows.load_batch import LoadBatch, Loaded
 
 
 class Store:
-    """One data directory's database."""
+    """The stored data of one data directory.
+
+    Writes are one at a time; every read has a cursor of its own. `settings` gives those
+    of a model by name.
+    """
 
     def __init__(
         self,
@@ -67,184 +50,142 @@ class Store:
         memory_limit: str = "256MB",
         quarantine_bytes: int = 64 << 20,
     ) -> None:
+        self.settings, self.quarantine_bytes = settings, quarantine_bytes
         self.path = folder / "driftdeck.duckdb"
-        self.settings = settings
-        self._memory_limit, self.quarantine_bytes = memory_limit, quarantine_bytes
-        self._lock = threading.RLock()
-        # held while a cursor is made, and while the file is exchanged
-        self._gate = threading.Condition()
-        self._reading = 0
-        # held while rows go from what waits to what is stored, and while they are added
-        # up
-        self.accounts = threading.Lock()
-        # told of the rows of each load
-        self.landed: Callable[[Mapping[tuple[str, str], int]], None] = _nobody
-        self._open()
+        self.database = database = Database(self.path, memory_limit)
+        self.ledger = Ledger(database)
+        self.alerts = AlertStore(database)
+        self.catalog = catalog = ModelCatalog(database)
+        self.layout_catalog = layouts = LayoutCatalog(database, catalog)
+        self.profiler = Profiler(database)
+        self.profile_reader = ProfileReader(database, catalog, layouts)
+        self.event_spans = EventSpans(database, catalog)
+        self.references = References(
+            database, catalog, layouts, self.profiler, settings
+        )
+        self.erasure = Erasure(
+            database, catalog, layouts, self.references, self.event_spans
+        )
+        self.batch_loader = BatchLoader(
+            database,
+            catalog,
+            layouts,
+            self.profiler,
+            self.references,
+            self.event_spans,
+            segments=lambda name: settings(name).segments,
+        )
 
-    def _open(self) -> None:
-        self._con = open_database(self.path, self._memory_limit)
-        self.profiler = Profiler(self._con)
-        self._models = events.read_models(self._con)
-        self.references = References(self, self._con)
-        # loads since profiles were compacted, and the earliest bucket they touched
-        self._parts = 0
-        self._touched: datetime | None = None
-        # columns of the models that got rows since the last checkpoint
-        self._begun: dict[str, int] = {}
-        self._labels_waiting = set(self._models)
-        self._spans = EventSpans(self)
-        self._recent = RecentIds()
-        self._recent.fill(self._con, list(self._models.values()), datetime.now(UTC))
+    # the database
+
+    def query(self, sql: str, params: Any = None) -> list[tuple[Any, ...]]:
+        """Return the rows of one statement, read with a cursor of its own."""
+        return self.database.query(sql, params)
+
+    def cursor(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+        """Open a cursor for one read."""
+        return self.database.cursor()
+
+    def writing(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+        """Lend the writing connection, inside a transaction."""
+        return self.database.writing()
 
     def reopen(self) -> None:
-        """Close every handle and open again: the way back after a fatal error of the engine."""
-        with self._lock:
-            self._con.close()
-            self._open()
+        """Close the database and open it again, as after a fatal engine error."""
+        with self.database.write_lock:
+            self.database.reopen()
+            self._read()
+
+    def rewrite(self, patience_s: float = 30.0) -> bool:
+        """Copy the database into a new file, without the free blocks of deleted rows.
+
+        False when readers did not finish in time.
+        """
+        with self.database.write_lock:
+            rewritten = self.database.rewrite(patience_s)
+            if rewritten:
+                self._read()
+            return rewritten
 
     def close(self) -> None:
-        """Checkpoint and let go of the file."""
-        with self._lock:
-            try:
-                self._con.execute("CHECKPOINT")
-            except duckdb.Error:
-                # what is committed is in the write-ahead log and is replayed at the
-                # next start
-                pass
-            finally:
-                self._con.close()
+        """Checkpoint and release the file."""
+        self.database.close()
 
-    @contextmanager
-    def cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A handle for one read: a shared one gave wrong results under threads."""
-        with self._gate:
-            cursor = self._con.cursor()
-            self._reading += 1
-        try:
-            yield cursor
-        finally:
-            cursor.close()
-            with self._gate:
-                self._reading -= 1
-                self._gate.notify_all()
-
-    @contextmanager
-    def writing(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """The one writing handle, inside a transaction."""
-        with self._lock, transaction(self._con):
-            yield self._con
-
-    @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Hold writes back, for what has to follow a commit at once."""
-        with self._lock:
-            yield
-
-    @property
-    def ledger(self) -> Ledger:
-        """What came and what became of it."""
-        return Ledger(self)
-
-    @property
-    def alerts(self) -> AlertStore:
-        """Findings, alerts, transitions and the outbox."""
-        return AlertStore(self)
+    def _read(self) -> None:
+        """Read what is in memory from the database again."""
+        self.catalog.read()
+        self.layout_catalog.read()
+        self.profiler.reset()
+        self.references.read()
+        self.event_spans.forget()
+        self.batch_loader.read()
 
     # models
 
     def models(self) -> dict[str, Model]:
-        """Every model by name."""
-        return dict(self._models)
+        """Return every model by name."""
+        return self.catalog.all()
 
     def model(self, name: str) -> Model:
-        """One model. Raises NotFound, naming the known ones."""
-        found = self._models.get(name)
-        if found is None:
-            known = (
-                ", ".join(sorted(self._models)[:10])
-                or "none yet; send an event to POST /v1/events"
-            )
-            raise NotFound(f"there is no model {name!r}; known: {known}")
-        return found
-
-    def put(self, model: Model) -> None:
-        """A model is another one now."""
-        self._models[model.name] = model
+        """Return one model. Raises NotFound, which lists the models that exist."""
+        return self.catalog.get(name)
 
     def layouts(self, name: str) -> dict[str, Layout]:
-        """The layout of every column that is profiled for a model."""
-        model = self.model(name)
-        frozen = self.references.layouts.get(name, {})
-        labelled = {c.column: c.layout for c in labelled_columns(model, frozen)}
-        return {c.column: c.layout for c in SERVICE} | frozen | labelled
+        """Return the layout of every column that is profiled for a model, by key."""
+        return self.layout_catalog.of(name)
 
     def column_key(self, name: str, column: str) -> str:
-        """The stored key of a column given its own name.
+        """Return the stored key of a model's column; a feature is given by its own name.
 
-        Raises NotFound, naming the known ones.
+        Raises NotFound, which lists the columns that exist.
         """
-        model = self.model(name)
-        feature = model.schema.by_name.get(column)
-        if feature is not None:
-            return feature.field
-        if column in OWN_COLUMNS:
-            return column
-        known = ", ".join([*list(model.schema.by_name)[:20], *OWN_COLUMNS[:4]])
-        raise NotFound(f"model {name!r} has no column {column!r}; known: {known}")
+        return self.catalog.column_key(name, column)
+
+    def segments(self, name: str, features: Sequence[str]) -> dict[str, str]:
+        """Return the feature of each segment that some features made, by segment.
+
+        They are in the order of their first rows, of one load the largest first.
+        """
+        rows = self.query(
+            "SELECT segment, feature FROM segments WHERE model = ? ORDER BY rowid",
+            [self.model(name).id],
+        )
+        return {segment: feature for segment, feature in rows if feature in features}
+
+    # events
 
     @property
     def position(self) -> SpoolPosition:
-        """How far the spool has been loaded."""
-        with self.cursor() as cursor:
-            return SpoolPosition(
-                *cursor.execute(
-                    'SELECT segment, "offset" FROM spool_position'
-                ).fetchall()[0]
-            )
+        """The spool position up to which everything is loaded."""
+        return self.batch_loader.position()
 
     def load(self, batch: LoadBatch, now: datetime) -> Loaded:
-        """Rows, profiles, ledger and position in one transaction: all of it or nothing."""
-        with self._lock:
-            load = LoadTransaction(
-                self._con,
-                self.profiler,
-                self._recent,
-                self._models,
-                self._labels_waiting,
-                self.references.layouts,
-                lambda name: self.settings(name).segments,
-            )
-            with ExitStack() as landing:
-                with transaction(self._con):
-                    with self.profiler.writing():
-                        load.run(batch, now)
-                    # whoever adds up what waits and what is stored sees the rows in one
-                    # of them
-                    landing.enter_context(self.accounts)
-                self._remember(load, now)
-                loaded = load.loaded(batch)
-                self.landed(loaded.rows)
-            return loaded
+        """Store rows, profiles, accounts and position in one transaction, or nothing."""
+        return self.batch_loader.load(batch, now)
 
-    def _remember(self, load: LoadTransaction, now: datetime) -> None:
-        """Keep what a committed load changed."""
-        self._spans.note(
-            load.last, load.models.keys() - self._models.keys(), load.labelled
-        )
-        self._models, self._labels_waiting = load.models, load.waiting
-        self._begun |= {
-            name: len(wide_rows.columns_of(load.models[name].schema))
-            for name in load.earliest
-        }
-        self._recent.add(load.remembered, now.astimezone(UTC).replace(tzinfo=None))
-        for (name, kind), account in load.outcome.items():
-            if kind == "events":
-                self.references.note(name, account.stored)
-        self._parts += 1
-        self._touched = min(
-            [*load.earliest.values(), *([self._touched] if self._touched else [])],
-            default=None,
-        )
+    def spans(self) -> dict[str, EventSpan]:
+        """Return the event span of every model that has events or labels, by name."""
+        return self.event_spans.all()
+
+    def span(self, name: str) -> EventSpan:
+        """Return first and last event, number of events and of joined labels."""
+        return self.event_spans.of(self.model(name))
+
+    def first_event(self, name: str) -> datetime | None:
+        """Return the bucket of the model's first event, aware UTC; None without events."""
+        return self.first_events([name]).get(name)
+
+    def first_events(self, names: Sequence[str]) -> dict[str, datetime]:
+        """Return `first_event` of the models that have events, by name, in one statement."""
+        return self.event_spans.first_events([self.model(name) for name in names])
+
+    def last_events(self) -> dict[str, datetime]:
+        """Return the bucket of every model's newest event, by name, aware UTC."""
+        return self.event_spans.last_events()
+
+    def versions(self) -> dict[str, list[str]]:
+        """Return the versions of every model, in the order of their first event."""
+        return self.event_spans.versions()
 
     # profiles
 
@@ -258,14 +199,10 @@ class Store:
         segment: str = "",
         columns: Sequence[str] | None = None,
     ) -> dict[str, Steps]:
-        """Stored profiles by column key, one for each step."""
-        layouts: Mapping[str, Layout] = self.layouts(name)
-        if columns is not None:
-            layouts = {c: layouts[c] for c in columns if c in layouts}
-        with self.cursor() as cursor:
-            return profile_reader.read_profiles(
-                cursor, self.model(name), layouts, start, end, step, version, segment
-            )
+        """Return profiles of a model by column key; see ProfileReader."""
+        return self.profile_reader.profiles(
+            name, start, end, step, version, segment, columns
+        )
 
     def profiles_of(
         self,
@@ -274,154 +211,67 @@ class Store:
         end: datetime,
         segment: str = "",
     ) -> dict[str, dict[str, Profile]]:
-        """Stored profiles of the whole span by model and column key, for some columns of each of many models."""
-        ids = {name: self.model(name).id for name in columns}
-        layouts = {
-            ids[n]: {c: one for c, one in self.layouts(n).items() if c in some}
-            for n, some in columns.items()
-        }
-        with self.cursor() as cursor:
-            found = profile_reader.read_profiles_of(
-                cursor, layouts, start, end, segment
-            )
-        return {name: found[id_] for name, id_ in ids.items()}
-
-    def segments(self, name: str, features: Sequence[str]) -> dict[str, str]:
-        """The feature of each segment that some features made, in the order in which they came, the largest ones first."""
-        rows = self.query(
-            "SELECT segment, feature FROM segments WHERE model = ? ORDER BY rowid",
-            [self.model(name).id],
-        )
-        return {segment: feature for segment, feature in rows if feature in features}
+        """Return profiles of some columns of many models; see ProfileReader."""
+        return self.profile_reader.profiles_of(columns, start, end, segment)
 
     def rebuild(self, names: Sequence[str] | None = None) -> dict[str, int]:
-        """Recompute all profiles from raw rows; rows read, by model."""
-        result = {}
-        for name in names or sorted(self._models):
+        """Compute all profiles again from raw rows; return the rows read, by model.
+
+        `names` None means every model.
+        """
+        rows = {}
+        for name in names or sorted(self.models()):
             model = self.model(name)
+            layouts = self.layout_catalog.frozen.get(name, {})
+            segments = self.settings(name).segments
             with self.writing(), self.profiler.writing():
-                result[name] = self.profiler.rebuild(
-                    model,
-                    self.references.layouts.get(name, {}),
-                    self.settings(name).segments,
-                )
-        return result
+                rows[name] = self.profiler.rebuild(model, layouts, segments)
+        return rows
 
-    def spans(self) -> dict[str, Span]:
-        """`span` of every model that has events, by name."""
-        return self._spans.all()
-
-    def span(self, name: str) -> Span:
-        """First (its minute or hour) and last event time, number of events and of labels that found theirs."""
-        return self._spans.of(self.model(name))
-
-    def first_event(self, name: str) -> datetime | None:
-        """The bucket of the model's first event, aware UTC; None without events."""
-        return self.first_events([name]).get(name)
-
-    def first_events(self, names: Sequence[str]) -> dict[str, datetime]:
-        """`first_event` of those models that have events, by name, in one statement."""
-        return self._spans.firsts([self.model(name) for name in names])
-
-    def versions(self) -> dict[str, list[str]]:
-        """The versions of every model, in the order of their first event."""
-        return self._spans.versions()
-
-    def last_events(self) -> dict[str, datetime]:
-        """The minute (long ago: the hour) of every model's newest event, by name, aware UTC."""
-        return self._spans.last_events()
+    # deletion and upkeep
 
     def forget(
         self, now: datetime, raw_days: int | None, profile_days: int | None
     ) -> None:
-        """Delete raw rows and profiles that are past their retention."""
+        """Delete everything that is past its retention; None keeps rows or profiles."""
         with self.writing() as con:
-            erasure.forget(
-                con, list(self._models.values()), now, raw_days, profile_days
-            )
-            self.ledger.trim(con, self.quarantine_bytes)
-        self._spans.forget()
+            if raw_days is not None:
+                before = now - timedelta(days=raw_days)
+                delete_old_rows(con, self.models().values(), before)
+            if profile_days is not None:
+                delete_old_profiles(con, now - timedelta(days=profile_days))
+            delete_old_notes(con, now)
+            trim_quarantine(con, self.quarantine_bytes)
+        self.event_spans.forget()
+
+    def erase(self, name: str, column: str, value: str, stored: str) -> Erased:
+        """Erase a person's rows from one model; see Erasure."""
+        return self.erasure.erase(name, column, value, stored)
 
     def maintain(self, now: datetime) -> bool:
-        """Compact profiles when many small loads have come, roll old minutes up, and write the file's log back.
+        """Roll old minutes up, compact profiles when due, and checkpoint.
 
-        False when the last must wait for a reader.
+        False when a reader prevents the checkpoint; the next call tries again.
         """
-        with self._lock:
-            with transaction(self._con):
-                roll_up(
-                    self._con,
-                    (now - MINUTES_KEPT).replace(
-                        minute=0, second=0, microsecond=0, tzinfo=None
-                    ),
-                )
-            many = self._parts > COMPACT_AFTER or self.profiler.rows > COMPACT_ROWS
-            if many and self._touched is not None:
-                with transaction(self._con):
-                    compact(
-                        self._con,
-                        self._touched.replace(minute=0, second=0, microsecond=0),
-                    )
-                self._parts, self._touched, self.profiler.rows = 0, None, 0
-            try:
-                self._con.execute("CHECKPOINT")
-            except duckdb.TransactionException:
-                return False  # a reader is in the way; the next round will do
-            self._begun = {}
+        with self.database.write_lock:
+            before = (now - MINUTE_RETENTION).replace(tzinfo=None)
+            with self.writing() as con:
+                roll_up(con, _hour(before))
+            backlog = self.profiler.backlog
+            if backlog.due and backlog.earliest is not None:
+                with self.writing() as con:
+                    compact(con, _hour(backlog.earliest))
+                self.profiler.backlog = CompactionBacklog()
+            if not self.database.checkpoint():
+                return False
+            self.batch_loader.note_checkpoint()
             return True
 
     @property
-    def crowded(self) -> bool:
-        """Whether so many tables have rows in memory that a checkpoint should not wait: each of their columns has a block."""
-        return (
-            sum(n + len(events.BASE) for n in self._begun.values()) * BLOCK_BYTES
-            > CROWD_BYTES
-        )
-
-    def erase(self, name: str, column: str, given: str, stored: str) -> Erased:
-        """Take a person's rows out of one model: every event whose `column` holds `stored`, its labels, and what else
-        names the value `given`. Profiles and accounts stay."""
-        with self._lock:
-            model = self.model(name)
-            layouts = dict(self.references.layouts.get(name, {}))
-            key = (
-                model.schema.by_name[column].field
-                if column in model.schema.by_name
-                else column
-            )
-            with transaction(self._con):
-                erased = erasure.erase(self._con, model, column, stored, given)
-                if key in layouts:
-                    layouts[key] = erasure.rename_category(
-                        self._con, model, key, layouts[key], stored
-                    )
-            self.references.replace(name, layouts)
-            self._spans.forget()
-            return erased
-
-    def rewrite(self, patience_s: float = 30.0) -> bool:
-        """Write the whole database to a new file, so that no free block holds what was deleted; False when readers did
-        not leave in time."""
-        fresh = self.path.with_suffix(".rewritten")
-        fresh.unlink(missing_ok=True)
-        with self._lock, self._gate:
-            if not self._gate.wait_for(lambda: self._reading == 0, patience_s):
-                return False
-            literal = str(fresh.resolve()).replace("'", "''")
-            self._con.execute("CHECKPOINT")
-            self._con.execute(f"ATTACH '{literal}' AS rewritten")
-            self._con.execute("COPY FROM DATABASE driftdeck TO rewritten")
-            self._con.execute("DETACH rewritten")
-            self._con.close()
-            fresh.replace(self.path)
-            self._open()
-            return True
-
-    def query(self, sql: str, params: Any = None) -> list[tuple[Any, ...]]:
-        """The rows of one fixed statement, on a cursor of its own."""
-        with self.cursor() as cursor:
-            return cursor.execute(sql, params).fetchall()
+    def needs_checkpoint(self) -> bool:
+        """True when a checkpoint should not wait, as too many tables have rows in memory."""
+        return self.batch_loader.needs_checkpoint
 
 
-def _nobody(_: Mapping[tuple[str, str], int]) -> None:
-    """Who is told where nobody wants to know."""
+def _hour(at: datetime) -> datetime:
+    return at.replace(minute=0, second=0, microsecond=0)

@@ -211,7 +211,7 @@ def test_an_alert_that_was_told_ends_when_history_finds_an_earlier_beginning(
 ) -> None:
     from monitor.detector.model_run import RunContext
     from monitor.schema import ModelSchema
-    from monitor.store.rows.events import Model
+    from monitor.store.model import Model
 
     channel = ChannelConfig(name="c", url="http://x/", secret=SECRET)
     scheduler = server.scheduler

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from test_cli import run
 from test_loader import start_server
 
-from monitor.access import bearer, id_in, make_secret
+from monitor.access import bearer_secret, key_id_in, make_secret
 from monitor.api import create_app
 from monitor.api.authorization import OPEN, ROUTES
 from monitor.errors import Unauthorized
@@ -462,7 +462,7 @@ def test_a_key_is_made_on_the_command_line_and_lets_the_server_listen_to_others(
     )
     assert made.returncode == 0, made.stderr
     secret = made.stdout.strip()
-    assert id_in(secret.encode())
+    assert key_id_in(secret.encode())
     assert "not shown again" in made.stderr
     listed = run("keys", "list", cwd=tmp_path).stdout
     assert "svc" in listed
@@ -510,7 +510,7 @@ def test_any_headers_give_a_secret_or_one_sentence(
     headers: list[tuple[bytes, bytes]],
 ) -> None:
     try:
-        secret = bearer(headers)
+        secret = bearer_secret(headers)
     except Unauthorized as problem:
         assert "\n" not in str(problem)
         return

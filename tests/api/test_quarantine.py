@@ -12,7 +12,7 @@ from events import NDJSON, NOW, event, lines
 
 from monitor.queries.ingestion import totals
 from monitor.server.server import Server
-from monitor.store.ledger import general
+from monitor.store.ledger import generalize
 
 BAD = [
     {**event(90), "ts": "never"},
@@ -63,7 +63,7 @@ def test_accounts_add_up_by_model_and_hour_with_reasons_and_freshness(
     assert body["reasons"][0] == {
         "model": "m",
         "kind": "events",
-        "reason": general("`ts` 'x' is not RFC 3339, e.g. 2026-11-22T09:30:00Z"),
+        "reason": generalize("`ts` 'x' is not RFC 3339, e.g. 2026-11-22T09:30:00Z"),
         "rows": 2,
     }
     assert body["quarantine"]["records"] == 3
@@ -203,7 +203,7 @@ def test_a_record_too_long_to_keep_whole_needs_its_raw(served: Served) -> None:
     ],
 )
 def test_equal_faults_have_equal_reasons(reason: str, expected: str) -> None:
-    assert general(reason) == expected
+    assert generalize(reason) == expected
 
 
 def test_verbs_list_export_and_resend(tmp_path: Path, served: Served) -> None:
@@ -306,7 +306,7 @@ def test_rows_that_land_while_they_are_added_up_count_once(
     """Between the commit of a load and the moment its rows no longer wait, nobody can add up."""
     seen: list[dict[str, int]] = []
     asking: list[threading.Thread] = []
-    remember = server.store._remember
+    remember = server.store.batch_loader._remember
 
     def slowly(load: Any, now: datetime) -> None:
         thread = threading.Thread(target=lambda: seen.append(totals(server)))
@@ -316,7 +316,7 @@ def test_rows_that_land_while_they_are_added_up_count_once(
         assert not seen
         remember(load, now)
 
-    monkeypatch.setattr(server.store, "_remember", slowly)
+    monkeypatch.setattr(server.store.batch_loader, "_remember", slowly)
     server.collector.events(
         lines(*(event(i) for i in range(30))), NDJSON
     ).durable.result(10)

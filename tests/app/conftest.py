@@ -1,4 +1,4 @@
-"""A dashboard without a network: what the reader asks is answered by a seeded world."""
+"""A dashboard without a network: a seeded world responds to the reader."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -19,8 +19,10 @@ NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 def transport_of(world: World) -> httpx.MockTransport:
     def answer(request: httpx.Request) -> httpx.Response:
         body = json.loads(request.content) if request.content else None
-        status, said = world.answer(request.method, request.url.raw_path.decode(), body)
-        return httpx.Response(status, json=said)
+        status, content = world.answer(
+            request.method, request.url.raw_path.decode(), body
+        )
+        return httpx.Response(status, json=content)
 
     return httpx.MockTransport(answer)
 
@@ -44,15 +46,15 @@ def _fresh_reader(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
-    """A server in trouble, answering."""
-    made = World(datetime.now(UTC))
-    monkeypatch.setattr(reader, "transport", transport_of(made))
-    return made
+    """A server with open alerts that responds."""
+    server = World(datetime.now(UTC))
+    monkeypatch.setattr(reader, "transport", transport_of(server))
+    return server
 
 
 @pytest.fixture
 def open_page() -> Callable[..., AppTest]:
-    """Runs the dashboard at this page with these URL parameters."""
+    """Run the dashboard at this page with these URL parameters."""
 
     def run(page: str = "overview", **url: str) -> AppTest:
         app = AppTest.from_file(str(MAIN), default_timeout=30)

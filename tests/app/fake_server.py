@@ -1,4 +1,4 @@
-"""A stand-in for the server: the documented answers with seeded, plausible numbers.
+"""A fake server: the documented responses with seeded, plausible numbers.
 
 As a program: python tests/app/fake_server.py --port 8790 [--empty]
 """
@@ -48,7 +48,7 @@ def stamp(moment: datetime) -> str:
 
 
 class World:
-    """All answers of a server with two models; `empty` has none.
+    """All responses of a server with two models; `empty` has none.
 
     Acknowledging and silencing are remembered.
     """
@@ -67,7 +67,7 @@ class World:
     def answer(
         self, method: str, target: str, body: Json | None = None
     ) -> tuple[int, Json]:
-        """Status and JSON for one request."""
+        """Return status and JSON for one request."""
         url = urlsplit(target)
         query = {name: values[-1] for name, values in parse_qs(url.query).items()}
         parts = [unquote(part) for part in url.path.strip("/").split("/")]
@@ -90,7 +90,7 @@ class World:
         if parts == ["v1", "alerts"]:
             return 200, self.alerts(query)
         if parts[:2] == ["v1", "models"] and len(parts) >= 4:
-            if parts[2] not in [one["model"] for one in self.models()["models"]]:
+            if parts[2] not in [row["model"] for row in self.models()["models"]]:
                 return 404, {
                     "error": f'there is no model "{parts[2]}"; GET /v1/models lists them'
                 }
@@ -98,7 +98,7 @@ class World:
         return 404, {"error": f"there is nothing at {url.path}"}
 
     def _model(
-        self, model: str, what: str, rest: list[str], query: Json
+        self, model: str, what: str, path: list[str], query: Json
     ) -> tuple[int, Json]:
         hours = (
             max(
@@ -110,9 +110,9 @@ class World:
             else 168
         )
         if what == "columns":
-            if not rest or (rest[0] not in FEATURES and rest[0] != "prediction"):
-                return 404, {"error": f"the model {model} has no column {rest}"}
-            return 200, self.column(rest[0])
+            if not path or (path[0] not in FEATURES and path[0] != "prediction"):
+                return 404, {"error": f"the model {model} has no column {path}"}
+            return 200, self.column(path[0])
         if what == "service":
             return 200, self.service(
                 model,
@@ -138,7 +138,7 @@ class World:
         )
 
     def models(self) -> Json:
-        """Two models: one in trouble, one too young to judge."""
+        """Two models: one with open alerts, one with insufficient data."""
         if self.empty:
             return {"now": stamp(self.now), "models": []}
         return {
@@ -275,7 +275,7 @@ class World:
         }
 
     def quarantine(self) -> tuple[int, Json]:
-        """One refused record that would be markup elsewhere, for who may see it."""
+        """One quarantined row that would be markup elsewhere; needs the scope admin."""
         if not self.admin:
             return 403, {"error": "this key lacks the scope admin"}
         record = {
@@ -292,7 +292,7 @@ class World:
         return 200, {"records": [] if self.empty else [record], "next": None}
 
     def overview(self, model: str, hours: float) -> Json:
-        """The verdict; the young model has too little of everything."""
+        """Status and figures; the young model has insufficient data."""
         service = self.service(model, hours)
         young = model != "flight-delay"
         status = "insufficient" if young else "ok"
@@ -305,7 +305,7 @@ class World:
             "since": None if young else stamp(self.now - timedelta(hours=46)),
             "reasons": []
             if young
-            else [one for one in self.findings(model) if one["verdict"] == "breach"],
+            else [f for f in self.findings(model) if f["verdict"] == "breach"],
             "causes": []
             if young
             else [
@@ -503,7 +503,7 @@ class World:
         }
 
     def drift(self, model: str, hours: float) -> Json:
-        """Three drifted features, one on watch, one without enough data."""
+        """Three drifted features, one near its limit, one with insufficient data."""
         steps = [stamp(self.now - timedelta(hours=6 * (28 - i))) for i in range(28)]
         shape = {
             "model": model,
@@ -637,7 +637,7 @@ class World:
         }
 
     def findings(self, model: str) -> list[Json]:
-        """What every rule said last."""
+        """The newest finding of every rule."""
         young = model != "flight-delay"
         shape = {
             "model": model,
@@ -705,7 +705,7 @@ class World:
         return [shape | wrong, *drifted, shape | rates]
 
     def detector(self, model: str, hours: float) -> Json:
-        """Two weeks watched and one change open; the young model learns."""
+        """Two weeks of change scores and one open change; the young model learns."""
         young = model != "flight-delay"
         shape = {
             "share": 0.2,
@@ -790,7 +790,7 @@ class World:
         }
 
     def selftest(self, model: str, _hours: float) -> Json:
-        """Three known changes, one of them too small to be found."""
+        """Three injected changes, one of them too small to be detected."""
         tests = [
             {
                 "change": change,
@@ -877,7 +877,7 @@ class World:
         return 200, {"model": model, **self.accepted[0]}
 
     def change(self) -> Json:
-        """What the detector has open: two columns moved."""
+        """The open change of the detector: two columns changed."""
         shape = self.findings("young_*model*")[0]
         return shape | {
             "model": "flight-delay",
@@ -922,13 +922,13 @@ class World:
         """Alerts of one model in one state."""
         state = query.get("state", "open")
         chosen = [
-            one
-            for one in self.alert_list
-            if query.get("model") in (None, "", one["model"])
+            row
+            for row in self.alert_list
+            if query.get("model") in (None, "", row["model"])
             and (
                 state == "all"
-                or one["state"] == state
-                or (state == "open" and one["state"] != "resolved")
+                or row["state"] == state
+                or (state == "open" and row["state"] != "resolved")
             )
         ]
         return {
@@ -940,10 +940,10 @@ class World:
         def ago(hours: float) -> str:
             return stamp(self.now - timedelta(hours=hours))
 
-        found = {
+        findings = {
             (f["statistic"], f["column"]): f for f in self.findings("flight-delay")
         }
-        found["inputs_change", "humid"] = self.change()
+        findings["inputs_change", "humid"] = self.change()
         rows: list[tuple[Any, ...]] = [
             # id, statistic, column, severity, state, since, resolved, value, limit,
             # unit, by, silenced hours
@@ -1098,7 +1098,7 @@ class World:
                 "acknowledged_by": by,
                 "acknowledged_at": ago(since - 1) if by else None,
                 "silenced_until": ago(-quiet) if quiet else None,
-                "finding": found.get((stat, col), {}),
+                "finding": findings.get((stat, col), {}),
                 "transitions": [
                     {
                         "at": ago(since),
@@ -1149,7 +1149,7 @@ class World:
         ]
 
     def _act(self, alert_id: str, verb: str, body: Json) -> tuple[int, Json]:
-        alert = next((one for one in self.alert_list if one["id"] == alert_id), None)
+        alert = next((row for row in self.alert_list if row["id"] == alert_id), None)
         if alert is None:
             return 404, {"error": f"there is no alert {alert_id}"}
         if verb == "acknowledge":
@@ -1179,7 +1179,7 @@ def level(value: float | None) -> str:
 
 
 def wilson(errors: int, n: int) -> tuple[float | None, float | None]:
-    """95 % interval of a share."""
+    """95% interval of a share."""
     if not n:
         return None, None
     z, p = 1.96, errors / n
@@ -1193,8 +1193,8 @@ def wilson(errors: int, n: int) -> tuple[float | None, float | None]:
 
 
 def serve(port: int, empty: bool) -> None:
-    """Answer until interrupted; time goes on."""
-    kept = World(empty=empty)
+    """Respond until interrupted; time goes on."""
+    world = World(empty=empty)
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -1205,8 +1205,8 @@ def serve(port: int, empty: bool) -> None:
             self._reply("POST", json.loads(self.rfile.read(length) or b"{}"))
 
         def _reply(self, method: str, body: Json | None) -> None:
-            kept.now = datetime.now(UTC).replace(microsecond=0)
-            status, answer = kept.answer(method, self.path, body)
+            world.now = datetime.now(UTC).replace(microsecond=0)
+            status, answer = world.answer(method, self.path, body)
             data = json.dumps(answer).encode()
             self.send_response(status)
             self.send_header("Content-Type", "application/json")

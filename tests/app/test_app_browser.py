@@ -1,4 +1,4 @@
-"""The dashboard as a person meets it: its own process, a real browser, nothing from anywhere else."""
+"""The dashboard in a real browser: its own process, no requests to other hosts."""
 
 import os
 import signal
@@ -80,7 +80,10 @@ def dashboard(chromium: str) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def page(chromium: str, dashboard: str) -> Iterator[Any]:
-    """A tab whose requests elsewhere and complaints are collected in `page.elsewhere` and `page.complaints`."""
+    """A tab that collects requests to other hosts and console errors.
+
+    They are in `page.elsewhere` and `page.complaints`.
+    """
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=chromium, args=["--no-sandbox"]
@@ -95,25 +98,27 @@ def page(chromium: str, dashboard: str) -> Iterator[Any]:
         ours = (dashboard, dashboard.replace("http", "ws", 1), "data:", "blob:")
         tab.on(
             "request",
-            lambda one: (
-                tab.elsewhere.append(one.url) if not one.url.startswith(ours) else None
+            lambda request: (
+                None
+                if request.url.startswith(ours)
+                else tab.elsewhere.append(request.url)
             ),
         )
         tab.on(
             "console",
-            lambda one: (
-                tab.complaints.append(one.text)
-                if one.type in ("error", "warning")
+            lambda message: (
+                tab.complaints.append(message.text)
+                if message.type in ("error", "warning")
                 else None
             ),
         )
-        tab.on("pageerror", lambda one: tab.complaints.append(str(one)))
+        tab.on("pageerror", lambda error: tab.complaints.append(str(error)))
         yield tab
         browser.close()
 
 
 def opened(page: Any, address: str) -> None:
-    """Go there and wait until it is drawn whole: what moves under the mouse is not hit."""
+    """Open a page and wait until it is complete: a moving target is missed by a click."""
     page.goto(address)
     page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
     page.locator("h1").first.wait_for()
@@ -123,7 +128,7 @@ def test_deep_link_into_a_fresh_process_draws_the_page(
     page: Any, dashboard: str
 ) -> None:
     opened(page, f"{dashboard}/drift?range=24h&feature=carrier")
-    page.get_by_text("carrier · reference and now").wait_for()
+    page.get_by_text("carrier · reference and current").wait_for()
     page.locator(".main-svg").first.wait_for()
     assert page.locator("h1").inner_text() == "What changed in the incoming data?"
     assert page.get_by_text("H<b>A</b>").count()
@@ -151,8 +156,8 @@ def test_acknowledging_shows_who_and_leaves_the_page_intact(
 ) -> None:
     opened(page, dashboard)
     page.get_by_role("button", name="Acknowledge").first.click()
-    page.get_by_text("acknowledged by dashboard").wait_for()
-    page.get_by_text("Acknowledged as dashboard.").wait_for()
+    page.get_by_text("acknowledged by unnamed user").wait_for()
+    page.get_by_text("Acknowledged by unnamed user.").wait_for()
     tint = page.evaluate(
         "getComputedStyle(document.querySelector('.stApp')).backgroundColor"
     )
@@ -166,7 +171,7 @@ def test_ingestion_is_reached_by_navigation_and_shows_records_as_text(
     page.get_by_role("link", name="Ingestion").click()
     page.get_by_role("heading", name="Is monitoring itself alive?").wait_for()
     page.locator(".main-svg").first.wait_for()
-    page.get_by_text("rows received are accounted for").wait_for()
+    page.get_by_text("received rows are accounted for").wait_for()
     assert page.locator("[data-testid=stMain] script").count() == 0
 
 
@@ -174,15 +179,17 @@ def test_accepting_a_change_asks_first_and_then_says_who_did(
     page: Any, dashboard: str
 ) -> None:
     opened(page, f"{dashboard}/drift")
-    page.get_by_role("button", name="Accept as normal").click()
-    page.get_by_text("This cannot be undone.").wait_for()
-    page.get_by_role("button", name="Accept", exact=True).click()
-    page.get_by_text("Accepted as dashboard.").wait_for()
+    page.get_by_role("button", name="Set as new normal").click()
+    page.get_by_text("Cannot be undone.").wait_for()
+    page.get_by_role("button", name="Set", exact=True).click()
+    page.get_by_text("Set as new normal by unnamed user.").wait_for()
     page.get_by_text("Open changes").wait_for(state="hidden")
 
 
 def test_nothing_was_asked_of_anyone_else_and_nothing_complained(page: Any) -> None:
     assert page.elsewhere == []
     assert [
-        one for one in page.complaints if not any(noise in one for noise in KNOWN_NOISE)
+        text
+        for text in page.complaints
+        if not any(noise in text for noise in KNOWN_NOISE)
     ] == []

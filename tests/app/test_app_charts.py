@@ -1,4 +1,4 @@
-"""Charts from values: what is drawn, what is marked, and what happens with gaps and very little data."""
+"""Charts from values: lines and marks, gaps, and very little data."""
 
 import json
 from datetime import datetime
@@ -75,7 +75,7 @@ def test_errors_over_the_limit_are_orange_and_hatched() -> None:
     ]
 
 
-def test_rates_of_few_answers_are_pale() -> None:
+def test_rates_of_few_requests_are_pale() -> None:
     bars = named(
         charts.errors([row(0), row(1, n=15, rate=1 / 15)], charts.Look(), limit=0.02),
         "failed",
@@ -86,7 +86,7 @@ def test_rates_of_few_answers_are_pale() -> None:
 
 def test_errors_show_their_interval_when_asked() -> None:
     figure = charts.errors([row(0), row(1)], charts.Look(), limit=0.02, intervals=True)
-    assert named(figure, "95 % interval").fill == "toself"
+    assert named(figure, "95% CI").fill == "toself"
 
 
 def test_errors_without_a_single_answer_still_have_an_axis() -> None:
@@ -171,7 +171,7 @@ def test_comparison_translates_only_the_special_bins() -> None:
 
 
 def test_comparison_without_drift_has_no_marked_bin() -> None:
-    quiet = [one | {"contribution": 0.0} for one in BINS]
+    quiet = [row | {"contribution": 0.0} for row in BINS]
     assert set(
         named(charts.comparison(quiet, "PSI", charts.Look()), "PSI part").text
     ) == {""}
@@ -205,9 +205,9 @@ def test_timeline_has_one_bar_per_episode_hatched_while_open() -> None:
     assert list(bars.x) == [6 * 3_600_000, 12 * 3_600_000, 12 * 3_600_000]
     assert list(bars.marker.pattern.shape) == ["", "/", "/"]
     assert list(bars.marker.color) == [
+        charts.LIGHT.red,
+        charts.LIGHT.red,
         charts.LIGHT.orange,
-        charts.LIGHT.orange,
-        charts.LIGHT.blue,
     ]
     assert list(bars.marker.opacity) == [1.0, 1.0, 0.5]
 
@@ -292,7 +292,7 @@ def at(hour: int, value: float, name: str = "inputs") -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("look", LOOKS)
-def test_evidence_is_drawn_for_lanes_that_have_any_against_the_level_that_pages(
+def test_change_score_is_drawn_for_signals_that_have_any_against_the_alert_level(
     look: charts.Look,
 ) -> None:
     rows = [
@@ -302,15 +302,15 @@ def test_evidence_is_drawn_for_lanes_that_have_any_against_the_level_that_pages(
         at(1, 0.3, "errors"),
         at(1, 0.001, "latency"),
     ]
-    figure = charts.evidence(
+    figure = charts.scores(
         [lane("errors"), lane("latency"), lane("inputs")], rows, [], look
     )
     assert [trace.name for trace in figure.data] == [
         look.say("lane.inputs"),
         look.say("lane.errors"),
     ]
-    # capped at ten pages; nothing known of the hour after is no evidence; what is below
-    # the floor is on it
+    # capped at ten alert levels; an hour without a row is a score of 0, drawn on the
+    # floor
     assert list(figure.data[0].y) == [0.02, 10.0, 0.01, 0.2]
     assert figure.data[0].customdata[1] == "5000%"
     assert figure.layout.shapes[0].y0 == 1
@@ -318,7 +318,7 @@ def test_evidence_is_drawn_for_lanes_that_have_any_against_the_level_that_pages(
 
 def test_open_change_is_shaded_from_its_beginning() -> None:
     opened = [{"from": "2026-11-20T02:00:00Z"}]
-    figure = charts.evidence(
+    figure = charts.scores(
         [lane("inputs")], [at(0, 0.02), at(5, 0.02)], opened, charts.Look()
     )
     shaded = figure.layout.shapes[0]
@@ -326,7 +326,7 @@ def test_open_change_is_shaded_from_its_beginning() -> None:
         "2026-11-20 02:00:00",
         "2026-11-20 05:00:00",
     )
-    older = charts.evidence(
+    older = charts.scores(
         [lane("inputs")],
         [at(0, 0.02), at(5, 0.02)],
         [{"from": "2026-04-01T00:00:00Z"}],
@@ -335,7 +335,7 @@ def test_open_change_is_shaded_from_its_beginning() -> None:
     assert [shape.type for shape in older.layout.shapes] == ["line"]
 
 
-def test_long_course_of_evidence_keeps_its_peaks() -> None:
+def test_long_line_of_change_scores_keeps_its_peaks() -> None:
     rows = [
         {
             "t": f"2026-{1 + d // 28:02d}-{1 + d % 28:02d}T{h:02d}:00:00Z",
@@ -346,13 +346,13 @@ def test_long_course_of_evidence_keeps_its_peaks() -> None:
         for h in range(24)
     ]
     rows[777]["value"] = 3.0
-    figure = charts.evidence([lane("inputs")], rows, [], charts.Look())
+    figure = charts.scores([lane("inputs")], rows, [], charts.Look())
     assert len(figure.data[0].y) <= 400
     assert max(figure.data[0].y) == 3.0
 
 
-def test_lane_of_a_newer_server_is_drawn_under_its_own_name() -> None:
-    figure = charts.evidence(
+def test_signal_of_a_newer_server_is_drawn_under_its_own_name() -> None:
+    figure = charts.scores(
         [lane("<b>new</b>")],
         [at(0, 0.5, "<b>new</b>"), at(1, 0.5, "<b>new</b>")],
         [],

@@ -1,4 +1,4 @@
-"""Filters and the URL: what is on the list is taken, anything else falls back."""
+"""Filters and the URL: options are kept, any other value falls back."""
 
 from collections.abc import Callable
 
@@ -10,13 +10,11 @@ from tests.app.fake_server import World
 
 
 @pytest.mark.parametrize(
-    ("wanted", "expected"),
+    ("value", "expected"),
     [("b", "b"), ("c", "a"), ("", "a"), (None, "a"), ("B", "a"), ("b ", "a")],
 )
-def test_choose_takes_only_what_is_on_the_list(
-    wanted: str | None, expected: str
-) -> None:
-    assert filters.choose(wanted, ["a", "b"], "a") == expected
+def test_choose_accepts_options_only(value: str | None, expected: str) -> None:
+    assert filters.choose(value, ["a", "b"], "a") == expected
 
 
 def test_feature_in_a_newer_url_wins_over_the_one_picked_before(

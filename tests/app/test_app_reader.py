@@ -1,4 +1,4 @@
-"""The reader: what it asks, what it makes of the answer, and what it does when there is none."""
+"""The reader: requests, responses, the cache, and a silent server."""
 
 import threading
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from tests.app.conftest import SILENT
 
 @pytest.fixture
 def answering(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[httpx.Request]]:
-    """Every request is answered with this; gives the list that requests are added to."""
+    """Respond to every request with this; return the list that requests are added to."""
 
     def start(status: int = 200, **response: object) -> list[httpx.Request]:
         asked: list[httpx.Request] = []
@@ -84,21 +84,21 @@ def test_fields_the_server_leaves_out_have_their_defaults(
             "freshness": None,
         }
     )
-    seen = reader.overview("m", "", "7d")
-    assert seen["latency_p95"] == {
+    overview = reader.overview("m", "", "7d")
+    assert overview["latency_p95"] == {
         "value": 3,
         "previous_week": None,
         "limit": None,
         "status": "no_data",
     }
-    assert seen["reasons"] == [] and seen["freshness"]["lost"] is None
+    assert overview["reasons"] == [] and overview["freshness"]["lost"] is None
     assert response_fields.OVERVIEW["latency_p95"]["value"] is None
 
 
 def test_silent_server_is_unreachable_with_a_sentence() -> None:
     with pytest.raises(reader.Unreachable) as caught:
         reader.models()
-    assert "No answer from http://127.0.0.1:8700" in str(caught.value)
+    assert "No response from http://127.0.0.1:8700" in str(caught.value)
     assert reader.link().error is caught.value and reader.link().last_good is None
 
 
@@ -183,19 +183,19 @@ def test_acting_on_an_alert_sends_the_body_and_drops_the_cache(
 def test_an_answer_that_was_under_way_while_somebody_acted_is_not_the_news(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    taken: list[str] = []
+    names: list[str] = []
 
     def server(request: httpx.Request) -> httpx.Response:
         if request.method == "POST":
-            taken.append("Mei")
+            names.append("Mei")
             return httpx.Response(200, json={})
         answer = httpx.Response(
             200,
             json={
-                "alerts": [{"id": 1, "acknowledged_by": name} for name in taken[-1:]]
+                "alerts": [{"id": 1, "acknowledged_by": name} for name in names[-1:]]
             },
         )
-        if not taken:
+        if not names:
             reader.acknowledge(1, "Mei")  # while the answer is on its way
         return answer
 

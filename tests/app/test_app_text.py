@@ -1,4 +1,4 @@
-"""Sentences: complete in both languages, the same places in both, and none outside the table."""
+"""Sentences: complete in both languages, same placeholders, none outside the table."""
 
 import ast
 import re
@@ -8,18 +8,26 @@ from pathlib import Path
 import pytest
 
 from app import figures, finding_text, text
-from app.components import change_text, drift_text
+from app.components import cards, change_text, detector_card, drift_text
 from app.sentences import SENTENCES
+from app.sentences.alerts_and_setup import ALERTS_AND_SETUP
 from app.sentences.changes import CHANGES
-from app.sentences.history_tests import TRIALS
-from app.sentences.ingestion_page import ACCOUNTS
+from app.sentences.history_tests import HISTORY_TESTS
+from app.sentences.ingestion_page import INGESTION
 from app.sentences.pages import PAGES
 from app.sentences.words import WORDS
 
 APP = Path(__file__).parents[2] / "app"
 FILES = sorted(APP.rglob("*.py"))
-SAYING = {"t", "raw", "say", "known"}
-SAME_IN_BOTH = {"cause.behind", "chart.band", "drift.csv", "stat.psi", "moved.number"}
+SAYING = {"t", "raw", "say", "translated"}
+SAME_IN_BOTH = {
+    "chart.band",
+    "drift.csv",
+    "finding.segment",
+    "moved.number",
+    "overview.model",
+    "stat.psi",
+}
 # what Streamlit shows to people, and the arguments that are shown
 DISPLAY = {
     "badge",
@@ -83,16 +91,29 @@ def test_sentence_exists_in_both_languages_with_the_same_places(key: str) -> Non
     assert english.strip() and chinese.strip()
     assert places(english) == places(chinese)
     assert english != chinese or key in SAME_IN_BOTH
-    assert key in SAME_IN_BOTH or re.search(r"[\u4e00-\u9fff；、。（]", chinese), (
+    assert key in SAME_IN_BOTH or re.search(r"[\u4e00-\u9fff；、。（：，]", chinese), (
         "not translated"
     )
 
 
 def test_no_key_is_defined_twice() -> None:
-    assert len(SENTENCES) == len(WORDS) + len(PAGES) + len(ACCOUNTS) + len(
-        CHANGES
-    ) + len(TRIALS)
-    for table in ("words", "pages", "ingestion_page", "changes", "history_tests"):
+    tables = (
+        WORDS,
+        PAGES,
+        ALERTS_AND_SETUP,
+        INGESTION,
+        CHANGES,
+        HISTORY_TESTS,
+    )
+    assert len(SENTENCES) == sum(len(table) for table in tables)
+    for table in (
+        "words",
+        "pages",
+        "alerts_and_setup",
+        "ingestion_page",
+        "changes",
+        "history_tests",
+    ):
         keys = re.findall(
             r'^    "([a-z_.0-9]+)": \(',
             (APP / "sentences" / f"{table}.py").read_text(),
@@ -137,7 +158,7 @@ def test_every_key_that_code_says_is_in_the_table_and_every_key_is_said() -> Non
                 )
                 if (
                     isinstance(first, ast.Constant)
-                    and getattr(node.func, "id", "") != "known"
+                    and getattr(node.func, "id", "") != "translated"
                 ):
                     assert first.value in SENTENCES, f"{path.name}: {first.value}"
     unsaid = [
@@ -149,7 +170,7 @@ def test_every_key_that_code_says_is_in_the_table_and_every_key_is_said() -> Non
 
 
 def _literals(node: ast.expr) -> list[str]:
-    """The letters a viewer would read in an argument; markup, calls and filled-in values aside."""
+    """Return the letters a viewer would read in an argument, without markup and values."""
     if isinstance(node, ast.Constant):
         return [node.value] if isinstance(node.value, str) else []
     if isinstance(node, ast.JoinedStr):
@@ -162,7 +183,7 @@ def _literals(node: ast.expr) -> list[str]:
 
 
 def _spoken(literal: str) -> str:
-    """A literal without Streamlit's markup (icons, colours, entities)."""
+    """Return a literal without Streamlit's markup (icons, colours, entities)."""
     return re.sub(r":material/\w+:|:\w+(-badge)?\[|:small\[|&\w+;|\\.", "", literal)
 
 
@@ -182,9 +203,9 @@ def test_no_sentence_is_written_in_code(path: Path) -> None:
         if name not in DISPLAY or (owner == "cards" and name not in SHOWN_POSITIONS):
             continue
         positions = SHOWN_POSITIONS.get(name, (0,))
-        arguments = [one for i, one in enumerate(node.args) if i in positions]
+        arguments = [arg for i, arg in enumerate(node.args) if i in positions]
         arguments += [k.value for k in node.keywords if k.arg in SHOWN_ARGUMENTS]
-        for literal in (one for argument in arguments for one in _literals(argument)):
+        for literal in (part for argument in arguments for part in _literals(argument)):
             assert NOT_A_SENTENCE.fullmatch(_spoken(literal)), (
                 f"{path.name}:{node.lineno} shows {literal!r}"
             )
@@ -205,15 +226,15 @@ def test_names_cannot_act_as_markup(name: str, never: str) -> None:
 
 
 def test_values_of_a_sentence_are_escaped_but_not_the_sentence() -> None:
-    assert text.t(
-        "drift.worst", name="*x*", statistic="PSI", value="0.54", limit="0.20"
-    ) == (r"Most harm comes from **\*x\***: PSI 0.54, limit 0.20.")
+    shown = text.t("drift.worst", name="*x*", evidence="PSI 0.54, limit 0.20")
+    assert shown == r"Highest drift impact: **\*x\*** (PSI 0.54, limit 0.20)."
 
 
 def test_clock_times_are_not_touched_by_escaping() -> None:
     assert text.plain("20 Nov 11:40") == "20 Nov 11:40"
 
 
+PAST = "2020-03-17T06:00:00Z"
 BREACH = {"statistic": "psi", "column": "temp", "verdict": "breach"}
 
 
@@ -221,8 +242,12 @@ BREACH = {"statistic": "psi", "column": "temp", "verdict": "breach"}
     ("finding", "english", "chinese"),
     [
         (BREACH, "temp drifted", "temp 漂移"),
-        (BREACH | {"column": "prediction"}, "the predictions drifted", "預測分布漂移"),
-        (BREACH | {"verdict": "warn"}, "temp is moving", "temp 開始變動"),
+        (BREACH | {"column": "prediction"}, "predictions drifted", "預測分布漂移"),
+        (
+            BREACH | {"verdict": "warn"},
+            "temp is near its drift limit",
+            "temp 接近漂移門檻",
+        ),
         (
             {"statistic": "latency_p95", "column": "latency_ms", "verdict": "breach"},
             "p95 latency is over its limit",
@@ -236,22 +261,22 @@ BREACH = {"statistic": "psi", "column": "temp", "verdict": "breach"}
         (
             {"statistic": "missing_rate", "column": "age", "verdict": "breach"},
             "age: too many missing values",
-            "age 缺值過多",
+            "age：缺值過多",
         ),
         (
             {"statistic": "made_up", "column": "age", "verdict": "breach"},
             "made up of age is over its limit",
-            "age 的made up超過上限",
+            "age 的 made up 超過上限",
         ),
         (
             BREACH | {"verdict": "insufficient", "n": 37, "minimum": 200},
-            "PSI of temp cannot be judged: needs 200 events, has 37",
-            "無法判斷temp 的PSI：需要 200 筆，目前 37 筆",
+            "PSI of temp: insufficient data, 37 of 200 rows",
+            "temp 的 PSI：資料不足，37／200 筆",
         ),
         (
             BREACH | {"verdict": "no_data"},
-            "no data for PSI of temp",
-            "temp 的PSI沒有資料",
+            "PSI of temp: no data",
+            "temp 的 PSI：沒有資料",
         ),
     ],
 )
@@ -288,8 +313,8 @@ def detected(statistic: str, column: str | None, *what: dict) -> dict:
     [
         (
             detected("inputs_change", "temp", moved("temp")),
-            "temp is higher than usual",
-            "temp 比平常高",
+            "temp: mean higher than expected",
+            "temp：平均值高於預期",
         ),
         (
             detected(
@@ -300,60 +325,60 @@ def detected(statistic: str, column: str | None, *what: dict) -> dict:
                 moved("b"),
                 moved("c"),
             ),
-            "temp is lower than usual; 2 more columns changed with it",
-            "temp 比平常低；另有 2 個欄位同時變化",
+            "temp: mean lower than expected; 2 more columns changed too",
+            "temp：平均值低於預期；另有 2 個欄位同時變化",
         ),
         (
             detected(
                 "inputs_change", "c", moved("c", "category", 0.4), moved("prediction")
             ),
-            "c: a category is more frequent than usual; the prediction changed with it",
-            "c 有類別比平常多；預測值 同時變化",
+            "c: one category more frequent than expected; prediction changed too",
+            "c：有一個類別多於預期；預測值同時變化",
         ),
         (
             detected("inputs_change", "y", moved("y", "missing", 0.3)),
-            "y is missing more often than usual",
-            "y 比平常更常缺值",
+            "y: more missing values than expected",
+            "y：缺值多於預期",
         ),
         (
             detected("inputs_change", None),
-            "all columns moved a little together",
-            "所有欄位一起有小幅變動",
+            "all features shifted slightly",
+            "所有特徵都小幅偏移",
         ),
         (
             detected("inputs_change", "status", moved("status", "location")),
-            "status is higher than usual",
-            "status 比平常高",
+            "status: mean higher than expected",
+            "status：平均值高於預期",
         ),
         (
             detected("unseen_values", "c", moved("c", "unseen", 0.05)),
-            "c has values never seen before",
-            "c 出現未曾見過的值",
+            "c: values that are not in the reference",
+            "c：出現參考資料沒有的值",
         ),
         (
             detected("latency_change", "latency_ms", moved("latency_ms")),
-            "the latency is higher than usual",
-            "延遲 比平常高",
+            "latency: mean higher than expected",
+            "延遲：平均值高於預期",
         ),
         (
             detected("error_rise", "status", moved("status", "error rate", 0.1)),
-            "more requests fail than usual",
-            "失敗的請求比平常多",
+            "request error rate higher than expected",
+            "請求錯誤率高於預期",
         ),
         (
             detected("quality_change", "wrong", moved("wrong", "wrong share", 0.3)),
-            "more predictions are wrong than usual",
-            "錯誤的預測比平常多",
+            "misclassification rate higher than expected",
+            "誤分類率高於預期",
         ),
         (
             detected("traffic_change", "traffic", moved("traffic", "traffic", 0.4)),
-            "fewer events come than usual",
-            "事件比平常少",
+            "less traffic than expected",
+            "流量低於預期",
         ),
         (
             detected("traffic_change", "traffic", moved("traffic", "traffic", 0.0)),
-            "no events come any more",
-            "已經沒有事件進來",
+            "no traffic",
+            "沒有流量",
         ),
         (
             detected("inputs_change", "x", moved("x", "a contrast of tomorrow")),
@@ -362,18 +387,44 @@ def detected(statistic: str, column: str | None, *what: dict) -> dict:
         ),
         (
             {"statistic": "detector_evidence", "verdict": "warn", "column": "x"},
-            "x begins to move",
-            "x 開始變動",
+            "possible change: change score near the alert level",
+            "可能有變化：變化分數接近警示線",
+        ),
+        (
+            {
+                "statistic": "detector_evidence",
+                "verdict": "warn",
+                "column": "x",
+                "value": 0.62,
+            },
+            "possible change in x: change score 62%, alert at 100%",
+            "x 可能有變化：變化分數 62%，達 100% 時發出警示",
+        ),
+        (
+            detected("inputs_change", "temp", moved("temp"))
+            | {"segment": "country=US"},
+            "country=US · temp: mean higher than expected",
+            "country=US · temp：平均值高於預期",
+        ),
+        (
+            {"statistic": "labels_overdue", "verdict": "breach", "column": None},
+            "labels overdue",
+            "標籤逾期未到",
+        ),
+        (
+            {"statistic": "labels_overdue", "verdict": "breach", "from": PAST},
+            "no labels since 17 Mar 2020 06:00 (UTC); quality is unknown after that",
+            "自 2020/3/17 06:00（UTC）起沒有標籤，之後的預測品質未知",
         ),
         (
             {"statistic": "detector_evidence", "verdict": "learning", "column": None},
-            "the detector still learns what is usual",
-            "偵測器仍在學習平常的樣子",
+            "detector: learning",
+            "變化偵測器：學習中",
         ),
         (
             detected("inputs_change", "x", moved("x")) | {"verdict": "ok"},
-            "change of the inputs is over",
-            "輸入資料的變化已結束",
+            "change of the inputs: ended",
+            "輸入資料的變化：已結束",
         ),
     ],
 )
@@ -390,28 +441,70 @@ def test_change_in_figures_has_its_interval_and_its_unit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(text, "_viewer", [lambda: "en"])
-    assert change_text.moved(moved("x")) == "level +0.60 sd (95 % +0.50 to +0.70)"
+    line = change_text.property_text
+    assert line(moved("x")) == "mean +0.60 sd (95% CI 0.50–0.70)"
+    assert line(moved("x", size=-0.6)) == "mean -0.60 sd (95% CI -0.70 to -0.50)"
     assert (
-        change_text.moved(moved("x", "missing", 0.3))
-        == "missing share +30% (95 % +20% to +40%)"
+        line(moved("x", "missing", 0.3))
+        == "missing values +30 points (95% CI 20.0–40.0)"
     )
     assert (
-        change_text.moved(moved("status", "error rate", 0.2))
-        == "failed 20% (95 % 10% to 30%)"
+        line(moved("status", "error rate", 0.2))
+        == "request error rate 20% (95% CI 10%–30%)"
     )
-    assert change_text.moved(
-        {
-            "column": "traffic",
-            "contrast": "traffic",
-            "size": 0.4,
-            "low": 0.4,
-            "high": 0.4,
-        }
-    ) == ("0.4× of the usual rows")
+    sizes = {"size": 0.4, "low": 0.4, "high": 0.4}
+    traffic = {"column": "traffic", "contrast": "traffic"} | sizes
+    assert line(traffic) == "traffic 40% of expected"
     many = detected("inputs_change", "a_b", *(moved(f"{name}_b") for name in "abcdef"))
-    said = change_text.lines(many)
-    assert said[0] == r"**a\_b**: level +0.60 sd (95 % +0.50 to +0.70)"
-    assert said[4:] == ["and 2 more"]
+    lines = change_text.lines(many)
+    assert lines[0] == r"**a\_b**: mean +0.60 sd (95% CI 0.50–0.70)"
+    assert lines[4:] == ["and 2 more"]
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_likely_cause_names_columns_and_start_and_leaves_out_what_is_missing(
+    language: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(text, "_viewer", [lambda: language])
+    whole = change_text.likely_cause("constant", ["temp"], PAST)
+    bare = change_text.likely_cause("constant", ["temp"])
+    assert (
+        whole
+        == {
+            "en": ":material/lightbulb: Likely cause: temp stuck at one value since "
+            "17 Mar 2020 06:00 (UTC). Fix the data source before retraining.",
+            "zh": ":material/lightbulb: 可能原因：temp 自 2020/3/17 06:00（UTC）起固定為單一值。"
+            "重新訓練前請先修復資料來源。",
+        }[language]
+    )
+    assert bare is not None and "2020" not in bare and "since" not in bare
+    assert change_text.likely_cause("change", ["temp"], PAST) is None
+    for kind in CAUSES:
+        for columns in ([], ["a"], list("abcde")):
+            for segment in ("", "country: US (30% to 60%)"):
+                sentence = change_text.likely_cause(kind, columns, None, segment)
+                assert sentence and not EMPTY.search(sentence), sentence
+
+
+CAUSES = [
+    "missing",
+    "constant",
+    "zone",
+    "unit",
+    "renamed",
+    "mix",
+    "upstream",
+    "relation",
+    "segment",
+    "season",
+]
+EMPTY = re.compile(r"None|—|  |\{|: *[.。：,，]")
+
+
+def test_chinese_sentence_has_a_space_between_its_characters_and_latin_ones() -> None:
+    shown = text.say("zh", "finding.of", statistic="PSI", column="temp")
+    assert shown == "temp 的 PSI"
+    assert text.say("zh", "finding.of", statistic="流量", column="溫度") == "溫度的流量"
 
 
 def test_summary_gathers_drifted_features_and_counts_the_rest(
@@ -419,40 +512,82 @@ def test_summary_gathers_drifted_features_and_counts_the_rest(
 ) -> None:
     monkeypatch.setattr(text, "_viewer", [lambda: "en"])
     rate = {"statistic": "error_rate", "verdict": "breach"}
-    late = {"statistic": "latency_p95", "verdict": "breach"}
+    late = {
+        "statistic": "latency_p95",
+        "verdict": "breach",
+        "value": 70,
+        "limit": 60,
+        "unit": "ms",
+    }
     drifted = [BREACH | {"column": name} for name in ("a", "b", "c", "d")]
-    assert finding_text.summary(drifted[:2]) == "a and b drifted."
+    figure = BREACH | {"value": 0.29, "limit": 0.2}
+    change = detected("inputs_change", "temp", moved("temp"))
+    joint = detected("inputs_change", None) | {"from": PAST}
+    fails = detected("error_rise", "status", moved("status", "error rate", 0.12))
+    summary = finding_text.summary
+    assert summary([figure]) == "temp drifted (PSI 0.29, limit 0.20)."
+    assert summary(drifted[:2]) == "a and b drifted."
+    assert summary([change]) == "temp: mean higher than expected (+0.60 sd)."
     assert (
-        finding_text.summary([detected("inputs_change", "temp", moved("temp"))])
-        == "temp is higher than usual."
+        summary([joint])
+        == "All features shifted slightly since 17 Mar 2020 06:00 (UTC)."
     )
     assert (
-        finding_text.summary([detected("inputs_change", None)])
-        == "All columns moved a little together."
+        summary([fails | {"reference_value": 0.02}])
+        == "Request error rate higher than expected (12%, expected 2%)."
     )
     assert (
-        finding_text.summary([rate, *drifted])
+        summary([rate, *drifted])
         == "Error rate is over its limit; a, b and 2 more features drifted."
     )
-    assert (
-        finding_text.summary([late, rate, *drifted])
-        == "p95 latency is over its limit; error rate is over its limit; and 1 more."
+    assert summary([late, rate, *drifted]) == (
+        "p95 latency is over its limit (70 ms, limit 60 ms); "
+        "error rate is over its limit; and 1 more."
     )
 
 
-def test_the_drift_page_does_not_say_that_nothing_drifted_while_the_detector_has_a_change_open(
+def test_breach_of_warning_rules_alone_is_shown_as_a_warning() -> None:
+    warning = BREACH | {"severity": "warning"}
+    critical = BREACH | {"severity": "critical"}
+    assert cards.by_severity("breach", [warning, warning]) == "warn"
+    assert cards.by_severity("breach", [warning, critical]) == "breach"
+    assert cards.by_severity("breach", []) == "breach"
+    assert cards.by_severity("ok", [warning]) == "ok"
+
+
+def test_minimum_detectable_change_is_a_possible_number(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(text, "_viewer", [lambda: "en"])
-    seen = {
+    rows = [
+        {"column": "a", "contrast": "location", "size": 0.2},
+        {"column": "a", "contrast": "missing", "size": 187.576},
+        {"column": "b", "contrast": "missing", "size": 0.06},
+    ]
+    detector = {"lanes": [{"detectable": rows}]}
+    assert detector_card.detectable(detector, "a") == (
+        "Minimum detectable change of a within 24 h (50% chance): mean ±0.20 sd. "
+        "No rise in missing values is detectable within 24 h."
+    )
+    assert detector_card.detectable(detector, "b") == (
+        "Minimum detectable change of b within 24 h (50% chance): missing values +6 points."
+    )
+    assert detector_card.detectable(detector, "c") is None
+
+
+def test_inputs_page_with_an_open_change_does_not_claim_that_nothing_drifted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(text, "_viewer", [lambda: "en"])
+    drift = {
         "columns": [{"kind": "numeric", "status": "ok", "column": "a"}],
         "window_s": 86_400,
     }
-    assert "None of 1 features drifted" in drift_text.verdict(seen)
-    said = drift_text.verdict(seen, found=2)
-    assert "Open changes: 2" in said
-    assert "None of 1 features is over its limit in the newest 24 h" in said
-    assert "green" not in said
+    assert "None of 1 features drifted" in drift_text.verdict(drift)
+    shown = drift_text.verdict(drift, n_changes=2)
+    assert "Open changes: 2" in shown
+    assert "None of 1 features is over its limit in the newest 24 h" in shown
+    assert "green" not in shown
 
 
 @pytest.mark.parametrize(
@@ -498,6 +633,10 @@ def test_duration(
         (figures.measured(60, "latency_p95", "ms"), "60 ms"),
         (figures.measured(0.54, "psi", "nats"), "0.54"),
         (figures.measured(None, "psi", "nats"), "—"),
+        (figures.points(0.06), "+6 points"),
+        (figures.points(-0.004), "-0.4 points"),
+        (figures.interval("0.36", "0.61"), "95% CI 0.36–0.61"),
+        (figures.interval("-0.42", "-0.20"), "95% CI -0.42 to -0.20"),
     ],
 )
 def test_number(shown: str, expected: str) -> None:
@@ -505,16 +644,16 @@ def test_number(shown: str, expected: str) -> None:
 
 
 def test_limit_on_an_increase_is_shown_as_the_value_it_allows() -> None:
-    found = {
+    finding = {
         "statistic": "wrong_share",
         "unit": "share",
         "limit": 0.05,
         "compare": "increase",
         "reference_value": 0.19,
     }
-    assert figures.limit_of(found) == "24%"
-    assert figures.limit_of(found | {"reference_value": None}) == "+5%"
-    assert figures.limit_of(found | {"compare": "value"}) == "5%"
+    assert figures.limit_of(finding) == "24%"
+    assert figures.limit_of(finding | {"reference_value": None}) == "+5%"
+    assert figures.limit_of(finding | {"compare": "value"}) == "5%"
 
 
 def test_times_are_on_the_viewers_clock(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -525,3 +664,22 @@ def test_times_are_on_the_viewers_clock(monkeypatch: pytest.MonkeyPatch) -> None
     assert figures.at("2020-11-20T17:40:00Z", taipei) == "2020/11/21 01:40"
     assert figures.at(None, taipei) == figures.at("not a time", taipei) == "—"
     assert str(figures.zone("Not/AZone")) == str(figures.zone(None)) == "UTC"
+
+
+@pytest.mark.parametrize(
+    ("name", "english", "chinese"),
+    [
+        ("Asia/Taipei", "17 Mar 2020 14:00 (UTC+8)", "2020/3/17 14:00（UTC+8）"),
+        ("Asia/Kolkata", "17 Mar 2020 11:30 (UTC+5:30)", "2020/3/17 11:30（UTC+5:30）"),
+        ("America/New_York", "17 Mar 2020 02:00 (UTC-4)", "2020/3/17 02:00（UTC-4）"),
+        (None, "17 Mar 2020 06:00 (UTC)", "2020/3/17 06:00（UTC）"),
+    ],
+)
+def test_time_in_a_sentence_has_its_zone(
+    name: str | None, english: str, chinese: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(figures, "_viewer", [lambda: name])
+    monkeypatch.setattr(text, "_viewer", [lambda: "en"])
+    assert figures.zoned(PAST) == english
+    monkeypatch.setattr(text, "_viewer", [lambda: "zh"])
+    assert figures.zoned(PAST) == chinese

@@ -289,7 +289,7 @@ def test_a_directory_held_by_a_process_without_server_is_named(tmp_path: Path) -
         (tmp_path / "driftdeck-data" / "server.json").unlink()
         done = run("status", cwd=tmp_path)
         assert done.returncode == 3
-        assert f"held by another process (PID {process.pid})" in done.stderr
+        assert f"in use by another process (PID {process.pid})" in done.stderr
     finally:
         process.kill()
         process.wait()

@@ -308,7 +308,7 @@ def test_rows_that_come_meanwhile_are_read(several: Server) -> None:
         )
     )
     several.collector.events(late, NDJSON).durable.result(10)
-    several.loop.load_all()
+    several.scheduler.load_all()
     judge.note_rows("m0", NOW - HOUR / 2)
     assert judge.findings(model, [NOW]) == RuleEvaluator(
         several.store, several.config
@@ -319,7 +319,7 @@ def test_a_model_is_evaluated_once_a_minute_and_again_when_late_rows_came(
     several: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loop, now = (
-        several.loop,
+        several.scheduler,
         [datetime.now(UTC).replace(second=0, microsecond=0) + timedelta(minutes=1)],
     )
     loop.clock = lambda: now[0]
@@ -349,7 +349,7 @@ def test_evaluation_waits_while_rows_are_loaded(
     several: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("monitor.server.scheduler.PATIENCE_S", 600.0)
-    loop = several.loop
+    loop = several.scheduler
     done = threading.Event()
     waiting = threading.Thread(
         target=lambda: (loop.evaluate_due(timedelta(0)), done.set())
@@ -363,9 +363,9 @@ def test_evaluation_waits_while_rows_are_loaded(
 
 
 def test_a_model_is_evaluated_from_its_first_event_on(several: Server) -> None:
-    several.loop.clock = lambda: NOW
+    several.scheduler.clock = lambda: NOW
     # the first of 20 rows, 7 minutes apart, is two hours and 13 minutes old
-    assert several.loop.evaluate("m0") == 3
+    assert several.scheduler.evaluate("m0") == 3
     assert several.store.alerts.evaluated() == {several.store.model("m0").id: NOW}
 
 
@@ -418,7 +418,11 @@ def test_new_models_are_evaluated_together(
 def test_history_from_a_time_of_another_zone_has_the_same_days(
     several: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    loop, start, seen = several.loop, NOW - 4 * DAY - 3 * HOUR, list[list[datetime]]()
+    loop, start, seen = (
+        several.scheduler,
+        NOW - 4 * DAY - 3 * HOUR,
+        list[list[datetime]](),
+    )
     loop.clock = lambda: NOW
     monkeypatch.setattr(
         loop, "_evaluate_moments", lambda _, moments, __: seen.append(list(moments))

@@ -267,7 +267,7 @@ class Mix(RuleBasedStateMachine):
 
     @rule()
     def compact(self) -> None:
-        self.server.store._parts = 10_000
+        self.server.store.profiler.backlog.loads = 10_000
         self.server.store.maintain(NOW)
 
     def compare(self) -> None:
@@ -478,7 +478,7 @@ def test_a_restart_goes_on_where_the_spool_was(tmp_path: Path) -> None:
     again.start(background=False)
     assert again.store.span("m")[2] == 5
     send(again, event(5, features={"age": 1.0, "country": "a", "premium": True}))
-    again.loop.load_all()
+    again.scheduler.load_all()
     assert again.store.span("m")[2] == 6
     again.close()
 
@@ -490,14 +490,14 @@ def test_rows_missing_from_the_database_are_replayed_from_the_spool(
     server.start(background=False)
     send(server, *(event(i) for i in range(50)))
     server.scheduler.load_all()
-    server.store._con.execute("CHECKPOINT")
+    server.store.database.connection.execute("CHECKPOINT")
     send(server, *(event(i) for i in range(50, 80)))
     server.scheduler.load_all()
     assert server.store.span("m")[2] == 80
     # as it is without its write-ahead log
     database = (tmp_path / "driftdeck.duckdb").read_bytes()
     server.spool.close()
-    server.store._con.close()
+    server.store.database.connection.close()
     (tmp_path / "driftdeck.duckdb").write_bytes(database)
     (tmp_path / "driftdeck.duckdb.wal").unlink(missing_ok=True)
     again = Server(tmp_path)
@@ -571,7 +571,7 @@ def test_a_database_held_by_another_process_is_named_with_its_pid(
         assert holder.stdout is not None
         holder.stdout.readline()
         with pytest.raises(
-            StorageError, match=f"held by another process \\(PID {holder.pid}\\)"
+            StorageError, match=f"in use by another process \\(PID {holder.pid}\\)"
         ):
             Server(tmp_path)
     finally:
@@ -827,7 +827,7 @@ def test_after_a_restart_repeats_are_still_recognised(tmp_path: Path) -> None:
 def test_after_a_restart_repeats_of_many_models_are_recognised(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("monitor.store.rows.recent_ids.TOGETHER", 2)
+    monkeypatch.setattr("monitor.store.rows.recent_ids.MAX_MODELS", 2)
     at, models = datetime.now(UTC).replace(microsecond=0), [f"m{i}" for i in range(5)]
     # at first 1 and 2, then 1 once more and 3
     for minutes, stored in ((2, 10), (1, 15)):
@@ -868,9 +868,9 @@ def test_the_oldest_ids_are_forgotten_by_the_generation() -> None:
         )
     assert recent.since > noon  # from here on everything is known
     first = int((recent.since - noon) / timedelta(minutes=1)) + 1
-    assert recent.known(np.arange(first * 60, 1200, dtype=np.uint64)).all()
-    assert not recent.known(np.arange(1200, 1300, dtype=np.uint64)).any()
-    assert not recent.known(np.arange(0, 60, dtype=np.uint64)).any()
+    assert recent.stored(np.arange(first * 60, 1200, dtype=np.uint64)).all()
+    assert not recent.stored(np.arange(1200, 1300, dtype=np.uint64)).any()
+    assert not recent.stored(np.arange(0, 60, dtype=np.uint64)).any()
 
 
 def test_a_repeated_label_is_a_duplicate_and_an_orphan_waits(server: Server) -> None:

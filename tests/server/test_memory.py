@@ -189,8 +189,8 @@ def test_names_of_a_free_text_are_bounded_when_they_are_written(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = served.server
-    monkeypatch.setattr(profiler, "MAX_NEW_VALUES", 2_500)
-    monkeypatch.setattr(compaction, "NAMES_OF_A_MODEL", 1_200)
+    monkeypatch.setattr(profiler, "MAX_UNTRIMMED_VALUES", 2_500)
+    monkeypatch.setattr(compaction, "MAX_VALUES_OF_MODEL", 1_200)
     server.collector.events(
         lines(*(event(i, features={"a": "x", "b": "y"}) for i in range(10))), NDJSON
     ).durable.result(10)
@@ -245,8 +245,8 @@ def test_profiles_added_up_in_spans_are_the_same(
         [server.store.query(q) for q in sums],
         server.store.query("SELECT count(*) FROM profile_bins"),
     )
-    monkeypatch.setattr(compaction, "AT_ONCE", 200)
-    con = server.store._con
+    monkeypatch.setattr(compaction, "MAX_SORTED_ROWS", 200)
+    con = server.store.database.connection
     with transaction(con):
         compaction.compact(con, (NOW - timedelta(days=9)).replace(tzinfo=None))
     assert [server.store.query(q) for q in sums] == before
@@ -258,7 +258,9 @@ def test_profiles_added_up_in_spans_are_the_same(
             compaction.roll_up(con, (NOW + timedelta(days=1)).replace(tzinfo=None)) > 0
         )
     assert [server.store.query(hourly)] == before
-    assert not server.store.query(f"SELECT 1 FROM profile_bins WHERE {compaction.FINE}")
+    assert not server.store.query(
+        f"SELECT 1 FROM profile_bins WHERE {compaction.MINUTES}"
+    )
 
 
 def test_the_first_list_of_new_models_asks_none_of_their_tables(
@@ -267,9 +269,11 @@ def test_the_first_list_of_new_models_asks_none_of_their_tables(
     store, asked = served.server.store, []
     # a body of more models is several loads
     monkeypatch.setattr(loader, "MAX_MODELS", 7)
-    query = store.query
+    query = store.database.query
     monkeypatch.setattr(
-        store, "query", lambda sql, params=None: asked.append(sql) or query(sql, params)
+        store.database,
+        "query",
+        lambda sql, params=None: asked.append(sql) or query(sql, params),
     )
     for turn in range(2):
         rows = [

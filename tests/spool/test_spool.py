@@ -8,22 +8,22 @@ from pathlib import Path
 import pytest
 
 from monitor.errors import Overloaded
-from monitor.spool.record import JOINED_BYTES, SpoolPosition, WriteBatch
+from monitor.spool.record import MAX_JOINED_BYTES, SpoolPosition, WriteBatch
 from monitor.spool.spool import Spool
 
 START = SpoolPosition(0, 0)
 
 
 def payloads(spool: Spool, start: SpoolPosition = START) -> list[bytes]:
-    return [frame.payload for frame in spool.frames(start)]
+    return [record.payload for record in spool.records(start)]
 
 
-def test_frames_come_back_in_order_after_they_are_synced(tmp_path: Path) -> None:
+def test_records_come_back_in_order_after_they_are_synced(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
     for i in range(100):
         spool.append({"kind": "x", "i": i}, b"p%d\nq" % i).result(10)
     assert payloads(spool) == [b"p%d\nq" % i for i in range(100)]
-    assert [f.header["i"] for f in spool.frames(START)] == list(range(100))
+    assert [f.header["i"] for f in spool.records(START)] == list(range(100))
     spool.close()
 
 
@@ -31,7 +31,7 @@ def test_reading_goes_on_after_a_position(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
     for i in range(10):
         spool.append({}, bytes([i])).result(10)
-    fourth = list(spool.frames(START))[3]
+    fourth = list(spool.records(START))[3]
     assert payloads(spool, fourth.end) == [bytes([i]) for i in range(4, 10)]
     spool.close()
 
@@ -69,7 +69,7 @@ def test_released_segments_are_deleted_and_the_rest_stays(tmp_path: Path) -> Non
         spool.append({}, payload).result(10)
     spool.roll()
     spool.append({}, b"c").result(10)
-    ends = [frame.end for frame in spool.frames(START)]
+    ends = [record.end for record in spool.records(START)]
     spool.release(ends[0])
     # the position is inside the first segment
     assert payloads(spool) == [b"a", b"b", b"c"]
@@ -91,7 +91,7 @@ def test_a_full_spool_says_when_to_come_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_torn_and_flipped_bytes_lose_no_frame_before_them_and_are_reported(
+def test_torn_and_flipped_bytes_lose_no_record_before_them_and_are_reported(
     tmp_path: Path, seed: int
 ) -> None:
     rng = random.Random(seed)
@@ -99,7 +99,7 @@ def test_torn_and_flipped_bytes_lose_no_frame_before_them_and_are_reported(
     sizes = [rng.randrange(0, 300) for _ in range(20)]
     for i, size in enumerate(sizes):
         spool.append({"i": i}, rng.randbytes(size)).result(10)
-    ends = [frame.end.offset for frame in spool.frames(START)]
+    ends = [record.end.offset for record in spool.records(START)]
     segment = spool.synced.segment
     spool.close()
     path = tmp_path / f"{segment:08d}.spool"
@@ -112,7 +112,7 @@ def test_torn_and_flipped_bytes_lose_no_frame_before_them_and_are_reported(
     path.write_bytes(data)
     again = Spool(tmp_path)
     again.append({"i": 99}, b"later").result(10)
-    read = [frame.header["i"] for frame in again.frames(START)]
+    read = [record.header["i"] for record in again.records(START)]
     whole = [i for i, end in enumerate(ends) if end <= at]
     assert read[-1] == 99
     assert read[: len(whole)] == whole
@@ -145,12 +145,12 @@ def test_a_write_that_fails_is_refused_whole_and_the_next_one_succeeds(
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     spool.append({"i": 3}, b"c").result(10)
-    assert [frame.header["i"] for frame in spool.frames(START)] == [0, 3]
+    assert [record.header["i"] for record in spool.records(START)] == [0, 3]
     assert spool.damage == []
     spool.close()
 
 
-def test_frames_go_on_in_the_next_segment_when_one_is_full(
+def test_records_go_on_in_the_next_segment_when_one_is_full(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("monitor.spool.spool.SEGMENT_BYTES", 300)
@@ -158,7 +158,7 @@ def test_frames_go_on_in_the_next_segment_when_one_is_full(
     for i in range(50):
         spool.append({"i": i}, b"x" * 40)
     spool.append({"i": 50}, b"").result(10)
-    assert [frame.header["i"] for frame in spool.frames(START)] == list(range(51))
+    assert [record.header["i"] for record in spool.records(START)] == list(range(51))
     assert len(spool.segments()) > 5
     spool.close()
 
@@ -171,40 +171,41 @@ def test_what_is_written_is_not_held_in_memory_by_whoever_remembers_it(
     done.result(10)
     assert isinstance(done, WriteBatch)
     # an answer that is kept for its Idempotency-Key keeps this future
-    assert done.frames == []
+    assert done.records == []
     spool.close()
 
 
-def test_payloads_of_one_header_share_a_frame_whose_rows_are_their_sum(
+def test_payloads_of_one_header_share_a_record_whose_rows_are_their_sum(
     tmp_path: Path,
 ) -> None:
     spool = Spool(tmp_path)
     one, other = {"kind": "a"}, {"kind": "b"}
-    frames = (
+    records = (
         (one, b"1\n", 1),
         (one, b"2\n3\n", 2),
         (other, b"4\n", 1),
         (other, b"5\n", 0),  # this one stands alone
         (other, b"6\n", 1),
-        (one, b"x" * JOINED_BYTES, 7),
+        (one, b"x" * MAX_JOINED_BYTES, 7),
         (one, b"8\n", 1),  # what came before is large enough
     )
     with spool._wake:  # the writing thread waits
-        for header, payload, rows in frames:
+        for header, payload, rows in records:
             spool.append(dict(header), payload, rows)
     spool.append({"kind": "end"}, b"").result(10)
     found = [
-        (f.header["kind"], f.header.get("rows"), f.payload) for f in spool.frames(START)
+        (f.header["kind"], f.header.get("rows"), f.payload)
+        for f in spool.records(START)
     ]
     assert found == [
         ("a", 3, b"1\n2\n3\n"),
         ("b", 1, b"4\n"),
         ("b", None, b"5\n"),
         ("b", 1, b"6\n"),
-        ("a", 7, b"x" * JOINED_BYTES),
+        ("a", 7, b"x" * MAX_JOINED_BYTES),
         ("a", 1, b"8\n"),
         ("end", None, b""),
     ]
     size = (tmp_path / f"{spool.synced.segment:08d}.spool").stat().st_size
-    assert (spool.synced.offset, spool._held) == (size, size)
+    assert (spool.synced.offset, spool._bytes) == (size, size)
     spool.close()

@@ -176,8 +176,8 @@ def test_packed_features_are_stored_profiled_and_erased_like_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def life(folder: Path, own: int) -> tuple[Server, dict[str, Any]]:
-        monkeypatch.setattr(schema, "OWN_COLUMNS", own)
-        monkeypatch.setattr(schema, "PACKED", 2)
+        monkeypatch.setattr(schema, "MAX_FEATURE_COLUMNS", own)
+        monkeypatch.setattr(schema, "MAX_PACKED", 2)
         config = Config(models={"m": ModelConfig(segments=("country",))})
         server = Server(folder, config)
         server.start(background=False)
@@ -259,12 +259,12 @@ def test_packed_features_are_stored_profiled_and_erased_like_others(
 def test_a_schema_never_moves_a_packed_feature_and_never_shrinks() -> None:
     kinds = {
         f"f{i}": "numeric" if i % 3 else "categorical"
-        for i in range(schema.OWN_COLUMNS + 3 * schema.PACKED)
+        for i in range(schema.MAX_FEATURE_COLUMNS + 3 * schema.MAX_PACKED)
     }
     half = ModelSchema("m").extended(dict(list(kinds.items())[:700]))  # type: ignore[arg-type]
     whole = half.extended(kinds)  # type: ignore[arg-type]
     assert {f: p for f, p in whole.places.items() if f in half.places} == half.places
-    assert len(set(whole.places.values())) == len(whole.places) == 3 * schema.PACKED
+    assert len(set(whole.places.values())) == len(whole.places) == 3 * schema.MAX_PACKED
     assert (
         half.after(whole.to_dict(700))
         == whole
@@ -287,7 +287,7 @@ def test_the_spool_holds_what_a_schema_grew_by_however_long_its_names(
     ).durable.result(10)
     frames = [
         f
-        for f in server.spool.frames(SpoolPosition(0, 0))
+        for f in server.spool.records(SpoolPosition(0, 0))
         if f.header["kind"] == "schema"
     ]
     assert len(frames[0].payload) > 1 << 20

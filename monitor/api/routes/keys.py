@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from monitor.access import Key
+from monitor.access import ApiKey
 from monitor.api.authorization import BOOTSTRAP, caller_of
 from monitor.api.response import answer
 from monitor.config.section import duration
@@ -74,7 +74,7 @@ def delete_key(request: Request, key: str) -> Response:
     return answer(request, _row(server.keys.revoke(key, now), now), "scopes")
 
 
-def _row(key: Key, now: datetime) -> dict[str, Any]:
+def _row(key: ApiKey, now: datetime) -> dict[str, Any]:
     names = (
         "id",
         "name",

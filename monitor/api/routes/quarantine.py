@@ -19,7 +19,7 @@ from monitor.ingest.collector import IngestResult
 from monitor.queries.ingestion import accounting
 from monitor.queries.time_range import span_of
 from monitor.server.server import Server
-from monitor.store.ledger import Quarantined
+from monitor.store.ledger import QuarantinedRow
 
 router = APIRouter(prefix="/v1", tags=["accounting"])
 Number = Annotated[int, Field(ge=1)]
@@ -182,7 +182,7 @@ def post_discard(request: Request, body: Discard) -> Response:
 
 async def _resend(
     server: Server,
-    held: Sequence[Quarantined],
+    held: Sequence[QuarantinedRow],
     wanted: dict[int, CorrectedRecords],
     bounds: TimeBounds | None,
     models: frozenset[str] | None,

@@ -12,7 +12,7 @@ from monitor.queries import detector_status, drift, overview, service
 from monitor.queries.alerts import alert_rows
 from monitor.queries.time_range import TimeRange, parse_time, span_of
 from monitor.server.server import Server
-from monitor.store.store import MINUTES_KEPT
+from monitor.store.profiles.compaction import MINUTE_RETENTION
 
 router = APIRouter(prefix="/v1", tags=["read"])
 
@@ -63,7 +63,7 @@ class Scope:
     def span(self, finest: timedelta, points: int = 170) -> TimeRange:
         """The span asked for. Raises InvalidRequest."""
         span = span_of(*self._given, self.now, finest, points)
-        if finest < HOUR and span.start < self.now - MINUTES_KEPT:
+        if finest < HOUR and span.start < self.now - MINUTE_RETENTION:
             # what is older is kept by the hour
             return span_of(*self._given, self.now, HOUR, points)
         return span

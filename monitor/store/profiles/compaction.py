@@ -1,77 +1,129 @@
-"""Profiles that lie in many parts, added up: what is read stays the same."""
+"""Stored profiles added up: the parts of many loads, and old minutes to hours."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import duckdb
 
 from monitor.engines.in_process import MAX_NEW_VALUES
 
-ADDITIVE = 'sum("rows")::BIGINT AS "rows", sum(missing)::BIGINT, sum(invalid)::BIGINT, sum("sum"), sum(sum_sq), min("min"), max("max")'
-AT_ONCE = 500_000  # parts that are added up together: sorting them must fit in memory
-NAMES_OF_A_MODEL = 10_000
-TABLES = {"profile_bins": "bin, sum(n)::BIGINT AS n", "profile_moments": ADDITIVE}
-NOT_EMPTY = {"profile_bins": "sum(n) <> 0", "profile_moments": 'sum("rows") <> 0'}
-FINE = "\"column\" IN ('latency_ms', 'status') AND bucket <> date_trunc('hour', bucket)"
-SERVICE = "\"column\" IN ('latency_ms', 'status')"
 HOUR = timedelta(hours=1)
+MINUTE_RETENTION = timedelta(hours=48)
+MAX_LOADS = 300
+MAX_ROWS = 2_000_000  # a load of ten thousand features writes 200,000
+MAX_SORTED_ROWS = 500_000  # of one step: sorting them must fit in memory
+MAX_VALUES_OF_MODEL = 10_000  # new values
+KEYS = 'model, segment, version, "column"'
+SERVICE = "\"column\" IN ('latency_ms', 'status')"
+MINUTES = f"{SERVICE} AND bucket <> date_trunc('hour', bucket)"
+
+
+@dataclass(frozen=True)
+class SummedTable:
+    """A table of profiles: its sums, and the condition for a sum that is not empty."""
+
+    name: str
+    sums: str
+    not_empty: str
+
+
+BINS = SummedTable("profile_bins", "bin, sum(n)::BIGINT AS n", "sum(n) <> 0")
+MOMENTS = SummedTable(
+    "profile_moments",
+    'sum("rows")::BIGINT AS "rows", sum(missing)::BIGINT, sum(invalid)::BIGINT, '
+    'sum("sum"), sum(sum_sq), min("min"), max("max")',
+    'sum("rows") <> 0',
+)
+
+
+@dataclass
+class CompactionBacklog:
+    """What was written since profiles were compacted: loads, rows, the earliest event."""
+
+    loads: int = 0
+    rows: int = 0
+    earliest: datetime | None = None
+
+    def note_load(self, times: Iterable[datetime]) -> None:
+        """Count a load, with the first event time of each model whose profiles changed."""
+        self.loads += 1
+        if self.earliest is not None:
+            times = [*times, self.earliest]
+        self.earliest = min(times, default=None)
+
+    @property
+    def due(self) -> bool:
+        """True when compaction is worth its cost."""
+        large = self.loads > MAX_LOADS or self.rows > MAX_ROWS
+        return large and self.earliest is not None
 
 
 def roll_up(con: duckdb.DuckDBPyConnection, before: datetime) -> int:
-    """Add the minutes of service columns older than `before` up to hours; the number of rows that became fewer."""
-    (found,) = con.execute(
-        f"SELECT count(*), min(bucket) FROM profile_moments WHERE {FINE} AND bucket < ?",
+    """Add the minutes of service columns older than `before` up to hours.
+
+    Returns the number of rows that were minutes.
+    """
+    ((rows, first),) = con.execute(
+        "SELECT count(*), min(bucket) FROM profile_moments "
+        f"WHERE {MINUTES} AND bucket < ?",
         [before],
     ).fetchall()
-    if not found[0]:
+    if not rows:
         return 0
-    since = found[1].replace(minute=0)
-    for table in TABLES:
-        for start, end in _spans(con, table, SERVICE, since, before):
-            _sum(
-                con, table, "date_trunc('hour', bucket) AS bucket", SERVICE, start, end
-            )
-    return int(found[0])
+    since = first.replace(minute=0)
+    for table in (BINS, MOMENTS):
+        for start, end in _steps(con, table, SERVICE, since, before):
+            bucket = "date_trunc('hour', bucket) AS bucket"
+            _add_up(con, table, bucket, SERVICE, start, end)
+    return int(rows)
 
 
 def compact(con: duckdb.DuckDBPyConnection, since: datetime) -> None:
-    """Add up the parts that many loads left in the buckets from `since` on, and keep the most frequent new values."""
+    """Add up the parts of many loads in the buckets from `since` on; trim new values."""
     (newest,) = con.execute("SELECT max(bucket) FROM profile_moments").fetchall()[0]
     if newest is not None:
-        for table in TABLES:
-            for start, end in _spans(con, table, "true", since, newest + HOUR):
-                _sum(con, table, "bucket", "true", start, end)
+        for table in (BINS, MOMENTS):
+            for start, end in _steps(con, table, "true", since, newest + HOUR):
+                _add_up(con, table, "bucket", "true", start, end)
     trim_new_values(con)
 
 
 def trim_new_values(con: duckdb.DuckDBPyConnection) -> None:
-    """Keep the most frequent new values of each column, and of each model; each once for a version."""
+    """Keep the most frequent new values of each column, and of each model."""
     con.execute(
-        'CREATE OR REPLACE TEMP TABLE summed AS SELECT * FROM (SELECT model, version, "column", "value", sum(n)::BIGINT AS n, '
+        "CREATE OR REPLACE TEMP TABLE summed AS SELECT * FROM ("
+        'SELECT model, version, "column", "value", sum(n)::BIGINT AS n, '
         "min(first_seen) AS first_seen FROM new_values GROUP BY ALL) "
-        f'QUALIFY row_number() OVER (PARTITION BY model, "column" ORDER BY n DESC, "value") <= {MAX_NEW_VALUES} '
-        f'AND row_number() OVER (PARTITION BY model ORDER BY n DESC, "column", "value") <= {NAMES_OF_A_MODEL}'
+        'QUALIFY row_number() OVER (PARTITION BY model, "column" '
+        f'ORDER BY n DESC, "value") <= {MAX_NEW_VALUES} '
+        "AND row_number() OVER (PARTITION BY model "
+        f'ORDER BY n DESC, "column", "value") <= {MAX_VALUES_OF_MODEL}'
     )
     con.execute("DELETE FROM new_values")
     con.execute("INSERT INTO new_values SELECT * FROM summed")
     con.execute("DROP TABLE summed")
 
 
-def _spans(
+def _steps(
     con: duckdb.DuckDBPyConnection,
-    table: str,
-    which: str,
+    table: SummedTable,
+    condition: str,
     since: datetime,
     before: datetime,
 ) -> Iterator[tuple[datetime, datetime]]:
-    """Spans of whole hours that hold about AT_ONCE rows each, or an hour's; those without rows are left out."""
+    """Yield time ranges of whole hours with about MAX_SORTED_ROWS rows each.
+
+    One hour may have more. Hours without rows are left out.
+    """
     hours = con.execute(
-        f"SELECT date_trunc('hour', bucket) AS h, count(*) FROM {table} WHERE {which} AND bucket >= ? AND bucket < ? GROUP BY 1 ORDER BY 1",
+        f"SELECT date_trunc('hour', bucket) AS h, count(*) FROM {table.name} "
+        f"WHERE {condition} AND bucket >= ? AND bucket < ? GROUP BY 1 ORDER BY 1",
         [since, before],
     ).fetchall()
     first, rows = None, 0
     for hour, n in hours:
-        if first is not None and rows + n > AT_ONCE:
+        if first is not None and rows + n > MAX_SORTED_ROWS:
             yield first, hour
             first, rows = None, 0
         first, rows = first or hour, rows + n
@@ -79,22 +131,24 @@ def _spans(
         yield first, before
 
 
-def _sum(
+def _add_up(
     con: duckdb.DuckDBPyConnection,
-    table: str,
+    table: SummedTable,
     bucket: str,
-    which: str,
+    condition: str,
     start: datetime,
     end: datetime,
 ) -> None:
-    keys = f'model, segment, version, "column", {bucket}, layout'
-    where, span = f"{which} AND bucket >= ? AND bucket < ?", [start, end]
+    where = f"{condition} AND bucket >= ? AND bucket < ?"
     con.execute(
-        f"CREATE OR REPLACE TEMP TABLE summed AS SELECT {keys}, {TABLES[table]} FROM {table} WHERE {where} GROUP BY ALL HAVING {NOT_EMPTY[table]}",
-        span,
+        "CREATE OR REPLACE TEMP TABLE summed AS "
+        f"SELECT {KEYS}, {bucket}, layout, {table.sums} FROM {table.name} "
+        f"WHERE {where} GROUP BY ALL HAVING {table.not_empty}",
+        [start, end],
     )
-    con.execute(f"DELETE FROM {table} WHERE {where}", span)
+    con.execute(f"DELETE FROM {table.name} WHERE {where}", [start, end])
     con.execute(
-        f'INSERT INTO {table} SELECT * FROM summed ORDER BY bucket, model, segment, "column"'
+        f"INSERT INTO {table.name} SELECT * FROM summed "
+        'ORDER BY bucket, model, segment, "column"'
     )
     con.execute("DROP TABLE summed")

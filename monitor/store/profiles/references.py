@@ -1,149 +1,162 @@
-"""The references of all models: which there are, their frozen layouts and profiles, and those made of a model's first events."""
+"""The references of all models: set, read, and made of a model's first events."""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
-
-import duckdb
-import pyarrow as pa
 
 from monitor.layout import Layout
 from monitor.profile import Profile, Steps
 from monitor.schema import ModelSchema
 from monitor.store import detector_store
+from monitor.store.database import Database
+from monitor.store.model import ModelCatalog, ModelSettings
 from monitor.store.profiles import reference
-from monitor.store.profiles.reference import Reference
-from monitor.store.rows.load_transaction import grow
+from monitor.store.profiles.layout_catalog import LayoutCatalog
+from monitor.store.profiles.profiler import Profiler
+from monitor.store.profiles.reference import Reference, ReferenceRows
+from monitor.store.rows.model_tables import grow_models
 
-if TYPE_CHECKING:
-    from monitor.store.store import Store
-
-PROVISIONAL_ROWS = 1000
-PROVISIONAL_CAP = 20_000
+# events that a provisional reference needs at least, and has at most
+MIN_PROVISIONAL_EVENTS = 1000
+MAX_PROVISIONAL_EVENTS = 20_000
+MICROSECOND = timedelta(microseconds=1)
 
 
 class References:
-    """Sets and reads them; `layouts` are those of each model's features and prediction, by name."""
+    """Sets references and reads them; their profiles are cached."""
 
-    def __init__(self, store: "Store", con: duckdb.DuckDBPyConnection) -> None:
-        self.store = store
-        models = store.models()
-        self.layouts: dict[str, dict[str, Layout]] = reference.read_layouts(
-            con, models.values()
-        )
+    def __init__(
+        self,
+        database: Database,
+        catalog: ModelCatalog,
+        layouts: LayoutCatalog,
+        profiler: Profiler,
+        settings: Callable[[str], ModelSettings],
+    ) -> None:
+        self._database, self._catalog, self._layouts = database, catalog, layouts
+        self._profiler, self._settings = profiler, settings
         self._profiles: dict[str, dict[str, Profile]] = {}
-        rows = con.execute(
-            "SELECT model, sum(\"rows\")::BIGINT FROM profile_moments WHERE segment = '' AND \"column\" = 'status' GROUP BY model"
-        ).fetchall()
-        by_id = dict(rows)
-        # by model, as many events as there are or more: some may have been deleted
-        self._events_of: dict[str, int] = {
-            n: by_id[m.id] for n, m in models.items() if m.id in by_id
-        }
+        # by model, as many as are stored or more: some may have been deleted
+        self._events: dict[str, int] = {}
+        self.read()
 
-    def note(self, name: str, events: int) -> None:
-        """So many events of a model were stored."""
-        self._events_of[name] = self._events_of.get(name, 0) + events
+    def read(self) -> None:
+        """Count the events of every model again, and forget the cached profiles."""
+        rows = self._database.connection.execute(
+            'SELECT model, sum("rows")::BIGINT FROM profile_moments '
+            "WHERE segment = '' AND \"column\" = 'status' GROUP BY model"
+        ).fetchall()
+        names = {model.id: name for name, model in self._catalog.all().items()}
+        self._events = {names[id_]: n for id_, n in rows if id_ in names}
+        self._profiles = {}
+
+    def count_events(self, name: str, events: int) -> None:
+        """Count newly stored events of a model."""
+        self._events[name] = self._events.get(name, 0) + events
 
     def set(
         self,
         name: str,
         schema: ModelSchema,
-        rows: Callable[[], pa.Table] | tuple[datetime, datetime],
+        rows: ReferenceRows,
         about: Reference,
         now: datetime,
     ) -> Reference:
-        """Freeze layouts and profile from `rows` (event columns, and label, number where known) or a stored period.
+        """Freeze layouts and profile from rows, or from the stored events of a period.
 
-        What was profiled before is rebuilt from the raw rows on the new layouts.
+        Rows have the columns of events, and label and number where known. All profiles
+        of the model are rebuilt from its raw rows on the new layouts. Raises
+        InvalidRequest when there are no rows.
         """
-        store, settings = self.store, self.store.settings(name)
-        # no load may come between what is committed and what it is profiled by
-        with store.alone():
-            with store.writing() as con, store.profiler.writing():
-                model = grow(con, store.models(), {name: schema}, now)[name]
-                reference.stage(con, model, rows)
-                about = reference.describe(con, about, now)
-                model, layouts = reference.freeze(
-                    con, model, about, settings.task, settings.reconstruction
-                )
-                store.profiler.rebuild(model, layouts, settings.segments)
-                detector_store.forget(con, model.id)
-            store.put(model)
-            self.replace(name, layouts)
+        settings = self._settings(name)
+        # no load may run between the commit and the update of what it profiles by
+        with self._database.write_lock:
+            with self._database.writing() as con, self._profiler.writing():
+                models = self._catalog.all()
+                model = grow_models(con, models, {name: schema}, now)[name]
+                reference.stage_rows(con, model, rows)
+                about = reference.describe_rows(con, about, now)
+                model, layouts = reference.freeze(con, model, about, settings)
+                self._profiler.rebuild(model, layouts, settings.segments)
+                detector_store.delete_detector(con, model.id)
+            self._catalog.update({name: model})
+            self.replace_layouts(name, layouts)
         return about
 
-    def replace(self, name: str, layouts: dict[str, Layout]) -> None:
-        """A model's layouts are others now."""
-        self.layouts[name] = layouts
+    def replace_layouts(self, name: str, layouts: dict[str, Layout]) -> None:
+        """Replace the frozen layouts of a model."""
+        self._layouts.frozen[name] = layouts
         self._profiles.pop(name, None)
 
     def make_provisional(self, now: datetime) -> list[str]:
-        """Give each model without a reference one from its own first events, once there are enough; their names."""
+        """Give models with enough events a provisional reference, unless they have one.
+
+        Returns their names. A provisional reference has the model's first events.
+        """
         made = []
-        for name, model in self.store.models().items():
-            if (
-                self.layouts.get(name)
-                or self._events_of.get(name, 0) < PROVISIONAL_ROWS
-            ):
+        for name, model in self._catalog.all().items():
+            few = self._events.get(name, 0) < MIN_PROVISIONAL_EVENTS
+            if few or self._layouts.frozen.get(name):
                 continue
-            ((count, first),) = self.store.query(
+            ((events, first),) = self._database.query(
                 f"SELECT count(*), min(ts) FROM {model.events}"
             )
-            self._events_of[name] = count
-            if count < PROVISIONAL_ROWS:
+            self._events[name] = events
+            if events < MIN_PROVISIONAL_EVENTS:
                 continue
-            ((last,),) = self.store.query(
-                f"SELECT max(ts) FROM (SELECT ts FROM {model.events} ORDER BY ts LIMIT {PROVISIONAL_CAP})"
+            ((last,),) = self._database.query(
+                f"SELECT max(ts) FROM (SELECT ts FROM {model.events} "
+                f"ORDER BY ts LIMIT {MAX_PROVISIONAL_EVENTS})"
             )
             about = Reference("provisional", "first events")
-            self.set(
-                name,
-                model.schema,
-                (first, last + timedelta(microseconds=1)),
-                about,
-                now,
-            )
+            period = (first, last + MICROSECOND)
+            self.set(name, model.schema, period, about, now)
             made.append(name)
         return made
 
     def about(self, name: str) -> Reference:
-        """Where the model's reference comes from."""
-        with self.store.cursor() as cursor:
-            return reference.read_about(cursor, self.store.model(name))
+        """Return the origin of a model's reference; status none without one."""
+        with self._database.cursor() as cursor:
+            return reference.read_about(cursor, self._catalog.get(name))
 
     def all(self) -> dict[str, Reference]:
-        """Where every model's reference comes from, by name; a model without one is left out."""
-        names = {model.id: name for name, model in self.store.models().items()}
-        found = self.store.query(
-            'SELECT model, status, source, first_ts, last_ts, "rows", labelled, set_at FROM reference'
+        """Return the origin of every model's reference, by name of those that have one."""
+        names = {model.id: name for name, model in self._catalog.all().items()}
+        rows = self._database.query(
+            'SELECT model, status, source, first_ts, last_ts, "rows", labelled, set_at '
+            "FROM reference"
         )
-        return {names[row[0]]: Reference(*row[1:]) for row in found if row[0] in names}
+        return {names[id_]: Reference(*row) for id_, *row in rows if id_ in names}
 
     def profiles(self, name: str) -> dict[str, Profile]:
-        """The reference profile of each column that has one."""
-        if not self.layouts.get(name):
+        """Return the reference profile of each column that has one, by key."""
+        if not self._layouts.frozen.get(name):
             # without a statement: a thousand new models have no reference yet
             return {}
         if name not in self._profiles:
-            with self.store.cursor() as cursor:
-                self._profiles[name] = reference.read_profiles(
-                    cursor, self.store.model(name), self.store.layouts(name)
-                )
+            model, layouts = self._catalog.get(name), self._layouts.of(name)
+            with self._database.cursor() as cursor:
+                profiles = reference.read_profiles(cursor, model, layouts)
+            self._profiles[name] = profiles
         return self._profiles[name]
 
     def hours(
-        self, name: str, columns: Sequence[str], most: int
+        self, name: str, columns: Sequence[str], max_hours: int
     ) -> tuple[datetime, dict[str, Steps]] | None:
-        """The last `most` hours of the reference: the first of them (aware UTC), and profiles of some columns by key;
-        None when it has no times."""
-        if not self.layouts.get(name):
+        """Return the last `max_hours` hours of a model's reference; None without times.
+
+        They are the first hour (aware UTC), and profiles of some columns by key.
+        """
+        if not self._layouts.frozen.get(name):
             return None
         layouts = {
-            c: layout
-            for c, layout in self.store.layouts(name).items()
-            if c in set(columns)
+            column: layout
+            for column, layout in self._layouts.of(name).items()
+            if column in set(columns)
         }
-        with self.store.cursor() as cursor:
-            found = reference.read_hours(cursor, self.store.model(name), layouts, most)
-        return (found[0].replace(tzinfo=UTC), found[1]) if found else None
+        model = self._catalog.get(name)
+        with self._database.cursor() as cursor:
+            hours = reference.read_hours(cursor, model, layouts, max_hours)
+        if hours is None:
+            return None
+        first, profiles = hours
+        return first.replace(tzinfo=UTC), profiles

@@ -1,152 +1,162 @@
-"""From when to when each model has events, and how many: what must be asked of a model's own tables is asked once."""
+"""First and last event, number of events and labels, and versions of each model."""
 
 import threading
 from collections.abc import Callable, Collection, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar
 
-from monitor.store.profiles.profiler import quality_column
-from monitor.store.rows.events import Model
-
-if TYPE_CHECKING:
-    from monitor.store.store import Store
+from monitor.store.database import Database, aware
+from monitor.store.model import Model, ModelCatalog
+from monitor.store.profiles.profiled_columns import quality_column
 
 T = TypeVar("T")
-# first and last event, events, joined labels
-Span: TypeAlias = tuple[datetime | None, datetime | None, int, int]
+# first and last event (naive UTC, None without events), events, joined labels
+EventSpan: TypeAlias = tuple[datetime | None, datetime | None, int, int]
+# of the service column that every event has, and of one that every joined label has
+COUNTS = (
+    "min(bucket) FILTER (\"column\" = 'status'), "
+    "max(bucket) FILTER (\"column\" = 'status'), "
+    'coalesce(sum("rows") FILTER ("column" = \'status\'), 0)::BIGINT, '
+    'coalesce(sum("rows") FILTER ("column" <> \'status\'), 0)::BIGINT'
+)
+STATUS = "segment = '' AND \"column\" = 'status'"
 
 
 class EventSpans:
-    """Those of all models.
+    """The event spans of all models.
 
-    A thousand have a table each: asking every one of them for a page takes seconds.
+    Counts are those of the profiles, as a statement on each of a thousand events tables
+    needs seconds. What only these tables have is asked once and remembered.
     """
 
-    def __init__(self, store: "Store") -> None:
-        self.store = store
+    def __init__(self, database: Database, catalog: ModelCatalog) -> None:
+        self._database, self._catalog = database, catalog
         self._lock = threading.Lock()
         self._changes = 0
         self._last: dict[str, datetime | None] = {}
         self._labels: dict[str, int] = {}
 
-    def note(
+    def note_load(
         self,
         last: Mapping[str, datetime],
         new: Collection[str],
         labelled: Collection[str],
     ) -> None:
-        """A load stored events until `last`; these models are `new`, and labels of those found their events."""
+        """Note a load: the last event of each model, new models, models with joined labels."""
         with self._lock:
             self._changes += 1
             self._labels |= dict.fromkeys(new, 0)
             for name in labelled:
                 self._labels.pop(name, None)
-            # a model may be made by one load and get its first event with a later one
+            # the first event of a new model may be of a later load
             self._last |= dict.fromkeys(new)
             for name, at in last.items():
                 if name in self._last:
                     self._last[name] = max(at, self._last[name] or at)
 
     def forget(self) -> None:
-        """Rows were deleted: everything is asked again."""
+        """Forget everything, as rows were deleted."""
         with self._lock:
             self._changes += 1
             self._last.clear()
             self._labels.clear()
 
-    def all(self) -> dict[str, Span]:
-        """Those of every model that has events, by name."""
-        found = self.store.query(
-            'SELECT model, min(bucket) FILTER ("column" = $status), max(bucket) FILTER ("column" = $status), '
-            'coalesce(sum("rows") FILTER ("column" = $status), 0)::BIGINT, coalesce(sum("rows") FILTER ("column" <> $status), 0)::BIGINT '
-            "FROM profile_moments WHERE segment = '' AND \"column\" IN ($status, 'wrong', 'absolute_error') GROUP BY model",
-            {"status": "status"},
+    def all(self) -> dict[str, EventSpan]:
+        """Return the event span of every model that has events or labels, by name."""
+        rows = self._database.query(
+            f"SELECT model, {COUNTS} FROM profile_moments WHERE segment = '' "
+            "AND \"column\" IN ('status', 'wrong', 'absolute_error') GROUP BY model"
         )
-        by_id = {row[0]: row[1:] for row in found}
+        by_id = {row[0]: row[1:] for row in rows}
         spans = {}
-        for name, model in self.store.models().items():
-            first, newest, n, labels = by_id.get(model.id, (None, None, 0, 0))
-            # labels of an unknown task have no profile to count them by
+        for name, model in self._catalog.all().items():
+            first, bucket, events, labels = by_id.get(model.id, (None, None, 0, 0))
+            # labels of an unknown task have no profile that counts them
             if quality_column(model) is None:
-                labels = self._kept(self._labels, name, partial(self._joined, model))
-            last = (
-                self._kept(self._last, name, partial(self._last_event, model, newest))
-                if newest
-                else None
-            )
+                count = partial(self._count_labels, model)
+                labels = self._remembered(self._labels, name, count)
+            last = None
+            if bucket is not None:
+                read = partial(self._last_event, model, bucket)
+                last = self._remembered(self._last, name, read)
             if model.id in by_id or labels:
-                spans[name] = (first, last or newest, n, labels)
+                spans[name] = (first, last or bucket, events, labels)
         return spans
 
-    def of(self, model: Model) -> Span:
-        """First (its minute or hour) and last event time, number of events and of labels that found theirs."""
+    def of(self, model: Model) -> EventSpan:
+        """Return the event span of one model; its first event is that of its bucket."""
         quality = quality_column(model)
-        ((first, newest, n, labels),) = self.store.query(
-            'SELECT min(bucket) FILTER ("column" = $status), max(bucket) FILTER ("column" = $status), '
-            'coalesce(sum("rows") FILTER ("column" = $status), 0)::BIGINT, coalesce(sum("rows") FILTER ("column" = $quality), 0)::BIGINT '
-            "FROM profile_moments WHERE model = $model AND segment = '' AND \"column\" IN ($status, $quality)",
-            {
-                "model": model.id,
-                "status": "status",
-                "quality": quality.column if quality else "status",
-            },
+        column = quality.column if quality else "status"
+        ((first, bucket, events, labels),) = self._database.query(
+            f"SELECT {COUNTS} FROM profile_moments WHERE model = ? AND segment = '' "
+            "AND \"column\" IN ('status', ?)",
+            [model.id, column],
         )
         if quality is None:
-            labels = self._joined(model)
-        if newest is None:
+            labels = self._count_labels(model)
+        if bucket is None:
             return None, None, 0, labels
-        return first, self._last_event(model, newest) or newest, n, labels
+        return first, self._last_event(model, bucket) or bucket, events, labels
 
-    def _joined(self, model: Model) -> int:
-        return int(
-            self.store.query(f"SELECT count(*) FROM {model.labels} WHERE joined")[0][0]
+    def _count_labels(self, model: Model) -> int:
+        ((n,),) = self._database.query(
+            f"SELECT count(*) FROM {model.labels} WHERE joined"
         )
+        return int(n)
 
-    def _last_event(self, model: Model, newest: datetime) -> datetime | None:
-        ((last,),) = self.store.query(
-            f"SELECT max(ts) FROM {model.events} WHERE ts >= ?", [newest]
+    def _last_event(self, model: Model, bucket: datetime) -> datetime | None:
+        ((last,),) = self._database.query(
+            f"SELECT max(ts) FROM {model.events} WHERE ts >= ?", [bucket]
         )
-        found: datetime | None = last
-        return found
+        time: datetime | None = last
+        return time
 
-    def firsts(self, models: Collection[Model]) -> dict[str, datetime]:
-        """The bucket of the first event of those models that have any, by name, aware UTC."""
+    def first_events(self, models: Collection[Model]) -> dict[str, datetime]:
+        """Return the bucket of each model's first event, by name, aware UTC.
+
+        Models without events are left out.
+        """
         names = {model.id: model.name for model in models}
-        found = self.store.query(
-            "SELECT model, min(bucket) FROM profile_moments WHERE model IN (SELECT unnest($ids)) AND segment = '' AND \"column\" = 'status' "
-            "GROUP BY model",
+        rows = self._database.query(
+            "SELECT model, min(bucket) FROM profile_moments "
+            f"WHERE model IN (SELECT unnest($ids)) AND {STATUS} GROUP BY model",
             {"ids": list(names)},
         )
-        return {names[id_]: first.replace(tzinfo=UTC) for id_, first in found}
+        return {names[id_]: aware(first) for id_, first in rows}
 
     def versions(self) -> dict[str, list[str]]:
-        """The versions of every model, in the order of their first event."""
-        found = self.store.query(
-            "SELECT m.name, p.version FROM profile_moments p JOIN models m ON m.id = p.model "
-            "WHERE p.segment = '' AND p.\"column\" = 'status' GROUP BY ALL ORDER BY min(p.bucket), 2"
+        """Return the versions of every model, in the order of their first event."""
+        rows = self._database.query(
+            "SELECT m.name, p.version FROM profile_moments p "
+            f"JOIN models m ON m.id = p.model WHERE {STATUS} "
+            "GROUP BY ALL ORDER BY min(p.bucket), 2"
         )
         versions: dict[str, list[str]] = {}
-        for name, version in found:
+        for name, version in rows:
             versions.setdefault(name, []).append(version)
         return versions
 
     def last_events(self) -> dict[str, datetime]:
-        """The minute (long ago: the hour) of every model's newest event, by name, aware UTC."""
-        found = self.store.query(
-            "SELECT m.name, max(p.bucket) FROM profile_moments p JOIN models m ON m.id = p.model "
-            "WHERE p.segment = '' AND p.\"column\" = 'status' GROUP BY ALL"
-        )
-        return {name: at.replace(tzinfo=UTC) for name, at in found}
+        """Return the bucket of every model's newest event, by name, aware UTC.
 
-    def _kept(self, kept: dict[str, T], name: str, ask: Callable[[], T]) -> T:
+        That is its minute, of old events its hour.
+        """
+        rows = self._database.query(
+            "SELECT m.name, max(p.bucket) FROM profile_moments p "
+            f"JOIN models m ON m.id = p.model WHERE {STATUS} GROUP BY ALL"
+        )
+        return {name: aware(at) for name, at in rows}
+
+    def _remembered(self, values: dict[str, T], name: str, read: Callable[[], T]) -> T:
+        """Return a remembered value; read and remember it when there is none."""
         with self._lock:
-            if name in kept:
-                return kept[name]
+            if name in values:
+                return values[name]
             before = self._changes
-        found = ask()
+        value = read()
         with self._lock:
-            # else a load may have stored what the answer does not know
+            # else a load may have stored rows that the value does not count
             if self._changes == before:
-                kept[name] = found
-        return found
+                values[name] = value
+        return value

@@ -1,7 +1,6 @@
-"""One load: what a batch brings is stored, profiled, joined and accounted for, each in its turn."""
+"""One load inside its transaction: store, profile, join labels and account for a batch."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 
 import duckdb
@@ -12,202 +11,181 @@ import pyarrow.compute as pc
 from monitor.arrow_columns import bools_of, numpy_of
 from monitor.layout import Layout
 from monitor.schema import ModelSchema
-from monitor.store import ledger, type_mismatches
-from monitor.store.ledger import Account
-from monitor.store.profiles.profiler import Profiler, judged_columns, segment_features
-from monitor.store.rows import events, labels
-from monitor.store.rows.events import Model
+from monitor.store.database import insert_rows
+from monitor.store.ledger import Account, record_accounts, store_refused
+from monitor.store.model import Model
+from monitor.store.profiles.profiled_columns import labelled_fields, select_labelled
+from monitor.store.profiles.profiler import Profiler
+from monitor.store.rows.events import insert_events, read_events, stored_ids
+from monitor.store.rows.labels import has_unmatched, insert_labels, match_labels
 from monitor.store.rows.load_batch import LoadBatch, Loaded
+from monitor.store.rows.model_tables import grow_models
 from monitor.store.rows.recent_ids import RecentIds
+from monitor.store.type_mismatches import record_mismatches
 
 
 class LoadTransaction:
-    """What one load does inside a transaction, and what there is to remember once that is committed."""
+    """The steps of one load, and what is to be remembered once it is committed.
+
+    `unmatched` are the models that have labels without an event.
+    """
 
     def __init__(
         self,
         con: duckdb.DuckDBPyConnection,
         profiler: Profiler,
-        recent: RecentIds,
+        recent_ids: RecentIds,
         models: Mapping[str, Model],
-        waiting: Collection[str],
+        unmatched: Collection[str],
         layouts: Mapping[str, Mapping[str, Layout]],
         segments: Callable[[str], Sequence[str]],
     ) -> None:
-        self._con, self._profiler, self._recent = con, profiler, recent
+        self._con, self._profiler, self._recent_ids = con, profiler, recent_ids
         self._layouts, self._segments = layouts, segments
-        self.models, self.waiting = dict(models), set(waiting)
+        self.models, self.unmatched = dict(models), set(unmatched)
         # by model, of the rows whose profiles change
         self.earliest: dict[str, datetime] = {}
-        self.last: dict[str, datetime] = {}  # by model, of the events that are new
-        self.labelled: set[str] = set()  # models whose labels found events
-        self.outcome: dict[tuple[str, str], Account] = {}
-        # hashes of the new events' ids, ascending
-        self.remembered = np.empty(0, np.uint64)
+        self.last: dict[str, datetime] = {}  # by model, of the new events
+        self.labelled: set[str] = set()  # models whose labels were joined
+        self.outcomes: dict[tuple[str, str], Account] = {}
+        self.hashes = np.empty(0, np.uint64)  # of the new events' ids, ascending
 
     def run(self, batch: LoadBatch, now: datetime) -> None:
-        """Store and account for all of a batch; to be called once, inside a transaction."""
-        named = sorted(batch.lines.keys() | batch.tables.keys() | batch.labels.keys())
-        unknown = {name: ModelSchema(name) for name in named if name not in self.models}
-        self.models |= grow(self._con, self.models, unknown | batch.schemas, now)
-        came = self._new_rows(batch)
-        for name in named:
-            model, fresh = self.models[name], came.pop(name, None)
-            if fresh is not None:
-                self._store_events(model, fresh)
-            new_labels = batch.labels.get(name)
-            if new_labels is not None:
-                added = labels.insert(self._con, model, new_labels)
-                self.outcome[name, "labels"] = Account(
-                    0, added, new_labels.num_rows - added
-                )
-                self.waiting.add(name)
-            if name in self.waiting:
-                self._join_labels(model, new_labels, fresh)
-                if not labels.waiting(self._con, model):
-                    self.waiting.discard(name)
+        """Store and account for a batch; to be called once, inside a transaction."""
+        names = sorted({*batch.event_models(), *batch.labels})
+        new = {name: ModelSchema(name) for name in names if name not in self.models}
+        schemas = new | batch.schemas
+        self.models |= grow_models(self._con, self.models, schemas, now)
+        new_events = self._new_events(batch)
+        for name in names:
+            model = self.models[name]
+            events, labels = new_events.pop(name, None), batch.labels.get(name)
+            if events is not None:
+                self._store_events(model, events)
+            if labels is not None:
+                self._store_labels(model, labels)
+            if name in self.unmatched:
+                self._match_labels(model, labels, events)
         self._record(batch, now)
 
-    def loaded(self, batch: LoadBatch) -> Loaded:
-        """What the load did."""
-        of = {
-            kind: [a for (_, k), a in self.outcome.items() if k == kind]
-            for kind in ("events", "labels")
-        }
+    def result(self, batch: LoadBatch) -> Loaded:
+        """Return the result of the load."""
+        events, labels = Account(), Account()
+        for (_, kind), account in self.outcomes.items():
+            total = events if kind == "events" else labels
+            total.stored += account.stored
+            total.duplicate += account.duplicate
         return Loaded(
-            sum(a.stored for a in of["events"]),
-            sum(a.duplicate for a in of["events"]),
-            sum(a.stored + a.duplicate for a in of["labels"]),
+            events.stored,
+            events.duplicate,
+            labels.stored + labels.duplicate,
             batch.received(),
             earliest=self.earliest,
         )
 
-    def _new_rows(self, batch: LoadBatch) -> dict[str, pa.Table]:
-        """The events that came whose id is not stored yet, each once, by model; repeats are looked for in all of them
-        together, as a call costs more than a model's few rows.
-        """
-        con, models, names = (
-            self._con,
-            self.models,
-            sorted(batch.lines.keys() | batch.tables.keys()),
-        )
-        rows = [
-            events.read(
-                con, models[n].schema, batch.lines.get(n), batch.tables.get(n, [])
-            )
-            for n in names
-        ]
-        hashes = self._recent.hashes(
-            con, [(models[n], table) for n, table in zip(names, rows, strict=True)]
-        )
-        new, found = self._recent.new(hashes), {}
-        ends = np.cumsum([table.num_rows for table in rows])
-        for name, end in zip(names, ends, strict=True):
-            table = rows.pop(0)  # let go of once it is filtered
-            part = slice(end - table.num_rows, end)
-            found[name] = self._new_of(models[name], table, new[part])
-        if names:
-            self.remembered = np.sort(hashes[new], kind="stable")
-        return found
+    def _new_events(self, batch: LoadBatch) -> dict[str, pa.Table]:
+        """Return the events whose id is not stored yet, each once, by model.
 
-    def _new_of(self, model: Model, rows: pa.Table, new: np.ndarray) -> pa.Table:
-        """Those of a model's rows that are new, as far as is remembered, and not stored before that; `new` becomes it.
-
-        A repeat of what is new but happened before what is remembered, with another
-        time, would not be recognised: unchecked.
+        Duplicates are searched in all models together, as a call costs more than a
+        model's few rows.
         """
-        old = numpy_of(rows["ts"].cast(pa.int64())) < np.datetime64(
-            self._recent.since, "us"
-        ).astype(np.int64)
+        models = [self.models[name] for name in batch.event_models()]
+        if not models:
+            return {}
+        tables = []
+        for model in models:
+            lines = batch.lines.get(model.name)
+            received = batch.tables.get(model.name, [])
+            tables.append(read_events(self._con, model.schema, lines, received))
+        pairs = list(zip(models, tables, strict=True))
+        hashes = self._recent_ids.hashes(self._con, pairs)
+        del pairs
+        new = self._recent_ids.new(hashes)
+        events, first = {}, 0
+        for model in models:
+            rows = tables.pop(0)  # so that it is released once it is filtered
+            last = first + rows.num_rows
+            events[model.name] = self._without_stored(model, rows, new[first:last])
+            first = last
+        self.hashes = np.sort(hashes[new], kind="stable")
+        return events
+
+    def _without_stored(
+        self, model: Model, rows: pa.Table, new: np.ndarray
+    ) -> pa.Table:
+        """Return the rows of a model whose mask `new` is true and whose id is not stored.
+
+        The mask is updated in place. It is about recent ids; older rows are compared
+        with the stored ones of their time. Such a duplicate with another time would
+        not be recognised: new rows among them count as unchecked.
+        """
+        times = numpy_of(rows["ts"].cast(pa.int64()))
+        since = np.datetime64(self._recent_ids.since, "us").astype(np.int64)
+        old = times < since
         if (new & old).any():
-            stored = events.stored_ids(self._con, model, rows.filter(bools_of(old)))
+            stored = stored_ids(self._con, model, rows.filter(bools_of(old)))
             if len(stored):
                 new &= ~numpy_of(pc.is_in(rows["event_id"], value_set=stored))
-        fresh = rows if new.all() else rows.filter(bools_of(new))
-        again = rows.num_rows - fresh.num_rows
-        self.outcome[model.name, "events"] = Account(
-            0, fresh.num_rows, again, 0, int((new & old).sum())
+        events = rows if new.all() else rows.filter(bools_of(new))
+        self.outcomes[model.name, "events"] = Account(
+            stored=events.num_rows,
+            duplicate=rows.num_rows - events.num_rows,
+            unchecked=int((new & old).sum()),
         )
-        return fresh
+        return events
 
-    def _store_events(self, model: Model, fresh: pa.Table) -> None:
-        if fresh.num_rows:
-            events.insert(self._con, model, fresh)
-            span = pc.min_max(fresh["ts"]).as_py()
-            self.earliest[model.name], self.last[model.name] = span["min"], span["max"]
-            layouts, segments = (
-                self._layouts.get(model.name, {}),
-                self._segments(model.name),
-            )
-            self._profiler.add_loaded(model, fresh, layouts, segments)
-
-    def _join_labels(
-        self, model: Model, new: pa.Table | None, fresh: pa.Table | None
-    ) -> None:
+    def _store_events(self, model: Model, events: pa.Table) -> None:
+        if not events.num_rows:
+            return
+        insert_events(self._con, model, events)
+        times = pc.min_max(events["ts"]).as_py()
+        self.earliest[model.name], self.last[model.name] = times["min"], times["max"]
+        layouts = self._layouts.get(model.name, {})
         segments = self._segments(model.name)
-        kept = [name for name, _ in events.BASE] + [
-            f.field for f in segment_features(model, segments)
-        ]
-        fresh = None if fresh is None else fresh.select(kept)
-        if labels.match(self._con, model, judged_columns(model, segments), new, fresh):
-            self._profiler.add_matched(
-                model, self._layouts.get(model.name, {}), segments
-            )
+        self._profiler.add_loaded(model, events, layouts, segments)
+
+    def _store_labels(self, model: Model, labels: pa.Table) -> None:
+        stored = insert_labels(self._con, model, labels)
+        self.outcomes[model.name, "labels"] = Account(
+            stored=stored, duplicate=labels.num_rows - stored
+        )
+        self.unmatched.add(model.name)
+
+    def _match_labels(
+        self, model: Model, labels: pa.Table | None, events: pa.Table | None
+    ) -> None:
+        """Join labels to events, and profile those that match."""
+        segments = self._segments(model.name)
+        columns = select_labelled(model, segments)
+        if events is not None:
+            events = events.select(labelled_fields(model, segments))
+        if match_labels(self._con, model, columns, labels, events):
+            layouts = self._layouts.get(model.name, {})
+            self._profiler.add_matched(model, layouts, segments)
             self.labelled.add(model.name)
             self._note_earliest(model.name)
+        if not has_unmatched(self._con, model):
+            self.unmatched.discard(model.name)
 
     def _note_earliest(self, name: str) -> None:
-        (first,) = self._con.execute("SELECT min(ts) FROM matched").fetchall()[0]
+        ((first,),) = self._con.execute("SELECT min(ts) FROM matched").fetchall()
         if first is not None:
             self.earliest[name] = min(first, self.earliest.get(name, first))
 
     def _record(self, batch: LoadBatch, now: datetime) -> None:
-        """Account for the batch: what came, by hour of receipt, what became of it, the keys, and the position."""
+        """Record the accounts, refused rows, idempotency keys and spool position."""
         con = self._con
         accounts = dict(batch.accounts)
         hour = now.replace(minute=0, second=0, microsecond=0)
-        for (model, kind), found in self.outcome.items():
+        for (model, kind), outcome in self.outcomes.items():
             account = accounts.setdefault((model, kind, hour), Account())
-            account.stored, account.duplicate, account.unchecked = (
-                found.stored,
-                found.duplicate,
-                found.unchecked,
-            )
-        ledger.record(con, accounts)
-        ledger.quarantine(con, batch.refused)
-        type_mismatches.record(con, batch.mistyped)
-        ledger.insert(con, "idempotency", batch.keys)
+            account.stored = outcome.stored
+            account.duplicate = outcome.duplicate
+            account.unchecked = outcome.unchecked
+        record_accounts(con, accounts)
+        store_refused(con, batch.refused)
+        record_mismatches(con, batch.mistyped)
+        insert_rows(con, "idempotency", batch.keys)
         con.execute(
             'UPDATE spool_position SET segment = ?, "offset" = ?', list(batch.end)
         )
-
-
-def grow(
-    con: duckdb.DuckDBPyConnection,
-    known: Mapping[str, Model],
-    schemas: Mapping[str, ModelSchema],
-    now: datetime,
-) -> dict[str, Model]:
-    """The models as the schemas have them, by name, with their tables; new ones made."""
-    grown = dict[str, Model]()
-    number = max((model.id for model in known.values()), default=0)
-    for name, schema in schemas.items():
-        model = known.get(name)
-        if model is None:
-            number += 1
-            grown[name] = Model(number, name, "unknown", schema)
-            events.create_tables(con, grown[name])
-        else:
-            grown[name] = replace(model, schema=schema)
-            events.add_columns(con, model, schema)
-    made = [model for name, model in grown.items() if name not in known]
-    ledger.insert(
-        con,
-        "models",
-        [(m.id, m.name, m.task, m.schema.prediction, now, None) for m in made],
-    )
-    had = {
-        name: len(known[name].schema.features) if name in known else 0 for name in grown
-    }
-    events.note_features(con, ((model, had[name]) for name, model in grown.items()))
-    return grown

@@ -67,7 +67,7 @@ def contents(server: Server) -> dict[str, Any]:
         "totals": store.ledger.totals(),
         "reasons": store.ledger.reasons(None, first, last),
         "refused": store.ledger.refused(),
-        "quarantined": store.ledger.quarantined(),
+        "quarantined": store.ledger.quarantine_size(),
         "mistyped": store.query("SELECT * FROM mistyped ORDER BY ALL"),
         "keys": [
             [k.id, k.name, k.digest.hex(), k.scopes, k.models, k.state(END)]
@@ -180,7 +180,7 @@ def fill(folder: Path) -> tuple[Server, dict[str, Any]]:
         acknowledged_at=END,
         silenced_until=END + timedelta(hours=8),
     )
-    server.scheduler.detector_runner.detector_store.keep_selftest(
+    server.scheduler.detector_runner.detector_store.save_selftest(
         server.store.model("m").id, END, {"tests": [], "hours": 168}
     )
     read = contents(server)
