@@ -109,7 +109,9 @@ class Comparison:
         parts = [
             self._part(breach, "is over its limit", "are over their limits"),
             self._part(warn, "is near its limit", "are near their limits"),
-            self._part(small, "changed within its limits", "changed within their limits"),
+            self._part(
+                small, "changed within its limits", "changed within their limits"
+            ),
         ]
         parts = [part for part in parts if part]
         if parts:
