@@ -1,4 +1,4 @@
-"""Compare two tables without a server: the public import `from monitor.compare import compare`."""
+"""Public import of the comparison of two tables: `from monitor.compare import compare`."""
 
 from monitor.analysis.compare_tables import compare
 from monitor.analysis.comparison import Compared, Comparison

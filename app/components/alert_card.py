@@ -121,10 +121,8 @@ def _lines(alert: Alert, now: str | None) -> list[str]:
     )
     word = translated(f"severity.{alert['severity']}", plain(alert["severity"]))
     lines = [f":{colour}[{icon} {word}] &nbsp;**{plain(headline(alert))}**"]
-    until = alert["resolved_at"] or now
-    age = figures.duration(figures.seconds_between(alert["since"], until))
     facts = change_text.facts if alert["statistic"] in DETECTED else _facts
-    line = facts(alert, age)
+    line = facts(alert, now)
     if alert["version"]:
         line += f" · {plain(alert['version'])}"
     lines.append(f":small[{line}]")
@@ -134,14 +132,19 @@ def _lines(alert: Alert, now: str | None) -> list[str]:
     return lines
 
 
-def _facts(alert: Alert, age: str) -> str:
+def _facts(alert: Alert, now: str | None) -> str:
     """Return the measured value beside its limit, start and age as markdown."""
     name = ""
     if alert["statistic"] in DISTANCES:
         name = f"{plain(statistic(alert['statistic']))} "
     key = "alerts.facts_done" if alert["resolved_at"] else "alerts.facts"
-    since = figures.zoned(alert["since"])
-    facts = t(key, limit=limit_of(alert), at=since, age=age)
+    age_s = figures.seconds_between(alert["since"], alert["resolved_at"] or now)
+    facts = t(
+        key,
+        limit=limit_of(alert),
+        at=figures.zoned(alert["since"]),
+        age=figures.duration(age_s),
+    )
     return f"{name}**{plain(value_of(alert))}** · {facts}"
 
 

@@ -77,8 +77,11 @@ def cause_of(result: Json) -> str | None:
     return likely_cause(result.get("cause"), columns, since, segment)
 
 
-def facts(alert: Json, age: str) -> str:
-    """Return size with interval, expected value, start and age as markdown."""
+def facts(alert: Json, now: str | None) -> str:
+    """Return size with interval, expected value, start and age as markdown.
+
+    Start and age are those of the change, which is older than its alert.
+    """
     result = alert["finding"] or {}
     changes = result.get("moved") or []
     value = figures.measured(alert["value"], alert["statistic"], alert["unit"])
@@ -91,6 +94,7 @@ def facts(alert: Json, age: str) -> str:
         )
         parts.append(t("moved.expected", value=expected))
     key = "moved.facts_done" if alert["resolved_at"] else "moved.facts"
-    since = figures.zoned(result.get("from") or alert["since"])
-    parts.append(t(key, at=since, age=age))
+    start = result.get("from") or alert["since"]
+    age_s = figures.seconds_between(start, alert["resolved_at"] or now)
+    parts.append(t(key, at=figures.zoned(start), age=figures.duration(age_s)))
     return " · ".join(parts)

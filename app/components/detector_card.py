@@ -233,6 +233,7 @@ def _is_impossible(contrast: str, value: float) -> bool:
 
 
 def _plus_minus(contrast: str, value: float) -> str:
-    """Return a size as "±0.21 sd", or with a plus where only a rise is detected."""
-    shown = finding_text.size(contrast, value).lstrip("+")
-    return f"+{shown}" if contrast in ("missing", "unseen") else f"±{shown}"
+    """Return a size as "±0.21 sd", or as "+5 points" where only a rise is detected."""
+    if contrast in ("missing", "unseen"):
+        return figures.points(value)
+    return f"±{finding_text.size(contrast, value).lstrip('+')}"

@@ -9,7 +9,7 @@ PAGES: dict[str, tuple[str, str]] = {
     ),
     "overview.more": ("{first}; and {n} more.", "{first}；另有{n}項。"),
     "overview.one": ("{first}.", "{first}。"),
-    "overview.model": ("{model}: {sentence}", "{model}：{sentence}"),
+    "overview.model": ("{model} · {sentence}", "{model} · {sentence}"),
     "semicolon": ("; ", "；"),
     "overview.insufficient": (
         "Insufficient data: no check has enough rows yet.",
@@ -108,8 +108,8 @@ PAGES: dict[str, tuple[str, str]] = {
         "失敗的請求 ÷ 請求；斜線表示超過上限",
     ),
     "service.errors_ci": (
-        "failed requests ÷ requests; hatched = over the limit, pale = under 50 requests",
-        "失敗的請求 ÷ 請求；斜線＝超過上限，淡色＝不到 50 次請求",
+        "hatched = over the limit, pale = under 50 requests",
+        "斜線＝超過上限，淡色＝不到 50 次請求",
     ),
     "service.traffic": ("Traffic", "流量"),
     "service.traffic_cap": (

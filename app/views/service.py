@@ -1,5 +1,6 @@
 """Is it up and fast? Latency, request errors and traffic, over time and per version."""
 
+from collections.abc import Callable
 from functools import partial
 from statistics import median
 from typing import Any
@@ -60,15 +61,21 @@ def sentence(service: Json) -> str:
     parts = []
     if totals["p95"] is not None:
         p95 = figures.milliseconds(totals["p95"])
-        limit = cards.limit_text(limits["latency_p95"], figures.milliseconds)
+        limit = _limit(limits["latency_p95"], figures.milliseconds)
         parts.append(t("service.p95", p95=p95, limit=limit))
     if totals["error_rate"] is not None:
         rate = figures.percent(totals["error_rate"])
-        limit = cards.limit_text(limits["error_rate"], figures.percent)
+        limit = _limit(limits["error_rate"], figures.percent)
         parts.append(t("service.rate", rate=rate, limit=limit))
     requests = raw("service.requests", n=figures.count(totals["n"]))
     # the parts are markdown already
     return raw("service.verdict", requests=requests, parts=raw("comma").join(parts))
+
+
+def _limit(limit: float | None, show: Callable[[float | None], str]) -> str:
+    if limit is None:
+        return raw("limit.unchecked")
+    return cards.limit_text(limit, show)
 
 
 def wider_step(service: Json) -> str:

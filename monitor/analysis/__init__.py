@@ -1,1 +1,1 @@
-"""Analyses that people ask for: comparison of tables, domain classifier, feature importance."""
+"""Analyses on request: comparison of tables, domain classifier, feature importance."""

@@ -1,4 +1,4 @@
-"""Work that takes a core for long: only one of a kind at a time, whoever asks for it."""
+"""Lock for long work on one core: it refuses a second caller instead of waiting."""
 
 import threading
 from contextlib import ContextDecorator
@@ -9,19 +9,20 @@ RETRY_S = 60
 
 
 class Exclusive(ContextDecorator):
-    """`with` one, or a function under one, is entered by one thread at a time. Raises TooMany, with when to come again, when
-    another is in it.
+    """Admit one thread at a time, as context manager or as decorator of a function.
+
+    Raises TooMany, with the time to retry, while another thread is inside.
     """
 
     def __init__(self, work: str) -> None:
         self.work = work
-        self._taken = threading.Lock()
+        self._lock = threading.Lock()
 
     def __enter__(self) -> None:
-        if not self._taken.acquire(blocking=False):
+        if not self._lock.acquire(blocking=False):
             raise TooMany(
                 f"another {self.work} is under way; try again in a minute", RETRY_S
             )
 
     def __exit__(self, *_: object) -> None:
-        self._taken.release()
+        self._lock.release()

@@ -1,4 +1,7 @@
-"""Training on stored rows in a process of its own, one at a time: it takes a core and 200 MB."""
+"""Training on stored rows in a separate process, one at a time.
+
+A training needs one core and 200 MB.
+"""
 
 import json
 import os
@@ -11,43 +14,48 @@ import pyarrow as pa
 from monitor.analysis.exclusive import Exclusive
 from monitor.errors import InvalidRequest
 
-MAX_S = 300
+MAX_TRAINING_S = 300
+MAX_REASON_CHARACTERS = 200
 
-TURN = Exclusive("training")
+ONE_TRAINING = Exclusive("training")
 
 
-def trained(
-    module: str, what: str, rows: pa.Table, seed: int, *more: str
+def run_training(
+    module: str, analysis: str, rows: pa.Table, seed: int, *arguments: str
 ) -> dict[str, Any]:
-    """What `python -m module SEED MORE` answers for some rows.
+    """Run `python -m module SEED ARGUMENTS` on rows; return its JSON output.
 
-    Raises InvalidRequest when it cannot, TooMany when another one runs.
+    Raises InvalidRequest when it fails, TooMany when another training runs.
     """
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, rows.schema) as writer:
         writer.write_table(rows)
     # threads of OpenMP wait for each other at every small step: one is faster than two
     environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", module, str(seed), *more]
+    command = [sys.executable, "-m", module, str(seed), *arguments]
     try:
-        with TURN:
-            done = subprocess.run(
+        with ONE_TRAINING:
+            process = subprocess.run(
                 command,
                 input=sink.getvalue().to_pybytes(),
                 capture_output=True,
-                timeout=MAX_S,
+                timeout=MAX_TRAINING_S,
                 env=environment,
             )
     except subprocess.TimeoutExpired:
         raise InvalidRequest(
-            f"it took longer than {MAX_S} s; ask for fewer `rows` or leave features out"
+            f"it took longer than {MAX_TRAINING_S} s;"
+            " ask for fewer `rows` or leave features out"
         ) from None
-    if done.returncode:
-        last = (
-            done.stderr.decode(errors="replace").strip().splitlines() or ["no message"]
-        )[-1]
-        raise InvalidRequest(f"the {what} could not be computed: {last[:200]}")
-    found: dict[str, Any] = json.loads(done.stdout)
-    if "problem" in found:
-        raise InvalidRequest(found["problem"])
-    return found
+    if process.returncode:
+        reason = _last_line(process.stderr.decode(errors="replace"))
+        raise InvalidRequest(f"the {analysis} could not be computed: {reason}")
+    result: dict[str, Any] = json.loads(process.stdout)
+    if "problem" in result:
+        raise InvalidRequest(result["problem"])
+    return result
+
+
+def _last_line(text: str) -> str:
+    lines = text.strip().splitlines() or ["no message"]
+    return lines[-1][:MAX_REASON_CHARACTERS]

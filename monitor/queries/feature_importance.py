@@ -12,7 +12,7 @@ import pyarrow as pa
 from monitor.analysis.domain_classifier import HOUR
 from monitor.analysis.importance import TARGET
 from monitor.analysis.model_file import STORED
-from monitor.analysis.training_process import trained
+from monitor.analysis.training_process import run_training
 from monitor.config.config import Config
 from monitor.errors import InvalidRequest
 from monitor.schema import Feature
@@ -146,14 +146,14 @@ class _Asked:
     def answer(self, sample: pa.Table) -> dict[str, Any]:
         """What the process that does the work says."""
         if self.file is None:
-            return trained(
+            return run_training(
                 "monitor.analysis.importance", "importance", sample, self.seed
             )
         called = json.dumps({f.field: f.name for f in self.features})
         with tempfile.NamedTemporaryFile(suffix=".onnx") as kept:
             kept.write(self.file.content)
             kept.flush()
-            return trained(
+            return run_training(
                 "monitor.analysis.model_file",
                 "importance",
                 sample,

@@ -8,7 +8,7 @@ import duckdb
 import pyarrow as pa
 
 from monitor.analysis.domain_classifier import HOUR, PERIOD
-from monitor.analysis.training_process import trained
+from monitor.analysis.training_process import run_training
 from monitor.errors import InvalidRequest
 from monitor.schema import Feature
 from monitor.sql import quote
@@ -56,7 +56,7 @@ def told_apart(
         part.append_column(PERIOD, pa.array([p] * part.num_rows, pa.int8()))
         for p, part in enumerate(parts)
     ]
-    found = trained(
+    found = run_training(
         "monitor.analysis.domain_classifier",
         "domain classifier",
         pa.concat_tables(numbered),

@@ -95,10 +95,10 @@ def test_quiet_columns_are_ok_and_say_what_they_would_have_seen() -> None:
 
 def test_a_large_shift_breaks_a_limit_a_small_one_is_a_change() -> None:
     found = compare(table(seed=1), table(seed=2, shift=1.0))
-    assert found.text == "1 of 6 columns breaks a limit: age"
+    assert found.text == "1 of 6 columns is over its limit: age"
     assert found.columns[0].column == "age"
     found = compare(table(n=20_000, seed=1), table(n=20_000, seed=2, shift=0.1))
-    assert found.text == "1 of 6 columns changed by less than a limit: age"
+    assert found.text == "1 of 6 columns changed within its limits: age"
     assert found.status == "ok"
 
 
@@ -294,7 +294,7 @@ def test_times_and_ids_are_left_out_and_told() -> None:
     assert found.left_out == {
         "when": "times",
         "nothing": "empty in the reference",
-        "order": "nearly every row has a value of its own",
+        "order": "nearly every row has its own value",
     }
     assert [c.column for c in found.columns] == ["x"]
 
@@ -327,7 +327,7 @@ def test_rules_of_the_configuration_hold() -> None:
 def test_too_few_rows_are_not_judged() -> None:
     found = compare(table(n=300), table(n=20, seed=2))
     assert found.status == "insufficient"
-    assert found.text == "No column could be judged: there are too few rows"
+    assert found.text == "Insufficient data: no column could be checked"
 
 
 @pytest.mark.parametrize(
@@ -370,7 +370,8 @@ def test_files_that_cannot_be_read_are_said(tmp_path: Path) -> None:
 def test_what_a_notebook_shows_is_the_sentence() -> None:
     found = compare(table(seed=1), table(seed=2, shift=1.0))
     assert (
-        repr(found) == "<2,000 rows beside 2,000: 1 of 6 columns breaks a limit: age>"
+        repr(found)
+        == "<2,000 current, 2,000 reference rows: 1 of 6 columns is over its limit: age>"
     )
     assert repr(found.columns[0]) == "<age: breach, changed>"
 
@@ -388,7 +389,7 @@ def files(tmp_path: Path) -> tuple[str, str]:
 def test_verb_says_what_changed_and_checks_on_demand(files: tuple[str, str]) -> None:
     answer = CliRunner().invoke(app, ["compare", *files])
     assert answer.exit_code == 0
-    assert "1 of 6 columns breaks a limit: age" in answer.output
+    assert "1 of 6 columns is over its limit: age" in answer.output
     assert "age: drift (PSI) is" in answer.output
     assert CliRunner().invoke(app, ["compare", "--check", *files]).exit_code == 6
     assert (

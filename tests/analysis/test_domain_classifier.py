@@ -16,7 +16,7 @@ from test_runner import DAY, NOW, opened, send, shifted, traffic
 from typer.testing import CliRunner
 
 from monitor.analysis import training_process
-from monitor.analysis.domain_classifier import HOUR, PERIOD, tell_apart
+from monitor.analysis.domain_classifier import HOUR, PERIOD, separate_periods
 from monitor.cli import app
 from monitor.errors import InvalidRequest, TooMany
 from monitor.queries.period_comparison import periods_of, told_apart
@@ -47,7 +47,7 @@ def rows(n: int, change: float = 0.0) -> pa.Table:
 
 
 def test_a_shift_is_told_apart_about_as_well_as_can_be() -> None:
-    found = tell_apart(rows(3000, change=1.0))
+    found = separate_periods(rows(3000, change=1.0))
     # the best there is: P(N(1, 1) > N(0, 1)) = Phi(1 / sqrt 2) = 0.760
     assert found["auc"] == pytest.approx(0.76, abs=0.025)
     assert found["low"] < found["auc"] < found["high"]
@@ -57,7 +57,7 @@ def test_a_shift_is_told_apart_about_as_well_as_can_be() -> None:
 
 
 def test_nothing_is_told_apart_where_nothing_changed() -> None:
-    found = tell_apart(rows(3000))
+    found = separate_periods(rows(3000))
     assert found["low"] < 0.5
     assert found["auc"] == pytest.approx(0.5, abs=0.04)
     assert all(abs(one["loss"]) < 0.03 for one in found["features"])
@@ -108,7 +108,10 @@ def test_what_cannot_be_done_is_said(server: Server) -> None:
 
 
 def test_one_is_trained_at_a_time(server: Server) -> None:
-    with training_process.TURN, pytest.raises(TooMany, match="try again in a minute"):
+    with (
+        training_process.ONE_TRAINING,
+        pytest.raises(TooMany, match="try again in a minute"),
+    ):
         told_apart(server.store, "m", BEFORE, AFTER)
 
 

@@ -17,7 +17,7 @@ from onnx_file import by_name, classes, linear
 from typer.testing import CliRunner
 
 from monitor.analysis.importance import TARGET
-from monitor.analysis.model_file import STORED, _Unusable, importances
+from monitor.analysis.model_file import STORED, UnusableModel, importances
 from monitor.cli import app
 from monitor.config.config import Config
 from monitor.errors import InvalidRequest
@@ -99,9 +99,9 @@ def test_inputs_by_name_need_no_order(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "more", "said"),
     [
-        (b"no model", {}, "no ONNX model"),
+        (b"no model", {}, "not an ONNX model"),
         (linear(-1, 3, 0), {}, "does not give the stored predictions"),
-        (linear(3, -1), {}, "takes 2 numbers a row and there are 3 features"),
+        (linear(3, -1), {}, "accepts 2 numbers a row and there are 3 features"),
         (by_name(a=1, unknown=2), {}, r"neither features by name \(a, b, c\)"),
         (linear(3, -1, 0, 0), {"d": pa.array(["x"] * N)}, "'d' is text"),
     ],
@@ -112,7 +112,7 @@ def test_a_file_that_does_not_fit_is_refused(
     table = rows(**more)
     a, b = values(table, "a", "b")
     table = table.append_column(STORED, pa.array(3 * a - b))
-    with pytest.raises(_Unusable, match=said):
+    with pytest.raises(UnusableModel, match=said):
         importances(
             table, saved(tmp_path, content), {n: n for n in table.column_names[:-1]}
         )

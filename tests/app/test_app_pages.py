@@ -114,7 +114,7 @@ def test_verdict_names_the_model_and_the_findings(
 ) -> None:
     text = shown(open_page("overview"))
     assert (
-        f"**{plain('flight-delay: Share of wrong predictions is over its limit (24.8%, limit 24%); dep_delay, carrier and temp drifted.')}**"
+        f"**{plain('flight-delay · Misclassification rate is over its limit (24.8%, limit 24%); dep_delay, carrier and temp drifted.')}**"
         in text
     )
 
@@ -173,7 +173,7 @@ def test_change_of_the_detector_is_an_alert_in_words_and_figures(
     assert (
         r"**pressure\_\*hPa\*\_\$x\$**: mean -0.31 sd (95% CI -0.42 to -0.20)" in text
     )
-    assert "open for 20 h" in text
+    assert "(22 h ago)" in text
 
 
 def test_detector_card_says_what_is_open_and_until_when_its_list_is_revised(

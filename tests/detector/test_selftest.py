@@ -147,7 +147,7 @@ def test_a_detector_that_still_learns_is_asked_again_after_hours_and_one_that_is
     with closing(opened(tmp_path)) as young:
         send(young, traffic(rows=2)[:500])
         evaluate(young)
-        tests = young.loop.tests
+        tests = young.scheduler.tests
         assert [tests.next_due(now + timedelta(hours=h)) for h in (0, 1, 6)] == [
             "m",
             None,
@@ -156,7 +156,7 @@ def test_a_detector_that_still_learns_is_asked_again_after_hours_and_one_that_is
         off = SelfTests(
             young.store,
             Config(models={"m": ModelConfig(detector=DetectorConfig(selftest_days=0))}),
-            young.loop.watch,
+            young.scheduler.detector_runner,
             column_names,
         )
         assert off.next_due(now) is None
@@ -173,11 +173,11 @@ def test_a_detector_that_goes_through_its_history_is_tested_afterwards(
             busy,
             [row for row in rows if datetime.fromisoformat(row["ts"]) >= NOW - 3 * DAY],
         )
-        assert busy.loop.tests.next_due(NOW) is None
+        assert busy.scheduler.tests.next_due(NOW) is None
         clock[0] = NOW
         evaluate(busy)
-        assert busy.loop.tests.next_due(NOW + timedelta(minutes=1)) is None
-        assert busy.loop.tests.next_due(NOW + timedelta(minutes=5)) == "m"
+        assert busy.scheduler.tests.next_due(NOW + timedelta(minutes=1)) is None
+        assert busy.scheduler.tests.next_due(NOW + timedelta(minutes=5)) == "m"
 
 
 def profile(layout: Layout, counts: np.ndarray) -> Profile:

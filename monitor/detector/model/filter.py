@@ -65,7 +65,7 @@ def advance(
     Space Methods, 2.2 (2012).
 
     >>> one = np.ones(1)
-    >>> w = Wander(0.8 * one, 0.04 * one, 0 * one)
+    >>> w = Autocorrelation(0.8 * one, 0.04 * one, 0 * one)
     >>> level, innovation = advance(w, start(w), 0.1 * one, 0.01 * one)
     >>> innovation.z.round(6).item(), level.estimate.round(6).item(), level.variance.round(6).item()
     (0.447214, 0.08, 0.008)
