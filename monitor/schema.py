@@ -1,4 +1,4 @@
-"""Which columns a model has: feature names (untrusted, kept as data) to internal column ids."""
+"""The columns of a model: feature names (untrusted, stored as data) and their column keys."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,24 +19,28 @@ from monitor.event import (
     label_text,
 )
 
-# features of a model with a column of their own; a column costs blocks and buffers
-# wherever it goes
+# features with a column of their own; the others are packed in lists, as each column
+# costs blocks and buffers wherever rows are copied
 MAX_FEATURE_COLUMNS = 100
-# the column that says how badly features are rebuilt from each other
+MAX_PACKED = 500  # features of one list
+MAX_SHOWN_NAME = 40  # characters
+# the reconstruction error of a row: the distance from its features to those rebuilt
+# from each other
 RECONSTRUCTION_ERROR = "reconstruction_error"
 LABEL_DELAY = "label_delay_s"  # from a prediction to its label, in seconds
-# the prediction, of those alone that have a label
-LABELLED_PREDICTION = "labelled_prediction"
-# columns that drift and are no features
-NO_FEATURES = frozenset({"prediction", RECONSTRUCTION_ERROR})
-MAX_PACKED = 500  # of the others in one list
+LABELLED_PREDICTION = "labelled_prediction"  # the prediction of rows with a label
+# columns that have drift statistics, but are no features
+NON_FEATURE_COLUMNS = frozenset({"prediction", RECONSTRUCTION_ERROR})
 FeatureKind = Literal["numeric", "categorical"]
 PredictionKind = Literal["number", "class", "probabilities", "unknown"]
 
 
 @dataclass(frozen=True)
 class Feature:
-    """One feature of a model: its own name, its key (that of its column in rows and profiles), and what it holds."""
+    """One feature of a model.
+
+    `name` is its own name, `field` its key in rows and profiles.
+    """
 
     name: str
     field: str
@@ -44,27 +48,28 @@ class Feature:
 
 
 class Place(NamedTuple):
-    """Where a packed feature is stored: a list column of the events table, and which of its elements, from 1."""
+    """The place of a packed feature: a list column of the events table, an element from 1."""
 
     column: str
     element: int
 
 
 @dataclass(frozen=True)
-class Room:
-    """How many features a model may still get, and what to do when they are not enough."""
+class FeatureAllowance:
+    """The number of features that a model may still get, and the reason of the limit."""
 
     features: int = MAX_FEATURES
     reason: str = f"a model has at most {MAX_FEATURES}"
 
     def refusal(self, name: str) -> str:
-        """Why a row with the new feature `name` is refused."""
-        return f"`features.{name[:40]}` is one new feature too many: {self.reason}"
+        """Return the reason to refuse a row with the new feature `name`."""
+        shown = name[:MAX_SHOWN_NAME]
+        return f"`features.{shown}` is one new feature too many: {self.reason}"
 
 
 @dataclass(frozen=True)
 class ModelSchema:
-    """The columns of one model at one moment; it only ever grows."""
+    """The columns of one model at one time; a schema only ever grows."""
 
     model: str
     features: tuple[Feature, ...] = ()
@@ -72,110 +77,91 @@ class ModelSchema:
 
     @cached_property
     def by_name(self) -> dict[str, Feature]:
-        """Features by their own name."""
-        return {f.name: f for f in self.features}
+        """The features by their own name."""
+        return {feature.name: feature for feature in self.features}
 
     @cached_property
     def places(self) -> dict[str, Place]:
-        """Where the packed features are, by key; a schema that grows moves none of them."""
+        """The places of the packed features, by key; growth moves none of them."""
+        packed = [f for f in self.features if f.field.startswith("w_")]
         sizes: Counter[str] = Counter()
         places = {}
-        for i, feature in enumerate(
-            f for f in self.features if f.field.startswith("w_")
-        ):
-            column = f"{'numbers' if feature.kind == 'numeric' else 'texts'}_{i // MAX_PACKED + 1:02d}"
+        for i, feature in enumerate(packed):
+            values = "numbers" if feature.kind == "numeric" else "texts"
+            column = f"{values}_{i // MAX_PACKED + 1:02d}"
             sizes[column] += 1
             places[feature.field] = Place(column, sizes[column])
         return places
 
     @cached_property
     def plain(self) -> bool:
-        """True when a raw line can be decoded and loaded as it is: no quotes in names, no two differ only in case."""
-        awkward = any(c in '"\\' or c < " " for f in self.features for c in f.name)
-        return not awkward and len({f.name.casefold() for f in self.features}) == len(
-            self.features
-        )
+        """True when a raw line can be decoded and loaded as it is.
+
+        No name has a quote or control character, and no two differ only in case.
+        """
+        names = [feature.name for feature in self.features]
+        if any(c in '"\\' or c < " " for name in names for c in name):
+            return False
+        return len({name.casefold() for name in names}) == len(names)
 
     @cached_property
     def decoder(self) -> msgspec.json.Decoder[Any]:
-        """Decodes a line that fits this schema at C speed and fails on every other line."""
-        kinds = {
-            "numeric": float | None,
-            "categorical": Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
-            | bool
-            | None,
-        }
+        """A decoder at C speed of lines that fit this schema; it fails on any other."""
         features = msgspec.defstruct(
             "Features",
-            [(f.field, kinds[f.kind], None) for f in self.features],
+            [(f.field, _VALUES[f.kind], None) for f in self.features],
             rename={f.field: f.name for f in self.features},
             forbid_unknown_fields=True,
             gc=False,
         )
-        name = Annotated[str, msgspec.Meta(max_length=MAX_NAME)]
-        return msgspec.json.Decoder(
-            msgspec.defstruct(
-                "Event",
-                [
-                    (
-                        "event_id",
-                        Annotated[
-                            str, msgspec.Meta(min_length=1, max_length=MAX_ID_BYTES)
-                        ],
-                    ),
-                    ("model", Literal[self.model]),
-                    ("ts", Annotated[datetime, msgspec.Meta(tz=True)]),
-                    ("version", name, ""),
-                    ("features", features, None),
-                    ("prediction", _PREDICTIONS[self.prediction], None),
-                    (
-                        "latency_ms",
-                        Annotated[float, msgspec.Meta(ge=0, lt=1e12)] | None,
-                        None,
-                    ),
-                    ("status", Annotated[int, msgspec.Meta(ge=0, le=999)], 200),
-                    (
-                        "error",
-                        Annotated[str, msgspec.Meta(max_length=MAX_TEXT)] | None,
-                        None,
-                    ),
-                    ("tags", dict[str, str] | None, None),
-                ],
-                forbid_unknown_fields=True,
-                gc=False,
-            )
+        event = msgspec.defstruct(
+            "Event",
+            [
+                ("event_id", _EVENT_ID),
+                ("model", Literal[self.model]),
+                ("ts", Annotated[datetime, msgspec.Meta(tz=True)]),
+                ("version", Annotated[str, msgspec.Meta(max_length=MAX_NAME)], ""),
+                ("features", features, None),
+                ("prediction", _PREDICTIONS[self.prediction], None),
+                ("latency_ms", _LATENCY | None, None),
+                ("status", Annotated[int, msgspec.Meta(ge=0, le=999)], 200),
+                ("error", _TEXT | None, None),
+                ("tags", dict[str, str] | None, None),
+            ],
+            forbid_unknown_fields=True,
+            gc=False,
         )
+        return msgspec.json.Decoder(event)
 
-    def grown(self, events: Iterable[Event]) -> "ModelSchema":
-        """This schema with the columns that `events` bring; the same object when they bring none."""
-        return self.admit(list(events), Room())[0]
+    def with_events(self, events: Iterable[Event]) -> "ModelSchema":
+        """Return this schema with the new columns of events; itself when there are none."""
+        return self.admit(list(events), FeatureAllowance())[0]
 
     def admit(
-        self, events: Sequence[Event], room: Room
+        self, events: Sequence[Event], allowance: FeatureAllowance
     ) -> tuple["ModelSchema", dict[int, str]]:
-        """This schema with the columns that `events` bring as far as there is room, and by place why an event is refused.
+        """Return this schema with the new columns of events, as far as they are allowed.
 
-        The events before the one that brings too many names stay, and so do those after
-        it that bring none.
+        The second value has, by place, the reason to refuse an event that has too many
+        new names. Events before it stay, and so do those after it without new names.
         """
         refused: dict[int, str] = {}
         kinds: dict[str, FeatureKind] = {}
         prediction = self.prediction
         for place, event in enumerate(events):
-            brought = {
+            new = {
                 name: value
                 for name, value in event.features.items()
                 if value is not None and name not in self.by_name and name not in kinds
             }
-            if len(kinds) + len(brought) > room.features:
-                refused[place] = room.refusal(
-                    list(brought)[max(0, room.features - len(kinds))]
-                )
+            left = allowance.features - len(kinds)
+            if len(new) > left:
+                first = list(new)[max(0, left)]
+                refused[place] = allowance.refusal(first)
                 continue
-            for name, value in brought.items():
-                kinds[name] = (
-                    "categorical" if isinstance(value, str | bool) else "numeric"
-                )
+            for name, value in new.items():
+                categorical = isinstance(value, str | bool)
+                kinds[name] = "categorical" if categorical else "numeric"
             if prediction == "unknown" and event.prediction is not None:
                 prediction = prediction_kind(event.prediction)
         return self.extended(kinds, prediction), refused
@@ -183,95 +169,109 @@ class ModelSchema:
     def extended(
         self, kinds: Mapping[str, FeatureKind], prediction: PredictionKind = "unknown"
     ) -> "ModelSchema":
-        """This schema with further features; raises Refused when there would be too many."""
+        """Return this schema with further features; itself when there are none.
+
+        Raises Refused when there would be too many.
+        """
         kinds = {name: kind for name, kind in kinds.items() if name not in self.by_name}
         prediction = prediction if self.prediction == "unknown" else self.prediction
         if not kinds and prediction == self.prediction:
             return self
-        first = len(self.features) + 1
-        if first + len(kinds) > MAX_FEATURES + 1:
+        if len(self.features) + len(kinds) > MAX_FEATURES:
             raise Refused(
                 f"model {self.model!r} would have more than {MAX_FEATURES} features"
             )
         new = [
-            Feature(name, _key(first + i), kind)
-            for i, (name, kind) in enumerate(kinds.items())
+            Feature(name, _column_key(number), kind)
+            for number, (name, kind) in enumerate(kinds.items(), len(self.features) + 1)
         ]
         return replace(self, features=(*self.features, *new), prediction=prediction)
 
     def to_dict(self, since: int = 0) -> dict[str, Any]:
-        """Plain data for the spool: what it is, and its features from number `since` (from 0) on."""
+        """Return plain data for the spool, with the features from number `since` (from 0)."""
+        features = [[f.name, f.field, f.kind] for f in self.features[since:]]
         return {
             "model": self.model,
             "prediction": self.prediction,
             "since": since,
-            "features": [[f.name, f.field, f.kind] for f in self.features[since:]],
+            "features": features,
         }
 
-    def after(self, data: Mapping[str, Any]) -> "ModelSchema":
-        """This schema grown to what `to_dict` told of a later one; never smaller than it is."""
+    def updated(self, data: Mapping[str, Any]) -> "ModelSchema":
+        """Return this schema grown to a later one's `to_dict`; never smaller than it is."""
         since = data.get("since", 0)
-        features = (*self.features[:since], *(Feature(*f) for f in data["features"]))
-        prediction = (
-            data["prediction"] if self.prediction == "unknown" else self.prediction
-        )
-        return replace(
-            self, features=max(self.features, features, key=len), prediction=prediction
-        )
+        later = [Feature(*feature) for feature in data["features"]]
+        features = (*self.features[:since], *later)
+        prediction = self.prediction
+        if prediction == "unknown":
+            prediction = data["prediction"]
+        longest = max(self.features, features, key=len)
+        return replace(self, features=longest, prediction=prediction)
 
 
-def _key(number: int) -> str:
-    return f"{'f' if number <= MAX_FEATURE_COLUMNS else 'w'}_{number:04d}"
+def _column_key(number: int) -> str:
+    letter = "f" if number <= MAX_FEATURE_COLUMNS else "w"
+    return f"{letter}_{number:04d}"
 
 
-_PREDICTIONS: dict[str, Any] = {
+_EVENT_ID = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID_BYTES)]
+_TEXT = Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
+_LATENCY = Annotated[float, msgspec.Meta(ge=0, lt=1e12)]
+_VALUES: dict[FeatureKind, Any] = {
+    "numeric": float | None,
+    "categorical": _TEXT | bool | None,
+}
+# an object needs its highest class found, an unknown kind needs a decision: neither
+# can be decoded as it is
+_PREDICTIONS: dict[PredictionKind, Any] = {
     "number": Annotated[float, msgspec.Meta(gt=-1e300, lt=1e300)] | None,
     "class": Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_TEXT)] | None,
-    # an object needs its highest class found, an unknown kind needs deciding: both take
-    # the thorough path
     "probabilities": None,
     "unknown": None,
 }
 
 
 def prediction_kind(value: float | str | dict[str, float]) -> PredictionKind:
-    """What a prediction value says of its model."""
-    return (
-        "probabilities"
-        if isinstance(value, dict)
-        else "class"
-        if isinstance(value, str)
-        else "number"
-    )
+    """Return the kind of a model's predictions, by one of them."""
+    if isinstance(value, dict):
+        return "probabilities"
+    return "class" if isinstance(value, str) else "number"
 
 
 def split_prediction(
     value: float | str | dict[str, float] | None, kind: PredictionKind
 ) -> tuple[float | None, str | None]:
-    """(number, class) as stored. Of two classes the number is the probability of the last by name, else the highest.
+    """Return a prediction as it is stored: (number, class).
 
-    Raises Refused when the value is of another kind than the model's earlier
-    predictions.
+    The number of two classes is the probability of the last by name, of others the
+    highest one. Raises Refused when the value is of another kind than the model's
+    earlier predictions.
     """
     if value is None:
         return None, None
     if isinstance(value, dict):
-        if kind != "probabilities":
-            raise Refused(
-                f"`prediction` is an object; this model's predictions are of kind {kind}"
-            )
-        best = max(sorted(value), key=value.__getitem__)
-        if len(value) == 2:
-            return value[max(value)], best
-        return value[best], best
+        return _split_probabilities(value, kind)
     if kind == "class":
         return None, label_text(value)
     if kind == "probabilities":
         raise Refused(
-            "`prediction` must be an object of class: probability, as in this model's earlier events"
+            "`prediction` must be an object of class: probability, "
+            "as in this model's earlier events"
         )
     if isinstance(value, str):
         raise Refused(
-            f"`prediction` is the text {value[:40]!r}; this model's predictions are numbers"
+            f"`prediction` is the text {value[:MAX_SHOWN_NAME]!r}; "
+            "this model's predictions are numbers"
         )
     return value, None
+
+
+def _split_probabilities(
+    value: dict[str, float], kind: PredictionKind
+) -> tuple[float, str]:
+    if kind != "probabilities":
+        raise Refused(
+            f"`prediction` is an object; this model's predictions are of kind {kind}"
+        )
+    best = max(sorted(value), key=value.__getitem__)
+    return value[max(value) if len(value) == 2 else best], best

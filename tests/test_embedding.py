@@ -156,7 +156,7 @@ def test_json_and_arrow_keep_the_same(rows: list[list[float | None] | None]) -> 
         )
         for row in rows
     ]
-    schema = ModelSchema("m").grown(events)
+    schema = ModelSchema("m").with_events(events)
     ours = from_events(list(enumerate(events, 1)), schema).table
     foreign = pa.table(
         {

@@ -15,8 +15,8 @@ import httpx
 import pytest
 from events import NDJSON
 from playwright.sync_api import Page, sync_playwright
+from receiver import SECRET, Receiver
 from standardwebhooks import Webhook
-from test_delivery import SECRET, Receiver
 
 from monitor.client import Client
 

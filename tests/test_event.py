@@ -152,7 +152,7 @@ def test_time_bounds_can_be_set() -> None:
 
 
 def test_a_schema_grows_by_what_events_bring_and_stays_itself_otherwise() -> None:
-    schema = ModelSchema("m").grown(
+    schema = ModelSchema("m").with_events(
         [parse(features={"x": 1, "c": "a", "b": True, "n": None})]
     )
     assert {f.name: f.kind for f in schema.features} == {
@@ -161,8 +161,10 @@ def test_a_schema_grows_by_what_events_bring_and_stays_itself_otherwise() -> Non
         "b": "categorical",
     }
     assert schema.prediction == "number"
-    assert schema.grown([parse(features={"x": 2.5})]) is schema
-    assert [f.field for f in schema.grown([parse(features={"n": 1})]).features] == [
+    assert schema.with_events([parse(features={"x": 2.5})]) is schema
+    assert [
+        f.field for f in schema.with_events([parse(features={"n": 1})]).features
+    ] == [
         "f_0001",
         "f_0002",
         "f_0003",
@@ -171,7 +173,7 @@ def test_a_schema_grows_by_what_events_bring_and_stays_itself_otherwise() -> Non
 
 
 def test_the_fast_decoder_takes_only_what_the_thorough_path_takes() -> None:
-    schema = ModelSchema("m").grown([parse(features={"x": 1, "c": "a"})])
+    schema = ModelSchema("m").with_events([parse(features={"x": 1, "c": "a"})])
     for changes in (
         {},
         {"features": {"x": None}},

@@ -1,13 +1,13 @@
 """Sentences of the change detector: changes, likely causes, the detector card."""
 
 CHANGES: dict[str, tuple[str, str]] = {
-    "stat.detector_evidence": ("evidence of a change", "變化的證據"),
-    "stat.inputs_change": ("change of the inputs", "輸入資料的變化"),
-    "stat.unseen_values": ("values never seen before", "未曾見過的值"),
-    "stat.latency_change": ("change of the latency", "延遲的變化"),
-    "stat.error_rise": ("rise of the error rate", "錯誤率上升"),
-    "stat.traffic_change": ("change of the traffic", "流量的變化"),
-    "stat.quality_change": ("change of the prediction quality", "預測品質的變化"),
+    "stat.detector_evidence": ("change score", "變化分數"),
+    "stat.inputs_change": ("change of inputs", "輸入變化"),
+    "stat.unseen_values": ("unseen values", "未見過的值"),
+    "stat.latency_change": ("change of latency", "延遲變化"),
+    "stat.error_rise": ("rise of the request error rate", "請求錯誤率上升"),
+    "stat.traffic_change": ("change of traffic", "流量變化"),
+    "stat.quality_change": ("change of quality", "預測品質變化"),
     # a headline without figures; they stand beside it
     "change.location_up": (
         "{column}: mean higher than expected",

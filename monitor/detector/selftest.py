@@ -21,7 +21,7 @@ from monitor.detector.runner import DetectorRunner
 from monitor.errors import InvalidRequest
 from monitor.layout import Layout
 from monitor.profile import Profile
-from monitor.schema import NO_FEATURES
+from monitor.schema import NON_FEATURE_COLUMNS
 from monitor.store import Store
 from monitor.store.database import aware
 
@@ -201,7 +201,11 @@ def _changes(
 
     def fullest(kind: str, lane: str) -> str | None:
         columns = courses[lane].lane.columns(layouts) if lane in courses else []
-        some = [c for c in columns if layouts[c].kind == kind and c not in NO_FEATURES]
+        some = [
+            c
+            for c in columns
+            if layouts[c].kind == kind and c not in NON_FEATURE_COLUMNS
+        ]
         some = [
             c
             for c in some

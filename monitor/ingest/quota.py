@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from monitor.schema import ModelSchema, Room
+from monitor.schema import FeatureAllowance, ModelSchema
 
 HOUR = timedelta(hours=1)
 
@@ -25,18 +25,18 @@ class Quota:
         begun, n = self._of_hour(model, now)
         self._came[model] = begun, n + names
 
-    def room(self, schema: ModelSchema, now: datetime) -> Room:
+    def room(self, schema: ModelSchema, now: datetime) -> FeatureAllowance:
         """How many features a model may get now."""
         free, left = (
             self.max_features - len(schema.features),
             self._left(schema.model, now),
         )
         if free <= left:
-            return Room(
+            return FeatureAllowance(
                 max(0, free),
                 f"limits.max_features allows {self.max_features} for a model; raise it",
             )
-        return Room(
+        return FeatureAllowance(
             max(0, left),
             f"limits.new_names_per_hour allows {self.new_names} new ones; send again later, or raise it",
         )

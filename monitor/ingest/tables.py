@@ -26,7 +26,12 @@ from monitor.event import (
 )
 from monitor.ingest import embedding_columns
 from monitor.ingest.features import OWN, columns_of, kind_of, stored, type_of, values_of
-from monitor.schema import ModelSchema, PredictionKind, Room, split_prediction
+from monitor.schema import (
+    FeatureAllowance,
+    ModelSchema,
+    PredictionKind,
+    split_prediction,
+)
 from monitor.store.rows.events import arrow_schema
 from monitor.store.rows.line_reader import tags_text
 from monitor.type_mismatch import TypeMismatch
@@ -90,7 +95,7 @@ def from_table(
     now: datetime,
     bounds: TimeBounds,
     first_line: int = 1,
-    room: Room | None = None,
+    room: FeatureAllowance | None = None,
 ) -> EventTable:
     """A foreign table of one model as columns, checked column by column; bad rows are refused, good ones beside them kept.
 
@@ -111,7 +116,7 @@ def from_table(
         for name, column in features.items()
         if (kind := kind_of(table[column])) is not None
     }
-    room = room or Room()
+    room = room or FeatureAllowance()
     for name in [name for name in kinds if name not in schema.by_name][room.features :]:
         del kinds[name]
         bad.mark(pc.is_valid(table[features[name]]), partial(_no_room, room, name))
@@ -152,12 +157,15 @@ def from_table(
     return EventTable(shaped.filter(good), schema, bad.refusals(schema.model), found)
 
 
-def _no_room(room: Room, name: str, _row: int) -> str:
+def _no_room(room: FeatureAllowance, name: str, _row: int) -> str:
     return room.refusal(name)
 
 
 def reference_from_table(
-    table: pa.Table, schema: ModelSchema, now: datetime, room: Room | None = None
+    table: pa.Table,
+    schema: ModelSchema,
+    now: datetime,
+    room: FeatureAllowance | None = None,
 ) -> EventTable:
     """Reference rows as columns, with `label` (text, null where unknown). Times may be any, or absent.
 

@@ -16,7 +16,7 @@ from monitor.plugins import load
 from monitor.profile import Profile, sliding
 from monitor.queries.feature_importance import importances
 from monitor.queries.time_range import TimeRange
-from monitor.schema import NO_FEATURES
+from monitor.schema import NON_FEATURE_COLUMNS
 from monitor.statistics.drift.psi import contributions
 from monitor.store import Store
 
@@ -92,7 +92,7 @@ def drift(
         columns.append(
             {
                 "column": names[key],
-                "kind": key if key in NO_FEATURES else layouts[key].kind,
+                "kind": key if key in NON_FEATURE_COLUMNS else layouts[key].kind,
                 "importance": weights[key],
                 "status": judged[key].verdict,
                 **_summary(judged[key], reference.get(key), newest[key]),
@@ -156,7 +156,7 @@ def column(
     ]
     return {
         "column": column,
-        "kind": key if key in NO_FEATURES else current.layout.kind,
+        "kind": key if key in NON_FEATURE_COLUMNS else current.layout.kind,
         "status": findings[0].verdict if findings else "learning",
         "bins": bins(reference, current),
         "reference": _counts(reference),

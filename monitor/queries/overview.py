@@ -16,7 +16,7 @@ from monitor.queries.feature_importance import importances
 from monitor.queries.quality import labelled_columns, prediction_error
 from monitor.queries.service import WEEK, error_share, limits
 from monitor.queries.time_range import TimeRange
-from monitor.schema import NO_FEATURES
+from monitor.schema import NON_FEATURE_COLUMNS
 from monitor.store import Store
 from monitor.store.database import aware
 from monitor.store.profiles.reference import Reference
@@ -199,7 +199,9 @@ def _drifted(
     found = [
         f
         for f in findings
-        if f.statistic == "psi" and not f.segment and f.column not in NO_FEATURES
+        if f.statistic == "psi"
+        and not f.segment
+        and f.column not in NON_FEATURE_COLUMNS
     ]
     bad = [f for f in found if f.verdict == "breach"]
     weights = importances(store, config, name)

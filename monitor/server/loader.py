@@ -74,7 +74,7 @@ def _note_schema(
         else json.loads(frame.payload)
     )
     name = data["model"]
-    schemas[name] = (schemas.get(name) or known.get(name) or ModelSchema(name)).after(
+    schemas[name] = (schemas.get(name) or known.get(name) or ModelSchema(name)).updated(
         data
     )
 

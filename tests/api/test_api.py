@@ -23,7 +23,7 @@ from monitor.config.config import Config, Limits, RuleConfig
 from monitor.plugins import load
 from monitor.queries.drift import DRIFT_STATISTICS, drift
 from monitor.queries.time_range import span_of
-from monitor.schema import NO_FEATURES
+from monitor.schema import NON_FEATURE_COLUMNS
 from monitor.send.session import serving
 from monitor.server.server import Server
 
@@ -195,7 +195,7 @@ def test_every_drift_statistic_sees_the_shift_in_the_columns_it_is_for(
     drift = filled.get("/v1/models/m/drift", step="6h", statistic=statistic)
     kinds = load("statistics")[statistic].KINDS
     assert drift["statistic"] == statistic
-    assert {c["kind"] for c in drift["columns"]} <= kinds | NO_FEATURES
+    assert {c["kind"] for c in drift["columns"]} <= kinds | NON_FEATURE_COLUMNS
     assert drift["columns"][0]["column"] == "age"
     assert drift["columns"][0]["low"] > max(
         (c["value"] for c in drift["columns"][1:]), default=0

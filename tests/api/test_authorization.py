@@ -11,11 +11,11 @@ from typing import Any
 
 import httpx
 import pytest
+from command import run
 from events import NDJSON, NOW, event, lines
 from hypothesis import given
 from hypothesis import strategies as st
-from test_cli import run
-from test_loader import start_server
+from server_process import start_server
 
 from monitor.access import bearer_secret, key_id_in, make_secret
 from monitor.api import create_app

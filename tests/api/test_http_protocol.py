@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from events import NDJSON, event, lines
-from test_loader import start_server
+from server_process import start_server
 
 from monitor.access import Caller
 from monitor.api import create_app

@@ -114,7 +114,7 @@ def test_verdict_names_the_model_and_the_findings(
 ) -> None:
     text = shown(open_page("overview"))
     assert (
-        f"**{plain('flight-delay · Share of wrong predictions is over its limit (24.8%, limit 24%); dep_delay, carrier and temp drifted.')}**"
+        f"**{plain('flight-delay · Misclassification rate is over its limit (24.8%, limit 24%); dep_delay, carrier and temp drifted.')}**"
         in text
     )
 

@@ -423,8 +423,8 @@ def detected(statistic: str, column: str | None, *what: dict) -> dict:
         ),
         (
             detected("inputs_change", "x", moved("x")) | {"verdict": "ok"},
-            "change of the inputs: ended",
-            "輸入資料的變化：已結束",
+            "change of inputs: ended",
+            "輸入變化：已結束",
         ),
     ],
 )
@@ -538,11 +538,11 @@ def test_summary_gathers_drifted_features_and_counts_the_rest(
     )
     assert (
         summary([rate, *drifted])
-        == "Error rate is over its limit; a, b and 2 more features drifted."
+        == "Request error rate is over its limit; a, b and 2 more features drifted."
     )
     assert summary([late, rate, *drifted]) == (
         "p95 latency is over its limit (70 ms, limit 60 ms); "
-        "error rate is over its limit; and 1 more."
+        "request error rate is over its limit; and 1 more."
     )
 
 

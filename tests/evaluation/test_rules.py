@@ -1,35 +1,23 @@
 """Rules and alerts: what makes a breach, and how an alert lives."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
+from findings import T0, WINDOW, finding, rule, status
 from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.alert import Alert, Hold, advance
 from monitor.config.config import RuleConfig
-from monitor.evaluation.rules import Window, evaluate
+from monitor.evaluation.rules import evaluate
 from monitor.evaluation.verdict import decide
-from monitor.finding import Finding, Verdict
-from monitor.layout import INTEGER, ZERO_ONE, categorical_layout
+from monitor.finding import Verdict
+from monitor.layout import ZERO_ONE, categorical_layout
 from monitor.profile import Profile, empty, of_counts
 from monitor.server.scheduler import moments_between
-
-T0 = datetime(2026, 11, 22, tzinfo=UTC)
-WINDOW = Window(T0 - timedelta(days=1), T0)
-
-
-def rule(statistic: str, limit: float, **changes: Any) -> RuleConfig:
-    return RuleConfig(name="r", statistic=statistic, limit=limit, **changes)
-
-
-def status(good: int, bad: int) -> Profile:
-    counts = np.zeros(INTEGER.size, dtype=np.int64)
-    counts[200], counts[503] = good, bad
-    return Profile(INTEGER, counts, good + bad)
 
 
 def verdict(r: RuleConfig, reference: Profile | None, current: Profile) -> Verdict:
@@ -138,13 +126,6 @@ def test_every_verdict_has_its_sentence() -> None:
 
 
 # alerts
-
-
-def finding(v: Verdict, value: float | None = 0.5, **changes: Any) -> Finding:
-    found = evaluate(
-        rule("error_rate", 0.02), "m", None, None, status(900, 100), WINDOW
-    )
-    return Finding(**{**found.__dict__, "verdict": v, "value": value, **changes})
 
 
 def play(

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from events import NOW, event, lines
-from test_loader import start_server
+from server_process import start_server
 
 from monitor.config.config import Config, DropConfig
 from monitor.errors import ConfigError, PayloadError

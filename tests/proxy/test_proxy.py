@@ -17,7 +17,7 @@ from typing import Any
 
 import httpx
 import pytest
-from test_url_names import ALL, NAMES, encoded
+from names import ALL, NAMES, encoded
 
 ROOT = Path(__file__).parents[2]
 V2 = {

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from test_runner import DAY, HOUR, NOW, START, evaluate, opened, send, shifted, traffic
+from hour_stream import DAY, HOUR, NOW, START, evaluate, opened, send, shifted, traffic
 
 from monitor.api import create_app
 from monitor.config.config import Config, RuleConfig

@@ -13,7 +13,7 @@ import httpx
 import pytest
 from conftest import Served
 from events import event, lines
-from test_loader import start_server
+from server_process import start_server
 
 from monitor.errors import DriftdeckError, StorageError, Unreachable
 from monitor.send.follow import Follower, position_file

@@ -12,11 +12,11 @@ from typing import Any
 
 import httpx
 import pytest
+from command import run as command
 from conftest import Served
 from events import NOW, event
-from test_cli import run as command
-from test_loader import start_server
-from test_url_names import NAMES, assert_kept, row
+from names import NAMES, assert_kept, row
+from server_process import start_server
 
 confluent_kafka = pytest.importorskip("confluent_kafka")
 

@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
+from command import run
 from events import event, lines
-from test_cli import run
-from test_loader import start_server
+from server_process import start_server
 
 from monitor.errors import PayloadError
 from monitor.plugins import load

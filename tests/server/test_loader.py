@@ -21,6 +21,7 @@ from events import NDJSON, NOW, event, lines
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from server_process import start_server
 
 from monitor.config.config import Config, ModelConfig
 from monitor.errors import StorageError
@@ -660,45 +661,6 @@ def test_killed_servers_lose_and_double_nothing(tmp_path: Path) -> None:
     server.store.rebuild()
     assert_equal(before, snapshot(server))
     server.close()
-
-
-def start_server(
-    folder: Path,
-    *options: str,
-    host: str = "127.0.0.1",
-    log: Any = subprocess.DEVNULL,
-    **environment: str,
-) -> tuple["subprocess.Popen[bytes]", str]:
-    """A server as a process of its own, and its address, once it is ready."""
-    import socket
-
-    with socket.create_server((host, 0)) as probe:
-        port = probe.getsockname()[1]
-    command = [
-        sys.executable,
-        "-m",
-        "monitor.cli",
-        "server",
-        "--data",
-        str(folder),
-        "--port",
-        str(port),
-    ]
-    process = subprocess.Popen(
-        [*command, "--host", host, *options],
-        stdout=subprocess.DEVNULL,
-        stderr=log,
-        env={**os.environ, **environment},
-    )
-    url = f"http://{host}:{port}"
-    for _ in range(600):
-        try:
-            if httpx.get(f"{url}/readyz", trust_env=False).status_code == 200:
-                return process, url
-        except httpx.HTTPError:
-            time.sleep(0.05)
-        assert process.poll() is None, "the server ended"
-    raise AssertionError("the server did not become ready")
 
 
 def test_the_answers_of_json_are_json(server: Server) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_runner import DAY, NOW, Change, evaluate, opened, send, traffic
+from hour_stream import DAY, NOW, Change, evaluate, opened, send, traffic
 
 from monitor.config.config import DEFAULT_RULES, Config
 from monitor.evaluation.rules import Window, evaluate_all

@@ -266,14 +266,14 @@ def test_a_schema_never_moves_a_packed_feature_and_never_shrinks() -> None:
     assert {f: p for f, p in whole.places.items() if f in half.places} == half.places
     assert len(set(whole.places.values())) == len(whole.places) == 3 * schema.MAX_PACKED
     assert (
-        half.after(whole.to_dict(700))
+        half.updated(whole.to_dict(700))
         == whole
-        == ModelSchema("m").after(whole.to_dict())
+        == ModelSchema("m").updated(whole.to_dict())
     )
-    assert whole.after(half.to_dict()) == whole
+    assert whole.updated(half.to_dict()) == whole
     # as spools before had it
     older = {key: value for key, value in whole.to_dict().items() if key != "since"}
-    assert ModelSchema("m").after(older) == whole
+    assert ModelSchema("m").updated(older) == whole
 
 
 def test_the_spool_holds_what_a_schema_grew_by_however_long_its_names(

@@ -18,7 +18,7 @@ from monitor.detector.model.episode import Episode
 from monitor.detector.model.shifts import ShiftState
 from monitor.detector.model.windows import STEADY_ROWS, width_for
 from monitor.layout import Layout
-from monitor.schema import NO_FEATURES, RECONSTRUCTION_ERROR
+from monitor.schema import NON_FEATURE_COLUMNS, RECONSTRUCTION_ERROR
 
 MAX_SEGMENTS, MAX_COLUMNS = 10, 300  # each column has four streams or more
 _BETWEEN = "\x1f"
@@ -108,7 +108,8 @@ def _led_by_feature(episode: Episode) -> Episode:
     named = [
         c
         for c in episode.changes
-        if parts(c.column)[1] == segment and parts(c.column)[0] not in NO_FEATURES
+        if parts(c.column)[1] == segment
+        and parts(c.column)[0] not in NON_FEATURE_COLUMNS
     ]
     if column != RECONSTRUCTION_ERROR or not named:
         return episode

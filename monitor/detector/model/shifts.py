@@ -26,7 +26,7 @@ from monitor.detector.model.weekdays import (
     remembered,
     resumed,
 )
-from monitor.schema import NO_FEATURES, RECONSTRUCTION_ERROR
+from monitor.schema import NON_FEATURE_COLUMNS, RECONSTRUCTION_ERROR
 
 REVISED_EVERY = 6  # hours
 SAME_CLOCK = 1  # hours by which two columns may be displaced apart
@@ -178,7 +178,7 @@ def _told(fitted: Fitted, episodes: Sequence[Episode]) -> np.ndarray | None:
     if not episodes:
         return None
     columns = {column for episode in episodes for column in episode.columns}
-    if columns - NO_FEATURES:
+    if columns - NON_FEATURE_COLUMNS:
         columns.add(RECONSTRUCTION_ERROR)
     told = [stream.feature in columns for stream in fitted.streams.streams]
     return np.array([*told, any(not episode.lead for episode in episodes)])
