@@ -76,7 +76,7 @@ def test_service_says_422_to_a_body_it_cannot_read_and_logs_it(model):
 
 
 def test_traffic_flows_and_sends_labels_later(found, model, monkeypatch):
-    monkeypatch.setattr(request_stream, "LABEL_AFTER", 0.05)
+    monkeypatch.setattr(request_stream, "LABEL_DELAY_S", 0.05)
     recorder = Recorder()
     labelled = found.current[found.current["label"].notna()].head(5)
     with (
@@ -96,7 +96,7 @@ def test_traffic_flows_and_sends_labels_later(found, model, monkeypatch):
 
 
 def test_traffic_goes_on_when_the_service_does_not_answer(found):
-    flow = request_stream.Traffic(
+    flow = request_stream.RequestStream(
         "http://127.0.0.1:9", found.current.head(1), Recorder(), per_second=100
     )
     with httpx.Client(trust_env=False) as http:
