@@ -17,8 +17,6 @@ import httpx
 import pytest
 from conftest import Served
 from events import NOW, event, lines
-from test_cloudevents import cloud_event
-from test_cloudevents import post as post_cloud_event
 from typer.testing import CliRunner
 
 from app import finding_text, reader, text
@@ -398,14 +396,23 @@ def test_engine_is_chosen_by_configuration(add: Add, tmp_path: Path) -> None:
 
 def test_protocol_by_cloudevents(add: Add, served: Served) -> None:
     add("protocols")
-    url = str(served.client.base_url).rstrip("/")
     pairs = {"pairs": [[["age", 41]], [["age", 42]]]}
-    assert post_cloud_event(url, cloud_event("request", pairs)).status_code == 200
-    scores = cloud_event("response", {"scores": [0.25, 0.75]}, ms=7)
-    assert post_cloud_event(url, scores).status_code == 200
+    for part, data in (("request", pairs), ("response", {"scores": [0.25, 0.75]})):
+        headers = {
+            "ce-specversion": "1.0",
+            "ce-type": f"org.kubeflow.serving.inference.{part}",
+            "ce-source": "http://localhost:9081/",
+            "ce-id": "a-1",
+            "ce-time": NOW.isoformat(),
+            "ce-inferenceservicename": "scorer",
+        }
+        body = json.dumps(data).encode()
+        kind = "application/json"
+        answer = served.post("/v1/cloudevents", body, kind, **headers)
+        assert answer.status_code == 200, answer.text
     served.server.scheduler.tick()
     (model,) = served.get("/v1/models")["models"]
-    assert (model["events"], model["features"]) == (2, 1)
+    assert (model["model"], model["events"], model["features"]) == ("scorer", 2, 1)
 
 
 # errors: each names the plug-in, its place, and what would be right
