@@ -100,7 +100,7 @@ def test_traffic_goes_on_when_the_service_does_not_answer(found):
         "http://127.0.0.1:9", found.current.head(1), Recorder(), per_second=100
     )
     with httpx.Client(trust_env=False) as http:
-        flow._ask(http, found.current.iloc[0])
+        flow._request(http, found.current.iloc[0])
     assert (flow.sent, flow.failed) == (0, 1)
 
 
