@@ -141,9 +141,10 @@ def test_receiver_keeps_what_is_signed_once_and_rejects_the_rest():
 
 def test_receiver_verifies_what_the_webhook_channel_signs():
     with receiving() as receiver, httpx.Client(trust_env=False) as http:
-        request = webhook.render(
-            receiver.url, receiver.secret, {"text": "溫度"}, "msg_1", datetime.now(UTC)
+        config = webhook.WebhookConfig(
+            name="demo", url=receiver.url, secret=receiver.secret
         )
+        request = webhook.render(config, {"text": "溫度"}, "msg_1", datetime.now(UTC))
         assert (
             http.post(
                 request.url, content=request.body, headers=request.headers
