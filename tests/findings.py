@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from monitor.config.config import RuleConfig
+from monitor.config.rule import RuleConfig
 from monitor.evaluation.rules import Window, evaluate
 from monitor.finding import Finding, Verdict
 from monitor.layout import INTEGER

@@ -9,7 +9,6 @@ from typing import Any
 
 import httpx
 
-
 READY_S = 300  # an idle machine needs two
 
 

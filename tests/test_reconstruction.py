@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from monitor import reconstruction
 from monitor.arrow_columns import numpy_of, to_ipc
-from monitor.config.config import Config, ModelConfig
+from monitor.config.config import Config
+from monitor.config.model_section import ModelConfig
 from monitor.evaluation.evaluator import column_names
 from monitor.layout import Layout, categorical_layout, numeric_layout
 from monitor.profile import Profile

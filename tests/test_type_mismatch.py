@@ -15,7 +15,8 @@ from events import NDJSON, event, lines
 
 from monitor.arrow_columns import to_ipc
 from monitor.config.columns import ColumnPolicy
-from monitor.config.config import Config, ModelConfig
+from monitor.config.config import Config
+from monitor.config.model_section import ModelConfig
 from monitor.schema import Feature
 from monitor.server.server import Server
 from monitor.statistics.data_quality import type_error_rate
@@ -214,7 +215,7 @@ def test_the_share_is_a_statistic_with_a_finding_and_an_alert(served: Served) ->
         found["verdict"] == "breach" and found["low"] < found["value"] < found["high"]
     )
     assert 0.05 < found["value"] < 0.25 and found["reference_value"] == 0
-    assert "age: share of unusable values" in found["text"]
+    assert "age: invalid-value rate" in found["text"]
     assert ("type-errors", "age") in [
         (a["rule"], a["column"]) for a in served.get("/v1/alerts")["alerts"]
     ]

@@ -17,7 +17,8 @@ from typer.testing import CliRunner
 from monitor.analysis.domain_classifier import HOUR
 from monitor.analysis.importance import TARGET, importances
 from monitor.cli import app
-from monitor.config.config import Config, ModelConfig
+from monitor.config.config import Config
+from monitor.config.model_section import ModelConfig
 from monitor.errors import InvalidRequest
 from monitor.queries.feature_importance import compute_importance
 from monitor.queries.feature_importance import importances as weights

@@ -16,7 +16,8 @@ from cloudevents.core.v1.event import CloudEvent
 from conftest import Served
 
 from monitor.api import create_app
-from monitor.config.config import Config, Limits
+from monitor.config.config import Config
+from monitor.config.limits import Limits
 from monitor.contracts import NotUnderstood
 from monitor.ingest.pairing import PairBuffer, PairPart, event_id, read
 from monitor.send.session import serving

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from monitor.arrow_columns import to_ipc
 from monitor.config.columns import ColumnPolicy, Policy, bucket_labels
-from monitor.config.config import Config, ModelConfig
+from monitor.config.config import Config
+from monitor.config.model_section import ModelConfig
 from monitor.server.server import Server
 
 ARROW = "application/vnd.apache.arrow.stream"

@@ -76,7 +76,7 @@ def test_service_says_422_to_a_body_it_cannot_read_and_logs_it(model):
 
 
 def test_traffic_flows_and_sends_labels_later(found, model, monkeypatch):
-    monkeypatch.setattr(request_stream, "LABEL_AFTER", 0.05)
+    monkeypatch.setattr(request_stream, "LABEL_DELAY_S", 0.05)
     recorder = Recorder()
     labelled = found.current[found.current["label"].notna()].head(5)
     with (
@@ -96,11 +96,11 @@ def test_traffic_flows_and_sends_labels_later(found, model, monkeypatch):
 
 
 def test_traffic_goes_on_when_the_service_does_not_answer(found):
-    flow = request_stream.Traffic(
+    flow = request_stream.RequestStream(
         "http://127.0.0.1:9", found.current.head(1), Recorder(), per_second=100
     )
     with httpx.Client(trust_env=False, timeout=60) as http:
-        flow._ask(http, found.current.iloc[0])
+        flow._request(http, found.current.iloc[0])
     assert (flow.sent, flow.failed) == (0, 1)
 
 
@@ -141,9 +141,10 @@ def test_receiver_keeps_what_is_signed_once_and_rejects_the_rest():
 
 def test_receiver_verifies_what_the_webhook_channel_signs():
     with receiving() as receiver, httpx.Client(trust_env=False, timeout=60) as http:
-        request = webhook.render(
-            receiver.url, receiver.secret, {"text": "溫度"}, "msg_1", datetime.now(UTC)
+        config = webhook.WebhookConfig(
+            name="demo", url=receiver.url, secret=receiver.secret
         )
+        request = webhook.render(config, {"text": "溫度"}, "msg_1", datetime.now(UTC))
         assert (
             http.post(
                 request.url, content=request.body, headers=request.headers

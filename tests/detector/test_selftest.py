@@ -12,7 +12,8 @@ from events import event, lines
 from hour_stream import DAY, NOW, before, evaluate, opened, send, state, traffic
 from scipy import stats
 
-from monitor.config.config import Config, DetectorConfig, ModelConfig
+from monitor.config.config import Config
+from monitor.config.model_section import DetectorConfig, ModelConfig
 from monitor.detector.selftest import (
     TURN,
     exchanged,

@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from monitor.calendar import Calendar
-from monitor.config.config import Config, DetectorConfig, ModelConfig, RuleConfig
+from monitor.config.config import Config
+from monitor.config.model_section import DetectorConfig, ModelConfig
+from monitor.config.rule import RuleConfig
 from monitor.evaluation.evaluator import RuleEvaluator
 from monitor.evaluation.rules import window_of
 from monitor.finding import Finding

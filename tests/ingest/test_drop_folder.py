@@ -308,7 +308,7 @@ def test_a_server_that_is_killed_in_the_middle_reads_the_rest_once(
 
 
 def test_a_mistake_in_the_section_is_named(tmp_path: Path) -> None:
-    from monitor.config.config import read_config
+    from monitor.config.config_file import read_config
 
     (tmp_path / "c.toml").write_text('[[drop]]\nformat = "xlsx"\nfolders = "x"\n')
     with pytest.raises(ConfigError) as wrong:

@@ -11,7 +11,8 @@ import pytest
 from hour_stream import DAY, HOUR, NOW, START, evaluate, opened, send, shifted, traffic
 
 from monitor.api import create_app
-from monitor.config.config import Config, RuleConfig
+from monitor.config.config import Config
+from monitor.config.rule import RuleConfig
 from monitor.errors import InvalidRequest
 from monitor.queries.replay import replay, trial
 from monitor.send.session import serving

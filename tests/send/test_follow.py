@@ -141,14 +141,14 @@ def test_an_old_log_that_is_gone_is_said(log: Log, served: Served) -> None:
     log.write(3)
     log.follow(idle=4)
     assert stored(served) == 5
-    assert "the old one is gone; what came after byte" in log.said[0]
+    assert "the old one is gone; its lines after byte" in log.said[0]
 
 
 class Torn(Session):
     """A session whose process dies around a request: before the server has it, or after."""
 
     def __init__(self, inner: Session, after: bool) -> None:
-        super().__init__(inner.client, inner.where)
+        super().__init__(inner.client, inner.server)
         self.after = after
 
     def request(self, method: str, path: str, **options: Any) -> dict[str, Any]:

@@ -71,7 +71,7 @@ def reader(
         options,
         "events",
         session,
-        say=(said if said is not None else []).append,
+        warn=(said if said is not None else []).append,
         **settings,
     )
 
@@ -79,7 +79,7 @@ def reader(
 def drain(member: Reader, n: int) -> None:
     """Read until `n` rows were answered and their offsets committed."""
     counts = member.counts
-    done = lambda: counts.accepted + counts.refused >= n and not member._held  # noqa: E731
+    done = lambda: counts.accepted + counts.refused >= n and not member._unsent  # noqa: E731
     for _ in range(240):
         if done():
             break
@@ -205,7 +205,7 @@ class Torn(Session):
     """A session whose process is killed around its n-th request: before the server has it, or after."""
 
     def __init__(self, inner: Session, nth: int, after: bool) -> None:
-        super().__init__(inner.client, inner.where)
+        super().__init__(inner.client, inner.server)
         self.left, self.after = nth, after
 
     def request(self, method: str, path: str, **options: Any) -> dict[str, Any]:

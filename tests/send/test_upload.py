@@ -20,7 +20,7 @@ from events import event, lines
 from server_process import start_server
 
 from monitor.errors import PayloadError
-from monitor.plugins import load
+from monitor.plugins import sources
 
 Squeeze = Callable[[bytes], bytes]
 SQUEEZE: dict[str, Squeeze] = {
@@ -74,7 +74,7 @@ def test_a_bomb_a_cut_off_file_and_a_damaged_one_are_one_sentence(
     good = SQUEEZE[ending](
         csv_of(5000) if name == "x.csv" else lines(*(event(i) for i in range(5000)))
     )
-    source = load("sources")["csv" if name == "x.csv" else "jsonl"]
+    source = sources()["csv" if name == "x.csv" else "jsonl"]
     path = tmp_path / f"{name}{ending}"
     for body, words in (
         (

@@ -12,7 +12,8 @@ from conftest import Served
 from events import NDJSON, NOW, event, lines
 
 from monitor.config.columns import ColumnPolicy
-from monitor.config.config import Config, ModelConfig
+from monitor.config.config import Config
+from monitor.config.model_section import ModelConfig
 from monitor.errors import InvalidRequest
 from monitor.server.server import Server, holds
 

@@ -16,7 +16,8 @@ from conftest import Served
 from events import NDJSON, NOW, event, lines
 
 from monitor import schema
-from monitor.config.config import Config, ModelConfig
+from monitor.config.config import Config
+from monitor.config.model_section import ModelConfig
 from monitor.queries.drift import drift
 from monitor.queries.time_range import TimeRange
 from monitor.schema import ModelSchema

@@ -17,7 +17,10 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
-from monitor.config.config import ChannelConfig, Config, ModelConfig, RuleConfig
+from monitor.alerting.channels.webhook import WebhookConfig
+from monitor.config.config import Config
+from monitor.config.model_section import ModelConfig
+from monitor.config.rule import RuleConfig
 from monitor.server.server import Server
 
 NDJSON = "application/x-ndjson"
@@ -32,7 +35,7 @@ def config() -> Config:
     rule = RuleConfig(
         name="latency", statistic="latency_quantile", limit=1.0, severity="critical"
     )
-    channel = ChannelConfig(name="team", url="http://127.0.0.1:9/", secret=SECRET)
+    channel = WebhookConfig(name="team", url="http://127.0.0.1:9/", secret=SECRET)
     return Config(
         models={"m": ModelConfig(segments=("c",))},
         rules=(rule,),
