@@ -37,6 +37,7 @@ ROUTES: dict[str, Needs] = {
     "POST /v1/cloudevents": Needs("ingest", "rows"),
     "POST /v1/refused": Needs("ingest", "query"),
     "POST /v1/flush": Needs("ingest", "none"),
+    "GET /v1/statistics": Needs("read", "none"),
     "GET /v1/models": Needs("read", "filter"),
     "GET /v1/models/{model:name}/overview": Needs("read", "path"),
     "GET /v1/models/{model:name}/service": Needs("read", "path"),

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from test_runner import DAY, NOW, opened, send, shifted, traffic
+from hour_stream import DAY, NOW, opened, send, shifted, traffic
 from typer.testing import CliRunner
 
 from monitor.analysis import training_process

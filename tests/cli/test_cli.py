@@ -1,36 +1,17 @@
 """The command: verbs on a data directory and on a server, exit codes, and one sentence for every mistake."""
 
 import json
-import os
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from command import run
 from events import event, lines
-from test_loader import start_server
+from server_process import start_server
 
 from monitor import __version__
 
 DATA = Path(__file__).parents[2] / "data"
-
-
-def run(
-    *arguments: str, cwd: Path, **environment: str
-) -> "subprocess.CompletedProcess[str]":
-    """The command in a folder of its own, with a clean environment."""
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith("DRIFTDECK_")}
-    command = [sys.executable, "-m", "monitor.cli", *arguments]
-    return subprocess.run(
-        command,
-        cwd=cwd,
-        env={**inherited, **environment, "COLUMNS": "160"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
 
 
 def test_help_lists_every_verb_and_version_is_printed(tmp_path: Path) -> None:

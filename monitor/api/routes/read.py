@@ -10,6 +10,7 @@ from monitor.api.authorization import caller_of
 from monitor.api.response import answer
 from monitor.queries import detector_status, drift, overview, service
 from monitor.queries.alerts import alert_rows
+from monitor.queries.known_statistics import statistic_rows
 from monitor.queries.time_range import TimeRange, parse_time, span_of
 from monitor.server.server import Server
 from monitor.store.profiles.compaction import MINUTE_RETENTION
@@ -81,6 +82,12 @@ class Scope:
 
 
 InScope = Annotated[Scope, Depends()]
+
+
+@router.get("/statistics", summary="Every statistic")
+def get_statistics(request: Request) -> Response:
+    """Title, group, unit, formula and source of every statistic that rules or findings can have."""
+    return answer(request, {"statistics": statistic_rows()}, "statistics")
 
 
 @router.get("/models", summary="Every model")
