@@ -112,7 +112,7 @@ def test_it_finds_what_the_server_finds(server: Server) -> None:
     timed = current.append_column(
         "ts", pa.array([now] * 2000, pa.timestamp("us", "UTC"))
     )
-    server.collector.events(to_ipc(timed), ARROW, model="m").durable.result(10)
+    server.collector.events(to_ipc(timed), ARROW, model="m").durable.result(60)
     server.scheduler.load_all()
     keys = {f.name: f.field for f in server.store.model("m").schema.features} | {
         "prediction": "prediction"

@@ -94,7 +94,7 @@ def fill(server: Server, n: int = 1200, labels: bool = True) -> None:
     for label in (False, True)[: 1 + labels]:
         body = "\n".join(json.dumps(event(i, "m", label)) for i in range(n)).encode()
         take = server.collector.labels if label else server.collector.events
-        take(body, NDJSON).durable.result(10)
+        take(body, NDJSON).durable.result(60)
     server.scheduler.load_all()
 
 

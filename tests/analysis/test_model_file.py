@@ -162,7 +162,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
     server = Server(tmp_path / "data", Config(default_rules=False))
     server.start(background=False)
     with closing(server):
-        server.collector.events(lines("v1", "v2"), NDJSON).durable.result(10)
+        server.collector.events(lines("v1", "v2"), NDJSON).durable.result(60)
         server.scheduler.load_all()
         yield server
 

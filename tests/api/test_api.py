@@ -173,7 +173,7 @@ def test_drift_of_now_is_of_the_rows_until_now_however_much_of_the_last_step_is_
         event(i, ts=(midnight + timedelta(minutes=8 - i)).isoformat())
         for i in range(1200)
     ]
-    server.collector.events(lines(*rows), NDJSON).durable.result(10)
+    server.collector.events(lines(*rows), NDJSON).durable.result(60)
     server.scheduler.load_all()
     server.set_reference_period("m", midnight - timedelta(days=9), NOW, NOW)
     at = midnight + timedelta(minutes=9)
@@ -383,7 +383,7 @@ def test_version_and_segment_narrow_the_figures(tmp_path: Path) -> None:
     server = Server(tmp_path, Config(models={"m": ModelConfig(segments=("country",))}))
     with (
         serving(create_app(server, background=False)) as url,
-        httpx.Client(base_url=url, trust_env=False) as client,
+        httpx.Client(base_url=url, trust_env=False, timeout=60) as client,
     ):
         rows = [event(i, version=f"v{i % 3}") for i in range(300)]
         client.post(
@@ -642,7 +642,7 @@ def test_with_a_key_every_request_must_bear_it(tmp_path: Path) -> None:
     server = Server(tmp_path)
     with (
         serving(create_app(server, background=False, key="s3cret")) as url,
-        httpx.Client(base_url=url, trust_env=False) as client,
+        httpx.Client(base_url=url, trust_env=False, timeout=60) as client,
     ):
         assert client.get("/healthz").status_code == 200
         for headers in (
@@ -665,7 +665,7 @@ def test_limits_can_be_set(tmp_path: Path) -> None:
     server = Server(tmp_path, Config(limits=Limits(max_rows=2, max_age_days=5000)))
     with (
         serving(create_app(server, background=False)) as url,
-        httpx.Client(base_url=url, trust_env=False) as client,
+        httpx.Client(base_url=url, trust_env=False, timeout=60) as client,
     ):
 
         def send(*rows):
@@ -748,7 +748,7 @@ def test_rules_of_the_configuration_are_applied(tmp_path: Path) -> None:
     server = Server(tmp_path, Config(rules=(rule,), default_rules=False))
     with (
         serving(create_app(server, background=False)) as url,
-        httpx.Client(base_url=url, trust_env=False) as client,
+        httpx.Client(base_url=url, trust_env=False, timeout=60) as client,
     ):
         client.post(
             "/v1/events",

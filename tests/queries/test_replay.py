@@ -85,7 +85,7 @@ def test_route_and_its_mistakes(tmp_path: Path) -> None:
     send(server, traffic(rows=10))
     with (
         serving(create_app(server, background=False)) as url,
-        httpx.Client(base_url=url, trust_env=False) as client,
+        httpx.Client(base_url=url, trust_env=False, timeout=60) as client,
     ):
         path = "/v1/models/m/replay"
         answer = client.get(
