@@ -13,15 +13,6 @@ from app import text
 DASH = "—"
 HOUR_S, DAY_S = 3600, 86_400
 _SHARES = frozenset({"share", "rate", "fraction", "proportion"})
-_SHARE_STATISTICS = frozenset(
-    {
-        "error_rate",
-        "wrong_share",
-        "missing_rate",
-        "type_error_rate",
-        "new_category_share",
-    }
-)
 _viewer: list[Callable[[], str | None]] = [lambda: None]
 
 
@@ -133,7 +124,8 @@ def measured(value: float | None, statistic: str, unit: str | None) -> str:
     """
     if value is None:
         return DASH
-    if statistic in _SHARE_STATISTICS or (unit or "") in _SHARES:
+    unit = unit or text.unit_of(statistic)
+    if unit in _SHARES:
         return percent(value)
     if unit == "ms":
         return milliseconds(value)
@@ -143,7 +135,7 @@ def measured(value: float | None, statistic: str, unit: str | None) -> str:
         return text.raw("unit.sd", value=deviations(value))
     if unit == "times":
         return f"{number(value)}×"
-    if statistic in text.DISTANCES:
+    if text.is_distance(statistic):
         return score(value)
     if unit in (None, "", "nats", "events", "1"):
         return number(value)

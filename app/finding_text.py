@@ -6,8 +6,8 @@ from app import figures
 from app.sentences import SENTENCES
 from app.text import (
     DETECTED,
-    DISTANCES,
     column_name,
+    is_distance,
     raw,
     sentence_case,
     short_listing,
@@ -118,7 +118,7 @@ def _headline(result: Json) -> str:
         return _breach(name, column, result)
     what = _subject(name, column)
     if verdict == "warn":
-        if name in DISTANCES and column:
+        if is_distance(name) and column:
             return raw("finding.watch_drift", column=column_name(column))
         return raw("finding.watch", what=what)
     if verdict == "insufficient":
@@ -133,7 +133,7 @@ def _breach(name: str, column: str | None, result: Json) -> str:
         if not result.get("from"):
             return raw("finding.labels_overdue")
         return raw("finding.no_labels", since=figures.zoned(result["from"]))
-    if column and name in DISTANCES:
+    if column and is_distance(name):
         if column in _DRIFTED:
             return raw(f"finding.{column}_drifted")
         return raw("finding.drifted", column=column)
@@ -166,7 +166,7 @@ def _numbers(result: Json) -> str:
         "value": figures.measured(value, name, result.get("unit")),
         "limit": limit_phrase(result),
     }
-    if name in DISTANCES:
+    if is_distance(name):
         return raw("finding.number", statistic=statistic(name), **words)
     return raw("finding.value", **words)
 
@@ -192,7 +192,8 @@ def _is_drifted_feature(result: Json) -> bool:
     column = result.get("column")
     if not column or column in _DRIFTED or result.get("segment"):
         return False
-    return result.get("statistic") in DISTANCES and result.get("verdict") in BREACHES
+    name = str(result.get("statistic"))
+    return is_distance(name) and result.get("verdict") in BREACHES
 
 
 def _begins_with_a_name(reasons: list[Json]) -> bool:

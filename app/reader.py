@@ -150,6 +150,11 @@ def models() -> Json:
     return response
 
 
+def statistics() -> list[Json]:
+    """Return all statistics that rules can name and findings can have."""
+    return list(_ask("/v1/statistics").get("statistics") or [])
+
+
 def overview(model: str, version: str, span: str) -> Json:
     """Return the status and the six figures of the overview."""
     response = _ask(_path(model, "overview"), version, span)

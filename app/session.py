@@ -5,7 +5,7 @@ from typing import Any
 
 import streamlit as st
 
-from app import reader
+from app import reader, text
 from app.components import cards, setup_guide
 from app.filters import Choice
 from app.text import t
@@ -28,6 +28,7 @@ class Visit:
 def load_models() -> tuple[list[dict[str, Any]], reader.ReadError | None]:
     """Return the models and None, or no models and the reason."""
     try:
+        text.use_statistics(reader.statistics())
         return reader.models()["models"], None
     except reader.ReadError as error:
         return [], error

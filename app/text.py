@@ -6,13 +6,15 @@ must never act as markup. The sentences themselves are in app/sentences.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from string import Formatter
+from typing import Any
 
 from app.sentences import SENTENCES
 
 LANGUAGES = ("en", "zh")
 _viewer: list[Callable[[], str]] = [lambda: "en"]
+_statistics: dict[str, Mapping[str, Any]] = {}  # of the server, by name
 _MARKUP = re.compile(r"([\\`*_\[\]<>$~#|&])")
 # icons (:material/x:), emoji (:x:), colours (:red[x]) and bare links are read after
 # backslashes are gone, so an invisible word joiner stands where they would begin
@@ -106,9 +108,43 @@ def short_listing(columns: list[str]) -> str:
     return listing(names)
 
 
+def use_statistics(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Use the server's list of statistics from now on; each row has what is known of one."""
+    _statistics.clear()
+    _statistics.update({str(row.get("statistic")): row for row in rows})
+
+
 def statistic(name: str) -> str:
-    """Return the title of a statistic in the viewer's language."""
-    return translated(f"stat.{name}", name.replace("_", " "))
+    """Return the title of a statistic in the viewer's language.
+
+    The server's own title, in English, for a plug-in that has no words here.
+    """
+    title = _statistics.get(name, {}).get("title") or name.replace("_", " ")
+    return translated(f"stat.{name}", str(title))
+
+
+def is_distance(name: str) -> bool:
+    """Return whether a statistic is a distance of two distributions."""
+    return bool(_statistics.get(name, {}).get("distance"))
+
+
+def unit_of(name: str) -> str | None:
+    """Return the unit of a statistic; None for one that the server does not list."""
+    return _statistics.get(name, {}).get("unit")
+
+
+def group_of(name: str) -> str | None:
+    """Return the part of the status, data, service or quality, that a statistic is of."""
+    return _statistics.get(name, {}).get("group")
+
+
+def rule_statistics() -> list[str]:
+    """Return the statistics of features and predictions that a rule can name."""
+    return [
+        name
+        for name, row in _statistics.items()
+        if not row.get("detector") and not row.get("columns")
+    ]
 
 
 def sentence_case(sentence: str) -> str:
@@ -137,22 +173,5 @@ DETECTED = frozenset(
         "error_rise",
         "traffic_change",
         "quality_change",
-    }
-)
-DISTANCES = frozenset(
-    {
-        "psi",
-        "ks",
-        "jensen_shannon",
-        "hellinger",
-        "total_variation",
-        "l_infinity",
-        "chi_squared",
-        "g_test",
-        "cramers_v",
-        "wasserstein",
-        "neyman",
-        "energy_distance",
-        "mmd",
     }
 )

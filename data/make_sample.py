@@ -1,9 +1,9 @@
-"""Makes the data sample beside this file: four summer weeks of real flights, thinned with a seed.
+"""Make the data sample beside this file: a sample of four summer weeks of real flights.
 
-    python data/make_sample.py                     # the dates that are checked in
-    python data/make_sample.py --until today       # the same flights, moved so that the last day is the newest Sunday
+    python data/make_sample.py                     # the dates in the repository
+    python data/make_sample.py --until today       # the same flights until last Sunday
 
-Everything but `latency_ms` (measured while it runs) is the same each time.
+All columns but `latency_ms` (measured at run time) are the same each time.
 Needs `pip install 'driftdeck[server,demo]'`.
 """
 
@@ -22,7 +22,7 @@ SEED = 2013
 EVENTS = 2_500
 REFERENCE_ROWS = 5_000
 FIRST_DAY_2013, LAST_DAY_2013 = date(2013, 6, 3), date(2013, 6, 30)  # Monday to Sunday
-# the server takes events up to 400 days old: until 2027-11-24 with these dates
+# the server accepts events up to 400 days old: until 2027-11-24 with these dates
 UNTIL = date(2026, 11, 15)
 
 
@@ -37,33 +37,27 @@ class Sample:
 
 
 def weeks_until(until: date) -> int:
-    """By how many whole weeks the flights move so that their last Sunday is the newest one not after `until`."""
+    """Return the whole weeks from the flights' last Sunday to the newest up to `until`."""
     return (until - LAST_DAY_2013).days // 7
 
 
-def make(found: flights.Flights, model: DelayModel) -> Sample:
-    """Draw the events, their labels, and a reference from all flights and the model trained on them."""
-    shift = timedelta(weeks=found.weeks)
+def make(loaded: flights.Flights, model: DelayModel) -> Sample:
+    """Draw the events, their labels, and a reference from all flights."""
+    shift = timedelta(weeks=loaded.weeks)
     first, end = (
         pd.Timestamp(day, tz=UTC) + shift
         for day in (FIRST_DAY_2013, LAST_DAY_2013 + timedelta(days=1))
     )
-    weeks = found.current[found.current["ts"].between(first, end, inclusive="left")]
-    kept = (
-        history.predict_day_by_day(weeks, model)
-        .sample(EVENTS, random_state=SEED)
-        .sort_index()
-    )
-    truth = weeks.loc[kept.index]
-    truth = truth[truth["label"].notna()]
-    labels = (
-        truth[["event_id", "label", "label_ts"]]
-        .rename(columns={"label_ts": "ts"})
-        .assign(model=MODEL_NAME)
-    )
-    reference = history.reference_rows(found.reference, model)
+    weeks = loaded.current[loaded.current["ts"].between(first, end, inclusive="left")]
+    predicted = history.predict_day_by_day(weeks, model)
+    events = predicted.sample(EVENTS, random_state=SEED).sort_index()
+    flown = weeks.loc[events.index]
+    labels = flown[flown["label"].notna()][["event_id", "label", "label_ts"]]
+    labels = labels.rename(columns={"label_ts": "ts"}).assign(model=MODEL_NAME)
+    reference = history.reference_rows(loaded.reference, model)
     reference = reference.sample(REFERENCE_ROWS, random_state=SEED).sort_index()
-    return Sample(reference, kept, labels[["event_id", "model", "label", "ts"]], model)
+    labels = labels[["event_id", "model", "label", "ts"]]
+    return Sample(reference, events, labels, model)
 
 
 def write(sample: Sample, folder: Path) -> list[Path]:
@@ -92,7 +86,7 @@ def write(sample: Sample, folder: Path) -> list[Path]:
 
 
 def wire_events(sample: Sample) -> list[dict[str, object]]:
-    """The events as POST /v1/events takes them."""
+    """Convert the events to the form of POST /v1/events."""
     return [
         {
             "event_id": row["event_id"],
@@ -107,9 +101,9 @@ def wire_events(sample: Sample) -> list[dict[str, object]]:
     ]
 
 
-def rfc_3339(moment: datetime) -> str:
-    """UTC to the second, with a Z."""
-    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+def rfc_3339(time: datetime) -> str:
+    """Format a time as UTC to the second, with a Z."""
+    return f"{time.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _day(text: str) -> date:
@@ -134,10 +128,10 @@ def main() -> None:
         help="where to write (default: here)",
     )
     options = parser.parse_args()
-    found = flights.load(
-        flights.LAST_DAY_2013 + timedelta(weeks=weeks_until(options.until))
-    )
-    for path in write(make(found, train(found.reference)), options.folder):
+    weeks = timedelta(weeks=weeks_until(options.until))
+    loaded = flights.load(flights.LAST_DAY_2013 + weeks)
+    sample = make(loaded, train(loaded.reference))
+    for path in write(sample, options.folder):
         print(f"{path.name}: {path.stat().st_size:,} bytes")
 
 

@@ -1,11 +1,16 @@
-"""The five sockets: what a file in statistics/, sources/, engines/, channels/ or protocols/ has to offer."""
+"""Contracts of the five kinds of plug-ins: statistic, source, engine, channel, serving protocol.
+
+A plug-in is a module or an object with these attributes. `monitor/plugins.py` finds
+plug-ins, checks them against their contract, and sets each optional attribute that one
+leaves out to its default.
+"""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import pyarrow as pa
 
@@ -15,33 +20,66 @@ from monitor.finding import Measurement
 from monitor.layout import Layout
 from monitor.profile import Profile
 
+Group = Literal["data", "service", "quality"]
+MAX_NEW_VALUES = 1000  # in one ProfileTables: the most frequent
+
 
 class Statistic(Protocol):
-    """statistics/NAME.py: one number from two profiles, with what a reader must know of it."""
+    """statistics/NAME.py: a number computed from two profiles, and all that is known of it."""
 
-    NAME: str
+    NAME: str  # the name of its file, as rules and addresses write it
+    TITLE: str  # its name for people, in a sentence: "drift (PSI)"
+    GROUP: Group  # the part of a model's status that it counts for
     UNIT: str
     RANGE: tuple[float, float]
     FORMULA: str
     SOURCE: str
-    KINDS: frozenset[str]  # the kinds of layout it is for
-    # built-in columns it is for; empty: features and the prediction
-    COLUMNS: tuple[str, ...]
+    KINDS: frozenset[str]  # kinds of layout that it can measure
     NEEDS_REFERENCE: bool
-    MINIMUM: int  # rows below which a verdict is "insufficient"
+    MINIMUM: int  # rows; with fewer the verdict is "insufficient"
+
+    # Optional, with their defaults.
+    # built-in columns that it measures; (): features and the prediction
+    COLUMNS: tuple[str, ...]
+    # what a rule compares with its limit: the value, or its increase over the
+    # reference ("value")
+    COMPARE: Literal["value", "increase"]
+    # it is a distance of two distributions: the drift page offers it (False)
+    DISTANCE: bool
+    # the page of one column shows it without a rule on it (False)
+    ON_COLUMN_PAGE: bool
+    # "binomial": an exact interval of a share of rows; "similar": an interval about as
+    # long at the limit as at the value, plus `growth`; "unknown" ("similar")
+    INTERVAL: Literal["binomial", "similar", "unknown"]
+    # it counts rows: none at all are the value 0, not missing data (False)
+    COUNTS_ROWS: bool
+    # the kind of cause that a breach suggests; see evaluation/cause.py ("change")
+    CAUSE: str
 
     def measure(
         self, reference: Profile | None, current: Profile, **options: Any
     ) -> Measurement:
         """The value with its interval; value None when it cannot be computed.
 
-        Never raises on data.
+        `options`: q, the quantile of the rule. Never raises on data.
         """
+
+    def fits(self, layout: Layout) -> bool:
+        """True if a layout of one of the KINDS can be measured. Default: True."""
+
+    def expected(self, reference: Profile, **options: Any) -> Measurement:
+        """The value without drift, which an increase is measured from. Default: `measure` of the reference beside itself."""
+
+    def growth(self, n: int, n_reference: int) -> float:
+        """Growth of the squared half of the interval with the value, at these sample sizes. Default: 0."""
+
+    def noise(self, reference: Profile | None, current: Profile) -> float | None:
+        """The value that 95 % of samples without drift stay below. Default: None, unknown."""
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some records of a source: a table, the line of its first record, and what could not be read."""
+    """Rows of a source: a table, the line of its first row, and the refused rows."""
 
     table: pa.Table
     first_line: int
@@ -63,30 +101,35 @@ def check_names(names: Sequence[str]) -> None:
 
 
 class Source(Protocol):
-    """sources/NAME.py: one format; the same records in give the same table out."""
+    """sources/NAME.py: a format of rows; the same rows give the same table."""
 
-    MEDIA_TYPES: tuple[str, ...]
-    SUFFIXES: tuple[str, ...]
+    MEDIA_TYPES: tuple[str, ...]  # Content-Types of bodies
+    SUFFIXES: tuple[str, ...]  # endings of files, in lower case
 
     def read_bytes(self, body: bytes) -> Chunk:
-        """All records of one request body.
+        """All rows of a request body.
 
         Raises PayloadError when nothing of it can be read.
         """
 
     def read_file(self, path: Path, rows: int) -> Iterator[Chunk]:
-        """The records of a file in chunks of about `rows`.
+        """The rows of a file in chunks of about `rows`.
 
         Raises PayloadError when nothing of it can be read.
         """
 
+    def read_without(
+        self, path: Path, rows: int, columns: Collection[str], coded: bool
+    ) -> Iterator[Chunk]:
+        """`read_file` without some columns and, if `coded`, with texts as dictionaries. Default: `read_file`."""
+
 
 class DerivedColumn(Protocol):
-    """A column that is not in the rows but made from some that are."""
+    """A column computed from other columns of the same row."""
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """The fields of a row that it is made from."""
+        """The fields of a row that it is computed from."""
 
     def values(self, batch: pa.RecordBatch) -> pa.Array:
         """Its value in each row, from that row alone."""
@@ -94,7 +137,7 @@ class DerivedColumn(Protocol):
 
 @dataclass(frozen=True)
 class ProfileColumn:
-    """One column to profile: its key, where it stands in the rows or what it is made from, its layout and bucket width."""
+    """A column to profile: its key, its field or how it is computed, its layout and bucket width."""
 
     column: str
     source: str | DerivedColumn
@@ -117,27 +160,65 @@ class ProfileColumn:
         )
 
 
+_KEYS = [
+    ("version", pa.string()),
+    ("column", pa.string()),
+    ("bucket", pa.timestamp("us")),
+    ("layout", pa.string()),
+]
+BINS = pa.schema([*_KEYS, ("bin", pa.int32()), ("n", pa.int64())])
+MOMENTS = pa.schema(
+    [
+        *_KEYS,
+        *((name, pa.int64()) for name in ("rows", "missing", "invalid")),
+        *((name, pa.float64()) for name in ("sum", "sum_sq", "min", "max")),
+    ]
+)
+NEW_VALUES = pa.schema(
+    [
+        ("version", pa.string()),
+        ("column", pa.string()),
+        ("value", pa.string()),
+        ("n", pa.int64()),
+        ("first_seen", pa.timestamp("us")),
+    ]
+)
+
+
 @dataclass(frozen=True)
 class ProfileTables:
-    """Profile rows as Arrow tables: bins (…, bin, n), moments (…, rows, missing, invalid, sum, sum_sq, min, max) and
-    new_values (…, value, n, first_seen); each row begins with version, column, bucket,
-    layout."""
+    """Profiles as Arrow tables with the schemas BINS, MOMENTS and NEW_VALUES."""
 
     bins: pa.Table
     moments: pa.Table
     new_values: pa.Table
 
+    @staticmethod
+    def join(profiled: Sequence["ProfileTables"]) -> "ProfileTables":
+        """The profiles of different columns as one."""
+        parts = zip(*((p.bins, p.moments, p.new_values) for p in profiled), strict=True)
+        return ProfileTables(*(pa.concat_tables(tables) for tables in parts))
+
 
 class Engine(Protocol):
-    """engines/NAME.py: the profile function on one execution engine, equal bin for bin to Layout.index."""
+    """engines/NAME.py: profiles computed by one execution engine; bins equal those of `Layout.index`."""
 
-    def profile(self, rows: Any, columns: Sequence[ProfileColumn]) -> ProfileTables:
-        """Profile rows of a table that has `ts` (UTC), `version` and each column's field."""
+    def profile(
+        self,
+        rows: pa.Table | Iterable[pa.RecordBatch],
+        columns: Sequence[ProfileColumn],
+    ) -> ProfileTables:
+        """Bins, moments and new values of `columns`, by version and time bucket.
+
+        `rows` has `ts` (timestamp[us], UTC), `version` (string) and the field of each
+        column: numbers for ordered layouts, texts or dictionaries of texts for
+        categories. New values: at most MAX_NEW_VALUES, the most frequent.
+        """
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a channel wants sent: nothing is sent by the channel itself."""
+    """An HTTP request that a channel wants sent; the channel itself sends nothing."""
 
     url: str
     body: bytes
@@ -145,37 +226,38 @@ class Request:
 
 
 class Channel(Protocol):
-    """channels/NAME.py: an alert's message to the request that tells somebody."""
+    """alerting/channels/NAME.py: a notification channel, from an alert's message to a request."""
 
-    TYPE: str
+    NAME: str  # `type` in [[channels]]: the name of its file
+    # the keys of [[channels]] with this type: a subclass of ChannelConfig
+    # (monitor/config/channel.py), which also checks its secrets
+    CONFIG: type[Any]
 
     def render(
-        self,
-        url: str,
-        secret: str,
-        body: Mapping[str, Any],
-        message_id: str,
-        at: datetime,
+        self, config: Any, body: Mapping[str, Any], message_id: str, at: datetime
     ) -> Request:
-        """The signed request for one state change; `message_id` is the same on every try."""
+        """The request for one state change; `config` is an object of CONFIG.
+
+        `message_id` is the same on every attempt.
+        """
 
 
 class NotUnderstood(ValueError):
-    """A body that is not in the format; the sentence says why.
+    """A body that is not in the format; its text is the reason.
 
-    It is forwarded and counted all the same.
+    Such a request is passed on and counted like any other.
     """
 
 
 class Target(NamedTuple):
-    """Which model a request asks; the version may be open."""
+    """The model that a request is for; the version may be empty."""
 
     model: str
     version: str = ""
 
 
 class Row(NamedTuple):
-    """One prediction in a request and its answer."""
+    """One prediction in a request and its response."""
 
     features: dict[str, Any]
     prediction: Any
@@ -183,7 +265,7 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class FieldChoice:
-    """What to look for where a format leaves it open: the output that is the prediction, the places in plain JSON."""
+    """Choices that a format leaves open: the output with the prediction, the fields of plain JSON."""
 
     output: str | None = None
     features: str = "features"
@@ -191,17 +273,22 @@ class FieldChoice:
 
 
 class ServingProtocol(Protocol):
-    """protocols/NAME.py: one format of model servers, from bytes to rows; pure."""
+    """protocols/NAME.py: a format of model servers, from bytes to rows; no input or output."""
 
-    NAME: str
+    NAME: str  # the name of its file, as --protocol takes it
+    # the paths of its requests name the model; if not, --model must (default: True)
+    NAMES_MODEL: bool
 
     def target(self, path: str) -> Target | None:
-        """The model that a request path asks for a prediction; None for health, metadata and all else."""
+        """The model that a request path asks for predictions; None for health, metadata and other paths."""
+
+    def understands(self, body: Mapping[str, Any]) -> bool:
+        """True if the JSON object of a request is surely in this format. Default: False."""
 
     def read(
         self, request: bytes, response: bytes | None, wanted: FieldChoice
     ) -> list[Row]:
-        """The rows in a request and its answer (None: it failed).
+        """The rows in a request and its response, None if the request failed.
 
         Raises NotUnderstood.
         """

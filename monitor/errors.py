@@ -2,6 +2,7 @@
 
     DriftdeckError               a sentence for a person, an HTTP status, an exit code
     ├── ConfigError              driftdeck.toml is wrong; all mistakes at once
+    ├── PluginError              a plug-in that cannot be loaded or breaks its contract
     ├── LayoutMismatch           two profiles whose bins mean different things
     ├── PayloadError      400    a body that cannot be read at all
     ├── Forbidden         403    a key without the scope or the model
@@ -42,6 +43,12 @@ class ConfigError(DriftdeckError):
             "1 mistake" if len(self.mistakes) == 1 else f"{len(self.mistakes)} mistakes"
         )
         super().__init__(f"{source} has {count}:\n{lines}")
+
+
+class PluginError(DriftdeckError):
+    """A plug-in cannot be loaded, breaks its contract, or has the name of another."""
+
+    exit_code = 2
 
 
 class LayoutMismatch(DriftdeckError, ValueError):

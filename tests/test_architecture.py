@@ -16,6 +16,7 @@ NOUNS = {
     "errors",
     "event",
     "finding",
+    "finding_text",
     "label",
     "layout",
     "plugins",
@@ -35,10 +36,10 @@ ROOMS: dict[str, set[str]] = {
     "engines": set(),
     "config": set(),
     "spool": set(),
-    "store": {"engines", "spool"},
-    "ingest": {"config", "engines", "sources", "spool", "store"},
+    "store": {"spool"},
+    "ingest": {"config", "sources", "spool", "store"},
     "evaluation": {"config", "statistics", "store"},
-    "analysis": {"config", "engines", "evaluation", "ingest", "statistics"},
+    "analysis": {"config", "evaluation", "ingest", "statistics"},
     "compare": {"analysis"},
     "detector": {"analysis", "config", "evaluation", "store"},
     "alerting": {"config", "store"},
@@ -85,7 +86,7 @@ PURE = {
     "evaluation.verdict": NOUNS,
     "evaluation.cause": NOUNS,
     "evaluation.attribution": NOUNS,
-    "alerting.channels": NOUNS,
+    "alerting.channels": NOUNS | {"config"},
     "config.columns": NOUNS,
     "client": set(),
     "demo": {"errors", "client"},
@@ -162,6 +163,17 @@ def test_module_imports_only_from_its_layer(path: Path) -> None:
     }
     used -= {"__version__", room(path)}
     assert used <= row_of(path), f"{dotted(path)} imports {sorted(used - row_of(path))}"
+
+
+@pytest.mark.parametrize(
+    "folder", ["monitor.engines", "monitor.alerting.channels", "monitor.protocols"]
+)
+def test_only_the_registry_loads_plug_ins(folder: str) -> None:
+    """The registry imports by name: no file outside a plug-in folder names one of its files."""
+    for path in files("monitor"):
+        if not f"monitor.{dotted(path)}".startswith(f"{folder}."):
+            named = {n for n in imported(path) if n.startswith(f"{folder}.")}
+            assert not named, f"{dotted(path)} imports {sorted(named)}"
 
 
 def test_rooms_stand_on_each_other_without_a_circle() -> None:
@@ -272,7 +284,7 @@ def test_client_uses_the_standard_library_only(path: Path) -> None:
         - {"monitor"}
     )
     # frames travel as Arrow tables where pyarrow is installed, and image statistics
-    # need numpy; test_client_process checks that importing the client loads neither
+    # need numpy; tests/client/test_shutdown.py checks that importing the client loads neither
     optional = {
         "frames.py": {"pyarrow"},
         "request_batch.py": {"pyarrow"},

@@ -14,11 +14,16 @@ import typer.main
 from pydantic import BaseModel
 
 from monitor import errors
+from monitor.alerting.channels.webhook import WebhookConfig
 from monitor.api.app import ROUTERS
 from monitor.cli import app
-from monitor.config import config
+from monitor.config.config import Config, DropConfig
+from monitor.config.config_file import read_config
+from monitor.config.limits import Limits, Retention
+from monitor.config.model_section import ModelConfig, ReferenceConfig
+from monitor.config.rule import DEFAULT_RULES, RuleConfig
 from monitor.config.section import duration
-from monitor.plugins import load
+from monitor.plugins import channels, engines, sources, statistics
 
 ROOT = Path(__file__).parent.parent
 README, TWIN = "README.md", "README.zh-Hant.md"
@@ -30,14 +35,14 @@ WAYS_IN = sorted(
     str(path.relative_to(ROOT)) for path in (ROOT / "docs" / "ways-in").glob("*.md")
 )
 SECTIONS = (
-    config.Config,
-    config.ModelConfig,
-    config.ReferenceConfig,
-    config.RuleConfig,
-    config.ChannelConfig,
-    config.DropConfig,
-    config.Limits,
-    config.Retention,
+    Config,
+    ModelConfig,
+    ReferenceConfig,
+    RuleConfig,
+    WebhookConfig,
+    DropConfig,
+    Limits,
+    Retention,
 )
 # example values in the README's configuration, where the default is "none" or is chosen
 # by the statistic
@@ -105,17 +110,17 @@ ROUTES = sorted(
 
 def parts() -> Iterator[tuple[str, str]]:
     """(what it is, how the documentation has to name it)"""
-    for name in load("statistics"):
+    for name in statistics():
         yield f"statistic {name}", f"`{name}`"
-    for name, source in load("sources").items():
+    for name, source in sources().items():
         for suffix in source.SUFFIXES:
             yield f"ending of {name}", f"`{suffix}`"
         for media_type in source.MEDIA_TYPES:
             yield f"Content-Type of {name}", f"`{media_type}`"
-    for name in load("engines"):
+    for name in engines():
         yield f"engine {name}", f"`{name}`"
-    for channel in load("channels").values():
-        yield f"channel {channel.TYPE}", f'type = "{channel.TYPE}"'
+    for channel in channels().values():
+        yield f"channel {channel.NAME}", f'type = "{channel.NAME}"'
     for verb in VERBS:
         yield f"verb {verb}", f"`{verb}"
     for route in ROUTES:
@@ -178,7 +183,7 @@ def test_documented_configuration_is_accepted(
     monkeypatch.setenv("DRIFTDECK_WEBHOOK_SECRET", "whsec_" + "A" * 32)
     path = tmp_path / "driftdeck.toml"
     path.write_text(fences(README, "toml")[0], encoding="utf-8")
-    assert config.read_config(path).all_rules
+    assert read_config(path).all_rules
 
 
 def test_documented_defaults_are_the_defaults() -> None:
@@ -189,13 +194,13 @@ def test_documented_defaults_are_the_defaults() -> None:
         shown["models"]["churn"],
     )
     pairs = [
-        (config.Config, shown),
-        (config.ModelConfig, model),
-        (config.ReferenceConfig, model["reference"]),
-        (config.RuleConfig, rule),
-        (config.ChannelConfig, channel),
-        (config.DropConfig, shown["drop"][0]),
-        (config.Limits, shown["limits"]),
+        (Config, shown),
+        (ModelConfig, model),
+        (ReferenceConfig, model["reference"]),
+        (RuleConfig, rule),
+        (WebhookConfig, channel),
+        (DropConfig, shown["drop"][0]),
+        (Limits, shown["limits"]),
     ]
     wrong = []
     for section, values in pairs:
@@ -212,7 +217,7 @@ def test_documented_defaults_are_the_defaults() -> None:
                 ):
                     continue  # a section of its own
                 default, given = _plain(field.default), _plain(given)
-                if section is config.Config and name in ("rules", "channels", "drop"):
+                if section is Config and name in ("rules", "channels", "drop"):
                     continue
                 if default != given:
                     wrong.append(
@@ -223,7 +228,7 @@ def test_documented_defaults_are_the_defaults() -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_default_rules_are_documented(document: str) -> None:
-    for rule in config.DEFAULT_RULES:
+    for rule in DEFAULT_RULES:
         row = next(
             (
                 line
@@ -240,7 +245,7 @@ def test_default_rules_are_documented(document: str) -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_statistics_table_has_minimum_and_comparison(document: str) -> None:
-    for name, statistic in load("statistics").items():
+    for name, statistic in statistics().items():
         row = next(
             (
                 line

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from monitor import embedding
 from monitor.config.columns import ColumnPolicy, Policy
-from monitor.config.config import RuleConfig
+from monitor.config.rule import RuleConfig
 from monitor.evaluation.rules import columns_of
 from monitor.event import Refused, TimeBounds, parse_event
 from monitor.ingest.tables import from_events, from_table

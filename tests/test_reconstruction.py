@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from monitor import reconstruction
 from monitor.arrow_columns import numpy_of, to_ipc
-from monitor.config.config import Config, ModelConfig
+from monitor.config.config import Config
+from monitor.config.model_section import ModelConfig
 from monitor.evaluation.evaluator import column_names
 from monitor.layout import Layout, categorical_layout, numeric_layout
 from monitor.profile import Profile
@@ -231,7 +232,7 @@ def opened(folder: Path, wanted: bool = True) -> Iterator[Server]:
 
 
 def send(server: Server, columns: Columns, first: datetime) -> None:
-    server.collector.events(to_ipc(table(columns, first)), ARROW).durable.result(10)
+    server.collector.events(to_ipc(table(columns, first)), ARROW).durable.result(60)
     server.scheduler.load_all()
 
 

@@ -8,7 +8,7 @@ import streamlit as st
 
 from app import figures, finding_text, reader
 from app.components import cards, change_text
-from app.text import DETECTED, DISTANCES, plain, raw, statistic, t, translated
+from app.text import DETECTED, is_distance, plain, raw, statistic, t, translated
 
 Alert = dict[str, Any]
 SILENCE_HOURS = (1, 8, 24, 168)
@@ -135,7 +135,7 @@ def _lines(alert: Alert, now: str | None) -> list[str]:
 def _facts(alert: Alert, now: str | None) -> str:
     """Return the measured value beside its limit, start and age as markdown."""
     name = ""
-    if alert["statistic"] in DISTANCES:
+    if is_distance(alert["statistic"]):
         name = f"{plain(statistic(alert['statistic']))} "
     key = "alerts.facts_done" if alert["resolved_at"] else "alerts.facts"
     age_s = figures.seconds_between(alert["since"], alert["resolved_at"] or now)

@@ -7,19 +7,11 @@ import streamlit as st
 
 from app import charts, figures, reader
 from app.components import cards
-from app.text import column_name, raw, statistic, t
+from app.text import column_name, raw, rule_statistics, statistic, t
 
 Json = dict[str, Any]
-STATISTICS = (
-    "psi",
-    "ks",
-    "jensen_shannon",
-    "hellinger",
-    "wasserstein",
-    "missing_rate",
-    "new_category_share",
-)
-DEFAULT_LIMIT = 0.2  # of PSI, which stands first
+DEFAULT_STATISTIC = "psi"
+DEFAULT_LIMIT = 0.2  # of the default statistic
 WINDOWS = {"1h": 1, "6h": 6, "1d": 24, "7d": 168}
 DEFAULT_WINDOW = "1d"
 MAX_ALERTS = 12
@@ -45,9 +37,10 @@ def _fields(columns: list[str]) -> dict[str, str]:
     first, second, third, fourth = st.columns(
         [1.4, 1, 1, 1.4], vertical_alignment="bottom"
     )
+    names = rule_statistics() or [DEFAULT_STATISTIC]
     name = first.selectbox(
         raw("replay.statistic"),
-        STATISTICS,
+        sorted(names, key=lambda name: name != DEFAULT_STATISTIC),
         format_func=lambda name: statistic(str(name)),
         key="replay_statistic",
     )

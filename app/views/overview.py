@@ -7,7 +7,7 @@ import streamlit as st
 
 from app import charts, figures, filters, finding_text, reader, session
 from app.components import alert_card, cards, change_text, overview_tiles
-from app.text import DETECTED, DISTANCES, listing, plain, raw, t
+from app.text import DETECTED, group_of, listing, plain, raw, t
 
 Json = dict[str, Any]
 STALE_S = 600
@@ -15,10 +15,10 @@ BEHIND_S = 7200  # evaluation goes by hours, the last one by minutes
 MAX_ALERTS = 4
 MAX_CAUSES = 2
 GROUPS = ("service", "data", "quality", "ingestion")
-# statistics whose findings another page explains
-ON_INPUTS = DISTANCES | {"inputs_change", "unseen_values", "detector_evidence"}
+# findings that the page of received rows explains
 ON_INGESTION = ("freshness", "lag", "labels_overdue")
-ON_SERVICE = ("error_rate", "error_rise", "traffic_change", "volume")
+# by the part of the status that a finding is of
+EXPLAINED_BY = {"data": "views/drift.py", "service": "views/service.py"}
 
 
 def page(choice: filters.Choice) -> None:
@@ -164,14 +164,9 @@ def explaining_page(reasons: list[Json]) -> str:
     """Return the file of the page that explains the most severe finding."""
     first = reasons[0] if reasons else {}
     statistic = str(first.get("statistic"))
-    is_missing = bool(first.get("column")) and "missing" in statistic
-    if is_missing or statistic in ON_INPUTS:
-        return "views/drift.py"
     if statistic in ON_INGESTION:
         return "views/ingestion.py"
-    if statistic in ON_SERVICE or statistic.startswith("latency"):
-        return "views/service.py"
-    return "views/alerts.py"
+    return EXPLAINED_BY.get(str(group_of(statistic)), "views/alerts.py")
 
 
 def latency_and_errors(overview: Json, service: Json) -> None:

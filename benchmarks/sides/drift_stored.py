@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 
 from monitor.arrow_columns import to_ipc
-from monitor.config.config import Config, Limits
+from monitor.config.config import Config
+from monitor.config.limits import Limits
 from monitor.evaluation.rules import Window, evaluate
 from monitor.ingest.file_batches import ARROW
 from monitor.queries.drift import drift, rule_for

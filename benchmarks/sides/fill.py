@@ -7,7 +7,8 @@ from pathlib import Path
 
 from benchmarks.rows import chunks
 from monitor.arrow_columns import to_ipc
-from monitor.config.config import Config, Limits
+from monitor.config.config import Config
+from monitor.config.limits import Limits
 from monitor.ingest.file_batches import ARROW
 from monitor.server.server import Server
 

@@ -12,8 +12,9 @@ from typing import Any
 import httpx
 
 from monitor.alert import NAMESPACE, Alert, Transition
-from monitor.config.config import ChannelConfig
-from monitor.plugins import load
+from monitor.config.channel import ChannelConfig
+from monitor.finding_text import text_of
+from monitor.plugins import channels as channel_types
 from monitor.store.alert_store import AlertStore, Message
 
 log = logging.getLogger("driftdeck.notify")
@@ -87,7 +88,7 @@ def body_of(alert: Alert, t: Transition) -> dict[str, Any]:
             "cause": f.cause,
             "behind": f.behind,
             "moved": [asdict(m) for m in f.moved[:MAX_MOVED]],
-            "text": f.text,
+            "text": text_of(f),
         },
     }
 
@@ -116,8 +117,8 @@ def deliver(
 def _send(
     message: Message, channel: ChannelConfig, client: httpx.Client, now: datetime
 ) -> tuple[str, str, datetime, timedelta | None]:
-    module = next(m for m in load("channels").values() if channel.type == m.TYPE)
-    request = module.render(channel.url, channel.key, message.body, message.id, now)
+    plugin = channel_types()[channel.type]
+    request = plugin.render(channel, message.body, message.id, now)
     try:
         with client.stream(
             "POST",
@@ -154,7 +155,7 @@ def _again(
         )
     wait = RETRIES[message.tries] * random.uniform(1.0, 1.2)  # noqa: S311 (spreads load, keeps no secret)
     log.warning(
-        "webhook %s: %s, try %d, next in %.0f s",
+        "channel %s: %s, attempt %d, next in %.0f s",
         message.channel,
         detail,
         message.tries + 1,

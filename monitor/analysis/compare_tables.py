@@ -22,14 +22,15 @@ from monitor.analysis.table_profiles import (
     sum_counts,
 )
 from monitor.arrow_columns import numpy_of
-from monitor.config.config import DEFAULT_RULES, Config, RuleConfig
+from monitor.config.config import Config
+from monitor.config.rule import DEFAULT_RULES, RuleConfig
 from monitor.errors import PayloadError
 from monitor.evaluation.rules import Window, evaluate_all
 from monitor.finding import RANK, Finding
 from monitor.ingest.features import kind_of, values_of
 from monitor.ingest.file_batches import ColumnMapping as Columns
 from monitor.layout import UNIT, Layout, layout_of_numbers
-from monitor.plugins import load
+from monitor.plugins import statistics
 from monitor.profile import Profile
 
 # a column with more values than this, and more than half as many as rows, holds ids
@@ -256,8 +257,7 @@ def _evaluate(
     rules: Sequence[RuleConfig],
 ) -> dict[str, list[Finding]]:
     """Evaluate the rules on features and predictions; return the findings by column."""
-    statistics = load("statistics")
-    of_data = [rule for rule in rules if not statistics[rule.statistic].COLUMNS]
+    of_data = [rule for rule in rules if not statistics()[rule.statistic].COLUMNS]
     names = {name: name for name in reference.layouts}
     now = datetime.now(UTC)
     findings: dict[str, list[Finding]] = {name: [] for name in names}

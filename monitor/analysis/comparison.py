@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from monitor.finding import Finding, Verdict, worst
+from monitor.finding_text import text_of
 from monitor.profile import Profile
 
 MAX_NAMES = 5  # in a sentence
@@ -61,7 +62,7 @@ def _finding_dict(finding: Finding) -> dict[str, Any]:
         "reference_value": finding.reference_value,
         "limit": finding.limit,
         "detectable": finding.detectable,
-        "text": finding.text,
+        "text": text_of(finding),
     }
 
 

@@ -52,10 +52,9 @@ def _file_tables(
     if not path.is_file():
         raise StorageError(f"{path} does not exist")
     source = source_of(path)
-    if hasattr(source, "read_without") and not columns.given:
+    chunks = source.read_file(path, MAX_TABLE_ROWS)
+    if not columns.given:
         chunks = source.read_without(path, MAX_TABLE_ROWS, NOT_COMPARED, coded)
-    else:
-        chunks = source.read_file(path, MAX_TABLE_ROWS)
     for chunk in chunks:
         unreadable += [
             f"{path.name} line {refusal.line}: {refusal.reason}"

@@ -7,10 +7,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from monitor.arrow_columns import numpy_of
+from monitor.config.config import DEFAULT_ENGINE
 from monitor.contracts import ProfileColumn
-from monitor.engines.in_process import profile
 from monitor.ingest.features import values_of
 from monitor.layout import Layout, layout_of_categories
+from monitor.plugins import engines
 from monitor.profile import Profile
 
 MOMENTS = ("rows", "missing", "invalid", "sum", "sum_sq", "min", "max")
@@ -42,7 +43,7 @@ def _table_profiles(
     one_bucket = pa.array(np.zeros(rows.num_rows, np.int64)).view(pa.timestamp("us"))
     rows = rows.append_column("ts", one_bucket)
     rows = rows.append_column("version", pa.repeat("", rows.num_rows))
-    computed = profile(rows, columns)
+    computed = engines()[DEFAULT_ENGINE].profile(rows, columns)
     moments_by_column = {row["column"]: row for row in computed.moments.to_pylist()}
     column_number = numpy_of(computed.bins["column"].cast(pa.int64()))
     bins = numpy_of(computed.bins["bin"])

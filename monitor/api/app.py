@@ -34,6 +34,7 @@ from monitor.api.routes import (
     reference_routes,
     replay_routes,
     selftest_routes,
+    statistic_routes,
 )
 from monitor.api.url_names import EncodedSlashMiddleware
 from monitor.server.server import Server
@@ -49,6 +50,7 @@ available as an Arrow stream: send `Accept: application/vnd.apache.arrow.stream`
 ROUTERS = (
     ingest_routes.router,
     cloudevent_routes.router,
+    statistic_routes.router,
     model_routes.router,
     alert_routes.router,
     health_routes.router,

@@ -41,6 +41,7 @@ PERMISSIONS: dict[str, Permission] = {
     "POST /v1/cloudevents": Permission("ingest", "rows"),
     "POST /v1/refused": Permission("ingest", "query"),
     "POST /v1/flush": Permission("ingest", "none"),
+    "GET /v1/statistics": Permission("read", "none"),
     "GET /v1/models": Permission("read", "filter"),
     "GET /v1/models/{model:name}/overview": Permission("read", "path"),
     "GET /v1/models/{model:name}/service": Permission("read", "path"),

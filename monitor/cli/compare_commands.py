@@ -61,7 +61,7 @@ def compare(
 
     from monitor.analysis.compare_tables import compare as compare_tables
     from monitor.analysis.compare_tables import rules_for
-    from monitor.config.config import read_config
+    from monitor.config.config_file import read_config
     from monitor.ingest.file_batches import ColumnMapping, files_of
 
     names = split_names(features)
@@ -82,6 +82,8 @@ def _print(comparison: "Comparison") -> None:
     from rich.markup import escape
     from rich.table import Table
 
+    from monitor.finding_text import text_of
+
     console = Console(highlight=False)
     console.print(escape(f"{comparison.text}."), style="bold")
     console.print(
@@ -93,7 +95,7 @@ def _print(comparison: "Comparison") -> None:
     for column in comparison.columns:
         for finding in column.findings:
             if finding.verdict in ("breach", "warn"):
-                console.print(escape(finding.text), style=COLORS[finding.verdict])
+                console.print(escape(text_of(finding)), style=COLORS[finding.verdict])
     headings = ("column", "status", "changed", "PSI", "95% CI", "mean", "missing")
     table = Table(*headings, box=None)
     for column in comparison.columns[:MAX_SHOWN]:
@@ -118,7 +120,7 @@ def _print(comparison: "Comparison") -> None:
 
 def _figures(column: "Compared") -> tuple[str, str, str, str]:
     """Return PSI, its interval, the mean and the missing share, before → after."""
-    from monitor.finding import show
+    from monitor.finding_text import show
 
     psi = interval = ""
     for finding in column.findings:

@@ -219,9 +219,11 @@ def config_check(
     config: ConfigFile = None,
 ) -> None:
     """Check the configuration and list every error."""
-    from monitor.config.config import read_config
+    from monitor.config.config_file import read_config
+    from monitor.plugins import load_all
 
     path = config_file(file or config)
+    load_all()
     checked = read_config(path)
     place = path or "no file: the defaults"
     typer.echo(

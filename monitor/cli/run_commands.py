@@ -45,7 +45,7 @@ def up(
     ui_port: UiPort = UI_PORT,
 ) -> None:
     """Start the server and the dashboard, and keep both running."""
-    from monitor.config.config import read_config
+    from monitor.config.config_file import read_config
     from monitor.server.supervisor import check_port, supervise
 
     read_config(config_file(config))
@@ -143,7 +143,7 @@ def proxy(
         str,
         typer.Option(
             "--protocol",
-            help="Format of its requests: tfserving, torchserve, v2 or json.",
+            help="Format of its requests, e.g. tfserving, torchserve, v2 or json.",
         ),
     ],
     url: Url = None,
@@ -198,18 +198,18 @@ def proxy(
 
     from monitor.client import Client
     from monitor.contracts import FieldChoice
-    from monitor.plugins import load
+    from monitor.plugins import protocols as serving_protocols
     from monitor.proxy.proxy import Proxy, serve
     from monitor.server.supervisor import check_port
 
-    protocols = load("protocols")
+    protocols = serving_protocols()
     if protocol not in protocols:
         raise InvalidRequest(
             f"--protocol {protocol!r} is unknown; use one of {', '.join(protocols)}"
         )
-    if protocol == "json" and model is None:
+    if not protocols[protocol].NAMES_MODEL and model is None:
         raise InvalidRequest(
-            "--protocol json needs --model: the address does not name one"
+            f"--protocol {protocol} needs --model: the address does not name one"
         )
     if not upstream.startswith(("http://", "https://")):
         raise InvalidRequest(
@@ -297,7 +297,7 @@ def _reachable(host: str) -> str:
 
 
 def _limit_arenas() -> None:
-    """Let all threads share two heaps.
+    """Make all threads share two heaps.
 
     With one for each thread, the memory of large bodies stays allocated: 632 MiB under
     a flood, 493 with two.

@@ -1,4 +1,4 @@
-"""The demo: a year of real flights, a real model, a real service, and one alert that arrives at a real webhook."""
+"""The demo: a year of real flights, a model, its service, and an alert at a webhook."""
 
 import os
 

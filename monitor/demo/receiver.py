@@ -1,4 +1,4 @@
-"""The demo's own webhook receiver: what a team's pager would see, with the signature checked."""
+"""The demo's webhook receiver, which checks signatures as a team's receiver would."""
 
 import secrets
 import threading
@@ -14,7 +14,10 @@ MAX_BODY_BYTES = 1_000_000
 
 
 class Receiver:
-    """What arrived at `url`: verified messages by their webhook-id (a repeat counts once), and the number rejected."""
+    """Messages received at `url`: verified ones by webhook-id, and the number rejected.
+
+    A repeated message counts once.
+    """
 
     def __init__(self) -> None:
         self.url = ""
@@ -29,7 +32,7 @@ class Receiver:
         return list(self._messages.values())
 
     def accept(self, body: bytes, headers: dict[str, str]) -> bool:
-        """True if the signature is right; then the message is kept."""
+        """Store a message; False if its signature is wrong."""
         try:
             message = self._webhook.verify(body, headers)
         except (WebhookVerificationError, ValueError):
@@ -44,7 +47,7 @@ class Receiver:
 
 @contextmanager
 def receiving() -> Iterator[Receiver]:
-    """A receiver on a free loopback port until the block ends."""
+    """Yield a receiver on a free loopback port."""
     receiver = Receiver()
     server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(receiver))
     server.daemon_threads = True
@@ -77,6 +80,6 @@ def _handler(receiver: Receiver) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
 
         def log_message(self, format: str, *args: Any) -> None:
-            """Say nothing: the demo's console is for the story."""
+            """Log nothing: the demo's console is for the story."""
 
     return Handler

@@ -1,4 +1,4 @@
-"""What the demo tells on the console once the history is evaluated, and how it knows that it is."""
+"""The demo's report on the console, once the server has evaluated the history."""
 
 import time
 from collections.abc import Callable
@@ -12,11 +12,13 @@ from rich.table import Table
 from .delay_model import MODEL_NAME
 from .receiver import Receiver
 
-# an evaluation that has come so far has all of the history behind it
-RECENT = timedelta(hours=2)
-EVALUATED_WITHIN = 180.0  # seconds
-DELIVERED_WITHIN = 30.0  # seconds after that, for the first alert to reach the webhook
-NOT_YET = ("no_data", "learning")
+# an evaluation with findings of this age has covered all of the history
+MAX_FINDING_AGE = timedelta(hours=2)
+MAX_EVALUATION_S = 180.0
+MAX_DELIVERY_S = 30.0  # after that, until the first alert reaches the webhook
+POLL_S = 0.5
+MAX_ALERTS, MAX_FEATURES = 12, 5
+UNEVALUATED = ("no_data", "learning")
 
 
 class DemoServer:
@@ -27,70 +29,70 @@ class DemoServer:
         self._http = httpx.Client(base_url=url, timeout=30.0, trust_env=False)
 
     def read(self, path: str, **query: str) -> dict[str, Any] | None:
-        """The answer's JSON; None while the server does not answer or has nothing under that path yet."""
+        """Read JSON; None while the server does not respond or has nothing at that path."""
         try:
-            answer = self._http.get(path, params=query)
-            return dict(answer.json()) if answer.status_code == 200 else None
+            response = self._http.get(path, params=query)
+            return dict(response.json()) if response.status_code == 200 else None
         except (httpx.HTTPError, ValueError):
             return None
 
     def wait_until(
         self, done: Callable[[], bool], seconds: float, check: Callable[[], None]
     ) -> bool:
-        """True as soon as `done()`; False when the time is over.
+        """Wait for `done()`; False when the time is over.
 
-        `check` may raise if waiting has become pointless.
+        `check` raises when waiting is pointless.
         """
         end = time.monotonic() + seconds
         while not done():
             check()
             if time.monotonic() > end:
                 return False
-            time.sleep(0.5)
+            time.sleep(POLL_S)
         return True
 
     def is_ready(self) -> bool:
-        """True once the server takes events."""
+        """True once the server accepts events."""
         return self.read("/readyz") is not None
 
     def is_evaluated(self) -> bool:
-        """True once nothing waits to be stored, the model has a status, and its rules have given findings."""
+        """True once no row is pending and the rules have been evaluated to the present."""
         overview = self.read(f"/v1/models/{MODEL_NAME}/overview")
-        if overview is None or overview["status"] in NOT_YET:
+        if overview is None or overview["status"] in UNEVALUATED:
             return False
         pending = (overview.get("freshness") or {}).get("pending") or 0
-        findings = (self.read(f"/v1/models/{MODEL_NAME}/findings") or {}).get(
-            "findings"
-        ) or []
+        body = self.read(f"/v1/models/{MODEL_NAME}/findings") or {}
         ends = [
-            datetime.fromisoformat(f["to"]) for f in findings if f["rule"] != "detector"
+            datetime.fromisoformat(finding["to"])
+            for finding in body.get("findings") or []
+            if finding["rule"] != "detector"
         ]
-        return pending == 0 and bool(ends) and datetime.now(UTC) - max(ends) < RECENT
+        if pending or not ends:
+            return False
+        return datetime.now(UTC) - max(ends) < MAX_FINDING_AGE
 
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
 
 
-def tell(console: Console, server: DemoServer, receiver: Receiver) -> None:
+def print_report(console: Console, server: DemoServer, receiver: Receiver) -> None:
     """Print the alerts, the columns that drifted most, and what the webhook received."""
-    alerts = (
-        server.read("/v1/alerts", model=MODEL_NAME, state="all", limit="100") or {}
-    ).get("alerts", [])
+    alerts = server.read("/v1/alerts", model=MODEL_NAME, state="all", limit="100") or {}
     drift = server.read(f"/v1/models/{MODEL_NAME}/drift") or {}
-    _tell_alerts(console, alerts)
-    _tell_drift(console, drift.get("columns", []))
-    _tell_webhook(console, receiver)
+    _print_alerts(console, alerts.get("alerts", []))
+    _print_drift(console, drift.get("columns", []))
+    _print_webhook(console, receiver)
 
 
-def _tell_alerts(console: Console, alerts: list[dict[str, Any]]) -> None:
+def _print_alerts(console: Console, alerts: list[dict[str, Any]]) -> None:
     if not alerts:
         console.print("No alert has fired yet.")
         return
     table = Table(
         "since",
         "state",
-        "what",
+        "check",
         "value",
         "limit",
         "rows",
@@ -98,14 +100,17 @@ def _tell_alerts(console: Console, alerts: list[dict[str, Any]]) -> None:
         title_justify="left",
         box=None,
     )
-    for alert in sorted(alerts, key=lambda alert: alert.get("since") or "")[-12:]:
+    alerts = sorted(alerts, key=lambda alert: alert.get("since") or "")
+    for alert in alerts[-MAX_ALERTS:]:
         rows = (alert.get("finding") or {}).get("n")
-        what = " ".join(
-            str(part) for part in (alert["statistic"], alert.get("column")) if part
-        )
-        values = (_number(alert.get(name)) for name in ("value", "limit"))
+        parts = (alert["statistic"], alert.get("column"))
         table.add_row(
-            (alert.get("since") or "")[:10], alert["state"], what, *values, _count(rows)
+            (alert.get("since") or "")[:10],
+            alert["state"],
+            " ".join(str(part) for part in parts if part),
+            _number(alert.get("value")),
+            _number(alert.get("limit")),
+            _count(rows),
         )
     console.print(table)
     open_alerts = [alert for alert in alerts if alert["state"] == "firing"]
@@ -113,20 +118,20 @@ def _tell_alerts(console: Console, alerts: list[dict[str, Any]]) -> None:
         console.print(open_alerts[0]["text"], markup=False)
 
 
-def _tell_drift(console: Console, columns: list[dict[str, Any]]) -> None:
-    drifted = [column for column in columns if column.get("value") is not None][:5]
+def _print_drift(console: Console, columns: list[dict[str, Any]]) -> None:
+    drifted = [column for column in columns if column.get("value") is not None]
     if not drifted:
         return
     table = Table(
         "feature",
-        "PSI now",
+        "PSI",
         "rows",
         "importance",
-        title="Most harmful drift now",
+        title="Highest drift impact",
         box=None,
     )
     table.title_justify = "left"
-    for column in drifted:
+    for column in drifted[:MAX_FEATURES]:
         importance = column.get("importance")
         share = "" if importance is None else f"{importance:.0%}"
         table.add_row(
@@ -135,13 +140,14 @@ def _tell_drift(console: Console, columns: list[dict[str, Any]]) -> None:
     console.print(table)
 
 
-def _tell_webhook(console: Console, receiver: Receiver) -> None:
+def _print_webhook(console: Console, receiver: Receiver) -> None:
     if receiver.rejected:
         console.print(
-            f"{receiver.rejected} webhook messages had a wrong signature and were not kept."
+            f"{receiver.rejected} webhook messages had a wrong signature"
+            " and were rejected."
         )
     if not receiver.messages:
-        console.print("No webhook message has arrived yet.")
+        console.print("No webhook message received yet.")
         return
     count = len(receiver.messages)
     console.print(

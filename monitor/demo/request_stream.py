@@ -1,4 +1,4 @@
-"""Live traffic: real HTTP requests to the model service, and labels for some of them a little later."""
+"""Live traffic of the demo: requests to the model service, and labels a minute later."""
 
 import threading
 import time
@@ -16,11 +16,12 @@ from monitor.client.exchange import EVENT_ID_HEADER
 
 from .flights import features_of
 
-LABEL_AFTER = 60.0  # seconds; the real arrivals are hours away
+LABEL_DELAY_S = 60.0  # the real arrivals are hours away
+MAX_STOP_S = 15.0
 
 
 class RequestStream:
-    """Asks the service about one flight after the other; `sent` and `failed` count the answers."""
+    """Requests for one flight after the other; `sent` and `failed` count them."""
 
     def __init__(
         self,
@@ -29,7 +30,8 @@ class RequestStream:
         client: Client,
         per_second: float,
     ) -> None:
-        self.sent = self.failed = 0
+        self.sent = 0
+        self.failed = 0
         self._url = f"{service_url}/predict"
         self._schedule = schedule
         self._client = client
@@ -38,30 +40,30 @@ class RequestStream:
         self._stopped = threading.Event()
 
     def run(self) -> None:
-        """Send until stopped: the target of a thread."""
+        """Send until `stop` is called; the target of a thread."""
         with httpx.Client(timeout=10.0, trust_env=False) as http:
             for position in cycle(range(len(self._schedule))):
-                self._ask(http, self._schedule.iloc[position])
+                self._request(http, self._schedule.iloc[position])
                 self._send_due_labels()
                 if self._stopped.wait(self._pause):
                     return
 
     def stop(self) -> None:
-        """Let the current request be the last one."""
+        """Stop after the current request."""
         self._stopped.set()
 
-    def _ask(self, http: httpx.Client, flight: "pd.Series[Any]") -> None:
+    def _request(self, http: httpx.Client, flight: "pd.Series[Any]") -> None:
         try:
-            answer = http.post(self._url, json={"features": features_of(flight)})
-            answer.raise_for_status()
+            response = http.post(self._url, json={"features": features_of(flight)})
+            response.raise_for_status()
         except httpx.HTTPError:
             self.failed += 1
             return
         self.sent += 1
         if not pd.isna(flight["label"]):
-            event_id = answer.headers[EVENT_ID_HEADER]
+            event_id = response.headers[EVENT_ID_HEADER]
             self._labels.append(
-                (time.monotonic() + LABEL_AFTER, event_id, bool(flight["label"]))
+                (time.monotonic() + LABEL_DELAY_S, event_id, bool(flight["label"]))
             )
 
     def _send_due_labels(self) -> None:
@@ -74,7 +76,7 @@ class RequestStream:
 def flowing(
     service_url: str, schedule: pd.DataFrame, client: Client, per_second: float
 ) -> Iterator[RequestStream]:
-    """RequestStream until the block ends."""
+    """Yield a running request stream; stop it when the block ends."""
     traffic = RequestStream(service_url, schedule, client, per_second)
     thread = threading.Thread(target=traffic.run, name="demo-traffic", daemon=True)
     thread.start()
@@ -82,4 +84,4 @@ def flowing(
         yield traffic
     finally:
         traffic.stop()
-        thread.join(15.0)
+        thread.join(MAX_STOP_S)

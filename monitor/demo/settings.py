@@ -4,9 +4,9 @@ import json
 
 from .delay_model import MODEL_NAME
 
-# All flights of a day meet the same weather: a day is one observation of it, not 900.
-# With a window of one day PSI is above 0.2 for temperature on every single day of the
-# reference itself; four weeks can mean something.
+# All flights of a day have the same weather: a day is one observation of it, not 900.
+# With a window of one day PSI is above 0.2 for temperature on every day of the
+# reference itself; a window of four weeks is long enough.
 RULES = """\
 [[rules]]
 name = "drift"
@@ -25,7 +25,7 @@ window = "7d"
 
 
 def model_settings(importance: dict[str, float]) -> str:
-    """The rules, and the model's part: its task and each feature's share of what the model knows."""
+    """Return the rules and the model's section: its task and feature importance."""
     lines = [
         RULES,
         f"[models.{MODEL_NAME}]",
@@ -38,7 +38,10 @@ def model_settings(importance: dict[str, float]) -> str:
 
 
 def webhook_channel(url: str, secret: str) -> str:
-    """A signed webhook, and the start of the file: nine months arrive at once, the last two weeks of them are news."""
+    """Return the start of the file: a signed webhook for alerts of the last two weeks.
+
+    Nine months of data arrive at once; older alerts are not sent.
+    """
     fields = {"name": "demo", "type": "webhook", "url": url, "secret": secret}
     return "\n".join(
         [

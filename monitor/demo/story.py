@@ -1,4 +1,4 @@
-"""The whole demo from one call: a model, its past, its service, a monitor that watches it, and what that finds."""
+"""The demo's story: a model, its past, its service, a server, and a report."""
 
 import shutil
 import sys
@@ -26,14 +26,15 @@ if TYPE_CHECKING:
     from .report import DemoServer
 
 DRIFTDECK = (sys.executable, "-m", "monitor.cli")
-READY_WITHIN = 60.0  # seconds
+MAX_READY_S = 60.0
+POLL_S = 0.5
 SEED = 2013
-MADE_BY_THE_DEMO = ".driftdeck-demo"
+MARKER_FILE = ".driftdeck-demo"
 
 
 @dataclass(frozen=True)
 class Stage:
-    """Where the demo runs and how it talks."""
+    """Folder, addresses, rate and console of one run."""
 
     data_dir: Path
     host: str
@@ -47,7 +48,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A trained model, the files of its past, and the flights its live traffic will ask about."""
+    """A trained model, the files of its past, and the flights of its live requests."""
 
     model: "DelayModel"
     history: "History"
@@ -65,10 +66,10 @@ def run(
     console: Console,
     command: Sequence[str] = DRIFTDECK,
 ) -> None:
-    """Run the demo until Ctrl-C, or for `seconds` once the story is told; then stop everything it started.
+    """Run the demo until Ctrl-C, or for `seconds` after its report; then stop its processes.
 
-    `command` is what runs a driftdeck verb. Raises DemoError, with what to do, if it
-    cannot go on.
+    `command` runs a driftdeck command. Raises DemoError, with the remedy, if it cannot
+    go on.
     """
     stage = Stage(
         Path(data_dir),
@@ -91,11 +92,11 @@ def run(
 
 
 def _start_fresh(data_dir: Path) -> None:
-    """An empty place for the server's data; what an earlier demo left is removed, anything else is not touched."""
-    marker, store = data_dir / MADE_BY_THE_DEMO, data_dir / "server"
+    """Empty the server's data folder; raise DemoError if no demo created it."""
+    marker, store = data_dir / MARKER_FILE, data_dir / "server"
     if store.exists() and not marker.exists():
         raise DemoError(
-            f"{store} exists and was not made by the demo: choose another data folder"
+            f"{store} exists and is not of the demo: choose another data folder"
         )
     data_dir.mkdir(parents=True, exist_ok=True)
     marker.touch()
@@ -118,32 +119,33 @@ def _require_packages() -> None:
 
 
 def _prepare(data_dir: Path, console: Console) -> Prepared:
-    """Load the flights, train the model on the first three months, write what it would have predicted since."""
+    """Load the flights, train on the first three months, write the predictions since."""
     from . import delay_model, flights, history
 
     now = datetime.now(UTC)
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task("Reading 336,776 flights", total=None)
-        found = flights.load(flights.new_york_today(now))
+        loaded = flights.load(flights.new_york_today(now))
         progress.update(task, description="Training the delay model on three months")
-        model = delay_model.train(found.reference)
+        model = delay_model.train(loaded.reference)
         progress.update(
             task, description="Predicting nine months, day by day", total=1.0
         )
         written = history.write(
             data_dir / "flights",
-            found.reference,
-            found.current,
+            loaded.reference,
+            loaded.current,
             model,
             now,
             lambda share: _show(progress, task, share),
         )
     console.print(
-        f"Model {delay_model.MODEL_NAME} {model.version}: {len(found.reference):,} flights of reference, "
-        f"{written.event_rows:,} predictions since, {written.label_rows:,} labels. "
-        f"Flights of 2013, dates moved by {found.weeks} weeks."
+        f"Model {delay_model.MODEL_NAME} {model.version}:"
+        f" {len(loaded.reference):,} flights of reference,"
+        f" {written.event_rows:,} predictions since, {written.label_rows:,} labels."
+        f" Flights of 2013, dates moved by {loaded.weeks} weeks."
     )
-    return Prepared(model, written, history.live_schedule(found.current, now, SEED))
+    return Prepared(model, written, history.live_schedule(loaded.current, now, SEED))
 
 
 def _show(progress: Progress, task: "int", share: float) -> None:
@@ -154,7 +156,7 @@ def _show(progress: Progress, task: "int", share: float) -> None:
 
 def _play(stage: Stage, prepared: Prepared) -> None:
     from .receiver import receiving
-    from .report import DemoServer, tell
+    from .report import DemoServer, print_report
 
     with ExitStack() as stack:
         receiver = stack.enter_context(receiving())
@@ -175,26 +177,26 @@ def _play(stage: Stage, prepared: Prepared) -> None:
         )
         _serve_live(stack, prepared, server.url, stage.requests_per_second)
         _wait_for_evaluation(server, started, receiver, stage.console)
-        tell(stage.console, server, receiver)
+        print_report(stage.console, server, receiver)
         dashboard = f"http://{_reachable(stage.host)}:{stage.ui_port}"
         stage.console.print(
             f"\nDashboard: {dashboard}   API: {server.url}/docs   Stop: Ctrl-C"
         )
-        _watch(started, stage.seconds)
+        _keep_running(started, stage.seconds)
 
 
 def _start_server(
     stage: Stage, config: Path, started: Children, server: "DemoServer"
 ) -> None:
-    """Start the monitor and wait until it takes events."""
+    """Start the server and wait until it accepts events."""
     place = ["--data", str(stage.data_dir / "server"), "--config", str(config)]
     started.start(
         "server", "server", *place, *_host(stage.host), "--port", str(stage.server_port)
     )
-    if not server.wait_until(server.is_ready, READY_WITHIN, started.check):
+    if not server.wait_until(server.is_ready, MAX_READY_S, started.check):
         log = stage.data_dir / "server.log"
         raise DemoError(
-            f"the server was not ready within {READY_WITHIN:.0f} s; what it said is in {log}"
+            f"the server was not ready within {MAX_READY_S:.0f} s; its output is in {log}"
         )
 
 
@@ -212,13 +214,11 @@ def _write_config(data_dir: Path, model: "DelayModel", receiver: "Receiver") -> 
 
 
 def _load_history(started: Children, prepared: Prepared, url: str) -> None:
-    """Give the server the reference, the predictions and the labels, through the same verbs a person would use."""
+    """Load the reference, the predictions and the labels with the public commands."""
     from .delay_model import MODEL_NAME
 
-    files, columns = (
-        prepared.history,
-        ["--timestamp", "ts", "--prediction", "prediction", "--id", "event_id"],
-    )
+    files = prepared.history
+    columns = ["--timestamp", "ts", "--prediction", "prediction", "--id", "event_id"]
     started.run(
         "reference",
         "set",
@@ -241,7 +241,7 @@ def _load_history(started: Children, prepared: Prepared, url: str) -> None:
 def _serve_live(
     stack: ExitStack, prepared: Prepared, url: str, per_second: float
 ) -> None:
-    """Start the model service and its callers; both end with the stack, the client's last events flushed."""
+    """Start the model service and its requests; both end with the stack, after a flush."""
     from .delay_model import MODEL_NAME
     from .prediction_service import create_app, serving
     from .request_stream import flowing
@@ -256,30 +256,34 @@ def _serve_live(
 def _wait_for_evaluation(
     server: "DemoServer", started: Children, receiver: "Receiver", console: Console
 ) -> None:
-    """Wait until the history is measured and its first alert has arrived; if it takes too long, say so and go on."""
-    from .report import DELIVERED_WITHIN, EVALUATED_WITHIN
+    """Wait for the evaluation of the history and the first alert.
+
+    If that takes too long, print it and go on.
+    """
+    from .report import MAX_DELIVERY_S, MAX_EVALUATION_S
 
     with console.status("Measuring nine months of predictions"):
-        if server.wait_until(server.is_evaluated, EVALUATED_WITHIN, started.check):
+        if server.wait_until(server.is_evaluated, MAX_EVALUATION_S, started.check):
             server.wait_until(
-                lambda: bool(receiver.messages), DELIVERED_WITHIN, started.check
+                lambda: bool(receiver.messages), MAX_DELIVERY_S, started.check
             )
             return
     console.print(
-        f"The history is not evaluated after {EVALUATED_WITHIN:.0f} s; the demo goes on without waiting."
+        f"The history is not evaluated after {MAX_EVALUATION_S:.0f} s;"
+        " the demo goes on without waiting."
     )
 
 
-def _watch(started: Children, seconds: float | None) -> None:
-    """Go on until the time is over (never, if None); DemoError if a child has ended."""
+def _keep_running(started: Children, seconds: float | None) -> None:
+    """Wait until the time is over (None: for ever); DemoError if a child has ended."""
     end = None if seconds is None else time.monotonic() + seconds
     while end is None or time.monotonic() < end:
         started.check()
-        time.sleep(0.5)
+        time.sleep(POLL_S)
 
 
 def _reachable(host: str) -> str:
-    """The address at which this machine itself reaches a server bound to `host`."""
+    """Return the address at which this machine reaches a server on `host`."""
     if host in ("0.0.0.0", "::"):  # noqa: S104 - compared with, not bound to
         return "127.0.0.1"
     return f"[{host}]" if ":" in host else host

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from monitor.calendar import HOUR, Calendar
-from monitor.config.config import DetectorConfig
+from monitor.config.model_section import DetectorConfig
 from monitor.detector import lane_findings
 from monitor.detector.attribution_cache import AttributionCache
 from monitor.detector.label_delay import overdue_labels, waits_at

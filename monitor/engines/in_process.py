@@ -15,34 +15,16 @@ from monitor.arrow_columns import (
     numpy_of,
     texts_of,
 )
-from monitor.contracts import ProfileColumn, ProfileTables
+from monitor.contracts import (
+    BINS,
+    MAX_NEW_VALUES,
+    MOMENTS,
+    NEW_VALUES,
+    ProfileColumn,
+    ProfileTables,
+)
 
-MAX_NEW_VALUES = 1000
 WIDTHS = {"minute": 60_000_000, "hour": 3_600_000_000}
-
-KEYS = [
-    ("version", pa.string()),
-    ("column", pa.string()),
-    ("bucket", pa.timestamp("us")),
-    ("layout", pa.string()),
-]
-BINS = pa.schema([*KEYS, ("bin", pa.int32()), ("n", pa.int64())])
-MOMENTS = pa.schema(
-    [
-        *KEYS,
-        *((name, pa.int64()) for name in ("rows", "missing", "invalid")),
-        *((name, pa.float64()) for name in ("sum", "sum_sq", "min", "max")),
-    ]
-)
-NEW_VALUES = pa.schema(
-    [
-        ("version", pa.string()),
-        ("column", pa.string()),
-        ("value", pa.string()),
-        ("n", pa.int64()),
-        ("first_seen", pa.timestamp("us")),
-    ]
-)
 
 
 def profile(
@@ -71,12 +53,6 @@ def profile(
     return ProfileTables(
         _bins(slices, counts), _moments(slices, counts), _new_values(slices, counts)
     )
-
-
-def together(profiled: Sequence[ProfileTables]) -> ProfileTables:
-    """The profiles of different columns as one."""
-    parts = zip(*((p.bins, p.moments, p.new_values) for p in profiled), strict=True)
-    return ProfileTables(*(pa.concat_tables(tables) for tables in parts))
 
 
 def _batches(rows: pa.Table | Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -32,9 +32,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from math import sqrt
 
-from monitor.finding import CAUSES, DETECTED, Finding, Moved
+from monitor.finding import CHANGES, Finding, Moved
+from monitor.finding_text import CAUSES, listed
+from monitor.plugins import statistics
 from monitor.schema import RECONSTRUCTION_ERROR
 
+MAX_COLUMNS = 5  # that a cause's sentence names
 MISSING_BURST = 0.05  # of the rows
 UNIT_SD = 2.0
 # sd or share that a column of one value must have moved: rare values are away for a
@@ -63,15 +66,11 @@ class Cause:
     @property
     def text(self) -> str:
         """The cause as one English sentence without a full stop."""
-        shown = ", ".join(self.columns[:5]) + (
-            f" and {len(self.columns) - 5} more" if len(self.columns) > 5 else ""
-        )
-        behind = f": {self.behind}" if self.behind else ""
-        return (
-            f"{shown or 'All columns'}: {CAUSES[self.kind]}{behind}"
-            if self.kind in CAUSES
-            else f"{shown} changed"
-        )
+        columns = listed(self.columns, MAX_COLUMNS)
+        if self.kind not in CAUSES:
+            return f"{columns} changed"
+        segment = f": {self.behind}" if self.behind else ""
+        return f"{columns or 'All columns'}: {CAUSES[self.kind]}{segment}"
 
 
 def cause_of(
@@ -127,17 +126,19 @@ def causes(
     found = [
         _cause(f, importance)
         for f in _renamed(open_now)
-        if f.statistic in DETECTED and f.cause
+        if f.statistic in CHANGES and f.cause
     ]
     told = {column for cause in found for column in cause.columns}
     for f in sorted(open_now, key=lambda f: f.column == RECONSTRUCTION_ERROR):
-        if f.statistic in DETECTED or not f.column or f.column in told:
+        if f.statistic in CHANGES or not f.column or f.column in told:
             continue
         if f.column == RECONSTRUCTION_ERROR and told - {"prediction"}:
             continue  # it follows from what changed in the features
         told.add(f.column)
-        alone = "relation" if f.column == RECONSTRUCTION_ERROR else "change"
-        kind = "missing" if f.statistic == "missing_rate" else alone
+        kind = "relation"
+        if f.column != RECONSTRUCTION_ERROR:
+            plugin = statistics().get(f.statistic)
+            kind = plugin.CAUSE if plugin else "change"
         strength = min(1.0, abs(f.value or 0.0))
         found.append(
             Cause(

@@ -6,7 +6,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 
-from monitor.config.config import Config, RuleConfig
+from monitor.config.config import Config
+from monitor.config.rule import RuleConfig
 from monitor.evaluation.rules import Window, columns_of, evaluate_all, window_of
 from monitor.finding import Finding
 from monitor.profile import Profile, merge, sliding

@@ -10,15 +10,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from monitor.calendar import Calendar
-from monitor.config.config import RuleConfig
+from monitor.config.rule import RuleConfig
+from monitor.contracts import Statistic
 from monitor.finding import Finding, Measurement, Verdict
 from monitor.layout import Layout
-from monitor.plugins import load
+from monitor.plugins import statistics
 from monitor.profile import Profile
 from monitor.statistics._proportion import smallest_above
 
-# shares with other than the exact interval
-UNCOUNTED = frozenset({"constant_column", "vanished_categories"})
 UTC_CALENDAR = Calendar()
 SERVICE_COLUMNS = frozenset({"latency_ms", "status"})
 
@@ -41,7 +40,7 @@ def window_of(
         return Window(
             *calendar.whole(now, rule.align, rule.window // timedelta(days=1))
         )
-    service = set(load("statistics")[rule.statistic].COLUMNS) & SERVICE_COLUMNS
+    service = set(statistics()[rule.statistic].COLUMNS) & SERVICE_COLUMNS
     end = (
         now.replace(second=0, microsecond=0)
         if service
@@ -57,14 +56,13 @@ def columns_of(
 
     "NAME.*" in a rule is all that begins with it.
     """
-    statistic = load("statistics")[rule.statistic]
+    statistic = statistics()[rule.statistic]
     if statistic.COLUMNS:
         return [c for c in statistic.COLUMNS if c in layouts]
-    fits = getattr(statistic, "fits", lambda layout: True)
     fitting = [
         c
         for c, layout in layouts.items()
-        if c in names and layout.kind in statistic.KINDS and fits(layout)
+        if c in names and layout.kind in statistic.KINDS and statistic.fits(layout)
     ]
     if rule.columns == "*":
         return fitting
@@ -90,7 +88,7 @@ def evaluate(
 
     Never raises on data.
     """
-    statistic = load("statistics")[rule.statistic]
+    statistic = statistics()[rule.statistic]
     options = {"q": rule.quantile}
     measured: Measurement = statistic.measure(reference, current, **options)
     compare = rule.compare or statistic.COMPARE
@@ -155,21 +153,19 @@ def evaluate_all(
 
 
 def _base(
-    statistic: Any, reference: Profile | None, options: Mapping[str, Any]
+    statistic: Statistic, reference: Profile | None, options: Mapping[str, Any]
 ) -> Measurement | None:
-    """What an increase is over: the reference's own value, or what the statistic says is usual beside this reference."""
+    """The value without drift, which an increase is measured from; None without a reference."""
     if reference is None:
         return None
-    found: Measurement = (
-        statistic.usual(reference)
-        if hasattr(statistic, "usual")
-        else statistic.measure(reference, reference, **options)
-    )
-    return found
+    return statistic.expected(reference, **options)
 
 
 def _detectable(
-    rule: RuleConfig, statistic: Any, measured: Measurement, base: Measurement | None
+    rule: RuleConfig,
+    statistic: Statistic,
+    measured: Measurement,
+    base: Measurement | None,
 ) -> float | None:
     """The value whose bound would just be beyond the limit with as many rows: seen half of the time if it were true.
 
@@ -194,26 +190,18 @@ def _detectable(
         or not math.isfinite(rule.limit)
     ):
         return None
-    if (
-        statistic.UNIT == "share"
-        and rule.direction == "above"
-        and statistic.NAME not in UNCOUNTED
-    ):
+    if statistic.INTERVAL == "binomial" and rule.direction == "above":
         return smallest_above(rule.limit, n, start, margin)
-    if not math.isfinite(measured.high) or statistic.NAME == "energy_distance":
+    if not math.isfinite(measured.high) or statistic.INTERVAL == "unknown":
         return None
     half = math.hypot(
         max(measured.value - measured.low, measured.high - measured.value), margin
     )
-    if hasattr(statistic, "growth"):  # the interval is longer at the limit than here
-        rise = statistic.growth(n, measured.n_reference)
-        half = (
-            rise
-            + math.sqrt(
-                rise * rise
-                + 4 * (rise * max(0.0, rule.limit - measured.value) + half * half)
-            )
-        ) / 2
+    growth = statistic.growth(n, measured.n_reference)
+    if growth:  # the interval is longer at the limit than here
+        rest = max(0.0, rule.limit - measured.value)
+        root = math.sqrt(growth * growth + 4 * (growth * rest + half * half))
+        half = (growth + root) / 2
     found = (
         start + rule.limit + half
         if rule.direction == "above"
@@ -240,14 +228,14 @@ def _increase(measured: Measurement, base: Measurement | None) -> Measurement:
 
 def _verdict(
     rule: RuleConfig,
-    statistic: Any,
+    statistic: Statistic,
     measured: Measurement,
     current: Profile,
     reference: Profile | None,
     minimum: int,
     compare: str,
 ) -> Verdict:
-    if current.rows == 0 and rule.statistic != "volume":
+    if current.rows == 0 and not statistic.COUNTS_ROWS:
         return "no_data"
     if (statistic.NEEDS_REFERENCE or compare == "increase") and (
         reference is None or reference.rows == 0

@@ -5,44 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from monitor.alert import Alert, AlertKey
-from monitor.finding import RANK, Finding, Verdict, worst
+from monitor.contracts import Group
+from monitor.finding import DETECTOR_STATISTICS, RANK, Finding, Verdict, worst
+from monitor.plugins import statistics
 
-GROUPS = {
-    "error_rate": "service",
-    "latency_quantile": "service",
-    "volume": "service",
-    "psi": "data",
-    "ks": "data",
-    "jensen_shannon": "data",
-    "hellinger": "data",
-    "total_variation": "data",
-    "l_infinity": "data",
-    "chi_squared": "data",
-    "g_test": "data",
-    "cramers_v": "data",
-    "wasserstein": "data",
-    "neyman": "data",
-    "energy_distance": "data",
-    "mmd": "data",
-    "quantile_shift": "data",
-    "exceedance": "data",
-    "out_of_range_share": "data",
-    "constant_column": "data",
-    "vanished_categories": "data",
-    "missing_rate": "data",
-    "type_error_rate": "data",
-    "new_category_share": "data",
-    "wrong_share": "quality",
-    "mean_absolute_error": "quality",
-    "detector_evidence": "data",
-    "inputs_change": "data",
-    "unseen_values": "data",
-    "latency_change": "service",
-    "error_rise": "service",
-    "traffic_change": "service",
-    "quality_change": "quality",
-    "labels_overdue": "quality",
-}
+GROUPS: tuple[Group, ...] = ("service", "data", "quality")
 SEVERITY = {"critical": 1, "warning": 0}
 
 
@@ -66,9 +33,9 @@ def decide(
     as a whole.
     """
     findings = list(findings)
-    groups = {
-        group: _overall([f for f in findings if GROUPS.get(f.statistic) == group])
-        for group in ("service", "data", "quality")
+    groups: dict[str, Verdict] = {
+        group: _overall([f for f in findings if group_of(f.statistic) == group])
+        for group in GROUPS
     }
     status = _overall(findings)
     reasons = (
@@ -88,6 +55,14 @@ def decide(
         else None
     )
     return ModelVerdict(status, since, tuple(reasons), groups)
+
+
+def group_of(statistic: str) -> Group | None:
+    """The part of a status that a statistic counts for; None if no plug-in has it any more."""
+    if statistic in DETECTOR_STATISTICS:
+        return DETECTOR_STATISTICS[statistic].group
+    plugin = statistics().get(statistic)
+    return plugin.GROUP if plugin else None
 
 
 def _overall(findings: list[Finding]) -> Verdict:

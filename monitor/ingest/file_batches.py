@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from monitor.arrow_columns import to_ipc
-from monitor.contracts import Chunk
+from monitor.contracts import Chunk, Source
 from monitor.errors import PayloadError, StorageError
 from monitor.event import RAW_SAMPLE, Refusal
-from monitor.plugins import load
+from monitor.plugins import sources
 from monitor.sources._compressed import MAX_LINE, lines_of, open_plain
 
 ROWS = 5000
@@ -80,16 +80,16 @@ class FileBatch:
     bytes_read: int = 0
 
 
-def source_of(path: Path) -> Any:
+def source_of(path: Path) -> Source:
     """The source that reads a file by its ending.
 
     Raises StorageError, naming the known endings.
     """
-    for source in load("sources").values():
+    for source in sources().values():
         if path.name.lower().endswith(source.SUFFIXES):
             return source
     known = " ".join(
-        sorted(s for source in load("sources").values() for s in source.SUFFIXES)
+        sorted(s for source in sources().values() for s in source.SUFFIXES)
     )
     raise StorageError(
         f"{path.name}: the ending {path.suffix or '(none)'} is not known; known: {known}"

@@ -1,5 +1,6 @@
 """JSON lines: a body split into its records, and each read at C speed where it fits its model's schema."""
 
+import json
 import re
 from datetime import datetime
 from operator import attrgetter
@@ -8,10 +9,13 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from monitor.plugins import load
+from monitor.errors import PayloadError
+from monitor.event import Refused, decode
 from monitor.schema import ModelSchema
 
 JSON_TYPES = ("application/x-ndjson", "application/jsonl", "application/json")
+# in JSON a line break can only be white space: inside a text it is escaped
+ONE_LINE = bytes.maketrans(b"\r\n", b"  ")
 _BREAK, _OPEN, _CLOSE = b"\n{}"
 _time_of = attrgetter("ts")
 
@@ -19,12 +23,40 @@ _time_of = attrgetter("ts")
 def split_lines(body: bytes, media_type: str) -> list[tuple[int, bytes]]:
     """(number, line) of every record: NDJSON lines, or the items of a JSON array, or one object."""
     if media_type == "application/json":
-        return load("sources")["jsonl"].split_array(body)
+        return _split_array(body)
     return [
         (i, line)
         for i, line in enumerate(body.split(b"\n"), 1)
         if line and not line.isspace()
     ]
+
+
+def _split_array(body: bytes) -> list[tuple[int, bytes]]:
+    """(number, item) of a JSON array's items, or of one object. Raises PayloadError."""
+    try:
+        items = msgspec.json.decode(
+            body, type=list[msgspec.Raw] | dict[str, msgspec.Raw]
+        )
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _split_leniently(body)
+    if isinstance(items, dict):
+        return [(1, body.translate(ONE_LINE))]
+    return [(i, bytes(item).translate(ONE_LINE)) for i, item in enumerate(items, 1)]
+
+
+def _split_leniently(body: bytes) -> list[tuple[int, bytes]]:
+    """The same through Python's parser, which lets NaN pass; what neither can read is an error."""
+    try:
+        items = decode(body)
+    except Refused as reason:
+        raise PayloadError(
+            f"the body is {reason}; send a JSON array of events, or NDJSON as application/x-ndjson"
+        ) from None
+    if isinstance(items, dict):
+        return [(1, body.translate(ONE_LINE))]
+    if not isinstance(items, list):
+        raise PayloadError("the body is JSON, but neither an array nor an object")
+    return [(i, json.dumps(item).encode()) for i, item in enumerate(items, 1)]
 
 
 class _ModelOnly(msgspec.Struct):

@@ -22,12 +22,14 @@ from monitor.contracts import FieldChoice, NotUnderstood, Row
 from monitor.errors import DriftdeckError, Overloaded
 from monitor.event import MAX_ID_BYTES, RAW_SAMPLE, Refusal
 from monitor.ingest.collector import Collector, IngestResult
-from monitor.plugins import load
+from monitor.plugins import protocols
 from monitor.spool.record import SpoolPosition
 from monitor.spool.spool import Spool
 
 log = logging.getLogger("driftdeck.halves")
 
+# KServe's protocol v1: of requests that no protocol surely understands
+DEFAULT_PROTOCOL = "tfserving"
 Part = Literal["request", "response"]
 OTHER: dict[Part, Part] = {"request": "response", "response": "request"}
 LOOK_EVERY_S = 30.0
@@ -325,24 +327,19 @@ class PairBuffer:
 
 
 def read(request: bytes, response: bytes) -> list[Row]:
-    """The rows of a pair in KServe's protocol v2 or v1 (that of TensorFlow Serving).
+    """The rows of a pair, in the protocol that understands the request, else KServe's v1.
 
     Raises NotUnderstood.
     """
-    protocols = load("protocols")
     try:
-        inputs = json.loads(request).get("inputs")
-    except (ValueError, AttributeError, RecursionError):
-        raise NotUnderstood("the request is not a JSON object") from None
-    tensors = (
-        isinstance(inputs, list)
-        and inputs
-        and all(isinstance(t, dict) and "datatype" in t for t in inputs)
-    )
-    rows: list[Row] = protocols["v2" if tensors else "tfserving"].read(
-        request, response, FieldChoice()
-    )
-    return rows
+        body = json.loads(request)
+    except (ValueError, RecursionError):
+        body = None
+    if not isinstance(body, dict):
+        raise NotUnderstood("the request is not a JSON object")
+    understood = [p for p in protocols().values() if p.understands(body)]
+    protocol = understood[0] if understood else protocols()[DEFAULT_PROTOCOL]
+    return protocol.read(request, response, FieldChoice())
 
 
 def event_id(id_: str, row: int) -> str:

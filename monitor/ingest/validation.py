@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from monitor.config.columns import NOTHING, PolicyOf
+from monitor.contracts import Source
 from monitor.errors import NotFound, UnsupportedMedia
 from monitor.event import (
     MAX_NAME,
@@ -35,7 +36,7 @@ from monitor.ingest.json_lines import (
 from monitor.ingest.quota import Quota
 from monitor.ingest.tables import EventTable, from_events, from_table, labels_from_table
 from monitor.label import Label, parse_label
-from monitor.plugins import load
+from monitor.plugins import sources
 from monitor.schema import ModelSchema
 from monitor.type_mismatch import unseen
 
@@ -378,16 +379,17 @@ def _named(parsed: tuple[int, Event]) -> tuple[int, str]:
     return parsed[0], parsed[1].event_id
 
 
-def source_for(media_type: str) -> Any:
+def source_for(media_type: str) -> Source:
     """The source that reads a Content-Type.
 
     Raises UnsupportedMedia, naming the known ones.
     """
-    sources = load("sources").values()
-    for source in sources:
+    for source in sources().values():
         if media_type in source.MEDIA_TYPES:
             return source
-    known = ", ".join(sorted(t for source in sources for t in source.MEDIA_TYPES))
+    known = ", ".join(
+        sorted(t for source in sources().values() for t in source.MEDIA_TYPES)
+    )
     raise UnsupportedMedia(
         f"Content-Type {media_type or '(none)'!r} is not known; use one of: {known}"
     )

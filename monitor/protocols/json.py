@@ -6,6 +6,7 @@ from monitor.contracts import FieldChoice, NotUnderstood, Row, Target
 from monitor.protocols._values import chosen, decoded, features, prediction
 
 NAME = "json"
+NAMES_MODEL = False
 
 
 def target(path: str) -> Target | None:

@@ -1,6 +1,7 @@
 """The Open Inference Protocol, version 2 (MLServer, KServe, Triton), with JSON bodies."""
 
 import re
+from collections.abc import Mapping
 from math import prod
 from typing import Any
 from urllib.parse import unquote
@@ -16,6 +17,14 @@ def target(path: str) -> Target | None:
     """Model and version of a path that predicts."""
     found = _PATH.fullmatch(path)
     return found and Target(unquote(found[1]), unquote(found[2] or ""))
+
+
+def understands(body: Mapping[str, Any]) -> bool:
+    """True if all inputs are tensors with a datatype."""
+    inputs = body.get("inputs")
+    if not isinstance(inputs, list) or not inputs:
+        return False
+    return all(isinstance(tensor, dict) and "datatype" in tensor for tensor in inputs)
 
 
 def read(request: bytes, response: bytes | None, wanted: FieldChoice) -> list[Row]:

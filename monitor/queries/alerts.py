@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from monitor.alert import Alert
+from monitor.finding_text import text_of
 from monitor.queries.overview import finding_data
 from monitor.store.alert_store import AlertStore
 
@@ -45,7 +46,7 @@ def _row(
         "peak": alert.peak,
         "limit": f.limit,
         "unit": f.unit,
-        "text": f.text,
+        "text": text_of(f),
         **{
             n: getattr(alert, n)
             for n in ("acknowledged_by", "acknowledged_at", "silenced_until")

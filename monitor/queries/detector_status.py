@@ -13,6 +13,7 @@ from monitor.detector.model.episode import DAY, WEEK
 from monitor.detector.runner import DetectorRunner
 from monitor.evaluation.evaluator import column_names
 from monitor.finding import Finding
+from monitor.finding_text import text_of
 from monitor.queries.overview import reason
 from monitor.queries.time_range import TimeRange
 from monitor.store import Store
@@ -43,7 +44,7 @@ def detector(
         "model": name,
         "enabled": settings.enabled,
         "status": standing.verdict if standing else "no_data",
-        "text": standing.text if standing else None,
+        "text": text_of(standing) if standing else None,
         "days": settings.days,
         "tolerance": settings.tolerance,
         "judged_until": going.cursor if going else None,

@@ -7,12 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from monitor.config.config import Config, RuleConfig
+from monitor.config.config import Config
+from monitor.config.rule import RuleConfig
+from monitor.contracts import Statistic
 from monitor.errors import InvalidRequest
 from monitor.evaluation.evaluator import column_names
 from monitor.evaluation.rules import Window, evaluate
 from monitor.finding import Finding
-from monitor.plugins import load
+from monitor.layout import Layout
+from monitor.plugins import statistics
 from monitor.profile import Profile, sliding
 from monitor.queries.feature_importance import importances
 from monitor.queries.time_range import TimeRange
@@ -21,30 +24,7 @@ from monitor.statistics.drift.psi import contributions
 from monitor.store import Store
 
 SEVERE = 2.5  # times the limit
-DRIFT_STATISTICS = (
-    "psi",
-    "ks",
-    "jensen_shannon",
-    "hellinger",
-    "total_variation",
-    "l_infinity",
-    "chi_squared",
-    "g_test",
-    "cramers_v",
-    "wasserstein",
-    "neyman",
-    "energy_distance",
-    "mmd",
-)
-# of one column
-SHOWN = (
-    "psi",
-    "ks",
-    "missing_rate",
-    "type_error_rate",
-    "new_category_share",
-    "out_of_range_share",
-)
+DEFAULT_STATISTIC = "psi"
 MAX_BARS = 24
 # that are shown unless more are asked for: ten thousand took ten seconds
 MAX_COLUMNS = 500
@@ -61,17 +41,18 @@ def drift(
     limit: int = MAX_COLUMNS,
 ) -> dict[str, Any]:
     """The drift of the most harmful columns, at most `limit`, in every step and over the newest window."""
-    if statistic not in DRIFT_STATISTICS:
+    distances = drift_statistics()
+    if statistic not in distances:
         raise InvalidRequest(
-            f"`statistic` {statistic!r} is unknown; known: {', '.join(DRIFT_STATISTICS)}"
+            f"`statistic` {statistic!r} is unknown; known: {', '.join(distances)}"
         )
     rule = rule_for(config, name, statistic)
     names = column_names(store.model(name))
     reference = store.references.profiles(name)
     layouts = store.layouts(name)
     # categories have no order: no KS, Wasserstein or location
-    kinds = load("statistics")[statistic].KINDS
-    wanted = [c for c in names if c in layouts and layouts[c].kind in kinds]
+    plugin = distances[statistic]
+    wanted = [c for c in names if c in layouts and _measures(plugin, layouts[c])]
     window = Window(span.now - rule.window, span.now)
     newest = _newest(store, name, window, version, segment, wanted)
     judged = {
@@ -150,9 +131,8 @@ def column(
         evaluate(
             rule_for(config, name, statistic), name, column, reference, current, window
         )
-        for statistic in SHOWN
-        if current.layout.kind in load("statistics")[statistic].KINDS
-        and (statistic != "out_of_range_share" or current.layout.range is not None)
+        for statistic in _on_column_page(config, name)
+        if _measures(statistics()[statistic], current.layout)
     ]
     return {
         "column": column,
@@ -166,6 +146,28 @@ def column(
         "from": span.start,
         "to": span.end,
     }
+
+
+def drift_statistics() -> dict[str, Statistic]:
+    """The distances of two distributions by name, which the drift page offers; the default first."""
+    names = sorted(statistics(), key=lambda name: (name != DEFAULT_STATISTIC, name))
+    return {name: statistics()[name] for name in names if statistics()[name].DISTANCE}
+
+
+def _on_column_page(config: Config, name: str) -> list[str]:
+    """The statistics of one column: those of the page itself, and those that a rule of the model has."""
+    distances = drift_statistics()
+    ruled = {rule.statistic for rule in config.all_rules if rule.model in ("*", name)}
+    names = [
+        key
+        for key in [*distances, *(n for n in statistics() if n not in distances)]
+        if statistics()[key].ON_COLUMN_PAGE or key in ruled
+    ]
+    return [key for key in names if not statistics()[key].COLUMNS]
+
+
+def _measures(statistic: Statistic, layout: Layout) -> bool:
+    return layout.kind in statistic.KINDS and statistic.fits(layout)
 
 
 def rule_for(config: Config, name: str, statistic: str) -> RuleConfig:
@@ -313,12 +315,8 @@ def _summary(
     finding: Finding, reference: Profile | None, current: Profile
 ) -> dict[str, Any]:
     new = current.layout.new_bin
-    measured = load("statistics")[finding.statistic].measure(reference, current)
-    comparable = finding.statistic == "psi" and finding.n and finding.n_reference
-    noise = 1 / finding.n + 1 / finding.n_reference if comparable else None
-    freedom = (
-        max(1, current.layout.inner.size - 1) if current.layout.kind != "unit" else 19
-    )
+    statistic = statistics()[finding.statistic]
+    measured = statistic.measure(reference, current)
     return {
         "value": finding.value,
         "raw": measured.raw,
@@ -340,11 +338,8 @@ def _summary(
         "new_share_usual": current.layout.unseen if new is not None else None,
         "mean": current.mean,
         "mean_reference": reference.mean if reference else None,
-        # what the PSI of noise alone stays below with 95 %: a smaller drift cannot be
-        # told from none
-        "detectable": None
-        if noise is None
-        else float(2.8 * noise * np.sqrt(2 * freedom)),
+        # a smaller drift cannot be told from none
+        "detectable": statistic.noise(reference, current),
     }
 
 

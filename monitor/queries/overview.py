@@ -8,13 +8,15 @@ from typing import Any
 from monitor.alert import Alert, AlertKey
 from monitor.config.config import Config
 from monitor.evaluation.cause import causes
-from monitor.evaluation.verdict import ModelVerdict, decide
+from monitor.evaluation.verdict import ModelVerdict, decide, group_of
 from monitor.finding import Finding
+from monitor.finding_text import text_of, title_of
+from monitor.plugins import statistics
 from monitor.profile import merge
-from monitor.queries.drift import rule_for
+from monitor.queries.drift import DEFAULT_STATISTIC, rule_for
 from monitor.queries.feature_importance import importances
 from monitor.queries.quality import labelled_columns, prediction_error
-from monitor.queries.service import WEEK, error_share, limits
+from monitor.queries.service import ERROR_RATE, LATENCY, WEEK, error_share, limits
 from monitor.queries.time_range import TimeRange
 from monitor.schema import NON_FEATURE_COLUMNS
 from monitor.store import Store
@@ -110,14 +112,14 @@ def overview(
             "previous_week": week["latency_ms"].quantile(0.95),
             "limit": bounds["latency_p95"],
             "status": by_statistic.get(
-                "latency_quantile", "ok" if current["latency_ms"].n else "no_data"
+                LATENCY, "ok" if current["latency_ms"].n else "no_data"
             ),
         },
         "error_rate": {
             "value": error_share(current["status"])[1],
             "previous_week": error_share(week["status"])[1],
             "limit": bounds["error_rate"],
-            "status": by_statistic.get("error_rate", "no_data"),
+            "status": by_statistic.get(ERROR_RATE, "no_data"),
         },
         "prediction_error": prediction_error(
             store, config, name, span, steps, findings
@@ -184,8 +186,17 @@ def finding_data(f: Finding) -> dict[str, Any]:
         "from": f.window_start,
         "to": f.window_end,
         "moved": [asdict(m) for m in f.moved],
-        "text": f.text,
+        "title": title_of(f.statistic),
+        "group": group_of(f.statistic),
+        "distance": is_distance(f.statistic),
+        "text": text_of(f),
     }
+
+
+def is_distance(statistic: str) -> bool:
+    """True if a statistic is a distance of two distributions; False for the detector's own."""
+    plugin = statistics().get(statistic)
+    return plugin is not None and plugin.DISTANCE
 
 
 def _drifted(
@@ -199,17 +210,17 @@ def _drifted(
     found = [
         f
         for f in findings
-        if f.statistic == "psi"
+        if f.statistic == DEFAULT_STATISTIC
         and not f.segment
         and f.column not in NON_FEATURE_COLUMNS
     ]
     bad = [f for f in found if f.verdict == "breach"]
     weights = importances(store, config, name)
-    rule = rule_for(config, name, "psi")
+    rule = rule_for(config, name, DEFAULT_STATISTIC)
     alerts = [
         a
         for a in store.alerts.listing([name], "all", 10_000)
-        if a.finding.statistic == "psi" and a.fired_at
+        if a.finding.statistic == DEFAULT_STATISTIC and a.fired_at
     ]
     episodes = [(a.since, a.resolved_at or span.end) for a in alerts]
     return {

@@ -7,18 +7,29 @@ from typing import Any
 from monitor.config.config import Config
 from monitor.finding import Finding
 from monitor.layout import SECONDS
-from monitor.plugins import load
+from monitor.plugins import statistics
 from monitor.profile import Profile, merge
 from monitor.queries.drift import rule_for
 from monitor.queries.time_range import TimeRange
 from monitor.schema import LABEL_DELAY, LABELLED_PREDICTION
+from monitor.statistics.drift import psi
+from monitor.statistics.model_quality import mean_absolute_error, wrong_share
 from monitor.store import Store
 from monitor.store.model import Model
-from monitor.store.profiles.profiled_columns import quality_column
+from monitor.store.profiles.profiled_columns import (
+    ABSOLUTE_ERROR,
+    WRONG,
+    quality_column,
+)
 
 # of a PSI's lower bound, labelled predictions against all: then the labels are no fair
 # sample
 BIASED = 0.1
+# of the prediction error, by the column that it is computed from
+STATISTICS = {
+    WRONG.column: wrong_share.NAME,
+    ABSOLUTE_ERROR.column: mean_absolute_error.NAME,
+}
 
 
 def labelled_columns(model: Model) -> tuple[str, ...]:
@@ -47,11 +58,11 @@ def prediction_error(
     column = quality_column(store.model(name))
     if column is None:
         return None
-    statistic = "wrong_share" if column.column == "wrong" else "mean_absolute_error"
+    statistic = STATISTICS[column.column]
     steps = profiles[column.column]
     total = merge(steps, column.layout)
     rule = rule_for(config, name, statistic)
-    measured = load("statistics")[statistic].measure(
+    measured = statistics()[statistic].measure(
         store.references.profiles(name).get(column.column), total
     )
     labelled = [t for t, p in zip(span.steps, steps, strict=False) if p.rows]
@@ -103,7 +114,6 @@ def label_bias(found: Mapping[str, Profile]) -> dict[str, Any] | None:
     other it is too wide, so nothing is said too early.
     """
     labelled, every = found.get(LABELLED_PREDICTION), found.get("prediction")
-    psi = load("statistics")["psi"]
     if labelled is None or every is None or labelled.n < psi.MINIMUM:
         return None
     measured = psi.measure(every, labelled)

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from monitor.alert import Alert, AlertKey, Hold, advance
-from monitor.config.config import RuleConfig
+from monitor.config.rule import RuleConfig
 from monitor.errors import InvalidRequest
 from monitor.evaluation.evaluator import column_names
 from monitor.evaluation.rules import columns_of

@@ -10,9 +10,11 @@ from monitor.config.config import Config
 from monitor.profile import Profile, merge
 from monitor.queries.time_range import TimeRange
 from monitor.statistics._proportion import clopper_pearson
+from monitor.statistics.service import error_rate, latency_quantile
 from monitor.statistics.service.error_rate import FIRST_SERVER_ERROR
 from monitor.store import Store
 
+ERROR_RATE, LATENCY = error_rate.NAME, latency_quantile.NAME
 WEEK = timedelta(days=7)
 
 
@@ -84,9 +86,9 @@ def limits(config: Config, name: str) -> dict[str, float | None]:
     found: dict[str, float | None] = {"latency_p95": None, "error_rate": None}
     for rule in config.all_rules:
         if rule.model in ("*", name) and not rule.segment:
-            if rule.statistic == "error_rate":
+            if rule.statistic == ERROR_RATE:
                 found["error_rate"] = rule.limit
-            if rule.statistic == "latency_quantile" and rule.quantile == 0.95:
+            if rule.statistic == LATENCY and rule.quantile == 0.95:
                 found["latency_p95"] = rule.limit
     return found
 

@@ -1,1 +1,1 @@
-"""Files, logs and topics to a server."""
+"""Senders of files, logs and Kafka topics to a server."""

@@ -1,8 +1,8 @@
-"""A growing log of JSON lines to a server, like tail -F: each line once, across rotation, restarts and crashes.
+"""A growing log of JSON lines to a server, like tail -F: each line once.
 
-What is about to be sent is written down first. After a crash the very same bytes are
-sent once more under the same key, and the server, which may have them already, adds
-nothing.
+That holds across rotation, restarts and crashes: the position of a batch is recorded
+before it is sent. After a crash the same bytes are sent once more under the same key,
+and the server, which may have them already, adds nothing.
 """
 
 import hashlib
@@ -18,20 +18,21 @@ from typing import Any
 from monitor.errors import DriftdeckError, StorageError, Unreachable
 from monitor.ingest.file_batches import NDJSON, ROWS, FileBatch
 from monitor.send.session import Session
-from monitor.send.upload import Counts, post
+from monitor.send.upload import Counts, is_busy, post
 from monitor.sources._compressed import MAX_LINE
 
-HEAD = 256  # bytes at the beginning that tell one log from another
+HEAD_BYTES = 256  # the first bytes, which identify a log
+PAUSE_S = 0.5
 
 
 @dataclass(frozen=True)
 class LogPosition:
     """How far a log was read.
 
-    `sending` is the end of what may or may not have reached the server.
+    `sending` is the end of the bytes that may or may not have reached the server.
     """
 
-    log: str  # random: a new one for each file that was ever behind the path
+    log: str  # random, another one for each file that was ever at the path
     inode: int
     head: str  # hash of the first `head_bytes` bytes
     head_bytes: int
@@ -41,11 +42,18 @@ class LogPosition:
 
 
 class Follower:
-    """Reads one path for ever; `position` is kept in a file of its own, beside the data."""
+    """Follows the log at one path; its position is stored in a file beside the data.
 
-    def __init__(self, path: Path, kept: Path, say: Callable[[str], None]) -> None:
-        self.path, self.kept, self.say = path, kept, say
-        self.position = _read(kept)
+    `warn` prints a sentence to the user.
+    """
+
+    def __init__(
+        self, path: Path, position_path: Path, warn: Callable[[str], None]
+    ) -> None:
+        self.path = path
+        self.position_path = position_path
+        self.warn = warn
+        self.position = _read_position(position_path)
         self._file: int | None = None
 
     def run(
@@ -54,22 +62,25 @@ class Follower:
         counts: Counts,
         model: str | None = None,
         max_age: float | None = None,
-        pause: Callable[[], None] = lambda: time.sleep(0.5),
+        pause: Callable[[], None] = lambda: time.sleep(PAUSE_S),
     ) -> None:
-        """Send every whole line that is there or comes, until `pause` raises."""
-        send = lambda batch: post(session, batch, model, max_age)  # noqa: E731
+        """Send every whole line, present and future, until `pause` raises."""
+
+        def send(batch: FileBatch) -> dict[str, Any]:
+            return post(session, batch, model, max_age)
+
         while True:
             if self._file is None and not self._open():
                 pause()
                 continue
-            body = self._next(last=False)
+            body = self._read_next(last=False)
             if body:
                 self._send(send, body, counts, pause)
-            elif self._rotated():
-                # nobody will finish its last line any more
-                rest = self._next(last=True)
-                if rest:
-                    self._send(send, rest, counts, pause)
+            elif self._is_rotated():
+                # no program will finish the last line
+                unfinished = self._read_next(last=True)
+                if unfinished:
+                    self._send(send, unfinished, counts, pause)
                 else:
                     self._close()
             else:
@@ -78,54 +89,53 @@ class Follower:
     # reading
 
     def _open(self) -> bool:
-        """Open the log where it was left: the file itself, or the one that it was renamed to meanwhile."""
-        known = self.position
-        for path in [self.path, *self._neighbours()] if known else [self.path]:
+        """Open the log of the position, under its path or the name it was renamed to."""
+        position = self.position
+        paths = [self.path]
+        if position is not None:
+            paths += self._renamed_paths(position)
+        for path in paths:
             try:
                 file = os.open(path, os.O_RDONLY)
             except FileNotFoundError:
                 continue
-            if known is None or self._same(file, known):
+            if position is None or _is_same_log(file, position):
                 self._file = file
-                self.position = known or _begin(file)
+                self.position = position or _new_position(file)
                 return True
             os.close(file)
-        if known is not None and self.path.exists():
-            if known.sending is not None:
-                self.say(
-                    f"the log that was being sent is gone; up to {known.sending - known.offset} of its bytes may be missing"
-                )
-            else:
-                self.say(
-                    f"{self.path.name} is another file now and the old one is gone; what came after byte {known.offset} is missed"
-                )
+        if position is not None and self.path.exists():
+            self._report_missing(position)
             self.position = None
         return False
 
-    def _neighbours(self) -> list[Path]:
+    def _report_missing(self, position: LogPosition) -> None:
+        if position.sending is not None:
+            missing = position.sending - position.offset
+            self.warn(
+                "the log that was being sent is gone;"
+                f" up to {missing} of its bytes may be missing"
+            )
+        else:
+            self.warn(
+                f"{self.path.name} is another file now and the old one is gone;"
+                f" its lines after byte {position.offset} are missing"
+            )
+
+    def _renamed_paths(self, position: LogPosition) -> list[Path]:
+        """Return the files of the log's folder that have its inode."""
         try:
-            found = [
-                e
-                for e in os.scandir(self.path.parent)
-                if e.is_file(follow_symlinks=False)
-            ]
+            entries = list(os.scandir(self.path.parent))
         except OSError:
             return []
         return [
-            Path(e.path)
-            for e in found
-            if self.position and e.inode() == self.position.inode
+            Path(entry.path)
+            for entry in entries
+            if entry.is_file(follow_symlinks=False) and entry.inode() == position.inode
         ]
 
-    def _same(self, file: int, known: LogPosition) -> bool:
-        about = os.fstat(file)
-        return (
-            about.st_ino == known.inode
-            and about.st_size >= max(known.offset, known.sending or 0)
-            and _hash(os.pread(file, known.head_bytes, 0)) == known.head
-        )
-
-    def _opened(self) -> tuple[int, LogPosition]:
+    def _open_log(self) -> tuple[int, LogPosition]:
+        """Return the open file and its position."""
         if self._file is None or self.position is None:
             raise AssertionError("no log is open")
         return self._file, self.position
@@ -135,50 +145,55 @@ class Follower:
             os.close(self._file)
         self._file, self.position = None, None
 
-    def _rotated(self) -> bool:
-        """True when nothing more will come to the open file: it was renamed, replaced, or cut."""
-        file, at = self._opened()
+    def _is_rotated(self) -> bool:
+        """True when the open file will not grow: it was renamed, replaced, or cut."""
+        file, position = self._open_log()
         try:
             inode = self.path.stat().st_ino
         except FileNotFoundError:
             return False  # between the rename and the new file
-        if inode != at.inode:
+        if inode != position.inode:
             return True
-        if not self._same(file, at):
-            # cut and written anew: what was not read before that is nowhere
+        if not _is_same_log(file, position):
+            # cut and written again: lines that were not read before are lost
             self._close()
             return False
-        self._learn_head()
+        self._extend_head()
         return False
 
-    def _learn_head(self) -> None:
-        """A log that was short when it began is known by more bytes once it has them."""
-        file, at = self._opened()
-        if at.head_bytes < HEAD:
-            head = os.pread(file, HEAD, 0)
-            if len(head) > at.head_bytes:
-                self.position = replace(at, head=_hash(head), head_bytes=len(head))
+    def _extend_head(self) -> None:
+        """Identify a log that was short at first by more bytes once it has them."""
+        file, position = self._open_log()
+        if position.head_bytes < HEAD_BYTES:
+            head = os.pread(file, HEAD_BYTES, 0)
+            if len(head) > position.head_bytes:
+                self.position = replace(
+                    position, head=_hash(head), head_bytes=len(head)
+                )
 
-    def _next(self, last: bool) -> bytes:
-        """The next bytes to send: whole lines, or what was being sent when a crash came; empty when there are none."""
-        file, at = self._opened()
-        if at.sending is not None:
-            return os.pread(file, at.sending - at.offset, at.offset)
-        if os.fstat(file).st_size < at.offset:
+    def _read_next(self, last: bool) -> bytes:
+        """Read the next whole lines, with `last` also an unfinished one.
+
+        After a crash they are the bytes that were being sent. Empty when there is none.
+        """
+        file, position = self._open_log()
+        if position.sending is not None:
+            size = position.sending - position.offset
+            return os.pread(file, size, position.offset)
+        if os.fstat(file).st_size < position.offset:
             return b""
-        self._learn_head()
-        data = os.pread(file, MAX_LINE, at.offset)
+        self._extend_head()
+        data = os.pread(file, MAX_LINE, position.offset)
         end = 0
         for _ in range(ROWS):
-            found = data.find(b"\n", end)
-            if found < 0:
+            newline = data.find(b"\n", end)
+            if newline < 0:
                 break
-            end = found + 1
-        if not end and len(data) == MAX_LINE:
-            # a line that no request can hold: it is refused in pieces, and the log goes
-            # on
-            end = MAX_LINE
-        return data[: end or (len(data) if last else 0)]
+            end = newline + 1
+        if not end and (last or len(data) == MAX_LINE):
+            # a line that no request can hold is refused in pieces, and the log goes on
+            end = len(data)
+        return data[:end]
 
     # sending
 
@@ -189,43 +204,57 @@ class Follower:
         counts: Counts,
         pause: Callable[[], None],
     ) -> None:
-        _, at = self._opened()
-        end = at.offset + len(body)
-        sending = self.position = replace(at, sending=end)
-        _write(self.kept, sending)
-        batch = FileBatch(
-            "events", f"follow-{at.log}-{at.offset}-{end}", at.line, NDJSON, body
-        )
+        """Record the position, send until the server accepts, record the new position."""
+        _, position = self._open_log()
+        end = position.offset + len(body)
+        sending = self.position = replace(position, sending=end)
+        _write_position(self.position_path, sending)
+        key = f"follow-{position.log}-{position.offset}-{end}"
+        batch = FileBatch("events", key, position.line, NDJSON, body)
+        response = self._send_until_accepted(send, batch, pause)
+        counts.add(response, self.path.name, position.line)
+        next_line = position.line + body.count(b"\n")
+        after = replace(sending, offset=end, line=next_line, sending=None)
+        self.position = after
+        _write_position(self.position_path, after)
+
+    def _send_until_accepted(
+        self,
+        send: Callable[[FileBatch], dict[str, Any]],
+        batch: FileBatch,
+        pause: Callable[[], None],
+    ) -> dict[str, Any]:
         waiting = False
         while True:
             try:
-                answer = send(batch)
-                break
+                return send(batch)
             except DriftdeckError as error:
-                if not isinstance(error, Unreachable) and error.status not in (
-                    429,
-                    503,
-                ):
+                if not isinstance(error, Unreachable) and not is_busy(error):
                     raise
                 if not waiting:
-                    self.say(f"waiting: {error}")
+                    self.warn(f"waiting: {error}")
                 waiting = True
                 pause()
-        counts.add(answer, self.path.name, at.line)
-        sent = self.position = replace(
-            sending, offset=end, line=at.line + body.count(b"\n"), sending=None
-        )
-        _write(self.kept, sent)
 
 
-def position_file(data: Path, path: Path, *how: object) -> Path:
-    """Where the position of a followed log is kept."""
-    name = hashlib.sha256(repr((str(path.resolve()), *how)).encode()).hexdigest()[:16]
+def position_file(data: Path, path: Path, *options: object) -> Path:
+    """Return the file for the position of a followed log."""
+    identity = repr((str(path.resolve()), *options))
+    name = hashlib.sha256(identity.encode()).hexdigest()[:16]
     return data / "follow" / f"{name}.json"
 
 
-def _begin(file: int) -> LogPosition:
-    head = os.pread(file, HEAD, 0)
+def _is_same_log(file: int, position: LogPosition) -> bool:
+    status = os.fstat(file)
+    return (
+        status.st_ino == position.inode
+        and status.st_size >= max(position.offset, position.sending or 0)
+        and _hash(os.pread(file, position.head_bytes, 0)) == position.head
+    )
+
+
+def _new_position(file: int) -> LogPosition:
+    head = os.pread(file, HEAD_BYTES, 0)
     return LogPosition(uuid.uuid4().hex, os.fstat(file).st_ino, _hash(head), len(head))
 
 
@@ -233,27 +262,32 @@ def _hash(head: bytes) -> str:
     return hashlib.sha256(head).hexdigest()
 
 
-def _read(kept: Path) -> LogPosition | None:
+def _read_position(path: Path) -> LogPosition | None:
+    """Read a position; None if there is none.
+
+    Raises StorageError for a damaged file.
+    """
     try:
-        return LogPosition(**json.loads(kept.read_text()))
+        return LogPosition(**json.loads(path.read_text()))
     except FileNotFoundError:
         return None
     except (ValueError, TypeError):
         raise StorageError(
-            f"{kept} does not hold a position; delete it to read the log from its beginning (its rows would come twice)"
+            f"{path} does not hold a position; delete it to read the log from its"
+            " beginning (its rows would be sent twice)"
         ) from None
 
 
-def _write(kept: Path, position: LogPosition) -> None:
-    """Replace the position on disk, all or nothing, and only then go on."""
-    kept.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    new = kept.with_suffix(".new")
+def _write_position(path: Path, position: LogPosition) -> None:
+    """Replace the position on disk atomically, and sync it."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    new = path.with_suffix(".new")
     with new.open("w") as file:
         json.dump(asdict(position), file)
         file.flush()
         os.fsync(file.fileno())
-    new.replace(kept)
-    folder = os.open(kept.parent, os.O_RDONLY)
+    new.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)
     finally:

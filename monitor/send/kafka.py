@@ -1,8 +1,9 @@
-"""A Kafka topic to a server: each message once, offsets committed only after the server has its rows on disk.
+"""A Kafka topic to a server: each message once.
 
-Before a batch is sent its end is committed as metadata of its beginning. Whoever reads
-on after a crash or a rebalance cuts the same batch again and sends it under the same
-key, and the server, which may have it already, adds nothing.
+An offset is committed only after the server has its rows on disk. Before a batch is
+sent, its end is committed as metadata of its start. After a crash or a rebalance the
+next reader forms the same batch again and sends it under the same key, and the server,
+which may have it already, adds nothing.
 """
 
 import hashlib
@@ -10,6 +11,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -27,23 +29,28 @@ from monitor.event import RAW_SAMPLE, Refusal, Refused, TimeBounds, decode, pars
 from monitor.ingest.file_batches import NDJSON, FileBatch
 from monitor.label import parse_label
 from monitor.send.session import Session
-from monitor.send.upload import Counts, post
+from monitor.send.upload import Counts, is_busy, post
 
 log = logging.getLogger("driftdeck.kafka")
 
-MESSAGES = 1000  # of one batch
-BYTES = 3_000_000  # of one batch
+MAX_BATCH_MESSAGES = 1000
+MAX_BATCH_BYTES = 3_000_000
 LINGER_S = 1.0
-# a message of an earlier cut that has not come by then was deleted by the broker
-LOST_S = 30.0
-# the server judges the age
+# a message of a committed batch that has not arrived by then was deleted by the broker
+MAX_MESSAGE_WAIT_S = 30.0
+COMMITTED_TIMEOUT_S = 30
+MIN_PAUSE_S, MAX_PAUSE_S = 0.5, 30.0
+MAX_ID_BYTES = 128
+SENDING = "sending:"  # start of the metadata of a batch that is being sent
+# the server checks the age
 ANY_TIME = TimeBounds(timedelta(days=36500), timedelta(days=36500))
 
 
 class Reader:
     """One member of a consumer group.
 
-    `run` is one thread; callbacks of Kafka come inside its polls.
+    `run` is one thread; Kafka calls back inside its polls. `warn` prints a sentence to
+    the user.
     """
 
     def __init__(
@@ -53,18 +60,24 @@ class Reader:
         session: Session,
         kind: str,
         model: str | None,
-        say: Callable[[str], None],
+        warn: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.topic, self.session, self.kind, self.model = topic, session, kind, model
-        self.say, self.clock = say, clock
+        self.topic = topic
+        self.session = session
+        self.kind = kind
+        self.model = model
+        self.warn = warn
+        self.clock = clock
         self.counts = Counts()
         self.group = str(options.get("group.id", ""))
-        self._held: dict[int, list[Message]] = {}  # by partition, not sent yet
-        self._since: dict[int, float] = {}
-        # begin and end of what was being sent
-        self._cut: dict[int, tuple[int, int]] = {}
-        self._wait_until, self._pause = 0.0, 0.5
+        # by partition: messages that are not sent yet, and the time of the first
+        self._unsent: dict[int, list[Message]] = {}
+        self._unsent_since: dict[int, float] = {}
+        # by partition: first and last offset (exclusive) of the batch being sent
+        self._sending: dict[int, tuple[int, int]] = {}
+        self._wait_until = 0.0
+        self._pause_s = MIN_PAUSE_S
         self.consumer = Consumer(
             {
                 "auto.offset.reset": "earliest",
@@ -75,69 +88,73 @@ class Reader:
         )
         self.consumer.subscribe(
             [topic],
-            on_assign=self._assigned,
-            on_revoke=self._revoked,
-            on_lost=self._revoked,
+            on_assign=self._assign,
+            on_revoke=self._revoke,
+            on_lost=self._revoke,
         )
 
     def run(self, until: Callable[[], bool] = lambda: False) -> None:
-        """Read and send until `until` says so.
+        """Read and send until `until` returns True.
 
-        Raises DriftdeckError when going on makes no sense.
+        Raises DriftdeckError for an error that a retry does not correct.
         """
         while not until():
             self.step()
 
     def step(self, timeout: float = 0.5) -> None:
-        """One poll, and what is due to be sent."""
+        """Poll once, and send the batches that are due."""
         if self.waiting:
             self._pause_all()
-        for message in self.consumer.consume(MESSAGES, timeout):
-            self._hold(message)
+        for message in self.consumer.consume(MAX_BATCH_MESSAGES, timeout):
+            self._add(message)
         if self.waiting:
             return
-        for partition in list(self._held):
+        for partition in list(self._unsent):
             if self._due(partition):
                 self._send(partition)
 
     def close(self) -> None:
-        """Leave the group. What was not sent is read by the next member."""
+        """Leave the group; the next member reads the messages that were not sent."""
         self.consumer.close()
 
     @property
     def waiting(self) -> bool:
-        """True while the server is away: the partitions are paused, and polls keep the membership."""
+        """True while the server cannot be reached.
+
+        The partitions are paused then, and polls keep the membership.
+        """
         return self.clock() < self._wait_until
 
     # Kafka's side
 
-    def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        for known in consumer.committed(partitions, timeout=30):
-            self._drop(known.partition)
-            text = known.metadata or ""
-            if text.startswith("sending:") and text[8:].isdigit():
-                self._cut[known.partition] = (known.offset, int(text[8:]))
+    def _assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        for committed in consumer.committed(partitions, timeout=COMMITTED_TIMEOUT_S):
+            self._forget(committed.partition)
+            metadata = committed.metadata or ""
+            end = metadata.removeprefix(SENDING)
+            if metadata.startswith(SENDING) and end.isdigit():
+                self._sending[committed.partition] = (committed.offset, int(end))
 
-    def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        for gone in partitions:
-            self._drop(gone.partition)
+    def _revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        for revoked in partitions:
+            self._forget(revoked.partition)
 
-    def _drop(self, partition: int) -> None:
-        self._held.pop(partition, None)
-        self._since.pop(partition, None)
-        self._cut.pop(partition, None)
+    def _forget(self, partition: int) -> None:
+        self._unsent.pop(partition, None)
+        self._unsent_since.pop(partition, None)
+        self._sending.pop(partition, None)
 
-    def _hold(self, message: Message) -> None:
-        problem = message.error()
-        if problem is not None:
-            if problem.fatal():
-                raise DriftdeckError(f"Kafka: {problem.str()}")
-            if problem.code() != KafkaError._PARTITION_EOF:
-                self.say(f"Kafka: {problem.str()}")
+    def _add(self, message: Message) -> None:
+        error = message.error()
+        if error is not None:
+            if error.fatal():
+                raise DriftdeckError(f"Kafka: {error.str()}")
+            if error.code() != KafkaError._PARTITION_EOF:
+                self.warn(f"Kafka: {error.str()}")
             return
         partition = message.partition() or 0
-        self._held.setdefault(partition, []).append(message)
-        self._since.setdefault(partition, self.clock())
+        self._unsent.setdefault(partition, []).append(message)
+        self._unsent_since.setdefault(partition, self.clock())
 
     def _pause_all(self) -> None:
         assigned = self.consumer.assignment()
@@ -145,11 +162,11 @@ class Reader:
             self.consumer.pause(assigned)
 
     def _commit(self, partition: int, offset: int, metadata: str = "") -> bool:
-        """True when the group has noted it; False when it has another owner now or cannot be asked."""
+        """Commit an offset; False if the partition has another owner or Kafka is away."""
+        position = TopicPartition(self.topic, partition, offset, metadata=metadata)
         try:
-            place = TopicPartition(self.topic, partition, offset, metadata=metadata)
-            done = self.consumer.commit(offsets=[place], asynchronous=False)
-            return not any(p.error for p in done or [])
+            committed = self.consumer.commit(offsets=[position], asynchronous=False)
+            return not any(result.error for result in committed or [])
         except KafkaException as error:
             log.warning(
                 "offset %d of %s/%d was not committed: %s",
@@ -163,55 +180,60 @@ class Reader:
     # sending
 
     def _due(self, partition: int) -> bool:
-        held, age = self._held[partition], self.clock() - self._since[partition]
-        cut = self._cut.get(partition)
-        if cut is not None and cut[0] <= (held[0].offset() or 0) < cut[1]:
-            return (held[-1].offset() or 0) >= cut[1] - 1 or age >= LOST_S
-        return len(held) >= MESSAGES or age >= LINGER_S
+        """True when a batch is full or old enough; a batch that was cut, when it is whole."""
+        messages = self._unsent[partition]
+        age_s = self.clock() - self._unsent_since[partition]
+        sending = self._sending.get(partition)
+        if sending is not None and sending[0] <= _offset(messages[0]) < sending[1]:
+            whole = _offset(messages[-1]) >= sending[1] - 1
+            return whole or age_s >= MAX_MESSAGE_WAIT_S
+        return len(messages) >= MAX_BATCH_MESSAGES or age_s >= LINGER_S
 
     def _send(self, partition: int) -> None:
-        held = self._held[partition]
-        first = held[0].offset() or 0
-        cut = self._cut.get(partition)
-        if cut is None or not cut[0] <= first < cut[1]:
-            end = _end(held)
-            if not self._commit(partition, first, f"sending:{end}"):
-                return  # asked again at the next step, or dropped by a rebalance
-            cut = self._cut[partition] = (first, end)
-        batch = [m for m in held if (m.offset() or 0) < cut[1]]
-        if not self._deliver(partition, batch, cut):
+        messages = self._unsent[partition]
+        first = _offset(messages[0])
+        sending = self._sending.get(partition)
+        if sending is None or not sending[0] <= first < sending[1]:
+            end = _batch_end(messages)
+            if not self._commit(partition, first, f"{SENDING}{end}"):
+                return  # tried again at the next step, or dropped by a rebalance
+            sending = self._sending[partition] = (first, end)
+        batch = [message for message in messages if _offset(message) < sending[1]]
+        if not self._deliver(partition, batch, sending):
             return
-        if not self._commit(partition, cut[1]):
+        if not self._commit(partition, sending[1]):
             return  # sent again under the same key
-        self._cut.pop(partition, None)
-        rest = self._held[partition] = held[len(batch) :]
-        self._since[partition] = self.clock()
-        if not rest:
-            del self._held[partition], self._since[partition]
+        self._sending.pop(partition, None)
+        later = messages[len(batch) :]
+        if later:
+            self._unsent[partition] = later
+            self._unsent_since[partition] = self.clock()
+        else:
+            self._unsent.pop(partition, None)
+            self._unsent_since.pop(partition, None)
 
     def _deliver(
-        self, partition: int, messages: Sequence[Message], cut: tuple[int, int]
+        self, partition: int, messages: Sequence[Message], offsets: tuple[int, int]
     ) -> bool:
-        """True when the server has it all on disk; False when it cannot be reached now."""
+        """Send a batch; True once the server has it on disk, False to try again later."""
         rows, refusals = records(messages, self.topic, self.kind, self.model)
-        place = hashlib.sha256(f"{self.group}/{self.topic}".encode()).hexdigest()[:24]
-        key = f"kafka-{place}-{partition}-{cut[0]}-{cut[1]}"
+        source = hashlib.sha256(f"{self.group}/{self.topic}".encode()).hexdigest()[:24]
+        key = f"kafka-{source}-{partition}-{offsets[0]}-{offsets[1]}"
         try:
             if rows:
-                self._post(
-                    FileBatch(self.kind, key, 1, NDJSON, b"\n".join(rows) + b"\n")
-                )
+                body = b"\n".join(rows) + b"\n"
+                self._post(FileBatch(self.kind, key, 1, NDJSON, body))
             if refusals:
                 self._post(FileBatch(self.kind, f"{key}-refused", 1, refusals=refusals))
         except DriftdeckError as error:
-            if not isinstance(error, Unreachable) and error.status not in (429, 503):
+            if not isinstance(error, Unreachable) and not is_busy(error):
                 raise
-            if self._pause == 0.5:
-                self.say(f"waiting: {error}")
-            self._wait_until = self.clock() + self._pause
-            self._pause = min(30.0, 2 * self._pause)
+            if self._pause_s == MIN_PAUSE_S:
+                self.warn(f"waiting: {error}")
+            self._wait_until = self.clock() + self._pause_s
+            self._pause_s = min(MAX_PAUSE_S, 2 * self._pause_s)
             return False
-        self._pause = 0.5
+        self._pause_s = MIN_PAUSE_S
         assigned = self.consumer.assignment()
         if assigned:
             self.consumer.resume(assigned)
@@ -219,77 +241,55 @@ class Reader:
 
     def _post(self, batch: FileBatch) -> None:
         try:
-            answer = post(self.session, batch, self.model, tries=1)
+            response = post(self.session, batch, self.model, attempts=1)
         except DriftdeckError as error:
             if error.status != 409:
                 raise
-            # the broker deleted some messages of the cut, or it is another cluster: the
-            # ids of the rows tell
-            what = hashlib.sha256(
-                batch.body + repr(batch.refusals).encode()
-            ).hexdigest()[:16]
-            again = FileBatch(
-                batch.kind,
-                f"{batch.key}-{what}",
-                1,
-                batch.media_type,
-                batch.body,
-                batch.refusals,
-            )
-            answer = post(self.session, again, self.model, tries=1)
-        self.counts.add(answer, self.topic)
+            # same key, other rows: the broker deleted some messages of the batch, or it
+            # is another cluster; the ids of the rows show duplicates
+            content = batch.body + repr(batch.refusals).encode()
+            digest = hashlib.sha256(content).hexdigest()[:16]
+            other = replace(batch, key=f"{batch.key}-{digest}", first_line=1)
+            response = post(self.session, other, self.model, attempts=1)
+        self.counts.add(response, self.topic)
 
 
 def records(
     messages: Sequence[Message], topic: str, kind: str, model: str | None
 ) -> tuple[list[bytes], list[Refusal]]:
-    """The messages' events or labels as JSON lines, and what is none, each with topic, partition and offset."""
+    """Convert messages to events or labels as JSON lines.
+
+    Those that cannot be converted are refusals. An event without an id gets one from
+    topic, partition and offset.
+    """
     rows: list[bytes] = []
     refusals: list[Refusal] = []
     for message in messages:
-        value, partition, offset = (
-            message.value(),
-            message.partition(),
-            message.offset() or 0,
-        )
-        place = f"{topic}-{partition}-{offset}"
-        for i, text in enumerate(_texts(value)):
+        partition, offset = message.partition(), _offset(message)
+        message_id = f"{topic}-{partition}-{offset}"
+        for i, text in enumerate(_record_texts(message.value())):
+            row_id = message_id if i == 0 else f"{message_id}-{i}"
             try:
-                rows.append(
-                    _row(text, message, place if not i else f"{place}-{i}", kind, model)
-                )
-            except Refused as reason:
-                why = f"kafka {topic}/{partition}/{offset}: {reason}"
+                rows.append(_row(text, message, row_id, kind, model))
+            except Refused as error:
+                reason = f"kafka {topic}/{partition}/{offset}: {error}"
                 raw = text[:RAW_SAMPLE].decode("utf-8", "replace")
-                refusals.append(Refusal(max(0, offset), None, why, raw, model or ""))
+                refusal = Refusal(max(0, offset), None, reason, raw, model or "")
+                refusals.append(refusal)
     return rows, refusals
 
 
 def _row(
-    text: bytes, message: Message, place: str, kind: str, model: str | None
+    text: bytes, message: Message, row_id: str, kind: str, model: str | None
 ) -> bytes:
+    """Convert one record to a JSON line; raises Refused."""
     if not text:
         raise Refused("the message has no value")
-    if len(text) > BYTES:
-        raise Refused(f"the record has more than {BYTES // 1_000_000} MB")
+    if len(text) > MAX_BATCH_BYTES:
+        raise Refused(f"the record has more than {MAX_BATCH_BYTES // 1_000_000} MB")
     raw = decode(text)
     if isinstance(raw, dict):
-        if model is not None:
-            raw.setdefault("model", model)
-        if kind == "events" and raw.get("event_id") is None:
-            raw["event_id"] = (
-                place
-                if len(place.encode()) <= 128
-                else hashlib.sha256(place.encode()).hexdigest()
-            )
-        about, at = message.timestamp()
-        if (
-            kind == "labels"
-            and raw.get("ts") is None
-            and about != TIMESTAMP_NOT_AVAILABLE
-        ):
-            # the same at every delivery
-            raw["ts"] = datetime.fromtimestamp(at / 1000, UTC).isoformat()
+        _complete(raw, message, row_id, kind, model)
     now = datetime.now(UTC)
     if kind == "labels":
         parse_label(raw, now, ANY_TIME)
@@ -298,8 +298,25 @@ def _row(
     return json.dumps(raw).encode()
 
 
-def _texts(value: str | bytes | None) -> list[bytes]:
-    """The records of one message: JSON, over several lines if it likes, or one a line."""
+def _complete(
+    raw: dict[str, Any], message: Message, row_id: str, kind: str, model: str | None
+) -> None:
+    """Add what a record may leave out: the model, the event's id, the label's time."""
+    if model is not None:
+        raw.setdefault("model", model)
+    if kind == "events" and raw.get("event_id") is None:
+        if len(row_id.encode()) > MAX_ID_BYTES:
+            row_id = hashlib.sha256(row_id.encode()).hexdigest()
+        raw["event_id"] = row_id
+    if kind == "labels" and raw.get("ts") is None:
+        time_kind, time_ms = message.timestamp()
+        if time_kind != TIMESTAMP_NOT_AVAILABLE:
+            # the same at every delivery
+            raw["ts"] = datetime.fromtimestamp(time_ms / 1000, UTC).isoformat()
+
+
+def _record_texts(value: str | bytes | None) -> list[bytes]:
+    """Split a message into its records: one JSON value of several lines, or one a line."""
     data = value.encode() if isinstance(value, str) else value or b""
     lines = [line for line in data.split(b"\n") if line.strip()]
     if len(lines) < 2:
@@ -311,12 +328,16 @@ def _texts(value: str | bytes | None) -> list[bytes]:
     return [data]
 
 
-def _end(held: Sequence[Message]) -> int:
-    """The offset after the messages that fit into one request."""
-    size, end = 0, 0
-    for message in held[:MESSAGES]:
+def _batch_end(messages: Sequence[Message]) -> int:
+    """Return the offset after the messages that fit into one request."""
+    size = end = 0
+    for message in messages[:MAX_BATCH_MESSAGES]:
         size += len(message.value() or b"")
-        if end and size > BYTES:
+        if end and size > MAX_BATCH_BYTES:
             break
-        end = (message.offset() or 0) + 1
+        end = _offset(message) + 1
     return end
+
+
+def _offset(message: Message) -> int:
+    return message.offset() or 0

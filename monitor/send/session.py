@@ -1,4 +1,4 @@
-"""How a verb reaches the data: a running server's address, or the data directory itself when no server holds it."""
+"""HTTP session with a running server, or with the data directory when none runs."""
 
 import os
 import secrets
@@ -16,93 +16,92 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
 TIMEOUT = httpx.Timeout(600.0, connect=5.0)
+MAX_STOP_S = 60
 
 
 class Session:
     """Requests to a server; every failure is a DriftdeckError of one sentence."""
 
-    def __init__(self, client: httpx.Client, where: str) -> None:
-        self.client, self.where = client, where
+    def __init__(self, client: httpx.Client, server: str) -> None:
+        self.client = client
+        self.server = server
 
     def request(self, method: str, path: str, **options: Any) -> dict[str, Any]:
-        """The JSON answer, with "replayed" when the server had it all before.
+        """Send one request; return its JSON.
 
-        Raises DriftdeckError with its sentence.
+        It has the key "replayed" when the server had received the same request before.
+        Raises DriftdeckError with the server's sentence, Unreachable without a server.
         """
         try:
             response = self.client.request(method, path, **options)
         except httpx.HTTPError as error:
             raise Unreachable(
-                f"no driftdeck server answers at {self.where} ({error}); start one with `driftdeck up`"
+                f"no driftdeck server responds at {self.server} ({error});"
+                " start one with `driftdeck up`"
             ) from None
+        status = response.status_code
         try:
             body = response.json()
         except ValueError:
-            body = {
-                "error": f"HTTP {response.status_code} without JSON: is {self.where} a driftdeck server?"
-            }
-        if response.status_code >= 400:
-            sentence = body.get("error", f"HTTP {response.status_code}")
-            later = response.headers.get("retry-after", "")
-            failed = (
-                Overloaded(sentence, int(later))
-                if later.isdigit()
-                else DriftdeckError(sentence)
-            )
-            failed.status = response.status_code
-            raise failed
-        return (
-            {**body, "replayed": True}
-            if "idempotency-replayed" in response.headers
-            else dict(body)
-        )
+            question = f"is {self.server} a driftdeck server?"
+            body = {"error": f"HTTP {status} without JSON: {question}"}
+        if status >= 400:
+            raise _error_of(response, body.get("error", f"HTTP {status}"))
+        if "idempotency-replayed" in response.headers:
+            return {**body, "replayed": True}
+        return dict(body)
+
+
+def _error_of(response: httpx.Response, sentence: str) -> DriftdeckError:
+    retry_after = response.headers.get("retry-after", "")
+    error = DriftdeckError(sentence)
+    if retry_after.isdigit():
+        error = Overloaded(sentence, int(retry_after))
+    error.status = response.status_code
+    return error
 
 
 @contextmanager
 def connect(
     url: str | None, data: Path, config: Path | None, existing: bool = False
 ) -> Iterator[Session]:
-    """A session with the server at `url`, else with the one that owns `data`, else with `data` opened by this process.
+    """Open a session with a server: the one at `url`, else the one that owns `data`.
 
-    With `existing` a directory without data is an error; otherwise it is made.
+    Without such a server this process opens `data` itself. With `existing` a directory
+    without data is an error; otherwise it is created.
     """
     url = url or announced(data)
     if url:
-        key = os.environ.get("DRIFTDECK_KEY")
-        headers = {"authorization": f"Bearer {key}"} if key else {}
-        with httpx.Client(
-            base_url=url, headers=headers, timeout=TIMEOUT, trust_env=False
-        ) as client:
+        with _client(url, os.environ.get("DRIFTDECK_KEY")) as client:
             yield Session(client, url)
         return
     if existing and not (data / "driftdeck.duckdb").exists() and not data.is_file():
         raise StorageError(
-            f"there is no data in {data} yet; start `driftdeck up`, or name another directory with --data"
+            f"there is no data in {data} yet; start `driftdeck up`,"
+            " or name another directory with --data"
         )
     from monitor.api import create_app
     from monitor.server.server import open_server
 
-    # the same routes, served to this process alone: no second way to read or write the
-    # data
+    # the same routes, served to this process only: there is no second way to read or
+    # write the data
     server = open_server(data, config)
-    # who may open the directory may do everything; others on this machine may not
+    # a user who may open the directory may do everything; others on this machine may not
     secret = secrets.token_urlsafe(32)
-    with (
-        serving(create_app(server, background=False, key=secret)) as address,
-        httpx.Client(
-            base_url=address,
-            headers={"authorization": f"Bearer {secret}"},
-            timeout=TIMEOUT,
-            trust_env=False,
-        ) as local,
-    ):
-        yield Session(local, str(data))
+    app = create_app(server, background=False, key=secret)
+    with serving(app) as address, _client(address, secret) as client:
+        yield Session(client, str(data))
         server.scheduler.tick()
+
+
+def _client(url: str, key: str | None) -> httpx.Client:
+    headers = {"authorization": f"Bearer {key}"} if key else {}
+    return httpx.Client(base_url=url, headers=headers, timeout=TIMEOUT, trust_env=False)
 
 
 @contextmanager
 def serving(app: "FastAPI") -> Iterator[str]:
-    """Serve an application on a free loopback port from a thread of this process; its address."""
+    """Serve an application from a thread on a free loopback port; yield its address."""
     import socket
     import threading
 
@@ -111,9 +110,8 @@ def serving(app: "FastAPI") -> Iterator[str]:
     from monitor.api.http_protocol import server_options
 
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(
-        uvicorn.Config(app, **{**server_options(app), "log_level": "error"})
-    )
+    options = {**server_options(app), "log_level": "error"}
+    server = uvicorn.Server(uvicorn.Config(app, **options))
     thread = threading.Thread(
         target=server.run,
         kwargs={"sockets": [listener]},
@@ -131,5 +129,5 @@ def serving(app: "FastAPI") -> Iterator[str]:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
         server.should_exit = True
-        thread.join(60)
+        thread.join(MAX_STOP_S)
         listener.close()

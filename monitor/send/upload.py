@@ -1,4 +1,4 @@
-"""Files to a server, in batches, counted; a second run of the same file adds nothing."""
+"""Files to a server in batches; a second run of the same file adds nothing."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -17,12 +17,15 @@ from monitor.ingest.file_batches import (
 )
 from monitor.send.session import Session
 
-TRIES = 30
+MAX_ATTEMPTS = 30
+MAX_WAIT_S = 10
+MAX_REASON_CHARACTERS = 500
+RETRIED_STATUSES = (429, 503)
 
 
 @dataclass
 class Counts:
-    """What became of a run's rows; `already` of the accepted had come in an earlier run."""
+    """Counts of a run's rows; `already` of the accepted were received before."""
 
     accepted: int = 0
     refused: int = 0
@@ -30,15 +33,15 @@ class Counts:
     already: int = 0
     refusals: list[dict[str, Any]] = field(default_factory=list)
 
-    def add(self, answer: dict[str, Any], file: str, first_line: int = 1) -> None:
-        """Count one answer of the server."""
-        self.accepted += answer["accepted"]
-        self.refused += answer["refused"]
-        self.already += answer["accepted"] if answer.get("replayed") else 0
-        self.refusals += [
-            {"file": file, **r, "line": r["line"] + first_line - 1}
-            for r in answer["refusals"]
-        ]
+    def add(self, response: dict[str, Any], file: str, first_line: int = 1) -> None:
+        """Count one response; `first_line` is the line of its first row in the file."""
+        self.accepted += response["accepted"]
+        self.refused += response["refused"]
+        if response.get("replayed"):
+            self.already += response["accepted"]
+        for refusal in response["refusals"]:
+            line = refusal["line"] + first_line - 1
+            self.refusals.append({"file": file, **refusal, "line": line})
 
 
 def send_events(
@@ -51,10 +54,10 @@ def send_events(
     counts: Counts,
     progress: Callable[[int], None],
 ) -> None:
-    """All rows of one file; what the server refuses is counted, the rest goes on."""
+    """Send all rows of one file; count those that the server refuses."""
     digest = digest_of(path, model, version, mapping)
     batches = event_batches(
-        path, source_of(path), digest, model, version, mapping, _age(max_age)
+        path, source_of(path), digest, model, version, mapping, _key_suffix(max_age)
     )
     _send(session, path, "events", model, max_age, batches, counts, progress)
 
@@ -68,9 +71,11 @@ def send_labels(
     counts: Counts,
     progress: Callable[[int], None],
 ) -> None:
-    """All labels of one file."""
+    """Send all labels of one file."""
     digest = digest_of(path, model, None, mapping)
-    batches = label_batches(path, source_of(path), digest, mapping, _age(max_age))
+    batches = label_batches(
+        path, source_of(path), digest, mapping, _key_suffix(max_age)
+    )
     _send(session, path, "labels", model, max_age, batches, counts, progress)
 
 
@@ -86,12 +91,13 @@ def _send(
 ) -> None:
     for batch in batches:
         if batch.key:
-            answer = post(session, batch, model, max_age)
-            # the outcomes that stand beside the predictions
+            response = post(session, batch, model, max_age)
+            # labels in a file of predictions
             if kind == "events" and batch.kind == "labels":
-                counts.labels += answer["accepted"]
-                answer = {**answer, "accepted": 0}
-            counts.add(answer, path.name, 1 if batch.refusals else batch.first_line)
+                counts.labels += response["accepted"]
+                response = {**response, "accepted": 0}
+            first_line = 1 if batch.refusals else batch.first_line
+            counts.add(response, path.name, first_line)
         progress(batch.bytes_read)
 
 
@@ -100,52 +106,57 @@ def post(
     batch: FileBatch,
     model: str | None = None,
     max_age: float | None = None,
-    tries: int = TRIES,
+    attempts: int = MAX_ATTEMPTS,
 ) -> dict[str, Any]:
-    """The server's answer to one batch.
+    """Send one batch; return the server's response.
 
-    A server that is busy is asked again when it says.
+    A busy server gets the batch again after the time that it asks for.
     """
-    headers = {"idempotency-key": batch.key}
-    params: dict[str, Any] = {
-        k: v for k, v in {"model": model, "max_age": max_age}.items() if v is not None
-    }
-    options: dict[str, Any] = {
-        "content": batch.body,
-        "headers": {**headers, "content-type": batch.media_type},
-    }
-    address = f"/v1/{batch.kind}"
-    if batch.refusals:
-        # rows that could not even be read are counted and kept with the others
-        rows = [
-            {"line": r.line, "reason": r.reason[:500], "raw": r.raw}
-            for r in batch.refusals
-        ]
-        address, params = "/v1/refused", {"kind": batch.kind, "model": model or ""}
-        options = {"json": rows, "headers": headers}
-    for attempt in range(tries):
+    path, options = _request_of(batch, model, max_age)
+    for attempt in range(attempts):
         try:
-            return session.request("POST", address, params=params, **options)
+            return session.request("POST", path, **options)
         except DriftdeckError as error:
             if error.status == 413:
                 raise TooLarge(
-                    f"{error}; a batch of this file is larger than the server takes"
+                    f"{error}; a batch of this file is larger than the server accepts"
                 ) from None
-            if (
-                isinstance(error, Unreachable)
-                or error.status not in (429, 503)
-                or attempt == tries - 1
-            ):
+            if not is_busy(error) or attempt == attempts - 1:
                 raise
-            time.sleep(
-                max(
-                    error.retry_after if isinstance(error, Overloaded) else 1,
-                    min(10, 1 + attempt),
-                )
-            )
+            requested_s = error.retry_after if isinstance(error, Overloaded) else 1
+            time.sleep(max(requested_s, min(MAX_WAIT_S, 1 + attempt)))
     raise AssertionError("unreachable")
 
 
-def _age(max_age: float | None) -> str:
-    """What a key needs of --max-age: rows that were refused for their age are judged anew with another one."""
+def _request_of(
+    batch: FileBatch, model: str | None, max_age: float | None
+) -> tuple[str, dict[str, Any]]:
+    """Return the path and the options of a batch's request."""
+    headers = {"idempotency-key": batch.key}
+    if batch.refusals:
+        # rows that could not be read are counted and quarantined like refused ones
+        rows = []
+        for refusal in batch.refusals:
+            reason = refusal.reason[:MAX_REASON_CHARACTERS]
+            rows.append({"line": refusal.line, "reason": reason, "raw": refusal.raw})
+        params = {"kind": batch.kind, "model": model or ""}
+        return "/v1/refused", {"json": rows, "headers": headers, "params": params}
+    query = {"model": model, "max_age": max_age}
+    return f"/v1/{batch.kind}", {
+        "content": batch.body,
+        "headers": {**headers, "content-type": batch.media_type},
+        "params": {name: value for name, value in query.items() if value is not None},
+    }
+
+
+def is_busy(error: DriftdeckError) -> bool:
+    """True for a server that accepts the same request later."""
+    return not isinstance(error, Unreachable) and error.status in RETRIED_STATUSES
+
+
+def _key_suffix(max_age: float | None) -> str:
+    """Return the part of a key for --max-age.
+
+    With another --max-age, rows that were refused for their age are checked again.
+    """
     return "" if max_age is None else f"-{max_age:g}"

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from monitor import plugins
 from monitor.config.columns import Policy
-from monitor.config.config import Config, read_config, utc
+from monitor.config.config import Config, utc
+from monitor.config.config_file import read_config
 from monitor.errors import InvalidRequest, StorageError
 from monitor.event import TimeBounds
 from monitor.ingest.collector import Collector
@@ -19,7 +21,6 @@ from monitor.ingest.drop_folder.watcher import DropFolderWatcher
 from monitor.ingest.pairing import PairBuffer
 from monitor.ingest.quota import Quota
 from monitor.ingest.tables import reference_from_table
-from monitor.plugins import load as plugins
 from monitor.schema import ModelSchema
 from monitor.server.loader import load, release, schemas_after
 from monitor.server.scheduler import Scheduler
@@ -37,11 +38,13 @@ class Server:
     """Spool, store, collector and loop of one data directory; opening it takes ownership of the database file."""
 
     def __init__(self, folder: Path, config: Config | None = None) -> None:
+        plugins.load_all()
         self.folder, self.config = folder, config or Config()
         self._policies: dict[str, Policy] = {}
         prepare(folder)
         self.store = Store(
             folder,
+            plugins.engines()[self.config.engine],
             self._settings,
             self.config.limits.memory,
             self.config.limits.max_quarantine_mb << 20,
@@ -224,7 +227,7 @@ def read_table(path: Path, mapping: dict[str, str]) -> pa.Table:
 
     Raises DriftdeckError in one sentence.
     """
-    sources = plugins("sources")
+    sources = plugins.sources()
     source = next(
         (s for s in sources.values() if path.name.lower().endswith(s.SUFFIXES)), None
     )

@@ -5,31 +5,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pyarrow as pa
 
 from monitor.contracts import Chunk
-from monitor.errors import PayloadError
 from monitor.event import RAW_SAMPLE, Refusal, Refused, decode
 from monitor.sources._compressed import ENDINGS, lines_of, open_plain
 
 MEDIA_TYPES = ("application/x-ndjson", "application/jsonl", "application/json")
-# in JSON a line break can only be white space: inside a text it is escaped
-ONE_LINE = bytes.maketrans(b"\r\n", b"  ")
 SUFFIXES = tuple(e + c for c in ENDINGS for e in (".jsonl", ".ndjson", ".json"))
-
-
-def split_array(body: bytes) -> list[tuple[int, bytes]]:
-    """(number, item) of a JSON array's items, or of one object. Raises PayloadError."""
-    try:
-        items = msgspec.json.decode(
-            body, type=list[msgspec.Raw] | dict[str, msgspec.Raw]
-        )
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _split_leniently(body)
-    if isinstance(items, dict):
-        return [(1, body.translate(ONE_LINE))]
-    return [(i, bytes(item).translate(ONE_LINE)) for i, item in enumerate(items, 1)]
 
 
 def read_bytes(body: bytes) -> Chunk:
@@ -103,18 +86,3 @@ def _column(values: list[Any]) -> pa.Array:
         [v if v is None or isinstance(v, str) else json.dumps(v) for v in values],
         pa.string(),
     )
-
-
-def _split_leniently(body: bytes) -> list[tuple[int, bytes]]:
-    """The same through Python's parser, which lets NaN pass; what neither can read is an error."""
-    try:
-        items = decode(body)
-    except Refused as reason:
-        raise PayloadError(
-            f"the body is {reason}; send a JSON array of events, or NDJSON as application/x-ndjson"
-        ) from None
-    if isinstance(items, dict):
-        return [(1, body.translate(ONE_LINE))]
-    if not isinstance(items, list):
-        raise PayloadError("the body is JSON, but neither an array nor an object")
-    return [(i, json.dumps(item).encode()) for i, item in enumerate(items, 1)]

@@ -12,6 +12,7 @@ import msgspec
 from monitor.alert import Alert, AlertKey, Transition
 from monitor.errors import NotFound
 from monitor.finding import Finding
+from monitor.finding_text import text_of
 from monitor.store import detector_store
 from monitor.store.database import Database, aware, insert_rows
 from monitor.store.detector_store import DetectorProgress
@@ -340,7 +341,7 @@ def _change_of(transition: Transition) -> dict[str, Any]:
         "to": transition.after,
         "value": transition.finding.value,
         "by": None,
-        "text": transition.finding.text,
+        "text": text_of(transition.finding),
     }
 
 

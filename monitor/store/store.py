@@ -8,6 +8,7 @@ from typing import Any
 
 import duckdb
 
+from monitor.contracts import Engine
 from monitor.layout import Layout
 from monitor.profile import Profile, Steps
 from monitor.spool.record import SpoolPosition
@@ -46,6 +47,7 @@ class Store:
     def __init__(
         self,
         folder: Path,
+        engine: Engine,
         settings: Callable[[str], ModelSettings] = lambda _: ModelSettings(),
         memory_limit: str = "256MB",
         quarantine_bytes: int = 64 << 20,
@@ -57,7 +59,7 @@ class Store:
         self.alerts = AlertStore(database)
         self.catalog = catalog = ModelCatalog(database)
         self.layout_catalog = layouts = LayoutCatalog(database, catalog)
-        self.profiler = Profiler(database)
+        self.profiler = Profiler(database, engine)
         self.profile_reader = ProfileReader(database, catalog, layouts)
         self.event_spans = EventSpans(database, catalog)
         self.references = References(

@@ -1,54 +1,26 @@
 """The outbox and the webhook: signed, retried with the same id, in order, never told twice."""
 
 import json
-import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import httpx
 import pytest
+from findings import T0, finding
+from receiver import SECRET, Receiver
 from standardwebhooks import Webhook, WebhookVerificationError
-from test_rules import T0, finding
 
 from monitor.alert import Transition, advance
-from monitor.alerting.delivery import RETRIES, deliver, messages_for
-from monitor.config.config import ChannelConfig
-from monitor.plugins import load
+from monitor.alerting.channels.webhook import WebhookConfig
+from monitor.alerting.delivery import RETRIES, body_of, deliver, messages_for
+from monitor.plugins import channels
 from monitor.server.server import Server
 
-SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-
-
-class Receiver:
-    """A real webhook receiver; `answers` says what to answer next (default 204)."""
-
-    def __init__(self) -> None:
-        self.got: list[tuple[dict[str, str], bytes]] = []
-        self.answers: list[tuple[int, dict[str, str]]] = []
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["content-length"]))
-                outer.got.append((dict(self.headers.items()), body))
-                status, headers = outer.answers.pop(0) if outer.answers else (204, {})
-                self.send_response(status)
-                for name, value in headers.items():
-                    self.send_header(name, value)
-                self.send_header("content-length", "0")
-                self.end_headers()
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server.server_address[1]}/hook"
+# an example section of each type of channel
+SECTIONS: dict[str, dict[str, Any]] = {
+    "webhook": {"name": "c", "url": "http://receiver/hook", "secret": SECRET}
+}
 
 
 @pytest.fixture
@@ -60,7 +32,7 @@ def receiver() -> Iterator[Receiver]:
 
 
 def queue(
-    server: Server, channel: ChannelConfig, *verdicts: Any, now: datetime = T0
+    server: Server, channel: WebhookConfig, *verdicts: Any, now: datetime = T0
 ) -> None:
     """Play findings through alerts into the outbox."""
     for i, verdict in enumerate(verdicts):
@@ -81,21 +53,21 @@ def queue(
 
 @pytest.fixture
 def client() -> Iterator[httpx.Client]:
-    with httpx.Client(trust_env=False) as found:
+    with httpx.Client(trust_env=False, timeout=60) as found:
         yield found
 
 
 def test_a_firing_and_a_resolved_message_arrive_signed_and_in_order(
     server: Server, receiver: Receiver, client: httpx.Client
 ) -> None:
-    channel = ChannelConfig(name="c", url=receiver.url, secret=SECRET)
+    channel = WebhookConfig(name="c", url=receiver.url, secret=SECRET)
     queue(server, channel, "breach", "ok")
     now = datetime.now(UTC)
     while deliver(server.store.alerts, [channel], client, now):
         pass
     bodies = [Webhook(SECRET).verify(body, headers) for headers, body in receiver.got]
     assert [b["type"] for b in bodies] == ["alert.firing", "alert.resolved"]
-    assert bodies[0]["data"]["text"].startswith("Service error rate is")
+    assert bodies[0]["data"]["text"].startswith("Request error rate 50.0%")
     assert bodies[0]["data"]["alert_id"] == bodies[1]["data"]["alert_id"]
     assert len({h["webhook-id"] for h, _ in receiver.got}) == 2
     headers, body = receiver.got[0]
@@ -106,7 +78,7 @@ def test_a_firing_and_a_resolved_message_arrive_signed_and_in_order(
 def test_a_failed_try_is_repeated_later_with_the_same_id_and_holds_back_what_follows(
     server: Server, receiver: Receiver, client: httpx.Client
 ) -> None:
-    channel = ChannelConfig(name="c", url=receiver.url, secret=SECRET)
+    channel = WebhookConfig(name="c", url=receiver.url, secret=SECRET)
     queue(server, channel, "breach", "ok")
     receiver.answers = [
         (500, {}),
@@ -130,7 +102,7 @@ def test_a_failed_try_is_repeated_later_with_the_same_id_and_holds_back_what_fol
 def test_retry_after_is_honoured(
     server: Server, receiver: Receiver, client: httpx.Client
 ) -> None:
-    channel = ChannelConfig(name="c", url=receiver.url, secret=SECRET)
+    channel = WebhookConfig(name="c", url=receiver.url, secret=SECRET)
     queue(server, channel, "breach")
     receiver.answers = [(429, {"retry-after": "3600"})]
     now = datetime.now(UTC)
@@ -155,7 +127,7 @@ def test_it_gives_up_when_told_or_after_three_days(
     answers: list[Any],
     tries: int,
 ) -> None:
-    channel = ChannelConfig(name="c", url=receiver.url, secret=SECRET)
+    channel = WebhookConfig(name="c", url=receiver.url, secret=SECRET)
     queue(server, channel, "breach")
     receiver.answers = list(answers)
     now = datetime.now(UTC)
@@ -174,7 +146,7 @@ def test_a_receiver_that_is_down_is_tried_again(
 ) -> None:
     receiver.server.shutdown()
     receiver.server.server_close()
-    channel = ChannelConfig(name="c", url=receiver.url, secret=SECRET)
+    channel = WebhookConfig(name="c", url=receiver.url, secret=SECRET)
     queue(server, channel, "breach")
     deliver(server.store.alerts, [channel], client, datetime.now(UTC))
     (alert,) = server.store.alerts.open_alerts("m").values()
@@ -184,7 +156,7 @@ def test_a_receiver_that_is_down_is_tried_again(
 
 
 def test_history_and_silenced_alerts_are_not_told(server: Server) -> None:
-    channel = ChannelConfig(name="c", url="http://x/", secret=SECRET)
+    channel = WebhookConfig(name="c", url="http://x/", secret=SECRET)
     (alert,), transitions = advance({}, [finding("breach")], T0)
 
     def told(a, now):
@@ -198,7 +170,7 @@ def test_history_and_silenced_alerts_are_not_told(server: Server) -> None:
 
 
 def test_a_round_evaluated_again_is_not_told_again(server: Server) -> None:
-    channel = ChannelConfig(name="c", url="http://x/", secret=SECRET)
+    channel = WebhookConfig(name="c", url="http://x/", secret=SECRET)
     queue(server, channel, "breach")
     assert server.store.alerts.waiting() == 1
     server.store.alerts.rewind(1, "m", T0 - timedelta(days=1))
@@ -213,7 +185,7 @@ def test_an_alert_that_was_told_ends_when_history_finds_an_earlier_beginning(
     from monitor.schema import ModelSchema
     from monitor.store.model import Model
 
-    channel = ChannelConfig(name="c", url="http://x/", secret=SECRET)
+    channel = WebhookConfig(name="c", url="http://x/", secret=SECRET)
     scheduler = server.scheduler
     scheduler.config = server.config.model_copy(update={"channels": (channel,)})
     model = Model(1, "m", "unknown", ModelSchema("m"))
@@ -258,31 +230,34 @@ def test_channels_choose_by_severity_and_model() -> None:
         ({"models": ("other",)}, 0),
         ({"models": ("m",)}, 1),
     ):
-        channel = ChannelConfig(name="c", url="http://x/", secret=SECRET, **changes)
+        channel = WebhookConfig(name="c", url="http://x/", secret=SECRET, **changes)
         assert (
             len(messages_for([alert], transitions, [channel], T0, timedelta(days=1)))
             == told
         )
 
 
-@pytest.mark.parametrize("name", load("channels"))
+def test_every_channel_has_an_example() -> None:
+    assert set(SECTIONS) == set(channels())
+
+
+@pytest.mark.parametrize("name", SECTIONS)
 @pytest.mark.parametrize("state", ["firing", "resolved"])
 def test_every_channel_renders_a_short_body_without_its_secret(
     name: str, state: Any
 ) -> None:
-    module = load("channels")[name]
+    module = channels()[name]
+    config = module.CONFIG(**SECTIONS[name])
     (alert,), transitions = advance({}, [finding("breach")], T0)
-    from monitor.alerting.delivery import body_of
-
     body = body_of(
         alert, Transition(alert.id, T0, "pending", state, transitions[0].finding)
     )
-    request = module.render("http://receiver/hook", SECRET, body, "id-1", T0)
+    request = module.render(config, body, "id-1", T0)
     assert request.url == "http://receiver/hook"
     assert len(request.body) < 20_000
     everything = request.body + json.dumps(request.headers).encode()
     assert SECRET.removeprefix("whsec_").encode() not in everything
     assert json.loads(request.body)["type"] == f"alert.{state}"
     assert request.headers["webhook-id"] == "id-1"
-    again = module.render("http://receiver/hook", SECRET, body, "id-1", T0)
+    again = module.render(config, body, "id-1", T0)
     assert again == request

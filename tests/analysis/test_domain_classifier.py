@@ -1,4 +1,4 @@
-"""The domain classifier: told apart where something changed, by the feature that changed, and not where nothing did."""
+"""Domain classifier: separates two periods by the feature that changed, and only then."""
 
 import json
 import subprocess
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from test_runner import DAY, NOW, opened, send, shifted, traffic
+from hour_stream import DAY, NOW, opened, send, shifted, traffic
 from typer.testing import CliRunner
 
 from monitor.analysis import training_process
@@ -46,7 +46,7 @@ def rows(n: int, change: float = 0.0) -> pa.Table:
     )
 
 
-def test_a_shift_is_told_apart_about_as_well_as_can_be() -> None:
+def test_a_shift_is_separated_about_as_well_as_possible() -> None:
     found = separate_periods(rows(3000, change=1.0))
     # the best there is: P(N(1, 1) > N(0, 1)) = Phi(1 / sqrt 2) = 0.760
     assert found["auc"] == pytest.approx(0.76, abs=0.025)
@@ -56,14 +56,14 @@ def test_a_shift_is_told_apart_about_as_well_as_can_be() -> None:
     assert all(abs(one["loss"]) < 0.02 for one in found["features"][1:])
 
 
-def test_nothing_is_told_apart_where_nothing_changed() -> None:
+def test_nothing_is_separated_where_nothing_changed() -> None:
     found = separate_periods(rows(3000))
     assert found["low"] < 0.5
     assert found["auc"] == pytest.approx(0.5, abs=0.04)
     assert all(abs(one["loss"]) < 0.03 for one in found["features"])
 
 
-def test_stored_periods_are_told_apart_by_what_changed(server: Server) -> None:
+def test_stored_periods_are_separated_by_the_change(server: Server) -> None:
     found = compare_periods(server.store, "m", BEFORE, AFTER)
     assert found["low"] > 0.55
     assert found["features"][0]["column"] == "x"
@@ -94,7 +94,7 @@ def test_features_may_have_the_names_that_it_uses_itself(tmp_path: Path) -> None
     assert found["low"] > 0.6
 
 
-def test_what_cannot_be_done_is_said(server: Server) -> None:
+def test_impossible_requests_are_refused(server: Server) -> None:
     with pytest.raises(InvalidRequest, match="only 0 rows are stored from"):
         compare_periods(server.store, "m", BEFORE, (NOW + DAY, NOW + 2 * DAY))
     with pytest.raises(InvalidRequest, match="has no feature 'z'"):

@@ -11,11 +11,11 @@ from typing import Any
 
 import httpx
 import pytest
+from command import run
 from events import NDJSON, NOW, event, lines
 from hypothesis import given
 from hypothesis import strategies as st
-from test_cli import run
-from test_loader import start_server
+from server_process import start_server
 
 from monitor.access import bearer_secret, key_id_in, make_secret
 from monitor.api import create_app
@@ -76,7 +76,7 @@ def guarded(tmp_path: Path) -> Iterator[Guarded]:
     server = Server(tmp_path / "data")
     with (
         serving(create_app(server, background=False, key=BOOT)) as url,
-        httpx.Client(base_url=url, trust_env=False) as client,
+        httpx.Client(base_url=url, trust_env=False, timeout=60) as client,
     ):
         yield Guarded(server, client)
 
@@ -200,7 +200,7 @@ def test_a_route_without_an_entry_is_closed_to_everybody(tmp_path: Path) -> None
         return "open to the world"
 
     with serving(app) as url:
-        answer = httpx.get(f"{url}/v1/forgotten", trust_env=False)
+        answer = httpx.get(f"{url}/v1/forgotten", trust_env=False, timeout=60)
     assert answer.status_code == 500
     assert "no entry in the table of rights" in answer.json()["error"]
 
@@ -426,7 +426,7 @@ def test_without_a_key_the_server_is_open_and_the_first_key_must_not_lock_everyb
     server = Server(tmp_path)
     with (
         serving(create_app(server, background=False)) as url,
-        httpx.Client(base_url=url, trust_env=False) as client,
+        httpx.Client(base_url=url, trust_env=False, timeout=60) as client,
     ):
         assert client.get("/v1/models").status_code == 200
         for body in ({"scopes": ["ingest"]}, {"scopes": ["admin"], "models": ["m"]}):
@@ -573,7 +573,7 @@ def test_no_secret_is_written_down_anywhere(tmp_path: Path) -> None:
     said: list[str] = []
     secrets = [boot]
     try:
-        with httpx.Client(base_url=url, trust_env=False) as client:
+        with httpx.Client(base_url=url, trust_env=False, timeout=60) as client:
 
             def call(secret: str, method: str, path: str, **options: Any) -> None:
                 headers = {

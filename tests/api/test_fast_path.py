@@ -84,7 +84,9 @@ def test_the_lane_answers_as_the_route_does(
     url, _ = keyed
     headers = {"content-type": NDJSON, "authorization": "Bearer boot", **headers}
     told = []
-    with httpx.Client(base_url=url, trust_env=False, headers=headers) as client:
+    with httpx.Client(
+        base_url=url, trust_env=False, headers=headers, timeout=60
+    ) as client:
         for address in (f"{path}?max_age=400", path):
             answer = client.post(address, content=body)
             kept = {k: v for k, v in answer.headers.items() if k != "date"}
@@ -99,7 +101,10 @@ def test_what_the_lane_does_not_take_goes_to_the_routes(
     url, server = keyed
     key = {"authorization": "Bearer boot"}
     with httpx.Client(
-        base_url=url, trust_env=False, headers={"content-type": NDJSON, **key}
+        base_url=url,
+        trust_env=False,
+        headers={"content-type": NDJSON, **key},
+        timeout=60,
     ) as client:
         for content, more in (
             (lines(event(1)), {"accept": "application/vnd.apache.arrow.stream"}),
@@ -132,7 +137,9 @@ def test_a_repeated_key_is_answered_again_and_adds_nothing(
         "authorization": "Bearer boot",
         "idempotency-key": "k",
     }
-    with httpx.Client(base_url=url, trust_env=False, headers=headers) as client:
+    with httpx.Client(
+        base_url=url, trust_env=False, headers=headers, timeout=60
+    ) as client:
         first, again = (
             client.post("/v1/events", content=lines(event(0))) for _ in range(2)
         )
@@ -199,7 +206,9 @@ def test_a_disk_that_fails_is_503_and_nothing_waits(
 
     monkeypatch.setattr(os, "fdatasync", full)
     headers = {"content-type": NDJSON, "authorization": "Bearer boot"}
-    with httpx.Client(base_url=url, trust_env=False, headers=headers) as client:
+    with httpx.Client(
+        base_url=url, trust_env=False, headers=headers, timeout=60
+    ) as client:
         refused = client.post("/v1/events", content=lines(event(0)))
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "30")
         assert "free disk space" in refused.json()["error"]
@@ -258,7 +267,9 @@ def test_without_room_for_a_body_the_routes_say_so(
     url, server = keyed
     monkeypatch.setattr(_small_bodies, "bytes", 64 << 20)
     headers = {"content-type": NDJSON, "authorization": "Bearer boot"}
-    with httpx.Client(base_url=url, trust_env=False, headers=headers) as client:
+    with httpx.Client(
+        base_url=url, trust_env=False, headers=headers, timeout=60
+    ) as client:
         assert client.post("/v1/events", content=lines(event(0))).status_code == 429
         monkeypatch.undo()
         server.spool.capacity = 10

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from events import NDJSON, event, lines
-from test_loader import start_server
+from server_process import start_server
 
 from monitor.access import Caller
 from monitor.api import create_app
@@ -60,7 +60,7 @@ def rest(raw: socket.socket) -> bytes:
 def healthy(address: Address) -> bool:
     return (
         httpx.get(
-            f"http://{address[0]}:{address[1]}/healthz", trust_env=False
+            f"http://{address[0]}:{address[1]}/healthz", trust_env=False, timeout=60
         ).status_code
         == 200
     )
@@ -69,7 +69,11 @@ def healthy(address: Address) -> bool:
 def post(address: Address, *rows: dict[str, Any]) -> int:
     url = f"http://{address[0]}:{address[1]}/v1/events"
     answer = httpx.post(
-        url, content=lines(*rows), headers={"content-type": NDJSON}, trust_env=False
+        url,
+        content=lines(*rows),
+        headers={"content-type": NDJSON},
+        trust_env=False,
+        timeout=60,
     )
     return int(answer.json()["accepted"])
 
@@ -281,7 +285,7 @@ def test_a_bucket_holds_a_burst_fills_again_and_keeps_the_rate() -> None:
     limiter.charge(one, 90)  # more than is there: counted only when it had come
     with pytest.raises(
         TooMany,
-        match="this key sent more than 10 rows a second .*; send again in 5 s",
+        match=r"this key sent more than 10 rows a second .*; send again in 5 s",
     ) as refused:
         limiter.check(one)
     assert refused.value.retry_after == 5
@@ -301,7 +305,7 @@ def test_over_its_rate_a_key_gets_429_and_another_key_does_not(tmp_path: Path) -
     server = Server(tmp_path, Config(limits=Limits(rows_per_second=1, burst_rows=100)))
     with (
         serving(create_app(server, background=False, key="boot")) as url,
-        httpx.Client(base_url=url, trust_env=False) as client,
+        httpx.Client(base_url=url, trust_env=False, timeout=60) as client,
     ):
         admin = {"authorization": "Bearer boot"}
         made = client.post(

@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import httpx
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import Served
-from events import NDJSON, event
+from events import NDJSON
+from names import ALL, NAMES, assert_kept, encoded, row
 from prometheus_client.parser import text_string_to_metric_families
 
 from app import reader
@@ -27,79 +27,6 @@ from monitor.config.config import Config, DropConfig
 from monitor.ingest.drop_folder.folder import DropFolder
 from monitor.send.session import serving
 from monitor.server.server import Server
-
-NAMES = (
-    "plain",
-    "Plain",
-    "PLAIN",
-    "with space",
-    " lead",
-    "trail ",
-    'quote"double',
-    "quote'single",
-    "back\\slash",
-    "a/b",
-    "a/columns/b",
-    "x/overview",
-    "/lead",
-    "trail/",
-    "columns",
-    "overview",
-    "service",
-    "findings",
-    "..",
-    ".",
-    "%2F",
-    "a%20b",
-    "a?b=c&d",
-    "a#b",
-    "dot.ted",
-    "features.age",
-    "select",
-    "drop table events; --",
-    "order by 1",
-    "rowid",
-    "at",
-    "event_id",
-    "航班延誤",
-    "日本語モデル",
-    "модель",
-    "नमूना",
-    "نموذج",
-    "מודל",
-    "é",
-    "e\u0301",
-    "ß",
-    "ss",
-    "İ",
-    "i̇",
-    "🛫✈️",
-    "👩‍👩‍👧",
-    "\u202eRTL",
-    "\u200bzero",
-    "tab\there",
-    "new\nline",
-    "nul\x00",
-    "$x$",
-    "*b* _i_ `c`",
-    "<b>html</b>",
-    "[a](b)",
-    ":smile:",
-    "{0}",
-    "{name}",
-    "$where",
-    "a=b",
-    "ﷺ" * 3,
-    "长" * 200,
-    "z" * 200,
-)
-ALL = {name: float(i) for i, name in enumerate(NAMES)}
-
-
-def row(i: int, model: str, **changes: Any) -> dict[str, Any]:
-    return event(
-        i, event_id=f"{NAMES.index(model)}-{i}", model=model, features=ALL, **changes
-    )
 
 
 def text(rows: list[dict[str, Any]], ascii_only: bool) -> bytes:
@@ -167,30 +94,12 @@ def named(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield served
 
 
-def encoded(name: str) -> str:
-    """A name as a part of an address; dots too, because ".." alone would be a step up."""
-    return quote(name, safe="").replace(".", "%2E")
-
-
 def test_every_way_of_a_body_stores_every_value_under_its_own_name(
     named: Served,
 ) -> None:
     assert_kept(named.server, len(BODIES))
     for name, model in named.server.store.models().items():
         assert named.server.store.span(name)[3] == 1 or model.task == "unknown"
-
-
-def assert_kept(server: Server, times: int) -> None:
-    """Every model of NAMES is there under its own name, with `times` rows whose values lie under theirs."""
-    assert set(server.store.models()) == set(NAMES)
-    for name, model in server.store.models().items():
-        fields = {f.name: f.field for f in model.schema.features}
-        assert set(fields) == set(NAMES)
-        columns = ", ".join(f'"{fields[n]}"' for n in NAMES)
-        assert (
-            server.store.query(f"SELECT {columns} FROM {model.events}")
-            == [tuple(ALL.values())] * times
-        ), name
 
 
 def test_every_route_answers_under_every_name(named: Served) -> None:

@@ -9,9 +9,12 @@ import httpx
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app import reader
+from app import reader, text
+from monitor.queries.known_statistics import statistic_rows
 from tests.app.fake_server import World
 
+# the dashboard asks the server for it; tests of its words have no server
+text.use_statistics(statistic_rows())
 MAIN = Path(__file__).parents[2] / "app" / "main.py"
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
@@ -40,6 +43,7 @@ def _fresh_reader(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.delenv("DRIFTDECK_KEY", raising=False)
     monkeypatch.setattr(reader, "transport", SILENT)
     reader.forget()
+    text.use_statistics(statistic_rows())
     yield
     reader.forget()
 

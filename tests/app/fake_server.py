@@ -12,6 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from monitor.queries.known_statistics import statistic_rows
+
 Json = dict[str, Any]
 FEATURES = {
     # name: (kind, importance, final psi, day the drift began)
@@ -81,6 +83,8 @@ class World:
             return self._accept(parts[2], body or {})
         if parts == ["healthz"]:
             return 200, {"status": "ok"}
+        if parts == ["v1", "statistics"]:
+            return 200, {"statistics": statistic_rows()}
         if parts == ["v1", "models"]:
             return 200, self.models()
         if parts == ["v1", "accounting"]:

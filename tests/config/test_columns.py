@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from monitor.arrow_columns import to_ipc
 from monitor.config.columns import ColumnPolicy, Policy, bucket_labels
-from monitor.config.config import Config, ModelConfig
+from monitor.config.config import Config
+from monitor.config.model_section import ModelConfig
 from monitor.server.server import Server
 
 ARROW = "application/vnd.apache.arrow.stream"
@@ -72,7 +73,7 @@ def stored(server: Server) -> list[dict[str, Any]]:
 
 def take(server: Server, body: bytes, kind: str, model: str | None = None) -> Any:
     answer = server.collector.events(body, kind, None, model)
-    answer.durable.result(10)
+    answer.durable.result(60)
     server.scheduler.load_all()
     return answer
 

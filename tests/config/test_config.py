@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from monitor.config.config import DEFAULT_RULES, Config, read_config
+from monitor.config.config import Config
+from monitor.config.config_file import read_config
+from monitor.config.rule import DEFAULT_RULES
 from monitor.config.section import duration
 from monitor.errors import ConfigError
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from monitor.config.config import read_config
+from monitor.config.config_file import read_config
 from monitor.demo import flights
 from monitor.event import TimeBounds, parse_event
 from monitor.label import parse_label

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from conftest import Served
 from events import event, lines
+from hour_stream import DAY, NOW, before, evaluate, opened, send, state, traffic
 from scipy import stats
-from test_runner import DAY, NOW, before, evaluate, opened, send, state, traffic
 
-from monitor.config.config import Config, DetectorConfig, ModelConfig
+from monitor.config.config import Config
+from monitor.config.model_section import DetectorConfig, ModelConfig
 from monitor.detector.selftest import (
     TURN,
     exchanged,

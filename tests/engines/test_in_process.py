@@ -23,9 +23,9 @@ from monitor.layout import (
     categorical_layout,
     numeric_layout,
 )
-from monitor.plugins import load
+from monitor.plugins import engines
 
-ENGINES = load("engines")
+ENGINES = engines()
 HOSTILE = [
     None,
     0.0,

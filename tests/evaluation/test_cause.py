@@ -8,6 +8,7 @@ import pytest
 
 from monitor.evaluation.cause import cause_of, causes
 from monitor.finding import Finding, Moved
+from monitor.finding_text import text_of
 
 T0 = datetime(2026, 11, 20, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -168,7 +169,7 @@ def test_finding_of_a_rule_belongs_to_the_change_that_names_its_column() -> None
 def test_missing_values_of_a_rule_are_a_fault_of_the_data() -> None:
     (cause,) = causes([rule("missing_rate", "y", 0.2)], no_importance)
     assert cause.kind == "missing"
-    assert cause.text.startswith("y: values are missing")
+    assert cause.text.startswith("y: missing values; fix the data source")
 
 
 def test_columns_that_miss_values_are_one_cause() -> None:
@@ -209,13 +210,13 @@ def test_what_is_over_or_in_a_segment_or_fine_has_no_cause() -> None:
 
 
 def test_cause_stands_in_the_sentence_only_when_there_is_one_to_tell() -> None:
-    assert "looks like a fault of the data" in change(moved("y", "missing", 0.3)).text
-    assert (
-        change(moved("x")).text
-        == "x: its level moved by +0.40 sd since 2026-11-20 00:00 UTC"
+    assert text_of(change(moved("y", "missing", 0.3))) == (
+        "y: missing values +30.0 points since 2026-11-20 00:00 UTC. "
+        "Likely cause: missing values; fix the data source before retraining"
     )
-    assert change(column=None).text.endswith(
-        "; the mix of the traffic seems to have changed"
+    assert text_of(change(moved("x"))) == "x: mean +0.40 sd since 2026-11-20 00:00 UTC"
+    assert text_of(change(column=None)).endswith(
+        ". Likely cause: the traffic mix changed"
     )
 
 

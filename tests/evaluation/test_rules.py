@@ -1,35 +1,24 @@
 """Rules and alerts: what makes a breach, and how an alert lives."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
+from findings import T0, WINDOW, finding, rule, status
 from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.alert import Alert, Hold, advance
-from monitor.config.config import RuleConfig
-from monitor.evaluation.rules import Window, evaluate
+from monitor.config.rule import RuleConfig
+from monitor.evaluation.rules import evaluate
 from monitor.evaluation.verdict import decide
-from monitor.finding import Finding, Verdict
-from monitor.layout import INTEGER, ZERO_ONE, categorical_layout
+from monitor.finding import Verdict
+from monitor.finding_text import text_of
+from monitor.layout import ZERO_ONE, categorical_layout
 from monitor.profile import Profile, empty, of_counts
 from monitor.server.scheduler import moments_between
-
-T0 = datetime(2026, 11, 22, tzinfo=UTC)
-WINDOW = Window(T0 - timedelta(days=1), T0)
-
-
-def rule(statistic: str, limit: float, **changes: Any) -> RuleConfig:
-    return RuleConfig(name="r", statistic=statistic, limit=limit, **changes)
-
-
-def status(good: int, bad: int) -> Profile:
-    counts = np.zeros(INTEGER.size, dtype=np.int64)
-    counts[200], counts[503] = good, bad
-    return Profile(INTEGER, counts, good + bad)
 
 
 def verdict(r: RuleConfig, reference: Profile | None, current: Profile) -> Verdict:
@@ -126,25 +115,16 @@ def test_values_that_are_all_new_are_insufficient_for_psi_and_a_breach_for_new_v
 def test_every_verdict_has_its_sentence() -> None:
     cases = [status(0, 0), status(5, 5), status(9000, 1000), status(1000, 0)]
     texts = [
-        evaluate(rule("error_rate", 0.02), "m", None, None, c, WINDOW).text
+        text_of(evaluate(rule("error_rate", 0.02), "m", None, None, c, WINDOW))
         for c in cases
     ]
     assert "no rows between 2026-11-21 00:00 UTC" in texts[0]
-    assert texts[1] == "Service error rate needs 100 rows to judge, has 10"
-    assert (
-        texts[2] == "Service error rate is 10.0 % (95 % 9.4 % to 10.6 %), limit 2.0 %"
-    )
-    assert texts[3].startswith("Service error rate is 0.0 %")
+    assert texts[1] == "Request error rate: insufficient data, 10 of 100 rows"
+    assert texts[2] == "Request error rate 10.0% (95% CI 9.4% to 10.6%), limit 2.0%"
+    assert texts[3].startswith("Request error rate 0.0%")
 
 
 # alerts
-
-
-def finding(v: Verdict, value: float | None = 0.5, **changes: Any) -> Finding:
-    found = evaluate(
-        rule("error_rate", 0.02), "m", None, None, status(900, 100), WINDOW
-    )
-    return Finding(**{**found.__dict__, "verdict": v, "value": value, **changes})
 
 
 def play(
@@ -276,8 +256,8 @@ def test_moments_go_forward_to_the_newest_minute(minutes: int) -> None:
 def test_green_says_what_it_would_have_seen_and_that_is_a_breach() -> None:
     found = evaluate(rule("error_rate", 0.02), "m", None, None, status(999, 1), WINDOW)
     assert found.detectable == 0.03
-    assert found.text.endswith(
-        "limit 2.0 %; with these rows a breach shows from 3.0 % on"
+    assert text_of(found).endswith(
+        "limit 2.0%; with these rows a breach shows from 3.0% on"
     )
     assert verdict(rule("error_rate", 0.02), None, status(970, 30)) == "breach"
     assert verdict(rule("error_rate", 0.02), None, status(971, 29)) != "breach"
@@ -289,10 +269,8 @@ def test_what_an_increase_needs_is_said_in_the_statistics_own_unit() -> None:
     assert found.verdict == "ok"
     assert found.detectable is not None
     assert (
-        f"limit 5.0 % above the reference; with these rows a breach shows from {found.detectable:.1%}"[
-            :-1
-        ]
-        in found.text
+        f"limit 5.0% above the reference; with these rows a breach shows from {found.detectable:.1%}"
+        in text_of(found)
     )
     missing = round(found.detectable * 500)
     assert (

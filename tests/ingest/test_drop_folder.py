@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from events import NOW, event, lines
-from test_loader import start_server
+from server_process import start_server
 
 from monitor.config.config import Config, DropConfig
 from monitor.errors import ConfigError, PayloadError
@@ -265,9 +265,9 @@ def test_a_server_that_is_killed_in_the_middle_reads_the_rest_once(
     try:
 
         def received():
-            return httpx.get(f"{url}/v1/status", trust_env=False).json()["accounting"][
-                "received"
-            ]
+            return httpx.get(f"{url}/v1/status", trust_env=False, timeout=60).json()[
+                "accounting"
+            ]["received"]
 
         (tmp_path / "in" / ".a.csv").write_bytes(body)
         (tmp_path / "in" / ".a.csv").rename(tmp_path / "in" / "a.csv")
@@ -286,7 +286,7 @@ def test_a_server_that_is_killed_in_the_middle_reads_the_rest_once(
                 break
             time.sleep(0.1)
         httpx.post(f"{url}/v1/flush", trust_env=False, timeout=60)
-        status = httpx.get(f"{url}/v1/status", trust_env=False).json()
+        status = httpx.get(f"{url}/v1/status", trust_env=False, timeout=60).json()
         counts = status["accounting"]
         assert (
             counts["received"],
@@ -308,7 +308,7 @@ def test_a_server_that_is_killed_in_the_middle_reads_the_rest_once(
 
 
 def test_a_mistake_in_the_section_is_named(tmp_path: Path) -> None:
-    from monitor.config.config import read_config
+    from monitor.config.config_file import read_config
 
     (tmp_path / "c.toml").write_text('[[drop]]\nformat = "xlsx"\nfolders = "x"\n')
     with pytest.raises(ConfigError) as wrong:

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.contracts import FieldChoice, NotUnderstood, Row, Target
-from monitor.plugins import load
+from monitor.plugins import protocols
 
-PROTOCOLS = load("protocols")
+PROTOCOLS = protocols()
 RECORDED = json.loads(
     (Path(__file__).parent / "recorded" / "torchserve.json").read_text()
 )["exchanges"]

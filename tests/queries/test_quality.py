@@ -66,10 +66,10 @@ def send(
 ) -> dict[str, Any]:
     """Send events and labels; what the overview says of the prediction's error."""
     for i in range(0, len(rows), 5000):
-        server.collector.events(lines(rows[i : i + 5000]), NDJSON).durable.result(10)
+        server.collector.events(lines(rows[i : i + 5000]), NDJSON).durable.result(60)
     server.scheduler.load_all()
     server.store.references.make_provisional(NOW)
-    server.collector.labels(lines(of), NDJSON).durable.result(10)
+    server.collector.labels(lines(of), NDJSON).durable.result(60)
     server.scheduler.load_all()
     said = overview(
         server.store,
@@ -169,7 +169,7 @@ def test_a_corrected_label_takes_its_delay_back_and_a_rebuild_finds_the_same(
     rows = events()
     send(server, rows, labels(rows, HOUR))
     send_again = labels(rows[:100], 30 * HOUR)
-    server.collector.labels(lines(send_again), NDJSON).durable.result(10)
+    server.collector.labels(lines(send_again), NDJSON).durable.result(60)
     server.scheduler.load_all()
     before = stored(server)
     assert before[LABEL_DELAY].n == before[LABELLED_PREDICTION].n == len(rows)

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import httpx
 import pytest
-from test_runner import DAY, HOUR, NOW, START, evaluate, opened, send, shifted, traffic
+from hour_stream import DAY, HOUR, NOW, START, evaluate, opened, send, shifted, traffic
 
 from monitor.api import create_app
-from monitor.config.config import Config, RuleConfig
+from monitor.config.config import Config
+from monitor.config.rule import RuleConfig
 from monitor.errors import InvalidRequest
 from monitor.queries.replay import replay_rules, rule_of_parameters
 from monitor.send.session import serving
@@ -102,7 +103,7 @@ def test_route_and_its_mistakes(tmp_path: Path) -> None:
     send(server, traffic(rows=10))
     with (
         serving(create_app(server, background=False)) as url,
-        httpx.Client(base_url=url, trust_env=False) as client,
+        httpx.Client(base_url=url, trust_env=False, timeout=60) as client,
     ):
         path = "/v1/models/m/replay"
         answer = client.get(

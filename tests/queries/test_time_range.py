@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from monitor.config.config import RuleConfig
+from monitor.config.rule import RuleConfig
 from monitor.detector.lanes.lane import Budget, LaneWindow
 from monitor.detector.lanes.signals import INPUTS, UNSEEN_VALUES
 from monitor.evaluation.rules import columns_of
 from monitor.layout import Layout, numeric_layout
-from monitor.plugins import load
+from monitor.plugins import statistics
 from monitor.profile import Profile
 from monitor.queries.drift import bins
 
-S = load("statistics")
+S = statistics()
 QUANTILES = np.arange(1, 20) / 20
 
 

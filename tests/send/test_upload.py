@@ -15,12 +15,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
+from command import run
 from events import event, lines
-from test_cli import run
-from test_loader import start_server
+from server_process import start_server
 
 from monitor.errors import PayloadError
-from monitor.plugins import load
+from monitor.plugins import sources
 
 Squeeze = Callable[[bytes], bytes]
 SQUEEZE: dict[str, Squeeze] = {
@@ -74,7 +74,7 @@ def test_a_bomb_a_cut_off_file_and_a_damaged_one_are_one_sentence(
     good = SQUEEZE[ending](
         csv_of(5000) if name == "x.csv" else lines(*(event(i) for i in range(5000)))
     )
-    source = load("sources")["csv" if name == "x.csv" else "jsonl"]
+    source = sources()["csv" if name == "x.csv" else "jsonl"]
     path = tmp_path / f"{name}{ending}"
     for body, words in (
         (
@@ -150,7 +150,7 @@ def test_a_run_that_was_killed_goes_on_where_it_stopped(tmp_path: Path) -> None:
     process, url = start_server(tmp_path / "data")
     command = [sys.executable, "-m", "monitor.cli", "ingest", "big.jsonl", "--url", url]
     try:
-        with httpx.Client(base_url=url, trust_env=False) as client:
+        with httpx.Client(base_url=url, trust_env=False, timeout=60) as client:
             received = lambda: client.get("/v1/status").json()["accounting"]["received"]  # noqa: E731
             first = subprocess.Popen(
                 command,

@@ -21,8 +21,10 @@ from events import NDJSON, NOW, event, lines
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from server_process import start_server
 
-from monitor.config.config import Config, ModelConfig
+from monitor.config.config import Config
+from monitor.config.model_section import ModelConfig
 from monitor.errors import StorageError
 from monitor.event import Refusal, label_text
 from monitor.profile import Profile
@@ -71,11 +73,11 @@ def assert_equal(a: dict[Any, Profile], b: dict[Any, Profile]) -> None:
 
 
 def send(server: Server, *events: dict[str, Any], key: str | None = None) -> None:
-    server.collector.events(lines(*events), NDJSON, key).durable.result(10)
+    server.collector.events(lines(*events), NDJSON, key).durable.result(60)
 
 
 def label(server: Server, *labels: dict[str, Any]) -> None:
-    server.collector.labels(lines(*labels), NDJSON).durable.result(10)
+    server.collector.labels(lines(*labels), NDJSON).durable.result(60)
 
 
 @dataclass
@@ -615,7 +617,7 @@ def test_killed_servers_lose_and_double_nothing(tmp_path: Path) -> None:
         process, url = start_server(tmp_path)
         deadline = time.monotonic() + float(rng.uniform(0.3, 1.2))
         try:
-            with httpx.Client(base_url=url, trust_env=False) as client:
+            with httpx.Client(base_url=url, trust_env=False, timeout=60) as client:
                 while time.monotonic() < deadline:
                     if waiting is None:
                         ids = range(number, number + 50)
@@ -660,45 +662,6 @@ def test_killed_servers_lose_and_double_nothing(tmp_path: Path) -> None:
     server.store.rebuild()
     assert_equal(before, snapshot(server))
     server.close()
-
-
-def start_server(
-    folder: Path,
-    *options: str,
-    host: str = "127.0.0.1",
-    log: Any = subprocess.DEVNULL,
-    **environment: str,
-) -> tuple["subprocess.Popen[bytes]", str]:
-    """A server as a process of its own, and its address, once it is ready."""
-    import socket
-
-    with socket.create_server((host, 0)) as probe:
-        port = probe.getsockname()[1]
-    command = [
-        sys.executable,
-        "-m",
-        "monitor.cli",
-        "server",
-        "--data",
-        str(folder),
-        "--port",
-        str(port),
-    ]
-    process = subprocess.Popen(
-        [*command, "--host", host, *options],
-        stdout=subprocess.DEVNULL,
-        stderr=log,
-        env={**os.environ, **environment},
-    )
-    url = f"http://{host}:{port}"
-    for _ in range(600):
-        try:
-            if httpx.get(f"{url}/readyz", trust_env=False).status_code == 200:
-                return process, url
-        except httpx.HTTPError:
-            time.sleep(0.05)
-        assert process.poll() is None, "the server ended"
-    raise AssertionError("the server did not become ready")
 
 
 def test_the_answers_of_json_are_json(server: Server) -> None:
@@ -907,11 +870,11 @@ def test_a_load_that_runs_out_of_memory_is_done_after_writing_back(
 ) -> None:
     server.collector.events(
         lines(*(event(i) for i in range(5))), NDJSON
-    ).durable.result(10)
+    ).durable.result(60)
     server.scheduler.load_all()
     server.collector.events(
         lines(*(event(i) for i in range(5, 20))), NDJSON
-    ).durable.result(10)
+    ).durable.result(60)
     whole, failures = server.store.load, [duckdb.OutOfMemoryException("full")]
 
     def load_once_full(batch: Any, now: Any) -> Any:
@@ -1014,7 +977,7 @@ def test_lines_taken_before_a_name_that_differs_only_in_case_are_loaded(
 def test_a_refusal_with_an_absurd_line_does_not_stop_the_loader(server: Server) -> None:
     server.collector.refuse(
         "events", [Refusal(10**30, None, "odd", "x")]
-    ).durable.result(10)
+    ).durable.result(60)
     send(server, event(1))
     server.scheduler.load_all()
     assert server.store.span("m")[2] == 1

@@ -12,9 +12,9 @@ import pytest
 
 from monitor.contracts import Chunk
 from monitor.errors import PayloadError
-from monitor.plugins import load
+from monitor.plugins import sources
 
-SOURCES = load("sources")
+SOURCES = sources()
 RECORDS: list[dict[str, Any]] = [
     {
         "event_id": f"e{i}",

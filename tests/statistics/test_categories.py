@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_runner import DAY, NOW, Change, evaluate, opened, send, traffic
+from hour_stream import DAY, NOW, Change, evaluate, opened, send, traffic
 
-from monitor.config.config import DEFAULT_RULES, Config
+from monitor.config.config import Config
+from monitor.config.rule import DEFAULT_RULES
 from monitor.evaluation.rules import Window, evaluate_all
 from monitor.layout import Layout, layout_of_categories
 from monitor.profile import Profile

@@ -18,11 +18,11 @@ from scipy import stats
 from monitor.evaluation.rules import _increase
 from monitor.finding import Measurement
 from monitor.layout import UNIT, ZERO_ONE
-from monitor.plugins import load
+from monitor.plugins import statistics
 from monitor.profile import Profile, of_counts
 from monitor.statistics._proportion import clopper_pearson
 
-S = load("statistics")
+S = statistics()
 # samples that several cases share
 A, B = np.array([16, 18, 16, 14, 12, 12]), np.array([16, 16, 16, 16, 16, 8])
 X = [38.7, 41.5, 43.8, 44.5, 45.5, 46.0, 47.7, 58.0]

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from monitor.config.config import RuleConfig
+from monitor.config.rule import RuleConfig
 from monitor.evaluation.rules import Window, evaluate
+from monitor.finding_text import text_of
 from monitor.layout import (
     INTEGER,
     LOG,
@@ -22,10 +23,10 @@ from monitor.layout import (
     categorical_layout,
     numeric_layout,
 )
-from monitor.plugins import load
+from monitor.plugins import statistics
 from monitor.profile import Profile, empty, of_counts
 
-S = load("statistics")
+S = statistics()
 END = datetime(2026, 11, 22, tzinfo=UTC)
 WINDOW = Window(END - timedelta(days=1), END)
 LAYOUTS = (
@@ -105,7 +106,7 @@ def test_whatever_the_values_a_rule_has_a_verdict_and_finite_numbers(
         "no_data",
         "learning",
     )
-    assert found.text
+    assert text_of(found)
     assert found.value is None or math.isfinite(found.value)
     assert found.low is None or found.value is None or found.low <= found.value + 1e-9
 

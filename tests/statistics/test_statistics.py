@@ -22,12 +22,12 @@ from monitor.layout import (
     categorical_layout,
     numeric_layout,
 )
-from monitor.plugins import load
+from monitor.plugins import statistics
 from monitor.profile import Profile, empty, of_counts
 from monitor.statistics.drift.ks import ks
 from monitor.statistics.drift.psi import contributions, psi
 
-STATISTICS = load("statistics")
+STATISTICS = statistics()
 DISTANCES = (
     "psi",
     "ks",
@@ -55,7 +55,7 @@ LAYOUTS = {
 def layout_for(module: ModuleType) -> Layout:
     if module.COLUMNS == ("wrong",):
         return ZERO_ONE
-    if hasattr(module, "fits"):
+    if "numeric" in module.KINDS and not module.fits(LAYOUTS["numeric"]):
         return numeric_layout(stats.norm.ppf(np.arange(1, 20) / 20), (-3.2, 3.2))
     return LAYOUTS[
         sorted(module.KINDS & LAYOUTS.keys())[0]

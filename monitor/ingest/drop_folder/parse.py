@@ -24,13 +24,13 @@ def main() -> None:
     ):
         resource.setrlimit(limit, (value, value))
     from monitor.ingest.file_batches import event_batches, label_batches, source_of
-    from monitor.plugins import load
+    from monitor.plugins import sources
 
     out = sys.stdout.buffer
     problem = None
     path = Path(order.path)
     try:
-        source = load("sources")[order.format] if order.format else source_of(path)
+        source = sources()[order.format] if order.format else source_of(path)
         if order.kind == "labels":
             batches = label_batches(path, source, order.digest, order.mapping)
         else:

@@ -9,6 +9,8 @@ from monitor.profile import Profile
 from monitor.statistics._proportion import clopper_pearson
 
 NAME = "constant_column"
+TITLE = "share of the most frequent value"
+GROUP = "data"
 UNIT = "share"
 RANGE = (0.0, 1.0)
 FORMULA = "values in the fullest bin / values"

@@ -7,6 +7,8 @@ from monitor.profile import Profile
 from monitor.statistics._proportion import share
 
 NAME = "missing_rate"
+TITLE = "missing-value rate"
+GROUP = "data"
 UNIT = "share"
 RANGE = (0.0, 1.0)
 FORMULA = "(missing + invalid) / rows"
@@ -16,6 +18,9 @@ COLUMNS: tuple[str, ...] = ()
 NEEDS_REFERENCE = False
 MINIMUM = 50
 COMPARE = "increase"
+ON_COLUMN_PAGE = True
+INTERVAL = "binomial"
+CAUSE = "missing"
 
 
 def measure(reference: Profile | None, current: Profile, **_: Any) -> Measurement:

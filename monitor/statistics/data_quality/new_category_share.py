@@ -7,6 +7,8 @@ from monitor.profile import Profile, check_same_layout
 from monitor.statistics._proportion import clopper_pearson, share
 
 NAME = "new_category_share"
+TITLE = "share of new categories"
+GROUP = "data"
 UNIT = "share"
 RANGE = (0.0, 1.0)
 FORMULA = "values outside the reference's categories / values"
@@ -18,18 +20,21 @@ COLUMNS: tuple[str, ...] = ()
 NEEDS_REFERENCE = True
 MINIMUM = 50
 COMPARE = "increase"
+ON_COLUMN_PAGE = True
+INTERVAL = "binomial"
 # times that of a share: what is left out in turn varies as (N1 + 2 N2 - N1² / m) / m²
 VARIANCE = 3
 
 
-def usual(reference: Profile) -> Measurement:
-    """What is to be expected when nothing changed: the share of the reference's own rows that would be new if they came
-    again, each left out in turn, as its layout holds it. Its interval is that of a
-    share of a third of the rows.
+def expected(reference: Profile, **_: Any) -> Measurement:
+    """Share of new values without drift: of the reference's own rows, each left out in turn.
+
+    The reference's layout stores that share. Its interval is that of a share of a third
+    of the rows.
 
     >>> from monitor.layout import Layout
     >>> from monitor.profile import of_counts
-    >>> usual(of_counts(90, 6, 4, 0, layout=Layout("categorical", (), ("a", "b"), ("c", "d"), unseen=0.02))).value
+    >>> expected(of_counts(90, 6, 4, 0, layout=Layout("categorical", (), ("a", "b"), ("c", "d"), unseen=0.02))).value
     0.02
     """
     n, x = reference.n, _expected(reference)

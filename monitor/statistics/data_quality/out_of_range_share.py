@@ -8,6 +8,8 @@ from monitor.profile import Profile, check_same_layout
 from monitor.statistics._proportion import share
 
 NAME = "out_of_range_share"
+TITLE = "share of out-of-range values"
+GROUP = "data"
 UNIT = "share"
 RANGE = (0.0, 1.0)
 FORMULA = "values below the reference's least or above its largest / values"
@@ -17,6 +19,8 @@ COLUMNS: tuple[str, ...] = ()
 NEEDS_REFERENCE = True
 MINIMUM = 50
 COMPARE = "value"
+ON_COLUMN_PAGE = True
+INTERVAL = "binomial"
 
 
 def fits(layout: Layout) -> bool:

@@ -9,6 +9,8 @@ from monitor.profile import Profile, check_same_layout
 from monitor.statistics._proportion import clopper_pearson
 
 NAME = "vanished_categories"
+TITLE = "share of the reference whose categories vanished"
+GROUP = "data"
 UNIT = "share"
 RANGE = (0.0, 1.0)
 FORMULA = "sum of p over the reference's categories with no row in current, less the sum of p (1 - p)^n that chance gives"

@@ -10,6 +10,8 @@ from monitor.profile import Profile
 from monitor.statistics._bins import Z95, nothing, pair, pool, smooth_shares, variance
 
 NAME = "chi_squared"
+TITLE = "drift (chi-squared)"
+GROUP = "data"
 UNIT = ""
 RANGE = (0.0, float("inf"))
 FORMULA = "sum over both rows and all bins of (O - E)^2 / E, with E from both samples together"
@@ -19,6 +21,7 @@ COLUMNS: tuple[str, ...] = ()
 NEEDS_REFERENCE = True
 MINIMUM = 200
 COMPARE = "value"
+DISTANCE = True
 
 
 def chi_squared(reference: np.ndarray, current: np.ndarray) -> float:

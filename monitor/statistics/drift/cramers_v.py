@@ -11,6 +11,8 @@ from monitor.statistics._bins import Z95, nothing, pair, pool
 from monitor.statistics.drift.chi_squared import chi_squared, deviation
 
 NAME = "cramers_v"
+TITLE = "drift (Cramér's V)"
+GROUP = "data"
 UNIT = "distance"
 RANGE = (0.0, 1.0)
 FORMULA = "sqrt((chi2 / N - (B - 1) / (N - 1)) / (1 - 1 / (N - 1))), at least 0, with N = n_ref + n_cur"
@@ -20,6 +22,7 @@ COLUMNS: tuple[str, ...] = ()
 NEEDS_REFERENCE = True
 MINIMUM = 200
 COMPARE = "value"
+DISTANCE = True
 
 
 def cramers_v(reference: np.ndarray, current: np.ndarray) -> float:

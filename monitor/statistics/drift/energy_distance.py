@@ -10,6 +10,8 @@ from monitor.statistics._bins import shares
 from monitor.statistics._places import measured
 
 NAME = "energy_distance"
+TITLE = "drift (energy distance)"
+GROUP = "data"
 UNIT = "sd"
 RANGE = (0.0, float("inf"))
 FORMULA = "2 E|x - y| - E|x - x'| - E|y - y'|, x and x' of the reference, y and y' of current, at their bins' middles, / sd"
@@ -19,6 +21,8 @@ COLUMNS: tuple[str, ...] = ()
 NEEDS_REFERENCE = True
 MINIMUM = 200
 COMPARE = "value"
+DISTANCE = True
+INTERVAL = "unknown"
 
 
 def energy_distance(

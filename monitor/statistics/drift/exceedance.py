@@ -9,6 +9,8 @@ from monitor.profile import Profile, check_same_layout
 from monitor.statistics._proportion import share
 
 NAME = "exceedance"
+TITLE = "share above the reference's quantile"
+GROUP = "data"
 UNIT = "share"
 RANGE = (0.0, 1.0)
 FORMULA = "values above the reference's q-quantile / values"
@@ -18,6 +20,7 @@ COLUMNS: tuple[str, ...] = ()
 NEEDS_REFERENCE = True
 MINIMUM = 200
 COMPARE = "increase"
+INTERVAL = "binomial"
 
 
 def measure(

@@ -11,6 +11,8 @@ from monitor.statistics._bins import Z95, nothing, pair, pool, smooth_shares, va
 from monitor.statistics.drift import chi_squared
 
 NAME = "g_test"
+TITLE = "drift (G-test)"
+GROUP = "data"
 UNIT = ""
 RANGE = (0.0, float("inf"))
 FORMULA = "2 times the sum over both rows and all bins of O ln(O / E), with E from both samples together"
@@ -20,6 +22,7 @@ COLUMNS: tuple[str, ...] = ()
 NEEDS_REFERENCE = True
 MINIMUM = 200
 COMPARE = "value"
+DISTANCE = True
 
 
 def g_test(reference: np.ndarray, current: np.ndarray) -> float:

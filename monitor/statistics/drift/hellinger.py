@@ -17,6 +17,8 @@ from monitor.statistics._bins import (
 )
 
 NAME = "hellinger"
+TITLE = "drift (Hellinger)"
+GROUP = "data"
 UNIT = "distance"
 RANGE = (0.0, 1.0)
 FORMULA = "sqrt(1 - sum over bins of sqrt(p q))"
@@ -26,6 +28,7 @@ COLUMNS: tuple[str, ...] = ()
 NEEDS_REFERENCE = True
 MINIMUM = 200
 COMPARE = "value"
+DISTANCE = True
 
 
 def hellinger(reference: np.ndarray, current: np.ndarray) -> float:

@@ -17,6 +17,8 @@ from monitor.statistics._bins import (
 )
 
 NAME = "jensen_shannon"
+TITLE = "drift (Jensen-Shannon)"
+GROUP = "data"
 UNIT = "distance"
 RANGE = (0.0, 1.0)
 FORMULA = "sqrt of half the sum over bins of p log2(p / h) + q log2(q / h), with h = (p + q) / 2"
@@ -26,6 +28,7 @@ COLUMNS: tuple[str, ...] = ()
 NEEDS_REFERENCE = True
 MINIMUM = 200
 COMPARE = "value"
+DISTANCE = True
 
 LN2 = float(np.log(2))
 

@@ -9,6 +9,8 @@ from monitor.finding import Measurement
 from monitor.profile import Profile, check_same_layout
 
 NAME = "ks"
+TITLE = "drift (KS)"
+GROUP = "data"
 UNIT = "distance"
 RANGE = (0.0, 1.0)
 FORMULA = "max over bin edges of |F_ref - F_cur|"
@@ -18,6 +20,8 @@ COLUMNS: tuple[str, ...] = ()
 NEEDS_REFERENCE = True
 MINIMUM = 200
 COMPARE = "value"
+DISTANCE = True
+ON_COLUMN_PAGE = True
 
 
 def ks(reference: np.ndarray, current: np.ndarray) -> float:

@@ -9,6 +9,8 @@ from monitor.profile import Profile
 from monitor.statistics._bins import norm, nothing, pair, shares
 
 NAME = "l_infinity"
+TITLE = "drift (L-infinity)"
+GROUP = "data"
 UNIT = "distance"
 RANGE = (0.0, 1.0)
 FORMULA = "max over bins of |q - p|"
@@ -18,6 +20,7 @@ COLUMNS: tuple[str, ...] = ()
 NEEDS_REFERENCE = True
 MINIMUM = 200
 COMPARE = "value"
+DISTANCE = True
 
 
 def l_infinity(reference: np.ndarray, current: np.ndarray) -> float:

@@ -12,6 +12,8 @@ from monitor.statistics._bins import Distance, shares
 from monitor.statistics._places import measured
 
 NAME = "mmd"
+TITLE = "drift (maximum mean discrepancy)"
+GROUP = "data"
 UNIT = ""
 RANGE = (0.0, math.sqrt(2))
 FORMULA = "root of E k(x, x') + E k(y, y') - 2 E k(x, y), k(a, b) = exp(-(a - b)^2 / (2 sd^2)), at the bins' middles"
@@ -21,6 +23,7 @@ COLUMNS: tuple[str, ...] = ()
 NEEDS_REFERENCE = True
 MINIMUM = 200
 COMPARE = "value"
+DISTANCE = True
 
 
 def mmd(

@@ -11,6 +11,8 @@ from monitor.profile import Profile
 from monitor.statistics._bins import Z95, nothing, pair, shares
 
 NAME = "neyman"
+TITLE = "drift (location)"
+GROUP = "data"
 UNIT = "sd"
 RANGE = (0.0, float("inf"))
 FORMULA = "|sum over bins of w q|, with w the bins' normal scores, of mean 0 and variance 1 in the reference"
@@ -20,6 +22,7 @@ COLUMNS: tuple[str, ...] = ()
 NEEDS_REFERENCE = True
 MINIMUM = 200
 COMPARE = "value"
+DISTANCE = True
 
 
 def location(reference: np.ndarray, current: np.ndarray) -> float | None:

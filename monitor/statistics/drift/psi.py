@@ -9,6 +9,8 @@ from monitor.finding import Measurement
 from monitor.profile import Profile, paired_counts
 
 NAME = "psi"
+TITLE = "drift (PSI)"
+GROUP = "data"
 UNIT = "nats"
 RANGE = (0.0, float("inf"))
 FORMULA = "sum over bins of (q - p) ln(q / p)"
@@ -18,7 +20,11 @@ COLUMNS: tuple[str, ...] = ()
 NEEDS_REFERENCE = True
 MINIMUM = 200
 COMPARE = "value"
+DISTANCE = True
+ON_COLUMN_PAGE = True
 
+# of a score: most of its 100 bins are nearly empty
+SCORE_FREEDOM = 19
 Z95 = NormalDist().inv_cdf(0.975)
 
 
@@ -68,6 +74,17 @@ def measure(reference: Profile | None, current: Profile, **_: Any) -> Measuremen
 def growth(n: int, n_reference: int) -> float:
     """How much the square of the interval's half grows with the value: to first order the variance is 4 PSI (1/n + 1/m)."""
     return 4 * Z95**2 * (1 / n + 1 / n_reference)
+
+
+def noise(reference: Profile | None, current: Profile) -> float | None:
+    """The PSI that 95 % of samples of these sizes stay below without drift; None while one side is empty."""
+    if reference is None or reference.n == 0 or current.n == 0:
+        return None
+    freedom = SCORE_FREEDOM
+    if current.layout.kind != "unit":
+        freedom = max(1, current.layout.inner.size - 1)
+    both = 1 / current.n + 1 / reference.n
+    return float(2.8 * both * np.sqrt(2 * freedom))
 
 
 def contributions(reference: np.ndarray, current: np.ndarray) -> np.ndarray:

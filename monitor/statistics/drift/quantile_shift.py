@@ -10,6 +10,8 @@ from monitor.finding import Measurement
 from monitor.profile import Profile, check_same_layout
 
 NAME = "quantile_shift"
+TITLE = "shift of the quantile"
+GROUP = "data"
 UNIT = "sd"
 RANGE = (-float("inf"), float("inf"))
 FORMULA = "(q-quantile of current - q-quantile of the reference) / standard deviation of the reference"

@@ -10,6 +10,8 @@ from monitor.statistics._bins import shares
 from monitor.statistics._places import measured
 
 NAME = "wasserstein"
+TITLE = "drift (Wasserstein)"
+GROUP = "data"
 UNIT = "sd"
 RANGE = (0.0, float("inf"))
 FORMULA = "integral of |F_ref - F_cur| between the outermost bin edges / standard deviation of the reference"
@@ -19,6 +21,7 @@ COLUMNS: tuple[str, ...] = ()
 NEEDS_REFERENCE = True
 MINIMUM = 200
 COMPARE = "value"
+DISTANCE = True
 
 
 def wasserstein(

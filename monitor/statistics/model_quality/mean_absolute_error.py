@@ -9,6 +9,8 @@ from monitor.finding import Measurement
 from monitor.profile import Profile
 
 NAME = "mean_absolute_error"
+TITLE = "mean absolute error"
+GROUP = "quality"
 UNIT = ""
 RANGE = (0.0, float("inf"))
 FORMULA = "sum of |label - prediction| / labelled predictions"

@@ -7,6 +7,8 @@ from monitor.profile import Profile
 from monitor.statistics._proportion import share
 
 NAME = "wrong_share"
+TITLE = "misclassification rate"
+GROUP = "quality"
 UNIT = "share"
 RANGE = (0.0, 1.0)
 FORMULA = "predictions whose class is not the label / labelled predictions"
@@ -16,6 +18,7 @@ COLUMNS = ("wrong",)
 NEEDS_REFERENCE = False
 MINIMUM = 100
 COMPARE = "increase"
+INTERVAL = "binomial"
 
 
 def measure(reference: Profile | None, current: Profile, **_: Any) -> Measurement:

@@ -7,6 +7,8 @@ from monitor.profile import Profile
 from monitor.statistics._proportion import share
 
 NAME = "error_rate"
+TITLE = "request error rate"
+GROUP = "service"
 UNIT = "share"
 RANGE = (0.0, 1.0)
 FORMULA = "rows with status >= 500 / rows"
@@ -18,6 +20,7 @@ COLUMNS = ("status",)
 NEEDS_REFERENCE = False
 MINIMUM = 100
 COMPARE = "value"
+INTERVAL = "binomial"
 
 FIRST_SERVER_ERROR = 500
 

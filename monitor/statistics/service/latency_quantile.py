@@ -10,6 +10,8 @@ from monitor.layout import LOG_ACCURACY
 from monitor.profile import Profile
 
 NAME = "latency_quantile"
+TITLE = "latency"
+GROUP = "service"
 UNIT = "ms"
 RANGE = (0.0, float("inf"))
 FORMULA = "the value that a share q of the latencies does not exceed"

@@ -8,6 +8,8 @@ from monitor.finding import Measurement
 from monitor.profile import Profile
 
 NAME = "volume"
+TITLE = "number of predictions"
+GROUP = "service"
 UNIT = "rows"
 RANGE = (0.0, float("inf"))
 FORMULA = "rows in the window"
@@ -17,6 +19,7 @@ COLUMNS = ("status",)
 NEEDS_REFERENCE = False
 MINIMUM = 0
 COMPARE = "value"
+COUNTS_ROWS = True
 
 
 def garwood(x: int) -> tuple[float, float]:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 import duckdb
 
-from monitor.engines.in_process import MAX_NEW_VALUES
+from monitor.contracts import MAX_NEW_VALUES
 
 HOUR = timedelta(hours=1)
 MINUTE_RETENTION = timedelta(hours=48)

@@ -9,8 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from monitor.arrow_columns import arrow_of
-from monitor.contracts import ProfileColumn, ProfileTables
-from monitor.engines import in_process
+from monitor.contracts import Engine, ProfileColumn, ProfileTables
 from monitor.schema import LABEL_DELAY
 from monitor.sql import quote
 from monitor.store.database import Database
@@ -48,8 +47,8 @@ class Profiler:
     inside the caller's transaction.
     """
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, database: Database, engine: Engine) -> None:
+        self._database, self.engine = database, engine
         self.backlog = CompactionBacklog()
         self._untrimmed = 0  # new values
         self._parts: list[ProfilePart] = []
@@ -163,7 +162,7 @@ class Profiler:
         """Profile rows as a whole and by segment."""
         if not columns:
             return
-        profiled = profile_rows(self._database.connection, rows, columns)
+        profiled = profile_rows(self._database.connection, self.engine, rows, columns)
         self._parts.append(ProfilePart(model.id, "", sign, profiled))
         self._add_segments(model, rows, columns, segments, sign)
 
@@ -177,12 +176,12 @@ class Profiler:
     ) -> None:
         con = self._database.connection
         for segment, where in read_segments(con, model, segments):
-            profiled = profile_rows(con, rows, columns, where)
+            profiled = profile_rows(con, self.engine, rows, columns, where)
             self._parts.append(ProfilePart(model.id, segment, sign, profiled))
 
     def _write(self) -> None:
         con, parts = self._database.connection, self._parts
-        service = _profile_service(self._events)
+        service = _profile_service(self.engine, self._events)
         tables = [part.profiled.bins for part in parts]
         with registered(con, _join_parts(parts, tables, service.bins)) as bins:
             con.execute(
@@ -239,7 +238,9 @@ def _join_parts(
     return pa.concat_tables([joined, *labelled])
 
 
-def _profile_service(events: Sequence[tuple[Model, pa.Table]]) -> ProfileTables:
+def _profile_service(
+    engine: Engine, events: Sequence[tuple[Model, pa.Table]]
+) -> ProfileTables:
     """Profile the service columns of several models' events in one call.
 
     Meanwhile each version is prefixed with its model's id. The tables have model,
@@ -253,7 +254,7 @@ def _profile_service(events: Sequence[tuple[Model, pa.Table]]) -> ProfileTables:
     rows = form.empty_table()
     if prefixed:
         rows = pa.concat_tables(prefixed).combine_chunks()
-    profiled = in_process.profile(rows, SERVICE)
+    profiled = engine.profile(rows, SERVICE)
     bins, moments = _split_version(profiled.bins), _split_version(profiled.moments)
     return ProfileTables(bins, moments, profiled.new_values)
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import duckdb
 import pyarrow as pa
 
-from monitor.contracts import ProfileColumn, ProfileTables
+from monitor.contracts import Engine, ProfileColumn, ProfileTables
 from monitor.errors import InvalidRequest
 from monitor.layout import Layout, layout_of_numbers
 from monitor.profile import Profile, Steps
@@ -103,6 +103,7 @@ def describe_rows(
 
 def freeze(
     con: duckdb.DuckDBPyConnection,
+    engine: Engine,
     model: Model,
     about: Reference,
     settings: ModelSettings,
@@ -124,7 +125,7 @@ def freeze(
         "UPDATE models SET task = ?, reconstruction = ? WHERE id = ?",
         [model.task, None if fitted is None else fitted.to_json(), model.id],
     )
-    _save(con, model, layouts, about)
+    _save(con, engine, model, layouts, about)
     con.execute(f"DROP TABLE {INPUT}")
     return model, layouts
 
@@ -150,6 +151,7 @@ def task_of(
 
 def _save(
     con: duckdb.DuckDBPyConnection,
+    engine: Engine,
     model: Model,
     layouts: Mapping[str, Layout],
     about: Reference,
@@ -160,7 +162,7 @@ def _save(
     insert_layouts(con, layouts.values())
     of_model = [(model.id, column, layout.id) for column, layout in layouts.items()]
     insert_rows(con, "model_layouts", of_model)
-    _save_profiles(con, model, layouts)
+    _save_profiles(con, engine, model, layouts)
     con.execute(
         "INSERT INTO reference VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         [
@@ -188,7 +190,10 @@ def insert_layouts(con: duckdb.DuckDBPyConnection, layouts: Collection[Layout]) 
 
 
 def _save_profiles(
-    con: duckdb.DuckDBPyConnection, model: Model, layouts: Mapping[str, Layout]
+    con: duckdb.DuckDBPyConnection,
+    engine: Engine,
+    model: Model,
+    layouts: Mapping[str, Layout],
 ) -> None:
     """Profile the staged rows: the last days by hour, the others in one bucket."""
     hourly = f"ts >= (SELECT max(ts) FROM {INPUT}) - INTERVAL {HOURLY_DAYS} DAY"
@@ -201,7 +206,7 @@ def _save_profiles(
     columns: list[ProfileColumn] = [*SERVICE, *data_columns(model, layouts)]
     if quality is not None:
         columns.append(quality)
-    for profiled in profile_groups(con, Relation(ROWS, model.schema), columns):
+    for profiled in profile_groups(con, engine, Relation(ROWS, model.schema), columns):
         _write(con, model, profiled)
     del profiled
     pa.default_memory_pool().release_unused()

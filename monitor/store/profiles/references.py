@@ -75,7 +75,8 @@ class References:
                 model = grow_models(con, models, {name: schema}, now)[name]
                 reference.stage_rows(con, model, rows)
                 about = reference.describe_rows(con, about, now)
-                model, layouts = reference.freeze(con, model, about, settings)
+                engine = self._profiler.engine
+                model, layouts = reference.freeze(con, engine, model, about, settings)
                 self._profiler.rebuild(model, layouts, settings.segments)
                 detector_store.delete_detector(con, model.id)
             self._catalog.update({name: model})

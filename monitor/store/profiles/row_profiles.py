@@ -9,8 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from monitor.arrow_columns import BATCH_ROWS
-from monitor.contracts import ProfileColumn, ProfileTables
-from monitor.engines import in_process
+from monitor.contracts import Engine, ProfileColumn, ProfileTables
 from monitor.sql import quote
 from monitor.store.rows.wide_rows import Relation
 
@@ -22,17 +21,19 @@ Rows: TypeAlias = pa.Table | Relation
 
 def profile_rows(
     con: duckdb.DuckDBPyConnection,
+    engine: Engine,
     rows: Rows,
     columns: Sequence[ProfileColumn],
     where: tuple[str, str] | None = None,
 ) -> ProfileTables:
     """Profile rows; with `where` (field, value) only those whose field has the value."""
-    profiles = list(profile_groups(con, rows, columns, where))
-    return profiles[0] if len(profiles) == 1 else in_process.together(profiles)
+    profiles = list(profile_groups(con, engine, rows, columns, where))
+    return profiles[0] if len(profiles) == 1 else ProfileTables.join(profiles)
 
 
 def profile_groups(
     con: duckdb.DuckDBPyConnection,
+    engine: Engine,
     rows: Rows,
     columns: Sequence[ProfileColumn],
     where: tuple[str, str] | None = None,
@@ -44,7 +45,7 @@ def profile_groups(
     if isinstance(rows, pa.Table):
         if where is not None:
             rows = rows.filter(pc.equal(rows[where[0]], where[1]))
-        yield in_process.profile(rows, columns)
+        yield engine.profile(rows, columns)
         return
     condition, params = "true", list[str]()
     if where is not None:
@@ -59,7 +60,7 @@ def profile_groups(
         size = min(BATCH_ROWS, MAX_BATCH_CELLS // len(fields))
         batches = read.to_arrow_reader(max(MIN_BATCH_ROWS, size))
         group = [c for c in columns if set(fields).issuperset(c.fields)]
-        yield in_process.profile(batches, group)
+        yield engine.profile(batches, group)
 
 
 @contextmanager
