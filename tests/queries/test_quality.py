@@ -18,7 +18,7 @@ from monitor.layout import INTEGER, SECONDS, UNIT, ZERO_ONE
 from monitor.profile import Profile
 from monitor.queries.overview import overview
 from monitor.queries.quality import label_bias
-from monitor.queries.time_range import span_of
+from monitor.queries.time_range import parse_time_range
 from monitor.schema import LABEL_DELAY, LABELLED_PREDICTION
 from monitor.server.server import Server
 
@@ -75,7 +75,7 @@ def send(
         server.store,
         server.config,
         "loans",
-        span_of(None, None, None, NOW, HOUR),
+        parse_time_range(None, None, None, NOW, HOUR),
         None,
         "",
         NOW,
