@@ -4,10 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help install demo test check bench sample tree lock clean
+.PHONY: help install demo test test-all check bench sample tree lock clean
 
 help:            ## this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
 $(INSTALLED): pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "driftdeck needs Python 3.11 or later; set PYTHON=..."; exit 1; }
@@ -22,8 +22,11 @@ install: $(INSTALLED)  ## all packages, with pinned hashes, into .venv
 demo: install    ## the whole job on real data: flights, a model, its service, drift, an alert, the dashboard
 	$(BIN)/driftdeck demo $(DEMO)
 
-test: install    ## all tests
-	$(BIN)/python -m pytest $(TESTS)
+test: install    ## the tests, on two cores; TESTS=tests/store for some of them
+	$(BIN)/python -m pytest -n 2 --dist worksteal $(TESTS)
+
+test-all: install  ## every test, the slow ones too; DRIFTDECK_NIGHTLY=1 for their nightly size
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "slow or not slow" $(TESTS)
 
 check: install   ## format, lint, types, architecture
 	$(BIN)/ruff format --check .

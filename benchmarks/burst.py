@@ -15,7 +15,7 @@ SMALL_SPOOL = "[limits]\nmax_spool_mb = 64\n"
 
 @dataclass(frozen=True)
 class Burst:
-    """What one flood came to: rows acknowledged and stored, answers by status, memory over time, time to drain."""
+    """Result of one flood: rows acknowledged and stored, responses by status, memory, drain time."""
 
     accepted: int
     accounting: dict[str, Any]
@@ -28,7 +28,7 @@ class Burst:
 
     @property
     def refusals(self) -> int:
-        """Requests that were told to come again later."""
+        """Count the requests that were refused with a time to retry."""
         return sum(n for status, n in self.statuses.items() if status in ("429", "503"))
 
 

@@ -1,4 +1,4 @@
-"""What logging costs the service: microseconds in the calling thread, beside one line of the logging module."""
+"""Cost of logging in the calling thread, beside one line of the logging module."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ BASELINE = "logging.Logger.info into memory, the same values"
 
 
 def measure(folder: Path, pairs: int, events: int) -> list[Figure]:
-    """p50 and p99 of `log()` with 20 features while a real server takes the events, in memory and with a spool."""
+    """Measure p50 and p99 of `log()` with 20 features, in memory and with a spool."""
     found = []
     with server(folder / "data") as running:
         for i in range(pairs):

@@ -1,4 +1,4 @@
-"""What the page detector costs: a fit, and a step of an hour, of 20 features and of a wide model."""
+"""Cost of the detector: a fit and an hourly step, of 20 features and of a wide model."""
 
 from statistics import median
 

@@ -18,7 +18,7 @@ SIDES = Path(__file__).parent / "sides"
 
 @dataclass(frozen=True)
 class Size:
-    """Rows of both files, and how many pairs are taken against short jobs and against each job of another tool."""
+    """Rows of both files, and numbers of pairs against short jobs and against other tools."""
 
     rows: int
     reference: int

@@ -1,4 +1,4 @@
-"""What was measured: samples of one quantity, beside its baseline and its goal."""
+"""One measured figure: samples of a quantity, its baseline and its goal."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -15,7 +15,7 @@ GOAL_ROWS_PER_CPU_S = 100_000
 
 @dataclass(frozen=True)
 class Size:
-    """How much is sent: rows before anything is timed, as fast as possible, at a fixed rate, single events; and pairs."""
+    """Load: rows before the timing, at full speed, at a fixed rate, single events; and pairs."""
 
     first: int
     rows: int
@@ -190,7 +190,7 @@ def _send(
     connections: int,
     rate: float = 0.0,
 ) -> tuple[dict[str, Any], float, float]:
-    """What the client saw, and the server's CPU seconds and wall seconds until all of it was stored and profiled."""
+    """Return the client's figures, and the server's CPU and wall seconds until all is profiled."""
     options: dict[str, object] = {
         "first": first,
         "rows": rows,

@@ -1,4 +1,4 @@
-"""What a policy costs at ingest: validating, spooling and syncing lines with and without one, in turns."""
+"""Cost of a column policy at ingestion: lines with and without one, in turns."""
 
 from datetime import UTC, datetime
 from pathlib import Path

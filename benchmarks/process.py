@@ -26,7 +26,7 @@ TICK = os.sysconf("SC_CLK_TCK")
 
 
 def keep_bytecode(folder: Path) -> None:
-    """Let children compile each module once, into `folder`, as an installed program has it, whatever the environment says."""
+    """Let children compile each module once, into `folder`, like an installed program."""
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     os.environ["PYTHONPYCACHEPREFIX"] = str(folder)
 
@@ -106,7 +106,10 @@ class Server:
     def request(
         self, method: str, path: str, body: bytes | None = None, kind: str = ""
     ) -> dict[str, Any]:
-        """The JSON answer. Raises RuntimeError on any other answer than 200."""
+        """Send a request; return its JSON.
+
+        Raises RuntimeError for any status but 200.
+        """
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=300)
         try:
             connection.request(
@@ -178,7 +181,7 @@ def _ended_cpu_s() -> float:
 
 
 def free_port() -> int:
-    """A TCP port that nobody listens on."""
+    """Return an unused TCP port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

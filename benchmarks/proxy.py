@@ -1,4 +1,4 @@
-"""What the proxy adds to a model server's answer: directly and through it, in turns, in one run."""
+"""Time that the proxy adds to a model server's response, in one run."""
 
 import http.client
 import subprocess
@@ -14,7 +14,7 @@ DIRECT = "the same model server asked directly"
 
 
 def measure(folder: Path, pairs: int, requests: int) -> list[Figure]:
-    """p50 and p99 of both ways, and what the proxy adds at p50, while a real server takes the events."""
+    """Measure p50 and p99 directly and through the proxy, and the difference at p50."""
     model, between = free_port(), free_port()
     command = python(
         "monitor.cli",

@@ -116,7 +116,7 @@ def markdown(found: Mapping[str, Sequence[Figure]]) -> str:
 
 
 def row(figure: Figure) -> list[str]:
-    """What was measured, ours, against what, theirs, ratio, goal, state."""
+    """Return the figure as a row: quantity, ours, baseline, theirs, ratio, goal, state."""
     ratios = figure.ratios
     spread = (
         f"{number(median(ratios))} ({number(min(ratios))}–{number(max(ratios))}), {len(ratios)}"

@@ -47,7 +47,7 @@ def write_parquet(
 def write_ndjson(
     path: Path, rows: int, seed: int, end: datetime, span: timedelta, drifted: bool
 ) -> None:
-    """The events as lines of JSON, in the form that POST /v1/events takes, for the model `m`."""
+    """Write the events as lines of JSON for POST /v1/events, for the model `m`."""
     import duckdb
 
     con = duckdb.connect()

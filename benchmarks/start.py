@@ -1,4 +1,4 @@
-"""How long a command line, a client and a server take to start."""
+"""Start times of the command line, the client and the server."""
 
 import sys
 from pathlib import Path

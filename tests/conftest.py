@@ -62,7 +62,7 @@ def served(tmp_path: Path) -> Iterator[Served]:
     server = Server(tmp_path / "data", Config())
     with (
         serving(create_app(server, background=False)) as url,
-        httpx.Client(base_url=url, trust_env=False) as client,
+        httpx.Client(base_url=url, trust_env=False, timeout=60) as client,
     ):
         yield Served(server, client)
 

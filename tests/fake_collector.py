@@ -168,7 +168,10 @@ def driftdeck_server(
         process = subprocess.Popen(command, stdout=log, stderr=log)
         try:
             wait(
-                lambda: httpx.get(f"{url}/readyz", trust_env=False).status_code == 200,
+                lambda: (
+                    httpx.get(f"{url}/readyz", trust_env=False, timeout=60).status_code
+                    == 200
+                ),
                 f"{url} to be ready",
             )
             yield url

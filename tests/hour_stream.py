@@ -70,7 +70,7 @@ def send(server: Server, rows: Sequence[dict[str, Any]]) -> None:
     for i in range(0, len(rows), 5000):
         body = "\n".join(json.dumps(row) for row in rows[i : i + 5000]).encode()
         answer = server.collector.events(body, NDJSON)
-        answer.durable.result(10)
+        answer.durable.result(60)
         assert answer.refused == 0
     server.scheduler.load_all()
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import httpx
 
+READY_S = 300  # an idle machine needs two
+
 
 def start_server(
     folder: Path,
@@ -39,9 +41,13 @@ def start_server(
         env={**os.environ, **environment},
     )
     url = f"http://{host}:{port}"
-    for _ in range(600):
+    until = time.monotonic() + READY_S
+    while time.monotonic() < until:
         try:
-            if httpx.get(f"{url}/readyz", trust_env=False).status_code == 200:
+            if (
+                httpx.get(f"{url}/readyz", trust_env=False, timeout=60).status_code
+                == 200
+            ):
                 return process, url
         except httpx.HTTPError:
             time.sleep(0.05)

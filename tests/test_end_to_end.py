@@ -77,7 +77,9 @@ def running(
             f"http://127.0.0.1:{ui_port}/_stcore/health",
         ):
             wait(
-                lambda url=url: httpx.get(url, trust_env=False).status_code == 200,
+                lambda url=url: (
+                    httpx.get(url, trust_env=False, timeout=60).status_code == 200
+                ),
                 f"{url} to answer",
                 60,
             )
@@ -114,7 +116,7 @@ def verb(*arguments: str) -> None:
 @pytest.fixture(scope="module")
 def http(running: tuple[str, str]) -> Iterator[httpx.Client]:
     """A client of the running server."""
-    with httpx.Client(base_url=running[0], trust_env=False) as client:
+    with httpx.Client(base_url=running[0], trust_env=False, timeout=60) as client:
         yield client
 
 

@@ -225,7 +225,7 @@ def running(folder: Path, toml: str) -> Iterator[Served]:
     server = Server(folder / "data", read_config(path))
     with (
         serving(create_app(server, background=False)) as url,
-        httpx.Client(base_url=url, trust_env=False) as client,
+        httpx.Client(base_url=url, trust_env=False, timeout=60) as client,
     ):
         yield Served(server, client)
 
@@ -323,7 +323,7 @@ def test_channel_from_configuration_to_delivery(
         with running(tmp_path, "default_rules = false\n" + rule + section) as served:
             send_older(served)
             (channel,) = served.server.config.channels
-            with httpx.Client(trust_env=False) as client:
+            with httpx.Client(trust_env=False, timeout=60) as client:
                 now = datetime.now(UTC) + timedelta(minutes=1)
                 deliver(served.server.store.alerts, [channel], client, now)
         ((token, page),) = pages

@@ -232,7 +232,7 @@ def opened(folder: Path, wanted: bool = True) -> Iterator[Server]:
 
 
 def send(server: Server, columns: Columns, first: datetime) -> None:
-    server.collector.events(to_ipc(table(columns, first)), ARROW).durable.result(10)
+    server.collector.events(to_ipc(table(columns, first)), ARROW).durable.result(60)
     server.scheduler.load_all()
 
 

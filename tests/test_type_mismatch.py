@@ -232,13 +232,13 @@ def test_a_hidden_column_shows_no_sample_anywhere(tmp_path: Path) -> None:
     policy = {"age": ColumnPolicy(keep="hash"), "pin": ColumnPolicy(keep="drop")}
     server = Server(tmp_path)
     server.start(background=False)
-    server.collector.events(lines(of(1, 40.0, pin=1.0)), NDJSON).durable.result(10)
+    server.collector.events(lines(of(1, 40.0, pin=1.0)), NDJSON).durable.result(60)
     server.close()
     server = Server(tmp_path, Config(models={"m": ModelConfig(columns=policy)}))
     server.start(background=False)
     server.collector.events(
         lines(of(2, 41.5, pin="secret-pin"), of(3, "secret-age")), NDJSON
-    ).durable.result(10)
+    ).durable.result(60)
     server.scheduler.load_all()
     rows = server.store.query('SELECT "column", came, "rows", sample FROM mistyped')
     # the hash is text; the config says so, and this shows what follows
@@ -255,10 +255,10 @@ def test_a_hidden_column_shows_no_sample_anywhere(tmp_path: Path) -> None:
 def test_erasing_lets_go_of_samples_and_keeps_counts(server: Server) -> None:
     server.collector.events(
         lines(of(1, 40.0, user="u1"), of(2, 1.0, user="u2")), NDJSON
-    ).durable.result(10)
+    ).durable.result(60)
     server.collector.events(
         lines(of(3, "Grace Hopper", user="u1")), NDJSON
-    ).durable.result(10)
+    ).durable.result(60)
     server.scheduler.load_all()
     server.erase("u1", "user", ["m"])
     assert server.store.query('SELECT "rows", sample FROM mistyped') == [(1, "")]
@@ -267,8 +267,8 @@ def test_erasing_lets_go_of_samples_and_keeps_counts(server: Server) -> None:
 def test_a_crash_between_spool_and_load_counts_once(tmp_path: Path) -> None:
     server = Server(tmp_path)
     server.start(background=False)
-    server.collector.events(lines(event(1)), NDJSON).durable.result(10)
-    server.collector.events(lines(of(2, "x")), NDJSON, "key").durable.result(10)
+    server.collector.events(lines(event(1)), NDJSON).durable.result(60)
+    server.collector.events(lines(of(2, "x")), NDJSON, "key").durable.result(60)
     again = server.collector.events(lines(of(2, "x")), NDJSON, "key")
     assert again.replayed and again.body()["mistyped"][0]["rows"] == 1
     server.spool.close()

@@ -51,7 +51,7 @@ def pages_of(
     windows: Sequence[LaneWindow],
     reference: int,
 ) -> list[int]:
-    """The hours, after so many of reference, in which a lane called somebody; none within a day of another."""
+    """Return the hours after the reference in which a signal opened an alert, at most one a day."""
     layouts = {
         c: layout
         for c, layout in layouts.items()

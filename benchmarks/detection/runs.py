@@ -148,7 +148,7 @@ def changed_courses(name: str, seed: int) -> tuple[World, LaneRun, LaneRun, int]
 
 
 def holiday_order(hours: list[Hour]) -> list[int]:
-    """Which hour's traffic comes in each hour when two weekdays look like the Sunday of their week."""
+    """Return an order of hours in which two weekdays look like the Sunday of their week."""
     order = list(range(len(hours)))
     for day in HOLIDAYS:
         first = day * 24

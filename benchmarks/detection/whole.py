@@ -1,4 +1,4 @@
-"""Synthetic hours of a whole model without drift: features, prediction, latency, errors, traffic, and how wrong it was.
+"""Synthetic hours of a whole model without drift: inputs, quality, latency, errors, traffic.
 
 Every column has its law in each hour, with a day, a week and a wandering (AR(1)) of its
 own; the counts are one draw from it. Where there are segments, each has a share of the

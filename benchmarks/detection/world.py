@@ -247,7 +247,7 @@ class World:
 
 
 def _course(change: Change, t: np.ndarray) -> np.ndarray:
-    """How much of the change is there in each hour, 0 to 1."""
+    """Return the share of the change that is present in each hour, 0 to 1."""
     if change.kind == "gradual":
         return np.clip((t - change.at) / GRADUAL_HOURS, 0, 1)
     if change.kind == "burst":

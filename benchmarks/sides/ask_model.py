@@ -1,4 +1,4 @@
-"""Asks a model server directly and through the proxy, in turns, over one kept-alive connection each."""
+"""Requests to a model server directly and through the proxy, in turns, on kept connections."""
 
 import argparse
 import json
@@ -21,7 +21,7 @@ REQUEST = (
 
 
 def ask(connection: socket.socket) -> float:
-    """Milliseconds from sending the request to the last byte of the answer."""
+    """Return the milliseconds from the request to the last byte of the response."""
     began = time.perf_counter()
     connection.sendall(REQUEST)
     got = b""

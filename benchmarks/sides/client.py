@@ -1,4 +1,4 @@
-"""A load generator over kept-alive connections: as fast as it can, or at a fixed rate of requests."""
+"""A load generator on kept connections: at full speed, or at a fixed rate of requests."""
 
 import argparse
 import asyncio
@@ -25,7 +25,7 @@ def requests(file: Path, first: int, rows: int, batch: int) -> list[bytes]:
 async def drive(
     port: int, prepared: list[bytes], connections: int, rate: float
 ) -> tuple[list[float], int]:
-    """Seconds from when each request was due to its answer, and how many answers were not 200."""
+    """Return the seconds from due time to response of each request, and the number of failures."""
     took: list[float] = []
     bad = 0
     began = time.perf_counter()

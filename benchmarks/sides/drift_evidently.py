@@ -18,7 +18,7 @@ CATEGORICAL = ["c0", "c1", "c2", "c3"]
 
 
 def main(reference: str, current: str, method: str) -> None:
-    """Print what the preset says of the share of drifted columns."""
+    """Print the share of drifted columns of the preset."""
     before, now = (
         pd.read_parquet(file, columns=NUMERIC + CATEGORICAL)
         for file in (reference, current)

@@ -1,4 +1,4 @@
-"""Many producers at once: as much as they can, for a while, each batch again under its key until it is taken."""
+"""Many producers at full speed; each batch is repeated under its key until it is accepted."""
 
 import argparse
 import gzip
@@ -47,7 +47,7 @@ def batch(model: int, features: int) -> tuple[bytes, int]:
 
 
 def packed(body: bytes, way: int) -> tuple[bytes, dict[str, str]]:
-    """The body as it is, as gzip or as Zstandard, and what its header says."""
+    """Return the body plain, as gzip or as Zstandard, and its headers."""
     if way == 1:
         return gzip.compress(body, 1), {"content-encoding": "gzip"}
     if way == 2:
@@ -77,7 +77,7 @@ class Producer(threading.Thread):
         self.accepted, self.statuses, self.unsaid = 0, Counter[int](), 0
 
     def run(self) -> None:
-        """Send until the time is over; the last batch until it is taken."""
+        """Send until the time is over, the last batch until it is accepted."""
         template, rows = self.template
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
         n = self.first

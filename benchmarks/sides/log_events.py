@@ -1,4 +1,4 @@
-"""What one logged event costs the thread that logs it: the client in memory and with a spool, beside the logging module."""
+"""Cost of one logged event in its thread: in memory, with a spool, and by logging."""
 
 import argparse
 import io

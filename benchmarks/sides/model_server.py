@@ -1,4 +1,4 @@
-"""A model server that does nothing but answer: the least a proxy can be measured against."""
+"""A model server without a model: the fastest one that a proxy can be measured against."""
 
 import argparse
 import asyncio
@@ -11,7 +11,7 @@ WHOLE = (
 
 
 async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Answer every request of one connection."""
+    """Respond to every request of one connection."""
     try:
         while True:
             head = (await reader.readuntil(b"\r\n\r\n")).lower()

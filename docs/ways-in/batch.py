@@ -12,7 +12,7 @@ from monitor.client import Client
 
 
 def main(url: str, rows: int) -> None:
-    """Score and log; print how many rows the server took."""
+    """Score and log; print the number of rows that the server accepted."""
     rng = np.random.default_rng(1)
     frame = pd.DataFrame(
         {
@@ -22,7 +22,7 @@ def main(url: str, rows: int) -> None:
     )
     frame["score"] = 1 / (1 + np.exp((45 - frame["age"]) / 12))
     with Client(url, model="churn", version="v8") as client:
-        # kept: the labels come by these ids
+        # stored: labels are sent later under these ids
         frame["event_id"] = client.log_frame(frame, prediction="score")
         client.flush(60)
         print(client.stats()["accepted"])

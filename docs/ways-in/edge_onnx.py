@@ -2,8 +2,8 @@
 
     python edge_onnx.py MODEL.onnx SPOOL_FOLDER SERVER_URL ROWS
 
-Every prediction is in the spool when `log` returns. Whatever reaches the server later,
-reaches it once and in order.
+Every prediction is in the spool when `log` returns. It reaches the server later, once and
+in order.
 """
 
 import sys
@@ -16,7 +16,7 @@ from monitor.client import Client
 
 
 def main(model: str, spool: str, url: str, rows: int) -> None:
-    """Predict `rows` times and print what became of it."""
+    """Predict `rows` times and print the counts."""
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
     client = Client(
@@ -31,7 +31,7 @@ def main(model: str, spool: str, url: str, rows: int) -> None:
         client.log(
             features, float(score[0][0]), latency_ms=(time.perf_counter() - began) * 1e3
         )
-    client.close(timeout=5)  # what could not be sent stays in the folder
+    client.close(timeout=5)  # unsent records stay in the folder
     print(client.stats())
 
 

@@ -1,4 +1,4 @@
-"""A classifier of pictures that logs what it saw: the embedding and simple statistics of each picture.
+"""A classifier of pictures that logs the embedding and simple statistics of each picture.
 
 python embeddings.py SERVER_URL PICTURES [BRIGHTNESS]
 """
@@ -11,7 +11,7 @@ from monitor.client import Client, image_statistics
 
 
 def main(url: str, pictures: int, brightness: float) -> None:
-    """Classify and log; print how many pictures the server took."""
+    """Classify and log; print the number of pictures that the server accepted."""
     rng = np.random.default_rng(1)
     layer = rng.normal(size=(64, 16 * 16 * 3)) / 16  # stands for the body of a network
     with Client(url, model="photos", version="v1") as client:

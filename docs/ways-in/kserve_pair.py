@@ -1,4 +1,4 @@
-"""Sends one request and its answer as KServe's inference logger does: two CloudEvents in binary mode, under one id.
+"""Send a request and its response as two CloudEvents, like KServe's inference logger.
 
 python kserve_pair.py SERVER_URL
 """
@@ -11,7 +11,7 @@ from urllib.request import Request, urlopen
 
 
 def send(url: str, part: str, id_: str, data: dict) -> dict:
-    """POST one half; the server's answer."""
+    """POST one CloudEvent in binary mode; return the server's response."""
     headers = {
         "ce-specversion": "1.0",
         "ce-type": f"org.kubeflow.serving.inference.{part}",
@@ -26,8 +26,8 @@ def send(url: str, part: str, id_: str, data: dict) -> dict:
     }
     with urlopen(
         Request(f"{url}/v1/cloudevents", json.dumps(data).encode(), headers)
-    ) as answer:
-        return json.load(answer)
+    ) as response:
+        return json.load(response)
 
 
 if __name__ == "__main__":

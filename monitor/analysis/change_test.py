@@ -30,9 +30,9 @@ def category_p_value(
     The layout's bins would not do: they were chosen by the reference. `before` and
     `after` are counts by value.
     """
-    both = before.join(after, "values", join_type="full outer", right_suffix="_after")
+    joined = before.join(after, "values", join_type="full outer", right_suffix="_after")
     counts, counts_after = (
-        numpy_of(both[name].fill_null(0)).astype(float)
+        numpy_of(joined[name].fill_null(0)).astype(float)
         for name in ("counts", "counts_after")
     )
     return _p_value([*counts, reference.missing], [*counts_after, current.missing])

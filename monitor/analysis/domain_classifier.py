@@ -26,16 +26,16 @@ PERIOD, HOUR = "_period", "_hour"
 def separate_periods(rows: pa.Table, seed: int = 0) -> dict[str, Any]:
     """Measure how well gradient-boosted trees separate `_period` 1 from 0.
 
-    `auc` is the area under the ROC curve on held-out rows (5 folds that keep the rows
+    `auc` is the area under the ROC curve on test rows (5 folds that keep the rows
     of an hour together): 0.5 is chance, 1 is every pair in the right order. `low` and
     `high` are its 95% interval from 200 resamples of whole hours; it does not include
     how the trees vary.
 
-    `features` have `loss`: the AUC lost on held-out rows when the column is shuffled.
+    `features` have `loss`: the AUC lost on test rows when the column is shuffled.
     Columns with the same information share it, so that each alone may lose little.
 
     Without a change the AUC lies a little below 0.5, because a chance excess that was
-    learned is reversed in the held-out rows; a `low` above 0.5 is conservative. Source:
+    learned is reversed in the test rows; a `low` above 0.5 is conservative. Source:
     Lopez-Paz and Oquab (2017), Revisiting classifier two-sample tests; Breiman (2001)
     for the shuffling.
     """

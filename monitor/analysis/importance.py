@@ -27,11 +27,11 @@ Score = Callable[[Any, np.ndarray, np.ndarray, np.ndarray], float]
 def importances(rows: pa.Table, seed: int = 0) -> dict[str, Any]:
     """Measure how well gradient-boosted trees predict the target, and by which features.
 
-    `score` is measured on held-out rows (5 folds that keep the rows of an hour
+    `score` is measured on test rows (5 folds that keep the rows of an hour
     together): R² for numbers, McFadden's R² for classes (1 - log loss / log loss of the
     class shares). 0 is chance, 1 is certainty.
 
-    `features` have `loss`, the fall of the score on held-out rows when the column is
+    `features` have `loss`, the fall of the score on test rows when the column is
     shuffled, and `share`, the losses above 0 as parts of 1. Columns with the same
     information share their importance. With fewer than two target values the result is
     a `problem`. Source: Breiman (2001), Random forests; Fisher, Rudin and Dominici

@@ -150,7 +150,7 @@ class MemoryBacklog:
         return False
 
     def request_flush(self) -> None:
-        """Let the sender send the waiting records now, not when the batch is due."""
+        """Make the sender send the waiting records now, not when the batch is due."""
         with self.counters.lock:
             self.flush_requested = True
         self._wake.put(None)

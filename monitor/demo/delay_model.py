@@ -22,11 +22,11 @@ IMPORTANCE_ROWS = 8_000
 
 @dataclass(frozen=True)
 class DelayModel:
-    """A fitted model with its predictions and importance on held-out rows.
+    """A fitted model with its predictions and importance on test rows.
 
     `held_out` has one prediction per reference row, of a model that was not trained on
     any flight of that day. `importance` is each feature's share of the AUC
-    lost when it is shuffled on held-out rows; the shares add up to 1.
+    lost when it is shuffled on test rows; the shares add up to 1.
     """
 
     pipeline: Pipeline

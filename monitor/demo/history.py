@@ -62,7 +62,7 @@ def write(
 
 
 def reference_rows(reference: pd.DataFrame, model: DelayModel) -> pd.DataFrame:
-    """Return the reference with held-out predictions, so that its quality is unbiased."""
+    """Return the reference with cross-validated predictions, so that its quality is unbiased."""
     return reference[["event_id", "ts", *FEATURES, "label"]].assign(
         prediction=model.held_out.round(6)
     )

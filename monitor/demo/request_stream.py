@@ -49,7 +49,7 @@ class RequestStream:
                     return
 
     def stop(self) -> None:
-        """Let the current request be the last one."""
+        """Stop after the current request."""
         self._stopped.set()
 
     def _request(self, http: httpx.Client, flight: "pd.Series[Any]") -> None:

@@ -21,8 +21,8 @@ from monitor.store import Store
 from monitor.store.model import Model
 from monitor.store.rows.wide_rows import Relation
 
-ROWS = 20_000
-FEWEST = 200
+DEFAULT_ROWS = 20_000
+MIN_ROWS = 200
 MAX_FEATURES = 200  # each is shuffled in each fold
 MIN_SCORE = 0.01  # with less there is nothing that a feature could be worth
 
@@ -36,11 +36,11 @@ def importances(store: Store, config: Config, name: str) -> Mapping[str, float]:
     total = sum(given.values())
     if total:
         return {column: share / total for column, share in given.items()}
-    kept = kept_importance(store, name)
+    kept = stored_importance(store, name)
     return {one["column"]: one["share"] for one in kept["features"]} if kept else {}
 
 
-def kept_importance(store: Store, name: str) -> dict[str, Any] | None:
+def stored_importance(store: Store, name: str) -> dict[str, Any] | None:
     """What was computed last; None before."""
     found = store.query(
         "SELECT body FROM importances WHERE model = ?", [store.model(name).id]
@@ -88,7 +88,7 @@ def compute_importance(
     if of is None:
         of = (
             "labels"
-            if labelled is not None and labelled.num_rows >= FEWEST
+            if labelled is not None and labelled.num_rows >= MIN_ROWS
             else "predictions"
         )
     sample = (
@@ -96,10 +96,10 @@ def compute_importance(
         if of == "labels" and labelled is not None
         else asked.sample("predictions")
     )
-    if sample.num_rows < FEWEST:
+    if sample.num_rows < MIN_ROWS:
         where = f" of version {asked.version!r}" if asked.version else ""
         raise InvalidRequest(
-            f"only {sample.num_rows} rows{where} with {of} are stored; at least {FEWEST} are needed"
+            f"only {sample.num_rows} rows{where} with {of} are stored; at least {MIN_ROWS} are needed"
         )
     found = asked.answer(sample)
     if found["score"] < MIN_SCORE:

@@ -16,20 +16,20 @@ from monitor.store import Store
 from monitor.store.model import Model
 from monitor.store.rows.wide_rows import Relation
 
-ROWS = 10_000  # of each period
-FEWEST = 200
+DEFAULT_ROWS = 10_000  # of each period
+MIN_ROWS = 200
 MAX_FEATURES = 200  # each is shuffled in each fold
 
 Period = tuple[datetime, datetime]
 
 
-def told_apart(
+def compare_periods(
     store: Store,
     name: str,
     before: Period,
     after: Period,
     without: Collection[str] = (),
-    rows: int = ROWS,
+    rows: int = DEFAULT_ROWS,
     seed: int = 0,
 ) -> dict[str, Any]:
     """The answer of the domain classifier on at most `rows` rows of each period. Raises InvalidRequest when there are too
@@ -48,9 +48,9 @@ def told_apart(
         for period in (before, after)
     ]
     for part, (start, end) in zip(parts, (before, after), strict=True):
-        if part.num_rows < FEWEST:
+        if part.num_rows < MIN_ROWS:
             raise InvalidRequest(
-                f"only {part.num_rows} rows are stored from {start:%Y-%m-%dT%H:%MZ} to {end:%Y-%m-%dT%H:%MZ}; at least {FEWEST} are needed"
+                f"only {part.num_rows} rows are stored from {start:%Y-%m-%dT%H:%MZ} to {end:%Y-%m-%dT%H:%MZ}; at least {MIN_ROWS} are needed"
             )
     numbered = [
         part.append_column(PERIOD, pa.array([p] * part.num_rows, pa.int8()))

@@ -33,7 +33,7 @@ class Episodes:
     by_column: dict[str, int] = field(default_factory=dict)
 
 
-def trial(given: dict[str, Any]) -> RuleConfig:
+def rule_of_parameters(given: dict[str, Any]) -> RuleConfig:
     """The rule that parameters describe.
 
     Raises InvalidRequest, naming the first that is wrong.
@@ -50,7 +50,7 @@ def trial(given: dict[str, Any]) -> RuleConfig:
         ) from None
 
 
-def replay(
+def replay_rules(
     scheduler: Scheduler,
     name: str,
     rules: Sequence[RuleConfig] | None,

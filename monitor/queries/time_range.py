@@ -10,6 +10,7 @@ STEPS = [timedelta(minutes=m) for m in (1, 5, 15, 30, 60, 120, 360, 720, 1440, 1
 MAX_STEPS = 2000
 HOUR = timedelta(hours=1)
 DEFAULT = timedelta(days=7)
+DEFAULT_POINTS = 170
 EARLIEST, LATEST = datetime(1971, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 
 
@@ -39,18 +40,18 @@ class TimeRange:
         return self.start.replace(tzinfo=None), self.end.replace(tzinfo=None)
 
 
-def span_of(
+def parse_time_range(
     start: str | None,
     end: str | None,
     step: str | None,
     now: datetime,
-    finest: timedelta,
-    points: int = 170,
+    min_step: timedelta,
+    max_points: int = DEFAULT_POINTS,
 ) -> TimeRange:
     """The span that the parameters ask for, on whole steps. Raises InvalidRequest, naming the parameter.
 
-    Without `step` the smallest usual one that needs at most `points`; never finer than
-    what is stored (`finest`).
+    Without `step` the smallest usual one that needs at most `max_points`; never finer than
+    what is stored (`min_step`).
     """
     last = parse_time(end, "to") if end else now
     first = max(parse_time(start, "from") if start else last - DEFAULT, EARLIEST)
@@ -62,11 +63,11 @@ def span_of(
         _step(step)
         if step
         else next(
-            (s for s in STEPS if s >= finest and (last - first) / s <= points),
+            (s for s in STEPS if s >= min_step and (last - first) / s <= max_points),
             STEPS[-1],
         )
     )
-    width = max(width, finest)
+    width = max(width, min_step)
     if (last - first) / width > MAX_STEPS:
         raise InvalidRequest(
             f"`step` {step} gives more than {MAX_STEPS} points; ask for a longer step or a shorter span"

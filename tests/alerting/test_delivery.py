@@ -53,7 +53,7 @@ def queue(
 
 @pytest.fixture
 def client() -> Iterator[httpx.Client]:
-    with httpx.Client(trust_env=False) as found:
+    with httpx.Client(trust_env=False, timeout=60) as found:
         yield found
 
 

@@ -1,4 +1,4 @@
-"""Importance from the stored rows: what is told by a feature is what it is worth, and drift is ranked by it."""
+"""Feature importance from stored rows, and drift that is ranked by it."""
 
 import json
 from collections.abc import Iterator
@@ -94,7 +94,7 @@ def fill(server: Server, n: int = 1200, labels: bool = True) -> None:
     for label in (False, True)[: 1 + labels]:
         body = "\n".join(json.dumps(event(i, "m", label)) for i in range(n)).encode()
         take = server.collector.labels if label else server.collector.events
-        take(body, NDJSON).durable.result(10)
+        take(body, NDJSON).durable.result(60)
     server.scheduler.load_all()
 
 
@@ -127,7 +127,7 @@ def test_a_configured_importance_goes_before_the_computed_one(filled: Server) ->
     assert weights(filled.store, config, "m") == {"a": 0.25, "_hour": 0.75}
 
 
-def test_too_few_rows_are_said(tmp_path: Path) -> None:
+def test_too_few_rows_are_refused(tmp_path: Path) -> None:
     with closing(Server(tmp_path, Config())) as server:
         server.start(background=False)
         fill(server, 150, labels=False)

@@ -24,7 +24,7 @@ from monitor.config.limits import Limits
 from monitor.config.rule import RuleConfig
 from monitor.plugins import statistics
 from monitor.queries.drift import drift, drift_statistics
-from monitor.queries.time_range import span_of
+from monitor.queries.time_range import parse_time_range
 from monitor.schema import NON_FEATURE_COLUMNS
 from monitor.send.session import serving
 from monitor.server.server import Server
@@ -173,11 +173,11 @@ def test_drift_of_now_is_of_the_rows_until_now_however_much_of_the_last_step_is_
         event(i, ts=(midnight + timedelta(minutes=8 - i)).isoformat())
         for i in range(1200)
     ]
-    server.collector.events(lines(*rows), NDJSON).durable.result(10)
+    server.collector.events(lines(*rows), NDJSON).durable.result(60)
     server.scheduler.load_all()
     server.set_reference_period("m", midnight - timedelta(days=9), NOW, NOW)
     at = midnight + timedelta(minutes=9)
-    span = span_of(
+    span = parse_time_range(
         (at - timedelta(days=30)).isoformat(),
         at.isoformat(),
         f"{step}h",
@@ -236,7 +236,10 @@ def test_a_feature_that_the_reference_lacks_is_learning_not_missing(
 def test_a_period_in_the_body_is_no_row_of_a_reference(filled: Served) -> None:
     body = {"from": "2026-01-01T00:00:00Z", "to": "2026-02-01T00:00:00Z"}
     answer = filled.client.put("/v1/models/m/reference", json=body)
-    assert answer.status_code == 422 and "goes into the address" in answer.text
+    assert (
+        answer.status_code == 422
+        and "a period is a parameter, not a body" in answer.text
+    )
 
 
 def test_a_reference_without_rows_is_refused(filled: Served) -> None:
@@ -383,7 +386,7 @@ def test_version_and_segment_narrow_the_figures(tmp_path: Path) -> None:
     server = Server(tmp_path, Config(models={"m": ModelConfig(segments=("country",))}))
     with (
         serving(create_app(server, background=False)) as url,
-        httpx.Client(base_url=url, trust_env=False) as client,
+        httpx.Client(base_url=url, trust_env=False, timeout=60) as client,
     ):
         rows = [event(i, version=f"v{i % 3}") for i in range(300)]
         client.post(
@@ -632,7 +635,7 @@ def test_too_many_bodies_at_once_are_429(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # others are sending as much as is allowed
-    monkeypatch.setattr("monitor.api.request_body._small.bytes", 64 << 20)
+    monkeypatch.setattr("monitor.api.request_body._small_bodies.bytes", 64 << 20)
     answer = served.post("/v1/events", lines(event(0)))
     assert answer.status_code == 429
     assert answer.headers["retry-after"]
@@ -642,7 +645,7 @@ def test_with_a_key_every_request_must_bear_it(tmp_path: Path) -> None:
     server = Server(tmp_path)
     with (
         serving(create_app(server, background=False, key="s3cret")) as url,
-        httpx.Client(base_url=url, trust_env=False) as client,
+        httpx.Client(base_url=url, trust_env=False, timeout=60) as client,
     ):
         assert client.get("/healthz").status_code == 200
         for headers in (
@@ -665,7 +668,7 @@ def test_limits_can_be_set(tmp_path: Path) -> None:
     server = Server(tmp_path, Config(limits=Limits(max_rows=2, max_age_days=5000)))
     with (
         serving(create_app(server, background=False)) as url,
-        httpx.Client(base_url=url, trust_env=False) as client,
+        httpx.Client(base_url=url, trust_env=False, timeout=60) as client,
     ):
 
         def send(*rows):
@@ -748,7 +751,7 @@ def test_rules_of_the_configuration_are_applied(tmp_path: Path) -> None:
     server = Server(tmp_path, Config(rules=(rule,), default_rules=False))
     with (
         serving(create_app(server, background=False)) as url,
-        httpx.Client(base_url=url, trust_env=False) as client,
+        httpx.Client(base_url=url, trust_env=False, timeout=60) as client,
     ):
         client.post(
             "/v1/events",

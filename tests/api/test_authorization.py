@@ -19,7 +19,7 @@ from server_process import start_server
 
 from monitor.access import bearer_secret, key_id_in, make_secret
 from monitor.api import create_app
-from monitor.api.authorization import OPEN, ROUTES
+from monitor.api.authorization import PERMISSIONS, PUBLIC_PATHS
 from monitor.errors import Unauthorized
 from monitor.send.session import serving
 from monitor.server.server import Server
@@ -76,7 +76,7 @@ def guarded(tmp_path: Path) -> Iterator[Guarded]:
     server = Server(tmp_path / "data")
     with (
         serving(create_app(server, background=False, key=BOOT)) as url,
-        httpx.Client(base_url=url, trust_env=False) as client,
+        httpx.Client(base_url=url, trust_env=False, timeout=60) as client,
     ):
         yield Guarded(server, client)
 
@@ -149,11 +149,11 @@ def test_every_route_has_an_entry_and_every_entry_a_route(guarded: Guarded) -> N
         for path, methods in spec.items()
         for method in methods
     }
-    listed = {name.replace(":name", "") for name in ROUTES}
-    assert {name for name in served if name.split()[1] not in OPEN} == listed
+    listed = {name.replace(":name", "") for name in PERMISSIONS}
+    assert {name for name in served if name.split()[1] not in PUBLIC_PATHS} == listed
 
 
-@pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.parametrize("route", PERMISSIONS)
 def test_every_role_on_every_route(guarded: Guarded, route: str) -> None:
     guarded.send(BOOT, event(0))
     guarded.server.scheduler.load_all()
@@ -163,7 +163,7 @@ def test_every_role_on_every_route(guarded: Guarded, route: str) -> None:
         .replace("{column:name}", "age")
         .replace("{alert}", "a")
     )
-    if ROUTES[route].model == "query":
+    if PERMISSIONS[route].model == "query":
         path += "?model=m"
     for role, about in ROLES.items():
         number, secret = (
@@ -172,12 +172,12 @@ def test_every_role_on_every_route(guarded: Guarded, route: str) -> None:
         if role == "stranger":
             secret = f"{secret}"[:-4] + "AAAA"
         target = path.replace("{key}", number or "k")
-        wanted = expected(role, ROUTES[route])
+        wanted = expected(role, PERMISSIONS[route])
         # rows take a short way through the server when the address has no parameters,
         # and the long one when it has
         for address in (
             (target, f"{target}?model=m")
-            if ROUTES[route].model == "rows"
+            if PERMISSIONS[route].model == "rows"
             else (target,)
         ):
             answer = guarded.call(secret, method, address, **REQUESTS.get(route, {}))
@@ -200,7 +200,7 @@ def test_a_route_without_an_entry_is_closed_to_everybody(tmp_path: Path) -> None
         return "open to the world"
 
     with serving(app) as url:
-        answer = httpx.get(f"{url}/v1/forgotten", trust_env=False)
+        answer = httpx.get(f"{url}/v1/forgotten", trust_env=False, timeout=60)
     assert answer.status_code == 500
     assert "no entry in the table of rights" in answer.json()["error"]
 
@@ -426,7 +426,7 @@ def test_without_a_key_the_server_is_open_and_the_first_key_must_not_lock_everyb
     server = Server(tmp_path)
     with (
         serving(create_app(server, background=False)) as url,
-        httpx.Client(base_url=url, trust_env=False) as client,
+        httpx.Client(base_url=url, trust_env=False, timeout=60) as client,
     ):
         assert client.get("/v1/models").status_code == 200
         for body in ({"scopes": ["ingest"]}, {"scopes": ["admin"], "models": ["m"]}):
@@ -573,7 +573,7 @@ def test_no_secret_is_written_down_anywhere(tmp_path: Path) -> None:
     said: list[str] = []
     secrets = [boot]
     try:
-        with httpx.Client(base_url=url, trust_env=False) as client:
+        with httpx.Client(base_url=url, trust_env=False, timeout=60) as client:
 
             def call(secret: str, method: str, path: str, **options: Any) -> None:
                 headers = {
@@ -599,7 +599,7 @@ def test_no_secret_is_written_down_anywhere(tmp_path: Path) -> None:
                     content=lines(event(0)) + b"{nope\n",
                     headers={"content-type": NDJSON},
                 )
-                for route in ROUTES:
+                for route in PERMISSIONS:
                     method, path = route.split()
                     for old, new in (
                         ("{model:name}", "m"),

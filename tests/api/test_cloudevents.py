@@ -79,9 +79,9 @@ def post(
 def stored(url: str, model: str = "sklearn-iris") -> dict[str, Any]:
     """The accounting after everything acknowledged is loaded."""
     httpx.post(f"{url}/v1/flush", trust_env=False, timeout=30)
-    found: dict[str, Any] = httpx.get(f"{url}/v1/status", trust_env=False).json()[
-        "accounting"
-    ]
+    found: dict[str, Any] = httpx.get(
+        f"{url}/v1/status", trust_env=False, timeout=60
+    ).json()["accounting"]
     return found
 
 
@@ -223,6 +223,7 @@ def test_key_for_another_model_has_the_half_refused(tmp_path: Path) -> None:
             json=about,
             headers={"authorization": "Bearer boot"},
             trust_env=False,
+            timeout=60,
         )
         message = to_binary(cloud_event("request", V1[0]), JSONFormat())
         headers = {
@@ -234,7 +235,11 @@ def test_key_for_another_model_has_the_half_refused(tmp_path: Path) -> None:
             ("/v1/cloudevents?model=other", 0),
         ):
             answer = httpx.post(
-                url + path, content=message.body, headers=headers, trust_env=False
+                url + path,
+                content=message.body,
+                headers=headers,
+                trust_env=False,
+                timeout=60,
             ).json()
             assert answer["refused"] == refused, answer
         assert [
@@ -289,7 +294,10 @@ def test_restart_between_the_halves_loses_neither(
         post(url, cloud_event("response", V1[1], id_="c-3"))
     with real_server(folder, unused_url) as url:
         assert (
-            httpx.get(f"{url}/v1/status", trust_env=False).json()["halves_waiting"] == 2
+            httpx.get(f"{url}/v1/status", trust_env=False, timeout=60).json()[
+                "halves_waiting"
+            ]
+            == 2
         )
         post(url, cloud_event("request", V1[0]))
         post(url, cloud_event("response", V1[1], id_="b-2"))
@@ -336,7 +344,7 @@ def test_crash_after_the_second_half_settles_the_pair_once(server: Server) -> No
     server.pairs.take(half("request", V1[0]))
     server.pairs.take(half("response", V1[1]))
     for written in list(server.pairs._written.values()):
-        written.result(10)
+        written.result(60)
     # the files as a crash leaves them: both halves, and no word that they were settled
     again = PairBuffer(server.folder / "halves", server.collector)
     again.start(background=False)
@@ -352,7 +360,7 @@ def test_half_without_a_partner_is_counted_and_kept_with_the_reason(
     server: Server, wait_for: Any
 ) -> None:
     for written in server.pairs.take(half("request", V1[0])):
-        written.result(10)
+        written.result(60)
     assert server.pairs.look(datetime.now(UTC)) == 0
     later = datetime.now(UTC) + timedelta(minutes=61)
     assert server.pairs.look(later) == 1
@@ -390,9 +398,9 @@ def test_files_do_not_grow_with_what_is_done(
             ("response", {**V1[1], "pad": "x" * 1000}),
         ):
             for written in server.pairs.take(half(part, body, f"p{i}")):
-                written.result(10)
+                written.result(60)
     for written in server.pairs.take(half("request", V1[0], "alone")):
-        written.result(10)
+        written.result(60)
     server.pairs.look(datetime.now(UTC))
     size = sum(path.stat().st_size for path in (server.folder / "halves").iterdir())
     assert size < 10_000

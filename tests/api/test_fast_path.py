@@ -14,8 +14,8 @@ from events import NDJSON, event, lines
 from fake_collector import wait
 
 from monitor.api import create_app
-from monitor.api.fast_path import SMALL, FastPath
-from monitor.api.request_body import _small
+from monitor.api.fast_path import MAX_INLINE_LABEL_BYTES, FastPath
+from monitor.api.request_body import _small_bodies
 from monitor.config.config import Config
 from monitor.config.limits import Limits
 from monitor.send.session import serving
@@ -27,15 +27,15 @@ HEAD = b"POST /v1/events HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-ndjs
 @pytest.fixture
 def posts(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """The bodies that went through the lane."""
-    seen: list[bytes] = []
-    whole = FastPath.taken
+    bodies: list[bytes] = []
+    ingest = FastPath.ingest
 
-    def taken(lane: FastPath, post: Any, body: bytes) -> Any:
-        seen.append(body)
-        return whole(lane, post, body)
+    def recorded(fast_path: FastPath, request: Any, body: bytes) -> Any:
+        bodies.append(body)
+        return ingest(fast_path, request, body)
 
-    monkeypatch.setattr(FastPath, "taken", taken)
-    return seen
+    monkeypatch.setattr(FastPath, "ingest", recorded)
+    return bodies
 
 
 @pytest.fixture
@@ -84,7 +84,9 @@ def test_the_lane_answers_as_the_route_does(
     url, _ = keyed
     headers = {"content-type": NDJSON, "authorization": "Bearer boot", **headers}
     told = []
-    with httpx.Client(base_url=url, trust_env=False, headers=headers) as client:
+    with httpx.Client(
+        base_url=url, trust_env=False, headers=headers, timeout=60
+    ) as client:
         for address in (f"{path}?max_age=400", path):
             answer = client.post(address, content=body)
             kept = {k: v for k, v in answer.headers.items() if k != "date"}
@@ -99,7 +101,10 @@ def test_what_the_lane_does_not_take_goes_to_the_routes(
     url, server = keyed
     key = {"authorization": "Bearer boot"}
     with httpx.Client(
-        base_url=url, trust_env=False, headers={"content-type": NDJSON, **key}
+        base_url=url,
+        trust_env=False,
+        headers={"content-type": NDJSON, **key},
+        timeout=60,
     ) as client:
         for content, more in (
             (lines(event(1)), {"accept": "application/vnd.apache.arrow.stream"}),
@@ -114,7 +119,7 @@ def test_what_the_lane_does_not_take_goes_to_the_routes(
                 "model": "m",
                 "label": 1,
                 "ts": event(1)["ts"],
-                "note": "x" * SMALL,
+                "note": "x" * MAX_INLINE_LABEL_BYTES,
             }
         )
         assert client.post("/v1/labels", content=labels).status_code == 200
@@ -132,7 +137,9 @@ def test_a_repeated_key_is_answered_again_and_adds_nothing(
         "authorization": "Bearer boot",
         "idempotency-key": "k",
     }
-    with httpx.Client(base_url=url, trust_env=False, headers=headers) as client:
+    with httpx.Client(
+        base_url=url, trust_env=False, headers=headers, timeout=60
+    ) as client:
         first, again = (
             client.post("/v1/events", content=lines(event(0))) for _ in range(2)
         )
@@ -199,7 +206,9 @@ def test_a_disk_that_fails_is_503_and_nothing_waits(
 
     monkeypatch.setattr(os, "fdatasync", full)
     headers = {"content-type": NDJSON, "authorization": "Bearer boot"}
-    with httpx.Client(base_url=url, trust_env=False, headers=headers) as client:
+    with httpx.Client(
+        base_url=url, trust_env=False, headers=headers, timeout=60
+    ) as client:
         refused = client.post("/v1/events", content=lines(event(0)))
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "30")
         assert "free disk space" in refused.json()["error"]
@@ -245,17 +254,22 @@ def test_a_long_body_in_pieces_is_taken_and_its_room_is_free_again(
         assert answers(raw, 1)[0][0] == 200
         assert posts == [body]
         raw.sendall(head + body[: 1 << 20])
-        wait(lambda: _small.bytes == len(body), "the room is held while the body comes")
-    wait(lambda: _small.bytes == 0, "nobody is there to send the rest")
+        wait(
+            lambda: _small_bodies.bytes == len(body),
+            "the room is held while the body comes",
+        )
+    wait(lambda: _small_bodies.bytes == 0, "nobody is there to send the rest")
 
 
 def test_without_room_for_a_body_the_routes_say_so(
     keyed: tuple[str, Server], posts: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url, server = keyed
-    monkeypatch.setattr(_small, "bytes", 64 << 20)
+    monkeypatch.setattr(_small_bodies, "bytes", 64 << 20)
     headers = {"content-type": NDJSON, "authorization": "Bearer boot"}
-    with httpx.Client(base_url=url, trust_env=False, headers=headers) as client:
+    with httpx.Client(
+        base_url=url, trust_env=False, headers=headers, timeout=60
+    ) as client:
         assert client.post("/v1/events", content=lines(event(0))).status_code == 429
         monkeypatch.undo()
         server.spool.capacity = 10

@@ -319,7 +319,7 @@ def test_rows_that_land_while_they_are_added_up_count_once(
     monkeypatch.setattr(server.store.batch_loader, "_remember", slowly)
     server.collector.events(
         lines(*(event(i) for i in range(30))), NDJSON
-    ).durable.result(10)
+    ).durable.result(60)
     assert totals(server)["received"] == 30
     server.scheduler.load_all()
     asking[0].join(10)

@@ -27,7 +27,7 @@ def free_port() -> int:
 
 
 def wait_for(url: str) -> None:
-    until = time.monotonic() + 30
+    until = time.monotonic() + 300
     while time.monotonic() < until:
         try:
             with urllib.request.urlopen(url, timeout=1):

@@ -41,9 +41,9 @@ def test_predictions_of_two_days_without_a_network_arrive_once(
         stats = run(model, spool, unused_url, 1)
         assert stats["accepted"] == 66 and stats["queued"] == 0, stats
         httpx.post(f"{unused_url}/v1/flush", trust_env=False, timeout=30)
-        accounting = httpx.get(f"{unused_url}/v1/status", trust_env=False).json()[
-            "accounting"
-        ]
+        accounting = httpx.get(
+            f"{unused_url}/v1/status", trust_env=False, timeout=60
+        ).json()["accounting"]
         assert (
             accounting["stored"] == 66
             and accounting["duplicate"] == accounting["refused"] == 0

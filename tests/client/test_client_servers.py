@@ -74,7 +74,10 @@ def start(folder, source, command, monitor, spool=""):
 
 def ask(url, n):
     with httpx.Client(
-        base_url=url, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0)
+        base_url=url,
+        trust_env=False,
+        limits=httpx.Limits(max_keepalive_connections=0),
+        timeout=60,
     ) as http:
 
         def one(i):
@@ -111,7 +114,9 @@ def test_flask_under_gunicorn_logs_every_prediction_of_every_worker(
     )
     try:
         wait_for(
-            lambda: httpx.get(unused_url, trust_env=False).status_code == 404,
+            lambda: (
+                httpx.get(unused_url, trust_env=False, timeout=60).status_code == 404
+            ),
             "gunicorn",
         )
         workers = ask(unused_url, 60)
@@ -138,7 +143,10 @@ def test_fastapi_under_uvicorn_flushes_at_sigterm(
     )
     try:
         wait_for(
-            lambda: httpx.get(unused_url, trust_env=False).status_code == 404, "uvicorn"
+            lambda: (
+                httpx.get(unused_url, trust_env=False, timeout=60).status_code == 404
+            ),
+            "uvicorn",
         )
         ask(unused_url, 30)
     finally:

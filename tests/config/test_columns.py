@@ -73,7 +73,7 @@ def stored(server: Server) -> list[dict[str, Any]]:
 
 def take(server: Server, body: bytes, kind: str, model: str | None = None) -> Any:
     answer = server.collector.events(body, kind, None, model)
-    answer.durable.result(10)
+    answer.durable.result(60)
     server.scheduler.load_all()
     return answer
 

@@ -108,7 +108,7 @@ def judged(tmp_path: Path) -> Iterator[Callable[..., Finding]]:
         ]
         server.collector.events(
             "\n".join(map(json.dumps, body)).encode(), NDJSON
-        ).durable.result(10)
+        ).durable.result(60)
         server.scheduler.load_all()
         server.set_reference_period("m", NOW - 30 * DAY, NOW, NOW)
         (found,) = [
@@ -212,7 +212,7 @@ def test_an_alert_of_a_rule_that_is_gone_ends(tmp_path: Path) -> None:
         ]
         server.collector.events(
             "\n".join(map(json.dumps, rows)).encode(), NDJSON
-        ).durable.result(10)
+        ).durable.result(60)
         server.scheduler.tick()
         assert {
             a.finding.rule for a in server.store.alerts.open_alerts("m").values()
@@ -269,7 +269,7 @@ def several(tmp_path: Path) -> Iterator[Server]:
         body = lines(
             *({**row, "event_id": f"{row['model']}-{row['event_id']}"} for row in rows)
         )
-        server.collector.events(body, NDJSON).durable.result(10)
+        server.collector.events(body, NDJSON).durable.result(60)
         server.scheduler.load_all()
         yield server
 
@@ -311,7 +311,7 @@ def test_rows_that_come_meanwhile_are_read(several: Server) -> None:
             for i in range(9)
         )
     )
-    several.collector.events(late, NDJSON).durable.result(10)
+    several.collector.events(late, NDJSON).durable.result(60)
     several.scheduler.load_all()
     judge.note_rows("m0", NOW - HOUR / 2)
     assert judge.findings(model, [NOW]) == RuleEvaluator(
@@ -340,7 +340,7 @@ def test_a_model_is_evaluated_once_a_minute_and_again_when_late_rows_came(
     loop.evaluate_due(timedelta(0))
     assert asked == MODELS
     old = lines(event(0, model="m3", event_id="old", ts=(NOW - 5 * HOUR).isoformat()))
-    several.collector.events(old, NDJSON).durable.result(10)
+    several.collector.events(old, NDJSON).durable.result(60)
     loop.load_all()
     loop.evaluate_due(timedelta(0))
     assert asked == [*MODELS, "m3"]
@@ -389,7 +389,7 @@ def test_new_models_are_evaluated_together(
                 for i, name in enumerate(MODELS)
             )
         )
-        server.collector.events(body, NDJSON).durable.result(10)
+        server.collector.events(body, NDJSON).durable.result(60)
         server.scheduler.load_all()
         apart = {
             n: RuleEvaluator(server.store, server.config).findings(

@@ -45,7 +45,7 @@ def take(
     server: Server, body: bytes, kind: str = NDJSON, **options: Any
 ) -> IngestResult:
     answer = server.collector.events(body, kind, **options)
-    answer.durable.result(10)
+    answer.durable.result(60)
     return answer
 
 

@@ -265,9 +265,9 @@ def test_a_server_that_is_killed_in_the_middle_reads_the_rest_once(
     try:
 
         def received():
-            return httpx.get(f"{url}/v1/status", trust_env=False).json()["accounting"][
-                "received"
-            ]
+            return httpx.get(f"{url}/v1/status", trust_env=False, timeout=60).json()[
+                "accounting"
+            ]["received"]
 
         (tmp_path / "in" / ".a.csv").write_bytes(body)
         (tmp_path / "in" / ".a.csv").rename(tmp_path / "in" / "a.csv")
@@ -286,7 +286,7 @@ def test_a_server_that_is_killed_in_the_middle_reads_the_rest_once(
                 break
             time.sleep(0.1)
         httpx.post(f"{url}/v1/flush", trust_env=False, timeout=60)
-        status = httpx.get(f"{url}/v1/status", trust_env=False).json()
+        status = httpx.get(f"{url}/v1/status", trust_env=False, timeout=60).json()
         counts = status["accounting"]
         assert (
             counts["received"],

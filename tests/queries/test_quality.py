@@ -18,7 +18,7 @@ from monitor.layout import INTEGER, SECONDS, UNIT, ZERO_ONE
 from monitor.profile import Profile
 from monitor.queries.overview import overview
 from monitor.queries.quality import label_bias
-from monitor.queries.time_range import span_of
+from monitor.queries.time_range import parse_time_range
 from monitor.schema import LABEL_DELAY, LABELLED_PREDICTION
 from monitor.server.server import Server
 
@@ -66,16 +66,16 @@ def send(
 ) -> dict[str, Any]:
     """Send events and labels; what the overview says of the prediction's error."""
     for i in range(0, len(rows), 5000):
-        server.collector.events(lines(rows[i : i + 5000]), NDJSON).durable.result(10)
+        server.collector.events(lines(rows[i : i + 5000]), NDJSON).durable.result(60)
     server.scheduler.load_all()
     server.store.references.make_provisional(NOW)
-    server.collector.labels(lines(of), NDJSON).durable.result(10)
+    server.collector.labels(lines(of), NDJSON).durable.result(60)
     server.scheduler.load_all()
     said = overview(
         server.store,
         server.config,
         "loans",
-        span_of(None, None, None, NOW, HOUR),
+        parse_time_range(None, None, None, NOW, HOUR),
         None,
         "",
         NOW,
@@ -169,7 +169,7 @@ def test_a_corrected_label_takes_its_delay_back_and_a_rebuild_finds_the_same(
     rows = events()
     send(server, rows, labels(rows, HOUR))
     send_again = labels(rows[:100], 30 * HOUR)
-    server.collector.labels(lines(send_again), NDJSON).durable.result(10)
+    server.collector.labels(lines(send_again), NDJSON).durable.result(60)
     server.scheduler.load_all()
     before = stored(server)
     assert before[LABEL_DELAY].n == before[LABELLED_PREDICTION].n == len(rows)

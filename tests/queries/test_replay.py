@@ -17,7 +17,7 @@ from monitor.cli.replay_command import replay as replay_command
 from monitor.config.config import Config
 from monitor.config.rule import RuleConfig
 from monitor.errors import InvalidRequest
-from monitor.queries.replay import replay, trial
+from monitor.queries.replay import replay_rules, rule_of_parameters
 from monitor.send.session import serving
 from monitor.server.server import Server
 
@@ -38,8 +38,10 @@ def test_it_fires_when_the_rule_would_have_if_it_had_been_on(
     with closing(opened(tmp_path, config)) as on:
         send(on, traffic(shifted(8)))
         real = [a for a in evaluate(on) if a.finding.rule == "on"]
-        stored = replay(on.scheduler, "m", None, None, NOW, DAY)
-    found = replay(server.scheduler, "m", [trial(RULE)], None, NOW, DAY)
+        stored = replay_rules(on.scheduler, "m", None, None, NOW, DAY)
+    found = replay_rules(
+        server.scheduler, "m", [rule_of_parameters(RULE)], None, NOW, DAY
+    )
     (rule,) = found["rules"]
     assert [(e["column"], e["fired_at"]) for e in rule["episodes"]] == [
         (a.finding.column, a.fired_at) for a in real
@@ -53,7 +55,7 @@ def test_it_fires_when_the_rule_would_have_if_it_had_been_on(
 
 
 def test_nothing_is_stored(server: Server) -> None:
-    replay(server.scheduler, "m", [trial(RULE)], None, NOW, None)
+    replay_rules(server.scheduler, "m", [rule_of_parameters(RULE)], None, NOW, None)
     assert [
         a.finding.rule for a in server.store.alerts.listing(["m"], "all", 100)
     ] == []
@@ -62,8 +64,13 @@ def test_nothing_is_stored(server: Server) -> None:
 
 def test_a_higher_limit_and_a_longer_hold_fire_less(server: Server) -> None:
     def alerts(**more: object) -> tuple[int, float]:
-        (rule,) = replay(
-            server.scheduler, "m", [trial({**RULE, **more})], None, NOW, 6 * HOUR
+        (rule,) = replay_rules(
+            server.scheduler,
+            "m",
+            [rule_of_parameters({**RULE, **more})],
+            None,
+            NOW,
+            6 * HOUR,
         )["rules"]
         return rule["alerts"], rule["share_firing"]
 
@@ -74,13 +81,24 @@ def test_a_higher_limit_and_a_longer_hold_fire_less(server: Server) -> None:
 
 
 def test_the_work_is_capped_and_the_span_must_hold_events(server: Server) -> None:
-    assert replay(server.scheduler, "m", None, None, NOW, None)["rules"] == []
+    assert replay_rules(server.scheduler, "m", None, None, NOW, None)["rules"] == []
     with pytest.raises(InvalidRequest, match="at least 1h"):
-        replay(server.scheduler, "m", [trial(RULE)], None, NOW, timedelta(minutes=1))
+        replay_rules(
+            server.scheduler,
+            "m",
+            [rule_of_parameters(RULE)],
+            None,
+            NOW,
+            timedelta(minutes=1),
+        )
     with pytest.raises(InvalidRequest, match="ask for a longer step"):
-        replay(server.scheduler, "m", [trial(RULE)] * 100, None, NOW, HOUR)
+        replay_rules(
+            server.scheduler, "m", [rule_of_parameters(RULE)] * 100, None, NOW, HOUR
+        )
     with pytest.raises(InvalidRequest, match="no events"):
-        replay(server.scheduler, "m", [trial(RULE)], None, START - DAY, None)
+        replay_rules(
+            server.scheduler, "m", [rule_of_parameters(RULE)], None, START - DAY, None
+        )
 
 
 def test_route_and_its_mistakes(tmp_path: Path) -> None:
@@ -88,7 +106,7 @@ def test_route_and_its_mistakes(tmp_path: Path) -> None:
     send(server, traffic(rows=10))
     with (
         serving(create_app(server, background=False)) as url,
-        httpx.Client(base_url=url, trust_env=False) as client,
+        httpx.Client(base_url=url, trust_env=False, timeout=60) as client,
     ):
         path = "/v1/models/m/replay"
         answer = client.get(
@@ -114,9 +132,9 @@ def test_route_and_its_mistakes(tmp_path: Path) -> None:
 def test_an_alert_that_stays_open_without_rows_is_firing_at_most_all_of_the_time(
     server: Server,
 ) -> None:
-    (rule,) = replay(server.scheduler, "m", [trial(RULE)], None, NOW + 30 * DAY, DAY)[
-        "rules"
-    ]
+    (rule,) = replay_rules(
+        server.scheduler, "m", [rule_of_parameters(RULE)], None, NOW + 30 * DAY, DAY
+    )["rules"]
     assert 0.6 < rule["share_firing"] <= 1
 
 

@@ -150,7 +150,7 @@ def test_a_run_that_was_killed_goes_on_where_it_stopped(tmp_path: Path) -> None:
     process, url = start_server(tmp_path / "data")
     command = [sys.executable, "-m", "monitor.cli", "ingest", "big.jsonl", "--url", url]
     try:
-        with httpx.Client(base_url=url, trust_env=False) as client:
+        with httpx.Client(base_url=url, trust_env=False, timeout=60) as client:
             received = lambda: client.get("/v1/status").json()["accounting"]["received"]  # noqa: E731
             first = subprocess.Popen(
                 command,

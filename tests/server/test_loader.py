@@ -73,11 +73,11 @@ def assert_equal(a: dict[Any, Profile], b: dict[Any, Profile]) -> None:
 
 
 def send(server: Server, *events: dict[str, Any], key: str | None = None) -> None:
-    server.collector.events(lines(*events), NDJSON, key).durable.result(10)
+    server.collector.events(lines(*events), NDJSON, key).durable.result(60)
 
 
 def label(server: Server, *labels: dict[str, Any]) -> None:
-    server.collector.labels(lines(*labels), NDJSON).durable.result(10)
+    server.collector.labels(lines(*labels), NDJSON).durable.result(60)
 
 
 @dataclass
@@ -617,7 +617,7 @@ def test_killed_servers_lose_and_double_nothing(tmp_path: Path) -> None:
         process, url = start_server(tmp_path)
         deadline = time.monotonic() + float(rng.uniform(0.3, 1.2))
         try:
-            with httpx.Client(base_url=url, trust_env=False) as client:
+            with httpx.Client(base_url=url, trust_env=False, timeout=60) as client:
                 while time.monotonic() < deadline:
                     if waiting is None:
                         ids = range(number, number + 50)
@@ -870,11 +870,11 @@ def test_a_load_that_runs_out_of_memory_is_done_after_writing_back(
 ) -> None:
     server.collector.events(
         lines(*(event(i) for i in range(5))), NDJSON
-    ).durable.result(10)
+    ).durable.result(60)
     server.scheduler.load_all()
     server.collector.events(
         lines(*(event(i) for i in range(5, 20))), NDJSON
-    ).durable.result(10)
+    ).durable.result(60)
     whole, failures = server.store.load, [duckdb.OutOfMemoryException("full")]
 
     def load_once_full(batch: Any, now: Any) -> Any:
@@ -977,7 +977,7 @@ def test_lines_taken_before_a_name_that_differs_only_in_case_are_loaded(
 def test_a_refusal_with_an_absurd_line_does_not_stop_the_loader(server: Server) -> None:
     server.collector.refuse(
         "events", [Refusal(10**30, None, "odd", "x")]
-    ).durable.result(10)
+    ).durable.result(60)
     send(server, event(1))
     server.scheduler.load_all()
     assert server.store.span("m")[2] == 1

@@ -54,7 +54,7 @@ def test_a_load_beyond_memory_is_halved_until_its_requests_fit(
     for first in range(0, 50, 10):
         server.collector.events(
             lines(*(event(i) for i in range(first, first + 10))), NDJSON
-        ).durable.result(10)
+        ).durable.result(60)
     loads = fail_above(server, monkeypatch, 20)
     assert server.scheduler.load_all() == 50
     assert totals(server) == (50, 50, 0, 0)
@@ -66,11 +66,11 @@ def test_a_row_beyond_memory_goes_to_the_quarantine_and_the_rest_is_stored(
 ) -> None:
     server.collector.events(
         lines(*(event(i) for i in range(2))), NDJSON
-    ).durable.result(10)
+    ).durable.result(60)
     server.scheduler.load_all()
     server.collector.events(
         lines(*(event(i) for i in range(2, 40))), NDJSON, "key"
-    ).durable.result(10)
+    ).durable.result(60)
     loads = fail_above(server, monkeypatch, 6, never="e17")
     assert server.scheduler.load_all() == 37
     assert totals(server) == (40, 39, 0, 1)
@@ -98,7 +98,7 @@ def test_a_crash_between_the_parts_of_a_request_leaves_the_accounts_true(
 ) -> None:
     server.collector.events(
         lines(*(event(i) for i in range(20))), NDJSON
-    ).durable.result(10)
+    ).durable.result(60)
     fail_above(server, monkeypatch, 5)
     in_parts, done = server.store.load, list[int]()
 
@@ -133,12 +133,12 @@ def test_labels_beyond_memory_are_stored_in_parts_that_fit(
 ) -> None:
     server.collector.events(
         lines(*(event(i, prediction=0.9) for i in range(30))), NDJSON
-    ).durable.result(10)
+    ).durable.result(60)
     server.scheduler.load_all()
     body = lines(
         *(late(i, 0) for i in range(40)), *(late(i, 1) for i in range(0, 40, 2))
     )
-    server.collector.labels(body, NDJSON, "key").durable.result(10)
+    server.collector.labels(body, NDJSON, "key").durable.result(60)
     loads = fail_above(server, monkeypatch, 6, never="e17")
     server.scheduler.load_all()
     assert max(loads) <= 6
@@ -155,7 +155,7 @@ def test_labels_beyond_memory_are_stored_in_parts_that_fit(
     assert server.collector.labels(body, NDJSON, "key").replayed
     # what is in the quarantine can be sent again as it is
     monkeypatch.undo()
-    server.collector.labels(kept.raw.encode(), NDJSON).durable.result(10)
+    server.collector.labels(kept.raw.encode(), NDJSON).durable.result(60)
     server.scheduler.load_all()
     assert set(server.store.query(joined)) == expected | {("e17", "0")}
 
@@ -165,7 +165,7 @@ def test_a_crash_between_the_parts_of_labels_leaves_the_accounts_true(
 ) -> None:
     server.collector.labels(
         lines(*(late(i, 1) for i in range(20))), NDJSON
-    ).durable.result(10)
+    ).durable.result(60)
     fail_above(server, monkeypatch, 5)
     in_parts, done = server.store.load, list[int]()
 
@@ -193,7 +193,7 @@ def test_names_of_a_free_text_are_bounded_when_they_are_written(
     monkeypatch.setattr(compaction, "MAX_VALUES_OF_MODEL", 1_200)
     server.collector.events(
         lines(*(event(i, features={"a": "x", "b": "y"}) for i in range(10))), NDJSON
-    ).durable.result(10)
+    ).durable.result(60)
     server.scheduler.load_all()
     server.set_reference_period(
         "m", NOW - timedelta(days=9), NOW + timedelta(days=1), NOW
@@ -203,7 +203,7 @@ def test_names_of_a_free_text_are_bounded_when_they_are_written(
             event(i, features={"a": f"id {i}", "b": f"id {i % 300}"})
             for i in range(first, first + 1000)
         ]
-        server.collector.events(lines(*body), NDJSON).durable.result(10)
+        server.collector.events(lines(*body), NDJSON).durable.result(60)
         server.scheduler.load_all()
         assert (
             server.store.query("SELECT count(*) FROM new_values")[0][0]
@@ -231,7 +231,7 @@ def test_profiles_added_up_in_spans_are_the_same(
     for first in range(0, 600, 100):
         server.collector.events(
             lines(*(event(i) for i in range(first, first + 100))), NDJSON
-        ).durable.result(10)
+        ).durable.result(60)
         server.scheduler.load_all()
         if not first:
             server.set_reference_period(

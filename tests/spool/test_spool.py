@@ -21,7 +21,7 @@ def payloads(spool: Spool, start: SpoolPosition = START) -> list[bytes]:
 def test_records_come_back_in_order_after_they_are_synced(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
     for i in range(100):
-        spool.append({"kind": "x", "i": i}, b"p%d\nq" % i).result(10)
+        spool.append({"kind": "x", "i": i}, b"p%d\nq" % i).result(60)
     assert payloads(spool) == [b"p%d\nq" % i for i in range(100)]
     assert [f.header["i"] for f in spool.records(START)] == list(range(100))
     spool.close()
@@ -30,7 +30,7 @@ def test_records_come_back_in_order_after_they_are_synced(tmp_path: Path) -> Non
 def test_reading_goes_on_after_a_position(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
     for i in range(10):
-        spool.append({}, bytes([i])).result(10)
+        spool.append({}, bytes([i])).result(60)
     fourth = list(spool.records(START))[3]
     assert payloads(spool, fourth.end) == [bytes([i]) for i in range(4, 10)]
     spool.close()
@@ -38,10 +38,10 @@ def test_reading_goes_on_after_a_position(tmp_path: Path) -> None:
 
 def test_a_new_process_reads_what_the_last_one_left(tmp_path: Path) -> None:
     first = Spool(tmp_path)
-    first.append({}, b"a").result(10)
+    first.append({}, b"a").result(60)
     first.close()
     second = Spool(tmp_path)
-    second.append({}, b"b").result(10)
+    second.append({}, b"b").result(60)
     assert payloads(second) == [b"a", b"b"]
     second.close()
 
@@ -66,9 +66,9 @@ def test_many_threads_lose_nothing(
 def test_released_segments_are_deleted_and_the_rest_stays(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
     for payload in (b"a", b"b"):
-        spool.append({}, payload).result(10)
+        spool.append({}, payload).result(60)
     spool.roll()
-    spool.append({}, b"c").result(10)
+    spool.append({}, b"c").result(60)
     ends = [record.end for record in spool.records(START)]
     spool.release(ends[0])
     # the position is inside the first segment
@@ -98,7 +98,7 @@ def test_torn_and_flipped_bytes_lose_no_record_before_them_and_are_reported(
     spool = Spool(tmp_path)
     sizes = [rng.randrange(0, 300) for _ in range(20)]
     for i, size in enumerate(sizes):
-        spool.append({"i": i}, rng.randbytes(size)).result(10)
+        spool.append({"i": i}, rng.randbytes(size)).result(60)
     ends = [record.end.offset for record in spool.records(START)]
     segment = spool.synced.segment
     spool.close()
@@ -111,7 +111,7 @@ def test_torn_and_flipped_bytes_lose_no_record_before_them_and_are_reported(
         data[at] ^= 1 << rng.randrange(8)
     path.write_bytes(data)
     again = Spool(tmp_path)
-    again.append({"i": 99}, b"later").result(10)
+    again.append({"i": 99}, b"later").result(60)
     read = [record.header["i"] for record in again.records(START)]
     whole = [i for i, end in enumerate(ends) if end <= at]
     assert read[-1] == 99
@@ -133,7 +133,7 @@ def test_a_write_that_fails_is_refused_whole_and_the_next_one_succeeds(
     tmp_path: Path,
 ) -> None:
     spool = Spool(tmp_path)
-    spool.append({"i": 0}, b"a" * 100).result(10)
+    spool.append({"i": 0}, b"a" * 100).result(60)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     # as if the disk were full
     resource.setrlimit(resource.RLIMIT_FSIZE, (spool.synced.offset + 500, hard))
@@ -141,10 +141,10 @@ def test_a_write_that_fails_is_refused_whole_and_the_next_one_succeeds(
         failed = [spool.append({"i": i}, b"b" * 1000) for i in (1, 2)]
         for done in failed:
             with pytest.raises(Overloaded, match="free disk space"):
-                done.result(10)
+                done.result(60)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    spool.append({"i": 3}, b"c").result(10)
+    spool.append({"i": 3}, b"c").result(60)
     assert [record.header["i"] for record in spool.records(START)] == [0, 3]
     assert spool.damage == []
     spool.close()
@@ -157,7 +157,7 @@ def test_records_go_on_in_the_next_segment_when_one_is_full(
     spool = Spool(tmp_path)
     for i in range(50):
         spool.append({"i": i}, b"x" * 40)
-    spool.append({"i": 50}, b"").result(10)
+    spool.append({"i": 50}, b"").result(60)
     assert [record.header["i"] for record in spool.records(START)] == list(range(51))
     assert len(spool.segments()) > 5
     spool.close()
@@ -168,7 +168,7 @@ def test_what_is_written_is_not_held_in_memory_by_whoever_remembers_it(
 ) -> None:
     spool = Spool(tmp_path)
     done = spool.append({"kind": "x"}, b"y" * 1000)
-    done.result(10)
+    done.result(60)
     assert isinstance(done, WriteBatch)
     # an answer that is kept for its Idempotency-Key keeps this future
     assert done.records == []
@@ -192,7 +192,7 @@ def test_payloads_of_one_header_share_a_record_whose_rows_are_their_sum(
     with spool._wake:  # the writing thread waits
         for header, payload, rows in records:
             spool.append(dict(header), payload, rows)
-    spool.append({"kind": "end"}, b"").result(10)
+    spool.append({"kind": "end"}, b"").result(60)
     found = [
         (f.header["kind"], f.header.get("rows"), f.payload)
         for f in spool.records(START)

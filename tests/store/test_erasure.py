@@ -43,16 +43,16 @@ def fill(server: Server) -> None:
     for start in range(0, 3000, 500):
         server.collector.events(
             lines(*body[start : start + 500]), NDJSON
-        ).durable.result(10)
+        ).durable.result(60)
     server.collector.events(
         lines(of(9001, PERSON, ts="never"), of(9002, "other-1", ts="never")),
         NDJSON,
         "key-1",
-    ).durable.result(10)
+    ).durable.result(60)
     labels = [
         {"event_id": f"e{i}", "model": "m", "label": True} for i in range(0, 3000, 5)
     ]
-    server.collector.labels(lines(*labels), NDJSON).durable.result(10)
+    server.collector.labels(lines(*labels), NDJSON).durable.result(60)
     server.scheduler.load_all()
 
 
@@ -86,7 +86,7 @@ def test_a_persons_rows_are_gone_from_every_file_and_the_counts_stay(
         assert profile_counts(server) == before
         assert server.store.ledger.totals() == totals
         assert [q.event_id for q in server.store.ledger.refused()] == ["e9002"]
-        server.collector.events(lines(of(9100, "other-1")), NDJSON).durable.result(10)
+        server.collector.events(lines(of(9100, "other-1")), NDJSON).durable.result(60)
         server.scheduler.load_all()
         ((left,),) = server.store.query(
             f"SELECT count(*) FROM {server.store.model('m').events}"

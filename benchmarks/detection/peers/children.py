@@ -65,7 +65,10 @@ CHILDREN: dict[tuple[str, Path], Child] = {}
 
 
 def scores_of(tool: str, environments: Path, **question: Any) -> dict[str, list[float]]:
-    """What the tool says of a stream; its child is started with the first question and ends with this process."""
+    """Return the scores of a tool for a stream.
+
+    Its child process starts with the first request and ends with this process.
+    """
     child = CHILDREN.get((tool, environments))
     if child is None:
         child = CHILDREN[tool, environments] = Child(tool, environments)

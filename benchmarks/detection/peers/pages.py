@@ -19,7 +19,7 @@ def pages(scores: Sequence[float], limit: float, width: int) -> list[int]:
 
 
 def runs(scores: Sequence[float], limit: float) -> int:
-    """How often the series rises above the limit: a run of windows above it counts once.
+    """Count the runs of windows above the limit.
 
     >>> runs([2.0, 2.0, 0.5, 3.0], 1.0)
     2

@@ -95,7 +95,7 @@ def _scored_quiet(
 def scored_change(
     plan: Plan, limits: Mapping[Key, float], change: str, seed: int
 ) -> tuple[int | None, dict[Key, tuple[int, int, list[float]]]]:
-    """How long the detector waited, and every tool's scores from the window of the change until it is above its limit."""
+    """Return the detector's delay, and every tool's scores until it is above its limit."""
     name = f"{change} {seed} {plan.widths(seed)} {sorted(limits.items())}"
     return _kept(plan, name, partial(_scored_change, plan, limits, change, seed))
 
@@ -135,7 +135,7 @@ def _scored_change(
 def _kept(
     plan: Plan, name: str, compute: Callable[[], tuple[Any, dict[Key, Any]]]
 ) -> tuple[Any, dict[Key, Any]]:
-    """What was answered about the stream of that name before, or now."""
+    """Return the stored scores of the stream, or compute and store them."""
     if plan.kept is None:
         return compute()
     file = (

@@ -1,4 +1,4 @@
-"""What the tools did, as two tables in Markdown."""
+"""Results of the tools as two tables in Markdown."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import median

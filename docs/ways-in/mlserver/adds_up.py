@@ -6,19 +6,19 @@ from mlserver.types import InferenceRequest, InferenceResponse
 
 
 class AddsUp(MLModel):
-    """One output, `score`, for all inputs together; texts count with their length."""
+    """One output, `score`, for all numeric inputs together; texts are ignored."""
 
     async def load(self) -> bool:
-        """Nothing to load."""
+        """Load nothing."""
         return True
 
     async def predict(self, payload: InferenceRequest) -> InferenceResponse:
-        """The sum of each row."""
+        """Return the sum of each row."""
         rows = payload.inputs[0].shape[0]
         score = sum(
-            self.decode(given, default_codec=NumpyCodec).reshape(rows, -1).sum(axis=1)
-            for given in payload.inputs
-            if given.datatype != "BYTES"
+            self.decode(column, default_codec=NumpyCodec).reshape(rows, -1).sum(axis=1)
+            for column in payload.inputs
+            if column.datatype != "BYTES"
         )
         return InferenceResponse(
             model_name=self.name,

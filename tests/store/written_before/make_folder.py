@@ -160,15 +160,15 @@ def fill(folder: Path) -> tuple[Server, dict[str, Any]]:
     broken = [{**sent[0], "ts": "never"}, {**sent[1], "event_id": "odd", "status": "x"}]
     mistyped = {**sent[2], "event_id": "mistyped", "features": {"x": "1.5", "c": 3}}
     collect = server.collector
-    collect.events(lines([*sent, mistyped]), NDJSON).durable.result(10)
-    collect.events(lines([*broken, sent[5]]), NDJSON, "key-1").durable.result(10)
+    collect.events(lines([*sent, mistyped]), NDJSON).durable.result(60)
+    collect.events(lines([*broken, sent[5]]), NDJSON, "key-1").durable.result(60)
     labels = [
         {"event_id": row["event_id"], "model": "m", "label": i % 3 == 0}
         for i, row in enumerate(sent[:200])
     ]
     collect.labels(
         lines([*labels, {**labels[0], "event_id": "none"}]), NDJSON
-    ).durable.result(10)
+    ).durable.result(60)
     server.scheduler.load_all()
     server.keys.create("first", ["admin"], None, None, END)
     server.keys.create("second", ["read"], ["m"], END + timedelta(days=400), END)
@@ -189,8 +189,8 @@ def fill(folder: Path) -> tuple[Server, dict[str, Any]]:
     read = contents(server)
     later = list(events(3, END, 3, 8))
     wide = {**later[1], "event_id": "wide", "features": {"x": 1.0, "new": 2.0}}
-    collect.events(lines([*later, wide]), NDJSON).durable.result(10)
-    collect.labels(lines([{**labels[0], "event_id": "3-0"}]), NDJSON).durable.result(10)
+    collect.events(lines([*later, wide]), NDJSON).durable.result(60)
+    collect.labels(lines([{**labels[0], "event_id": "3-0"}]), NDJSON).durable.result(60)
     return server, read
 
 

@@ -60,7 +60,7 @@ def prepare(stream):
 
 
 def check(reference, window, shares):
-    """Raise when the report says other values than the tests called one by one."""
+    """Raise when the report has other values than the tests called one by one."""
     definition = DataDefinition(
         numerical_columns=NUMBERS, categorical_columns=CATEGORIES
     )

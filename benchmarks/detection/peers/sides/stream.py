@@ -1,4 +1,4 @@
-"""A drawn stream in a tool's own Python, and the loop that answers what the tool says of its windows.
+"""A drawn stream in a tool's own Python, and the loop that scores its windows.
 
 A line of JSON comes in: the folder of the stream, the width of a window in hours, the
 first window, how many there are at most, and the highest limit of each rule, or null. A
@@ -52,7 +52,7 @@ class Stream:
 
 
 def serve(prepare, batch=1):
-    """Answer until the input ends.
+    """Score windows until the input ends.
 
     `prepare(stream)` gives a function of (first, last) to scores by rule.
     """

@@ -36,7 +36,7 @@ def test_service_predicts_and_logs_its_real_latency(found, model):
     flight = found.current.iloc[100]
     with (
         serving(create_app(model, recorder)) as url,
-        httpx.Client(base_url=url, trust_env=False) as http,
+        httpx.Client(base_url=url, trust_env=False, timeout=60) as http,
     ):
         start = time.perf_counter()
         answer = http.post("/predict", json={"features": features_of(flight)})
@@ -56,7 +56,7 @@ def test_service_predicts_and_logs_its_real_latency(found, model):
 def test_service_predicts_from_what_it_gets(model, features):
     with (
         serving(create_app(model, Recorder())) as url,
-        httpx.Client(base_url=url, trust_env=False) as http,
+        httpx.Client(base_url=url, trust_env=False, timeout=60) as http,
     ):
         assert (
             0
@@ -69,7 +69,7 @@ def test_service_says_422_to_a_body_it_cannot_read_and_logs_it(model):
     recorder = Recorder()
     with (
         serving(create_app(model, recorder)) as url,
-        httpx.Client(base_url=url, trust_env=False) as http,
+        httpx.Client(base_url=url, trust_env=False, timeout=60) as http,
     ):
         assert http.post("/predict", json={"flight": 1}).status_code == 422
     assert events(recorder)[0]["status"] == 422
@@ -83,7 +83,7 @@ def test_traffic_flows_and_sends_labels_later(found, model, monkeypatch):
         serving(create_app(model, recorder)) as url,
         request_stream.flowing(url, labelled, recorder, per_second=50) as flow,
     ):
-        end = time.monotonic() + 20
+        end = time.monotonic() + 300
         while flow.sent < 12 and time.monotonic() < end:
             time.sleep(0.02)
     assert flow.sent >= 12 and flow.failed == 0
@@ -99,8 +99,8 @@ def test_traffic_goes_on_when_the_service_does_not_answer(found):
     flow = request_stream.RequestStream(
         "http://127.0.0.1:9", found.current.head(1), Recorder(), per_second=100
     )
-    with httpx.Client(trust_env=False) as http:
-        flow._ask(http, found.current.iloc[0])
+    with httpx.Client(trust_env=False, timeout=60) as http:
+        flow._request(http, found.current.iloc[0])
     assert (flow.sent, flow.failed) == (0, 1)
 
 
@@ -113,7 +113,7 @@ def signed(receiver, identifier, body, secret=None):
 
 def test_receiver_keeps_what_is_signed_once_and_rejects_the_rest():
     body = json.dumps({"type": "alert.firing", "data": {"text": "PSI of temp is 0.41"}})
-    with receiving() as receiver, httpx.Client(trust_env=False) as http:
+    with receiving() as receiver, httpx.Client(trust_env=False, timeout=60) as http:
         for identifier in ("msg_1", "msg_1", "msg_2"):
             assert (
                 http.post(
@@ -140,7 +140,7 @@ def test_receiver_keeps_what_is_signed_once_and_rejects_the_rest():
 
 
 def test_receiver_verifies_what_the_webhook_channel_signs():
-    with receiving() as receiver, httpx.Client(trust_env=False) as http:
+    with receiving() as receiver, httpx.Client(trust_env=False, timeout=60) as http:
         config = webhook.WebhookConfig(
             name="demo", url=receiver.url, secret=receiver.secret
         )
