@@ -10,9 +10,9 @@ from pathlib import Path
 import httpx
 import pytest
 from hour_stream import DAY, HOUR, NOW, START, evaluate, opened, send, shifted, traffic
+from monitor.api.routes.analysis import get_replay
 
 from monitor.api import create_app
-from monitor.api.routes.analysis import get_replay
 from monitor.cli.replay_command import replay as replay_command
 from monitor.config.config import Config
 from monitor.config.rule import RuleConfig
