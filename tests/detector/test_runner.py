@@ -265,7 +265,7 @@ def test_quiet_traffic_raises_no_alert_and_the_detector_says_that_it_watches(
     assert evaluate(server) == []
     verdict, text = standing(server)
     assert verdict == "ok"
-    assert "finds no change" in text
+    assert text.startswith("No change detected: change score ")
 
 
 def test_shift_of_one_feature_is_one_alert_that_names_it_and_when_it_began(
@@ -638,7 +638,7 @@ def test_thin_traffic_is_judged_in_windows_of_a_day(tmp_path: Path) -> None:
         assert verdict == "learning"  # a month of days is needed
         assert (
             text
-            == "The detector has too few rows to know what is usual: it needs 28 hours or days that have some"
+            == "Detector: insufficient data, it needs 28 hours or days with traffic"
         )
 
 

@@ -1,5 +1,6 @@
 """What a rule would have done: the same alerts as if it had been on, and nothing of it is stored."""
 
+import inspect
 import json
 from collections.abc import Iterator
 from contextlib import closing
@@ -9,8 +10,10 @@ from pathlib import Path
 import httpx
 import pytest
 from hour_stream import DAY, HOUR, NOW, START, evaluate, opened, send, shifted, traffic
+from monitor.api.routes.analysis import get_replay
 
 from monitor.api import create_app
+from monitor.cli.replay_command import replay as replay_command
 from monitor.config.config import Config
 from monitor.config.rule import RuleConfig
 from monitor.errors import InvalidRequest
@@ -133,3 +136,15 @@ def test_an_alert_that_stays_open_without_rows_is_firing_at_most_all_of_the_time
         server.scheduler, "m", [rule_of_parameters(RULE)], None, NOW + 30 * DAY, DAY
     )["rules"]
     assert 0.6 < rule["share_firing"] <= 1
+
+
+def test_rule_options_are_the_same_in_configuration_api_and_command() -> None:
+    """What a rule may say stands three times; each list has every field of the model."""
+    own = {"name", "model", "severity"}  # of a configured rule only
+    fields = set(RuleConfig.model_fields) - own
+    of_replay = {"step", "from_", "to"}
+    api = set(inspect.signature(get_replay).parameters) - {"request", "model"}
+    assert api == fields | of_replay
+    command = set(inspect.signature(replay_command).parameters)
+    of_command = {"model", "start", "end", "step", "url", "data", "config", "as_json"}
+    assert command == fields | of_command
