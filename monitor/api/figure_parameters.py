@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Query, Request
 
 from monitor.api.request_context import current_time, server_of
+from monitor.queries.figures.selection import Selection
 from monitor.queries.time_range import (
     DEFAULT_POINTS,
     TimeRange,
@@ -58,20 +59,20 @@ class FigureParameters:
         self._to = to
         self._step = step
 
-    def time_range(
-        self, min_step: timedelta, max_points: int = DEFAULT_POINTS
-    ) -> TimeRange:
-        """Return the requested time range. Raises InvalidRequest.
+    def selection(
+        self, model: str, min_step: timedelta, max_points: int = DEFAULT_POINTS
+    ) -> Selection:
+        """Return the requested selection of a model. Raises InvalidRequest.
 
         Where profiles are only stored by the hour, the step is at least an hour.
         """
         time_range = self._parse(self._from, min_step, max_points)
         if min_step < HOUR and time_range.start < self.now - MINUTE_RETENTION:
-            return self._parse(self._from, HOUR, max_points)
-        return time_range
+            time_range = self._parse(self._from, HOUR, max_points)
+        return Selection(model, time_range, self.version, self.segment)
 
-    def window(self, length: timedelta) -> TimeRange:
-        """Return the requested time range; without `from`, the `length` before its end.
+    def window(self, model: str, length: timedelta) -> Selection:
+        """Return the requested selection; without `from`, the `length` before its end.
 
         Raises InvalidRequest.
         """
@@ -79,7 +80,8 @@ class FigureParameters:
         if start is None:
             end = parse_time(self._to, "to") if self._to else self.now
             start = (end - length).isoformat()
-        return self._parse(start, HOUR, DEFAULT_POINTS)
+        time_range = self._parse(start, HOUR, DEFAULT_POINTS)
+        return Selection(model, time_range, self.version, self.segment)
 
     def _parse(
         self, start: str | None, min_step: timedelta, max_points: int

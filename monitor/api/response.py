@@ -15,7 +15,7 @@ from starlette.responses import Response
 from monitor.arrow_columns import to_ipc
 from monitor.errors import DriftdeckError, Overloaded, Unauthorized
 from monitor.finding import Finding
-from monitor.queries.overview import finding_data
+from monitor.queries.alert_data import finding_data
 
 ARROW = "application/vnd.apache.arrow.stream"
 JSON = "application/json"

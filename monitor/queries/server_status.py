@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from monitor import __version__
-from monitor.queries.ingestion import totals
+from monitor.queries.ingestion import read_totals
 from monitor.server.server import Server
 
 # The scheduler ticks every second; a tick that takes this long is stuck.
@@ -36,7 +36,7 @@ def read_server_status(
         "version": __version__,
         "now": datetime.now(UTC),
         "ready": readiness_problem(server) or "yes",
-        "accounting": totals(server, models),
+        "accounting": read_totals(server, models),
         "models": [name for name in names if models is None or name in models],
         "last_load": server.scheduler.last_load,
         "last_tick": server.scheduler.last_tick,

@@ -21,7 +21,7 @@ from monitor.config.config import Config
 from monitor.config.model_section import ModelConfig
 from monitor.errors import InvalidRequest
 from monitor.queries.feature_importance import compute_importance
-from monitor.queries.feature_importance import importances as weights
+from monitor.queries.feature_importance import feature_shares as weights
 from monitor.server.server import Server
 
 START = NOW - timedelta(days=4)

@@ -23,7 +23,9 @@ from monitor.config.config import Config
 from monitor.config.limits import Limits
 from monitor.config.rule import RuleConfig
 from monitor.plugins import statistics
-from monitor.queries.drift import drift, drift_statistics
+from monitor.queries.figures.drift import read_drift
+from monitor.queries.figures.selection import Selection
+from monitor.queries.known_statistics import drift_statistics
 from monitor.queries.time_range import parse_time_range
 from monitor.schema import NON_FEATURE_COLUMNS
 from monitor.send.session import serving
@@ -184,7 +186,7 @@ def test_drift_of_now_is_of_the_rows_until_now_however_much_of_the_last_step_is_
         NOW,
         timedelta(hours=1),
     )
-    found = drift(server.store, server.config, "m", span, "psi", None, "")
+    found = read_drift(server.store, server.config, Selection("m", span), "psi")
     assert {c["n"] for c in found["columns"]} == {1200}
     assert {c["status"] for c in found["columns"]} == {"ok"}
     assert all(c["values"][-1] == c["value"] for c in found["columns"])

@@ -10,7 +10,7 @@ import pytest
 from conftest import Served
 from events import NDJSON, NOW, event, lines
 
-from monitor.queries.ingestion import totals
+from monitor.queries.ingestion import read_totals
 from monitor.server.server import Server
 from monitor.store.ledger import generalize
 
@@ -309,7 +309,7 @@ def test_rows_that_land_while_they_are_added_up_count_once(
     remember = server.store.batch_loader._remember
 
     def slowly(load: Any, now: datetime) -> None:
-        thread = threading.Thread(target=lambda: seen.append(totals(server)))
+        thread = threading.Thread(target=lambda: seen.append(read_totals(server)))
         thread.start()
         asking.append(thread)
         thread.join(0.2)
@@ -320,7 +320,7 @@ def test_rows_that_land_while_they_are_added_up_count_once(
     server.collector.events(
         lines(*(event(i) for i in range(30))), NDJSON
     ).durable.result(60)
-    assert totals(server)["received"] == 30
+    assert read_totals(server)["received"] == 30
     server.scheduler.load_all()
     asking[0].join(10)
     assert (seen[0]["received"], seen[0]["stored"], seen[0]["pending"]) == (30, 30, 0)

@@ -16,8 +16,9 @@ from monitor.detector.label_delay import overdue, usual_delay, waits_at
 from monitor.detector.lanes.lane import LaneWindow
 from monitor.layout import INTEGER, SECONDS, UNIT, ZERO_ONE
 from monitor.profile import Profile
-from monitor.queries.overview import overview
-from monitor.queries.quality import label_bias
+from monitor.queries.figures.overview import read_overview
+from monitor.queries.figures.quality import label_bias
+from monitor.queries.figures.selection import Selection
 from monitor.queries.time_range import parse_time_range
 from monitor.schema import LABEL_DELAY, LABELLED_PREDICTION
 from monitor.server.server import Server
@@ -71,17 +72,11 @@ def send(
     server.store.references.make_provisional(NOW)
     server.collector.labels(lines(of), NDJSON).durable.result(60)
     server.scheduler.load_all()
-    said = overview(
-        server.store,
-        server.config,
-        "loans",
-        parse_time_range(None, None, None, NOW, HOUR),
-        None,
-        "",
-        NOW,
-        0,
+    time_range = parse_time_range(None, None, None, NOW, HOUR)
+    body = read_overview(
+        server.store, server.config, Selection("loans", time_range), NOW, 0
     )
-    part: dict[str, Any] = said["prediction_error"]
+    part: dict[str, Any] = body["prediction_error"]
     return part
 
 

@@ -11,7 +11,7 @@ from monitor.evaluation.rules import columns_of
 from monitor.layout import Layout, numeric_layout
 from monitor.plugins import statistics
 from monitor.profile import Profile
-from monitor.queries.drift import bins
+from monitor.queries.figures.column_detail import compare_bins
 
 S = statistics()
 QUANTILES = np.arange(1, 20) / 20
@@ -59,7 +59,7 @@ def test_a_range_changes_no_other_statistic(name: str, shape: str) -> None:
     assert new.inner == old
     before = S[name].measure(profile(old, x), profile(old, y))
     assert S[name].measure(profile(new, x), profile(new, y)) == before
-    assert bins(profile(new, x), profile(new, y)) == bins(
+    assert compare_bins(profile(new, x), profile(new, y)) == compare_bins(
         profile(old, x), profile(old, y)
     )
 

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from monitor.api.request_context import caller_of, current_time, server_of
 from monitor.api.response import data_response
 from monitor.errors import NotFound
-from monitor.queries.alerts import alert_rows
+from monitor.queries.alert_data import alert_rows
 
 router = APIRouter(prefix="/v1", tags=["alerts"])
 

@@ -1,4 +1,4 @@
-"""Models and the figures of one model: overview, service, drift, columns, detector."""
+"""Models, and the figures of one model."""
 
 from datetime import timedelta
 from typing import Annotated, Literal
@@ -9,7 +9,14 @@ from starlette.responses import Response
 from monitor.api.figure_parameters import HOUR, Figures
 from monitor.api.request_context import caller_of, current_time, server_of
 from monitor.api.response import data_response
-from monitor.queries import detector_status, drift, overview, service
+from monitor.queries.figures.column_detail import read_column
+from monitor.queries.figures.detector_status import read_detector_status
+from monitor.queries.figures.drift import MAX_COLUMNS, read_drift
+from monitor.queries.figures.model_rules import rule_for
+from monitor.queries.figures.overview import read_overview
+from monitor.queries.figures.service import read_service, read_service_by_version
+from monitor.queries.known_statistics import DEFAULT_STATISTIC
+from monitor.queries.model_list import list_models
 
 router = APIRouter(prefix="/v1", tags=["read"])
 
@@ -21,14 +28,10 @@ MAX_DRIFT_POINTS = 60
 @router.get("/models", summary="Every model")
 def get_models(request: Request) -> Response:
     """Name, versions, counts, reference, open alerts and status of every model."""
-    now = current_time()
     caller = caller_of(request)
-    rows = [
-        row
-        for row in overview.models(server_of(request).store, now)
-        if caller.sees(row["model"])
-    ]
-    return data_response(request, {"now": now, "models": rows}, "models")
+    models = list_models(server_of(request).store)
+    rows = [row for row in models if caller.sees(row["model"])]
+    return data_response(request, {"now": current_time(), "models": rows}, "models")
 
 
 # before the other routes of a model, because a column may be called `overview`
@@ -42,16 +45,9 @@ def get_column(request: Request, model: str, column: str, figures: Figures) -> R
     are those of its status.
     """
     server = figures.server
-    rule = drift.rule_for(server.config, model, "psi")
-    body = drift.column(
-        server.store,
-        server.config,
-        model,
-        column,
-        figures.window(rule.window),
-        figures.version,
-        figures.segment,
-    )
+    window = rule_for(server.config, model, DEFAULT_STATISTIC).window
+    selection = figures.window(model, window)
+    body = read_column(server.store, server.config, selection, column)
     return data_response(request, body, "bins")
 
 
@@ -60,16 +56,8 @@ def get_overview(request: Request, model: str, figures: Figures) -> Response:
     """The model's status with its reasons, and the figures of the overview page."""
     server = figures.server
     pending, _ = server.collector.pending.of(model, "events")
-    body = overview.overview(
-        server.store,
-        server.config,
-        model,
-        figures.time_range(MINUTE),
-        figures.version,
-        figures.segment,
-        figures.now,
-        pending,
-    )
+    selection = figures.selection(model, MINUTE)
+    body = read_overview(server.store, server.config, selection, figures.now, pending)
     return data_response(request, body, "reasons")
 
 
@@ -85,19 +73,10 @@ def get_service(
     There is a row for every step, also for those without data.
     """
     server = figures.server
-    time_range = figures.time_range(MINUTE)
-    body = service.service(
-        server.store,
-        server.config,
-        model,
-        time_range,
-        figures.version,
-        figures.segment,
-    )
+    selection = figures.selection(model, MINUTE)
+    body = read_service(server.store, server.config, selection)
     if by == "version":
-        body["rows"] = service.by_version(
-            server.store, model, time_range, figures.segment
-        )
+        body["rows"] = read_service_by_version(server.store, selection)
     return data_response(request, body, "rows")
 
 
@@ -106,25 +85,18 @@ def get_drift(
     request: Request,
     model: str,
     figures: Figures,
-    statistic: Annotated[str, Query(max_length=40)] = "psi",
+    statistic: Annotated[str, Query(max_length=40)] = DEFAULT_STATISTIC,
     limit: Annotated[
         int, Query(ge=1, le=2_000, description="columns at most")
-    ] = drift.MAX_COLUMNS,
+    ] = MAX_COLUMNS,
 ) -> Response:
     """Drift against the reference by column and step, highest drift impact first.
 
     `of` is the number of columns without the `limit`.
     """
-    body = drift.drift(
-        figures.server.store,
-        figures.server.config,
-        model,
-        figures.time_range(HOUR, MAX_DRIFT_POINTS),
-        statistic,
-        figures.version,
-        figures.segment,
-        limit,
-    )
+    server = figures.server
+    selection = figures.selection(model, HOUR, MAX_DRIFT_POINTS)
+    body = read_drift(server.store, server.config, selection, statistic, limit)
     return data_response(request, body, "columns")
 
 
@@ -145,11 +117,11 @@ def get_detector(request: Request, model: str, figures: Figures) -> Response:
     Also what the signal has learned, and the open changes.
     """
     server = figures.server
-    body = detector_status.detector(
+    body = read_detector_status(
         server.store,
         server.config,
         server.scheduler.detector_runner,
         model,
-        figures.time_range(HOUR),
+        figures.selection(model, HOUR).time_range,
     )
     return data_response(request, body, "lanes")

@@ -16,7 +16,7 @@ from monitor.api.routes.ingest_routes import MaxAge, time_bounds
 from monitor.errors import InvalidRequest
 from monitor.event import MAX_NAME, TimeBounds
 from monitor.ingest.collector import IngestResult
-from monitor.queries.ingestion import accounting
+from monitor.queries.ingestion import read_accounting
 from monitor.queries.time_range import parse_time_range
 from monitor.server.server import Server
 from monitor.store.ledger import QuarantinedRow
@@ -72,7 +72,7 @@ def get_accounting(
     # rows are counted by the hour of receipt, and the current hour is to be included
     end = now + HOUR
     time_range = parse_time_range(from_, to or end.isoformat(), None, end, HOUR)
-    body = accounting(
+    body = read_accounting(
         server_of(request), models, time_range, now, together=by == "time"
     )
     return data_response(request, body, "hours")
