@@ -1,4 +1,4 @@
-"""What a rule would have done: the same alerts as if it had been on, and nothing of it is stored."""
+"""Replay: the alerts that the rule would have fired; nothing is stored."""
 
 import inspect
 import json
@@ -10,9 +10,9 @@ from pathlib import Path
 import httpx
 import pytest
 from hour_stream import DAY, HOUR, NOW, START, evaluate, opened, send, shifted, traffic
-from monitor.api.routes.analysis import get_replay
 
 from monitor.api import create_app
+from monitor.api.routes.replay_routes import get_replay
 from monitor.cli.replay_command import replay as replay_command
 from monitor.config.config import Config
 from monitor.config.rule import RuleConfig
@@ -31,25 +31,23 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
-def test_it_fires_when_the_rule_would_have_if_it_had_been_on(
-    server: Server, tmp_path: Path
-) -> None:
+def test_alerts_are_those_of_a_configured_rule(server: Server, tmp_path: Path) -> None:
     config = Config(default_rules=False, rules=(RuleConfig(name="on", **RULE),))
     with closing(opened(tmp_path, config)) as on:
         send(on, traffic(shifted(8)))
         real = [a for a in evaluate(on) if a.finding.rule == "on"]
         stored = replay_rules(on.scheduler, "m", None, None, NOW, DAY)
-    found = replay_rules(
+    body = replay_rules(
         server.scheduler, "m", [rule_of_parameters(RULE)], None, NOW, DAY
     )
-    (rule,) = found["rules"]
+    (rule,) = body["rules"]
     assert [(e["column"], e["fired_at"]) for e in rule["episodes"]] == [
         (a.finding.column, a.fired_at) for a in real
     ]
     assert [e["column"] for e in rule["episodes"]] == ["x"]
     assert NOW - 8 * DAY < rule["episodes"][0]["fired_at"] <= NOW - 5 * DAY
     assert 0.2 < rule["share_firing"] < 0.6
-    # the detector's page of the same change stands beside it, and the rule's own
+    # beside the rule's own alert is the detector's of the same change
     assert {s["rule"] for s in stored["stored"]} == {"on", "detector.inputs"}
     assert stored["rules"][0]["episodes"] == rule["episodes"]
 
@@ -80,7 +78,7 @@ def test_a_higher_limit_and_a_longer_hold_fire_less(server: Server) -> None:
     assert alerts(hold="3d")[1] < alerts()[1]
 
 
-def test_the_work_is_capped_and_the_span_must_hold_events(server: Server) -> None:
+def test_the_work_is_capped_and_the_time_range_needs_events(server: Server) -> None:
     assert replay_rules(server.scheduler, "m", None, None, NOW, None)["rules"] == []
     with pytest.raises(InvalidRequest, match="at least 1h"):
         replay_rules(
@@ -101,7 +99,7 @@ def test_the_work_is_capped_and_the_span_must_hold_events(server: Server) -> Non
         )
 
 
-def test_route_and_its_mistakes(tmp_path: Path) -> None:
+def test_route_and_its_errors(tmp_path: Path) -> None:
     server = opened(tmp_path)  # the application closes it
     send(server, traffic(rows=10))
     with (
@@ -116,7 +114,7 @@ def test_route_and_its_mistakes(tmp_path: Path) -> None:
         assert answer.status_code == 200, answer.text
         assert [r["columns"] for r in answer.json()["rules"]] == [2]
         json.dumps(answer.json(), allow_nan=False)
-        for params, said in (
+        for params, words in (
             ({"statistic": "psl", "limit": 1}, "'psl' is unknown"),
             ({"statistic": "psi"}, "both `statistic` and `limit`"),
             ({"warn": 1}, "needs `statistic` and `limit`"),
@@ -126,10 +124,10 @@ def test_route_and_its_mistakes(tmp_path: Path) -> None:
         ):
             answer = client.get(path, params=params)
             assert answer.status_code == 422
-            assert said in answer.json()["error"]
+            assert words in answer.json()["error"]
 
 
-def test_an_alert_that_stays_open_without_rows_is_firing_at_most_all_of_the_time(
+def test_an_alert_without_further_rows_fires_at_most_all_of_the_time(
     server: Server,
 ) -> None:
     (rule,) = replay_rules(
@@ -139,7 +137,7 @@ def test_an_alert_that_stays_open_without_rows_is_firing_at_most_all_of_the_time
 
 
 def test_rule_options_are_the_same_in_configuration_api_and_command() -> None:
-    """What a rule may say stands three times; each list has every field of the model."""
+    """The options of a rule are listed three times, each with every field of the model."""
     own = {"name", "model", "severity"}  # of a configured rule only
     fields = set(RuleConfig.model_fields) - own
     of_replay = {"step", "from_", "to"}
