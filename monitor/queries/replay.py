@@ -13,7 +13,8 @@ from monitor.errors import InvalidRequest
 from monitor.evaluation.evaluator import column_names
 from monitor.evaluation.rules import columns_of
 from monitor.finding import Finding
-from monitor.server.scheduler import CHUNK, Scheduler
+from monitor.server.model_evaluation import MAX_TIMES_SAVED_TOGETHER
+from monitor.server.scheduler import Scheduler
 from monitor.store.model import Model
 
 STEPS = tuple(timedelta(hours=h) for h in (1, 2, 6, 12, 24, 168))
@@ -107,8 +108,8 @@ def play(
     episodes = {rule.name: Episodes(rule) for rule in rules}
     holds = {rule.name: Hold(rule.hold, rule.clear) for rule in rules}
     opened: dict[AlertKey, Alert] = {}
-    for i in range(0, len(moments), CHUNK):
-        some = moments[i : i + CHUNK]
+    for i in range(0, len(moments), MAX_TIMES_SAVED_TOGETHER):
+        some = moments[i : i + MAX_TIMES_SAVED_TOGETHER]
         for at, findings in zip(
             some, scheduler.evaluator.findings(model, some, rules), strict=True
         ):
