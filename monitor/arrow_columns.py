@@ -15,7 +15,7 @@ BATCH_ROWS = 122_880
 
 
 def numpy_of(array: pa.Array | pa.ChunkedArray) -> np.ndarray:
-    """The values of a fixed-width column as numpy; what stands at nulls is undefined."""
+    """The values of a fixed-width column as numpy; undefined where they are null."""
     whole = array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
     if pa.types.is_boolean(whole.type):
         return numpy_of(whole.cast(pa.uint8())).astype(bool)
@@ -28,20 +28,19 @@ def numpy_of(array: pa.Array | pa.ChunkedArray) -> np.ndarray:
 
 
 def categories_of(values: pa.Array) -> tuple[pa.Array, np.ndarray]:
-    """The distinct texts of a column, and which of them each value is; what stands at nulls is undefined."""
-    coded = (
-        values
-        if pa.types.is_dictionary(values.type)
-        else values.cast(pa.string()).dictionary_encode()
-    )
-    return coded.dictionary, numpy_of(coded.indices)
+    """The distinct texts of a column, and the place of each value among them.
+
+    The place is undefined where a value is null.
+    """
+    if not pa.types.is_dictionary(values.type):
+        values = values.cast(pa.string()).dictionary_encode()
+    return values.dictionary, numpy_of(values.indices)
 
 
-def looked_up(texts: pa.Array, known: Sequence[str], values: np.ndarray) -> np.ndarray:
-    """For each text the value of the `known` one that it is, the last of `values` for any other; shape (n,)."""
-    return values[
-        numpy_of(pc.index_in(texts, value_set=texts_of(known)).fill_null(len(known)))
-    ]
+def looked_up(texts: pa.Array, keys: Sequence[str], values: np.ndarray) -> np.ndarray:
+    """The value of each text, shape (n,): `values` has one for each key, then one for others."""
+    places = pc.index_in(texts, value_set=texts_of(keys)).fill_null(len(keys))
+    return values[numpy_of(places)]
 
 
 def arrow_of(values: np.ndarray) -> pa.Array:
@@ -79,7 +78,7 @@ def nullable(values: np.ndarray) -> pa.Array:
 
 
 def to_ipc(table: pa.Table) -> bytes:
-    """An Arrow IPC stream."""
+    """The table as an Arrow IPC stream."""
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)

@@ -286,7 +286,7 @@ class ServingProtocol(Protocol):
         """True if the JSON object of a request is surely in this format. Default: False."""
 
     def read(
-        self, request: bytes, response: bytes | None, wanted: FieldChoice
+        self, request: bytes, response: bytes | None, choice: FieldChoice
     ) -> list[Row]:
         """The rows in a request and its response, None if the request failed.
 

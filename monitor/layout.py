@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
+import msgspec
 import numpy as np
 
 Kind = Literal["numeric", "categorical", "log", "unit", "integer"]
@@ -223,19 +224,7 @@ class Layout:
     @classmethod
     def from_json(cls, text: str) -> "Layout":
         """The layout that `to_json` wrote."""
-        d = json.loads(text)
-        low_high = (
-            (float(d["range"][0]), float(d["range"][1])) if d.get("range") else None
-        )
-        return cls(
-            d["kind"],
-            tuple(map(float, d["edges"])),
-            tuple(d["categories"]),
-            tuple(d["others"]),
-            low_high,
-            d.get("unseen", 0.0),
-            d.get("chosen", 0.0),
-        )
+        return msgspec.json.decode(text, type=cls)
 
 
 LOG = Layout("log")

@@ -284,7 +284,7 @@ def test_client_uses_the_standard_library_only(path: Path) -> None:
         - {"monitor"}
     )
     # frames travel as Arrow tables where pyarrow is installed, and image statistics
-    # need numpy; test_client_process checks that importing the client loads neither
+    # need numpy; tests/client/test_shutdown.py checks that importing the client loads neither
     optional = {
         "frames.py": {"pyarrow"},
         "request_batch.py": {"pyarrow"},

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from monitor import errors
 from monitor.alerting.channels.webhook import WebhookConfig
-from monitor.api.routes import admin, analysis, cloudevents, keys, read, receive
+from monitor.api.app import ROUTERS
 from monitor.cli import app
 from monitor.config.config import Config, DropConfig
 from monitor.config.config_file import read_config
@@ -102,14 +102,7 @@ def verbs(command: Any, path: str = "driftdeck") -> Iterator[tuple[str, Any]]:
 VERBS = dict(verbs(typer.main.get_command(app)))
 ROUTES = sorted(
     f"{method} {route.path.replace(':name', '')}"
-    for router in (
-        receive.router,
-        cloudevents.router,
-        read.router,
-        admin.router,
-        keys.router,
-        analysis.router,
-    )
+    for router in ROUTERS
     for route in router.routes
     for method in route.methods
 )

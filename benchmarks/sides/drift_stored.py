@@ -15,7 +15,9 @@ from monitor.config.config import Config
 from monitor.config.limits import Limits
 from monitor.evaluation.rules import Window, evaluate
 from monitor.ingest.file_batches import ARROW
-from monitor.queries.drift import drift, rule_for
+from monitor.queries.figures.drift import read_drift
+from monitor.queries.figures.model_rules import rule_for
+from monitor.queries.figures.selection import Selection
 from monitor.queries.time_range import TimeRange
 from monitor.server.server import Server
 
@@ -49,8 +51,8 @@ def main() -> None:
             raise SystemExit("not every column has a value")
 
     def page() -> None:
-        shown = drift(
-            running.store, running.config, "m", span, "psi", None, "", given.columns
+        shown = read_drift(
+            running.store, running.config, Selection("m", span), "psi", given.columns
         )["columns"]
         if len(shown) != given.columns or any(
             len(c["values"]) != given.days for c in shown
@@ -108,7 +110,7 @@ def _rule(running: Server, span: TimeRange) -> dict[str, float | None]:
     """The PSI of every column over the whole span, by its name, as the loop evaluates a rule."""
     rule = rule_for(running.config, "m", "psi")
     reference = running.store.references.profiles("m")
-    current = running.store.profiles("m", *span.naive)
+    current = running.store.profiles("m", *span.naive_bounds)
     names = {
         feature.field: feature.name
         for feature in running.store.model("m").schema.features

@@ -1,1 +1,1 @@
-"""Alerts to notifications: what is sent, to which channel, and retried until it is delivered."""
+"""Alerts to notifications: rendered by a channel, sent, and retried until delivered."""

@@ -1,4 +1,4 @@
-"""Outbox to channel: sign, send, retry, record."""
+"""Notifications of state changes: queued for each channel, sent, retried, recorded."""
 
 import email.utils
 import logging
@@ -19,14 +19,20 @@ from monitor.store.alert_store import AlertStore, Message
 
 log = logging.getLogger("driftdeck.notify")
 
-# Standard Webhooks: at once, then ten more tries over about three days
+# after the first attempt nine retries over about three days, as Standard Webhooks
+# recommends
 RETRIES = [
     timedelta(seconds=s)
     for s in (5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
 ]
 TIMEOUT_S = 15.0
-TOLD = {"firing", "resolved"}
-MAX_MOVED = 20  # in a body; the sentence says how many more
+MAX_RETRY_AFTER = timedelta(days=1)  # that a receiver may ask for
+RETRY_AFTER_STATUSES = (429, 502, 503, 504)
+MAX_MOVED = 20  # columns of a change in one body
+MAX_ERROR_LENGTH = 120
+
+# status of a delivery, its detail, its time, and the wait until the next attempt
+Outcome = tuple[str, str, datetime, timedelta | None]
 
 
 def messages_for(
@@ -36,30 +42,37 @@ def messages_for(
     now: datetime,
     within: timedelta,
 ) -> list[Message]:
-    """The notifications that transitions cause.
+    """The notifications of state changes, one for each channel that accepts the alert.
 
-    What happened longer than `within` ago is history, not news.
+    State changes longer than `within` ago are recorded, not sent.
     """
     by_id = {alert.id: alert for alert in alerts}
     messages = []
-    for t in transitions:
-        alert = by_id[t.alert_id]
-        news = (t.after in TOLD and t.before != "pending") or t.after == "firing"
-        if not news or now - t.at > within or alert.silenced(now):
+    for transition in transitions:
+        alert = by_id[transition.alert_id]
+        is_old = now - transition.at > within
+        if not _is_news(transition) or is_old or alert.silenced(now):
             continue
-        for channel in channels:
-            if _wants(channel, alert):
-                id_ = str(
-                    uuid.uuid5(NAMESPACE, f"{alert.id}/{t.after}/{t.at.isoformat()}")
-                )
-                messages.append(
-                    Message(id_, alert.id, channel.name, body_of(alert, t), 0, now)
-                )
+        body = body_of(alert, transition)
+        change = f"{alert.id}/{transition.after}/{transition.at.isoformat()}"
+        id_ = str(uuid.uuid5(NAMESPACE, change))
+        messages += [
+            Message(id_, alert.id, channel.name, body, 0, now)
+            for channel in channels
+            if _accepts(channel, alert)
+        ]
     return messages
 
 
+def _is_news(transition: Transition) -> bool:
+    """True for an alert that fires, and for one that resolves after it fired."""
+    if transition.after == "firing":
+        return True
+    return transition.after == "resolved" and transition.before != "pending"
+
+
 def body_of(alert: Alert, t: Transition) -> dict[str, Any]:
-    """The webhook body: type alert.firing or alert.resolved, and the alert with its finding."""
+    """The body of a notification: its type, alert.firing or alert.resolved, and the alert."""
     f = t.finding
     return {
         "type": f"alert.{t.after}",
@@ -99,9 +112,9 @@ def deliver(
     client: httpx.Client,
     now: datetime,
 ) -> int:
-    """Send what is due; returns how many were tried.
+    """Send the messages that are due; return the number of attempts.
 
-    A failure is retried on a later call, with the same id.
+    A failed attempt is retried on a later call, with the same id.
     """
     by_name = {channel.name: channel for channel in channels}
     due = book.due(now)
@@ -116,7 +129,7 @@ def deliver(
 
 def _send(
     message: Message, channel: ChannelConfig, client: httpx.Client, now: datetime
-) -> tuple[str, str, datetime, timedelta | None]:
+) -> Outcome:
     plugin = channel_types()[channel.type]
     request = plugin.render(channel, message.body, message.id, now)
     try:
@@ -127,62 +140,55 @@ def _send(
             headers=request.headers,
             timeout=TIMEOUT_S,
             follow_redirects=False,
-        ) as answer:
-            status, retry_after = answer.status_code, answer.headers.get("retry-after")
+        ) as response:
+            status = response.status_code
+            retry_after = response.headers.get("retry-after")
     except httpx.HTTPError as error:
-        return _again(message, f"{type(error).__name__}: {str(error)[:120]}", now, None)
+        detail = f"{type(error).__name__}: {str(error)[:MAX_ERROR_LENGTH]}"
+        return _retry(message, detail, now, None)
     if 200 <= status < 300:
         return "delivered", f"HTTP {status}", now, None
     if status == 410:
-        return "failed", "HTTP 410: the receiver is gone and wants no more", now, None
-    return _again(
-        message,
-        f"HTTP {status}",
-        now,
-        _seconds(retry_after, now) if status in (429, 502, 503, 504) else None,
-    )
+        return "failed", "HTTP 410: the receiver is gone", now, None
+    wait = None
+    if status in RETRY_AFTER_STATUSES:
+        wait = _retry_after(retry_after, now)
+    return _retry(message, f"HTTP {status}", now, wait)
 
 
-def _again(
-    message: Message, detail: str, now: datetime, asked: timedelta | None
-) -> tuple[str, str, datetime, timedelta | None]:
+def _retry(
+    message: Message, detail: str, now: datetime, requested: timedelta | None
+) -> Outcome:
+    """The next attempt, not before `requested`; failed after the last one."""
+    attempt = message.tries + 1
     if message.tries >= len(RETRIES):
-        return (
-            "failed",
-            f"{detail}; given up after {message.tries + 1} tries",
-            now,
-            None,
-        )
-    wait = RETRIES[message.tries] * random.uniform(1.0, 1.2)  # noqa: S311 (spreads load, keeps no secret)
+        return "failed", f"{detail}; failed after {attempt} attempts", now, None
+    spread = random.uniform(1.0, 1.2)  # noqa: S311 (spreads load, no secret)
+    wait = RETRIES[message.tries] * spread
     log.warning(
         "channel %s: %s, attempt %d, next in %.0f s",
         message.channel,
         detail,
-        message.tries + 1,
+        attempt,
         wait.total_seconds(),
     )
-    return "waiting", detail, now, max(wait, asked or timedelta(0))
+    return "waiting", detail, now, max(wait, requested or timedelta(0))
 
 
-def _seconds(header: str | None, now: datetime) -> timedelta | None:
+def _retry_after(header: str | None, now: datetime) -> timedelta | None:
+    """The wait that a Retry-After header asks for; None if there is none."""
     if not header:
         return None
     if header.isdigit():
-        return timedelta(seconds=min(int(header), 86400))
+        return timedelta(seconds=min(int(header), MAX_RETRY_AFTER.total_seconds()))
     try:
-        return min(
-            max(
-                email.utils.parsedate_to_datetime(header).astimezone(UTC) - now,
-                timedelta(0),
-            ),
-            timedelta(days=1),
-        )
+        at = email.utils.parsedate_to_datetime(header).astimezone(UTC)
     except ValueError:
         return None
+    return min(max(at - now, timedelta(0)), MAX_RETRY_AFTER)
 
 
-def _wants(channel: ChannelConfig, alert: Alert) -> bool:
-    f = alert.finding
-    return f.severity in channel.severities and (
-        channel.models == "*" or f.model in channel.models
-    )
+def _accepts(channel: ChannelConfig, alert: Alert) -> bool:
+    finding = alert.finding
+    is_of_model = channel.models == "*" or finding.model in channel.models
+    return is_of_model and finding.severity in channel.severities

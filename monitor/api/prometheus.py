@@ -1,4 +1,4 @@
-"""/metrics: the server's own state and the newest findings, in Prometheus' text format."""
+"""GET /metrics: the server's state and the newest findings in Prometheus' text format."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -15,109 +15,132 @@ from monitor.access import Caller
 from monitor.server.server import Server
 from monitor.store.ledger import OUTCOMES
 
-__all__ = ["CONTENT_TYPE", "render"]
+__all__ = ["CONTENT_TYPE", "render_metrics"]
+
+FINDING_LABELS = ["model", "rule", "column", "statistic", "segment"]
 
 
-def render(server: Server, caller: Caller) -> bytes:
-    """All metrics as text; a caller of some models gets theirs and nothing of the server as a whole."""
+def render_metrics(server: Server, caller: Caller) -> bytes:
+    """Return all metrics as text.
+
+    A caller of some models gets those of its models, none of the whole server.
+    """
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_ServerMetrics(server, caller))
     return generate_latest(registry)
 
 
 class _ServerMetrics:
+    """A collector in the sense of the Prometheus client."""
+
     def __init__(self, server: Server, caller: Caller) -> None:
-        self.server, self.caller = server, caller
+        self.server = server
+        self.caller = caller
 
     def collect(self) -> Iterator[Metric]:
-        yield from self._rows()
-        yield from self._findings()
+        yield from self._row_metrics()
+        yield self._event_ages()
+        yield self._refusals()
+        yield from self._finding_metrics()
         if self.caller.models is None:
-            yield from self._server()
+            yield from self._server_metrics()
 
-    def _server(self) -> Iterator[Metric]:
+    def _server_metrics(self) -> Iterator[Metric]:
+        store = self.server.store
         waiting = GaugeMetricFamily(
             "driftdeck_notifications_waiting", "Notifications not delivered yet"
         )
-        waiting.add_metric([], self.server.store.alerts.waiting())
+        waiting.add_metric([], store.alerts.waiting())
         yield waiting
         spool = GaugeMetricFamily(
-            "driftdeck_spool_bytes", "Bytes acknowledged and not loaded yet"
+            "driftdeck_spool_bytes", "Bytes accepted and not in the database yet"
         )
-        spool.add_metric(
-            [], self.server.spool.pending_bytes(self.server.store.position)
-        )
+        spool.add_metric([], self.server.spool.pending_bytes(store.position))
         yield spool
 
-    def _rows(self) -> Iterator[Metric]:
+    def _row_metrics(self) -> Iterator[Metric]:
         rows = CounterMetricFamily(
             "driftdeck_rows",
             "Rows by model, kind and outcome",
             labels=["model", "kind", "outcome"],
         )
-        found = self.server.store.ledger.by_model(
+        # before the pending rows are read, or rows that are loaded meanwhile would
+        # count twice
+        accounts = self.server.store.ledger.by_model(
             self.caller.models, datetime.min, datetime.max
         )
-        waiting, pending = (
-            self.server.collector.pending,
-            GaugeMetricFamily(
-                "driftdeck_rows_pending",
-                "Rows taken and not loaded yet",
-                labels=["model", "kind"],
-            ),
+        pending_rows = GaugeMetricFamily(
+            "driftdeck_rows_pending",
+            "Rows accepted and not in the database yet",
+            labels=["model", "kind"],
         )
-        for row in found:
-            n, _ = waiting.of(row["model"], row["kind"])
-            pending.add_metric([row["model"], row["kind"]], n)
+        for account in accounts:
+            key = [account["model"], account["kind"]]
+            pending, _ = self.server.collector.pending.of(*key)
+            pending_rows.add_metric(key, pending)
             for outcome in OUTCOMES:
-                rows.add_metric(
-                    [row["model"], row["kind"], outcome],
-                    float(row[outcome]) + (n if outcome == "received" else 0),
-                )
-        yield from (rows, pending)
-        age = GaugeMetricFamily(
+                count = float(account[outcome])
+                if outcome == "received":
+                    count += pending
+                rows.add_metric([*key, outcome], count)
+        yield rows
+        yield pending_rows
+
+    def _event_ages(self) -> Metric:
+        ages = GaugeMetricFamily(
             "driftdeck_newest_event_age_seconds",
             "Age of the newest event",
             labels=["model"],
         )
-        for model, at in self.server.store.last_events().items():
+        for model, newest in self.server.store.last_events().items():
             if self.caller.sees(model):
-                age.add_metric([model], (datetime.now(UTC) - at).total_seconds())
-        yield age
-        reasons = CounterMetricFamily(
+                age = datetime.now(UTC) - newest
+                ages.add_metric([model], age.total_seconds())
+        return ages
+
+    def _refusals(self) -> Metric:
+        refusals = CounterMetricFamily(
             "driftdeck_refusals",
             "Refused rows by reason",
             labels=["model", "kind", "reason"],
         )
-        for row in self.server.store.ledger.reasons(
+        reasons = self.server.store.ledger.reasons(
             self.caller.models, datetime.min, datetime.max
-        ):
-            reasons.add_metric(
-                [row["model"], row["kind"], row["reason"]], float(row["rows"])
-            )
-        yield reasons
+        )
+        for row in reasons:
+            key = [row["model"], row["kind"], row["reason"]]
+            refusals.add_metric(key, float(row["rows"]))
+        return refusals
 
-    def _findings(self) -> Iterator[Metric]:
-        labels = ["model", "rule", "column", "statistic", "segment"]
+    def _finding_metrics(self) -> Iterator[Metric]:
         value = GaugeMetricFamily(
             "driftdeck_finding_value",
             "Newest measured value of a rule on a column",
-            labels=labels,
+            labels=FINDING_LABELS,
         )
         breach = GaugeMetricFamily(
             "driftdeck_finding_breach",
             "1 when the newest finding is a breach",
-            labels=labels,
+            labels=FINDING_LABELS,
         )
         firing = GaugeMetricFamily(
             "driftdeck_alerts_firing", "Firing alerts", labels=["model"]
         )
-        for name in filter(self.caller.sees, sorted(self.server.store.models())):
-            for f in self.server.store.alerts.latest_findings(name):
-                key = [name, f.rule, f.column or "", f.statistic, f.segment]
-                if f.value is not None:
-                    value.add_metric(key, f.value)
-                breach.add_metric(key, float(f.verdict == "breach"))
-            opened = self.server.store.alerts.open_alerts(name).values()
-            firing.add_metric([name], sum(a.state == "firing" for a in opened))
-        yield from (value, breach, firing)
+        alerts = self.server.store.alerts
+        for model in filter(self.caller.sees, sorted(self.server.store.models())):
+            for finding in alerts.latest_findings(model):
+                key = [
+                    model,
+                    finding.rule,
+                    finding.column or "",
+                    finding.statistic,
+                    finding.segment,
+                ]
+                if finding.value is not None:
+                    value.add_metric(key, finding.value)
+                breach.add_metric(key, float(finding.verdict == "breach"))
+            states = [alert.state for alert in alerts.open_alerts(model).values()]
+            firing.add_metric([model], states.count("firing"))
+        yield value
+        yield breach
+        yield firing

@@ -1,4 +1,4 @@
-"""How many rows a second each key may send: a token bucket for each."""
+"""Limit on the rows a second that each key may send: one token bucket a caller."""
 
 import math
 import time
@@ -9,41 +9,42 @@ from monitor.config.limits import Limits
 from monitor.errors import TooMany
 
 
-class Allowance:
-    """One bucket of rows for each caller, filled at `rows_per_second` up to `burst_rows`; none when there is no limit.
+class RateLimiter:
+    """One bucket of rows for each caller, filled at `rows_per_second` up to `burst_rows`.
 
-    A request is let in while the bucket holds anything and is charged once its rows are
-    counted, so a bucket may go below zero: nobody has to guess how many rows a body
-    holds, and over time the rate is kept.
+    A request passes while the bucket holds anything. It is charged once its rows are
+    counted, because the rows of a body are unknown before; so a bucket may go below
+    zero, and over time the rate is kept. Without `rows_per_second` nothing is limited.
     """
 
     def __init__(
         self, limits: Limits, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self.rate, self.burst, self.clock = (
-            limits.rows_per_second,
-            limits.burst_rows,
-            clock,
-        )
-        self._left: dict[str, tuple[float, float]] = {}  # caller -> rows, at
+        self.rate = limits.rows_per_second
+        self.burst = limits.burst_rows
+        self.clock = clock
+        # caller id -> (rows in the bucket, time of that count)
+        self._buckets: dict[str, tuple[float, float]] = {}
 
     def check(self, caller: Caller) -> None:
-        """Raises TooMany, saying when to come again, when the caller has used up its rows."""
+        """Raise TooMany, with the seconds to wait, when the caller's bucket is empty."""
         if self.rate is None:
             return
-        left = self._now(caller)
-        if left <= 0:
-            wait = max(1, math.ceil((1 - left) / self.rate))
+        rows = self._rows_of(caller)
+        if rows <= 0:
+            wait = max(1, math.ceil((1 - rows) / self.rate))
             raise TooMany(
-                f"more than {self.rate} rows a second came with this key; send again in {wait} s",
+                f"this key sent more than {self.rate} rows a second "
+                f"(limits.rows_per_second); send again in {wait} s",
                 wait,
             )
 
     def charge(self, caller: Caller, rows: int) -> None:
-        """Take rows from the caller's bucket."""
+        """Subtract rows from the caller's bucket."""
         if self.rate is not None:
-            self._left[caller.id] = (self._now(caller) - rows, self.clock())
+            self._buckets[caller.id] = (self._rows_of(caller) - rows, self.clock())
 
-    def _now(self, caller: Caller) -> float:
-        rows, at = self._left.get(caller.id, (float(self.burst), self.clock()))
-        return min(self.burst, rows + (self.clock() - at) * (self.rate or 0))
+    def _rows_of(self, caller: Caller) -> float:
+        full = (float(self.burst), self.clock())
+        rows, counted_at = self._buckets.get(caller.id, full)
+        return min(self.burst, rows + (self.clock() - counted_at) * (self.rate or 0))

@@ -1,4 +1,4 @@
-"""Answers as JSON or Arrow."""
+"""Responses as JSON or as an Arrow stream, and error responses."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -15,17 +15,21 @@ from starlette.responses import Response
 from monitor.arrow_columns import to_ipc
 from monitor.errors import DriftdeckError, Overloaded, Unauthorized
 from monitor.finding import Finding
-from monitor.queries.overview import finding_data
+from monitor.queries.alert_data import finding_data
 
 ARROW = "application/vnd.apache.arrow.stream"
+JSON = "application/json"
 
 
-def plain(value: Any) -> Any:
-    """The value as JSON data: times as RFC 3339 in UTC, what is not finite as null."""
+def to_json_data(value: Any) -> Any:
+    """Convert a value to JSON data.
+
+    Times become RFC 3339 in UTC; numbers that are not finite become null.
+    """
     if isinstance(value, Finding):
-        return plain(finding_data(value))
+        return to_json_data(finding_data(value))
     if isinstance(value, Mapping):
-        return {str(k): plain(v) for k, v in value.items()}
+        return {str(key): to_json_data(item) for key, item in value.items()}
     if isinstance(value, str):
         return value
     if isinstance(value, datetime):
@@ -35,59 +39,60 @@ def plain(value: Any) -> Any:
     if isinstance(value, np.integer):
         return int(value)
     if isinstance(value, Sequence | set | frozenset) and not isinstance(value, bytes):
-        return [plain(v) for v in value]
+        return [to_json_data(item) for item in value]
     if is_dataclass(value) and not isinstance(value, type):
-        return {f: plain(getattr(value, f)) for f in value.__dataclass_fields__}
+        fields = value.__dataclass_fields__
+        return {name: to_json_data(getattr(value, name)) for name in fields}
     return value
 
 
-def answer(
-    request: Request, body: Mapping[str, Any], rows: str, status: int = 200
-) -> Response:
-    """JSON of the whole body, or an Arrow stream of its list `rows` where the request's Accept asks for it."""
-    data = plain(body)
-    if ARROW in request.headers.get("accept", ""):
-        listed = data[rows] if isinstance(data.get(rows), list) else [data]
-        table = pa.Table.from_pylist([_flat(row) for row in listed])
-        rest = {k: v for k, v in data.items() if k != rows}
-        return Response(
-            to_ipc(
-                table.replace_schema_metadata({"driftdeck": msgspec.json.encode(rest)})
-            ),
-            status,
-            media_type=ARROW,
-        )
-    return Response(msgspec.json.encode(data), status, media_type="application/json")
+def data_response(request: Request, body: Mapping[str, Any], rows: str) -> Response:
+    """Return the body as JSON, or its list `rows` as an Arrow stream.
+
+    The Accept header of the request decides. The rest of the body is then in the
+    schema metadata of the stream, under `driftdeck`.
+    """
+    data = to_json_data(body)
+    if ARROW not in request.headers.get("accept", ""):
+        return Response(msgspec.json.encode(data), media_type=JSON)
+    listed = data[rows] if isinstance(data.get(rows), list) else [data]
+    table = pa.Table.from_pylist([_flatten(row) for row in listed])
+    other_fields = {key: value for key, value in data.items() if key != rows}
+    metadata = {"driftdeck": msgspec.json.encode(other_fields)}
+    stream = to_ipc(table.replace_schema_metadata(metadata))
+    return Response(stream, media_type=ARROW)
 
 
-def error(
+def error_response(
     sentence: str, status: int, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """An error answer: one sentence."""
-    return Response(
-        msgspec.json.encode({"error": sentence.encode("utf-8", "replace").decode()}),
-        status,
-        headers,
-        "application/json",
-    )
+    """Return an error response with one sentence."""
+    text = sentence.encode("utf-8", "replace").decode()
+    return Response(msgspec.json.encode({"error": text}), status, headers, JSON)
 
 
-def failure(problem: DriftdeckError) -> Response:
-    """The answer to an expected failure: its sentence, its status, and when to come again or what to come with."""
+def failure_response(error: DriftdeckError) -> Response:
+    """Return the response to an expected error: its status and its sentence.
+
+    Its header is Retry-After or WWW-Authenticate where the client can act on it.
+    """
     headers = None
-    if isinstance(problem, Overloaded):
-        headers = {"retry-after": str(problem.retry_after)}
-    elif isinstance(problem, Unauthorized):
+    if isinstance(error, Overloaded):
+        headers = {"retry-after": str(error.retry_after)}
+    elif isinstance(error, Unauthorized):
         headers = {"www-authenticate": "Bearer"}
-    return error(str(problem), problem.status, headers)
+    return error_response(str(error), error.status, headers)
 
 
-def _flat(row: Any) -> dict[str, Any]:
+def _flatten(row: Any) -> dict[str, Any]:
+    """Return a row for a table; nested values become JSON text."""
     if not isinstance(row, Mapping):
         return {"value": row}
-    return {
-        k: msgspec.json.encode(v).decode()
-        if isinstance(v, dict) or (isinstance(v, list) and v and isinstance(v[0], dict))
-        else v
-        for k, v in row.items()
-    }
+    return {name: _flat_value(value) for name, value in row.items()}
+
+
+def _flat_value(value: Any) -> Any:
+    is_nested = isinstance(value, dict) or (
+        isinstance(value, list) and value and isinstance(value[0], dict)
+    )
+    return msgspec.json.encode(value).decode() if is_nested else value

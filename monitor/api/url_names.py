@@ -1,41 +1,45 @@
-"""Names in addresses: a slash that was sent as %2F belongs to the name."""
+"""Names in URL paths: a slash that was sent as %2F belongs to the name."""
 
 from urllib.parse import unquote
 
 from starlette.convertors import Convertor
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-# stands for such a slash until the route is found: half a surrogate pair is in no name
-HELD = "\ud800"
+# Stands for an encoded slash until the route is matched. Half a surrogate pair is in
+# no name.
+ENCODED_SLASH = "\ud800"
 
 
 class NameConvertor(Convertor[str]):
-    """`{model:name}` in a route: a name, encoded or as it is."""
+    """`{model:name}` in a route: a name with or without encoded characters."""
 
     regex = r"[\s\S]*"  # a name may hold a line break
 
     def convert(self, value: str) -> str:
-        """The name as it was meant."""
-        return value.replace(HELD, "/")
+        """Return the name with its slashes."""
+        return value.replace(ENCODED_SLASH, "/")
 
     def to_string(self, value: str) -> str:
-        """The name as it stands in a path."""
-        return value.replace("/", HELD)
+        """Return the name as one segment of a path."""
+        return value.replace("/", ENCODED_SLASH)
 
 
-class Naming:
-    """Keeps encoded slashes apart from those between the parts of an address: a model may be called `a/columns/b`."""
+class EncodedSlashMiddleware:
+    """Decodes a path segment by segment, so that encoded slashes do not separate.
+
+    A model may be called `a/columns/b`.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on with its path decoded part by part."""
-        sent: bytes = scope.get("raw_path") or b""
-        if b"%2" in sent and scope["type"] == "http":
-            parts = (
-                unquote(part).replace("/", HELD)
-                for part in sent.decode("latin-1").split("/")
-            )
-            scope = {**scope, "path": "/".join(parts)}
+        """Pass the request on with its decoded path."""
+        raw_path: bytes = scope.get("raw_path") or b""
+        if b"%2" in raw_path and scope["type"] == "http":
+            segments = [
+                unquote(segment).replace("/", ENCODED_SLASH)
+                for segment in raw_path.decode("latin-1").split("/")
+            ]
+            scope = {**scope, "path": "/".join(segments)}
         await self.app(scope, receive, send)

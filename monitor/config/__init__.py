@@ -1,1 +1,1 @@
-"""driftdeck.toml: its sections, their limits and units, and what is stored of each column."""
+"""driftdeck.toml: its sections, their limits and units, and the policy of each column."""

@@ -1,7 +1,4 @@
-"""What is kept of each column: all of it, nothing, a keyed hash, or the bucket it falls in.
-
-Applied before anything is written.
-"""
+"""Column policies: keep, drop, hash or bucket the values of a column before storage."""
 
 import hmac
 import math
@@ -31,12 +28,15 @@ OWN = (
     "label",
     "label_ts",
 )
-MAX_REMEMBERED = 4096  # values of a column whose hash or bucket is kept in memory
+MAX_CACHED_VALUES = 4096  # of a column, with their hash
 HASHED = re.compile(r"h:[0-9a-f]{16}")
 
 
 class ColumnPolicy(Section):
-    """[models.NAME.columns.COLUMN]: `keep`, `drop`, `hash` (keyed, the same value gives the same text) or `bucket`."""
+    """[models.NAME.columns.COLUMN]: keep, drop, hash or bucket a column.
+
+    A hash is keyed; the same value gives the same text.
+    """
 
     keep: Literal["keep", "drop", "hash", "bucket"]
     edges: Annotated[
@@ -55,8 +55,11 @@ class ColumnPolicy(Section):
 
 @dataclass(frozen=True)
 class Policy:
-    """The policies of one model's columns: features by name, tags as `tags.NAME`, and `error`. `undeclared` is for features
-    and tags without an entry. `key` is the secret of hashes."""
+    """The column policies of one model.
+
+    `columns`: of features by name, of tags as `tags.NAME`, and of `error`.
+    `undeclared`: of features and tags without an entry. `key`: the secret of hashes.
+    """
 
     columns: Mapping[str, ColumnPolicy] = field(default_factory=dict)
     undeclared: Literal["keep", "drop"] = "keep"
@@ -64,59 +67,62 @@ class Policy:
 
     @property
     def active(self) -> bool:
-        """Whether anything is changed at all."""
+        """True if any value can be changed or dropped."""
         return self.undeclared == "drop" or any(
             c.keep != "keep" for c in self.columns.values()
         )
 
     @property
     def hidden(self) -> list[str]:
-        """Features of which no value may be shown."""
+        """Features whose values may not be shown."""
         return [name for name, column in self.columns.items() if column.keep != "keep"]
 
     def event(self, raw: dict[str, Any]) -> dict[str, Any]:
-        """A decoded event (or label) as it may be kept; what has another form than an event's comes back as it is."""
-        kept = dict(raw)
+        """A decoded event or label with the policies applied.
+
+        Parts that have another form than an event's stay as they are.
+        """
+        stored = dict(raw)
         for part, prefix in (("features", ""), ("tags", "tags.")):
             if isinstance(raw.get(part), dict):
-                found = {
-                    k: self._change(f"{prefix}{k}", v)
-                    for k, v in raw[part].items()
-                    if not self._drops(f"{prefix}{k}")
+                stored[part] = {
+                    name: self._change(f"{prefix}{name}", value)
+                    for name, value in raw[part].items()
+                    if not self._drops(f"{prefix}{name}")
                 }
-                kept[part] = found
-        if "error" in kept and "error" in self.columns:
-            kept["error"] = (
-                None if self._drops("error") else self._change("error", kept["error"])
-            )
-        return kept
+        if "error" in stored and "error" in self.columns:
+            stored["error"] = None
+            if not self._drops("error"):
+                stored["error"] = self._change("error", raw["error"])
+        return stored
 
     def lines(self, body: bytes) -> bytes | None:
-        """Lines of JSON as they may be kept, each value of the same meaning as in `event`; None when any may be no event.
+        """Lines of JSON with the policies applied, as in `event`.
 
-        What a column may keep is copied as it came; what it may not is left out, or
-        replaced by its text.
+        Values that stay are copied byte by byte. None when a line may be no event.
         """
         try:
             events = _LINES.decode_lines(body)
             for event in events:
-                self._keep(event)
+                self._apply(event)
         except (ValueError, RecursionError):
             return None
         return _ENCODER.encode_lines(events)
 
-    def _keep(self, event: "_Line") -> None:
+    def _apply(self, event: "_Line") -> None:
         for parts, prefix in ((event.features, ""), (event.tags, "tags.")):
-            if parts:
-                if self.undeclared == "drop":
-                    for name in [n for n in parts if self._drops(f"{prefix}{n}")]:
-                        del parts[name]
-                for name, change in self._changes[prefix].items():
-                    if name in parts:
-                        if change is None:
-                            del parts[name]
-                        else:
-                            parts[name] = change(bytes(parts[name]))
+            if not parts:
+                continue
+            if self.undeclared == "drop":
+                for name in [n for n in parts if self._drops(f"{prefix}{n}")]:
+                    del parts[name]
+            for name, change in self._changes[prefix].items():
+                if name not in parts:
+                    continue
+                if change is None:
+                    del parts[name]
+                else:
+                    parts[name] = change(bytes(parts[name]))
         if event.error is not msgspec.UNSET and "error" in self._changes["error"]:
             change = self._changes["error"]["error"]
             event.error = (
@@ -125,34 +131,42 @@ class Policy:
 
     @cached_property
     def _changes(self) -> "dict[str, dict[str, _Change | None]]":
-        """What is done to values, as JSON, of features (""), tags and the error, by name; None where they are dropped."""
-        found: dict[str, dict[str, _Change | None]] = {"": {}, "tags.": {}, "error": {}}
+        """The changes of JSON values of features (""), tags and the error, by name.
+
+        None where they are dropped.
+        """
+        changes: dict[str, dict[str, _Change | None]] = {
+            "": {},
+            "tags.": {},
+            "error": {},
+        }
         for name, column in self.columns.items():
-            if column.keep != "keep":
-                change = None if column.keep == "drop" else self._as_json(name)
-                if name.startswith("tags."):
-                    found["tags."][name.removeprefix("tags.")] = change
-                elif name == "error":
-                    found["error"][name] = change
-                # a feature may be called like a tag or the error
-                found[""][name] = change
-        return found
+            if column.keep == "keep":
+                continue
+            change = None if column.keep == "drop" else self._as_json(name)
+            if name.startswith("tags."):
+                changes["tags."][name.removeprefix("tags.")] = change
+            elif name == "error":
+                changes["error"][name] = change
+            # a feature may have the name of a tag or the error
+            changes[""][name] = change
+        return changes
 
     def _as_json(self, name: str) -> "_Change":
         def change(value: bytes) -> msgspec.Raw:
-            return msgspec.Raw(
-                _ENCODER.encode(self._change(name, _VALUE.decode(value)))
-            )
+            changed = self._change(name, _VALUE.decode(value))
+            return msgspec.Raw(_ENCODER.encode(changed))
 
-        # numbers seldom come again, what is hashed does
-        return (
-            change
-            if self.columns[name].keep == "bucket"
-            else lru_cache(maxsize=MAX_REMEMBERED)(change)
-        )
+        # numbers seldom repeat, hashed values do
+        if self.columns[name].keep == "bucket":
+            return change
+        return lru_cache(maxsize=MAX_CACHED_VALUES)(change)
 
     def table(self, rows: pa.Table) -> pa.Table:
-        """A table with one column a feature (a leading "features." does not count), as it may be kept."""
+        """A table with a column for each feature, with the policies applied.
+
+        A leading "features." does not count.
+        """
         for name in rows.column_names:
             feature = name.removeprefix("features.")
             if name in OWN or (feature == "error" and "error" not in self.columns):
@@ -163,23 +177,20 @@ class Policy:
                 changed = [
                     self._change(feature, value) for value in rows[name].to_pylist()
                 ]
-                rows = rows.set_column(
-                    rows.column_names.index(name), name, pa.array(changed, pa.string())
-                )
+                place = rows.column_names.index(name)
+                rows = rows.set_column(place, name, pa.array(changed, pa.string()))
         return rows
 
     def entity(self, column: str, value: str) -> str:
         """A value of a column as it is stored."""
-        kept = self._change(column, value)
-        return kept if isinstance(kept, str) else value
+        stored = self._change(column, value)
+        return stored if isinstance(stored, str) else value
 
     def _drops(self, name: str) -> bool:
         column = self.columns.get(name)
-        return (
-            self.undeclared == "drop" and name != "error"
-            if column is None
-            else column.keep == "drop"
-        )
+        if column is None:
+            return self.undeclared == "drop" and name != "error"
+        return column.keep == "drop"
 
     def _change(self, name: str, value: Any) -> Any:
         column = self.columns.get(name, KEEP)
@@ -191,14 +202,15 @@ class Policy:
 
     def _hash(self, value: Any) -> str:
         text = label_text(value) or str(value)
-        # it has been here before: sent again from the quarantine
+        # hashed before: sent again from the quarantine
         if HASHED.fullmatch(text):
             return text
-        return f"h:{hmac.digest(self.key, text.encode('utf-8', 'replace'), 'sha256').hex()[:16]}"
+        digest = hmac.digest(self.key, text.encode("utf-8", "replace"), "sha256")
+        return f"h:{digest.hex()[:16]}"
 
 
 class _Line(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, gc=False):
-    """An event as it came: what no policy changes stays as its bytes."""
+    """An event as received: values that no policy changes stay bytes."""
 
     features: dict[str, msgspec.Raw] | msgspec.UnsetType | None = msgspec.UNSET
     tags: dict[str, msgspec.Raw] | msgspec.UnsetType | None = msgspec.UNSET
@@ -221,7 +233,10 @@ PolicyOf = Callable[[str], Policy]
 
 
 def _bucket(value: Any, edges: tuple[float, ...]) -> str:
-    """The bucket of a number: "< 18", "18 – 30" (the lower bound belongs to it), "≥ 50"; "invalid" for anything else."""
+    """The bucket of a number: "< 18", "18 – 30", "≥ 50"; "invalid" for anything else.
+
+    The lower bound belongs to a bucket.
+    """
     labels = bucket_labels(edges)
     if isinstance(value, str) and value in labels:
         return value

@@ -1,4 +1,4 @@
-"""[limits] and [retention]: how much is taken, and how long it is kept."""
+"""[limits] and [retention]: limits of requests and storage, and the age of stored data."""
 
 from typing import Annotated
 
@@ -8,7 +8,7 @@ from monitor.config.section import Section
 
 
 class Limits(Section):
-    """[limits]: what one request, one connection, one key and one server may take."""
+    """[limits]: limits of a request, a connection, a key and the server."""
 
     max_age_days: Annotated[float, Field(gt=0, le=36500)] = 400
     max_ahead_minutes: Annotated[float, Field(ge=0, le=1440)] = 10
@@ -32,7 +32,7 @@ class Limits(Section):
 
 
 class Retention(Section):
-    """[retention]: how long rows and profiles are kept; none means for ever."""
+    """[retention]: days until rows and profiles are deleted; None: never."""
 
     raw_days: Annotated[int, Field(ge=1)] | None = None
     profile_days: Annotated[int, Field(ge=1)] | None = None

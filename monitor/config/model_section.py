@@ -23,20 +23,20 @@ class ReferenceConfig(Section):
     end: datetime | None = Field(None, alias="to")
 
     @model_validator(mode="after")
-    def _one_of(self) -> "ReferenceConfig":
+    def _has_one_source(self) -> "ReferenceConfig":
         if (self.file is None) == (self.start is None or self.end is None):
             raise ValueError("give either `file`, or both `from` and `to`")
         return self
 
 
 class DetectorConfig(Section):
-    """[models.NAME.detector]: the calibrated detector of one model.
+    """[models.NAME.detector]: the change detector of one model.
 
-    `days`: at most one false page in that many days is what it is set to. `tolerance`
-    is the shift, in reference sd, that is nothing to be called for. `selftest_days`: so
-    often it is tried on known changes by itself, 0 for never. `segments`: the first
-    segments are watched apart, too. `labels`: warn when they no longer come. The clock
-    and the holidays are those of the people behind the traffic.
+    `days`: the false-alarm budget, one false alarm in that many days. `tolerance`: a
+    shift, in reference sd, that is ignored. `selftest_days`: days between two
+    self-tests, 0 for none. `segments`: also watch the first segments apart. `labels`:
+    warn when labels are overdue. The time zone and the holidays are those of the people
+    behind the traffic.
     """
 
     enabled: bool = True
@@ -51,8 +51,8 @@ class DetectorConfig(Section):
     labels: bool = True
 
     @model_validator(mode="after")
-    def _known(self) -> "DetectorConfig":
-        self.calendar  # noqa: B018 (asked for its error)
+    def _is_valid(self) -> "DetectorConfig":
+        self.calendar  # noqa: B018 (read for its error)
         return self
 
     @cached_property
@@ -64,7 +64,7 @@ class DetectorConfig(Section):
 
 
 class ModelConfig(Section):
-    """[models.NAME]: what cannot be seen from the events."""
+    """[models.NAME]: settings that the events do not contain."""
 
     task: Literal["auto", "binary", "classification", "regression"] = "auto"
     reference: ReferenceConfig | None = None
@@ -78,7 +78,7 @@ class ModelConfig(Section):
 
     @field_validator("importance")
     @classmethod
-    def _positive(cls, value: dict[str, float]) -> dict[str, float]:
+    def _is_positive(cls, value: dict[str, float]) -> dict[str, float]:
         bad = [name for name, share in value.items() if not 0 <= share < float("inf")]
         if bad:
             raise ValueError(f"the importance of {bad[0]!r} must be 0 or more")

@@ -62,7 +62,8 @@ class RuleConfig(Section):
         )
         if unit and self.window % unit:
             raise ValueError(
-                f"a window aligned to the {self.align} has whole {self.align}s, like {unit.days}d or {2 * unit.days}d"
+                f"a window aligned to the {self.align} has whole {self.align}s, "
+                f"like {unit.days}d or {2 * unit.days}d"
             )
         if self.up_to is not None and not self.window <= self.up_to <= timedelta(
             days=366

@@ -5,7 +5,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from monitor.evaluation.attribution import Attribution, Profiles, SegmentPart, behind
+from monitor.evaluation.attribution import (
+    Attribution,
+    Profiles,
+    SegmentPart,
+    explain_change,
+)
 from monitor.store import Store
 from monitor.store.model import Model
 
@@ -47,7 +52,7 @@ class AttributionCache:
             if self.first <= onset - YEAR
             else {}
         )
-        return behind(
+        return explain_change(
             columns, before, after, self._parts(columns, onset, end), year_ago
         )
 

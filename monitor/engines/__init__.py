@@ -1,1 +1,1 @@
-"""Where profiles are computed: one file for each execution engine."""
+"""Engines that compute profiles, one file each."""

@@ -1,4 +1,4 @@
-"""The embedded engine: Arrow columns put in bins with numpy, a hundred thousand rows at a time."""
+"""Profiles computed in the server's process: Arrow columns into bins with numpy."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -35,19 +35,14 @@ def profile(
     `rows` has `ts` (timestamp[us], UTC), `version` (string) and the measured fields:
     numbers for ordered layouts, strings or dictionaries of strings for categories.
     """
-    slices = _Slices()
-    counts = [_Counts(column) for column in columns]
-    names = {
-        c.source
-        for c in columns
-        if c.layout.kind == "categorical" and isinstance(c.source, str)
-    }
+    slices = Slices()
+    counts = [ColumnCounts(column) for column in columns]
+    categorical = [c.source for c in columns if c.layout.kind == "categorical"]
+    names = {source for source in categorical if isinstance(source, str)}
+    widths = {column.bucket for column in columns}
     for plain in _batches(rows):
         batch = _coded(plain, names)
-        groups = {
-            width: slices.of(batch, width)
-            for width in {column.bucket for column in columns}
-        }
+        groups = {width: slices.group(batch, width) for width in widths}
         for column, count in zip(columns, counts, strict=True):
             count.add(batch, groups[column.bucket])
     return ProfileTables(
@@ -65,36 +60,34 @@ def _batches(rows: pa.Table | Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBat
 
 
 def _coded(batch: pa.RecordBatch, fields: Collection[str]) -> pa.RecordBatch:
-    """The batch with some columns as dictionaries: a derived column needs the categories once more."""
-    columns = [
-        c.cast(pa.string()).dictionary_encode()
-        if f in fields and not pa.types.is_dictionary(c.type)
-        else c
-        for f, c in zip(batch.schema.names, batch.columns, strict=True)
-    ]
+    """The batch with some columns as dictionaries, which a derived column may need, too."""
+    columns = []
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        if name in fields and not pa.types.is_dictionary(column.type):
+            column = column.cast(pa.string()).dictionary_encode()
+        columns.append(column)
     return pa.record_batch(columns, names=batch.schema.names)
 
 
 @dataclass(frozen=True)
-class _Groups:
-    """The slice of each row of one batch: `of_row` counts from 0, `numbers` says which slice of all that is, `order` takes
-    the rows slice by slice (all as they stand when there is one).
-    """
+class RowSlices:
+    """The slice of each row of one batch."""
 
-    of_row: np.ndarray
-    numbers: np.ndarray
-    rows: np.ndarray
+    of_row: np.ndarray  # from 0, by row
+    numbers: np.ndarray  # among all slices, by slice of the batch
+    rows: np.ndarray  # by slice of the batch
     ts: np.ndarray
-    order: np.ndarray | slice
+    order: np.ndarray | slice  # that sorts the rows by slice
 
 
-class _Slices:
-    """The slices seen so far, each a version in a time bucket, numbered as they come."""
+class Slices:
+    """The slices of all batches: each a version in a time bucket, numbered from 0."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[str, int], int] = {}
+        # version and start of the bucket in microseconds
+        self._numbers: dict[tuple[str, int], int] = {}
 
-    def of(self, batch: pa.RecordBatch, width: str) -> _Groups:
+    def group(self, batch: pa.RecordBatch, width: str) -> RowSlices:
         """The slices of a batch's rows, in buckets of a `minute` or an `hour`."""
         ts = numpy_of(batch["ts"].cast(pa.timestamp("us")).view(pa.int64()))
         versions = batch["version"].fill_null("").dictionary_encode()
@@ -113,40 +106,40 @@ class _Slices:
             (names[c % n_versions], (first + c // n_versions) * WIDTHS[width])
             for c in present.tolist()
         ]
-        numbers = np.array(
-            [self._known.setdefault(key, len(self._known)) for key in keys], np.int64
-        )
+        numbers = np.array([self._number(key) for key in keys], np.int64)
         # numbers of 16 bits are put in order by counting, in linear time
         narrow = of_row.astype(np.uint16) if len(keys) < 1 << 16 else of_row
         order = np.argsort(narrow, kind="stable") if len(keys) > 1 else slice(None)
-        return _Groups(
-            of_row, numbers, np.bincount(of_row, minlength=len(keys)), ts, order
-        )
+        rows = np.bincount(of_row, minlength=len(keys))
+        return RowSlices(of_row, numbers, rows, ts, order)
+
+    def _number(self, key: tuple[str, int]) -> int:
+        return self._numbers.setdefault(key, len(self._numbers))
 
     def arrays(self) -> tuple[pa.Array, pa.Array]:
         """Version and bucket of every slice, by number."""
-        buckets = arrow_of(
-            np.array([start for _, start in self._known], np.int64)
-        ).view(pa.timestamp("us"))
-        return texts_of([version for version, _ in self._known]), buckets
+        starts = np.array([start for _, start in self._numbers], np.int64)
+        return texts_of(self.versions), arrow_of(starts).view(pa.timestamp("us"))
 
     @property
     def versions(self) -> list[str]:
         """The version of every slice, by number."""
-        return [version for version, _ in self._known]
+        return [version for version, _ in self._numbers]
 
 
 @dataclass
-class _Counts:
-    """What is counted of one column: for each batch bins (slice, bin, n), moments (slice, 7 figures), new values."""
+class ColumnCounts:
+    """Counts of one column: bins and moments for each batch, and new values."""
 
     column: ProfileColumn
+    # slice, bin and rows
     bins: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = field(default_factory=list)
+    # slice, and 7 figures: rows, missing, invalid, sum, sum of squares, min, max
     moments: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
-    # (slice, value): (rows, first seen)
+    # (slice, value) to (rows, time of the first)
     new: dict[tuple[int, str], tuple[int, int]] = field(default_factory=dict)
 
-    def add(self, batch: pa.RecordBatch, groups: _Groups) -> None:
+    def add(self, batch: pa.RecordBatch, groups: RowSlices) -> None:
         """Count the rows of a batch."""
         values = self.column.values(batch)
         if self.column.layout.kind == "categorical":
@@ -154,7 +147,7 @@ class _Counts:
         else:
             self._add_numbers(values, groups)
 
-    def _add_numbers(self, values: pa.Array, groups: _Groups) -> None:
+    def _add_numbers(self, values: pa.Array, groups: RowSlices) -> None:
         layout, n = self.column.layout, len(groups.numbers)
         x = numpy_of(
             values if pa.types.is_float64(values.type) else values.cast(pa.float64())
@@ -171,32 +164,22 @@ class _Counts:
         )
         if not usable.all():
             x, bins = x[usable], bins[usable]
-        # where nothing was counted, or later corrections make them meaningless, there
-        # are no extremes
-        figures = np.zeros((2, n)), np.full((2, n), np.nan)
-        some = counted > 0
-        # row of each slice: a slice's rows stand together
-        first = (np.cumsum(counted) - counted)[some]
+        sums, extremes = np.zeros((2, n)), np.full((2, n), np.nan)
+        filled = counted > 0
+        # the first row of each slice: a slice's rows stand together
+        first = (np.cumsum(counted) - counted)[filled]
         if len(first):
-            figures[0][:, some] = (
-                np.add.reduceat(x, first),
-                np.add.reduceat(x * x, first),
-            )
+            sums[0, filled] = np.add.reduceat(x, first)
+            sums[1, filled] = np.add.reduceat(x * x, first)
             if self.column.extremes:
-                figures[1][:, some] = (
-                    np.minimum.reduceat(x, first),
-                    np.maximum.reduceat(x, first),
-                )
+                extremes[0, filled] = np.minimum.reduceat(x, first)
+                extremes[1, filled] = np.maximum.reduceat(x, first)
         invalid = groups.rows - missing - counted
-        self.moments.append(
-            (
-                groups.numbers,
-                np.stack([groups.rows, missing, invalid, *figures[0], *figures[1]]),
-            )
-        )
+        figures = np.stack([groups.rows, missing, invalid, *sums, *extremes])
+        self.moments.append((groups.numbers, figures))
         self._add_bins(np.repeat(np.arange(n), counted), bins, groups)
 
-    def _add_categories(self, values: pa.Array, groups: _Groups) -> None:
+    def _add_categories(self, values: pa.Array, groups: RowSlices) -> None:
         layout, n = self.column.layout, len(groups.numbers)
         names, codes = categories_of(values)
         slices, ts = groups.of_row, groups.ts
@@ -205,28 +188,22 @@ class _Counts:
             valid = numpy_of(values.is_valid())
             missing = np.bincount(slices[~valid], minlength=n)
             codes, slices, ts = codes[valid], slices[valid], ts[valid]
-        nothing = np.zeros(n)
-        none = np.full(n, np.nan)
-        self.moments.append(
-            (
-                groups.numbers,
-                np.stack([groups.rows, missing, nothing, nothing, nothing, none, none]),
-            )
-        )
+        zeros, unknown = np.zeros(n), np.full(n, np.nan)
+        figures = [groups.rows, missing, zeros, zeros, zeros, unknown, unknown]
+        self.moments.append((groups.numbers, np.stack(figures)))
         if not len(names):
             return
         new_bin = len(layout.categories) + 1
-        bins = looked_up(
-            names,
-            list(layout.category_bins),
-            np.array([*layout.category_bins.values(), new_bin]),
-        )
+        bin_of_category = [*layout.category_bins.values(), new_bin]
+        bins = looked_up(names, list(layout.category_bins), np.array(bin_of_category))
         self._add_bins(slices, bins[codes], groups)
         unseen = bins[codes] == new_bin
         if unseen.any():
             self._add_new(codes[unseen], names, slices[unseen], ts[unseen], groups)
 
-    def _add_bins(self, slices: np.ndarray, bins: np.ndarray, groups: _Groups) -> None:
+    def _add_bins(
+        self, slices: np.ndarray, bins: np.ndarray, groups: RowSlices
+    ) -> None:
         size = self.column.layout.size
         key = slices * size + bins
         if len(groups.numbers) * size <= 4 * len(key) + 65_536:
@@ -243,7 +220,7 @@ class _Counts:
         names: pa.Array,
         slices: np.ndarray,
         ts: np.ndarray,
-        groups: _Groups,
+        groups: RowSlices,
     ) -> None:
         key, inverse, n = np.unique(
             slices * len(names) + codes, return_inverse=True, return_counts=True
@@ -252,18 +229,17 @@ class _Counts:
         np.minimum.at(first, inverse, ts)
         most = np.argsort(-n, kind="stable")[:MAX_NEW_VALUES].tolist()
         for i in most:
-            which = (
-                int(groups.numbers[key[i] // len(names)]),
-                names[int(key[i] % len(names))].as_py(),
-            )
-            seen, earliest = self.new.get(which, (0, int(first[i])))
-            self.new[which] = (seen + int(n[i]), min(earliest, int(first[i])))
+            number = int(groups.numbers[key[i] // len(names)])
+            value = names[int(key[i] % len(names))].as_py()
+            rows, earliest = self.new.get((number, value), (0, int(first[i])))
+            counted = rows + int(n[i]), min(earliest, int(first[i]))
+            self.new[number, value] = counted
 
 
 # counts to long tables
 
 
-def _bins(slices: _Slices, counts: Sequence[_Counts]) -> pa.Table:
+def _bins(slices: Slices, counts: Sequence[ColumnCounts]) -> pa.Table:
     parts = [_summed_bins(count) for count in counts]
     which, bins, n = (
         np.concatenate([p[i] for p in parts]) if parts else np.empty(0, np.int64)
@@ -276,7 +252,7 @@ def _bins(slices: _Slices, counts: Sequence[_Counts]) -> pa.Table:
     )
 
 
-def _summed_bins(count: _Counts) -> tuple[np.ndarray, ...]:
+def _summed_bins(count: ColumnCounts) -> tuple[np.ndarray, ...]:
     """(slice, bin, n), each slice and bin once."""
     if not count.bins:
         return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.int64)
@@ -288,7 +264,7 @@ def _summed_bins(count: _Counts) -> tuple[np.ndarray, ...]:
     return which, bins, n
 
 
-def _moments(slices: _Slices, counts: Sequence[_Counts]) -> pa.Table:
+def _moments(slices: Slices, counts: Sequence[ColumnCounts]) -> pa.Table:
     parts = [_summed_moments(count) for count in counts]
     which = np.concatenate([w for w, _ in parts]) if parts else np.empty(0, np.int64)
     figures = (
@@ -307,7 +283,7 @@ def _moments(slices: _Slices, counts: Sequence[_Counts]) -> pa.Table:
     )
 
 
-def _summed_moments(count: _Counts) -> tuple[np.ndarray, np.ndarray]:
+def _summed_moments(count: ColumnCounts) -> tuple[np.ndarray, np.ndarray]:
     """(slice, figures of shape (7, slices)), each slice once."""
     if not count.moments:
         return np.empty(0, np.int64), np.empty((7, 0))
@@ -325,13 +301,13 @@ def _summed_moments(count: _Counts) -> tuple[np.ndarray, np.ndarray]:
     return slices, total
 
 
-def _new_values(slices: _Slices, counts: Sequence[_Counts]) -> pa.Table:
+def _new_values(slices: Slices, counts: Sequence[ColumnCounts]) -> pa.Table:
     versions, totals = slices.versions, dict[tuple[str, str, str], tuple[int, int]]()
     for count in counts:
         for (number, value), (n, first) in count.new.items():
             key = versions[number], count.column.column, value
-            seen, earliest = totals.get(key, (0, first))
-            totals[key] = (seen + n, min(earliest, first))
+            rows, earliest = totals.get(key, (0, first))
+            totals[key] = (rows + n, min(earliest, first))
     most = sorted(totals.items(), key=lambda item: (-item[1][0], item[0]))[
         :MAX_NEW_VALUES
     ]
@@ -348,12 +324,15 @@ def _new_values(slices: _Slices, counts: Sequence[_Counts]) -> pa.Table:
 
 
 def _keys(
-    slices: _Slices,
-    counts: Sequence[_Counts],
+    slices: Slices,
+    counts: Sequence[ColumnCounts],
     lengths: Sequence[int],
     which: np.ndarray,
 ) -> list[pa.Array]:
-    """Version, column, bucket and layout of every long row: `lengths` rows of each column, `which` slice each is of."""
+    """Version, column, bucket and layout of every row of a long table.
+
+    `lengths`: the rows of each column; `which`: the slice of each row.
+    """
     versions, buckets = slices.arrays()
     column = arrow_of(np.repeat(np.arange(len(counts)), lengths))
     number = arrow_of(which.astype(np.int64))

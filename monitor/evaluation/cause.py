@@ -1,30 +1,27 @@
-"""What is behind the changes that are open, in plain words: causes instead of a list of columns. Pure.
+"""Likely causes of the open changes, in place of a list of columns.
 
-The rules are simple on purpose, tried in this order for each change that the detector
-found:
+The rules are simple on purpose. For each change that the detector found they are tried
+in this order:
 
-- `missing`: a column's share of missing values rose by at least 5 points. A fault of
-  the data.
-- `constant`: a column that moved by at least 0.3 holds one value only. A fault of the
-  data: a sensor, join or default is stuck.
-- `zone`: the usual course of the day comes some hours early or late. A fault of the
-  data: a clock of another time zone.
-- `unit`: level and spread of one column both moved by more than 2 reference sd. A fault
-  of the data: another unit or scale.
-- `renamed`: values never seen before came in one column with about the share that a
-  category of it lost, with onsets
-  within six hours. A fault of the data: a category has another name.
-- `relation`: nothing but the reconstruction error moved: features go together in
-  another way. Where a feature moved too,
-  the error follows from it and says nothing.
-- `mix`: all columns moved a little together, or at least half of those watched did,
-  none by more than half an sd.
-- `mix` by a segment, `segment`, `season`: what the profiles of segments and of a year
-  ago say, see `monitor/evaluation/attribution.py`. They
-  are asked once a day of the change is there, and take the place of `relation`, `mix`, `upstream` and `change` only.
-- `upstream`: at least three columns changed at the same time. They are likely to have
-  one source.
-- `change`: none of these, and then no more is said.
+- `missing`: a column's share of missing values rose by at least 5 points. A data fault.
+- `constant`: a column that moved by at least 0.3 holds a single value. A data fault: a
+  sensor, join or default is stuck.
+- `zone`: the daily pattern is some hours early or late. A data fault: a clock of another
+  time zone.
+- `unit`: mean and spread of a column both moved by more than 2 reference sd. A data
+  fault: another unit or scale.
+- `renamed`: new categories appeared in a column with about the share that one of its
+  categories lost, within six hours. A data fault: a category has another name.
+- `relation`: only the reconstruction error moved: the correlations of the features
+  changed. Where a feature moved too, the error follows from it.
+- `mix`: all columns moved slightly together, or at least half of the watched ones did,
+  each by at most half an sd.
+- `mix` of a segment, `segment`, `season`: the profiles of segments and of a year ago
+  explain the change, see `monitor/evaluation/attribution.py`. They are compared once
+  the change has lasted a day, and replace `relation`, `mix`, `upstream` and `change`.
+- `upstream`: at least three columns changed at the same time, which suggests a common
+  source.
+- `change`: none of these.
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -38,34 +35,40 @@ from monitor.plugins import statistics
 from monitor.schema import RECONSTRUCTION_ERROR
 
 MAX_COLUMNS = 5  # that a cause's sentence names
-MISSING_BURST = 0.05  # of the rows
-UNIT_SD = 2.0
-# sd or share that a column of one value must have moved: rare values are away for a
+MIN_MISSING_SHARE = 0.05
+MIN_UNIT_SD = 2.0
+# sd or share that a constant column must have moved: rare values may be absent for a
 # while without a fault
-STUCK = 0.3
-SMALL_SD = 0.5  # of a mix shift
-MOST = 0.5  # of the columns
-TOGETHER = 3  # columns
+MIN_CONSTANT_MOVE = 0.3
+MAX_MIX_SD = 0.5
+MIN_MIX_COLUMNS_SHARE = 0.5
+MIN_COMMON_COLUMNS = 3
 SAME_TIME = timedelta(hours=6)
-RENAMED_WITHIN = 0.25  # of the size that the lost category should have
+# of the size that the lost category should have
+RENAMED_TOLERANCE = 0.25
 FULL_SHARE = 0.5  # of rows: counts like a shift of one sd
 SHARES = frozenset({"missing", "unseen", "error rate", "wrong share"})
 FAULTS = frozenset({"missing", "constant", "zone", "unit", "renamed"})
 
+Importance = Callable[[str], float | None]
+
 
 @dataclass(frozen=True)
 class Cause:
-    """One cause: its kind, the columns it is about, since when, and how much it matters (change x importance, summed)."""
+    """A cause: its kind, columns, start and weight; `behind` names its segment.
+
+    The weight is size times importance, summed over the columns.
+    """
 
     kind: str
     columns: tuple[str, ...]
     since: datetime
     weight: float
-    behind: str = ""  # the segment it is about
+    behind: str = ""
 
     @property
     def text(self) -> str:
-        """The cause as one English sentence without a full stop."""
+        """The cause as one sentence without a full stop."""
         columns = listed(self.columns, MAX_COLUMNS)
         if self.kind not in CAUSES:
             return f"{columns} changed"
@@ -76,32 +79,43 @@ class Cause:
 def cause_of(
     finding: Finding, watched: int, constant: Collection[str] = (), displaced: int = 0
 ) -> str:
-    """The kind of cause of one change, by itself, in a model of so many watched columns, of which some hold one value only.
+    """The kind of cause of one change by itself.
 
-    `displaced`: by how many hours the course of the day came late or early.
+    `watched`: the number of watched columns. `constant`: those that hold a single value.
+    `displaced`: hours by which the daily pattern is late (or early, if negative).
     """
     moved = _of_features(finding.moved)
     if finding.moved and not moved:
         return "relation"
-    if any(m.contrast == "missing" and m.size >= MISSING_BURST for m in moved):
+    fault = _fault_of(moved, constant, displaced)
+    if fault is not None:
+        return fault
+    if finding.statistic != "inputs_change":
+        return "change"
+    columns = {m.column for m in moved}
+    enough = max(MIN_COMMON_COLUMNS, MIN_MIX_COLUMNS_SHARE * watched)
+    is_wide = not finding.column or len(columns) >= enough
+    if is_wide and all(abs(m.size) <= MAX_MIX_SD for m in moved):
+        return "mix"
+    return "upstream" if len(columns) >= MIN_COMMON_COLUMNS else "change"
+
+
+def _fault_of(
+    moved: Sequence[Moved], constant: Collection[str], displaced: int
+) -> str | None:
+    """The kind of data fault of one change; None when it is none."""
+    if any(m.contrast == "missing" and m.size >= MIN_MISSING_SHARE for m in moved):
         return "missing"
+    distributions = [m for m in moved if m.contrast not in SHARES]
     if any(
-        m.column in constant and abs(m.size) >= STUCK
-        for m in moved
-        if m.contrast not in SHARES
+        m.column in constant and abs(m.size) >= MIN_CONSTANT_MOVE for m in distributions
     ):
         return "constant"
     if displaced:
         return "zone"
     if any(_is_unit(moved, column) for column in {m.column for m in moved}):
         return "unit"
-    if finding.statistic != "inputs_change":
-        return "change"
-    columns = {m.column for m in moved}
-    wide = not finding.column or len(columns) >= max(TOGETHER, MOST * watched)
-    if wide and all(abs(m.size) <= SMALL_SD for m in moved):
-        return "mix"
-    return "upstream" if len(columns) >= TOGETHER else "change"
+    return None
 
 
 def _of_features(moved: Sequence[Moved]) -> list[Moved]:
@@ -110,127 +124,122 @@ def _of_features(moved: Sequence[Moved]) -> list[Moved]:
 
 def _is_unit(moved: Sequence[Moved], column: str) -> bool:
     sizes = {m.contrast: abs(m.size) for m in moved if m.column == column}
-    return min(sizes.get("location", 0.0), sizes.get("scale", 0.0)) > UNIT_SD
+    return min(sizes.get("location", 0.0), sizes.get("scale", 0.0)) > MIN_UNIT_SD
 
 
-def causes(
-    findings: Iterable[Finding], importance: Callable[[str], float | None]
-) -> list[Cause]:
-    """The causes behind what is in breach, what matters most first; faults of the data before all others of their weight.
+def causes(findings: Iterable[Finding], importance: Importance) -> list[Cause]:
+    """The causes of all breaches, the heaviest first; of equal weight, data faults first.
 
-    A rule's finding on a column that a change of the detector names has that change's
-    cause; missing values are a cause of their own, and what has no column is none.
-    Importance that nobody configured counts as 1.
+    A rule's finding on a column that a change names has the cause of that change.
+    Missing values are a cause of their own; a finding without a column has none. A
+    column without importance counts as 1.
     """
-    open_now = [f for f in findings if f.verdict == "breach" and not f.segment]
+    breaches = [f for f in findings if f.verdict == "breach" and not f.segment]
     found = [
-        _cause(f, importance)
-        for f in _renamed(open_now)
-        if f.statistic in CHANGES and f.cause
+        _cause(finding, importance)
+        for finding in _renamed(breaches)
+        if finding.statistic in CHANGES and finding.cause
     ]
-    told = {column for cause in found for column in cause.columns}
-    for f in sorted(open_now, key=lambda f: f.column == RECONSTRUCTION_ERROR):
-        if f.statistic in CHANGES or not f.column or f.column in told:
+    explained = {column for cause in found for column in cause.columns}
+    # the error of reconstruction last, as it follows from changed features
+    ordered = sorted(breaches, key=lambda f: f.column == RECONSTRUCTION_ERROR)
+    for finding in ordered:
+        column = finding.column
+        if finding.statistic in CHANGES or not column or column in explained:
             continue
-        if f.column == RECONSTRUCTION_ERROR and told - {"prediction"}:
-            continue  # it follows from what changed in the features
-        told.add(f.column)
-        kind = "relation"
-        if f.column != RECONSTRUCTION_ERROR:
-            plugin = statistics().get(f.statistic)
-            kind = plugin.CAUSE if plugin else "change"
-        strength = min(1.0, abs(f.value or 0.0))
-        found.append(
-            Cause(
-                kind,
-                (f.column,),
-                f.window_start,
-                strength * _weight(importance, f.column),
-            )
-        )
-    found = _one_fault(found)
-    found.sort(key=lambda c: (c.weight, c.kind in FAULTS), reverse=True)
+        if column == RECONSTRUCTION_ERROR and explained - {"prediction"}:
+            continue
+        explained.add(column)
+        weight = min(1.0, abs(finding.value or 0.0)) * _weight(importance, column)
+        kind = _kind_of_rule(finding)
+        found.append(Cause(kind, (column,), finding.window_start, weight))
+    found = _one_missing(found)
+    found.sort(key=lambda cause: (cause.weight, cause.kind in FAULTS), reverse=True)
     return found
 
 
-def _one_fault(found: Sequence[Cause]) -> list[Cause]:
-    """The causes, with all columns that miss values as one of them: they are asked for at the same place."""
-    missing = [c for c in found if c.kind == "missing"]
+def _kind_of_rule(finding: Finding) -> str:
+    """The kind of cause that a rule's breach suggests by its statistic."""
+    if finding.column == RECONSTRUCTION_ERROR:
+        return "relation"
+    plugin = statistics().get(finding.statistic)
+    return plugin.CAUSE if plugin else "change"
+
+
+def _one_missing(found: Sequence[Cause]) -> list[Cause]:
+    """The causes, with all columns that miss values as one: they are repaired together."""
+    missing = [cause for cause in found if cause.kind == "missing"]
     if len(missing) < 2:
         return list(found)
-    columns = tuple(dict.fromkeys(column for c in missing for column in c.columns))
-    together = Cause(
-        "missing",
-        columns,
-        min(c.since for c in missing),
-        sum(c.weight for c in missing),
-    )
-    return [together, *(c for c in found if c.kind != "missing")]
+    columns = tuple(dict.fromkeys(c for cause in missing for c in cause.columns))
+    since = min(cause.since for cause in missing)
+    together = Cause("missing", columns, since, sum(cause.weight for cause in missing))
+    return [together, *(cause for cause in found if cause.kind != "missing")]
 
 
-def _cause(finding: Finding, importance: Callable[[str], float | None]) -> Cause:
+def _cause(finding: Finding, importance: Importance) -> Cause:
     moved = _of_features(finding.moved) or finding.moved
-    columns = tuple(dict.fromkeys(m.column for m in moved)) or (
-        (finding.column,) if finding.column else ()
-    )
-    weight = sum(
-        _strength([m for m in moved if m.column == c]) * _weight(importance, c)
-        for c in columns
-    )
-    return Cause(
-        finding.cause,
-        columns,
-        finding.window_start,
-        weight or min(1.0, abs(finding.value or 0.0)),
-        finding.behind,
-    )
+    columns = tuple(dict.fromkeys(m.column for m in moved))
+    if not columns and finding.column:
+        columns = (finding.column,)
+    weight = 0.0
+    for column in columns:
+        strength = _strength([m for m in moved if m.column == column])
+        weight += strength * _weight(importance, column)
+    weight = weight or min(1.0, abs(finding.value or 0.0))
+    return Cause(finding.cause, columns, finding.window_start, weight, finding.behind)
 
 
 def _strength(moved: Sequence[Moved]) -> float:
-    """How far a column moved, 1 being a whole sd, half of the rows, or all of the traffic."""
-    sizes = [
-        abs(m.size - 1)
-        if m.contrast == "traffic"
-        else abs(m.size) / FULL_SHARE
-        if m.contrast in SHARES
-        else abs(m.size)
-        for m in moved
-    ]
-    return min(1.0, max(sizes, default=0.0))
+    """The size of a column's largest move: 1 for an sd, half of the rows, or all traffic."""
+    return min(1.0, max((_size(m) for m in moved), default=0.0))
 
 
-def _weight(importance: Callable[[str], float | None], column: str) -> float:
-    given = importance(column)
-    return 1.0 if given is None else given
+def _size(moved: Moved) -> float:
+    if moved.contrast == "traffic":
+        return abs(moved.size - 1)
+    if moved.contrast in SHARES:
+        return abs(moved.size) / FULL_SHARE
+    return abs(moved.size)
+
+
+def _weight(importance: Importance, column: str) -> float:
+    weight = importance(column)
+    return 1.0 if weight is None else weight
 
 
 def _renamed(findings: Sequence[Finding]) -> list[Finding]:
-    """The findings, where a category was renamed as one change instead of two.
+    """The findings, where a renamed category is one change instead of two."""
+    merged = list(findings)
+    for new in [f for f in findings if f.statistic == "unseen_values" and f.moved]:
+        for old in [f for f in merged if f.statistic == "inputs_change"]:
+            if _is_rename(new, old):
+                since = min(old.window_start, new.window_start)
+                renamed = replace(new, cause="renamed", window_start=since)
+                merged[merged.index(new)] = renamed
+                others = tuple(m for m in old.moved if m.column != new.column)
+                place = merged.index(old)
+                merged[place : place + 1] = (
+                    [replace(old, moved=others)] if others else []
+                )
+                break
+    return merged
+
+
+def _is_rename(new: Finding, old: Finding) -> bool:
+    """True if new categories have about the share that a category of the column lost.
 
     A category of share p that vanishes moves its contrast by -sqrt(p / (1 - p)) sd; p
-    is the share of the new values.
+    is the share of the new categories.
     """
-    found = list(findings)
-    for new in [f for f in findings if f.statistic == "unseen_values" and f.moved]:
-        share = new.moved[0].size
-        gone = -sqrt(share / (1 - share)) if 0 < share < 1 else 0.0
-        for old in [f for f in found if f.statistic == "inputs_change"]:
-            same_time = abs(old.window_start - new.window_start) <= SAME_TIME
-            lost = [
-                m
-                for m in old.moved
-                if m.column == new.column and m.contrast == "category" and m.size < 0
-            ]
-            if same_time and any(
-                abs(m.size - gone) <= RENAMED_WITHIN * -gone for m in lost
-            ):
-                found[found.index(new)] = replace(
-                    new,
-                    cause="renamed",
-                    window_start=min(old.window_start, new.window_start),
-                )
-                rest = tuple(m for m in old.moved if m.column != new.column)
-                at = found.index(old)
-                found[at : at + 1] = [replace(old, moved=rest)] if rest else []
-                break
-    return found
+    if abs(old.window_start - new.window_start) > SAME_TIME:
+        return False
+    share = new.moved[0].size
+    vanished = -sqrt(share / (1 - share)) if 0 < share < 1 else 0.0
+    return any(
+        m.column == new.column
+        and m.contrast == "category"
+        and m.size < 0
+        and abs(m.size - vanished) <= RENAMED_TOLERANCE * -vanished
+        for m in old.moved
+    )

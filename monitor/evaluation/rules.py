@@ -1,7 +1,4 @@
-"""What is watched, over which window, against which limit: profiles to findings.
-
-Pure.
-"""
+"""Rules on profiles: which window and columns, and the finding of each."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -24,7 +21,7 @@ SERVICE_COLUMNS = frozenset({"latency_ms", "status"})
 
 @dataclass(frozen=True)
 class Window:
-    """The span a rule looks at."""
+    """An evaluation window: the rows from `start` to before `end`."""
 
     start: datetime
     end: datetime
@@ -33,46 +30,44 @@ class Window:
 def window_of(
     rule: RuleConfig, now: datetime, calendar: Calendar = UTC_CALENDAR
 ) -> Window:
-    """The newest closed window: whole days or weeks of the model's clock where a rule is aligned to them, else whole minutes
-    for service columns, whole hours for the others.
+    """The newest completed window of a rule.
+
+    Whole days or weeks of the model's clock for an aligned rule; else whole minutes for
+    service columns, whole hours for the others.
     """
     if rule.align is not None:
-        return Window(
-            *calendar.whole(now, rule.align, rule.window // timedelta(days=1))
-        )
-    service = set(statistics()[rule.statistic].COLUMNS) & SERVICE_COLUMNS
-    end = (
-        now.replace(second=0, microsecond=0)
-        if service
-        else now.replace(minute=0, second=0, microsecond=0)
-    )
+        days = rule.window // timedelta(days=1)
+        return Window(*calendar.whole(now, rule.align, days))
+    end = now.replace(second=0, microsecond=0)
+    if not SERVICE_COLUMNS.intersection(statistics()[rule.statistic].COLUMNS):
+        end = end.replace(minute=0)
     return Window(end - rule.window, end)
 
 
 def columns_of(
     rule: RuleConfig, layouts: Mapping[str, Layout], names: Mapping[str, str]
 ) -> list[str]:
-    """The column keys a rule is about; `names` gives each key its own name.
+    """The keys of the columns that a rule evaluates.
 
-    "NAME.*" in a rule is all that begins with it.
+    `names` gives each key its own name. "NAME.*" in a rule means all names that begin
+    with "NAME.".
     """
     statistic = statistics()[rule.statistic]
     if statistic.COLUMNS:
-        return [c for c in statistic.COLUMNS if c in layouts]
-    fitting = [
-        c
-        for c, layout in layouts.items()
-        if c in names and layout.kind in statistic.KINDS and statistic.fits(layout)
+        return [column for column in statistic.COLUMNS if column in layouts]
+    measurable = [
+        column
+        for column, layout in layouts.items()
+        if column in names and layout.kind in statistic.KINDS and statistic.fits(layout)
     ]
     if rule.columns == "*":
-        return fitting
-    begin = tuple(
-        name.removesuffix("*") for name in rule.columns if name.endswith(".*")
-    )
+        return measurable
+    patterns = [name for name in rule.columns if name.endswith(".*")]
+    beginnings = tuple(name.removesuffix("*") for name in patterns)
     return [
-        c
-        for c in fitting
-        if names[c] in rule.columns or (begin and names[c].startswith(begin))
+        column
+        for column in measurable
+        if names[column] in rule.columns or names[column].startswith(beginnings)
     ]
 
 
@@ -84,7 +79,7 @@ def evaluate(
     current: Profile,
     window: Window,
 ) -> Finding:
-    """One rule on one column: the measured value, its interval, and the verdict.
+    """The finding of one rule on one column: value, interval and verdict.
 
     Never raises on data.
     """
@@ -118,9 +113,8 @@ def evaluate(
     }
     if compare == "increase":
         base = _base(statistic, reference, options)
-        finding["detectable"] = (
-            _detectable(rule, statistic, measured, base) if base is not None else None
-        )
+        if base is not None:
+            finding["detectable"] = _detectable(rule, statistic, measured, base)
         measured = _increase(measured, base)
     else:
         finding["detectable"] = _detectable(rule, statistic, measured, None)
@@ -136,7 +130,10 @@ def evaluate_all(
     names: Mapping[str, str],
     window: Window,
 ) -> list[Finding]:
-    """Every rule on every column it is about; `current` has the profiles of the window by column key."""
+    """The findings of every rule on each of its columns.
+
+    `current` has the profiles of the window by column key.
+    """
     layouts = {column: profile.layout for column, profile in current.items()}
     return [
         evaluate(
@@ -167,63 +164,62 @@ def _detectable(
     measured: Measurement,
     base: Measurement | None,
 ) -> float | None:
-    """The value whose bound would just be beyond the limit with as many rows: seen half of the time if it were true.
+    """The true value that is a breach half of the time with as many rows.
 
-    For a share from its exact interval; else the limit and the longer half of the
-    interval, which for statistics that are squares of distances is made that of a value
-    at the limit. None when it cannot be told (energy distance), or when no possible
-    value is a breach.
+    For a share from its exact interval. Else from the limit and the longer half of the
+    interval, which `growth` corrects for its length at the limit. None when it cannot
+    be computed, or no possible value is a breach.
     """
-    n, start, margin = measured.n, 0.0, 0.0
+    if measured.value is None or measured.low is None or measured.high is None:
+        return None
+    start = margin = 0.0
     if base is not None:
         if base.value is None or base.high is None or base.low is None:
             return None
-        above = rule.direction == "above"
-        start, margin = (
-            base.value,
-            base.high - base.value if above else base.value - base.low,
-        )
-    if (
-        measured.value is None
-        or measured.low is None
-        or measured.high is None
-        or not math.isfinite(rule.limit)
-    ):
+        start, margin = base.value, base.value - base.low
+        if rule.direction == "above":
+            margin = base.high - base.value
+    if not math.isfinite(rule.limit):
         return None
     if statistic.INTERVAL == "binomial" and rule.direction == "above":
-        return smallest_above(rule.limit, n, start, margin)
-    if not math.isfinite(measured.high) or statistic.INTERVAL == "unknown":
+        return smallest_above(rule.limit, measured.n, start, margin)
+    if statistic.INTERVAL == "unknown" or not math.isfinite(measured.high):
         return None
-    half = math.hypot(
-        max(measured.value - measured.low, measured.high - measured.value), margin
-    )
-    growth = statistic.growth(n, measured.n_reference)
+    longer = max(measured.value - measured.low, measured.high - measured.value)
+    half = math.hypot(longer, margin)
+    growth = statistic.growth(measured.n, measured.n_reference)
     if growth:  # the interval is longer at the limit than here
-        rest = max(0.0, rule.limit - measured.value)
-        root = math.sqrt(growth * growth + 4 * (growth * rest + half * half))
+        distance = max(0.0, rule.limit - measured.value)
+        root = math.sqrt(growth * growth + 4 * (growth * distance + half * half))
         half = (growth + root) / 2
-    found = (
-        start + rule.limit + half
-        if rule.direction == "above"
-        else start + rule.limit - half
-    )
-    return found if statistic.RANGE[0] <= found <= statistic.RANGE[1] else None
+    sign = 1 if rule.direction == "above" else -1
+    value = start + rule.limit + sign * half
+    low, high = statistic.RANGE
+    return value if low <= value <= high else None
 
 
 def _increase(measured: Measurement, base: Measurement | None) -> Measurement:
-    """The measurement as a difference to the reference's; intervals by squaring and adding (Newcombe 1998)."""
+    """The measurement as a difference to `base`; its value is None if one of them is.
+
+    The interval is found by squaring and adding (Newcombe 1998).
+    """
+    unknown = Measurement(None, None, None, measured.n, measured.n_reference)
     if base is None or base.value is None or base.low is None or base.high is None:
-        return Measurement(None, None, None, measured.n, measured.n_reference)
+        return unknown
     if measured.value is None or measured.reference_value is None:
-        return Measurement(None, None, None, measured.n, measured.n_reference)
-    low, high = (
-        measured.low or 0.0,
-        math.inf if measured.high is None else measured.high,
-    )
+        return unknown
+    low = measured.low or 0.0
+    high = math.inf if measured.high is None else measured.high
     difference = measured.value - base.value
-    low = difference - math.hypot(measured.value - low, base.high - base.value)
-    high = difference + math.hypot(high - measured.value, base.value - base.low)
-    return Measurement(difference, low, high, measured.n, measured.n_reference)
+    below = math.hypot(measured.value - low, base.high - base.value)
+    above = math.hypot(high - measured.value, base.value - base.low)
+    return Measurement(
+        difference,
+        difference - below,
+        difference + above,
+        measured.n,
+        measured.n_reference,
+    )
 
 
 def _verdict(
@@ -237,28 +233,20 @@ def _verdict(
 ) -> Verdict:
     if current.rows == 0 and not statistic.COUNTS_ROWS:
         return "no_data"
-    if (statistic.NEEDS_REFERENCE or compare == "increase") and (
-        reference is None or reference.rows == 0
-    ):
+    needs_reference = statistic.NEEDS_REFERENCE or compare == "increase"
+    if needs_reference and (reference is None or reference.rows == 0):
         return "learning"
-    if (
-        measured.value is None
-        or measured.low is None
-        or measured.high is None
-        or measured.n < minimum
-    ):
+    value, low, high = measured.value, measured.low, measured.high
+    if value is None or low is None or high is None or measured.n < minimum:
         return "insufficient"
-    # the bound, not the point value, has to be beyond the limit
-    if rule.direction == "above":
-        beyond, near = (
-            measured.low > rule.limit,
-            rule.warn is not None and measured.low > rule.warn,
-        )
-        near = near or measured.value > rule.limit
-    else:
-        beyond, near = (
-            measured.high < rule.limit,
-            rule.warn is not None and measured.high < rule.warn,
-        )
-        near = near or measured.value < rule.limit
-    return "breach" if beyond else "warn" if near else "ok"
+    # the bound of the interval, not the value, has to be beyond the limit
+    limit, warn = rule.limit, rule.warn
+    bound = low
+    if rule.direction == "below":
+        value, bound, limit = -value, -high, -limit
+        warn = None if warn is None else -warn
+    if bound > limit:
+        return "breach"
+    if value > limit or (warn is not None and bound > warn):
+        return "warn"
+    return "ok"

@@ -1,4 +1,4 @@
-"""One verdict on a model: the object that the page's sentence, the alert and the webhook body are all made from."""
+"""One status for a model, from all its findings."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -9,13 +9,14 @@ from monitor.contracts import Group
 from monitor.finding import DETECTOR_STATISTICS, RANK, Finding, Verdict, worst
 from monitor.plugins import statistics
 
+DECIDED = ("breach", "warn", "ok")
 GROUPS: tuple[Group, ...] = ("service", "data", "quality")
 SEVERITY = {"critical": 1, "warning": 0}
 
 
 @dataclass(frozen=True)
 class ModelVerdict:
-    """How a model is doing: the worst verdict, since when, the findings that make it so, and each part's own verdict."""
+    """The status of a model: worst verdict, its start, its findings, and each group's verdict."""
 
     status: Verdict
     since: datetime | None
@@ -26,11 +27,10 @@ class ModelVerdict:
 def decide(
     findings: Iterable[Finding], open_alerts: Mapping[AlertKey, Alert]
 ) -> ModelVerdict:
-    """The verdict that the newest findings add up to.
+    """The status that the newest findings add up to.
 
-    A model with some findings that are too small to judge is as good as its judged ones
-    say; only when nothing could be judged is it `insufficient`, `learning` or `no_data`
-    as a whole.
+    Findings with insufficient data count only when no finding could be decided: then
+    the model as a whole is `insufficient`, `learning` or `no_data`.
     """
     findings = list(findings)
     groups: dict[str, Verdict] = {
@@ -38,22 +38,15 @@ def decide(
         for group in GROUPS
     }
     status = _overall(findings)
-    reasons = (
-        [f for f in findings if f.verdict in ("breach", "warn")]
-        if status in ("breach", "warn")
-        else []
-    )
+    reasons = [f for f in findings if f.verdict in ("breach", "warn")]
     reasons.sort(
         key=lambda f: (RANK[f.verdict], SEVERITY[f.severity], f.value or 0.0),
         reverse=True,
     )
-    since = (
-        min(
-            (a.since for a in open_alerts.values() if a.state == "firing"), default=None
-        )
-        if status == "breach"
-        else None
-    )
+    since = None
+    if status == "breach":
+        starts = [a.since for a in open_alerts.values() if a.state == "firing"]
+        since = min(starts, default=None)
     return ModelVerdict(status, since, tuple(reasons), groups)
 
 
@@ -66,5 +59,7 @@ def group_of(statistic: str) -> Group | None:
 
 
 def _overall(findings: list[Finding]) -> Verdict:
-    judged = [f.verdict for f in findings if f.verdict in ("breach", "warn", "ok")]
-    return worst(judged) if judged else worst([f.verdict for f in findings])
+    """The worst verdict of the decided findings; of all when none could be decided."""
+    verdicts = [f.verdict for f in findings]
+    decided = [verdict for verdict in verdicts if verdict in DECIDED]
+    return worst(decided or verdicts)

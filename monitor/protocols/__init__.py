@@ -1,1 +1,1 @@
-"""The formats of model servers: the bytes of a request and its answer to rows of features and predictions; one file each."""
+"""Formats of model servers, one file each: bytes to rows of features and predictions."""

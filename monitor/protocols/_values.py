@@ -1,16 +1,15 @@
-"""Values of a request or an answer as features and a prediction; the same rules for every format.
+"""Features and predictions from the values of a request or a response, for every format.
 
-- A number, text or boolean under a name is one feature. A nested object's are
+- A number, text or boolean under a name is one feature; those of a nested object are
   `name.key`.
 - Numbers in a list are `name_0`, `name_1`, ...; without a name `x_0`, `x_1`, ....
   Nested lists are read in order.
-- More than MAX_VALUES numbers in one list (an image, an embedding) become five
-  features: `name.count`, `name.mean`,
-  `name.sd`, `name.min` and `name.max`.
+- More than MAX_VALUES numbers in a list (an image, an embedding) become five features:
+  `name.count`, `name.mean`, `name.sd`, `name.min` and `name.max`.
 - `{"b64": ...}` and other binary values become `name.bytes`, their length.
-- A prediction is a number, text or boolean, alone or in lists of one; shares that add
-  up to 1, 2 to MAX_VALUES of them,
-  are class probabilities, by their names or as classes "0", "1", .... Anything else is no prediction: name an output.
+- A prediction is a number, text or boolean, alone or in lists of one. 2 to MAX_VALUES
+  shares that add up to 1 are class probabilities, by their names or as classes "0",
+  "1", .... Anything else is no prediction: an output has to be named.
 """
 
 import json
@@ -21,7 +20,8 @@ from typing import Any
 from monitor.contracts import NotUnderstood
 
 MAX_VALUES = 100
-MAX_FEATURES = 1_000  # of one row; what follows is left out
+MAX_FEATURES = 1_000  # of one row; further ones are left out
+MAX_SUM_ERROR = 1e-3  # of class probabilities
 SINGLE = "x"  # the name of values without one
 
 
@@ -34,13 +34,13 @@ def decoded(body: bytes) -> Any:
 
 
 def features(value: Any, name: str = "") -> dict[str, Any]:
-    """The features in one row's value."""
-    found: dict[str, Any] = {}
+    """The features in the value of one row."""
+    by_name: dict[str, Any] = {}
     for key, item in _named(value, name):
-        if len(found) >= MAX_FEATURES:
+        if len(by_name) >= MAX_FEATURES:
             break
-        found[key] = item
-    return found
+        by_name[key] = item
+    return by_name
 
 
 def _named(value: Any, name: str) -> Iterator[tuple[str, Any]]:
@@ -71,75 +71,80 @@ def _summary(values: Sequence[Any], name: str) -> Iterator[tuple[str, Any]]:
     numbers = [float(v) for v in values if _is_number(v) and math.isfinite(v)]
     if numbers:
         mean = math.fsum(numbers) / len(numbers)
+        squares = math.fsum((x - mean) ** 2 for x in numbers)
         yield f"{name}.mean", mean
-        yield (
-            f"{name}.sd",
-            math.sqrt(math.fsum((x - mean) ** 2 for x in numbers) / len(numbers)),
-        )
+        yield f"{name}.sd", math.sqrt(squares / len(numbers))
         yield f"{name}.min", min(numbers)
         yield f"{name}.max", max(numbers)
 
 
 def flat(value: Any) -> list[Any]:
     """The items of nested lists, in order; a single value alone."""
-    found: list[Any] = []
-    waiting = [iter(value if isinstance(value, list) else [value])]
-    while waiting:
-        for item in waiting[-1]:
+    items: list[Any] = []
+    # a stack and no recursion: a hostile body may be nested deeply
+    open_lists = [iter(value if isinstance(value, list) else [value])]
+    while open_lists:
+        for item in open_lists[-1]:
             if isinstance(item, list):
-                waiting.append(iter(item))
+                open_lists.append(iter(item))
                 break
-            found.append(item)
+            items.append(item)
         else:
-            waiting.pop()
-    return found
+            open_lists.pop()
+    return items
 
 
 def prediction(value: Any) -> Any:
-    """The prediction in one row's answer; None when there is no single one."""
+    """The prediction in the response for one row; None when there is no single one."""
     while isinstance(value, list) and len(value) == 1:
         value = value[0]
     if isinstance(value, str | bool) or _is_number(value):
         return value
-    shares = (
-        value
-        if isinstance(value, dict)
-        else dict(zip(map(str, range(len(value))), value, strict=True))
-        if isinstance(value, list)
-        else {}
-    )
-    if 2 <= len(shares) <= MAX_VALUES and all(
-        _is_number(s) and 0 <= s <= 1 for s in shares.values()
-    ):
-        return shares if abs(math.fsum(shares.values()) - 1) < 1e-3 else None
+    if isinstance(value, list):
+        value = {str(i): share for i, share in enumerate(value)}
+    if isinstance(value, dict) and _are_probabilities(list(value.values())):
+        return value
     return None
 
 
-def chosen(answer: dict[str, Any], output: str | None) -> Any:
-    """The prediction among several outputs: the one named, else the first that is one."""
+def _are_probabilities(shares: list[Any]) -> bool:
+    if not 2 <= len(shares) <= MAX_VALUES:
+        return False
+    if not all(_is_number(share) and 0 <= share <= 1 for share in shares):
+        return False
+    return abs(math.fsum(shares) - 1) < MAX_SUM_ERROR
+
+
+def chosen(outputs: dict[str, Any], output: str | None) -> Any:
+    """The prediction among several outputs: the named one, else the first that is one."""
     if output is not None:
-        return prediction(answer.get(output))
-    whole = prediction(answer) if len(answer) > 1 else None
-    return (
-        whole
-        if whole is not None
-        else next(
-            (p for v in answer.values() if (p := prediction(v)) is not None), None
-        )
-    )
+        return prediction(outputs.get(output))
+    if len(outputs) > 1:
+        probabilities = prediction(outputs)
+        if probabilities is not None:
+            return probabilities
+    for value in outputs.values():
+        first = prediction(value)
+        if first is not None:
+            return first
+    return None
+
+
+def one_prediction(value: Any, output: str | None) -> Any:
+    """The prediction in a value, which may be an object of several outputs."""
+    if isinstance(value, dict):
+        return chosen(value, output)
+    return prediction(value)
 
 
 def columns_to_rows(columns: dict[str, Any]) -> list[dict[str, Any]] | None:
     """Rows of columns that are lists of one length; None when they are not."""
-    lengths = {
-        len(values) if isinstance(values, list) else -1 for values in columns.values()
-    }
-    if len(lengths) != 1 or -1 in lengths:
+    if not all(isinstance(values, list) for values in columns.values()):
         return None
-    return [
-        dict(zip(columns, row, strict=True))
-        for row in zip(*columns.values(), strict=True)
-    ]
+    if len({len(values) for values in columns.values()}) != 1:
+        return None
+    rows = zip(*columns.values(), strict=True)
+    return [dict(zip(columns, row, strict=True)) for row in rows]
 
 
 def _is_number(value: Any) -> bool:

@@ -1,4 +1,4 @@
-"""TensorFlow Serving's REST API: predict in rows (`instances`) or columns (`inputs`), classify, regress.
+"""TensorFlow Serving's REST API: predict by rows or columns, classify, regress.
 
 Written from its documentation (tensorflow.org/tfx/serving/api_rest); there is no
 TensorFlow Serving in the tests.
@@ -14,6 +14,7 @@ from monitor.protocols._values import (
     columns_to_rows,
     decoded,
     features,
+    one_prediction,
     prediction,
 )
 
@@ -24,33 +25,36 @@ _PATH = re.compile(
 
 
 def target(path: str) -> Target | None:
-    """Model and version (or label) of a path that predicts."""
-    found = _PATH.fullmatch(path)
-    return found and Target(unquote(found[1]), unquote(found[2] or found[3] or ""))
+    """The model and version (or label) of a path that asks for predictions."""
+    match = _PATH.fullmatch(path)
+    return match and Target(unquote(match[1]), unquote(match[2] or match[3] or ""))
 
 
-def read(request: bytes, response: bytes | None, wanted: FieldChoice) -> list[Row]:
+def read(request: bytes, response: bytes | None, choice: FieldChoice) -> list[Row]:
     """One row for each instance or example. Raises NotUnderstood."""
     asked = decoded(request)
-    answer = {} if response is None else decoded(response)
-    if not isinstance(asked, dict) or not isinstance(answer, dict):
+    answered = {} if response is None else decoded(response)
+    if not isinstance(asked, dict) or not isinstance(answered, dict):
         raise NotUnderstood("the body is not a JSON object")
-    given = _given(asked)
-    answers = _answers(answer, len(given), wanted)
-    return [Row(features(row), p) for row, p in zip(given, answers, strict=True)]
+    instances = _instances(asked)
+    predictions = _predictions(answered, choice.output)
+    if len(predictions) != len(instances):
+        predictions = [None] * len(instances)
+    return [
+        Row(features(instance), value)
+        for instance, value in zip(instances, predictions, strict=True)
+    ]
 
 
-def _given(asked: dict[str, Any]) -> list[Any]:
-    if isinstance(asked.get("instances"), list):
-        return list(asked["instances"])
-    if isinstance(asked.get("examples"), list):
-        context = asked.get("context") or {}
-        return [
-            {**context, **example}
-            for example in asked["examples"]
-            if isinstance(example, dict)
-        ]
-    inputs = asked.get("inputs")
+def _instances(request: dict[str, Any]) -> list[Any]:
+    """The rows of a request: `instances` or `examples`, or the columns of `inputs`."""
+    if isinstance(request.get("instances"), list):
+        return list(request["instances"])
+    examples = request.get("examples")
+    if isinstance(examples, list):
+        context = request.get("context") or {}
+        return [{**context, **e} for e in examples if isinstance(e, dict)]
+    inputs = request.get("inputs")
     if isinstance(inputs, dict):
         return columns_to_rows(inputs) or [inputs]
     if isinstance(inputs, list):
@@ -60,25 +64,25 @@ def _given(asked: dict[str, Any]) -> list[Any]:
     )
 
 
-def _answers(answer: dict[str, Any], rows: int, wanted: FieldChoice) -> list[Any]:
-    if isinstance(answer.get("predictions"), list):
-        found = [
-            chosen(p, wanted.output) if isinstance(p, dict) else prediction(p)
-            for p in answer["predictions"]
-        ]
-    elif isinstance(results := answer.get("results", answer.get("result")), list):
-        found = [_result(result) for result in results]
-    elif isinstance(outputs := answer.get("outputs"), dict):
-        found = [
-            chosen(row, wanted.output) for row in columns_to_rows(outputs) or [outputs]
-        ]
-    else:
-        found = [prediction(row) for row in answer.get("outputs") or ()]
-    return found if len(found) == rows else [None] * rows
+def _predictions(response: dict[str, Any], output: str | None) -> list[Any]:
+    predictions = response.get("predictions")
+    if isinstance(predictions, list):
+        return [one_prediction(value, output) for value in predictions]
+    results = response.get("results", response.get("result"))
+    if isinstance(results, list):
+        return [_result(result) for result in results]
+    outputs = response.get("outputs")
+    if isinstance(outputs, dict):
+        rows = columns_to_rows(outputs) or [outputs]
+        return [chosen(row, output) for row in rows]
+    return [prediction(value) for value in outputs or ()]
 
 
 def _result(result: Any) -> Any:
-    """The value of a regression, or the shares of a classification: [["cat", 0.9], ["dog", 0.1]]."""
+    """The value of a regression, or the shares of a classification.
+
+    A classification is a list of pairs: [["cat", 0.9], ["dog", 0.1]].
+    """
     try:
         shares = {str(label): score for label, score in result}
     except (TypeError, ValueError):

@@ -13,10 +13,14 @@ NAME = "v2"
 _PATH = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?/infer")
 
 
+# shape and data of a tensor, in row-major order
+Tensor = tuple[list[int], list[Any]]
+
+
 def target(path: str) -> Target | None:
-    """Model and version of a path that predicts."""
-    found = _PATH.fullmatch(path)
-    return found and Target(unquote(found[1]), unquote(found[2] or ""))
+    """The model and version of a path that asks for predictions."""
+    match = _PATH.fullmatch(path)
+    return match and Target(unquote(match[1]), unquote(match[2] or ""))
 
 
 def understands(body: Mapping[str, Any]) -> bool:
@@ -27,24 +31,31 @@ def understands(body: Mapping[str, Any]) -> bool:
     return all(isinstance(tensor, dict) and "datatype" in tensor for tensor in inputs)
 
 
-def read(request: bytes, response: bytes | None, wanted: FieldChoice) -> list[Row]:
-    """One row for each item of the first dimension that all inputs (and an output) share; else all is one row.
+def read(request: bytes, response: bytes | None, choice: FieldChoice) -> list[Row]:
+    """One row for each item of the first dimension.
 
-    Raises NotUnderstood for bodies of the binary extension.
+    All inputs and an output have to share that dimension; else all is one row. Raises
+    NotUnderstood for bodies of the binary extension.
     """
     inputs = _tensors(decoded(request), "inputs")
-    outputs = {} if response is None else _tensors(decoded(response), "outputs")
-    rows = _rows(inputs, outputs)
-    given, answers = (_by_row(tensors, rows) for tensors in (inputs, outputs))
-    return [
-        Row(features(g), chosen(a, wanted.output) if a else None)
-        for g, a in zip(given, answers, strict=True)
-    ]
+    outputs: dict[str, Tensor] = {}
+    if response is not None:
+        outputs = _tensors(decoded(response), "outputs")
+    n = _row_count(inputs, outputs)
+    rows = []
+    for features_of_row, outputs_of_row in zip(
+        _by_row(inputs, n), _by_row(outputs, n), strict=True
+    ):
+        prediction = None
+        if outputs_of_row:
+            prediction = chosen(outputs_of_row, choice.output)
+        rows.append(Row(features(features_of_row), prediction))
+    return rows
 
 
-def _tensors(body: Any, key: str) -> dict[str, tuple[list[int], list[Any]]]:
-    """Name to shape and data, in row-major order."""
-    found: dict[str, tuple[list[int], list[Any]]] = {}
+def _tensors(body: Any, key: str) -> dict[str, Tensor]:
+    """The tensors by name. Raises NotUnderstood."""
+    tensors: dict[str, Tensor] = {}
     try:
         for tensor in body[key]:
             shape, data = [int(n) for n in tensor["shape"]], flat(tensor["data"])
@@ -52,34 +63,36 @@ def _tensors(body: Any, key: str) -> dict[str, tuple[list[int], list[Any]]]:
                 raise NotUnderstood(
                     f"`{tensor['name']}` has {len(data)} values for the shape {shape}"
                 )
-            found[str(tensor["name"])] = shape, data
+            tensors[str(tensor["name"])] = shape, data
     except (TypeError, KeyError, ValueError) as problem:
         if isinstance(problem, NotUnderstood):
             raise
         raise NotUnderstood(
             f"`{key}` is not a list of tensors with name, shape and JSON data"
         ) from None
-    return found
+    return tensors
 
 
-def _rows(
-    inputs: dict[str, tuple[list[int], list[Any]]],
-    outputs: dict[str, tuple[list[int], list[Any]]],
-) -> int:
-    firsts = {shape[0] if shape else 1 for shape, _ in inputs.values()}
-    rows = firsts.pop() if len(firsts) == 1 else 1
-    answered = {shape[0] if shape else 1 for shape, _ in outputs.values()}
-    return rows if not answered or rows in answered else 1
+def _row_count(inputs: dict[str, Tensor], outputs: dict[str, Tensor]) -> int:
+    of_inputs = _first_dimensions(inputs)
+    if len(of_inputs) != 1:
+        return 1
+    rows = of_inputs.pop()
+    of_outputs = _first_dimensions(outputs)
+    return rows if not of_outputs or rows in of_outputs else 1
 
 
-def _by_row(
-    tensors: dict[str, tuple[list[int], list[Any]]], rows: int
-) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = [{} for _ in range(rows)]
+def _first_dimensions(tensors: dict[str, Tensor]) -> set[int]:
+    return {shape[0] if shape else 1 for shape, _ in tensors.values()}
+
+
+def _by_row(tensors: dict[str, Tensor], n: int) -> list[dict[str, Any]]:
+    """The data of each of `n` rows by tensor; an output that is not by row is left out."""
+    rows: list[dict[str, Any]] = [{} for _ in range(n)]
     for name, (shape, data) in tensors.items():
-        if rows != 1 and (not shape or shape[0] != rows):
-            continue  # an output that is not by row
-        width = len(data) // rows if rows else 0
-        for i, row in enumerate(found):
+        if n != 1 and (not shape or shape[0] != n):
+            continue
+        width = len(data) // n if n else 0
+        for i, row in enumerate(rows):
             row[name] = data[i * width : (i + 1) * width]
-    return found
+    return rows

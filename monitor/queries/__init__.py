@@ -1,4 +1,5 @@
-"""What pages and robots read: profiles, findings and alerts as plain data.
+"""Queries: the plain data that pages and API clients read.
 
-No I/O of its own but the store's reads.
+They read the store and the server's memory, and write nothing, but for the importance
+that `feature_importance` computes.
 """

@@ -1,4 +1,4 @@
-"""What each feature is worth: as configured, else as computed from the stored rows and kept."""
+"""Feature importance of a model: configured, or computed from stored rows."""
 
 import json
 import tempfile
@@ -21,41 +21,50 @@ from monitor.store import Store
 from monitor.store.model import Model
 from monitor.store.rows.wide_rows import Relation
 
-ROWS = 20_000
-FEWEST = 200
-MAX_FEATURES = 200  # each is shuffled in each fold
-MIN_SCORE = 0.01  # with less there is nothing that a feature could be worth
-
-
-def importances(store: Store, config: Config, name: str) -> Mapping[str, float]:
-    """The share of each feature by name: configured, else computed and kept, else nothing.
-
-    One that is not in it is worth 0.
-    """
-    given = config.model(name).importance
-    total = sum(given.values())
-    if total:
-        return {column: share / total for column, share in given.items()}
-    kept = kept_importance(store, name)
-    return {one["column"]: one["share"] for one in kept["features"]} if kept else {}
-
-
-def kept_importance(store: Store, name: str) -> dict[str, Any] | None:
-    """What was computed last; None before."""
-    found = store.query(
-        "SELECT body FROM importances WHERE model = ?", [store.model(name).id]
-    )
-    return json.loads(found[0][0]) if found else None
+DEFAULT_ROWS = 20_000
+MIN_ROWS = 200
+# each is shuffled in each fold
+MAX_FEATURES = 200
+# of a surrogate model; below it no feature can be important
+MIN_SCORE = 0.01
+MAX_NAMES_SHOWN = 20
 
 
 @dataclass(frozen=True)
 class ModelFile:
-    """A model as ONNX, the features it takes in their order (all as logged, if empty), and the version that it is (the newest,
-    if empty)."""
+    """A model as ONNX, its inputs in order, and its version.
+
+    Without `features` they are all features as logged; without `version` it is the
+    version of the newest event.
+    """
 
     content: bytes
     features: tuple[str, ...] = ()
     version: str = ""
+
+
+def feature_shares(store: Store, config: Config, name: str) -> Mapping[str, float]:
+    """Return the share of importance of each feature, by name.
+
+    It is the configured one, else the stored one. Empty if there is neither; a feature
+    that is not in it has no importance.
+    """
+    configured = config.model(name).importance
+    total = sum(configured.values())
+    if total:
+        return {column: weight / total for column, weight in configured.items()}
+    importance = stored_importance(store, name)
+    if importance is None:
+        return {}
+    return {row["column"]: row["share"] for row in importance["features"]}
+
+
+def stored_importance(store: Store, name: str) -> dict[str, Any] | None:
+    """Return the importance that was computed last; None before."""
+    rows = store.query(
+        "SELECT body FROM importances WHERE model = ?", [store.model(name).id]
+    )
+    return json.loads(rows[0][0]) if rows else None
 
 
 def compute_importance(
@@ -67,167 +76,178 @@ def compute_importance(
     now: datetime,
     file: ModelFile | None = None,
 ) -> dict[str, Any]:
-    """What each feature is worth in telling labels or predictions, from at most `rows` stored rows; it is kept.
+    """Compute and store the importance of each feature, from at most `rows` rows.
 
-    `of` is `labels`, `predictions`, or None for the labels if there are enough. Told by
-    the model in `file` itself, else by trees that are trained on the rows. Raises
-    InvalidRequest.
+    `of` is `labels`, `predictions`, or None for the labels if there are enough. The
+    model in `file` is measured; without it a surrogate model is trained on the rows.
+    Raises InvalidRequest when there are too few rows or nothing can be predicted.
     """
     model = store.model(name)
-    features = _features(model, file.features if file else ())
-    asked = _Asked(
-        store,
-        model,
-        features,
-        rows,
-        seed,
-        file,
-        _version(store, model, file) if file else "",
-    )
-    labelled = None if of == "predictions" else asked.sample("labels")
-    if of is None:
-        of = (
-            "labels"
-            if labelled is not None and labelled.num_rows >= FEWEST
-            else "predictions"
-        )
-    sample = (
-        labelled
-        if of == "labels" and labelled is not None
-        else asked.sample("predictions")
-    )
-    if sample.num_rows < FEWEST:
-        where = f" of version {asked.version!r}" if asked.version else ""
+    features = _select_features(model, file.features if file else ())
+    version = _version_of(store, model, file) if file else ""
+    source = _RowSource(store, model, features, version, rows, seed, file is not None)
+    of, sample = _draw_sample(source, of)
+    result = _measure(sample, features, seed, file)
+    if result["score"] < MIN_SCORE:
         raise InvalidRequest(
-            f"only {sample.num_rows} rows{where} with {of} are stored; at least {FEWEST} are needed"
+            f"the features do not predict the {of} "
+            f"(score {result['score']:.3f} of 1 on {result['rows']} rows), "
+            "so none is more important than another"
         )
-    found = asked.answer(sample)
-    if found["score"] < MIN_SCORE:
-        raise InvalidRequest(
-            f"the features say nothing of the {of} (score {found['score']:.3f} of 1 on {found['rows']} rows), so none is worth more than another"
-        )
-    names = {f.field: f.name for f in features}
+    names = {feature.field: feature.name for feature in features}
     body = {
         "model": name,
         "of": of,
         "by": "model" if file else "trees",
-        "version": asked.version,
+        "version": version,
         "at": now,
         "seed": seed,
-        "score": found["score"],
-        "agreement": found.get("agreement"),
-        "rows": found["rows"],
+        "score": result["score"],
+        "agreement": result.get("agreement"),
+        "rows": result["rows"],
         "features": [
-            {**one, "column": names[one["column"]]} for one in found["features"]
+            {**row, "column": names[row["column"]]} for row in result["features"]
         ],
     }
-    with store.writing() as con:
-        con.execute("DELETE FROM importances WHERE model = ?", [model.id])
-        text = json.dumps(body, default=datetime.isoformat)
-        con.execute(
-            "INSERT INTO importances VALUES (?, ?, ?)",
-            [model.id, now.astimezone(UTC).replace(tzinfo=None), text],
-        )
+    _save(store, model, body, now)
     return body
 
 
 @dataclass(frozen=True)
-class _Asked:
-    """What is to be told from which rows, and by what."""
+class _RowSource:
+    """Stored rows of a model to draw samples from, at most `rows` each.
+
+    `for_model_file` adds the stored prediction, to compare it with the output of the
+    model file.
+    """
 
     store: Store
     model: Model
     features: Sequence[Feature]
+    version: str
     rows: int
     seed: int
-    file: ModelFile | None
-    version: str
+    for_model_file: bool
 
-    def answer(self, sample: pa.Table) -> dict[str, Any]:
-        """What the process that does the work says."""
-        if self.file is None:
-            return run_training(
-                "monitor.analysis.importance", "importance", sample, self.seed
-            )
-        called = json.dumps({f.field: f.name for f in self.features})
-        with tempfile.NamedTemporaryFile(suffix=".onnx") as kept:
-            kept.write(self.file.content)
-            kept.flush()
-            return run_training(
-                "monitor.analysis.model_file",
-                "importance",
-                sample,
-                self.seed,
-                kept.name,
-                called,
-            )
+    @property
+    def output(self) -> str:
+        """The column of stored predictions."""
+        is_class = self.model.schema.prediction in ("class", "probabilities")
+        return "predicted_class" if is_class else "prediction"
 
-    def sample(self, of: str) -> pa.Table:
-        """Rows with the hour and the features; with the target, and for a model file what it had answered."""
+    def sample_labels(self) -> pa.Table:
+        """Draw rows that have a label, with the label as target."""
         model = self.model
-        chosen = Relation("", model.schema).values(f.field for f in self.features)
-        answered = (
-            "predicted_class"
-            if model.schema.prediction in ("class", "probabilities")
-            else "prediction"
+        is_number = model.task == "regression" or (
+            self.for_model_file and self.output == "prediction"
         )
-        target = answered
-        if of == "labels":
-            is_number = model.task == "regression" or (
-                self.file is not None and answered == "prediction"
-            )
-            target = "number" if is_number else "label"
-        wanted = (
-            [f"{target} AS {quote(TARGET)}"]
-            if self.file is None or of == "labels"
-            else []
+        target = "number" if is_number else "label"
+        labels = f"(SELECT event_id, label, number FROM {model.labels} WHERE joined) l"
+        source = (
+            f"SELECT e.*, l.label, l.number FROM {model.events} e "
+            f"JOIN {labels} ON l.event_id = e.event_id WHERE status < 500"
         )
-        wanted += [f"{answered} AS {quote(STORED)}"] if self.file is not None else []
-        source = f"SELECT * FROM {model.events} WHERE status < 500"
-        if of == "labels":
-            joined = (
-                f"(SELECT event_id, label, number FROM {model.labels} WHERE joined) l"
-            )
-            source = f"SELECT e.*, l.label, l.number FROM {model.events} e JOIN {joined} ON l.event_id = e.event_id WHERE status < 500"
-        condition = (
-            f"{target} IS NOT NULL AND {answered} IS NOT NULL"
-            if self.file is not None
-            else f"{target} IS NOT NULL"
-        )
+        return self._sample(source, target, [f"{target} AS {quote(TARGET)}"])
+
+    def sample_predictions(self) -> pa.Table:
+        """Draw rows of successful requests, with the prediction as target."""
+        source = f"SELECT * FROM {self.model.events} WHERE status < 500"
+        targets = [] if self.for_model_file else [f"{self.output} AS {quote(TARGET)}"]
+        return self._sample(source, self.output, targets)
+
+    def _sample(self, source: str, target: str, columns: list[str]) -> pa.Table:
+        """Draw rows with some columns, the hour, and the features by key."""
+        conditions = [f"{target} IS NOT NULL"]
         params = []
+        if self.for_model_file:
+            columns = [*columns, f"{self.output} AS {quote(STORED)}"]
+            conditions.append(f"{self.output} IS NOT NULL")
         if self.version:
-            condition, params = f"{condition} AND version = ?", [self.version]
+            conditions.append("version = ?")
+            params.append(self.version)
+        hour = f"epoch(ts)::BIGINT // 3600 AS {quote(HOUR)}"
+        relation = Relation("", self.model.schema)
+        values = relation.values(feature.field for feature in self.features)
         with self.store.cursor() as con:
             return con.sql(
-                f"SELECT {', '.join(wanted)}, epoch(ts)::BIGINT // 3600 AS {quote(HOUR)}{chosen} FROM "
-                f"(SELECT * FROM ({source}) WHERE {condition}) USING SAMPLE reservoir({self.rows} ROWS) REPEATABLE ({self.seed})",
+                f"SELECT {', '.join([*columns, hour])}{values} "
+                f"FROM (SELECT * FROM ({source}) WHERE {' AND '.join(conditions)}) "
+                f"USING SAMPLE reservoir({self.rows} ROWS) REPEATABLE ({self.seed})",
                 params=params,
             ).to_arrow_table()
 
 
-def _features(model: Model, wanted: Sequence[str]) -> list[Feature]:
-    """The features to be told from, in the order asked for, else all.
+def _draw_sample(source: _RowSource, of: str | None) -> tuple[str, pa.Table]:
+    """Return the kind of target and the sample. Raises InvalidRequest."""
+    if of == "predictions":
+        sample = source.sample_predictions()
+    else:
+        sample = source.sample_labels()
+        if of is None and sample.num_rows < MIN_ROWS:
+            of, sample = "predictions", source.sample_predictions()
+    of = of or "labels"
+    if sample.num_rows < MIN_ROWS:
+        version = f" of version {source.version!r}" if source.version else ""
+        raise InvalidRequest(
+            f"only {sample.num_rows} rows{version} with {of} are stored; "
+            f"at least {MIN_ROWS} are needed"
+        )
+    return of, sample
+
+
+def _measure(
+    sample: pa.Table, features: Sequence[Feature], seed: int, file: ModelFile | None
+) -> dict[str, Any]:
+    """Return the result of the process that shuffles the features."""
+    if file is None:
+        return run_training("monitor.analysis.importance", "importance", sample, seed)
+    names = {feature.field: feature.name for feature in features}
+    with tempfile.NamedTemporaryFile(suffix=".onnx") as onnx:
+        onnx.write(file.content)
+        onnx.flush()
+        return run_training(
+            "monitor.analysis.model_file",
+            "importance",
+            sample,
+            seed,
+            onnx.name,
+            json.dumps(names),
+        )
+
+
+def _save(store: Store, model: Model, body: dict[str, Any], now: datetime) -> None:
+    text = json.dumps(body, default=datetime.isoformat)
+    at = now.astimezone(UTC).replace(tzinfo=None)
+    with store.writing() as con:
+        con.execute("DELETE FROM importances WHERE model = ?", [model.id])
+        con.execute("INSERT INTO importances VALUES (?, ?, ?)", [model.id, at, text])
+
+
+def _select_features(model: Model, names: Sequence[str]) -> list[Feature]:
+    """Return the named features in this order; all without names.
 
     Raises InvalidRequest.
     """
     by_name = model.schema.by_name
-    unknown = next((name for name in wanted if name not in by_name), None)
-    if unknown is not None:
-        raise InvalidRequest(
-            f"{model.name!r} has no feature {unknown!r}; known: {', '.join(list(by_name)[:20])}"
-        )
-    features = [by_name[name] for name in dict.fromkeys(wanted)] or list(
-        model.schema.features
-    )
+    for name in names:
+        if name not in by_name:
+            known = ", ".join(list(by_name)[:MAX_NAMES_SHOWN])
+            raise InvalidRequest(
+                f"`features`: {model.name!r} has no feature {name!r}; known: {known}"
+            )
+    features = [by_name[name] for name in dict.fromkeys(names)]
+    features = features or list(model.schema.features)
     if not 1 <= len(features) <= MAX_FEATURES:
         raise InvalidRequest(
-            f"{model.name!r} has {len(features)} features; importance takes 1 to {MAX_FEATURES}"
+            f"{model.name!r} has {len(features)} features; "
+            f"importance takes 1 to {MAX_FEATURES}: name some as `features`"
         )
     return features
 
 
-def _version(store: Store, model: Model, file: ModelFile) -> str:
+def _version_of(store: Store, model: Model, file: ModelFile) -> str:
+    """Return the version of a model file; without one that of the newest event."""
     if file.version:
         return file.version
-    newest = store.query(f"SELECT version FROM {model.events} ORDER BY ts DESC LIMIT 1")
-    return str(newest[0][0]) if newest else ""
+    rows = store.query(f"SELECT version FROM {model.events} ORDER BY ts DESC LIMIT 1")
+    return str(rows[0][0]) if rows else ""

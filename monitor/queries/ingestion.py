@@ -1,4 +1,4 @@
-"""What came, what became of it, and how fresh each model's data is."""
+"""Row counts by outcome, and how fresh each model's data is."""
 
 from collections.abc import Collection
 from datetime import UTC, datetime
@@ -9,127 +9,149 @@ from monitor.server.server import Server
 from monitor.store import type_mismatches
 from monitor.store.ledger import OUTCOMES
 
+Models = Collection[str] | None
+Rows = list[dict[str, Any]]
 
-def totals(server: Server, models: Collection[str] | None = None) -> dict[str, int]:
-    """Rows since the beginning: received = stored + duplicate + refused + pending; `unchecked` are among the stored.
 
-    All are of one moment: what is loaded while they are read would otherwise count
-    twice.
+def read_totals(server: Server, models: Models = None) -> dict[str, int]:
+    """Return the rows since the beginning, of some models or all (None).
+
+    received = stored + duplicate + refused + pending; `unchecked` are among the stored.
     """
+    # Both counts are of one moment: rows that are loaded in between would count twice.
     with server.store.batch_loader.accounting_lock:
         pending = server.collector.pending.rows(models)
-        found = server.store.ledger.totals(models)
-    found["received"] += pending
+        totals = server.store.ledger.totals(models)
+    totals["received"] += pending
     return {
-        **{name: found[name] for name in OUTCOMES[:4]},
+        **{name: totals[name] for name in OUTCOMES[:4]},
         "pending": pending,
-        "unchecked": found["unchecked"],
+        "unchecked": totals["unchecked"],
     }
 
 
-def accounting(
+def read_accounting(
     server: Server,
-    models: Collection[str] | None,
-    span: TimeRange,
+    models: Models,
+    time_range: TimeRange,
     now: datetime,
     together: bool = False,
 ) -> dict[str, Any]:
-    """Accounts by model and by hour of receipt, reasons for refusals, freshness and lag, spool and quarantine.
+    """Return row counts by model and by hour of receipt, with all that explains them.
 
-    `together` adds up the models, in steps of the span: a page with a thousand models
-    would read 100,000 hours.
+    That is: reasons for refusals, type mismatches, freshness and load lag, quarantine
+    and spool. `together` adds up the models, in steps of the time range: a page with a
+    thousand models would read 100,000 hours.
     """
-    ledger = server.store.ledger
-    start, end = (
-        at.astimezone(UTC).replace(tzinfo=None) for at in (span.start, span.end)
-    )
-    hours = (
-        ledger.by_step(models, start, end, span.step)
-        if together
-        else ledger.by_hour(models, start, end)
-    )
-    held, size = ledger.quarantine_size(models)
+    start, end = time_range.naive_bounds
     return {
         "now": now,
-        "from": span.start,
-        "to": span.end,
-        "step_s": span.step.total_seconds() if together else 3600.0,
-        "totals": totals(server, models),
-        "models": _models(server, models, start, end, now),
-        "hours": [{**row, "hour": row["hour"].replace(tzinfo=UTC)} for row in hours],
-        "reasons": ledger.reasons(models, start, end),
-        "mistyped": _mistyped(server, models, start, end, by_hour=not together),
-        "quarantine": {
-            "records": held,
-            "bytes": size,
-            "most_bytes": server.store.quarantine_bytes,
-        },
-        "spool": {
-            "pending_bytes": server.spool.pending_bytes(server.store.position),
-            "capacity_bytes": server.spool.capacity,
-            "damage": server.spool.damage,
-        },
+        "from": time_range.start,
+        "to": time_range.end,
+        "step_s": time_range.step.total_seconds() if together else 3600.0,
+        "totals": read_totals(server, models),
+        "models": _model_rows(server, models, start, end, now),
+        "hours": _hour_rows(server, models, time_range, together),
+        "reasons": server.store.ledger.reasons(models, start, end),
+        "mistyped": _type_mismatches(server, models, start, end, by_hour=not together),
+        "quarantine": _quarantine(server, models),
+        "spool": _spool(server),
         "last_load": server.scheduler.last_load,
         "problem": server.scheduler.problem,
     }
 
 
-def _mistyped(
-    server: Server,
-    models: Collection[str] | None,
-    start: datetime,
-    end: datetime,
-    by_hour: bool,
-) -> list[dict[str, Any]]:
-    """Values of the wrong type in the span, the most frequent first, times aware."""
+def _hour_rows(
+    server: Server, models: Models, time_range: TimeRange, together: bool
+) -> Rows:
+    start, end = time_range.naive_bounds
+    ledger = server.store.ledger
+    if together:
+        return _with_zone(ledger.by_step(models, start, end, time_range.step))
+    return _with_zone(ledger.by_hour(models, start, end))
+
+
+def _with_zone(rows: Rows) -> Rows:
+    return [{**row, "hour": row["hour"].replace(tzinfo=UTC)} for row in rows]
+
+
+def _quarantine(server: Server, models: Models) -> dict[str, int]:
+    rows, size = server.store.ledger.quarantine_size(models)
+    return {
+        "records": rows,
+        "bytes": size,
+        "most_bytes": server.store.quarantine_bytes,
+    }
+
+
+def _spool(server: Server) -> dict[str, Any]:
+    return {
+        "pending_bytes": server.spool.pending_bytes(server.store.position),
+        "capacity_bytes": server.spool.capacity,
+        "damage": server.spool.damage,
+    }
+
+
+def _type_mismatches(
+    server: Server, models: Models, start: datetime, end: datetime, by_hour: bool
+) -> Rows:
+    """Return the values of the wrong type, the most frequent first."""
     with server.store.cursor() as cursor:
         rows = type_mismatches.list_mismatches(cursor, models, start, end, by_hour)
-    return [
-        row | {k: row[k].replace(tzinfo=UTC) for k in ("hour", "last_hour") if row[k]}
-        for row in rows
-    ]
+    for row in rows:
+        for key in ("hour", "last_hour"):
+            if row[key]:
+                row[key] = row[key].replace(tzinfo=UTC)
+    return rows
 
 
-def _models(
-    server: Server,
-    models: Collection[str] | None,
-    start: datetime,
-    end: datetime,
-    now: datetime,
-) -> list[dict[str, Any]]:
-    """Each model's accounts of the span by kind, what of it is pending now, and how fresh its events are."""
-    last = server.store.last_events()
-    waiting = server.collector.pending
+def _model_rows(
+    server: Server, models: Models, start: datetime, end: datetime, now: datetime
+) -> Rows:
+    """Return the counts of each model and kind, with its pending rows and freshness."""
+    last_events = server.store.last_events()
+    accounts, pending_rows = _accounts(server, models, start, end)
+    rows = []
+    for (model, kind), account in sorted(accounts.items()):
+        pending, pending_since = pending_rows.get((model, kind), (0, None))
+        last_event = last_events.get(model) if kind == "events" else None
+        last_hour = account["hour"]
+        rows.append(
+            {
+                "model": model,
+                "kind": kind,
+                **{name: account[name] for name in OUTCOMES},
+                "received": account["received"] + pending,
+                "pending": pending,
+                "last_hour": last_hour.replace(tzinfo=UTC) if last_hour else None,
+                "last_event": last_event,
+                "age_s": _seconds_since(last_event, now),
+                "lag_s": _seconds_since(pending_since, now) or 0.0,
+            }
+        )
+    return rows
+
+
+def _accounts(
+    server: Server, models: Models, start: datetime, end: datetime
+) -> tuple[dict[tuple[str, str], Any], dict[tuple[str, str], Any]]:
+    """Return the counts and the pending rows, by model and kind, of one moment.
+
+    A model whose rows are all pending has counts of 0.
+    """
+    pending = server.collector.pending
     with server.store.batch_loader.accounting_lock:
-        rows = {
+        accounts = {
             (row["model"], row["kind"]): row
             for row in server.store.ledger.by_model(models, start, end)
         }
-        waits = {key: waiting.of(*key) for key in waiting.waiting()}
-    for model, kind in waits:
+        pending_rows = {key: pending.of(*key) for key in pending.waiting()}
+    for model, kind in pending_rows:
         if models is None or model in models:
-            rows.setdefault(
-                (model, kind),
-                {
-                    "model": model,
-                    "kind": kind,
-                    "hour": None,
-                    **dict.fromkeys(OUTCOMES, 0),
-                },
-            )
-    listed = []
-    for key, row in sorted(rows.items()):
-        pending, since = waits.get(key, (0, None))
-        event = last.get(key[0]) if key[1] == "events" else None
-        listed.append(
-            {
-                **{k: v for k, v in row.items() if k != "hour"},
-                "received": row["received"] + pending,
-                "pending": pending,
-                "last_hour": row["hour"].replace(tzinfo=UTC) if row["hour"] else None,
-                "last_event": event,
-                "age_s": (now - event).total_seconds() if event else None,
-                "lag_s": (now - since).total_seconds() if since else 0.0,
-            }
-        )
-    return listed
+            empty = {"hour": None, **dict.fromkeys(OUTCOMES, 0)}
+            accounts.setdefault((model, kind), empty)
+    return accounts, pending_rows
+
+
+def _seconds_since(at: datetime | None, now: datetime) -> float | None:
+    return None if at is None else (now - at).total_seconds()

@@ -1,10 +1,9 @@
-"""Which features tell two periods apart: a sample of the raw rows of each, and the domain classifier in its own process."""
+"""Comparison of two periods: the domain classifier on a sample of the rows of each."""
 
 from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 
-import duckdb
 import pyarrow as pa
 
 from monitor.analysis.domain_classifier import HOUR, PERIOD
@@ -16,86 +15,58 @@ from monitor.store import Store
 from monitor.store.model import Model
 from monitor.store.rows.wide_rows import Relation
 
-ROWS = 10_000  # of each period
-FEWEST = 200
-MAX_FEATURES = 200  # each is shuffled in each fold
+# of each period
+DEFAULT_ROWS = 10_000
+MIN_ROWS = 200
+# each is shuffled in each fold
+MAX_FEATURES = 200
 
 Period = tuple[datetime, datetime]
 
 
-def told_apart(
+def compare_periods(
     store: Store,
     name: str,
     before: Period,
     after: Period,
     without: Collection[str] = (),
-    rows: int = ROWS,
+    rows: int = DEFAULT_ROWS,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """The answer of the domain classifier on at most `rows` rows of each period. Raises InvalidRequest when there are too
-    few, or a feature `without` which it is to be done is unknown."""
+    """Return how well a classifier separates at most `rows` rows of each period.
+
+    `without` names features that it must not use. Raises InvalidRequest when there are
+    too few rows, or when such a feature is unknown.
+    """
     model = store.model(name)
-    unknown = set(without) - set(model.schema.by_name)
-    if unknown:
-        raise InvalidRequest(f"{name!r} has no feature {sorted(unknown)[0][:40]!r}")
-    features = [f for f in model.schema.features if f.name not in without]
-    if not features or len(features) > MAX_FEATURES:
-        raise InvalidRequest(
-            f"{len(features)} features are left; the domain classifier takes 1 to {MAX_FEATURES}"
-        )
-    parts = [
-        _sample(store, model, features, period, rows, seed)
-        for period in (before, after)
-    ]
-    for part, (start, end) in zip(parts, (before, after), strict=True):
-        if part.num_rows < FEWEST:
+    features = _select_features(model, without)
+    samples = []
+    for label, (start, end) in enumerate((before, after)):
+        sample = _sample_rows(store, model, features, start, end, rows, seed)
+        if sample.num_rows < MIN_ROWS:
             raise InvalidRequest(
-                f"only {part.num_rows} rows are stored from {start:%Y-%m-%dT%H:%MZ} to {end:%Y-%m-%dT%H:%MZ}; at least {FEWEST} are needed"
+                f"only {sample.num_rows} rows are stored from "
+                f"{start:%Y-%m-%dT%H:%MZ} to {end:%Y-%m-%dT%H:%MZ}; "
+                f"at least {MIN_ROWS} are needed"
             )
-    numbered = [
-        part.append_column(PERIOD, pa.array([p] * part.num_rows, pa.int8()))
-        for p, part in enumerate(parts)
-    ]
-    found = run_training(
+        labels = pa.array([label] * sample.num_rows, pa.int8())
+        samples.append(sample.append_column(PERIOD, labels))
+    result = run_training(
         "monitor.analysis.domain_classifier",
         "domain classifier",
-        pa.concat_tables(numbered),
+        pa.concat_tables(samples),
         seed,
     )
-    names = {f.field: f.name for f in features}
-    found["features"] = [
-        {**one, "column": names[one["column"]]} for one in found["features"]
-    ]
-    periods = {"before": before, "after": after}
+    names = {feature.field: feature.name for feature in features}
+    ranked = [{**row, "column": names[row["column"]]} for row in result["features"]]
     return {
         "model": name,
-        **{k: {"from": s, "to": e} for k, (s, e) in periods.items()},
+        "before": {"from": before[0], "to": before[1]},
+        "after": {"from": after[0], "to": after[1]},
         "seed": seed,
-        **found,
+        **result,
+        "features": ranked,
     }
-
-
-def _sample(
-    store: Store,
-    model: Model,
-    features: list[Feature],
-    period: Period,
-    rows: int,
-    seed: int,
-) -> pa.Table:
-    relation = Relation("", model.schema)
-    # under their keys: names may be anything, also those of the two columns beside them
-    chosen = relation.values(f.field for f in features)
-    with store.cursor() as con:
-        found: duckdb.DuckDBPyRelation = con.sql(
-            f"SELECT epoch(ts)::BIGINT // 3600 AS {quote(HOUR)}{chosen} FROM (SELECT * FROM {model.events} "
-            f"WHERE ts >= $start AND ts < $end) USING SAMPLE reservoir({rows} ROWS) REPEATABLE ({seed})",
-            params={
-                "start": period[0].replace(tzinfo=None),
-                "end": period[1].replace(tzinfo=None),
-            },
-        )
-        return found.to_arrow_table()
 
 
 def periods_of(
@@ -103,19 +74,61 @@ def periods_of(
     after: tuple[datetime | None, datetime | None],
     now: datetime,
 ) -> tuple[Period, Period]:
-    """The two periods, as far as they were given: the last day, and as long before it.
+    """Complete two periods: by default the last day, and as long before it.
 
-    Raises InvalidRequest.
+    Raises InvalidRequest when one is empty or when they overlap.
     """
-    end = after[1] or now
-    start = after[0] or end - timedelta(days=1)
-    until = before[1] or start
-    begin = before[0] or until - (end - start)
-    for name, (first, last) in (("", (start, end)), ("before_", (begin, until))):
-        if first >= last:
-            raise InvalidRequest(f"`{name}from` must be before `{name}to`")
-    if begin < end and start < until:
+    after_end = after[1] or now
+    after_start = after[0] or after_end - timedelta(days=1)
+    before_end = before[1] or after_start
+    before_start = before[0] or before_end - (after_end - after_start)
+    if after_start >= after_end:
+        raise InvalidRequest("`from` must be before `to`")
+    if before_start >= before_end:
+        raise InvalidRequest("`before_from` must be before `before_to`")
+    if before_start < after_end and after_start < before_end:
         raise InvalidRequest(
             "the two periods overlap; end `before_to` where `from` begins, or earlier"
         )
-    return (begin, until), (start, end)
+    return (before_start, before_end), (after_start, after_end)
+
+
+def _select_features(model: Model, without: Collection[str]) -> list[Feature]:
+    unknown = set(without) - set(model.schema.by_name)
+    if unknown:
+        raise InvalidRequest(
+            f"`without`: {model.name!r} has no feature {sorted(unknown)[0][:40]!r}"
+        )
+    features = [
+        feature for feature in model.schema.features if feature.name not in without
+    ]
+    if not 1 <= len(features) <= MAX_FEATURES:
+        raise InvalidRequest(
+            f"{len(features)} features are left; "
+            f"the domain classifier takes 1 to {MAX_FEATURES}"
+        )
+    return features
+
+
+def _sample_rows(
+    store: Store,
+    model: Model,
+    features: list[Feature],
+    start: datetime,
+    end: datetime,
+    rows: int,
+    seed: int,
+) -> pa.Table:
+    """Draw rows of a period at random: the hour and the features of each."""
+    # Columns are called by their keys: a feature's name may be that of another column.
+    values = Relation("", model.schema).values(feature.field for feature in features)
+    with store.cursor() as con:
+        return con.sql(
+            f"SELECT epoch(ts)::BIGINT // 3600 AS {quote(HOUR)}{values} "
+            f"FROM (SELECT * FROM {model.events} WHERE ts >= $start AND ts < $end) "
+            f"USING SAMPLE reservoir({rows} ROWS) REPEATABLE ({seed})",
+            params={
+                "start": start.replace(tzinfo=None),
+                "end": end.replace(tzinfo=None),
+            },
+        ).to_arrow_table()

@@ -1,4 +1,7 @@
-"""What rules would have done over the stored history: the same findings and alerts, and nothing of it is stored."""
+"""Replay: the alerts that rules would have fired over the stored history.
+
+The findings and alerts are the same as those of the scheduler; nothing is stored.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,41 +20,50 @@ from monitor.server.model_evaluation import MAX_TIMES_SAVED_TOGETHER
 from monitor.server.scheduler import Scheduler
 from monitor.store.model import Model
 
-STEPS = tuple(timedelta(hours=h) for h in (1, 2, 6, 12, 24, 168))
-MAX_FINDINGS = 50_000  # moments x columns: about a minute of the slowest statistic
-MAX_LISTED = 500  # alerts in the answer; all are counted
-TRIAL = "trial"
+HOUR = timedelta(hours=1)
+STEPS = tuple(timedelta(hours=hours) for hours in (1, 2, 6, 12, 24, 168))
+# evaluations x columns: about a minute of the slowest statistic
+MAX_FINDINGS = 50_000
+# in the response; all are counted
+MAX_LISTED_ALERTS = 500
+MAX_STORED_ALERTS = 10_000
+# name of a rule that is only replayed, in the response
+REPLAYED_RULE = "trial"
+EVALUATED = ("ok", "warn", "breach")
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass
-class Episodes:
-    """What one rule came to: its alerts that fired, how many moments it was judged at, and at how many it was firing."""
+class RuleReplay:
+    """Result of one rule: its fired alerts, and the numbers of its evaluations.
+
+    `evaluations` are those with enough data, `firing` those with a firing alert;
+    `firing_by_column` counts the latter for each column.
+    """
 
     rule: RuleConfig
     alerts: dict[str, Alert] = field(default_factory=dict)
-    judged: int = 0
+    evaluations: int = 0
     firing: int = 0
-    by_column: dict[str, int] = field(default_factory=dict)
+    firing_by_column: dict[str, int] = field(default_factory=dict)
 
 
-def trial(given: dict[str, Any]) -> RuleConfig:
-    """The rule that parameters describe.
+def rule_of_parameters(parameters: dict[str, Any]) -> RuleConfig:
+    """Return the rule that the parameters describe.
 
-    Raises InvalidRequest, naming the first that is wrong.
+    Raises InvalidRequest, naming the first parameter that is wrong.
     """
+    options = {name: value for name, value in parameters.items() if value is not None}
     try:
-        return RuleConfig(
-            name=TRIAL, **{k: v for k, v in given.items() if v is not None}
-        )
+        return RuleConfig(name=REPLAYED_RULE, **options)
     except ValidationError as error:
         first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"][:1]) or "rule"
-        raise InvalidRequest(
-            f"`{name}`: {first['msg'].removeprefix('Value error, ')}"
-        ) from None
+        name = str(first["loc"][0]) if first["loc"] else "rule"
+        reason = first["msg"].removeprefix("Value error, ")
+        raise InvalidRequest(f"`{name or 'rule'}`: {reason}") from None
 
 
-def replay(
+def replay_rules(
     scheduler: Scheduler,
     name: str,
     rules: Sequence[RuleConfig] | None,
@@ -59,154 +71,175 @@ def replay(
     end: datetime,
     step: timedelta | None,
 ) -> dict[str, Any]:
-    """Alerts, their length and the share of time in alarm of some rules, the configured ones when None, beside the stored.
+    """Return the alerts of some rules, their length, and the share of time firing.
 
-    Without `start` from the first event on; without `step` the finest of an hour to a
-    week that needs no more than MAX_FINDINGS findings. Raises InvalidRequest when a
-    given step does.
+    `rules` None means the configured ones; `start` None is the first event; `step` None
+    is the shortest of an hour to a week that needs at most MAX_FINDINGS findings.
+    Raises InvalidRequest when the time range has no events or the step is too short.
     """
-    model, store = scheduler.store.model(name), scheduler.store
-    first = store.first_event(name)
-    chosen = [
-        r
-        for r in (scheduler.config.all_rules if rules is None else rules)
-        if r.model in ("*", name)
+    store = scheduler.store
+    model = store.model(name)
+    rules = [
+        rule
+        for rule in (scheduler.config.all_rules if rules is None else rules)
+        if rule.model in ("*", name)
     ]
-    begin = max(filter(None, (start, first)), default=end)
+    bounds = [at for at in (start, store.first_event(name)) if at is not None]
+    begin = max(bounds, default=end)
     if begin >= end:
         raise InvalidRequest(
-            f"there are no events of {name!r} in this span; give an earlier `from` or a later `to`"
+            f"there are no events of {name!r} in this time range; "
+            "give an earlier `from` or a later `to`"
         )
-    columns = [
-        len(columns_of(rule, store.layouts(name), column_names(model)))
-        for rule in chosen
-    ]
-    width = _step(begin, end, max(1, sum(columns)), step)
-    moments = _moments(begin, end, width)
-    found = play(scheduler, model, chosen, moments)
+    layouts, names = store.layouts(name), column_names(model)
+    columns = [len(columns_of(rule, layouts, names)) for rule in rules]
+    width = _choose_step(end - begin, max(1, sum(columns)), step)
+    times = _evaluation_times(begin, end, width)
+    replays = replay_at(scheduler, model, rules, times)
     return {
         "model": name,
         "from": begin,
         "to": end,
         "step_s": width.total_seconds(),
-        "moments": len(moments),
+        "moments": len(times),
         "rules": [
-            _told(e, n, width, len(moments))
-            for e, n in zip(found, columns, strict=True)
+            _rule_row(replay, count, width, len(times))
+            for replay, count in zip(replays, columns, strict=True)
         ],
-        "stored": _stored(scheduler, name, begin, end),
+        "stored": _stored_alerts(scheduler, name, begin, end),
     }
 
 
-def play(
+def replay_at(
     scheduler: Scheduler,
     model: Model,
     rules: Sequence[RuleConfig],
-    moments: Sequence[datetime],
-) -> list[Episodes]:
-    """The rules at each of the moments in order, as the loop would have judged them then with the rows of today."""
-    episodes = {rule.name: Episodes(rule) for rule in rules}
+    times: Sequence[datetime],
+) -> list[RuleReplay]:
+    """Evaluate the rules at each time in order, on the rows that are stored now."""
+    replays = {rule.name: RuleReplay(rule) for rule in rules}
     holds = {rule.name: Hold(rule.hold, rule.clear) for rule in rules}
-    opened: dict[AlertKey, Alert] = {}
-    for i in range(0, len(moments), MAX_TIMES_SAVED_TOGETHER):
-        some = moments[i : i + MAX_TIMES_SAVED_TOGETHER]
-        for at, findings in zip(
-            some, scheduler.evaluator.findings(model, some, rules), strict=True
-        ):
-            for alert in advance(opened, findings, at, holds)[0]:
-                opened[alert.key] = alert
+    open_alerts: dict[AlertKey, Alert] = {}
+    for i in range(0, len(times), MAX_TIMES_SAVED_TOGETHER):
+        chunk = times[i : i + MAX_TIMES_SAVED_TOGETHER]
+        findings_by_time = scheduler.evaluator.findings(model, chunk, rules)
+        for at, findings in zip(chunk, findings_by_time, strict=True):
+            changed, _ = advance(open_alerts, findings, at, holds)
+            for alert in changed:
+                open_alerts[alert.key] = alert
                 if alert.fired_at is not None:
-                    episodes[alert.finding.rule].alerts[alert.id] = alert
+                    replays[alert.finding.rule].alerts[alert.id] = alert
                 if alert.state == "resolved":
-                    del opened[alert.key]
-            _count(episodes, findings, opened)
-    return list(episodes.values())
+                    del open_alerts[alert.key]
+            _count_evaluation(replays, findings, open_alerts)
+    return list(replays.values())
 
 
-def _count(
-    episodes: dict[str, Episodes],
+def _count_evaluation(
+    replays: dict[str, RuleReplay],
     findings: Sequence[Finding],
-    opened: dict[AlertKey, Alert],
+    open_alerts: dict[AlertKey, Alert],
 ) -> None:
-    for rule in {f.rule for f in findings if f.verdict in ("ok", "warn", "breach")}:
-        episodes[rule].judged += 1
-    firing = [a.finding for a in opened.values() if a.state == "firing"]
-    for rule in {f.rule for f in firing}:
-        episodes[rule].firing += 1
+    """Add one evaluation to the counts of every rule."""
+    for rule in {f.rule for f in findings if f.verdict in EVALUATED}:
+        replays[rule].evaluations += 1
+    firing = [
+        alert.finding for alert in open_alerts.values() if alert.state == "firing"
+    ]
+    for rule in {finding.rule for finding in firing}:
+        replays[rule].firing += 1
     for finding in firing:
-        by = episodes[finding.rule].by_column
-        by[finding.column or ""] = by.get(finding.column or "", 0) + 1
+        counts = replays[finding.rule].firing_by_column
+        column = finding.column or ""
+        counts[column] = counts.get(column, 0) + 1
 
 
-def _told(
-    found: Episodes, columns: int, step: timedelta, moments: int
+def _rule_row(
+    replay: RuleReplay, columns: int, step: timedelta, times: int
 ) -> dict[str, Any]:
+    rule = replay.rule
     alerts = sorted(
-        found.alerts.values(),
-        key=lambda a: (a.fired_at or a.since, a.finding.column or ""),
+        replay.alerts.values(),
+        key=lambda alert: (alert.fired_at or alert.since, alert.finding.column or ""),
     )
-    rule = found.rule
     return {
         "rule": rule.name,
         "statistic": rule.statistic,
         "limit": rule.limit,
         "columns": columns,
-        "judged": found.judged,
+        "judged": replay.evaluations,
         "alerts": len(alerts),
-        "share_firing": found.firing / moments if found.judged else None,
-        "by_column": [
-            {
-                "column": c,
-                "alerts": sum((a.finding.column or "") == c for a in alerts),
-                "hours": n * step / timedelta(hours=1),
-            }
-            for c, n in sorted(found.by_column.items(), key=lambda item: -item[1])
-        ],
+        "share_firing": replay.firing / times if replay.evaluations else None,
+        "by_column": _column_rows(replay, step),
         "episodes": [
             {
-                "column": a.finding.column,
-                "fired_at": a.fired_at,
-                "resolved_at": a.resolved_at,
-                "peak": a.peak,
-                "count": a.count,
+                "column": alert.finding.column,
+                "fired_at": alert.fired_at,
+                "resolved_at": alert.resolved_at,
+                "peak": alert.peak,
+                "count": alert.count,
             }
-            for a in alerts[:MAX_LISTED]
+            for alert in alerts[:MAX_LISTED_ALERTS]
         ],
     }
 
 
-def _stored(
-    scheduler: Scheduler, name: str, start: datetime, end: datetime
+def _column_rows(replay: RuleReplay, step: timedelta) -> list[dict[str, Any]]:
+    """Return the alerts and firing hours of each column, the longest firing first."""
+    columns = [alert.finding.column or "" for alert in replay.alerts.values()]
+    rows = [
+        {
+            "column": column,
+            "alerts": columns.count(column),
+            "hours": evaluations * step / HOUR,
+        }
+        for column, evaluations in replay.firing_by_column.items()
+    ]
+    return sorted(rows, key=lambda row: -row["hours"])
+
+
+def _stored_alerts(
+    scheduler: Scheduler, model: str, start: datetime, end: datetime
 ) -> list[dict[str, Any]]:
-    """How many alerts were really opened in the span, by rule: of the configured rules and of the detector."""
+    """Return the number of alerts that really fired, by rule.
+
+    They are those of the configured rules and of the detector.
+    """
     counts: dict[str, int] = {}
-    for alert in scheduler.store.alerts.listing(frozenset({name}), "all", 10_000):
+    alerts = scheduler.store.alerts.listing(
+        frozenset({model}), "all", MAX_STORED_ALERTS
+    )
+    for alert in alerts:
         if alert.fired_at is not None and start <= alert.fired_at <= end:
             counts[alert.finding.rule] = counts.get(alert.finding.rule, 0) + 1
-    return [{"rule": rule, "alerts": n} for rule, n in sorted(counts.items())]
+    return [{"rule": rule, "alerts": count} for rule, count in sorted(counts.items())]
 
 
-def _step(
-    start: datetime, end: datetime, columns: int, given: timedelta | None
+def _choose_step(
+    length: timedelta, columns: int, requested: timedelta | None
 ) -> timedelta:
-    if given is None:
-        return next(
-            (s for s in STEPS if (end - start) / s * columns <= MAX_FINDINGS), STEPS[-1]
-        )
-    if given < STEPS[0]:
+    if requested is None:
+        for step in STEPS:
+            if length / step * columns <= MAX_FINDINGS:
+                return step
+        return STEPS[-1]
+    if requested < STEPS[0]:
         raise InvalidRequest(
-            "`step` is too short; profiles are kept by the hour, so at least 1h"
+            "`step` is too short; profiles are stored by the hour, so at least 1h"
         )
-    if (end - start) / given * columns > MAX_FINDINGS:
+    findings = length / requested * columns
+    if findings > MAX_FINDINGS:
         raise InvalidRequest(
-            f"`step` gives {(end - start) / given * columns:,.0f} findings, more than {MAX_FINDINGS:,}; "
-            "ask for a longer step, a shorter span or fewer columns"
+            f"`step` gives {findings:,.0f} findings, more than {MAX_FINDINGS:,}; "
+            "ask for a longer step, a shorter time range or fewer columns"
         )
-    return given
+    return requested
 
 
-def _moments(start: datetime, end: datetime, step: timedelta) -> list[datetime]:
-    """Whole steps of the clock after `start`, up to `end`."""
-    epoch = datetime(1970, 1, 1, tzinfo=UTC)
-    first = start - (start - epoch) % step + step
-    return [first + i * step for i in range(max(0, (end - first) // step + 1))]
+def _evaluation_times(
+    start: datetime, end: datetime, step: timedelta
+) -> list[datetime]:
+    """Return the whole steps of the clock after `start`, up to `end`."""
+    first = start - (start - EPOCH) % step + step
+    count = (end - first) // step + 1
+    return [first + i * step for i in range(max(0, count))]

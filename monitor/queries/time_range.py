@@ -1,4 +1,4 @@
-"""The time span of a request: from, to and a step that fits."""
+"""Time range of a request: `from`, `to` and a step that fits."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -6,21 +6,29 @@ from datetime import UTC, datetime, timedelta
 from monitor.config.section import duration
 from monitor.errors import InvalidRequest
 
+MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 STEPS = [timedelta(minutes=m) for m in (1, 5, 15, 30, 60, 120, 360, 720, 1440, 10080)]
 MAX_STEPS = 2000
-HOUR = timedelta(hours=1)
-DEFAULT = timedelta(days=7)
-EARLIEST, LATEST = datetime(1971, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+# steps of a chart whose step is not given
+DEFAULT_POINTS = 170
+DEFAULT_LENGTH = timedelta(days=7)
+# beyond these years the arithmetic of steps would overflow
+EARLIEST = datetime(1971, 1, 1, tzinfo=UTC)
+LATEST = datetime(2200, 1, 1, tzinfo=UTC)
+MONDAY = datetime(1970, 1, 5, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
 class TimeRange:
-    """From `start` to `end` (aware UTC), in whole steps; `until` is the end that was asked for."""
+    """From `start` to `end` (aware UTC), a whole number of steps.
+
+    `requested_end` is the end before it was rounded up to a step.
+    """
 
     start: datetime
     end: datetime
     step: timedelta
-    until: datetime
+    requested_end: datetime
 
     @property
     def steps(self) -> list[datetime]:
@@ -29,67 +37,62 @@ class TimeRange:
         return [self.start + i * self.step for i in range(count)]
 
     @property
-    def now(self) -> datetime:
-        """The end of the hour that was asked until: up to there rows can be, the rest of the last step is to come."""
-        return min(self.end, _ceil(self.until, HOUR))
+    def data_end(self) -> datetime:
+        """The end of the hour of the requested end; no row of the range is later."""
+        return min(self.end, _round_up(self.requested_end, HOUR))
 
     @property
-    def naive(self) -> tuple[datetime, datetime]:
-        """Start and end as the store takes them."""
+    def naive_bounds(self) -> tuple[datetime, datetime]:
+        """Start and end without a time zone, as the store takes them."""
         return self.start.replace(tzinfo=None), self.end.replace(tzinfo=None)
 
+    def shifted(self, by: timedelta) -> "TimeRange":
+        """Return the same range `by` later."""
+        return TimeRange(
+            self.start + by, self.end + by, self.step, self.requested_end + by
+        )
 
-def span_of(
+
+def parse_time_range(
     start: str | None,
     end: str | None,
     step: str | None,
     now: datetime,
-    finest: timedelta,
-    points: int = 170,
+    min_step: timedelta,
+    max_points: int = DEFAULT_POINTS,
 ) -> TimeRange:
-    """The span that the parameters ask for, on whole steps. Raises InvalidRequest, naming the parameter.
+    """Return the time range of the parameters `from`, `to` and `step`, on whole steps.
 
-    Without `step` the smallest usual one that needs at most `points`; never finer than
-    what is stored (`finest`).
+    Without `step` it is the smallest of STEPS that gives at most `max_points`. The step
+    is never below `min_step`, the resolution of the stored profiles. Raises
+    InvalidRequest, naming the parameter.
     """
     last = parse_time(end, "to") if end else now
-    first = max(parse_time(start, "from") if start else last - DEFAULT, EARLIEST)
+    first = parse_time(start, "from") if start else last - DEFAULT_LENGTH
+    first = max(first, EARLIEST)
     if first >= last:
         raise InvalidRequest(
-            f"`from` ({first:%Y-%m-%dT%H:%M:%SZ}) must be before `to` ({last:%Y-%m-%dT%H:%M:%SZ})"
+            f"`from` ({first:%Y-%m-%dT%H:%M:%SZ}) must be before "
+            f"`to` ({last:%Y-%m-%dT%H:%M:%SZ})"
         )
-    width = (
-        _step(step)
-        if step
-        else next(
-            (s for s in STEPS if s >= finest and (last - first) / s <= points),
-            STEPS[-1],
-        )
-    )
-    width = max(width, finest)
-    if (last - first) / width > MAX_STEPS:
+    length = last - first
+    width = _parse_step(step) if step else _fitting_step(length, min_step, max_points)
+    width = max(width, min_step)
+    if length / width > MAX_STEPS:
         raise InvalidRequest(
-            f"`step` {step} gives more than {MAX_STEPS} points; ask for a longer step or a shorter span"
+            f"`step` {step} gives more than {MAX_STEPS} points; "
+            "ask for a longer step or a shorter time range"
         )
-    return TimeRange(_floor(first, width), _ceil(last, width), width, last)
-
-
-def _floor(at: datetime, width: timedelta) -> datetime:
-    epoch = datetime(1970, 1, 5, tzinfo=UTC)  # a Monday, so that weeks begin on one
-    return at - (at - epoch) % width
-
-
-def _ceil(at: datetime, width: timedelta) -> datetime:
-    down = _floor(at, width)
-    return down if down == at else down + width
+    return TimeRange(_round_down(first, width), _round_up(last, width), width, last)
 
 
 def parse_time(text: str, name: str) -> datetime:
-    """A time parameter as aware UTC; without an offset it is UTC.
+    """Return a time parameter as aware UTC; without an offset it is UTC.
 
     Raises InvalidRequest, naming the parameter.
     """
     try:
+        # a plus sign that was not encoded arrives as a space
         at = datetime.fromisoformat(text.replace(" ", "+").upper())
         at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
     except (ValueError, OverflowError):
@@ -103,11 +106,27 @@ def parse_time(text: str, name: str) -> datetime:
     return at
 
 
-def _step(text: str) -> timedelta:
+def _parse_step(text: str) -> timedelta:
     try:
-        width = duration(text)
+        step = duration(text)
     except ValueError as error:
         raise InvalidRequest(f"`step`: {error}") from None
-    if width < timedelta(minutes=1):
+    if step < MINUTE:
         raise InvalidRequest(f"`step` {text} is too short; at least 1m")
-    return width
+    return step
+
+
+def _fitting_step(length: timedelta, min_step: timedelta, max_points: int) -> timedelta:
+    for step in STEPS:
+        if step >= min_step and length / step <= max_points:
+            return step
+    return STEPS[-1]
+
+
+def _round_down(at: datetime, step: timedelta) -> datetime:
+    return at - (at - MONDAY) % step
+
+
+def _round_up(at: datetime, step: timedelta) -> datetime:
+    down = _round_down(at, step)
+    return down if down == at else down + step

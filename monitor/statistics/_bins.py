@@ -1,4 +1,4 @@
-"""What distances of two sets of bin counts share: shares, sampling variance, and intervals of smooth ones and of norms."""
+"""Parts of distances between bin counts: shares, sampling variance, intervals."""
 
 import math
 from collections.abc import Callable
@@ -22,18 +22,21 @@ Distance = Callable[[np.ndarray], np.ndarray]
 def pair(
     reference: Profile | None, current: Profile
 ) -> tuple[np.ndarray, np.ndarray] | None:
-    """Counts of both sides on common bins that hold something; None when a side has nothing to compare."""
+    """Counts of both sides on their common bins, without bins that are empty in both.
+
+    None when a side has nothing to compare.
+    """
     if reference is None or reference.n == 0 or current.n == 0:
         return None
     r, c = paired_counts(reference, current)
     if r.sum() == 0 or c.sum() == 0:  # all current values are new
         return None
-    seen = (r + c) > 0
-    return r[seen], c[seen]
+    occupied = (r + c) > 0
+    return r[occupied], c[occupied]
 
 
 def nothing(reference: Profile | None, current: Profile) -> Measurement:
-    """The measurement that could not be made."""
+    """The measurement of what cannot be computed: value None."""
     return Measurement(None, None, None, current.n, reference.n if reference else 0)
 
 
@@ -48,7 +51,10 @@ def smooth_shares(counts: np.ndarray) -> np.ndarray:
 
 
 def variance(r: np.ndarray, c: np.ndarray, by_p: np.ndarray, by_q: np.ndarray) -> float:
-    """Sampling variance to first order, multinomial on both sides, of a quantity with these slopes in p and q."""
+    """Sampling variance, to first order, of a quantity with these slopes in p and q.
+
+    Both sides are multinomial samples.
+    """
     p, q = smooth_shares(r), smooth_shares(c)
     var_p = np.sum(p * by_p**2) - np.sum(p * by_p) ** 2
     var_q = np.sum(q * by_q**2) - np.sum(q * by_q) ** 2
@@ -58,7 +64,10 @@ def variance(r: np.ndarray, c: np.ndarray, by_p: np.ndarray, by_q: np.ndarray) -
 def pool(
     r: np.ndarray, c: np.ndarray, least: float = 5.0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The same counts with the rarest bins put together until each expected count is `least` or more (Cochran 1954)."""
+    """The counts with the rarest bins pooled until each expected count is at least `least`.
+
+    Source: Cochran (1954).
+    """
     expected = (r + c) * min(r.sum(), c.sum()) / (r.sum() + c.sum())
     order = np.argsort(expected, kind="stable")
     rare = int(np.sum(expected < least))
@@ -81,12 +90,10 @@ def root(
     n_reference: int,
     raw: float,
 ) -> Measurement:
-    """A distance whose square is `raw_squared`, less the square's mean without drift, with its interval."""
+    """A distance from its square, less the square's mean without drift, with interval."""
     middle = raw_squared - bias
-    low, value, high = (
-        min(most, math.sqrt(max(0.0, x)))
-        for x in (middle - spread, middle, max(0.0, middle) + spread)
-    )
+    squares = middle - spread, middle, max(0.0, middle) + spread
+    low, value, high = (min(most, math.sqrt(max(0.0, x))) for x in squares)
     return Measurement(value, low, high, n, n_reference, raw)
 
 
@@ -113,9 +120,9 @@ def norm(
         z[1], smooth_shares(r), float(r.sum())
     )
     noise = np.concatenate([noise, -noise])
-    seen = distance(STEPS[:, None, None] * d + noise)  # shape (steps, draws)
-    t = _crossing(seen.mean(axis=1), raw)
-    t_low = min(t, _crossing(np.quantile(seen, 0.985, axis=1), raw))
+    noisy = distance(STEPS[:, None, None] * d + noise)  # shape (steps, draws)
+    t = _crossing(noisy.mean(axis=1), raw)
+    t_low = min(t, _crossing(np.quantile(noisy, 0.985, axis=1), raw))
     # the slope of the distance along noise, at the observed difference
     small = 1e-6
     slope = (distance(d + small * noise) - distance(d - small * noise)) / (2 * small)

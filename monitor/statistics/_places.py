@@ -1,4 +1,4 @@
-"""Distances that know how far apart the bins are: where their mass is taken to be, and a norm of the difference of shares."""
+"""Distances that use the positions of the bins: positions, and a norm at them."""
 
 import math
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from monitor.statistics._bins import Distance, norm, nothing
 
 
 def positions(layout: Layout) -> np.ndarray:
-    """Where the mass of each bin is taken to be: its middle, and the only edge of the two open bins at the ends.
+    """The position of each bin's mass: its middle; for the open bins at the ends, their edge.
 
     >>> positions(Layout("numeric", (1.0, 2.0, 4.0))).tolist()
     [1.0, 1.5, 3.0, 4.0]
@@ -27,7 +27,7 @@ def measured(
     norm_at: Callable[[np.ndarray], Distance],
     power: int = 1,
 ) -> Measurement:
-    """A norm of the difference of shares, to this power, with its interval as `_bins.norm` says.
+    """A norm of the difference of shares, to this power, with its interval by `_bins.norm`.
 
     `norm_at` makes the norm from the places of the bins in standard deviations of the
     reference. None when the reference has no spread.
@@ -40,6 +40,6 @@ def measured(
     if not variance or places[-1] <= places[0]:
         return nothing(reference, current)
     distance = norm_at(places / math.sqrt(variance))
-    found = norm(reference.counts.astype(float), current.counts.astype(float), distance)
-    raw, value, low, high = (x**power for x in found)
+    counts = reference.counts.astype(float), current.counts.astype(float)
+    raw, value, low, high = (x**power for x in norm(*counts, distance))
     return Measurement(value, low, high, current.n, reference.n, raw)

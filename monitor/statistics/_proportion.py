@@ -1,4 +1,4 @@
-"""One share and its interval."""
+"""A share and its exact interval."""
 
 import math
 from bisect import bisect_left
@@ -11,7 +11,9 @@ from monitor.finding import Measurement
 def clopper_pearson(
     x: float, n: float, confidence: float = 0.95
 ) -> tuple[float, float]:
-    """Exact interval of a share, x of n (Clopper and Pearson 1934). The whole of [0, 1] when n is 0.
+    """Exact interval of a share, x of n (Clopper and Pearson 1934).
+
+    (0, 1) when n is 0.
 
     >>> tuple(round(v, 4) for v in clopper_pearson(20, 1000))
     (0.0123, 0.0307)
@@ -27,27 +29,29 @@ def clopper_pearson(
 def smallest_above(
     limit: float, n: int, base: float = 0.0, margin: float = 0.0
 ) -> float | None:
-    """The smallest share of n rows that is above `base` by more than `limit` for sure; None when not even 1 is.
+    """The smallest share of n rows whose increase over `base` is certainly above `limit`.
 
-    For sure: less the hypotenuse of its own lower half-width and `margin`, the upper
-    half-width of the base.
+    Certainly: less the hypotenuse of its own lower half-width and `margin`, the upper
+    half-width of the base. None when not even 1 is.
 
     >>> smallest_above(0.02, 1000)
     0.03
     """
 
-    def sure(x: int) -> bool:
-        return (
-            x / n - math.hypot(x / n - clopper_pearson(x, n)[0], margin) > base + limit
-        )
+    def is_above(x: int) -> bool:
+        half = math.hypot(x / n - clopper_pearson(x, n)[0], margin)
+        return x / n - half > base + limit
 
-    if n == 0 or not sure(n):
+    if n == 0 or not is_above(n):
         return None
-    return bisect_left(range(n + 1), True, key=sure) / n
+    return bisect_left(range(n + 1), True, key=is_above) / n
 
 
 def share(x: int, n: int, x_reference: int = 0, n_reference: int = 0) -> Measurement:
-    """A share with its exact interval and the reference's share beside it; value None when there are no rows."""
+    """A share with its exact interval, beside the reference's share.
+
+    The value is None when there are no rows.
+    """
     reference_value = x_reference / n_reference if n_reference else None
     if n == 0:
         return Measurement(None, None, None, 0, n_reference, None, reference_value)

@@ -1,4 +1,4 @@
-"""The DuckDB file: schema and migrations, the one writer, and reads."""
+"""Everything stored: one DuckDB file, its writer and its readers."""
 
 from monitor.store.store import Store
 

@@ -1,4 +1,4 @@
-"""Rows beside reference rows, from files and tables, without a server: what is found, what is not, and what is said."""
+"""Comparison of current rows with reference rows, from files and tables, without a server."""
 
 import json
 from collections.abc import Callable
@@ -282,7 +282,7 @@ def test_dictionaries_booleans_and_embeddings() -> None:
     assert column(found, "vector.norm").status == "breach"
 
 
-def test_times_and_ids_are_left_out_and_told() -> None:
+def test_times_and_ids_are_left_out_and_reported() -> None:
     n = 12_000
     base = pd.DataFrame(
         {
@@ -349,14 +349,14 @@ def test_too_few_rows_are_not_judged() -> None:
         (pa.table({"x": [None]}), pa.table({"x": [1.0]}), "no column to compare"),
     ],
 )
-def test_nothing_to_compare_is_said(
+def test_nothing_to_compare_is_reported(
     reference: pa.Table, current: pa.Table, said: str
 ) -> None:
     with pytest.raises(PayloadError, match=said):
         compare(reference, current)
 
 
-def test_files_that_cannot_be_read_are_said(tmp_path: Path) -> None:
+def test_files_that_cannot_be_read_are_reported(tmp_path: Path) -> None:
     (tmp_path / "a.xlsx").write_bytes(b"x")
     (tmp_path / "b.parquet").write_bytes(b"no parquet")
     with pytest.raises(StorageError, match=r"\.xlsx is not known"):
@@ -388,7 +388,7 @@ def files(tmp_path: Path) -> tuple[str, str]:
     return str(tmp_path / "reference.parquet"), str(tmp_path / "now.parquet")
 
 
-def test_verb_says_what_changed_and_checks_on_demand(files: tuple[str, str]) -> None:
+def test_command_prints_changes_and_checks_on_demand(files: tuple[str, str]) -> None:
     answer = CliRunner().invoke(app, ["compare", *files])
     assert answer.exit_code == 0
     assert "1 of 6 columns is over its limit: age" in answer.output
@@ -400,7 +400,7 @@ def test_verb_says_what_changed_and_checks_on_demand(files: tuple[str, str]) -> 
     )
 
 
-def test_verb_gives_all_of_it_as_json(files: tuple[str, str]) -> None:
+def test_command_prints_json(files: tuple[str, str]) -> None:
     answer = json.loads(CliRunner().invoke(app, ["compare", "--json", *files]).output)
     assert (answer["status"], answer["reference_rows"], answer["current_rows"]) == (
         "breach",
@@ -417,7 +417,7 @@ def test_verb_gives_all_of_it_as_json(files: tuple[str, str]) -> None:
     assert sum(age["current"]["counts"]) == 2000
 
 
-def test_lines_that_cannot_be_read_are_told_and_the_others_compared(
+def test_lines_that_cannot_be_read_are_reported_and_the_others_compared(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "now.csv"

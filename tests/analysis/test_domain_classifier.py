@@ -1,4 +1,4 @@
-"""The domain classifier: told apart where something changed, by the feature that changed, and not where nothing did."""
+"""Domain classifier: separates two periods by the feature that changed, and only then."""
 
 import json
 import subprocess
@@ -19,7 +19,7 @@ from monitor.analysis import training_process
 from monitor.analysis.domain_classifier import HOUR, PERIOD, separate_periods
 from monitor.cli import app
 from monitor.errors import InvalidRequest, TooMany
-from monitor.queries.period_comparison import periods_of, told_apart
+from monitor.queries.period_comparison import compare_periods, periods_of
 from monitor.server.server import Server
 
 BEFORE, AFTER = (NOW - 7 * DAY, NOW - 4 * DAY), (NOW - 3 * DAY, NOW)
@@ -46,7 +46,7 @@ def rows(n: int, change: float = 0.0) -> pa.Table:
     )
 
 
-def test_a_shift_is_told_apart_about_as_well_as_can_be() -> None:
+def test_a_shift_is_separated_about_as_well_as_possible() -> None:
     found = separate_periods(rows(3000, change=1.0))
     # the best there is: P(N(1, 1) > N(0, 1)) = Phi(1 / sqrt 2) = 0.760
     assert found["auc"] == pytest.approx(0.76, abs=0.025)
@@ -56,26 +56,26 @@ def test_a_shift_is_told_apart_about_as_well_as_can_be() -> None:
     assert all(abs(one["loss"]) < 0.02 for one in found["features"][1:])
 
 
-def test_nothing_is_told_apart_where_nothing_changed() -> None:
+def test_nothing_is_separated_where_nothing_changed() -> None:
     found = separate_periods(rows(3000))
     assert found["low"] < 0.5
     assert found["auc"] == pytest.approx(0.5, abs=0.04)
     assert all(abs(one["loss"]) < 0.03 for one in found["features"])
 
 
-def test_stored_periods_are_told_apart_by_what_changed(server: Server) -> None:
-    found = told_apart(server.store, "m", BEFORE, AFTER)
+def test_stored_periods_are_separated_by_the_change(server: Server) -> None:
+    found = compare_periods(server.store, "m", BEFORE, AFTER)
     assert found["low"] > 0.55
     assert found["features"][0]["column"] == "x"
-    assert found == told_apart(server.store, "m", BEFORE, AFTER)
-    quiet = told_apart(
+    assert found == compare_periods(server.store, "m", BEFORE, AFTER)
+    quiet = compare_periods(
         server.store,
         "m",
         (NOW - 9 * DAY, NOW - 6 * DAY),
         (NOW - 6 * DAY, NOW - 3 * DAY),
     )
     assert quiet["low"] <= 0.5
-    without = told_apart(server.store, "m", BEFORE, AFTER, without=["x"])
+    without = compare_periods(server.store, "m", BEFORE, AFTER, without=["x"])
     assert without["low"] <= 0.5
     assert {one["column"] for one in without["features"]} == {"y", "c"}
 
@@ -89,18 +89,18 @@ def test_features_may_have_the_names_that_it_uses_itself(tmp_path: Path) -> None
 
     with closing(opened(tmp_path)) as server:
         send(server, traffic(odd))
-        found = told_apart(server.store, "m", BEFORE, AFTER)
+        found = compare_periods(server.store, "m", BEFORE, AFTER)
     assert [one["column"] for one in found["features"]] == [PERIOD, HOUR]
     assert found["low"] > 0.6
 
 
-def test_what_cannot_be_done_is_said(server: Server) -> None:
+def test_impossible_requests_are_refused(server: Server) -> None:
     with pytest.raises(InvalidRequest, match="only 0 rows are stored from"):
-        told_apart(server.store, "m", BEFORE, (NOW + DAY, NOW + 2 * DAY))
+        compare_periods(server.store, "m", BEFORE, (NOW + DAY, NOW + 2 * DAY))
     with pytest.raises(InvalidRequest, match="has no feature 'z'"):
-        told_apart(server.store, "m", BEFORE, AFTER, without=["z"])
+        compare_periods(server.store, "m", BEFORE, AFTER, without=["z"])
     with pytest.raises(InvalidRequest, match="0 features are left"):
-        told_apart(server.store, "m", BEFORE, AFTER, without=["x", "y", "c"])
+        compare_periods(server.store, "m", BEFORE, AFTER, without=["x", "y", "c"])
     with pytest.raises(InvalidRequest, match="`from` must be before `to`"):
         periods_of((None, None), (NOW, NOW - DAY), NOW)
     with pytest.raises(InvalidRequest, match="overlap"):
@@ -112,7 +112,7 @@ def test_one_is_trained_at_a_time(server: Server) -> None:
         training_process.ONE_TRAINING,
         pytest.raises(TooMany, match="try again in a minute"),
     ):
-        told_apart(server.store, "m", BEFORE, AFTER)
+        compare_periods(server.store, "m", BEFORE, AFTER)
 
 
 def test_periods_are_the_last_day_and_the_one_before_unless_given() -> None:

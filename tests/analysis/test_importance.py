@@ -1,4 +1,4 @@
-"""Importance from the stored rows: what is told by a feature is what it is worth, and drift is ranked by it."""
+"""Feature importance from stored rows, and drift that is ranked by it."""
 
 import json
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ from monitor.config.config import Config
 from monitor.config.model_section import ModelConfig
 from monitor.errors import InvalidRequest
 from monitor.queries.feature_importance import compute_importance
-from monitor.queries.feature_importance import importances as weights
+from monitor.queries.feature_importance import feature_shares as weights
 from monitor.server.server import Server
 
 START = NOW - timedelta(days=4)
@@ -127,7 +127,7 @@ def test_a_configured_importance_goes_before_the_computed_one(filled: Server) ->
     assert weights(filled.store, config, "m") == {"a": 0.25, "_hour": 0.75}
 
 
-def test_too_few_rows_are_said(tmp_path: Path) -> None:
+def test_too_few_rows_are_refused(tmp_path: Path) -> None:
     with closing(Server(tmp_path, Config())) as server:
         server.start(background=False)
         fill(server, 150, labels=False)

@@ -192,7 +192,7 @@ def test_the_rows_are_those_of_the_version_that_the_file_is(server: Server) -> N
         )
 
 
-def test_unknown_features_and_versions_are_told(server: Server) -> None:
+def test_unknown_features_and_versions_are_refused(server: Server) -> None:
     with pytest.raises(InvalidRequest, match="has no feature 'z'; known: a, b"):
         compute_importance(
             server.store, "m", None, 2000, 0, NOW, ModelFile(b"x", ("z",))

@@ -1,4 +1,4 @@
-"""The HTTP API: what is sent comes back as figures; every mistake is a status and one sentence."""
+"""HTTP API: rows become figures; every error is a status and one sentence."""
 
 import gzip
 import json
@@ -23,8 +23,10 @@ from monitor.config.config import Config
 from monitor.config.limits import Limits
 from monitor.config.rule import RuleConfig
 from monitor.plugins import statistics
-from monitor.queries.drift import drift, drift_statistics
-from monitor.queries.time_range import span_of
+from monitor.queries.figures.drift import read_drift
+from monitor.queries.figures.selection import Selection
+from monitor.queries.known_statistics import drift_statistics
+from monitor.queries.time_range import parse_time_range
 from monitor.schema import NON_FEATURE_COLUMNS
 from monitor.send.session import serving
 from monitor.server.server import Server
@@ -34,7 +36,7 @@ ARROW = "application/vnd.apache.arrow.stream"
 
 @pytest.fixture
 def filled(served: Served) -> Served:
-    """A model with a reference, a day of events, labels, and an evaluated round."""
+    """A model with a reference, a day of events, labels, and one evaluation."""
     rows = [
         event(i, ts=(NOW - timedelta(minutes=i % 1400)).isoformat())
         for i in range(1500)
@@ -49,7 +51,7 @@ def filled(served: Served) -> Served:
     assert answer.status_code == 200, answer.text
     assert answer.json()["task"] == "binary"
     for i, row in enumerate(rows):
-        # everybody is twenty years older than in the reference
+        # all ages are 20 years higher than in the reference
         row["features"]["age"] += 20
         row["status"] = 503 if i % 10 == 0 else 200
     assert served.post("/v1/events", lines(*rows)).json() == {
@@ -71,7 +73,7 @@ def filled(served: Served) -> Served:
     return served
 
 
-def test_models_and_overview_say_what_came_and_how_it_is(filled: Served) -> None:
+def test_models_and_overview_report_counts_and_status(filled: Served) -> None:
     (model,) = filled.get("/v1/models")["models"]
     assert (
         model["model"],
@@ -115,7 +117,7 @@ def test_models_and_overview_say_what_came_and_how_it_is(filled: Served) -> None
     )
 
 
-def test_service_figures_are_those_of_the_rows(filled: Served) -> None:
+def test_service_figures_match_the_rows(filled: Served) -> None:
     import numpy as np
 
     service = filled.get(
@@ -164,10 +166,10 @@ def test_drift_ranks_the_shifted_column_first_and_shows_its_bins(
 
 
 @pytest.mark.parametrize("step", [1, 24, 168])
-def test_drift_of_now_is_of_the_rows_until_now_however_much_of_the_last_step_is_to_come(
+def test_current_drift_is_of_a_whole_window_in_an_incomplete_step(
     server: Server, step: int
 ) -> None:
-    """At nine past midnight a day's step has nine minutes: the window is the last day all the same."""
+    """At 00:09 the step of the day has nine minutes; the window is still the last day."""
     midnight = NOW.replace(hour=0, minute=0, second=0) - timedelta(days=1)
     rows = [
         event(i, ts=(midnight + timedelta(minutes=8 - i)).isoformat())
@@ -177,17 +179,17 @@ def test_drift_of_now_is_of_the_rows_until_now_however_much_of_the_last_step_is_
     server.scheduler.load_all()
     server.set_reference_period("m", midnight - timedelta(days=9), NOW, NOW)
     at = midnight + timedelta(minutes=9)
-    span = span_of(
+    time_range = parse_time_range(
         (at - timedelta(days=30)).isoformat(),
         at.isoformat(),
         f"{step}h",
         NOW,
         timedelta(hours=1),
     )
-    found = drift(server.store, server.config, "m", span, "psi", None, "")
-    assert {c["n"] for c in found["columns"]} == {1200}
-    assert {c["status"] for c in found["columns"]} == {"ok"}
-    assert all(c["values"][-1] == c["value"] for c in found["columns"])
+    drift = read_drift(server.store, server.config, Selection("m", time_range), "psi")
+    assert {c["n"] for c in drift["columns"]} == {1200}
+    assert {c["status"] for c in drift["columns"]} == {"ok"}
+    assert all(c["values"][-1] == c["value"] for c in drift["columns"])
 
 
 @pytest.mark.parametrize("statistic", drift_statistics())
@@ -207,7 +209,7 @@ def test_every_drift_statistic_sees_the_shift_in_the_columns_it_is_for(
     ]
 
 
-def test_new_values_are_named(filled: Served) -> None:
+def test_new_categories_are_listed(filled: Served) -> None:
     more = [
         event(
             i, event_id=f"n{i}", features={"age": 60, "country": "VN", "premium": True}
@@ -223,7 +225,7 @@ def test_new_values_are_named(filled: Served) -> None:
     ] == pytest.approx(200 / 1700)
 
 
-def test_a_feature_that_the_reference_lacks_is_learning_not_missing(
+def test_a_feature_without_a_reference_is_learning(
     filled: Served,
 ) -> None:
     filled.post("/v1/events", lines(event(9, event_id="x", features={"income": 3})))
@@ -233,10 +235,13 @@ def test_a_feature_that_the_reference_lacks_is_learning_not_missing(
     assert filled.get("/v1/models/m/columns/income")["status"] == "learning"
 
 
-def test_a_period_in_the_body_is_no_row_of_a_reference(filled: Served) -> None:
+def test_a_period_in_the_body_of_a_reference_is_refused(filled: Served) -> None:
     body = {"from": "2026-01-01T00:00:00Z", "to": "2026-02-01T00:00:00Z"}
     answer = filled.client.put("/v1/models/m/reference", json=body)
-    assert answer.status_code == 422 and "goes into the address" in answer.text
+    assert (
+        answer.status_code == 422
+        and "a period is a parameter, not a body" in answer.text
+    )
 
 
 def test_a_reference_without_rows_is_refused(filled: Served) -> None:
@@ -263,13 +268,13 @@ def test_alerts_can_be_listed_acknowledged_and_silenced(filled: Served) -> None:
         UTC
     ) + timedelta(hours=23)
     filled.server.scheduler.tick()
-    kept = next(
+    stored = next(
         a
         for a in filled.get("/v1/alerts", state="all")["alerts"]
         if a["id"] == alert["id"]
     )
-    assert kept["acknowledged_by"] == "Mei-Ling"
-    assert kept["transitions"][-1]["by"] == "Mei-Ling"
+    assert stored["acknowledged_by"] == "Mei-Ling"
+    assert stored["transitions"][-1]["by"] == "Mei-Ling"
     assert filled.client.post(f"{path}/silence", json={"hours": -1}).status_code == 422
 
 
@@ -284,7 +289,7 @@ def test_alerts_can_be_listed_acknowledged_and_silenced(filled: Served) -> None:
         "/v1/alerts",
     ],
 )
-def test_every_list_is_there_as_arrow_too(filled: Served, path: str) -> None:
+def test_every_list_is_available_as_arrow(filled: Served, path: str) -> None:
     answer = filled.client.get(path, headers={"accept": ARROW})
     assert answer.headers["content-type"] == ARROW
     with pa.ipc.open_stream(answer.content) as reader:
@@ -330,7 +335,7 @@ def test_metrics_findings_and_status(filled: Served) -> None:
     assert all(f["text"] for f in findings)
 
 
-def test_history_is_evaluated_again_when_a_rule_asks_and_rebuild_changes_nothing(
+def test_history_is_evaluated_again_on_request_and_rebuild_changes_nothing(
     filled: Served,
 ) -> None:
     before = filled.get("/v1/models/m/drift")["columns"]
@@ -347,17 +352,17 @@ def test_history_is_evaluated_again_when_a_rule_asks_and_rebuild_changes_nothing
 
 
 def test_a_period_can_become_the_reference(filled: Served) -> None:
-    span = {
+    period = {
         "from": (NOW - timedelta(days=1)).isoformat(),
         "to": (NOW + timedelta(hours=1)).isoformat(),
     }
-    answer = filled.client.put("/v1/models/m/reference", params=span)
+    answer = filled.client.put("/v1/models/m/reference", params=period)
     assert answer.status_code == 200
     assert answer.json()["reference"]["source"] == "period"
     assert filled.get("/v1/models/m/drift")["columns"][0]["status"] == "ok"
 
 
-def test_another_reference_ends_the_alerts_that_the_old_one_raised(
+def test_another_reference_resolves_the_alerts_of_the_old_one(
     filled: Served,
 ) -> None:
     def drifted():
@@ -368,11 +373,11 @@ def test_another_reference_ends_the_alerts_that_the_old_one_raised(
         ]
 
     assert [a["column"] for a in drifted()] == ["age"]
-    span = {
+    period = {
         "from": (NOW - timedelta(days=2)).isoformat(),
         "to": (NOW + timedelta(hours=1)).isoformat(),
     }
-    assert filled.client.put("/v1/models/m/reference", params=span).status_code == 200
+    assert filled.client.put("/v1/models/m/reference", params=period).status_code == 200
     filled.server.scheduler.tick()
     assert drifted() == []
 
@@ -406,7 +411,7 @@ def test_version_and_segment_narrow_the_figures(tmp_path: Path) -> None:
         assert {r["version"] for r in by} == {"v0", "v1", "v2"}
 
 
-# mistakes
+# errors
 
 
 @pytest.mark.parametrize(
@@ -578,7 +583,7 @@ def test_version_and_segment_narrow_the_figures(tmp_path: Path) -> None:
         ("DELETE", "/v1/events", {}, 405, "Method Not Allowed"),
     ],
 )
-def test_a_mistake_is_a_status_and_one_sentence(
+def test_an_error_is_a_status_and_one_sentence(
     served: Served,
     method: str,
     path: str,
@@ -631,14 +636,14 @@ def test_a_full_spool_is_503_with_retry_after(served: Served) -> None:
 def test_too_many_bodies_at_once_are_429(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # others are sending as much as is allowed
-    monkeypatch.setattr("monitor.api.request_body._small.bytes", 64 << 20)
+    # other requests take up all the memory
+    monkeypatch.setattr("monitor.api.request_body._small_bodies.bytes", 64 << 20)
     answer = served.post("/v1/events", lines(event(0)))
     assert answer.status_code == 429
     assert answer.headers["retry-after"]
 
 
-def test_with_a_key_every_request_must_bear_it(tmp_path: Path) -> None:
+def test_with_a_key_every_request_needs_it(tmp_path: Path) -> None:
     server = Server(tmp_path)
     with (
         serving(create_app(server, background=False, key="s3cret")) as url,
@@ -715,7 +720,7 @@ def test_an_unknown_model_gives_no_stack_trace_and_an_empty_server_no_models(
 @pytest.mark.parametrize(
     "name", ["team/churn", "流失 模型", 'say "hi"', "50% off?", "#1"]
 )
-def test_any_model_and_feature_name_has_an_address(served: Served, name: str) -> None:
+def test_every_model_and_feature_name_has_an_address(served: Served, name: str) -> None:
     from urllib.parse import quote
 
     served.post(
@@ -729,7 +734,7 @@ def test_any_model_and_feature_name_has_an_address(served: Served, name: str) ->
     assert served.get(f"{path}/columns/{quote(name, safe='')}")["column"] == name
 
 
-def test_a_model_without_anything_to_judge_is_not_ok(served: Served) -> None:
+def test_a_model_with_too_little_data_is_not_ok(served: Served) -> None:
     served.post("/v1/events", lines(*(event(i) for i in range(5))))
     served.server.scheduler.tick()
     overview = served.get("/v1/models/m/overview")

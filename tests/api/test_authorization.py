@@ -1,4 +1,4 @@
-"""Keys: the whole matrix of routes and roles, models kept apart, rotation, and no secret anywhere it does not belong."""
+"""Keys: every route with every role, models kept apart, rotation, no secret leaked."""
 
 import json
 import subprocess
@@ -19,7 +19,7 @@ from server_process import start_server
 
 from monitor.access import bearer_secret, key_id_in, make_secret
 from monitor.api import create_app
-from monitor.api.authorization import OPEN, ROUTES
+from monitor.api.authorization import PERMISSIONS, PUBLIC_PATHS
 from monitor.errors import Unauthorized
 from monitor.send.session import serving
 from monitor.server.server import Server
@@ -37,7 +37,7 @@ class Guarded:
     def call(
         self, secret: str | None, method: str, path: str, **options: Any
     ) -> httpx.Response:
-        """One request with a key."""
+        """Send one request with a key."""
         headers = options.pop("headers", {}) | (
             {"authorization": f"Bearer {secret}"} if secret else {}
         )
@@ -46,7 +46,7 @@ class Guarded:
     def make(
         self, *scopes: str, models: list[str] | None = None, **more: Any
     ) -> tuple[str, str]:
-        """(id, secret) of a new key."""
+        """Return (id, secret) of a new key."""
         body = {"name": "k", "scopes": list(scopes), "models": models, **more}
         answer = self.call(BOOT, "POST", "/v1/keys", json=body)
         assert answer.status_code == 200, answer.text
@@ -59,7 +59,7 @@ class Guarded:
         path: str = "/v1/events",
         **headers: str,
     ) -> dict[str, Any]:
-        """The answer to rows as NDJSON."""
+        """Send rows as NDJSON; return the response."""
         answer = self.call(
             secret,
             "POST",
@@ -82,7 +82,7 @@ def guarded(tmp_path: Path) -> Iterator[Guarded]:
 
 
 def two_models(guarded: Guarded) -> None:
-    """Models "m" and "n" with a day of events of which a tenth failed, evaluated: both have alerts."""
+    """Fill and evaluate models "m" and "n", a tenth of whose requests failed: both alert."""
     for model in ("m", "n"):
         rows = [
             event(
@@ -129,7 +129,7 @@ ROLES = {
 
 
 def expected(role: str, needs: Any) -> int | None:
-    """The refusal that a role gets on a route about model "m"; None when it is let through."""
+    """Return the status of a role on a route about model "m"; None when it may pass."""
     if role in ("nobody", "stranger"):
         return 401
     scope, _, model = role.partition(" of ")
@@ -149,11 +149,11 @@ def test_every_route_has_an_entry_and_every_entry_a_route(guarded: Guarded) -> N
         for path, methods in spec.items()
         for method in methods
     }
-    listed = {name.replace(":name", "") for name in ROUTES}
-    assert {name for name in served if name.split()[1] not in OPEN} == listed
+    listed = {name.replace(":name", "") for name in PERMISSIONS}
+    assert {name for name in served if name.split()[1] not in PUBLIC_PATHS} == listed
 
 
-@pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.parametrize("route", PERMISSIONS)
 def test_every_role_on_every_route(guarded: Guarded, route: str) -> None:
     guarded.send(BOOT, event(0))
     guarded.server.scheduler.load_all()
@@ -163,7 +163,7 @@ def test_every_role_on_every_route(guarded: Guarded, route: str) -> None:
         .replace("{column:name}", "age")
         .replace("{alert}", "a")
     )
-    if ROUTES[route].model == "query":
+    if PERMISSIONS[route].model == "query":
         path += "?model=m"
     for role, about in ROLES.items():
         number, secret = (
@@ -172,26 +172,25 @@ def test_every_role_on_every_route(guarded: Guarded, route: str) -> None:
         if role == "stranger":
             secret = f"{secret}"[:-4] + "AAAA"
         target = path.replace("{key}", number or "k")
-        wanted = expected(role, ROUTES[route])
-        # rows take a short way through the server when the address has no parameters,
-        # and the long one when it has
+        refusal = expected(role, PERMISSIONS[route])
+        # the fast path handles rows without parameters, the route those with some
         for address in (
             (target, f"{target}?model=m")
-            if ROUTES[route].model == "rows"
+            if PERMISSIONS[route].model == "rows"
             else (target,)
         ):
             answer = guarded.call(secret, method, address, **REQUESTS.get(route, {}))
-            if wanted is None:
+            if refusal is None:
                 assert answer.status_code not in (401, 403), (role, answer.text)
             else:
-                assert answer.status_code == wanted, (role, answer.text)
+                assert answer.status_code == refusal, (role, answer.text)
                 assert answer.json()["error"].count("\n") == 0
                 assert (answer.headers.get("www-authenticate") == "Bearer") is (
-                    wanted == 401
+                    refusal == 401
                 )
 
 
-def test_a_route_without_an_entry_is_closed_to_everybody(tmp_path: Path) -> None:
+def test_a_route_without_an_entry_is_closed(tmp_path: Path) -> None:
     server = Server(tmp_path)
     app = create_app(server, background=False)
 
@@ -205,7 +204,7 @@ def test_a_route_without_an_entry_is_closed_to_everybody(tmp_path: Path) -> None
     assert "no entry in the table of rights" in answer.json()["error"]
 
 
-def test_an_address_that_does_not_exist_tells_a_stranger_nothing(
+def test_an_unknown_address_is_401_without_a_key(
     guarded: Guarded,
 ) -> None:
     assert guarded.client.get("/v1/nope").status_code == 401
@@ -223,7 +222,7 @@ def test_a_key_for_one_model_sees_only_that_model_in_every_list(
     everything = guarded.call(
         BOOT, "GET", "/v1/alerts", params={"state": "all"}
     ).json()["alerts"]
-    # so that what follows can fail
+    # or the checks below could not fail
     assert {a["model"] for a in everything} == {"m", "n"}
     assert {
         a["model"]
@@ -249,11 +248,11 @@ def test_a_key_for_one_model_sees_only_that_model_in_every_list(
     assert 'model="n"' not in text
     assert "driftdeck_spool_bytes" not in text
     for path in ("overview", "service", "drift", "findings", "columns/age"):
-        mine, foreign, unknown = (
+        own, foreign, unknown = (
             guarded.call(reads, "GET", f"/v1/models/{m}/{path}")
             for m in ("m", "n", "zz")
         )
-        assert mine.status_code == 200, mine.text
+        assert own.status_code == 200, own.text
         assert (foreign.status_code, unknown.status_code) == (403, 403)
         # not even whether it exists
         assert foreign.json()["error"].replace("'n'", "'zz'") == unknown.json()["error"]
@@ -330,14 +329,14 @@ def test_rows_of_a_foreign_model_are_refused_row_by_row(
     )
 
 
-def test_a_file_sent_again_with_another_key_is_judged_anew(guarded: Guarded) -> None:
+def test_a_file_sent_again_with_another_key_is_checked_again(guarded: Guarded) -> None:
     _, narrow = guarded.make("ingest", models=["m"])
     _, rotated = guarded.make("ingest", models=["m"])
     _, wide = guarded.make("ingest")
     rows = [event(0, model="m"), event(1, model="n")]
     key = {"idempotency-key": "the-file"}
     assert guarded.send(narrow, *rows, **key)["refused"] == 1
-    # the same rights: the first answer again
+    # the same rights: the first response again
     assert guarded.send(rotated, *rows, **key)["refused"] == 1
     assert guarded.send(wide, *rows, **key)["accepted"] == 2
     guarded.server.scheduler.load_all()
@@ -353,7 +352,7 @@ def test_two_keys_are_live_while_one_replaces_the_other(guarded: Guarded) -> Non
     assert {
         guarded.call(s, "GET", "/v1/models").status_code for s in (first, second)
     } == {200}
-    # two bear the name
+    # two keys have this name
     assert guarded.call(BOOT, "DELETE", "/v1/keys/dash").status_code == 409
     assert guarded.call(BOOT, "DELETE", f"/v1/keys/{old}").json()["state"] == "revoked"
     answer = guarded.call(first, "GET", "/v1/models")
@@ -386,7 +385,7 @@ def test_an_expired_key_is_refused(guarded: Guarded) -> None:
         assert answer.status_code == 422, answer.text
 
 
-def test_last_use_is_kept_lazily_and_survives_a_restart(tmp_path: Path) -> None:
+def test_last_use_is_saved_later_and_survives_a_restart(tmp_path: Path) -> None:
     now = datetime.now(UTC)
     server = Server(tmp_path)
     server.start(background=False)
@@ -420,7 +419,7 @@ def test_last_use_is_kept_lazily_and_survives_a_restart(tmp_path: Path) -> None:
     again.close()
 
 
-def test_without_a_key_the_server_is_open_and_the_first_key_must_not_lock_everybody_out(
+def test_without_keys_the_server_is_open_and_the_first_must_be_an_admin(
     tmp_path: Path,
 ) -> None:
     server = Server(tmp_path)
@@ -444,10 +443,10 @@ def test_without_a_key_the_server_is_open_and_the_first_key_must_not_lock_everyb
         assert client.get("/v1/models").status_code == 401
 
 
-def test_a_key_is_made_on_the_command_line_and_lets_the_server_listen_to_others(
+def test_a_key_from_the_command_line_opens_the_server_to_other_machines(
     tmp_path: Path,
 ) -> None:
-    made = run(
+    created = run(
         "keys",
         "create",
         "--name",
@@ -460,10 +459,10 @@ def test_a_key_is_made_on_the_command_line_and_lets_the_server_listen_to_others(
         "90d",
         cwd=tmp_path,
     )
-    assert made.returncode == 0, made.stderr
-    secret = made.stdout.strip()
+    assert created.returncode == 0, created.stderr
+    secret = created.stdout.strip()
     assert key_id_in(secret.encode())
-    assert "not shown again" in made.stderr
+    assert "not shown again" in created.stderr
     listed = run("keys", "list", cwd=tmp_path).stdout
     assert "svc" in listed
     assert secret not in listed
@@ -495,7 +494,7 @@ def test_a_key_is_made_on_the_command_line_and_lets_the_server_listen_to_others(
     )
 
 
-# headers, and where a secret must not be
+# headers, and places that must not contain a secret
 
 
 @given(
@@ -531,7 +530,7 @@ def test_any_headers_give_a_secret_or_one_sentence(
         (b"Bearer dd_000000000000_" + b"A" * 43, "not known"),
     ],
 )
-def test_a_malformed_header_is_401_with_what_is_wrong(
+def test_a_malformed_header_is_401_with_the_error(
     guarded: Guarded, value: bytes, words: str
 ) -> None:
     host, port = guarded.client.base_url.host, guarded.client.base_url.port
@@ -565,12 +564,12 @@ def test_the_scheme_is_read_in_any_case_and_after_any_spaces(guarded: Guarded) -
     assert "more than one Authorization header" in answer.json()["error"]
 
 
-def test_no_secret_is_written_down_anywhere(tmp_path: Path) -> None:
+def test_no_secret_is_written_anywhere(tmp_path: Path) -> None:
     boot = "boot-" + make_secret()[1]
     data = tmp_path / "data"
     log = (tmp_path / "log").open("wb")
     process, url = start_server(data, log=log, DRIFTDECK_KEY=boot, DRIFTDECK_DEBUG="1")
-    said: list[str] = []
+    responses: list[str] = []
     secrets = [boot]
     try:
         with httpx.Client(base_url=url, trust_env=False, timeout=60) as client:
@@ -581,7 +580,7 @@ def test_no_secret_is_written_down_anywhere(tmp_path: Path) -> None:
                     **options.pop("headers", {}),
                 }
                 answer = client.request(method, path, headers=headers, **options)
-                said.append(answer.text + str(answer.headers))
+                responses.append(answer.text + str(answer.headers))
 
             for scope in ("ingest", "read", "admin"):
                 answer = client.post(
@@ -599,7 +598,7 @@ def test_no_secret_is_written_down_anywhere(tmp_path: Path) -> None:
                     content=lines(event(0)) + b"{nope\n",
                     headers={"content-type": NDJSON},
                 )
-                for route in ROUTES:
+                for route in PERMISSIONS:
                     method, path = route.split()
                     for old, new in (
                         ("{model:name}", "m"),
@@ -617,26 +616,26 @@ def test_no_secret_is_written_down_anywhere(tmp_path: Path) -> None:
         log.close()
     written = b"".join(p.read_bytes() for p in tmp_path.rglob("*") if p.is_file())
     for secret in secrets:
-        assert not [text for text in said if secret in text]
+        assert not [text for text in responses if secret in text]
         assert secret.encode() not in written
-    kept = subprocess.run(
+    printed = subprocess.run(
         [sys.executable, "-m", "monitor.cli", "status", "--json", "--data", str(data)],
         capture_output=True,
         text=True,
         check=True,
     ).stdout
-    # the bad lines went the whole way
-    assert json.loads(kept)["accounting"]["refused"] >= 2
+    # the invalid lines reached the database
+    assert json.loads(printed)["accounting"]["refused"] >= 2
 
 
-def test_checking_a_key_touches_no_disk(
+def test_checking_a_key_reads_and_writes_no_disk(
     guarded: Guarded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, secret = guarded.make("read")
     monkeypatch.setattr(
         guarded.server.store,
         "query",
-        lambda *_: pytest.fail("the check asked the database"),
+        lambda *_: pytest.fail("the check read the database"),
     )
     monkeypatch.setattr(
         guarded.server.store, "writing", lambda: pytest.fail("the check wrote")

@@ -1,4 +1,4 @@
-"""CloudEvents of an inference logger over real HTTP: two halves become events once, whatever comes first or crashes."""
+"""CloudEvents of an inference logger: a pair becomes events once, in any order."""
 
 import json
 import signal
@@ -44,7 +44,7 @@ V2 = (
 def cloud_event(
     part: str, data: Any, id_: str = "a-1", ms: int = 0, **attributes: Any
 ) -> CloudEvent:
-    """One half as KServe's logger makes it."""
+    """Return a request or response as KServe's logger sends it."""
     return CloudEvent(
         {
             "type": f"org.kubeflow.serving.inference.{part}",
@@ -77,20 +77,20 @@ def post(
 
 
 def stored(url: str, model: str = "sklearn-iris") -> dict[str, Any]:
-    """The accounting after everything acknowledged is loaded."""
+    """Return the row counts after everything accepted is loaded."""
     httpx.post(f"{url}/v1/flush", trust_env=False, timeout=30)
-    found: dict[str, Any] = httpx.get(
+    accounting: dict[str, Any] = httpx.get(
         f"{url}/v1/status", trust_env=False, timeout=60
     ).json()["accounting"]
-    return found
+    return accounting
 
 
 def events(server: Server, model: str = "sklearn-iris") -> list[tuple[Any, ...]]:
-    """(id, version, latency, prediction, features in order) of every stored row."""
-    found = server.store.model(model)
-    features = ", ".join(quote(f.field) for f in found.schema.features)
+    """Return (id, version, latency, prediction, *features) of every stored row."""
+    accounting = server.store.model(model)
+    features = ", ".join(quote(f.field) for f in accounting.schema.features)
     return server.store.query(
-        f"SELECT event_id, version, latency_ms, prediction, {features} FROM {found.events} ORDER BY event_id"
+        f"SELECT event_id, version, latency_ms, prediction, {features} FROM {accounting.events} ORDER BY event_id"
     )
 
 
@@ -105,7 +105,7 @@ def url_of(served: Served) -> str:
 @pytest.mark.parametrize(
     "mode", [to_binary, to_structured], ids=["binary", "structured"]
 )
-def test_two_halves_are_one_event_for_each_row(
+def test_a_pair_is_one_event_for_each_row(
     served: Served, pair: Any, order: Any, mode: Any
 ) -> None:
     halves = [cloud_event("request", pair[0]), cloud_event("response", pair[1], ms=25)]
@@ -137,7 +137,7 @@ def test_repeats_store_nothing_twice(served: Served) -> None:
     assert not served.server.pairs.waiting
 
 
-def test_batch_keeps_the_good_beside_the_bad(served: Served) -> None:
+def test_batch_accepts_the_valid_and_refuses_the_invalid(served: Served) -> None:
     good = [
         json.loads(
             to_structured(cloud_event(p, V1[p == "response"]), JSONFormat()).body
@@ -182,7 +182,7 @@ def test_body_of_curl_without_a_content_type_is_read(served: Served) -> None:
 @pytest.mark.parametrize(
     "body", [b"", b"nonsense", b"[]", b"\xff", b'{"specversion": "9"}', b"[" * 50_000]
 )
-def test_what_is_no_cloud_event_is_refused_with_the_reason(
+def test_anything_but_a_cloudevent_is_refused_with_a_reason(
     served: Served, body: bytes
 ) -> None:
     answer = served.client.post(
@@ -195,7 +195,7 @@ def test_what_is_no_cloud_event_is_refused_with_the_reason(
     assert stored(url_of(served))["refused"] == 1
 
 
-def test_event_without_a_model_takes_that_of_the_address(served: Served) -> None:
+def test_event_without_a_model_gets_the_model_parameter(served: Served) -> None:
     nameless = cloud_event("request", V1[0], inferenceservicename="")
     assert (
         "names no model"
@@ -213,12 +213,12 @@ def test_event_without_a_model_takes_that_of_the_address(served: Served) -> None
     assert len(events(served.server, "iris")) == 2
 
 
-def test_key_for_another_model_has_the_half_refused(tmp_path: Path) -> None:
+def test_key_for_another_model_is_refused(tmp_path: Path) -> None:
     server = Server(tmp_path / "data", Config())
     with serving(create_app(server, background=False, key="boot")) as url:
         assert post(url, cloud_event("request", V1[0])).status_code == 401
         about = {"name": "k", "scopes": ["ingest"], "models": ["other"]}
-        made = httpx.post(
+        created = httpx.post(
             f"{url}/v1/keys",
             json=about,
             headers={"authorization": "Bearer boot"},
@@ -228,7 +228,7 @@ def test_key_for_another_model_has_the_half_refused(tmp_path: Path) -> None:
         message = to_binary(cloud_event("request", V1[0]), JSONFormat())
         headers = {
             **message.headers,
-            "authorization": f"Bearer {made.json()['secret']}",
+            "authorization": f"Bearer {created.json()['secret']}",
         }
         for path, refused in (
             ("/v1/cloudevents", 1),
@@ -283,7 +283,7 @@ def test_pair_that_cannot_be_read_is_in_the_quarantine(served: Served) -> None:
 @pytest.mark.parametrize(
     "ends_with", [signal.SIGTERM, signal.SIGKILL], ids=["stopped", "killed"]
 )
-def test_restart_between_the_halves_loses_neither(
+def test_restart_between_request_and_response_loses_neither(
     tmp_path: Path, unused_url: str, real_server: Any, ends_with: int
 ) -> None:
     folder = tmp_path / "data"
@@ -302,8 +302,12 @@ def test_restart_between_the_halves_loses_neither(
         post(url, cloud_event("request", V1[0]))
         post(url, cloud_event("response", V1[1], id_="b-2"))
         post(url, cloud_event("response", V1[1], id_="c-3"))
-        found = stored(url)
-    assert (found["stored"], found["duplicate"], found["refused"]) == (6, 0, 0)
+        accounting = stored(url)
+    assert (accounting["stored"], accounting["duplicate"], accounting["refused"]) == (
+        6,
+        0,
+        0,
+    )
     server = Server(folder, Config())
     assert [row[0] for row in events(server)] == [
         "a-1",
@@ -340,12 +344,12 @@ def half(part: Any, body: Any, pair: str = "p") -> PairPart:
     )
 
 
-def test_crash_after_the_second_half_settles_the_pair_once(server: Server) -> None:
+def test_crash_after_the_second_part_stores_the_pair_once(server: Server) -> None:
     server.pairs.take(half("request", V1[0]))
     server.pairs.take(half("response", V1[1]))
     for written in list(server.pairs._written.values()):
         written.result(60)
-    # the files as a crash leaves them: both halves, and no word that they were settled
+    # the files as a crash leaves them: both parts, and no mark that they were stored
     again = PairBuffer(server.folder / "halves", server.collector)
     again.start(background=False)
     assert again.settled == 0 and len(again.waiting) == 1
@@ -356,7 +360,7 @@ def test_crash_after_the_second_half_settles_the_pair_once(server: Server) -> No
     again.close()
 
 
-def test_half_without_a_partner_is_counted_and_kept_with_the_reason(
+def test_unpaired_request_is_refused_with_a_reason_after_an_hour(
     server: Server, wait_for: Any
 ) -> None:
     for written in server.pairs.take(half("request", V1[0])):
@@ -375,7 +379,7 @@ def test_half_without_a_partner_is_counted_and_kept_with_the_reason(
     assert server.store.query("SELECT sum(refused)::INT FROM accounting") == [(1,)]
 
 
-def test_room_is_bounded_and_says_when_to_come_again(tmp_path: Path) -> None:
+def test_full_buffer_is_503_with_retry_after(tmp_path: Path) -> None:
     server = Server(tmp_path / "data", Config(limits=Limits(max_halves_mb=1)))
     large = {"instances": [[0.5] * 180_000]}
     with serving(create_app(server, background=False)) as url:
@@ -388,7 +392,7 @@ def test_room_is_bounded_and_says_when_to_come_again(tmp_path: Path) -> None:
         assert post(url, cloud_event("request", large, id_="b-2")).status_code == 200
 
 
-def test_files_do_not_grow_with_what_is_done(
+def test_files_do_not_grow_with_stored_pairs(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("monitor.ingest.pairing.COMPACT_BYTES", 10_000)

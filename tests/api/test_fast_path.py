@@ -1,4 +1,4 @@
-"""The lane of usual bodies: the same answers as the routes', in the order of the requests, whatever happens meanwhile."""
+"""Fast path: the same responses as the routes, in the order of the requests."""
 
 import http.client
 import os
@@ -14,8 +14,8 @@ from events import NDJSON, event, lines
 from fake_collector import wait
 
 from monitor.api import create_app
-from monitor.api.fast_path import SMALL, FastPath
-from monitor.api.request_body import _small
+from monitor.api.fast_path import MAX_INLINE_LABEL_BYTES, FastPath
+from monitor.api.request_body import _small_bodies
 from monitor.config.config import Config
 from monitor.config.limits import Limits
 from monitor.send.session import serving
@@ -25,30 +25,30 @@ HEAD = b"POST /v1/events HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-ndjs
 
 
 @pytest.fixture
-def posts(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
-    """The bodies that went through the lane."""
-    seen: list[bytes] = []
-    whole = FastPath.taken
+def fast_bodies(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """Return the bodies that the fast path handled."""
+    bodies: list[bytes] = []
+    ingest = FastPath.ingest
 
-    def taken(lane: FastPath, post: Any, body: bytes) -> Any:
-        seen.append(body)
-        return whole(lane, post, body)
+    def recorded(fast_path: FastPath, request: Any, body: bytes) -> Any:
+        bodies.append(body)
+        return ingest(fast_path, request, body)
 
-    monkeypatch.setattr(FastPath, "taken", taken)
-    return seen
+    monkeypatch.setattr(FastPath, "ingest", recorded)
+    return bodies
 
 
 @pytest.fixture
 def keyed(tmp_path: Path) -> Iterator[tuple[str, Server]]:
-    """A server that asks for keys, with a limit on rows."""
+    """A server that requires a key, with a limit on rows."""
     server = Server(tmp_path, Config(limits=Limits(max_rows=3)))
     with serving(create_app(server, background=False, key="boot")) as url:
         yield url, server
 
 
 def answers(raw: socket.socket, n: int) -> list[tuple[int, bytes]]:
-    """(status, body) of the next `n` answers on a connection."""
-    found = []
+    """Return (status, body) of the next `n` responses on a connection."""
+    result = []
     with raw.makefile("rb") as file:
         for _ in range(n):
             status = int(file.readline().split()[1])
@@ -56,8 +56,8 @@ def answers(raw: socket.socket, n: int) -> list[tuple[int, bytes]]:
             while (line := file.readline()) != b"\r\n":
                 if line.lower().startswith(b"content-length:"):
                     length = int(line.split(b":")[1])
-            found.append((status, file.read(length)))
-    return found
+            result.append((status, file.read(length)))
+    return result
 
 
 @pytest.mark.parametrize("path", ["/v1/events", "/v1/labels"])
@@ -74,29 +74,29 @@ def answers(raw: socket.socket, n: int) -> list[tuple[int, bytes]]:
         (lines(event(0)), {"content-type": "application/json"}),
     ],
 )
-def test_the_lane_answers_as_the_route_does(
+def test_the_fast_path_responds_as_the_route_does(
     keyed: tuple[str, Server],
-    posts: list[bytes],
+    fast_bodies: list[bytes],
     path: str,
     body: bytes,
     headers: dict[str, str],
 ) -> None:
     url, _ = keyed
     headers = {"content-type": NDJSON, "authorization": "Bearer boot", **headers}
-    told = []
+    responses = []
     with httpx.Client(
         base_url=url, trust_env=False, headers=headers, timeout=60
     ) as client:
         for address in (f"{path}?max_age=400", path):
             answer = client.post(address, content=body)
-            kept = {k: v for k, v in answer.headers.items() if k != "date"}
-            told.append((answer.status_code, kept, answer.json()))
-    assert told[0] == told[1]
-    assert posts == [body]  # one of the two went by the lane
+            stored_headers = {k: v for k, v in answer.headers.items() if k != "date"}
+            responses.append((answer.status_code, stored_headers, answer.json()))
+    assert responses[0] == responses[1]
+    assert fast_bodies == [body]  # the fast path handled one of the two
 
 
-def test_what_the_lane_does_not_take_goes_to_the_routes(
-    keyed: tuple[str, Server], posts: list[bytes]
+def test_other_requests_go_to_the_routes(
+    keyed: tuple[str, Server], fast_bodies: list[bytes]
 ) -> None:
     url, server = keyed
     key = {"authorization": "Bearer boot"}
@@ -119,17 +119,17 @@ def test_what_the_lane_does_not_take_goes_to_the_routes(
                 "model": "m",
                 "label": 1,
                 "ts": event(1)["ts"],
-                "note": "x" * SMALL,
+                "note": "x" * MAX_INLINE_LABEL_BYTES,
             }
         )
         assert client.post("/v1/labels", content=labels).status_code == 200
-        assert posts == []
+        assert fast_bodies == []
     server.scheduler.load_all()
     assert server.store.ledger.totals()["stored"] == 3
 
 
-def test_a_repeated_key_is_answered_again_and_adds_nothing(
-    keyed: tuple[str, Server], posts: list[bytes]
+def test_a_repeated_key_repeats_the_response_and_adds_nothing(
+    keyed: tuple[str, Server], fast_bodies: list[bytes]
 ) -> None:
     url, server = keyed
     headers = {
@@ -147,20 +147,20 @@ def test_a_repeated_key_is_answered_again_and_adds_nothing(
     assert first.json() == again.json()
     assert "idempotency-replayed" not in first.headers
     assert again.headers["idempotency-replayed"] == "true"
-    assert len(posts) == 3
+    assert len(fast_bodies) == 3
     server.scheduler.load_all()
     assert server.store.ledger.totals()["received"] == 1
 
 
-def test_a_thousand_pipelined_requests_are_answered_in_their_order(
-    keyed: tuple[str, Server], posts: list[bytes]
+def test_a_thousand_pipelined_requests_are_answered_in_order(
+    keyed: tuple[str, Server], fast_bodies: list[bytes]
 ) -> None:
     url, server = keyed
     good = b"authorization: Bearer boot\r\n"
     requests, expected = [], []
     for i in range(1000):
         body = lines(event(i))
-        bad = i % 3 > 0  # in a row, so that answers at once follow each other
+        bad = i % 3 > 0  # two in a row, so that immediate responses follow each other
         requests.append(
             HEAD
             + (b"" if bad else good)
@@ -177,7 +177,7 @@ def test_a_thousand_pipelined_requests_are_answered_in_their_order(
 
 
 def test_a_body_in_pieces_and_a_closing_connection(
-    keyed: tuple[str, Server], posts: list[bytes]
+    keyed: tuple[str, Server], fast_bodies: list[bytes]
 ) -> None:
     url, _ = keyed
     host, _, port = url.removeprefix("http://").partition(":")
@@ -193,11 +193,11 @@ def test_a_body_in_pieces_and_a_closing_connection(
             raw.sendall(request[at : at + 50])
         assert answers(raw, 1) == [(200, b'{"accepted":2,"refused":0,"refusals":[]}')]
         assert raw.recv(10) == b""  # closed
-    assert posts == [body]
+    assert fast_bodies == [body]
 
 
-def test_a_disk_that_fails_is_503_and_nothing_waits(
-    keyed: tuple[str, Server], posts: list[bytes], monkeypatch: pytest.MonkeyPatch
+def test_a_failing_disk_is_503_and_leaves_nothing_pending(
+    keyed: tuple[str, Server], fast_bodies: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url, server = keyed
 
@@ -217,7 +217,7 @@ def test_a_disk_that_fails_is_503_and_nothing_waits(
         assert client.post("/v1/events", content=lines(event(0))).status_code == 200
 
 
-def test_who_leaves_before_the_answer_disturbs_nobody(
+def test_a_client_that_disconnects_early_disturbs_no_other(
     keyed: tuple[str, Server],
 ) -> None:
     url, server = keyed
@@ -240,8 +240,8 @@ def test_who_leaves_before_the_answer_disturbs_nobody(
     assert server.store.ledger.totals()["stored"] == 2
 
 
-def test_a_long_body_in_pieces_is_taken_and_its_room_is_free_again(
-    keyed: tuple[str, Server], posts: list[bytes]
+def test_a_long_body_in_pieces_is_accepted_and_its_memory_released(
+    keyed: tuple[str, Server], fast_bodies: list[bytes]
 ) -> None:
     url, _ = keyed
     host, _, port = url.removeprefix("http://").partition(":")
@@ -252,17 +252,20 @@ def test_a_long_body_in_pieces_is_taken_and_its_room_is_free_again(
     with closing(socket.create_connection((host, int(port)), timeout=60)) as raw:
         raw.sendall(head + body)
         assert answers(raw, 1)[0][0] == 200
-        assert posts == [body]
+        assert fast_bodies == [body]
         raw.sendall(head + body[: 1 << 20])
-        wait(lambda: _small.bytes == len(body), "the room is held while the body comes")
-    wait(lambda: _small.bytes == 0, "nobody is there to send the rest")
+        wait(
+            lambda: _small_bodies.bytes == len(body),
+            "memory is reserved while the body arrives",
+        )
+    wait(lambda: _small_bodies.bytes == 0, "memory is released after the disconnect")
 
 
-def test_without_room_for_a_body_the_routes_say_so(
-    keyed: tuple[str, Server], posts: list[bytes], monkeypatch: pytest.MonkeyPatch
+def test_without_memory_for_a_body_the_routes_report_it(
+    keyed: tuple[str, Server], fast_bodies: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url, server = keyed
-    monkeypatch.setattr(_small, "bytes", 64 << 20)
+    monkeypatch.setattr(_small_bodies, "bytes", 64 << 20)
     headers = {"content-type": NDJSON, "authorization": "Bearer boot"}
     with httpx.Client(
         base_url=url, trust_env=False, headers=headers, timeout=60
@@ -271,4 +274,4 @@ def test_without_room_for_a_body_the_routes_say_so(
         monkeypatch.undo()
         server.spool.capacity = 10
         assert client.post("/v1/events", content=lines(event(0))).status_code == 503
-    assert posts == []
+    assert fast_bodies == []

@@ -1,4 +1,4 @@
-"""Batches of good and bad rows over every way in: no error of the server, no good row lost, accounts that add up."""
+"""Random batches over every integration: no server error, no valid row lost, counts add up."""
 
 import csv
 import gzip
@@ -40,7 +40,7 @@ BAD: tuple[dict[str, Any], ...] = (
 
 @pytest.fixture(scope="module")
 def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A server for all batches: every one of them adds to the same accounts."""
+    """A server for all batches, which add to the same counts."""
     server = Server(tmp_path_factory.mktemp("fuzz") / "data", Config())
     with (
         serving(create_app(server, background=False)) as url,
@@ -50,7 +50,7 @@ def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 def flat(row: dict[str, Any]) -> dict[str, Any]:
-    """The event as a row of a table, all columns of one kind."""
+    """Return the event as a row of a table, all columns of one kind."""
     plain = {k: v for k, v in row.items() if k not in ("features", "status")}
     status = {"status": row.get("status", 200)}
     return plain | status | {f"features.{k}": v for k, v in row["features"].items()}
@@ -73,9 +73,9 @@ def as_csv(rows: list[dict[str, Any]]) -> bytes:
 
 
 def as_parquet(rows: list[dict[str, Any]]) -> bytes:
-    kept = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist([flat(row) for row in rows]), kept)
-    return kept.getvalue()
+    file = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist([flat(row) for row in rows]), file)
+    return file.getvalue()
 
 
 WAYS: dict[str, tuple[str, Callable[[list[dict[str, Any]]], bytes], dict[str, str]]] = {
@@ -102,7 +102,7 @@ WAYS: dict[str, tuple[str, Callable[[list[dict[str, Any]]], bytes], dict[str, st
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_every_good_row_is_stored_and_every_bad_one_is_in_the_quarantine(
+def test_valid_rows_are_stored_and_invalid_ones_are_quarantined(
     fuzzed: Served, way: str
 ) -> None:
     kind, encoded, headers = WAYS[way]
@@ -142,28 +142,28 @@ def test_every_good_row_is_stored_and_every_bad_one_is_in_the_quarantine(
         assert (
             after["received"] == after["stored"] + after["duplicate"] + after["refused"]
         )
-        kept = fuzzed.get("/v1/quarantine", model=model, newest=True, limit=100)[
+        records = fuzzed.get("/v1/quarantine", model=model, newest=True, limit=100)[
             "records"
         ][: change["refused"]]
-        assert {r["event_id"] for r in kept} == {f"{way}-{base + i}" for i in bad}
-        assert all(r["reason"] and r["raw"] for r in kept)
+        assert {r["event_id"] for r in records} == {f"{way}-{base + i}" for i in bad}
+        assert all(r["reason"] and r["raw"] for r in records)
 
     batch()
 
 
 def account(served: Served, model: str) -> dict[str, int]:
-    """The events' account of one model, zeros before its first."""
+    """Return the event counts of one model, zeros before its first event."""
     names = ("received", "stored", "duplicate", "refused", "pending")
     rows = [
-        one
-        for one in served.get("/v1/accounting", model=model)["models"]
-        if one["kind"] == "events"
+        row
+        for row in served.get("/v1/accounting", model=model)["models"]
+        if row["kind"] == "events"
     ]
     return {name: rows[0][name] if rows else 0 for name in names}
 
 
 def fuzz(examples: int = BATCHES) -> Any:
-    """Settings of every test here: the same cases each time."""
+    """Return the settings of every test here: the same cases each time."""
     return settings(
         max_examples=examples,
         database=None,
@@ -173,19 +173,22 @@ def fuzz(examples: int = BATCHES) -> Any:
 
 
 def totals(served: Served) -> dict[str, int]:
-    """All accounts since the beginning, after everything is loaded; they add up."""
+    """Return all counts since the beginning, after everything is loaded; they add up."""
     assert served.client.post("/v1/flush").status_code == 200
-    found: dict[str, int] = served.get("/v1/accounting")["totals"]
+    counts: dict[str, int] = served.get("/v1/accounting")["totals"]
     assert (
-        found["received"]
-        == found["stored"] + found["duplicate"] + found["refused"] + found["pending"]
+        counts["received"]
+        == counts["stored"]
+        + counts["duplicate"]
+        + counts["refused"]
+        + counts["pending"]
     )
-    assert found["pending"] == 0
-    return found
+    assert counts["pending"] == 0
+    return counts
 
 
 def change(before: dict[str, int], after: dict[str, int]) -> tuple[int, int, int]:
-    """What was stored, duplicate and refused in between."""
+    """Return the rows stored, duplicate and refused in between."""
     stored, duplicate, refused = (
         after[name] - before[name] for name in ("stored", "duplicate", "refused")
     )
@@ -202,10 +205,10 @@ BAD_LABELS: tuple[Any, ...] = (
 
 
 @pytest.mark.parametrize("way", ["ndjson", "array", "gzip", "arrow"])
-def test_labels_of_any_mix_are_accounted_for(fuzzed: Served, way: str) -> None:
+def test_any_mix_of_labels_is_counted(fuzzed: Served, way: str) -> None:
     sent = [0]
-    # a table has one column for all rows: what a row cannot leave out or add is left to
-    # the ways of JSON
+    # A table has one column for all rows: a key that one row lacks or adds is only
+    # possible in JSON.
     faults_known = range(-1, len(BAD_LABELS) if way != "arrow" else 0)
 
     @fuzz()
@@ -251,7 +254,9 @@ unreadable = st.fixed_dictionaries(
 )
 
 
-def test_refused_records_of_any_text_are_counted_and_kept(fuzzed: Served) -> None:
+def test_refused_records_of_any_text_are_counted_and_quarantined(
+    fuzzed: Served,
+) -> None:
     @fuzz()
     @given(
         st.lists(unreadable, max_size=8),
@@ -266,8 +271,10 @@ def test_refused_records_of_any_text_are_counted_and_kept(fuzzed: Served) -> Non
         assert answer.status_code == 200, answer.text
         assert change(before, totals(fuzzed)) == (0, 0, len(rows))
         if rows:
-            kept = fuzzed.get("/v1/quarantine", newest=True, limit=len(rows))["records"]
-            assert [r["raw"] for r in reversed(kept)] == [
+            records = fuzzed.get("/v1/quarantine", newest=True, limit=len(rows))[
+                "records"
+            ]
+            assert [r["raw"] for r in reversed(records)] == [
                 r.get("raw", "") for r in rows
             ]
 
@@ -298,7 +305,7 @@ tensor = st.fixed_dictionaries(
 )
 
 
-def test_cloudevents_of_any_content_are_taken_or_refused_and_good_pairs_are_stored(
+def test_any_cloudevent_is_accepted_or_refused_and_valid_pairs_are_stored(
     fuzzed: Served,
 ) -> None:
     sent = [0]
@@ -356,10 +363,10 @@ def test_cloudevents_of_any_content_are_taken_or_refused_and_good_pairs_are_stor
             "application/cloudevents-batch+json",
         )
         assert answer.status_code == 200, answer.text
-        said = answer.json()
-        assert said["accepted"] + said["refused"] == len(halves) + len(strange)
+        response = answer.json()
+        assert response["accepted"] + response["refused"] == len(halves) + len(strange)
         stored, duplicate, refused = change(before, totals(fuzzed))
-        assert duplicate == 0 and refused >= said["refused"]
+        assert duplicate == 0 and refused >= response["refused"]
         # each proper pair is two rows; others may be readable too
         assert stored >= 2 * good
 
@@ -369,10 +376,10 @@ def test_cloudevents_of_any_content_are_taken_or_refused_and_good_pairs_are_stor
 @pytest.mark.parametrize(
     "suffix", [".jsonl", ".jsonl.gz", ".csv", ".parquet", ".arrow"]
 )
-def test_files_of_the_command_and_of_a_drop_folder_keep_their_accounts(
+def test_ingest_command_and_drop_folder_count_a_file_the_same(
     tmp_path: Path, suffix: str
 ) -> None:
-    """The same made-up file through the batches of `driftdeck ingest` and through a drop folder's own process."""
+    """A random file through `driftdeck ingest` and through a drop folder's process."""
     sent = [0]
     with (
         serving(
@@ -421,12 +428,12 @@ def test_files_of_the_command_and_of_a_drop_folder_keep_their_accounts(
         file()
         for server in (ingesting, dropped):
             server.scheduler.load_all()
-            found = server.store.ledger.totals()
+            counts = server.store.ledger.totals()
             assert (
-                found["received"] == sent[0] == found["stored"] + found["refused"]
-                and not found["duplicate"]
+                counts["received"] == sent[0] == counts["stored"] + counts["refused"]
+                and not counts["duplicate"]
             )
-        one, two = (
+        row, two = (
             d.store.query(
                 f"SELECT event_id FROM {d.store.model('m').events} ORDER BY 1"
             )
@@ -434,12 +441,12 @@ def test_files_of_the_command_and_of_a_drop_folder_keep_their_accounts(
             else []
             for d in (ingesting, dropped)
         )
-        assert one == two
+        assert row == two
         dropped.close()
 
 
 def as_file(rows: list[dict[str, Any]], suffix: str) -> bytes:
-    """A file's bytes by its ending."""
+    """Return the bytes of a file by its ending."""
     match suffix:
         case ".csv":
             return as_csv(

@@ -1,4 +1,4 @@
-"""Accounts that add up, and the quarantine from refusal to mended and taken again."""
+"""Row counts that add up, and refused rows from the quarantine to their correction."""
 
 import json
 import threading
@@ -10,7 +10,7 @@ import pytest
 from conftest import Served
 from events import NDJSON, NOW, event, lines
 
-from monitor.queries.ingestion import totals
+from monitor.queries.ingestion import read_totals
 from monitor.server.server import Server
 from monitor.store.ledger import generalize
 
@@ -37,7 +37,7 @@ def adds_up(counts: dict[str, int]) -> bool:
     )
 
 
-def test_accounts_add_up_by_model_and_hour_with_reasons_and_freshness(
+def test_counts_add_up_by_model_and_hour_with_reasons_and_freshness(
     served: Served,
 ) -> None:
     flushed(served, *(event(i) for i in range(20)), *BAD)
@@ -84,7 +84,7 @@ def test_accounts_add_up_by_model_and_hour_with_reasons_and_freshness(
     )
 
 
-def test_refused_records_are_listed_mended_and_sent_again(served: Served) -> None:
+def test_refused_rows_are_listed_corrected_and_sent_again(served: Served) -> None:
     flushed(served, *BAD, event(1))
     first = served.get("/v1/quarantine", limit=2)
     assert [r["event_id"] for r in first["records"]] == ["e90", "e91"]
@@ -95,9 +95,9 @@ def test_refused_records_are_listed_mended_and_sent_again(served: Served) -> Non
     assert [
         r["event_id"] for r in served.get("/v1/quarantine", reason="latency")["records"]
     ] == ["e91"]
-    mended = json.loads(first["records"][0]["raw"]) | {"ts": NOW.isoformat()}
+    corrected = json.loads(first["records"][0]["raw"]) | {"ts": NOW.isoformat()}
     sent = [
-        {"id": first["records"][0]["id"], "raw": json.dumps(mended, indent=2)},
+        {"id": first["records"][0]["id"], "raw": json.dumps(corrected, indent=2)},
         {"id": first["records"][1]["id"]},
     ]
     answer = served.client.post("/v1/quarantine/resend", json=sent).json()
@@ -123,26 +123,26 @@ def test_refused_records_are_listed_mended_and_sent_again(served: Served) -> Non
     )
 
 
-def test_a_refused_row_of_a_table_comes_back_as_an_event(served: Served) -> None:
+def test_a_refused_row_of_a_table_is_resent_as_an_event(served: Served) -> None:
     body = (
         f"event_id,ts,latency_ms,age,country\na,{NOW.isoformat()},-5,41,TW\n".encode()
     )
     served.post("/v1/events?model=m", body, "text/csv")
     served.client.post("/v1/flush")
     (record,) = served.get("/v1/quarantine")["records"]
-    mended = json.loads(record["raw"])
-    assert mended["features"] == {"age": "41", "country": "TW"}
-    del mended["latency_ms"]
+    corrected = json.loads(record["raw"])
+    assert corrected["features"] == {"age": "41", "country": "TW"}
+    del corrected["latency_ms"]
     assert (
         served.client.post(
             "/v1/quarantine/resend",
-            json=[{"id": record["id"], "raw": json.dumps(mended)}],
+            json=[{"id": record["id"], "raw": json.dumps(corrected)}],
         ).json()["accepted"]
         == 1
     )
 
 
-def test_a_record_without_a_model_goes_again_to_the_model_it_was_for(
+def test_a_row_without_a_model_is_resent_to_its_model(
     served: Served,
 ) -> None:
     nameless = {k: v for k, v in event(5).items() if k != "model"} | {"ts": "never"}
@@ -158,7 +158,7 @@ def test_a_record_without_a_model_goes_again_to_the_model_it_was_for(
     )
 
 
-def test_discarded_records_stay_counted(served: Served) -> None:
+def test_discarded_rows_stay_counted(served: Served) -> None:
     flushed(served, *BAD)
     ids = [r["id"] for r in served.get("/v1/quarantine")["records"]]
     assert served.client.post(
@@ -168,16 +168,16 @@ def test_discarded_records_stay_counted(served: Served) -> None:
     assert served.get("/v1/accounting")["totals"]["refused"] == 3
 
 
-def test_the_quarantine_is_capped_and_keeps_the_newest(served: Served) -> None:
+def test_the_quarantine_is_capped_and_keeps_the_newest_rows(served: Served) -> None:
     flushed(served, *(event(i, ts="never", tags={"x": "y" * 900}) for i in range(100)))
     served.server.store.quarantine_bytes = 20_000
     served.server.store.forget(datetime.now(UTC), None, None)
-    kept = served.get("/v1/quarantine")["records"]
-    assert 0 < len(kept) < 30 and kept[-1]["event_id"] == "e99"
+    records = served.get("/v1/quarantine")["records"]
+    assert 0 < len(records) < 30 and records[-1]["event_id"] == "e99"
     assert served.get("/v1/accounting")["totals"]["refused"] == 100
 
 
-def test_a_record_too_long_to_keep_whole_needs_its_raw(served: Served) -> None:
+def test_a_truncated_row_needs_its_raw(served: Served) -> None:
     flushed(
         served, event(1, ts="never", features={f"f{i}": "x" * 1000 for i in range(30)})
     )
@@ -206,7 +206,7 @@ def test_equal_faults_have_equal_reasons(reason: str, expected: str) -> None:
     assert generalize(reason) == expected
 
 
-def test_verbs_list_export_and_resend(tmp_path: Path, served: Served) -> None:
+def test_commands_list_export_and_resend(tmp_path: Path, served: Served) -> None:
     import subprocess
     import sys
 
@@ -267,7 +267,7 @@ def test_a_batch_sent_again_in_parallel_is_stored_once(served: Served) -> None:
     assert (totals["received"], totals["stored"]) == (500, 500)
 
 
-def test_by_time_all_models_are_added_up_in_steps_that_fit_the_span(
+def test_by_time_all_models_are_added_up_in_steps_of_the_time_range(
     served: Served,
 ) -> None:
     flushed(
@@ -292,35 +292,41 @@ def test_by_time_all_models_are_added_up_in_steps_that_fit_the_span(
     )
 
 
-def test_the_newest_refused_records_come_first_when_asked(served: Served) -> None:
+def test_the_newest_refused_rows_are_first_on_request(served: Served) -> None:
     flushed(served, *BAD)
-    found = served.get("/v1/quarantine", newest=True, limit=2)
-    assert [r["event_id"] for r in found["records"]] == ["e92", "e91"] and found[
+    results = served.get("/v1/quarantine", newest=True, limit=2)
+    assert [r["event_id"] for r in results["records"]] == ["e92", "e91"] and results[
         "next"
     ] is None
 
 
-def test_rows_that_land_while_they_are_added_up_count_once(
+def test_rows_that_are_loaded_while_counting_count_once(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Between the commit of a load and the moment its rows no longer wait, nobody can add up."""
-    seen: list[dict[str, int]] = []
+    """Counting waits while rows are committed and still pending."""
+    totals_seen: list[dict[str, int]] = []
     asking: list[threading.Thread] = []
     remember = server.store.batch_loader._remember
 
     def slowly(load: Any, now: datetime) -> None:
-        thread = threading.Thread(target=lambda: seen.append(totals(server)))
+        thread = threading.Thread(
+            target=lambda: totals_seen.append(read_totals(server))
+        )
         thread.start()
         asking.append(thread)
         thread.join(0.2)
-        assert not seen
+        assert not totals_seen
         remember(load, now)
 
     monkeypatch.setattr(server.store.batch_loader, "_remember", slowly)
     server.collector.events(
         lines(*(event(i) for i in range(30))), NDJSON
     ).durable.result(60)
-    assert totals(server)["received"] == 30
+    assert read_totals(server)["received"] == 30
     server.scheduler.load_all()
     asking[0].join(10)
-    assert (seen[0]["received"], seen[0]["stored"], seen[0]["pending"]) == (30, 30, 0)
+    assert (
+        totals_seen[0]["received"],
+        totals_seen[0]["stored"],
+        totals_seen[0]["pending"],
+    ) == (30, 30, 0)

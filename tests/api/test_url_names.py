@@ -1,4 +1,4 @@
-"""Models and features may be called anything: through every way in, every route and every verb."""
+"""Models and features may have any name: in every format, route and command."""
 
 import csv
 import io
@@ -36,7 +36,7 @@ def text(rows: list[dict[str, Any]], ascii_only: bool) -> bytes:
 
 
 def table(rows: list[dict[str, Any]]) -> pa.Table:
-    kept = [
+    file = [
         {k: v for k, v in r.items() if k not in ("features", "model")} for r in rows
     ]
     return pa.Table.from_pylist(
@@ -44,15 +44,15 @@ def table(rows: list[dict[str, Any]]) -> pa.Table:
             k
             | {"model": r["model"]}
             | {f"features.{n}": v for n, v in r["features"].items()}
-            for k, r in zip(kept, rows, strict=True)
+            for k, r in zip(file, rows, strict=True)
         ]
     )
 
 
 def parquet(rows: list[dict[str, Any]]) -> bytes:
-    kept = io.BytesIO()
-    pq.write_table(table(rows), kept)
-    return kept.getvalue()
+    file = io.BytesIO()
+    pq.write_table(table(rows), file)
+    return file.getvalue()
 
 
 BODIES: dict[str, tuple[str, Callable[[list[dict[str, Any]]], bytes]]] = {
@@ -66,7 +66,7 @@ BODIES: dict[str, tuple[str, Callable[[list[dict[str, Any]]], bytes]]] = {
 
 @pytest.fixture(scope="module")
 def named(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A server whose models are called like NAMES, each with features of all these names."""
+    """A server with a model for each of NAMES, each with features of all these names."""
     server = Server(tmp_path_factory.mktemp("names") / "data", Config())
     with (
         serving(create_app(server, background=False)) as url,
@@ -94,7 +94,7 @@ def named(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield served
 
 
-def test_every_way_of_a_body_stores_every_value_under_its_own_name(
+def test_every_format_stores_every_value_under_its_own_name(
     named: Served,
 ) -> None:
     assert_kept(named.server, len(BODIES))
@@ -102,7 +102,7 @@ def test_every_way_of_a_body_stores_every_value_under_its_own_name(
         assert named.server.store.span(name)[3] == 1 or model.task == "unknown"
 
 
-def test_every_route_answers_under_every_name(named: Served) -> None:
+def test_every_route_works_with_every_name(named: Served) -> None:
     listed = {m["model"] for m in named.get("/v1/models")["models"]}
     assert listed == set(NAMES)
     for name in NAMES:
@@ -125,7 +125,7 @@ def test_every_column_of_a_model_is_found_under_its_name(named: Served) -> None:
             assert answer.json()["column"] == column, (model, column)
 
 
-def test_a_slash_need_not_be_encoded_where_nothing_else_can_be_meant(
+def test_a_slash_need_not_be_encoded_where_it_is_unambiguous(
     named: Served,
 ) -> None:
     assert named.get("/v1/models/a/b/overview")["model"] == "a/b"
@@ -158,7 +158,7 @@ def test_the_dashboard_reads_every_name(
     reader._memory.clear()
 
 
-def test_verbs_take_every_name(named: Served) -> None:
+def test_commands_accept_every_name(named: Served) -> None:
     # no argument of a program can hold it
     names = [name for name in NAMES if "\x00" not in name]
     for verb in ("evaluate", "rebuild"):
@@ -199,7 +199,7 @@ def test_a_reference_is_set_under_any_name(named: Served, tmp_path: Path) -> Non
 def verb_of(
     served: Served, *options: str, about: tuple[str, ...] = ()
 ) -> "subprocess.CompletedProcess[str]":
-    """A command as a process of its own; `about` are its arguments, which may begin with a dash."""
+    """Run a command in a process; `about` are arguments that may begin with a dash."""
     command = [
         sys.executable,
         "-m",
@@ -274,24 +274,24 @@ def test_names_in_cloudevents(served: Served) -> None:
             "outputs": [{"name": "p", "shape": [1], "datatype": "FP64", "data": [0.5]}]
         }
         for kind, body in (("request", data), ("response", answered)):
-            one = shared | {
+            cloudevent = shared | {
                 "type": f"org.kubeflow.serving.inference.{kind}",
                 "data": body,
             }
-            said = served.post(
+            response = served.post(
                 "/v1/cloudevents",
-                json.dumps(one).encode(),
+                json.dumps(cloudevent).encode(),
                 "application/cloudevents+json",
             )
-            assert said.json() == {"accepted": 1, "refused": 0, "refusals": []}, (
+            assert response.json() == {"accepted": 1, "refused": 0, "refusals": []}, (
                 name,
-                said.text,
+                response.text,
             )
     served.client.post("/v1/flush")
     assert set(names) <= set(served.server.store.models())
 
 
-def test_two_columns_of_one_feature_are_refused_not_one_of_them_dropped(
+def test_two_columns_of_one_feature_are_refused(
     served: Served,
 ) -> None:
     body = to_ipc(

@@ -1,4 +1,4 @@
-"""The command: verbs on a data directory and on a server, exit codes, and one sentence for every mistake."""
+"""Commands on a data directory and on a server, exit codes, one sentence for every error."""
 
 import json
 import socket
@@ -14,9 +14,9 @@ from monitor import __version__
 DATA = Path(__file__).parents[2] / "data"
 
 
-def test_help_lists_every_verb_and_version_is_printed(tmp_path: Path) -> None:
+def test_help_lists_every_command_and_version_is_printed(tmp_path: Path) -> None:
     text = run("--help", cwd=tmp_path).stdout
-    for verb in (
+    for command in (
         "up",
         "server",
         "ui",
@@ -29,11 +29,11 @@ def test_help_lists_every_verb_and_version_is_printed(tmp_path: Path) -> None:
         "status",
         "config",
     ):
-        assert f" {verb} " in text
+        assert f" {command} " in text
     assert run("--version", cwd=tmp_path).stdout.strip() == f"driftdeck {__version__}"
 
 
-def test_a_directory_without_a_server_is_opened_by_the_verb_itself(
+def test_a_directory_without_a_server_is_opened_by_the_command_itself(
     tmp_path: Path,
 ) -> None:
     reference = run(
@@ -72,7 +72,7 @@ def test_a_directory_without_a_server_is_opened_by_the_verb_itself(
     )
 
 
-def test_verbs_find_the_server_that_owns_the_directory(tmp_path: Path) -> None:
+def test_commands_find_the_server_that_owns_the_directory(tmp_path: Path) -> None:
     process, url = start_server(tmp_path / "driftdeck-data")
     try:
         (tmp_path / "rows.jsonl").write_bytes(lines(*(event(i) for i in range(10))))
@@ -187,7 +187,7 @@ def test_one_bad_row_in_the_middle_is_named_and_the_exit_code_says_so(
         (
             ["ingest", "rows.csv", "--model", "m", "--url", "http://127.0.0.1:1"],
             4,
-            "no driftdeck server answers at http://127.0.0.1:1",
+            "no driftdeck server responds at http://127.0.0.1:1",
         ),
         (["ingest", "empty-folder", "--model", "m"], 3, "no files of a known format"),
         (["reference", "set", "m"], 1, "give a file, or both --from and --to"),
@@ -235,8 +235,8 @@ def test_a_mistake_is_one_sentence_and_an_exit_code(
 def test_a_port_in_use_is_named(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        for verb in ("server", "ui", "up"):
-            done = run(verb, "--port", port, cwd=tmp_path)
+        for command in ("server", "ui", "up"):
+            done = run(command, "--port", port, cwd=tmp_path)
             assert done.returncode == 3
             assert (
                 f"port {port} on 127.0.0.1 is in use by another program; choose another with --port"
@@ -264,7 +264,7 @@ def test_rows_that_cannot_be_read_are_accounted_for_with_their_line(
     assert (counts["received"], counts["stored"], counts["refused"]) == (5, 1, 4)
 
 
-def test_a_directory_held_by_a_process_without_server_is_named(tmp_path: Path) -> None:
+def test_a_directory_owned_by_a_process_without_server_is_named(tmp_path: Path) -> None:
     process, _ = start_server(tmp_path / "driftdeck-data")
     try:
         (tmp_path / "driftdeck-data" / "server.json").unlink()

@@ -52,8 +52,9 @@ from monitor.detector.model.windows import independent_width, width_for
 from monitor.finding_text import text_of
 from monitor.layout import categorical_layout, numeric_layout
 from monitor.profile import Profile
-from monitor.queries.detector_status import detector
-from monitor.queries.overview import overview
+from monitor.queries.figures.detector_status import read_detector_status
+from monitor.queries.figures.overview import read_overview
+from monitor.queries.figures.selection import Selection
 from monitor.queries.time_range import TimeRange
 from monitor.server.server import Server
 
@@ -205,7 +206,7 @@ def test_quiet_segments_raise_no_alert_and_the_budget_is_one(tmp_path: Path) -> 
         send(server, traffic())
         assert evaluate(server) == []
         now = TimeRange(NOW - DAY, NOW, HOUR, NOW)
-        seen = detector(
+        seen = read_detector_status(
             server.store, server.config, server.scheduler.detector_runner, "m", now
         )
         lanes = {one["lane"]: one for one in seen["lanes"]}
@@ -264,7 +265,7 @@ def test_quiet_traffic_raises_no_alert_and_the_detector_says_that_it_watches(
     assert evaluate(server) == []
     verdict, text = standing(server)
     assert verdict == "ok"
-    assert "finds no change" in text
+    assert text.startswith("No change detected: change score ")
 
 
 def test_shift_of_one_feature_is_one_alert_that_names_it_and_when_it_began(
@@ -637,7 +638,7 @@ def test_thin_traffic_is_judged_in_windows_of_a_day(tmp_path: Path) -> None:
         assert verdict == "learning"  # a month of days is needed
         assert (
             text
-            == "The detector has too few rows to know what is usual: it needs 28 hours or days that have some"
+            == "Detector: insufficient data, it needs 28 hours or days with traffic"
         )
 
 
@@ -956,7 +957,7 @@ def test_detector_says_what_it_learned_and_the_smallest_change_it_would_find(
     send(server, traffic(shifted(3)))
     evaluate(server)
     span = TimeRange(NOW - 7 * DAY, NOW, HOUR, NOW)
-    body = detector(
+    body = read_detector_status(
         server.store, server.config, server.scheduler.detector_runner, "m", span
     )
     lanes = {lane["lane"]: lane for lane in body["lanes"]}
@@ -991,7 +992,7 @@ def test_day_that_went_like_another_weekday_is_told_with_its_date(
             "UPDATE detector_states SET body = ? WHERE until = ?",
             [json.dumps(data), until],
         )
-    body = detector(
+    body = read_detector_status(
         server.store,
         server.config,
         server.scheduler.detector_runner,
@@ -1035,7 +1036,7 @@ def test_page_tells_its_likely_cause_in_the_overview_and_in_the_alert(
     (alert,) = evaluate(server)
     assert alert.finding.cause == "missing"
     span = TimeRange(NOW - 7 * DAY, NOW, HOUR, NOW)
-    body = overview(server.store, server.config, "m", span, None, "", NOW, 0)
+    body = read_overview(server.store, server.config, Selection("m", span), NOW, 0)
     assert [(c["kind"], c["columns"]) for c in body["causes"]] == [("missing", ("y",))]
     assert body["reasons"][0]["moved"][0]["column"] == "y"
 

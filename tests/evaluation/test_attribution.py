@@ -5,7 +5,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pytest
 
-from monitor.evaluation.attribution import Attribution, SegmentPart, behind, distance
+from monitor.evaluation.attribution import (
+    Attribution,
+    SegmentPart,
+    distance,
+    explain_change,
+)
 from monitor.layout import Layout, numeric_layout
 from monitor.profile import Profile
 
@@ -46,7 +51,7 @@ def asked(
         if year_ago is None
         else {"x": profile(8000, year_ago, seed + 7), "y": profile(8000, 0, seed + 8)}
     )
-    return behind(
+    return explain_change(
         ["x", "y"],
         whole([p.before for p in parts]),
         whole([p.after for p in parts]),
@@ -99,7 +104,7 @@ def test_a_segment_that_is_new_explains_nothing() -> None:
             "k=new", 0, 5000, {"x": profile(0, 0, 3)}, {"x": profile(5000, 2, 4)}
         ),
     ]
-    found = behind(
+    found = explain_change(
         ["x"],
         whole([p.before for p in parts]),
         whole([p.after for p in parts]),
@@ -111,7 +116,7 @@ def test_a_segment_that_is_new_explains_nothing() -> None:
 
 @pytest.mark.parametrize("nothing", [[], ["z"]])
 def test_columns_without_profiles_have_nothing_behind_them(nothing: list[str]) -> None:
-    assert behind(nothing, {}, {}, {"k": []}, {}) is None
+    assert explain_change(nothing, {}, {}, {"k": []}, {}) is None
 
 
 def test_the_distance_is_zero_on_average_without_a_change() -> None:

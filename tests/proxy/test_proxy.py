@@ -278,7 +278,7 @@ def test_everything_else_passes_and_is_not_logged(
     assert collector.requests == []
 
 
-def test_answer_in_pieces_passes_as_it_comes(
+def test_streamed_response_passes_part_by_part(
     upstream: Upstream, collector: Any, tmp_path: Path
 ) -> None:
     seen, go_on = [], threading.Semaphore(1)

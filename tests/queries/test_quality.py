@@ -1,4 +1,4 @@
-"""What labels are worth: how many, how late, and whether those that came are a fair sample."""
+"""Labels: coverage, delay, and sampling bias."""
 
 import json
 from collections.abc import Iterator
@@ -16,9 +16,10 @@ from monitor.detector.label_delay import overdue, usual_delay, waits_at
 from monitor.detector.lanes.lane import LaneWindow
 from monitor.layout import INTEGER, SECONDS, UNIT, ZERO_ONE
 from monitor.profile import Profile
-from monitor.queries.overview import overview
-from monitor.queries.quality import label_bias
-from monitor.queries.time_range import span_of
+from monitor.queries.figures.overview import read_overview
+from monitor.queries.figures.quality import label_bias
+from monitor.queries.figures.selection import Selection
+from monitor.queries.time_range import parse_time_range
 from monitor.schema import LABEL_DELAY, LABELLED_PREDICTION
 from monitor.server.server import Server
 
@@ -64,24 +65,18 @@ def labels(rows: list[dict[str, Any]], after: timedelta) -> list[dict[str, Any]]
 def send(
     server: Server, rows: list[dict[str, Any]], of: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    """Send events and labels; what the overview says of the prediction's error."""
+    """Send events and labels; return the prediction error of the overview."""
     for i in range(0, len(rows), 5000):
         server.collector.events(lines(rows[i : i + 5000]), NDJSON).durable.result(60)
     server.scheduler.load_all()
     server.store.references.make_provisional(NOW)
     server.collector.labels(lines(of), NDJSON).durable.result(60)
     server.scheduler.load_all()
-    said = overview(
-        server.store,
-        server.config,
-        "loans",
-        span_of(None, None, None, NOW, HOUR),
-        None,
-        "",
-        NOW,
-        0,
+    time_range = parse_time_range(None, None, None, NOW, HOUR)
+    body = read_overview(
+        server.store, server.config, Selection("loans", time_range), NOW, 0
     )
-    part: dict[str, Any] = said["prediction_error"]
+    part: dict[str, Any] = body["prediction_error"]
     return part
 
 
@@ -89,7 +84,7 @@ def lines(rows: list[dict[str, Any]]) -> bytes:
     return "\n".join(json.dumps(row) for row in rows).encode()
 
 
-def test_the_delay_of_labels_is_known_from_their_times(server: Server) -> None:
+def test_label_delay_is_measured_from_the_times_of_labels(server: Server) -> None:
     rows = events()
     part = send(
         server, rows, labels(rows[:1000], HOUR) + labels(rows[1000:1500], 10 * HOUR)
@@ -100,7 +95,7 @@ def test_the_delay_of_labels_is_known_from_their_times(server: Server) -> None:
     assert 36_000 <= part["delay_p95_s"] <= 54_000
 
 
-def test_labels_of_every_other_prediction_are_a_fair_sample(server: Server) -> None:
+def test_labels_of_every_other_prediction_are_unbiased(server: Server) -> None:
     rows = events()
     bias = send(server, rows, labels(rows[::2], HOUR))["label_bias"]
     assert not bias["biased"]
@@ -108,10 +103,10 @@ def test_labels_of_every_other_prediction_are_a_fair_sample(server: Server) -> N
     assert bias["n"] == pytest.approx(bias["n_all"] / 2, abs=2)
 
 
-def test_few_predictions_without_a_label_do_not_matter_however_they_are(
+def test_few_unlabelled_predictions_are_no_bias(
     server: Server,
 ) -> None:
-    """The error of 97 % is that of all, though the others are all low: cancelled flights never land late."""
+    """Labels of 97% are enough, though the others are all low, such as cancelled flights."""
     rows = events()
     bias = send(
         server, rows, labels([row for row in rows if row["prediction"] > 0.03], HOUR)
@@ -119,7 +114,7 @@ def test_few_predictions_without_a_label_do_not_matter_however_they_are(
     assert not bias["biased"]
 
 
-def test_labels_of_high_predictions_alone_are_no_fair_sample(server: Server) -> None:
+def test_labels_of_high_predictions_only_are_biased(server: Server) -> None:
     rows = events()
     bias = send(
         server, rows, labels([row for row in rows if row["prediction"] > 0.4], HOUR)
@@ -128,7 +123,7 @@ def test_labels_of_high_predictions_alone_are_no_fair_sample(server: Server) -> 
     assert bias["low"] > 0.1
 
 
-def test_hours_whose_labels_are_still_to_come_are_no_sign_of_an_unfair_sample(
+def test_hours_whose_labels_are_not_due_are_no_bias(
     server: Server,
 ) -> None:
     rows = events(3600)
@@ -139,7 +134,7 @@ def test_hours_whose_labels_are_still_to_come_are_no_sign_of_an_unfair_sample(
     assert not bias["biased"]
 
 
-def test_few_labels_say_nothing_of_the_sample(server: Server) -> None:
+def test_few_labels_give_no_bias(server: Server) -> None:
     rows = events()
     assert send(server, rows, labels(rows[:50], HOUR))["label_bias"] is None
 
@@ -147,23 +142,23 @@ def test_few_labels_say_nothing_of_the_sample(server: Server) -> None:
 def test_bias_of_known_counts() -> None:
     counts = np.zeros(UNIT.size, dtype=np.int64)
     counts[10], counts[20] = 3000, 3000
-    some = np.zeros(UNIT.size, dtype=np.int64)
-    some[10], some[20] = 500, 1500
-    found = label_bias(
+    labelled_counts = np.zeros(UNIT.size, dtype=np.int64)
+    labelled_counts[10], labelled_counts[20] = 500, 1500
+    result = label_bias(
         {
             "prediction": Profile(UNIT, counts, 6000),
-            LABELLED_PREDICTION: Profile(UNIT, some, 2000),
+            LABELLED_PREDICTION: Profile(UNIT, labelled_counts, 2000),
         }
     )
     # shares 1/4 and 3/4 with a label, 1/2 of all: (1/2 - 1/4) ln 2 + (3/4 - 1/2) ln 1.5
     # = .2747
-    assert found is not None
+    assert result is not None
     # the counts are smoothed by half a row
-    assert found["value"] == pytest.approx(0.2747, abs=5e-3)
-    assert found["biased"]
+    assert result["value"] == pytest.approx(0.2747, abs=5e-3)
+    assert result["biased"]
 
 
-def test_a_corrected_label_takes_its_delay_back_and_a_rebuild_finds_the_same(
+def test_a_corrected_label_replaces_its_delay_and_a_rebuild_gives_the_same(
     server: Server,
 ) -> None:
     rows = events()
@@ -184,8 +179,8 @@ def test_a_corrected_label_takes_its_delay_back_and_a_rebuild_finds_the_same(
 def hours(
     labelled: list[int], delay_hours: float = 2
 ) -> list[tuple[datetime, LaneWindow]]:
-    """An hour of 100 rows for each entry, so many of them labelled so many hours later."""
-    found = []
+    """Return an hour of 100 rows for each entry, which is the number of its labels."""
+    result = []
     for i, n in enumerate(labelled):
         delays = np.zeros(SECONDS.size, dtype=np.int64)
         delays[SECONDS.index(delay_hours * 3600)] = n
@@ -194,8 +189,8 @@ def hours(
             "wrong": Profile(ZERO_ONE, np.zeros(2, dtype=np.int64), n),
             LABEL_DELAY: Profile(SECONDS, delays, n),
         }
-        found.append((NOW + i * HOUR, LaneWindow(i, False, profiles)))
-    return found
+        result.append((NOW + i * HOUR, LaneWindow(i, False, profiles)))
+    return result
 
 
 @pytest.mark.parametrize(
@@ -213,16 +208,16 @@ def hours(
 def test_hours_are_waited_for_as_long_as_labels_usually_take(
     labelled: list[int], stands: int
 ) -> None:
-    found = hours(labelled)
-    assert waits_at(found, "wrong", NOW + 5 * HOUR, NOW + len(found) * HOUR) == stands
+    result = hours(labelled)
+    assert waits_at(result, "wrong", NOW + 5 * HOUR, NOW + len(result) * HOUR) == stands
 
 
 def test_without_known_delays_hours_are_waited_for_until_later_ones_have_come() -> None:
-    found = hours([90] * 10 + [30] * 30 + [90])
-    for _, window in found:
+    result = hours([90] * 10 + [30] * 30 + [90])
+    for _, window in result:
         window.profiles[LABEL_DELAY].counts[:] = 0
     # what is more than a day older than the newest with labels is given up
-    assert waits_at(found, "wrong", NOW, NOW + 41 * HOUR) == 16
+    assert waits_at(result, "wrong", NOW, NOW + 41 * HOUR) == 16
 
 
 def delays_of(hours: float, n: int = 1000) -> Profile:
@@ -261,11 +256,11 @@ def test_labels_that_come_as_late_as_the_limits_allow_have_a_delay() -> None:
 def test_labels_are_overdue_when_many_should_have_come(
     age: float, delay: Profile, labelled: int, rows: int, is_told: bool
 ) -> None:
-    found = overdue(NOW, delay, (labelled, 1000), lambda a, b: rows, NOW + age * HOUR)
-    assert (found is not None) == is_told
-    if found is not None:
-        assert (found.since, found.rows) == (NOW, rows)
-        assert 12 * HOUR <= found.allowed <= 15 * HOUR
+    result = overdue(NOW, delay, (labelled, 1000), lambda a, b: rows, NOW + age * HOUR)
+    assert (result is not None) == is_told
+    if result is not None:
+        assert (result.since, result.rows) == (NOW, rows)
+        assert 12 * HOUR <= result.allowed <= 15 * HOUR
 
 
 def stored(server: Server) -> dict[str, Profile]:

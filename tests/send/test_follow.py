@@ -134,7 +134,7 @@ def test_a_log_that_is_cut_is_read_from_its_beginning(log: Log, served: Served) 
     assert (counts.accepted, stored(served)) == (8, 8)
 
 
-def test_an_old_log_that_is_gone_is_said(log: Log, served: Served) -> None:
+def test_an_old_log_that_is_gone_is_reported(log: Log, served: Served) -> None:
     log.write(2)
     log.follow()
     log.path.unlink()

@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 from command import run as command
+from command import run_process
 from conftest import Served
 from events import NOW, event
 from names import NAMES, assert_kept, row
@@ -444,7 +445,7 @@ def test_without_the_package_the_command_says_what_to_install(tmp_path: Path) ->
     (tmp_path / "confluent_kafka.py").write_text(
         "raise ImportError(name='confluent_kafka')"
     )
-    done = command(
+    done = run_process(
         "kafka",
         "--brokers",
         "x",

@@ -18,7 +18,8 @@ from events import NDJSON, NOW, event, lines
 from monitor import schema
 from monitor.config.config import Config
 from monitor.config.model_section import ModelConfig
-from monitor.queries.drift import drift
+from monitor.queries.figures.drift import read_drift
+from monitor.queries.figures.selection import Selection
 from monitor.queries.time_range import TimeRange
 from monitor.schema import ModelSchema
 from monitor.server.server import Server
@@ -362,7 +363,7 @@ def test_the_drift_of_the_most_harmful_columns_is_the_same_when_fewer_are_asked_
         "m", NOW - timedelta(days=9), NOW + timedelta(days=1), NOW
     )
     span = TimeRange(NOW - timedelta(days=2), NOW, timedelta(hours=6), NOW)
-    every = drift(server.store, server.config, "m", span, "psi", None, "")
-    some = drift(server.store, server.config, "m", span, "psi", None, "", limit=2)
+    every = read_drift(server.store, server.config, Selection("m", span), "psi")
+    some = read_drift(server.store, server.config, Selection("m", span), "psi", limit=2)
     assert every["of"] == some["of"] == len(every["columns"]) == 4
     assert some["columns"] == every["columns"][:2]

@@ -1,4 +1,1 @@
-"""Where alerts are sent, one file for each kind of receiver.
-
-A channel renders a request; it sends nothing.
-"""
+"""Types of notification channels, one file each: an alert's message to a request."""

@@ -1,4 +1,4 @@
-"""A generic webhook, signed as the Standard Webhooks specification says (HMAC-SHA256)."""
+"""A webhook with a Standard Webhooks signature (HMAC-SHA256)."""
 
 import base64
 import json

@@ -1,1 +1,1 @@
-"""The HTTP routes, one file for each group."""
+"""HTTP routes, one file for each group."""

@@ -1,4 +1,4 @@
-"""Share of the value that comes most often: a column that became constant."""
+"""Share of the most frequent value, which shows a column that became constant."""
 
 from typing import Any
 
@@ -14,7 +14,10 @@ GROUP = "data"
 UNIT = "share"
 RANGE = (0.0, 1.0)
 FORMULA = "values in the fullest bin / values"
-SOURCE = "Clopper and Pearson (1934) and Bonferroni (1936) for the interval; Newcombe (1998) for the increase"
+SOURCE = (
+    "Clopper and Pearson (1934) and Bonferroni (1936) for the interval; Newcombe "
+    "(1998) for the increase"
+)
 KINDS = frozenset({"numeric", "categorical", "unit"})
 COLUMNS: tuple[str, ...] = ()
 NEEDS_REFERENCE = False
@@ -23,9 +26,9 @@ COMPARE = "increase"
 
 
 def measure(reference: Profile | None, current: Profile, **_: Any) -> Measurement:
-    """Share of the fullest bin. Range: [1 / filled bins, 1]; 1 when all values are in one bin, so a constant column has 1.
+    """Share of the fullest bin. Range: [1 / filled bins, 1]; a constant column has 1.
 
-    A number is only known by its bin: values that wander within one bin look constant
+    A number is known by its bin only: values that vary within one bin look constant
     too. The fullest of k filled bins is an extreme, so the exact interval is made for
     all k at once (0.05 / k), which covers the true largest share. The value is not
     corrected: of shares near 1, which matter here, noise adds nothing.

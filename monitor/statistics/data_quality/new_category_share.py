@@ -1,4 +1,4 @@
-"""Share of values that the reference never held."""
+"""Share of values whose category the reference does not have."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ MINIMUM = 50
 COMPARE = "increase"
 ON_COLUMN_PAGE = True
 INTERVAL = "binomial"
-# times that of a share: what is left out in turn varies as (N1 + 2 N2 - N1² / m) / m²
+# times that of a share: a leave-one-out share varies as (N1 + 2 N2 - N1² / m) / m²
 VARIANCE = 3
 
 
@@ -34,7 +34,8 @@ def expected(reference: Profile, **_: Any) -> Measurement:
 
     >>> from monitor.layout import Layout
     >>> from monitor.profile import of_counts
-    >>> expected(of_counts(90, 6, 4, 0, layout=Layout("categorical", (), ("a", "b"), ("c", "d"), unseen=0.02))).value
+    >>> layout = Layout("categorical", (), ("a", "b"), ("c", "d"), unseen=0.02)
+    >>> expected(of_counts(90, 6, 4, 0, layout=layout)).value
     0.02
     """
     n, x = reference.n, _expected(reference)
@@ -45,7 +46,7 @@ def expected(reference: Profile, **_: Any) -> Measurement:
 
 
 def measure(reference: Profile | None, current: Profile, **_: Any) -> Measurement:
-    """Share of categorical values never seen in the reference, with what is usual beside it. Range: [0, 1].
+    """Share of values in new categories, beside its expected value. Range: [0, 1].
 
     >>> from monitor.layout import Layout
     >>> from monitor.profile import of_counts

@@ -1,4 +1,4 @@
-"""Share of numbers below or above everything that the reference held."""
+"""Share of numbers beyond the range of the reference."""
 
 from typing import Any
 
@@ -13,7 +13,10 @@ GROUP = "data"
 UNIT = "share"
 RANGE = (0.0, 1.0)
 FORMULA = "values below the reference's least or above its largest / values"
-SOURCE = "Clopper and Pearson (1934) for the interval; expected share of 2 / (n_ref + 1): Wilks (1941)"
+SOURCE = (
+    "Clopper and Pearson (1934) for the interval; expected share of 2 / (n_ref + "
+    "1): Wilks (1941)"
+)
 KINDS = frozenset({"numeric"})
 COLUMNS: tuple[str, ...] = ()
 NEEDS_REFERENCE = True
@@ -24,7 +27,7 @@ INTERVAL = "binomial"
 
 
 def fits(layout: Layout) -> bool:
-    """Whether the layout knows the reference's range: it does when it was frozen since there is one."""
+    """True if the layout has the reference's range; layouts of older versions have none."""
     return layout.range is not None
 
 
@@ -37,7 +40,8 @@ def measure(reference: Profile | None, current: Profile, **_: Any) -> Measuremen
     >>> from monitor.layout import numeric_layout
     >>> from monitor.profile import of_counts
     >>> layout = numeric_layout([1.0, 2.0], (0.0, 3.0))
-    >>> measure(of_counts(0, 5, 5, 5, 0, layout=layout), of_counts(3, 30, 30, 30, 7, layout=layout)).value
+    >>> reference = of_counts(0, 5, 5, 5, 0, layout=layout)
+    >>> measure(reference, of_counts(3, 30, 30, 30, 7, layout=layout)).value
     0.1
     """
     if reference is None or reference.n == 0:

@@ -1,4 +1,4 @@
-"""Share of values that came and cannot be used."""
+"""Share of values that are present but invalid."""
 
 from typing import Any
 
@@ -23,18 +23,19 @@ INTERVAL = "binomial"
 
 
 def measure(reference: Profile | None, current: Profile, **_: Any) -> Measurement:
-    """Share of a numeric column's values that are text, boolean, NaN, infinite or beyond 1e150. Range: [0, 1].
+    """Share of a numeric column's values that are no usable number. Range: [0, 1].
 
-    Null is no value: it counts in `missing_rate`. What came instead stands in GET
-    /v1/accounting under `mistyped`.
+    Text, booleans, NaN, infinite numbers and those beyond 1e150 are invalid.
+
+    Null is no value: it counts in `missing_rate`. `GET /v1/accounting` lists the
+    mismatched types under `mistyped`.
 
     >>> from monitor.profile import of_counts
     >>> round(measure(None, of_counts(60, 33, missing=7, invalid=7)).value, 3)
     0.07
     """
-    given = current.rows - current.missing
+    present = current.rows - current.missing
     if reference is None:
-        return share(current.invalid, given)
-    return share(
-        current.invalid, given, reference.invalid, reference.rows - reference.missing
-    )
+        return share(current.invalid, present)
+    present_before = reference.rows - reference.missing
+    return share(current.invalid, present, reference.invalid, present_before)

@@ -1,4 +1,4 @@
-"""Share of the reference whose categories do not come any more."""
+"""Share of the reference whose categories have no row in current."""
 
 from typing import Any
 
@@ -13,8 +13,14 @@ TITLE = "share of the reference whose categories vanished"
 GROUP = "data"
 UNIT = "share"
 RANGE = (0.0, 1.0)
-FORMULA = "sum of p over the reference's categories with no row in current, less the sum of p (1 - p)^n that chance gives"
-SOURCE = "Good (1953) for what is unseen by chance; Clopper and Pearson (1934) for the interval"
+FORMULA = (
+    "sum of p over the reference's categories with no row in current, less the sum "
+    "of p (1 - p)^n that chance gives"
+)
+SOURCE = (
+    "Good (1953) for what is unseen by chance; Clopper and Pearson (1934) for the "
+    "interval"
+)
 KINDS = frozenset({"categorical"})
 COLUMNS: tuple[str, ...] = ()
 NEEDS_REFERENCE = True
@@ -23,7 +29,9 @@ COMPARE = "value"
 
 
 def vanished(reference: np.ndarray, current: np.ndarray) -> float:
-    """Share of the reference in bins that are empty in current, from counts of shape (n_bins,). Range: [0, 1].
+    """Share of the reference in bins that are empty in current. Range: [0, 1].
+
+    Both arguments are counts, shape (n_bins,).
 
     With no drift it averages the sum of p (1 - p)^n_cur: rare categories stay away by
     chance.
@@ -44,7 +52,7 @@ def measure(reference: Profile | None, current: Profile, **_: Any) -> Measuremen
     if reference is None or reference.n == 0 or current.n == 0:
         return Measurement(None, None, None, current.n, n_reference)
     check_same_layout(reference, current)
-    r, c = reference.counts[:-1], current.counts[:-1]  # what is new was never there
+    r, c = reference.counts[:-1], current.counts[:-1]  # the reference has no new values
     total = int(r.sum())
     if total == 0:
         return Measurement(None, None, None, current.n, n_reference)

@@ -14,7 +14,10 @@ TITLE = "drift (chi-squared)"
 GROUP = "data"
 UNIT = ""
 RANGE = (0.0, float("inf"))
-FORMULA = "sum over both rows and all bins of (O - E)^2 / E, with E from both samples together"
+FORMULA = (
+    "sum over both rows and all bins of (O - E)^2 / E, with E from both samples "
+    "together"
+)
 SOURCE = "Pearson (1900); pooling of rare bins: Cochran (1954)"
 KINDS = frozenset({"numeric", "categorical", "unit", "log"})
 COLUMNS: tuple[str, ...] = ()
@@ -25,9 +28,11 @@ DISTANCE = True
 
 
 def chi_squared(reference: np.ndarray, current: np.ndarray) -> float:
-    """Contingency statistic of two rows of counts, shape (n_bins,) each. No unit. Range: [0, n_ref + n_cur].
+    """Contingency statistic of two rows of counts, shape (n_bins,) each.
 
-    The expectation E is of both samples together: a reference taken as exact would
+    No unit. Range: [0, n_ref + n_cur].
+
+    The expectation E is of both samples together: a reference treated as exact would
     inflate it by 1 + n_cur / n_ref. It grows with the samples at the same drift: for a
     size of effect see Cramér's V. Symmetric; the order of bins does not matter. With no
     drift it averages n_bins - 1, and `chi_squared_p` is uniform.
@@ -41,7 +46,9 @@ def chi_squared(reference: np.ndarray, current: np.ndarray) -> float:
 
 
 def chi_squared_p(reference: np.ndarray, current: np.ndarray) -> float:
-    """Chance of a statistic as large without drift, by the chi-square law with (occupied bins - 1) degrees of freedom.
+    """Probability of a statistic as large without drift.
+
+    By the chi-square law with (occupied bins - 1) degrees of freedom.
 
     >>> round(chi_squared_p(np.array([30, 40, 30]), np.array([20, 40, 40])), 6)
     0.180092
@@ -51,7 +58,9 @@ def chi_squared_p(reference: np.ndarray, current: np.ndarray) -> float:
 
 
 def measure(reference: Profile | None, current: Profile, **_: Any) -> Measurement:
-    """The statistic, and a 95 % interval of its mean at these sample sizes; bins with E < 5 are put together first.
+    """The statistic, and a 95 % interval of its mean at these sample sizes.
+
+    Bins with E < 5 are pooled first.
 
     The value is the plain statistic, not reduced by its mean without drift. The
     interval is by the delta method, with the variance of the null chi-square added.
@@ -71,17 +80,20 @@ def measure(reference: Profile | None, current: Profile, **_: Any) -> Measuremen
 
 
 def growth(n: int, n_reference: int) -> float:
-    """How much the square of the interval's half grows with the value: to first order the variance is 4 times the value."""
+    """Growth of the squared half of the interval with the value.
+
+    To first order the variance is 4 times the value.
+    """
     return 4 * Z95**2
 
 
 def deviation(r: np.ndarray, c: np.ndarray) -> float:
-    """Standard deviation of the statistic: its first-order part, and that of the null chi-square."""
+    """Standard deviation of the statistic: first-order part and null chi-square."""
     p, q = smooth_shares(r), smooth_shares(c)
     m, n = float(r.sum()), float(c.sum())
     w = n / (m + n)
-    both = w * q + (1 - w) * p
-    change = (q - p) / both
+    pooled = w * q + (1 - w) * p
+    change = (q - p) / pooled
     scale = m * n / (m + n)
     by_q, by_p = (
         scale * (2 * change - w * change**2),
@@ -94,9 +106,9 @@ def _rows(
     reference: np.ndarray, current: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     total = np.asarray(reference, float) + current
-    seen = total > 0
+    occupied = total > 0
     return (
-        np.asarray(reference, float)[seen],
-        np.asarray(current, float)[seen],
-        total[seen],
+        np.asarray(reference, float)[occupied],
+        np.asarray(current, float)[occupied],
+        total[occupied],
     )

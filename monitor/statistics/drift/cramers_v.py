@@ -15,7 +15,10 @@ TITLE = "drift (Cramér's V)"
 GROUP = "data"
 UNIT = "distance"
 RANGE = (0.0, 1.0)
-FORMULA = "sqrt((chi2 / N - (B - 1) / (N - 1)) / (1 - 1 / (N - 1))), at least 0, with N = n_ref + n_cur"
+FORMULA = (
+    "sqrt((chi2 / N - (B - 1) / (N - 1)) / (1 - 1 / (N - 1))), at least 0, with N "
+    "= n_ref + n_cur"
+)
 SOURCE = "Cramér (1946); correction: Bergsma (2013)"
 KINDS = frozenset({"numeric", "categorical", "unit", "log"})
 COLUMNS: tuple[str, ...] = ()
@@ -26,7 +29,9 @@ DISTANCE = True
 
 
 def cramers_v(reference: np.ndarray, current: np.ndarray) -> float:
-    """Plain Cramér's V of two rows of counts, shape (n_bins,) each: sqrt(chi2 / (n_ref + n_cur)). Range: [0, 1].
+    """Plain Cramér's V of two rows of counts, shape (n_bins,) each. Range: [0, 1].
+
+    sqrt(chi2 / (n_ref + n_cur)).
 
     Symmetric; the order of bins does not matter. With no drift its square averages
     (n_bins - 1)/(n_ref + n_cur). It depends on how the rows are divided between the
@@ -57,7 +62,9 @@ def cramers_v_corrected(reference: np.ndarray, current: np.ndarray) -> float:
 
 
 def measure(reference: Profile | None, current: Profile, **_: Any) -> Measurement:
-    """Corrected V with its 95 % interval, that of chi-squared carried over; bins with E < 5 are put together first.
+    """Corrected V with its 95 % interval, converted from that of chi-squared.
+
+    Bins with E < 5 are pooled first.
 
     `raw` is the plain V. None when too few rows are left for two bins.
     """

@@ -26,7 +26,7 @@ INTERVAL = "binomial"
 def measure(
     reference: Profile | None, current: Profile, q: float = 0.95, **_: Any
 ) -> Measurement:
-    """Share of values above the bound of the bin that holds the reference's q-quantile. Range: [0, 1].
+    """Share of values above the bin of the reference's q-quantile. Range: [0, 1].
 
     The reference's own share above the same bound is what is to be expected (at most 1
     - q, less where a bin or many equal values lie across the quantile); a rule holds
@@ -36,7 +36,8 @@ def measure(
     >>> from monitor.layout import Layout
     >>> from monitor.profile import of_counts
     >>> layout = Layout("numeric", (1.0, 2.0, 3.0))
-    >>> found = measure(of_counts(25, 25, 25, 25, layout=layout), of_counts(20, 20, 20, 40, layout=layout), q=0.75)
+    >>> reference = of_counts(25, 25, 25, 25, layout=layout)
+    >>> found = measure(reference, of_counts(20, 20, 20, 40, layout=layout), q=0.75)
     >>> found.value, found.reference_value
     (0.4, 0.25)
     """

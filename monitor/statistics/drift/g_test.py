@@ -15,7 +15,10 @@ TITLE = "drift (G-test)"
 GROUP = "data"
 UNIT = ""
 RANGE = (0.0, float("inf"))
-FORMULA = "2 times the sum over both rows and all bins of O ln(O / E), with E from both samples together"
+FORMULA = (
+    "2 times the sum over both rows and all bins of O ln(O / E), with E from both "
+    "samples together"
+)
 SOURCE = "Wilks (1938); Woolf (1957)"
 KINDS = frozenset({"numeric", "categorical", "unit", "log"})
 COLUMNS: tuple[str, ...] = ()
@@ -26,7 +29,9 @@ DISTANCE = True
 
 
 def g_test(reference: np.ndarray, current: np.ndarray) -> float:
-    """Contingency statistic of two rows of counts, shape (n_bins,) each. No unit (twice nats). Range: [0, inf).
+    """Contingency statistic of two rows of counts, shape (n_bins,) each.
+
+    No unit (twice nats). Range: [0, inf).
 
     The expectation E is of both samples together. It grows with the samples at the same
     drift, and is the Jensen-Shannon divergence weighted by sample sizes. Symmetric; the
@@ -44,7 +49,9 @@ def g_test(reference: np.ndarray, current: np.ndarray) -> float:
 
 
 def g_test_p(reference: np.ndarray, current: np.ndarray) -> float:
-    """Chance of a statistic as large without drift, by the chi-square law with (occupied bins - 1) degrees of freedom.
+    """Probability of a statistic as large without drift.
+
+    By the chi-square law with (occupied bins - 1) degrees of freedom.
 
     >>> round(g_test_p(np.array([30, 40, 30]), np.array([20, 40, 40])), 6)
     0.178439
@@ -54,7 +61,9 @@ def g_test_p(reference: np.ndarray, current: np.ndarray) -> float:
 
 
 def measure(reference: Profile | None, current: Profile, **_: Any) -> Measurement:
-    """The statistic, and a 95 % interval of its mean at these sample sizes; bins with E < 5 are put together first.
+    """The statistic, and a 95 % interval of its mean at these sample sizes.
+
+    Bins with E < 5 are pooled first.
 
     The value is the plain statistic, not reduced by its mean without drift. The
     interval is by the delta method, with the variance of the null chi-square added.
@@ -74,12 +83,12 @@ def measure(reference: Profile | None, current: Profile, **_: Any) -> Measuremen
 
 
 def growth(n: int, n_reference: int) -> float:
-    """How much the square of the interval's half grows with the value, as of chi-squared."""
+    """Growth of the squared half of the interval with the value, as of chi-squared."""
     return chi_squared.growth(n, n_reference)
 
 
 def _deviation(r: np.ndarray, c: np.ndarray) -> float:
-    """Standard deviation of the statistic: its first-order part, and that of the null chi-square."""
+    """Standard deviation of the statistic: first-order part and null chi-square."""
     p, q = smooth_shares(r), smooth_shares(c)
     m, n = float(r.sum()), float(c.sum())
     both = (m * p + n * q) / (m + n)

@@ -32,7 +32,9 @@ DISTANCE = True
 
 
 def hellinger(reference: np.ndarray, current: np.ndarray) -> float:
-    """Hellinger distance of the bin shares, from counts of shape (n_bins,). Range: [0, 1], 1 = nothing shared.
+    """Hellinger distance of the bin shares, from counts of shape (n_bins,).
+
+    Range: [0, 1], 1 = no common bin.
 
     A metric; the order of bins does not matter; empty bins need no smoothing. With no
     drift 8 times its square averages (n_bins - 1)(1/n_ref + 1/n_cur).

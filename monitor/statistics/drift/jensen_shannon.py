@@ -21,7 +21,10 @@ TITLE = "drift (Jensen-Shannon)"
 GROUP = "data"
 UNIT = "distance"
 RANGE = (0.0, 1.0)
-FORMULA = "sqrt of half the sum over bins of p log2(p / h) + q log2(q / h), with h = (p + q) / 2"
+FORMULA = (
+    "sqrt of half the sum over bins of p log2(p / h) + q log2(q / h), with h = (p "
+    "+ q) / 2"
+)
 SOURCE = "Lin (1991); a metric: Endres and Schindelin (2003)"
 KINDS = frozenset({"numeric", "categorical", "unit", "log"})
 COLUMNS: tuple[str, ...] = ()
@@ -34,9 +37,11 @@ LN2 = float(np.log(2))
 
 
 def jensen_shannon(reference: np.ndarray, current: np.ndarray) -> float:
-    """Jensen-Shannon distance with logarithms to base 2, of counts of shape (n_bins,). Range: [0, 1], 1 = nothing shared.
+    """Jensen-Shannon distance with logarithms to base 2, of counts of shape (n_bins,).
 
-    It is the square root of the divergence, hence a metric; to base e it is 0.8326
+    Range: [0, 1], 1 = no common bin.
+
+    It is the square root of the divergence, and so a metric; to base e it is 0.8326
     times as large. Symmetric; the order of bins does not matter; empty bins need no
     smoothing. With no drift 8 ln(2) times its square averages (n_bins - 1)(1/n_ref +
     1/n_cur).

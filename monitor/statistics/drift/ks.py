@@ -46,14 +46,20 @@ def ks(reference: np.ndarray, current: np.ndarray) -> float:
 
 
 def slack(reference: np.ndarray, current: np.ndarray) -> float:
-    """How far the distance on raw values can be above the one from bins: the largest min(p, q) of a bin."""
+    """Largest excess of the distance on raw values over the one from bins.
+
+    It is the largest min(p, q) of a bin.
+    """
     return float(
         np.max(np.minimum(reference / reference.sum(), current / current.sum()))
     )
 
 
 def measure(reference: Profile | None, current: Profile, **_: Any) -> Measurement:
-    """KS distance with a 95 % interval by the Dvoretzky-Kiefer-Wolfowitz inequality on both sides."""
+    """KS distance with a 95 % interval.
+
+    By the Dvoretzky-Kiefer-Wolfowitz inequality on both sides.
+    """
     if reference is None or reference.n == 0 or current.n == 0:
         return Measurement(None, None, None, current.n, reference.n if reference else 0)
     check_same_layout(reference, current)

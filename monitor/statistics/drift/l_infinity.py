@@ -14,7 +14,10 @@ GROUP = "data"
 UNIT = "distance"
 RANGE = (0.0, 1.0)
 FORMULA = "max over bins of |q - p|"
-SOURCE = "Chebyshev distance; as a drift measure: Breck et al., Data Validation for Machine Learning (2019)"
+SOURCE = (
+    "Chebyshev distance; as a drift measure: Breck et al., Data Validation for "
+    "Machine Learning (2019)"
+)
 KINDS = frozenset({"numeric", "categorical", "unit", "log"})
 COLUMNS: tuple[str, ...] = ()
 NEEDS_REFERENCE = True
@@ -40,7 +43,7 @@ def l_infinity(reference: np.ndarray, current: np.ndarray) -> float:
 
 
 def measure(reference: Profile | None, current: Profile, **_: Any) -> Measurement:
-    """The distance corrected for sample size, with its 95 % interval; both as `_bins.norm` says."""
+    """The distance corrected for sample size, with its 95 % interval; both from `_bins.norm`."""
     counts = pair(reference, current)
     if counts is None or reference is None:
         return nothing(reference, current)

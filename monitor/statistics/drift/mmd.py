@@ -1,4 +1,4 @@
-"""Maximum mean discrepancy with a Gaussian kernel as wide as the reference's standard deviation, from bins."""
+"""Maximum mean discrepancy with a Gaussian kernel, one reference sd wide, from bins."""
 
 import math
 from dataclasses import replace
@@ -16,7 +16,10 @@ TITLE = "drift (maximum mean discrepancy)"
 GROUP = "data"
 UNIT = ""
 RANGE = (0.0, math.sqrt(2))
-FORMULA = "root of E k(x, x') + E k(y, y') - 2 E k(x, y), k(a, b) = exp(-(a - b)^2 / (2 sd^2)), at the bins' middles"
+FORMULA = (
+    "root of E k(x, x') + E k(y, y') - 2 E k(x, y), k(a, b) = exp(-(a - b)^2 / (2 "
+    "sd^2)), at the bins' middles"
+)
 SOURCE = "Gretton, Borgwardt, Rasch, Schölkopf and Smola (2012)"
 KINDS = frozenset({"numeric", "unit"})
 COLUMNS: tuple[str, ...] = ()
@@ -29,7 +32,9 @@ DISTANCE = True
 def mmd(
     reference: np.ndarray, current: np.ndarray, places: np.ndarray, width: float = 1.0
 ) -> float:
-    """MMD of two sets of counts at `places`, shape (n_bins,) each, with a Gaussian kernel of this `width`.
+    """MMD of two sets of counts at `places` with a Gaussian kernel of this `width`.
+
+    Counts and places have the shape (n_bins,).
 
     Range [0, sqrt(2)]; 0 only for equal shares. For a shift of a normal distribution by
     s widths of its own standard deviation the square is 2 / sqrt(3) x (1 - exp(-s^2 /
@@ -43,7 +48,7 @@ def mmd(
 
 
 def measure(reference: Profile | None, current: Profile, **_: Any) -> Measurement:
-    """MMD with the reference's standard deviation as the kernel's width, corrected for sample size, with its 95 % interval.
+    """MMD with a kernel one reference sd wide, corrected for sample size, with interval.
 
     Of the projections of an embedding (`NAME.projection_1` and so on) it is one slice
     of the MMD of the embedding. An approximation: every value counts as the middle of

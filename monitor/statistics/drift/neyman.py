@@ -1,4 +1,4 @@
-"""Neyman's smooth components of a change: location, scale, skewness, kurtosis; the location is the statistic."""
+"""Shift of location: the first of Neyman's smooth components, with scale, skewness, kurtosis."""
 
 import math
 from typing import Any
@@ -15,7 +15,10 @@ TITLE = "drift (location)"
 GROUP = "data"
 UNIT = "sd"
 RANGE = (0.0, float("inf"))
-FORMULA = "|sum over bins of w q|, with w the bins' normal scores, of mean 0 and variance 1 in the reference"
+FORMULA = (
+    "|sum over bins of w q|, with w the bins' normal scores, of mean 0 and "
+    "variance 1 in the reference"
+)
 SOURCE = "Neyman (1937); Rayner, Thas and Best (2009)"
 KINDS = frozenset({"numeric", "unit", "log"})
 COLUMNS: tuple[str, ...] = ()
@@ -55,14 +58,16 @@ def skewness(reference: np.ndarray, current: np.ndarray) -> float | None:
 def kurtosis(reference: np.ndarray, current: np.ndarray) -> float | None:
     """S_4: above 0 when both tails and the middle grew, beyond the components before it.
 
-    >>> kurtosis(np.full(4, 25), np.array([20, 40, 10, 30])) is None  # four bins have three components
+    >>> kurtosis(np.full(4, 25), np.array([20, 40, 10, 30])) is None  # of 4 bins: 3
     True
     """
     return component(reference, current, 4)
 
 
 def component(reference: np.ndarray, current: np.ndarray, k: int) -> float | None:
-    """S_k, 1 <= k: the mean over current of the k-th weight; None when the reference fills k bins or fewer.
+    """S_k, 1 <= k: the mean over current of the k-th weight.
+
+    None when the reference fills k bins or fewer.
 
     Counts of shape (n_bins,), in order. Without drift each component has mean 0 and
     variance 1/n_ref + 1/n_cur, and they are uncorrelated. The sum of squares of all
@@ -76,7 +81,9 @@ def component(reference: np.ndarray, current: np.ndarray, k: int) -> float | Non
 
 
 def weights(reference: np.ndarray, order: int = 4) -> np.ndarray | None:
-    """Polynomials in the bins' normal scores, orthonormal under the reference, shape (order, n_bins).
+    """Polynomials in the bins' normal scores, shape (order, n_bins).
+
+    They are orthonormal under the reference.
 
     The normal score of a bin is that of the middle of its ranks. None when the
     reference fills `order` bins or fewer.
@@ -97,7 +104,7 @@ def weights(reference: np.ndarray, order: int = 4) -> np.ndarray | None:
 
 
 def measure(reference: Profile | None, current: Profile, **_: Any) -> Measurement:
-    """How far the location moved either way, corrected for sample size, with its 95 % interval.
+    """The size of the location's shift, corrected for sample size, with its 95 % interval.
 
     The square of S_1 is reduced by its sampling variance, 1/n_ref + 1/n_cur without
     drift; the interval is |S_1| and 1.96 standard errors. `raw` is S_1 with its sign:

@@ -14,7 +14,10 @@ GROUP = "data"
 UNIT = "nats"
 RANGE = (0.0, float("inf"))
 FORMULA = "sum over bins of (q - p) ln(q / p)"
-SOURCE = "Siddiqi, Credit Risk Scorecards (2006); null distribution: Yurdakul and Naranjo (2018)"
+SOURCE = (
+    "Siddiqi, Credit Risk Scorecards (2006); null distribution: Yurdakul and "
+    "Naranjo (2018)"
+)
 KINDS = frozenset({"numeric", "categorical", "unit", "log"})
 COLUMNS: tuple[str, ...] = ()
 NEEDS_REFERENCE = True
@@ -29,7 +32,9 @@ Z95 = NormalDist().inv_cdf(0.975)
 
 
 def psi(reference: np.ndarray, current: np.ndarray) -> float:
-    """How much mass moved between bins: sum((q - p) ln(q / p)), with bin shares p of reference and q of current.
+    """Population stability index of counts: sum((q - p) ln(q / p)).
+
+    p and q are the bin shares of reference and current.
 
     `reference`, `current`: counts, shape (n_bins,). Unit: nats. Range: [0, inf), 0 =
     equal shares. Symmetric; the order of bins does not matter. 0.5 is added to each
@@ -72,23 +77,29 @@ def measure(reference: Profile | None, current: Profile, **_: Any) -> Measuremen
 
 
 def growth(n: int, n_reference: int) -> float:
-    """How much the square of the interval's half grows with the value: to first order the variance is 4 PSI (1/n + 1/m)."""
+    """Growth of the squared half of the interval with the value.
+
+    To first order the variance is 4 PSI (1/n + 1/m).
+    """
     return 4 * Z95**2 * (1 / n + 1 / n_reference)
 
 
 def noise(reference: Profile | None, current: Profile) -> float | None:
-    """The PSI that 95 % of samples of these sizes stay below without drift; None while one side is empty."""
+    """The PSI that 95 % of samples of these sizes stay below without drift.
+
+    None while a side is empty.
+    """
     if reference is None or reference.n == 0 or current.n == 0:
         return None
     freedom = SCORE_FREEDOM
     if current.layout.kind != "unit":
         freedom = max(1, current.layout.inner.size - 1)
-    both = 1 / current.n + 1 / reference.n
-    return float(2.8 * both * np.sqrt(2 * freedom))
+    inverse = 1 / current.n + 1 / reference.n
+    return float(2.8 * inverse * np.sqrt(2 * freedom))
 
 
 def contributions(reference: np.ndarray, current: np.ndarray) -> np.ndarray:
-    """What each bin adds to the plain PSI, shape (n_bins,)."""
+    """The part of the plain PSI that each bin adds, shape (n_bins,)."""
     p, q = _shares(reference), _shares(current)
     return (q - p) * np.log(q / p)
 

@@ -14,8 +14,14 @@ TITLE = "shift of the quantile"
 GROUP = "data"
 UNIT = "sd"
 RANGE = (-float("inf"), float("inf"))
-FORMULA = "(q-quantile of current - q-quantile of the reference) / standard deviation of the reference"
-SOURCE = "interval: order statistics (Thompson 1936), both sides put together by Newcombe (1998)"
+FORMULA = (
+    "(q-quantile of current - q-quantile of the reference) / standard deviation of "
+    "the reference"
+)
+SOURCE = (
+    "interval: order statistics (Thompson 1936), both sides put together by "
+    "Newcombe (1998)"
+)
 KINDS = frozenset({"numeric", "unit", "log"})
 COLUMNS: tuple[str, ...] = ()
 NEEDS_REFERENCE = True
@@ -32,7 +38,7 @@ def quantile_between(
     normal scores: the last bin of a normal column is a tail, not a block.
 
     >>> same = np.array([50, 50])
-    >>> round(quantile_between(same, same, np.array([-2.5, 0.0, 2.5]), 0.8413), 2)  # one sd above the middle
+    >>> round(quantile_between(same, same, np.array([-2.5, 0.0, 2.5]), 0.8413), 2)  # one sd up
     0.96
     """
     total = reference.sum()
@@ -50,7 +56,9 @@ def quantile_between(
 def measure(
     reference: Profile | None, current: Profile, q: float = 0.95, **_: Any
 ) -> Measurement:
-    """How far the q-quantile moved up, with sign, and its 95 % interval; `raw` is in the column's own unit.
+    """The shift of the q-quantile in reference sd, positive upwards, with its 95 % interval.
+
+    `raw` is in the column's own unit.
 
     A quantile within a bin is approximate: see `quantile_between`. Values beyond the
     reference's range count as its ends, so a shift beyond them reads too small. The
@@ -91,7 +99,7 @@ def _with_interval(
 
 
 def _bounds(reference: Profile) -> np.ndarray:
-    """Where each bin begins and ends; an open bin at an end is taken to be a point."""
+    """The bounds of the bins; an open bin at an end counts as a point."""
     upper = reference.layout.upper_bounds()
     upper[-1] = (
         upper[-1] if math.isfinite(upper[-1]) else upper[-2] if upper.size > 1 else 0.0

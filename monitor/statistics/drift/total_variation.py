@@ -24,7 +24,9 @@ DISTANCE = True
 
 
 def total_variation(reference: np.ndarray, current: np.ndarray) -> float:
-    """The share of rows that would have to change bins for equal shares; counts of shape (n_bins,). Range: [0, 1].
+    """Share of rows that would have to change bins for equal shares. Range: [0, 1].
+
+    Both arguments are counts, shape (n_bins,).
 
     A metric; the order of bins does not matter. With no drift it averages about the sum
     over bins of sqrt(p (1 - p) (1/n_ref + 1/n_cur) / (2 pi)).
@@ -37,7 +39,7 @@ def total_variation(reference: np.ndarray, current: np.ndarray) -> float:
 
 
 def measure(reference: Profile | None, current: Profile, **_: Any) -> Measurement:
-    """The distance corrected for sample size, with its 95 % interval; both as `_bins.norm` says."""
+    """The distance corrected for sample size, with its 95 % interval; both from `_bins.norm`."""
     counts = pair(reference, current)
     if counts is None or reference is None:
         return nothing(reference, current)

@@ -14,7 +14,10 @@ TITLE = "drift (Wasserstein)"
 GROUP = "data"
 UNIT = "sd"
 RANGE = (0.0, float("inf"))
-FORMULA = "integral of |F_ref - F_cur| between the outermost bin edges / standard deviation of the reference"
+FORMULA = (
+    "integral of |F_ref - F_cur| between the outermost bin edges / standard "
+    "deviation of the reference"
+)
 SOURCE = "Kantorovich (1942); Vallender (1974)"
 KINDS = frozenset({"numeric", "unit"})
 COLUMNS: tuple[str, ...] = ()
@@ -27,7 +30,9 @@ DISTANCE = True
 def wasserstein(
     reference: np.ndarray, current: np.ndarray, positions: np.ndarray
 ) -> float:
-    """W1 of two sets of counts at `positions`, shape (n_bins,) each and rising, in the unit of the positions.
+    """W1 of two sets of counts at `positions`, in the unit of the positions.
+
+    Shape (n_bins,) each; positions ascend.
 
     A metric; range [0, last position - first position]; it grows in proportion to a
     shift. With no drift it is the sum of the gaps times noises of variance F (1 - F)
@@ -41,7 +46,7 @@ def wasserstein(
 
 
 def measure(reference: Profile | None, current: Profile, **_: Any) -> Measurement:
-    """W1 in standard deviations of the reference, corrected for sample size, with its 95 % interval as `_bins.norm` says.
+    """W1 in reference sd, corrected for sample size, with its 95 % interval by `_bins.norm`.
 
     Values in the open bins at the ends are clipped to the outermost edges, the 5 % and
     95 % quantiles of the reference with 20 bins: how far outside they are is not seen,

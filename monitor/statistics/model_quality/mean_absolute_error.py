@@ -1,4 +1,4 @@
-"""Mean absolute error of the predictions whose label has come."""
+"""Mean absolute error of the labelled predictions."""
 
 import math
 from typing import Any
@@ -25,7 +25,7 @@ COMPARE = "increase"
 def measure(reference: Profile | None, current: Profile, **_: Any) -> Measurement:
     """Mean of |label - prediction|, in the unit of the label, with Student's 95 % interval.
 
-    It comes from the exact sums kept beside the bins, not from the bins.
+    From the exact sums that a profile has beside its bins.
 
     >>> from monitor.layout import LOG
     >>> import numpy as np

@@ -1,4 +1,4 @@
-"""Share of predictions that turned out wrong."""
+"""Misclassification rate: share of predictions whose class is not the label."""
 
 from typing import Any
 
@@ -12,7 +12,10 @@ GROUP = "quality"
 UNIT = "share"
 RANGE = (0.0, 1.0)
 FORMULA = "predictions whose class is not the label / labelled predictions"
-SOURCE = "misclassification rate; Clopper and Pearson (1934) for the interval, Newcombe (1998) for the increase"
+SOURCE = (
+    "misclassification rate; Clopper and Pearson (1934) for the interval, Newcombe "
+    "(1998) for the increase"
+)
 KINDS = frozenset({"numeric"})
 COLUMNS = ("wrong",)
 NEEDS_REFERENCE = False
@@ -22,7 +25,7 @@ INTERVAL = "binomial"
 
 
 def measure(reference: Profile | None, current: Profile, **_: Any) -> Measurement:
-    """Share of wrong classes among the rows whose label has come. Range: [0, 1].
+    """Misclassified share of the labelled predictions. Range: [0, 1].
 
     The column `wrong` has two bins: right and wrong.
 

@@ -77,17 +77,17 @@ def error_columns(model: Model) -> str:
     The rows have the columns label, number, prediction and predicted_class.
     """
     if model.schema.prediction == "number":
-        known = "prediction IS NOT NULL AND number IS NOT NULL"
+        comparable = "prediction IS NOT NULL AND number IS NOT NULL"
         same = "prediction = number"
         if model.task == "binary":
             limit = DECISION_THRESHOLD
             same = f"(prediction >= {limit}) = (number >= {limit})"
     else:
-        known = "predicted_class IS NOT NULL"
+        comparable = "predicted_class IS NOT NULL"
         same = "predicted_class = label"
     wrong = f"CASE WHEN {same} THEN 0.0 ELSE 1.0 END"
     return (
-        f"CASE WHEN {known} THEN {wrong} END::DOUBLE AS wrong, "
+        f"CASE WHEN {comparable} THEN {wrong} END::DOUBLE AS wrong, "
         "abs(number - prediction)::DOUBLE AS absolute_error"
     )
 

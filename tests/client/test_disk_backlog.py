@@ -128,7 +128,9 @@ def test_numbers_apart_that_are_damaged_are_counted(tmp_path, unused_url, collec
     assert (stats["accepted"], stats["dropped"]) == (3, 1) and adds_up(stats)
 
 
-def test_batch_under_way_at_a_crash_comes_again_under_the_same_key(tmp_path, collector):
+def test_batch_under_way_at_a_crash_is_sent_again_under_the_same_key(
+    tmp_path, collector
+):
     script = (
         "import sys; from monitor.client import Client\n"
         "client = Client(sys.argv[1], model='m', spool=sys.argv[2], flush_interval=0.01, timeout=60)\n"
@@ -230,19 +232,19 @@ def test_processes_that_log_at_once_share_no_file_and_lose_nothing(tmp_path, col
     assert len(collector.of("/v1/events")) == 1600  # nothing was sent twice
 
 
-def test_lane_of_a_living_process_is_left_alone(tmp_path):
-    lane = ProcessSpool.create(tmp_path)
-    lane.append(
+def test_folder_of_a_living_process_is_not_adopted(tmp_path):
+    process_spool = ProcessSpool.create(tmp_path)
+    process_spool.append(
         spool_line("/v1/labels", {"event_id": "a", "label": 1, "ts": 1.5}, 1), 1, 1000
     )
-    assert ProcessSpool.adopt(lane.folder) is None
-    lane.release()
-    again = ProcessSpool.adopt(lane.folder)
+    assert ProcessSpool.adopt(process_spool.folder) is None
+    process_spool.release()
+    again = ProcessSpool.adopt(process_spool.folder)
     assert again is not None and again.rows == 1
     again.close_descriptors()
 
 
-def test_forked_child_has_a_lane_of_its_own(tmp_path, unused_url):
+def test_forked_child_has_its_own_folder(tmp_path, unused_url):
     client = device(unused_url, tmp_path)
     client.log({}, "parent")
     child = os.fork()

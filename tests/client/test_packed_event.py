@@ -1,4 +1,4 @@
-"""What the spool keeps of an event becomes the same JSON later that it would have become at once."""
+"""Packed events: their JSON is the same as that of an event that was never packed."""
 
 import json
 import math
@@ -53,7 +53,7 @@ def record(**more):
     names,
     names,
 )
-def test_every_event_comes_back_as_it_would_have_been_written(
+def test_every_event_is_read_as_it_would_have_been_written(
     features, prediction, latency_ms, event_id, version
 ):
     event = record(
@@ -147,7 +147,7 @@ def test_names_that_are_equal_but_no_text_are_not_taken_for_known_ones():
         assert pack_event({**good, **more}) is None
 
 
-def test_few_shapes_are_remembered():
+def test_few_shapes_are_cached():
     for i in range(3 * module.MAX_SHAPES):
         assert pack_event(record(features={f"f{i}": 1.5}, prediction=0.5)) is not None
     assert len(module._shapes) <= module.MAX_SHAPES

@@ -220,7 +220,7 @@ def test_losses_are_reported_once_a_minute(collector, caplog):
         assert len(caplog.records) <= 1
 
 
-def test_server_that_comes_back_gets_everything(collector):
+def test_server_that_is_back_gets_everything(collector):
     collector.plan = [{"status": 503, "headers": {"Retry-After": "0"}}] * 5
     with Client(collector.url, model="m", batch=10) as client:
         ids = {client.log({}, i) for i in range(35)}

@@ -1,0 +1,1 @@
+"""Figures of one model: overview, service, quality, drift, columns, detector."""
