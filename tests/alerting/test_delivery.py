@@ -187,7 +187,9 @@ def test_an_alert_that_was_told_ends_when_history_finds_an_earlier_beginning(
 
     channel = WebhookConfig(name="c", url="http://x/", secret=SECRET)
     scheduler = server.scheduler
-    scheduler.config = server.config.model_copy(update={"channels": (channel,)})
+    scheduler.evaluation.config = server.config.model_copy(
+        update={"channels": (channel,)}
+    )
     model = Model(1, "m", "unknown", ModelSchema("m"))
     found: dict[datetime, Any] = {}
     monkeypatch.setattr(
