@@ -186,15 +186,11 @@ def test_rooms_stand_on_each_other_without_a_circle() -> None:
     ]
 
 
-# rooms whose circle is still to be dissolved; remove the entry with the circle
-KNOWN_CIRCLES = {"monitor": {("monitor.detector.model_run", "monitor.detector.runner")}}
-
-
 @pytest.mark.parametrize("folder", ["monitor", "app"])
 def test_files_import_each_other_without_a_circle(folder: str) -> None:
     """Imports for type checking and inside functions count too."""
     circles = {tuple(circle) for circle in circles_of(import_graph(folder))}
-    assert circles == KNOWN_CIRCLES.get(folder, set())
+    assert circles == set()
 
 
 def test_a_circle_of_files_is_found() -> None:

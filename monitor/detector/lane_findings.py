@@ -79,7 +79,7 @@ def finding(
         and first.contrast != "missing"
     )
     unit = UNITS.get(first.contrast, "sd") if first else "sd"
-    rates = getattr(step.machine.learned, "rates", None)
+    rates = step.machine.rates
     stream = episode.changes[0].stream if episode.changes else 0
     found = Finding(
         model=model,
@@ -112,7 +112,7 @@ def finding(
         moved=moved,
     )
     constant = {names.get(c, c) for c, of in map(parts, step.constant) if of == segment}
-    watched = len(getattr(step.machine.learned, "columns", ()))
+    watched = len(step.machine.columns)
     return replace(found, cause=cause_of(found, watched, constant, episode.displaced))
 
 

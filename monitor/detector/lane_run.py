@@ -8,6 +8,7 @@ from typing import Any
 from monitor.calendar import HOUR
 from monitor.detector.lanes.lane import MIN_WINDOWS, Budget, Lane, LaneWindow
 from monitor.detector.model.episode import Episode
+from monitor.detector.model.rates import Rates
 from monitor.layout import Layout
 from monitor.profile import Profile, Steps
 
@@ -26,7 +27,18 @@ class Machine:
     width: int
     source: str
     since: datetime
+    lane: Lane
     learned: Any
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """The columns that it knows."""
+        return self.lane.learned_columns(self.learned)
+
+    @property
+    def rates(self) -> Rates | None:
+        """The expected rates and their limits; None for signals without rates."""
+        return self.lane.rates(self.learned)
 
 
 @dataclass(frozen=True)
@@ -100,7 +112,7 @@ class LaneRun:
         learned = self.lane.fit(
             merged, layouts, Budget(self.budget_hours, self.tolerance, width)
         )
-        self.machine = Machine(starts, width, source, since, learned)
+        self.machine = Machine(starts, width, source, since, self.lane, learned)
         self.state = self.lane.initial(learned)
         self.views, self.hours, self.again = [], [], False
         return True

@@ -1,25 +1,24 @@
-"""The detector of every model: what is remembered between its runs, and what people tell it."""
+"""Run the detector of every model, and apply what people accept."""
 
-import json
-from collections import OrderedDict
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from monitor.config.config import Config
 from monitor.detector import lane_findings
-from monitor.detector.lane_run import LEARN, Machine
-from monitor.detector.lanes.lane import Lane
+from monitor.detector.lane_run import LEARN
 from monitor.detector.lanes.signals import LANES, QUALITY, WITH_SEGMENTS
+from monitor.detector.machine_cache import MachineCache
 from monitor.detector.model_run import ModelRun, RunContext
+from monitor.detector.run_state import RunState, new_state, resume
 from monitor.errors import InvalidRequest
 from monitor.finding import Finding
 from monitor.store import Store, detector_store
-from monitor.store.detector_store import AcceptedChange, DetectorStore, StoredFit
+from monitor.store.detector_store import AcceptedChange, DetectorStore
 from monitor.store.model import Model
 
 # after an hour has ended: its last rows are still on their way
 GRACE = timedelta(minutes=5)
-CACHED_MACHINES = 64
+MAX_RESULTS_IN_MEMORY = 10_000
 
 
 class DetectorRunner:
@@ -31,9 +30,7 @@ class DetectorRunner:
     def __init__(self, store: Store, config: Config) -> None:
         self.store, self.config = store, config
         self.detector_store = DetectorStore(store.database)
-        self._machines: OrderedDict[tuple[int, str, datetime, str], Machine] = (
-            OrderedDict()
-        )
+        self.machines = MachineCache()
         self._newest: dict[int, tuple[datetime, list[Finding]]] = {}
         self._again: dict[int, datetime] = {}
 
@@ -74,31 +71,28 @@ class DetectorRunner:
             {lane_findings.LABELS} if settings.enabled and settings.labels else set()
         )
 
-    def look(self, model: Model, names: Mapping[str, str]) -> ModelRun | None:
-        """Where the detector of a model stands, to be read only; None before there are events or when it is off."""
-        section = self.config.model(model.name)
-        settings = section.detector
+    def look(self, model: Model, names: Mapping[str, str]) -> RunState | None:
+        """Return where the detector of a model stands, to be read only.
+
+        None before there are events, or when it is off.
+        """
         first = self.store.first_event(model.name)
-        if not settings.enabled or first is None:
+        if not self.config.model(model.name).detector.enabled or first is None:
             return None
-        layouts = dict(self.store.layouts(model.name))
-        going = ModelRun(
-            self, model, settings, dict(names), layouts, section.segments, _hour(first)
-        )
-        going.resume()
-        return going
+        state = self._new_state(model, names, first)
+        resume(state, self.detector_store, self.machines)
+        return state
 
     def look_again(self, model_id: int) -> None:
         """Rows came late: the next run compares what it judged with what is there now."""
         self._newest.pop(model_id, None)
 
     def forget(self, model_id: int) -> None:
-        """A model's bins mean something else: what is stored and remembered of it no longer counts."""
+        """The model's layouts changed: delete its stored and cached detector state."""
         with self.store.writing() as con:
             detector_store.delete_detector(con, model_id)
         self._newest.pop(model_id, None)
-        for key in [key for key in self._machines if key[0] == model_id]:
-            del self._machines[key]
+        self.machines.forget(model_id)
 
     def run(
         self,
@@ -107,43 +101,31 @@ class DetectorRunner:
         first: datetime | None,
         until: datetime,
     ) -> RunContext:
-        """Judge every hour since the `first` event that has closed by `until` and was not judged before, in order."""
-        section = self.config.model(model.name)
-        settings = section.detector
-        if not settings.enabled or first is None:
+        """Evaluate the hours that closed by `until` and were not evaluated before.
+
+        `first`: the time of the first event; None before there is one.
+        """
+        if not self.config.model(model.name).detector.enabled or first is None:
             return RunContext()
         end = _hour(until - GRACE)
-        known = self._newest.get(model.id)
-        if known is not None and end <= known[0] and model.id not in self._again:
-            return RunContext(newest=known[1])
-        layouts = dict(self.store.layouts(model.name))
-        going = ModelRun(
-            self, model, settings, dict(names), layouts, section.segments, _hour(first)
-        )
-        run = going.through(end, self._again.pop(model.id, None))
-        if len(self._newest) > 10_000:
+        newest = self._newest.get(model.id)
+        if newest is not None and end <= newest[0] and model.id not in self._again:
+            return RunContext(newest=newest[1])
+        state = self._new_state(model, names, first)
+        run = ModelRun(self.store, self.detector_store, self.machines, state)
+        result = run.through(end, self._again.pop(model.id, None))
+        if len(self._newest) > MAX_RESULTS_IN_MEMORY:
             self._newest.clear()
-        self._newest[model.id] = (max(end, going.cursor), run.newest)
-        return run
+        self._newest[model.id] = (max(end, state.cursor), result.newest)
+        return result
 
-    def machine(self, model_id: int, lane: Lane, fit: StoredFit) -> Machine:
-        """A stored machine, read once."""
-        key = (model_id, lane.name, fit.starts, fit.source)
-        machine = self._machines.get(key)
-        if machine is None:
-            stored = json.loads(fit.body)
-            machine = Machine(
-                fit.starts,
-                stored["width"],
-                fit.source,
-                fit.since,
-                lane.machine(stored["learned"]),
-            )
-            self._machines[key] = machine
-            while len(self._machines) > CACHED_MACHINES:
-                self._machines.popitem(last=False)
-        self._machines.move_to_end(key)
-        return machine
+    def _new_state(
+        self, model: Model, names: Mapping[str, str], first: datetime
+    ) -> RunState:
+        section = self.config.model(model.name)
+        return new_state(
+            self.store, model, section.detector, names, section.segments, _hour(first)
+        )
 
 
 def _hour(at: datetime) -> datetime:

@@ -55,7 +55,7 @@ def selftest(
     courses = (
         {
             lane: c
-            for lane, c in going.courses.items()
+            for lane, c in going.lane_runs.items()
             if c.machine is not None and lane != SEGMENTS.name
         }
         if going

@@ -32,7 +32,7 @@ from monitor.calendar import Calendar
 from monitor.config.config import Config
 from monitor.config.model_section import DetectorConfig, ModelConfig
 from monitor.config.rule import RuleConfig
-from monitor.detector import model_run
+from monitor.detector import learning
 from monitor.detector.lane_run import put_together
 from monitor.detector.lanes.lane import LaneWindow
 from monitor.detector.model.rates import (
@@ -704,7 +704,7 @@ def test_holiday_raises_nothing_but_missing_values_are_found_on_it(
 def test_however_wide_a_model_is_its_reference_teaches_the_week(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(model_run, "MAX_PROFILES", 1)
+    monkeypatch.setattr(learning, "MAX_PROFILES", 1)
     send(server, traffic())
     server.set_reference_period("m", START, START + 17 * DAY, NOW)
     evaluate(server)

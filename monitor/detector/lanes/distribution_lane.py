@@ -20,13 +20,16 @@ from monitor.detector.model import DetectorColumn, Hour, Settings
 from monitor.detector.model.episode import Episode
 from monitor.detector.model.fit import fit_tolerances
 from monitor.detector.model.naming import detectable
+from monitor.detector.model.rates import Rates
 from monitor.detector.model.serialization import from_plain, to_plain
 from monitor.detector.model.shifts import (
     Shift,
     ShiftState,
+    Warning,
     advance_shift,
     initial_shift,
 )
+from monitor.detector.model.weekdays import Borrowed
 from monitor.detector.model.windows import width_for
 from monitor.layout import Layout
 from monitor.profile import grouping
@@ -125,6 +128,28 @@ class DistributionLane:
             (s.feature, s.contrast, float(d))
             for s, d in zip(fitted.streams.streams, sizes, strict=True)
         ]
+
+    def learned_columns(self, machine: DistributionMachine) -> Sequence[str]:
+        """Return the columns that the machine knows."""
+        return machine.columns
+
+    def rates(self, machine: DistributionMachine) -> Rates | None:
+        """Return None: the signal has no rates."""
+        return None
+
+    def trending_columns(self, machine: DistributionMachine) -> list[str]:
+        """Return the columns that drift inside what was learned from."""
+        fitted = machine.shift.fitted
+        pairs = zip(fitted.streams.streams, fitted.trend, strict=True)
+        return list(dict.fromkeys(s.feature for s, has_trend in pairs if has_trend))
+
+    def warning(self, state: ShiftState | None) -> Warning | None:
+        """Return the newest warning of the sensitive detector; None without one."""
+        return None if state is None else state.warned
+
+    def other_weekdays(self, state: ShiftState | None) -> Sequence[Borrowed]:
+        """Return the days that followed the pattern of another weekday."""
+        return () if state is None else state.borrowed
 
     def dump(self, value: Any) -> Any:
         return to_plain(value)

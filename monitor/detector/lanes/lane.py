@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from monitor.detector.model.episode import Episode
+from monitor.detector.model.rates import Rates
+from monitor.detector.model.shifts import Warning
+from monitor.detector.model.weekdays import Borrowed
 from monitor.layout import Layout
 from monitor.profile import Profile
 from monitor.schema import LABEL_DELAY, LABELLED_PREDICTION
@@ -119,6 +122,21 @@ class Lane(Protocol):
         self, machine: Any, rows: float, hours: int
     ) -> list[tuple[str, str, float]]:
         """(column, contrast, size) of the smallest lasting change that pages half of the time within so many hours."""
+
+    def learned_columns(self, machine: Any) -> Sequence[str]:
+        """Return the columns that the machine knows; empty where a signal has no columns."""
+
+    def rates(self, machine: Any) -> Rates | None:
+        """Return the expected rates and their limits; None for other signals."""
+
+    def trending_columns(self, machine: Any) -> list[str]:
+        """Return the columns that drift inside what was learned from."""
+
+    def warning(self, state: Any) -> Warning | None:
+        """Return the newest warning of the sensitive detector; None without one."""
+
+    def other_weekdays(self, state: Any) -> Sequence[Borrowed]:
+        """Return the days that followed the pattern of another weekday."""
 
     def dump(self, value: Any) -> Any:
         """A machine or a state as plain data."""

@@ -30,6 +30,8 @@ from monitor.detector.model.rates import (
     initial_rates,
 )
 from monitor.detector.model.serialization import from_plain, to_plain
+from monitor.detector.model.shifts import Warning
+from monitor.detector.model.weekdays import Borrowed
 from monitor.detector.model.windows import independent_width, width_for
 from monitor.layout import Layout
 from monitor.profile import Profile
@@ -160,6 +162,26 @@ class RateLane:
             (r.column, r.contrast, float(d))
             for r, d in zip(machine.rates.rates, sizes, strict=True)
         ]
+
+    def learned_columns(self, machine: RateMachine) -> Sequence[str]:
+        """Return nothing: the signal has no columns."""
+        return ()
+
+    def rates(self, machine: RateMachine) -> Rates | None:
+        """Return the expected rates and their limits."""
+        return machine.rates
+
+    def trending_columns(self, machine: RateMachine) -> list[str]:
+        """Return nothing: no column has a trend of its own."""
+        return []
+
+    def warning(self, state: RateState | None) -> Warning | None:
+        """Return None: the signal has no sensitive detector."""
+        return None
+
+    def other_weekdays(self, state: RateState | None) -> Sequence[Borrowed]:
+        """Return nothing: the signal borrows no weekday."""
+        return ()
 
     def dump(self, value: Any) -> Any:
         return to_plain(value)

@@ -6,7 +6,9 @@ from typing import Any
 
 from monitor.detector.lanes.lane import Budget, LaneWindow
 from monitor.detector.model.episode import Episode
+from monitor.detector.model.rates import Rates
 from monitor.detector.model.serialization import from_plain, to_plain
+from monitor.detector.model.shifts import Warning
 from monitor.detector.model.traffic import (
     TrafficModel,
     VolumeState,
@@ -14,6 +16,7 @@ from monitor.detector.model.traffic import (
     fit_traffic,
     initial_traffic,
 )
+from monitor.detector.model.weekdays import Borrowed
 from monitor.detector.model.windows import steady_width
 from monitor.layout import Layout
 
@@ -79,6 +82,26 @@ class TrafficLane:
         self, machine: TrafficMachine, rows: float, hours: int
     ) -> list[tuple[str, str, float]]:
         return []
+
+    def learned_columns(self, machine: TrafficMachine) -> Sequence[str]:
+        """Return nothing: the signal has no columns."""
+        return ()
+
+    def rates(self, machine: TrafficMachine) -> Rates | None:
+        """Return None: the signal has no rates."""
+        return None
+
+    def trending_columns(self, machine: TrafficMachine) -> list[str]:
+        """Return nothing: no column has a trend of its own."""
+        return []
+
+    def warning(self, state: VolumeState | None) -> Warning | None:
+        """Return None: the signal has no sensitive detector."""
+        return None
+
+    def other_weekdays(self, state: VolumeState | None) -> Sequence[Borrowed]:
+        """Return nothing: the signal borrows no weekday."""
+        return ()
 
     def dump(self, value: Any) -> Any:
         return to_plain(value)

@@ -57,7 +57,7 @@ def read_detector_status(
         rows = _hourly_rows(store, name, run.cursor)
         lanes = [
             _lane_row(lane_run, names, run.first, rows, run.calendar)
-            for lane_run in run.courses.values()
+            for lane_run in run.lane_runs.values()
         ]
     return {
         "model": name,
@@ -124,7 +124,7 @@ def _lane_row(
         row |= _learned_row(run, run.machine, names, rows)
     row["other_weekdays"] = [
         {"day": calendar.date(borrowed.day * DAY), "weekday": borrowed.weekday}
-        for borrowed in getattr(run.state, "borrowed", ())
+        for borrowed in lane.other_weekdays(run.state)
     ]
     return row
 
@@ -141,29 +141,15 @@ def _learned_row(
         "watches_from": machine.starts,
         "window_hours": machine.width,
         "evidence": lane.evidence(machine.learned, run.state),
-        "trending": _trending_columns(machine.learned, names),
+        "trending": [
+            names.get(column, column)
+            for column in lane.trending_columns(machine.learned)
+        ],
         "detectable": [
             {"column": names.get(key, key), "contrast": contrast, "size": size}
             for key, contrast, size in detectable
         ],
     }
-
-
-def _trending_columns(learned: object, names: Mapping[str, str]) -> list[str]:
-    """Return the columns that drift inside the reference.
-
-    There, only larger changes can be detected.
-    """
-    shift = getattr(learned, "shift", None)
-    if shift is None:
-        return []
-    fitted = shift.fitted
-    columns = [
-        names.get(stream.feature, stream.feature)
-        for stream, has_trend in zip(fitted.streams.streams, fitted.trend, strict=True)
-        if has_trend
-    ]
-    return list(dict.fromkeys(columns))
 
 
 def _hourly_rows(store: Store, name: str, until: datetime) -> float:
