@@ -68,10 +68,13 @@ class Statistic(Protocol):
         """True if a layout of one of the KINDS can be measured. Default: True."""
 
     def expected(self, reference: Profile, **options: Any) -> Measurement:
-        """The value without drift, which an increase is measured from. Default: `measure` of the reference beside itself."""
+        """The value without drift, which an increase is measured from.
+
+        Default: `measure` of the reference beside itself.
+        """
 
     def growth(self, n: int, n_reference: int) -> float:
-        """Growth of the squared half of the interval with the value, at these sample sizes. Default: 0."""
+        """Growth of the squared half of the interval with the value. Default: 0."""
 
     def noise(self, reference: Profile | None, current: Profile) -> float | None:
         """The value that 95 % of samples without drift stay below. Default: None, unknown."""
@@ -87,16 +90,17 @@ class Chunk:
     bytes_read: int = 0
 
     def __post_init__(self) -> None:
-        """Raises PayloadError when two columns have one name."""
+        """Raise PayloadError when two columns have one name."""
         check_names(self.table.column_names)
 
 
 def check_names(names: Sequence[str]) -> None:
-    """Raises PayloadError when a name is there more than once."""
-    twice = next((name for name, n in Counter(names).items() if n > 1), None)
-    if twice is not None:
+    """Raise PayloadError when two columns have one name."""
+    repeated = next((name for name, n in Counter(names).items() if n > 1), None)
+    if repeated is not None:
         raise PayloadError(
-            f"the column {twice[:40]!r} is there more than once; give each column a name of its own"
+            f"the column {repeated[:40]!r} is there more than once; "
+            "give each column a name of its own"
         )
 
 
@@ -121,7 +125,10 @@ class Source(Protocol):
     def read_without(
         self, path: Path, rows: int, columns: Collection[str], coded: bool
     ) -> Iterator[Chunk]:
-        """`read_file` without some columns and, if `coded`, with texts as dictionaries. Default: `read_file`."""
+        """`read_file` without some columns; with `coded`, texts are dictionaries.
+
+        Default: `read_file`.
+        """
 
 
 class DerivedColumn(Protocol):
@@ -137,13 +144,13 @@ class DerivedColumn(Protocol):
 
 @dataclass(frozen=True)
 class ProfileColumn:
-    """A column to profile: its key, its field or how it is computed, its layout and bucket width."""
+    """A column to profile: key, field or computation, layout and bucket width."""
 
     column: str
     source: str | DerivedColumn
     layout: Layout
     bucket: str = "hour"  # or "minute"
-    # False where rows may be taken back later: min and max cannot be subtracted
+    # False where rows may be subtracted later: min and max cannot be
     extremes: bool = True
 
     @property
@@ -201,7 +208,7 @@ class ProfileTables:
 
 
 class Engine(Protocol):
-    """engines/NAME.py: profiles computed by one execution engine; bins equal those of `Layout.index`."""
+    """engines/NAME.py: profiles from rows; bins equal those of `Layout.index`."""
 
     def profile(
         self,
@@ -265,7 +272,7 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class FieldChoice:
-    """Choices that a format leaves open: the output with the prediction, the fields of plain JSON."""
+    """Choices that a format leaves open: the output, and the fields of plain JSON."""
 
     output: str | None = None
     features: str = "features"
@@ -275,12 +282,12 @@ class FieldChoice:
 class ServingProtocol(Protocol):
     """protocols/NAME.py: a format of model servers, from bytes to rows; no input or output."""
 
-    NAME: str  # the name of its file, as --protocol takes it
+    NAME: str  # the name of its file, as --protocol has it
     # the paths of its requests name the model; if not, --model must (default: True)
     NAMES_MODEL: bool
 
     def target(self, path: str) -> Target | None:
-        """The model that a request path asks for predictions; None for health, metadata and other paths."""
+        """The model of a path that asks for predictions; None for all other paths."""
 
     def understands(self, body: Mapping[str, Any]) -> bool:
         """True if the JSON object of a request is surely in this format. Default: False."""

@@ -1,4 +1,4 @@
-"""One statistic on one column and window, held against its limit: the object that every sentence is made from."""
+"""Findings: one rule on one column and window, with value, interval, limit and verdict."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,11 +20,11 @@ RANK: dict[Verdict, int] = {
 
 @dataclass(frozen=True)
 class Measurement:
-    """What a statistic says of two profiles.
+    """The value of a statistic for two profiles, with its interval.
 
     `value` is corrected for sample size where the statistic has a bias; `raw` is the
     plain formula. `low` and `high` bound the true value with 95 % confidence. None
-    means that it cannot be computed, never that all is well.
+    means that it cannot be computed, never that it is fine.
     """
 
     value: float | None
@@ -38,7 +38,7 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Moved:
-    """One thing that changed: which column, in what respect, and how far, with its 95 % interval.
+    """A changed property of a column: its size with the 95 % interval.
 
     In reference sd for location, scale, skewness, kurtosis and category; a share of
     rows for missing values and rates; rows / expected rows for traffic.
@@ -53,7 +53,7 @@ class Moved:
 
 @dataclass(frozen=True)
 class Finding:
-    """One rule on one column over one window: the measured value, its interval, its limit and the verdict."""
+    """The result of one rule on one column over one window."""
 
     model: str
     rule: str
@@ -87,13 +87,13 @@ class Finding:
 
     @property
     def key(self) -> tuple[str, str, str, str, str]:
-        """What makes two findings the same question: model, version, segment, rule, column."""
+        """The identity of the check: model, version, segment, rule, column."""
         return (self.model, self.version, self.segment, self.rule, self.column or "")
 
 
 @dataclass(frozen=True)
 class DetectorStatistic:
-    """A statistic of the detector: its name for people, and the part of a status that it counts for."""
+    """A statistic of the detector: its name for people, and its group of the status."""
 
     title: str
     group: Literal["data", "service", "quality"]

@@ -1,7 +1,4 @@
-"""What the bins of a profile mean.
-
-A layout is frozen once and named by the hash of its content.
-"""
+"""Layouts: the definition of a column's bins, frozen and named by the hash of its content."""
 
 import hashlib
 import json
@@ -24,29 +21,32 @@ LOG_BINS = math.ceil(math.log(1e9 / LOG_LOW) / math.log(LOG_BASE))
 UNIT_BINS = 100
 INTEGER_BINS = 1000
 NUMERIC_BINS = 20
-# values from which on comparing beats a binary search, and that stay in the cache
-MANY, AT_ONCE = 8192, 32_768
-LARGEST = 1e150  # beyond it a sum of squares overflows: counted as invalid
-TOP_CATEGORIES = 50
-KNOWN_CATEGORIES = 10_000
-MIN_ROWS = 5  # of the reference that a category has a bin of its own for
+# from so many values on, comparing with every edge beats a binary search
+MIN_COMPARED_VALUES = 8192
+BLOCK_VALUES = 32_768  # that stay in the cache
+# beyond it a sum of squares overflows: such values are invalid
+MAX_MAGNITUDE = 1e150
+MAX_CATEGORY_BINS = 50
+MAX_CATEGORIES = 10_000
+MIN_CATEGORY_ROWS = 5  # of the reference: rarer categories share the bin "other"
 _LOG_EDGES = [0.0, *(LOG_LOW * LOG_BASE**i for i in range(LOG_BINS))]
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The meaning of bins 0..size-1 of one column.
+    """The definition of bins 0..size-1 of one column.
 
-    numeric      `edges` e_0 < … < e_{k-1}: bin i holds e_{i-1} < x <= e_i, bin k what
-    is above the last edge; with a
-                 `range`, the reference's least and largest value, what is below and above it has the outermost bins
-    categorical  `categories` (top of the reference), then "other" (`others`, known but
-    rare), then "new"; `unseen` is
-                 the share of new ones that is to be expected when nothing changed, `chosen` the share by which the
-                 reference overstates its top, having been chosen for it
-    log          bin 0 is zero, then powers of LOG_BASE from LOG_LOW: a quantile is off
-    by at most 1 % unit         bin 0 is below 0, then 100 equal bins of [0, 1], then
-    above 1 integer      bin i is the whole number i, 0..999
+    numeric      `edges` e_0 < … < e_{k-1}: bin i is e_{i-1} < x <= e_i, bin k is above
+                 the last edge. With `range`, the reference's least and largest value,
+                 values beyond it have the outermost bins.
+    categorical  `categories` (the most frequent of the reference), then "other"
+                 (`others`, rare ones of it), then "new". `unseen`: the expected share
+                 of new ones without drift. `chosen`: the share by which the reference
+                 overstates its `categories`, as they were chosen from it.
+    log          bin 0 is zero, then powers of LOG_BASE from LOG_LOW: a quantile is
+                 within 1 %.
+    unit         bin 0 is below 0, then 100 equal bins of [0, 1], then above 1.
+    integer      bin i is the whole number i, 0..999.
     """
 
     kind: Kind
@@ -84,12 +84,12 @@ class Layout:
 
     @property
     def new_bin(self) -> int | None:
-        """The bin of categories never seen in the reference; None when the layout has none."""
+        """The bin of new categories; None when the layout has none."""
         return len(self.categories) + 1 if self.kind == "categorical" else None
 
     @cached_property
     def bounds(self) -> tuple[float, ...]:
-        """The bounds between numeric bins: the edges, and the ends of the reference's range where that is known."""
+        """The bounds between numeric bins: the edges and the ends of the range, if known."""
         if self.range is None:
             return self.edges
         low, high = self.range
@@ -97,7 +97,7 @@ class Layout:
 
     @cached_property
     def inner(self) -> "Layout":
-        """The layout to compare on: without bins of their own for what is beyond the range of the reference."""
+        """The layout to compare on: without own bins for values beyond the range."""
         return self if self.range is None else Layout(self.kind, self.edges)
 
     @cached_property
@@ -111,17 +111,17 @@ class Layout:
 
     @cached_property
     def category_bins(self) -> dict[str, int]:
-        """The bin of every known category; what is not in it is new."""
+        """The bin of every category of the reference; all others are new."""
         bins = {value: i for i, value in enumerate(self.categories)}
         bins.update(dict.fromkeys(self.others, len(self.categories)))
         return bins
 
     def index(self, value: Any) -> int | None:
-        """The bin of one value by definition, None when the value is invalid here (engines are tested against this)."""
+        """The bin of one value; None when it is invalid. Engines are tested against it."""
         if self.kind == "categorical":
             return self.category_bins.get(str(value), len(self.categories) + 1)
         x = float(value)
-        if not abs(x) < LARGEST:
+        if not abs(x) < MAX_MAGNITUDE:
             return None
         match self.kind:
             case "numeric":
@@ -129,31 +129,25 @@ class Layout:
             case "log":
                 return bisect_left(_LOG_EDGES, x) if x >= 0 else None
             case "unit":
-                return (
-                    0
-                    if x < 0
-                    else UNIT_BINS + 1
-                    if x > 1
-                    else 1 + min(UNIT_BINS - 1, math.floor(x * UNIT_BINS))
-                )
+                if not 0 <= x <= 1:
+                    return 0 if x < 0 else UNIT_BINS + 1
+                return 1 + min(UNIT_BINS - 1, math.floor(x * UNIT_BINS))
             case _:
                 return min(INTEGER_BINS - 1, max(0, round(x)))
 
     def bins_of(self, x: np.ndarray) -> np.ndarray:
-        """The bin of each value of an ordered layout, shape (n,), int64; -1 where the value is invalid.
+        """The bin of each value of an ordered layout, int64, shape (n,); -1 if invalid.
 
-        The same as `index`, value by value. Bounds are compared, never computed with:
-        so every machine agrees.
+        The same as `index`, value by value. Bounds are compared and never computed
+        with, so that every machine agrees.
         """
         with np.errstate(invalid="ignore"):
-            usable = np.abs(x) < LARGEST
+            usable = np.abs(x) < MAX_MAGNITUDE
             match self.kind:
+                case "numeric" if x.size >= MIN_COMPARED_VALUES:
+                    bins = _edges_below(self._edges, x)
                 case "numeric":
-                    bins = (
-                        _above(self._edges, x)
-                        if x.size >= MANY
-                        else np.searchsorted(self._edges, x, side="left")
-                    )
+                    bins = np.searchsorted(self._edges, x, side="left")
                 case "log":
                     usable &= x >= 0
                     bins = np.searchsorted(_LOG_EDGES, x, side="left")
@@ -211,14 +205,13 @@ class Layout:
             "categories": self.categories,
             "others": self.others,
         }
-        # left out otherwise: a layout frozen before there was one keeps its id
+        # only where set: layouts of versions without these fields have the same id
         if self.range is not None:
             content["range"] = self.range
-        content |= {
-            name: share
-            for name in ("unseen", "chosen")
-            if (share := getattr(self, name))
-        }
+        if self.unseen:
+            content["unseen"] = self.unseen
+        if self.chosen:
+            content["chosen"] = self.chosen
         return json.dumps(content, sort_keys=True, ensure_ascii=False)
 
     @classmethod
@@ -239,18 +232,20 @@ SECONDS = Layout(
 def numeric_layout(
     quantiles: Iterable[float], low_high: tuple[float, float] | None = None
 ) -> Layout:
-    """A numeric layout from sorted reference quantiles; a value that fills several of them gets a bin of its own.
+    """A numeric layout from sorted reference quantiles.
 
-    With the reference's least and largest value, what is beyond them has bins of its
-    own.
+    A value that fills several of them has its own bin. With the reference's least and
+    largest value, values beyond them have bins of their own.
 
     >>> numeric_layout([1.0, 2.0, 3.0]).edges
     (1.0, 2.0, 3.0)
-    >>> len(numeric_layout([0.0, 0.0, 5.0]).edges)  # a point mass at 0: below it, it, 5, above
+    >>> len(numeric_layout([0.0, 0.0, 5.0]).edges)  # below 0, at 0, to 5, above
     3
     >>> layout = numeric_layout([1.0, 2.0, 3.0], (0.0, 9.0))
-    >>> [layout.index(x) for x in (-1, 0, 1, 9, 10)], layout.size, layout.inner_bins.tolist()
-    ([0, 1, 1, 4, 5], 6, [0, 0, 1, 2, 3, 3])
+    >>> [layout.index(x) for x in (-1, 0, 1, 9, 10)], layout.size
+    ([0, 1, 1, 4, 5], 6)
+    >>> layout.inner_bins.tolist()
+    [0, 0, 1, 2, 3, 3]
     """
     values = [float(q) for q in quantiles if q is not None and math.isfinite(q)]
     edges: set[float] = set()
@@ -262,10 +257,12 @@ def numeric_layout(
 
 
 def layout_of_numbers(values: np.ndarray) -> Layout:
-    """The numeric layout of reference values, shape (n,): those below which 1/20, 2/20 … of the usable ones lie, each one
-    of them, and their range. What is not finite is left out.
+    """The numeric layout of reference values, shape (n,).
+
+    Its edges are the values below which 1/20, 2/20 … of the usable ones lie. Values
+    that are not finite are left out.
     """
-    usable = np.sort(values[np.abs(values) < LARGEST])
+    usable = np.sort(values[np.abs(values) < MAX_MAGNITUDE])
     if not len(usable):
         return numeric_layout([])
     quantiles = [
@@ -276,53 +273,59 @@ def layout_of_numbers(values: np.ndarray) -> Layout:
 
 
 def categorical_layout(
-    by_frequency: Sequence[str], top: int = TOP_CATEGORIES
+    by_frequency: Sequence[str], top: int = MAX_CATEGORY_BINS
 ) -> Layout:
-    """A categorical layout from reference values, most frequent first; ties are the caller's to order."""
+    """A categorical layout from reference values, the most frequent first.
+
+    The caller orders values of equal frequency.
+    """
     return Layout(
         "categorical",
         (),
         tuple(by_frequency[:top]),
-        tuple(sorted(by_frequency[top:KNOWN_CATEGORIES])),
+        tuple(sorted(by_frequency[top:MAX_CATEGORIES])),
     )
 
 
-def layout_of_categories(found: Sequence[tuple[str, int, bool]], rows: int) -> Layout:
-    """The categorical layout of a reference: its `found` values with their rows, the most frequent first and those of as
-    many rows by name, at least the first 10,000 of them; `rows` are all that have a
-    value.
+def layout_of_categories(counted: Sequence[tuple[str, int, bool]], rows: int) -> Layout:
+    """The categorical layout of a reference.
 
-    Of each value is said whether it came once only: in one row, or in one hour where
-    rows have times. What chance alone does is told by leaving each row of the reference
-    out in turn (Good 1953, The population frequencies of species and the estimation of
-    population parameters, Biometrika 40). `unseen`: it would be new if it came again,
-    as its value came once, or one row less puts it behind the 10,000 that are known.
-    `chosen`: its value has a bin of its own only because of this row. A value with
-    fewer than 5 rows has none.
+    `counted`: each value, its rows, and True if it occurs only once: in one row, or in
+    one hour where rows have times. The most frequent first, those of as many rows by
+    name; at least the first 10,000. `rows`: all rows that have a value.
 
-    >>> layout = layout_of_categories([("a", 90, False), ("b", 8, False), ("c", 1, True), ("d", 1, True)], 100)
+    Chance alone is estimated by leaving each row of the reference out in turn (Good
+    1953, The population frequencies of species and the estimation of population
+    parameters, Biometrika 40). `unseen`: the row would be new, as its value occurs once
+    or one row less puts it behind the first 10,000. `chosen`: its value has a bin only
+    because of this row. A value with fewer than 5 rows has no bin.
+
+    >>> counted = [("a", 90, False), ("b", 8, False), ("c", 1, True), ("d", 1, True)]
+    >>> layout = layout_of_categories(counted, 100)
     >>> layout.categories, layout.others, layout.unseen, layout.chosen
     (('a', 'b'), ('c', 'd'), 0.02, 0.0)
     """
-    known = found[:KNOWN_CATEGORIES]
-    cut = sum(n for _, n, _ in known) < rows
-    top = min(TOP_CATEGORIES, sum(n >= MIN_ROWS for _, n, _ in known))
-    last = (-known[-1][1], known[-1][0]) if cut else (0, "")
-    first_other = (-known[top][1], known[top][0]) if top < len(known) else (0, "")
-    again = sum(n for value, n, once in known if not once and (1 - n, value) <= last)
-    still = sum(
-        n
-        for value, n, _ in known[:top]
-        if n > MIN_ROWS and (1 - n, value) < first_other
-    )
-    shares = [
-        round(part / max(1, rows), 6)
-        for part in (rows - again, sum(n for _, n, _ in known[:top]) - still)
-    ]
+    listed = counted[:MAX_CATEGORIES]
+    top = min(MAX_CATEGORY_BINS, sum(n >= MIN_CATEGORY_ROWS for _, n, _ in listed))
+    # the rank of the last listed value and of the first without a bin
+    last = first_other = (0, "")
+    if sum(n for _, n, _ in listed) < rows:
+        last = (-listed[-1][1], listed[-1][0])
+    if top < len(listed):
+        first_other = (-listed[top][1], listed[top][0])
+    listed_again = top_again = top_rows = 0
+    for value, n, is_once in listed:
+        if not is_once and (1 - n, value) <= last:
+            listed_again += n
+    for value, n, _ in listed[:top]:
+        top_rows += n
+        if n > MIN_CATEGORY_ROWS and (1 - n, value) < first_other:
+            top_again += n
+    layout = categorical_layout([value for value, _, _ in listed], top)
     return replace(
-        categorical_layout([value for value, _, _ in known], top),
-        unseen=shares[0],
-        chosen=shares[1],
+        layout,
+        unseen=round((rows - listed_again) / max(1, rows), 6),
+        chosen=round((top_rows - top_again) / max(1, rows), 6),
     )
 
 
@@ -335,31 +338,29 @@ def _interval_labels(edges: Sequence[float]) -> list[str]:
             break
     labels = [f"≤ {names[0]}"]
     for i in range(1, len(edges)):
-        point_mass = math.nextafter(edges[i], -math.inf) == edges[i - 1]
-        labels.append(
-            f"= {edges[i]:.6g}"
-            if point_mass
-            else f"{_short(edges[i - 1])} – {_short(edges[i])}"
-        )
-    labels.append(f"> {_short(edges[-1])}")
-    return (
-        labels if len(edges) > 1 else [f"≤ {_short(edges[0])}", f"> {_short(edges[0])}"]
-    )
+        label = f"{_short(edges[i - 1])} – {_short(edges[i])}"
+        if math.nextafter(edges[i], -math.inf) == edges[i - 1]:  # a point mass
+            label = f"= {edges[i]:.6g}"
+        labels.append(label)
+    if len(edges) == 1:
+        labels = [f"≤ {_short(edges[0])}"]
+    return [*labels, f"> {_short(edges[-1])}"]
 
 
 def _short(value: float) -> str:
     return f"{value:.4g}"
 
 
-def _above(edges: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """How many edges each value is above, as `np.searchsorted` says: for few edges and many values comparing is five times
-    as fast, as nothing branches.
+def _edges_below(edges: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """The number of edges below each value, as `np.searchsorted` counts them.
+
+    For few edges and many values comparing is five times as fast, as nothing branches.
     """
-    found, above = np.zeros(x.size, np.uint8), np.empty(AT_ONCE, bool)
-    for i in range(0, x.size, AT_ONCE):
-        some, counted = x[i : i + AT_ONCE], found[i : i + AT_ONCE]
-        one = above[: some.size]
+    counts, is_above = np.zeros(x.size, np.uint8), np.empty(BLOCK_VALUES, bool)
+    for i in range(0, x.size, BLOCK_VALUES):
+        block, counts_of_block = x[i : i + BLOCK_VALUES], counts[i : i + BLOCK_VALUES]
+        above = is_above[: block.size]
         for edge in edges:
-            np.greater(some, edge, out=one)
-            np.add(counted, one.view(np.uint8), out=counted)
-    return found.astype(np.int64)
+            np.greater(block, edge, out=above)
+            np.add(counts_of_block, above.view(np.uint8), out=counts_of_block)
+    return counts.astype(np.int64)

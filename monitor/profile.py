@@ -1,7 +1,4 @@
-"""What is known of one column in one slice of time: counts in bins, and sums.
-
-Merging is adding.
-"""
+"""Profiles: bin counts and sums of one column in one time bucket; merging is adding."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -17,7 +14,9 @@ from monitor.layout import LOG_BASE, Layout
 
 @dataclass(frozen=True, eq=False)
 class Profile:
-    """Bin counts and additive moments of one column of one model, version and segment in one span of time.
+    """Bin counts and additive moments of one column over some time.
+
+    Of one model, version and segment.
 
     `rows` = `missing` (null) + `invalid` (NaN, infinity, wrong type) + sum of `counts`,
     always. `counts` has shape (layout.size,), whole numbers. `sum` and `sum_sq` are
@@ -43,9 +42,9 @@ class Profile:
     @property
     def mean(self) -> float | None:
         """Mean of the counted values; None without values or for categories."""
-        return (
-            self.sum / self.n if self.n and self.layout.kind != "categorical" else None
-        )
+        if self.layout.kind == "categorical" or not self.n:
+            return None
+        return self.sum / self.n
 
     @property
     def variance(self) -> float | None:
@@ -56,16 +55,16 @@ class Profile:
         return max(0.0, (self.sum_sq - self.sum * self.sum / n) / (n - 1))
 
     def shares(self) -> np.ndarray:
-        """Share of each bin among the counted values, shape (layout.size,); zeros when there are none."""
+        """The share of each bin, shape (layout.size,); zeros when nothing is counted."""
         return self.counts / max(1, self.n)
 
     def inner(self) -> "Profile":
-        """The profile with what is beyond the reference's range put into the bins beside it, as distances see it."""
+        """The profile on `layout.inner`, as distances use it."""
         return self if self.layout.inner is self.layout else self._inner
 
     @cached_property
     def _inner(self) -> "Profile":
-        # kept: a reference is compared with every window of a page
+        # cached: a reference is compared with every window of a page
         layout = self.layout.inner
         counts = np.bincount(self.layout.inner_bins, self.counts, layout.size).astype(
             np.int64
@@ -84,8 +83,7 @@ class Profile:
     def quantile(self, q: float) -> float | None:
         """The q-quantile of an ordered layout, 0 <= q <= 1; None without values.
 
-        In a log layout the answer is within 1 % of the order statistic of rank ceil(q
-        n).
+        In a log layout it is within 1 % of the order statistic of rank ceil(q n).
         """
         n = self.n
         if n == 0:
@@ -96,16 +94,14 @@ class Profile:
         if self.layout.kind == "log":
             # the mid-point that is off by the same factor on both sides of the bin
             return 0.0 if i == 0 else float(2 * upper[i] / (1 + LOG_BASE))
-        return (
-            float(min(upper[i], self.max))
-            if not math.isnan(self.max)
-            else float(upper[i])
-        )
+        if math.isnan(self.max):
+            return float(upper[i])
+        return float(min(upper[i], self.max))
 
     def __add__(self, other: "Profile") -> "Profile":
         """The profile of both spans together.
 
-        Raises LayoutMismatch when the bins mean different things.
+        Raises LayoutMismatch when the layouts differ.
         """
         check_same_layout(self, other)
         return Profile(
@@ -123,7 +119,9 @@ class Profile:
 
 @dataclass(frozen=True, eq=False)
 class Steps(Sequence[Profile]):
-    """The profiles of one column step by step, each made when it is asked for: as objects they take five times the memory.
+    """The profiles of one column by step, each made at its access.
+
+    As objects they need five times the memory.
 
     `counts` (T, layout.size) are whole numbers, `moments` (T, 7) the other fields of
     each profile in their order.
@@ -166,28 +164,28 @@ def merge(profiles: Iterable[Profile], layout: Layout) -> Profile:
     total = empty(layout)
     counts, sums = total.counts, (0, 0, 0, 0.0, 0.0)
     low = high = math.nan
-    for one in profiles:
-        check_same_layout(total, one)
-        counts = counts + one.counts
+    for profile in profiles:
+        check_same_layout(total, profile)
+        counts = counts + profile.counts
         rows, missing, invalid, of_values, of_squares = sums
         sums = (
-            rows + one.rows,
-            missing + one.missing,
-            invalid + one.invalid,
-            of_values + one.sum,
-            of_squares + one.sum_sq,
+            rows + profile.rows,
+            missing + profile.missing,
+            invalid + profile.invalid,
+            of_values + profile.sum,
+            of_squares + profile.sum_sq,
         )
-        low = one.min if math.isnan(low) or one.min < low else low
-        high = one.max if math.isnan(high) or one.max > high else high
+        low = profile.min if math.isnan(low) or profile.min < low else low
+        high = profile.max if math.isnan(high) or profile.max > high else high
     return Profile(layout, counts, *sums, low, high)
 
 
 def sliding(
     profiles: Sequence[Profile], widths: Sequence[int], ends: Sequence[int]
 ) -> list[Profile]:
-    """The merged profile of so many neighbours before each index in `ends`, by differences of running sums.
+    """The merged profile of `widths` neighbours before each index in `ends`.
 
-    Counts are exact, sums equal to 1e-9 relative; `min` and `max` cannot be subtracted
+    By differences of running sums. Counts are exact, sums equal to 1e-9 relative; `min` and `max` cannot be subtracted
     and are NaN.
     """
     zero = np.zeros((1, profiles[0].layout.size), dtype=np.int64)
@@ -217,7 +215,9 @@ def sliding(
 def of_counts(
     *counts: int, layout: Layout | None = None, missing: int = 0, invalid: int = 0
 ) -> Profile:
-    """A profile with the given bin counts, by default on categories a, b, c … (for examples and tests).
+    """A profile with these bin counts, for examples and tests.
+
+    By default the bins are categories a, b, c ….
 
     The last two bins of a categorical layout, "other" and "new", are empty unless given
     with an own layout.
@@ -243,12 +243,12 @@ def check_same_layout(first: Profile, second: Profile) -> None:
 def paired_counts(
     reference: Profile, current: Profile, max_bins: int = 20
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Counts of both profiles on the same bins, for comparing: shape (k,) each, k small enough to be stable.
+    """Counts of both profiles on the same bins, shape (k,) each, to compare them.
 
-    Categories: "new" is left out (a value the reference never saw has no share there;
-    it is a finding of its own), but counts with "other" where chance alone brings new
-    values: there some of the reference's rare ones do not come again. Bins empty on
-    both sides are left out too. Ordered layouts with more than `max_bins` bins (score,
+    Categories: "new" is left out, as it has no share in the reference and is a finding
+    of its own. It counts with "other" where new values are expected by chance: there
+    some of the reference's rare ones do not occur again. Bins empty on both sides are
+    left out too. Ordered layouts with more than `max_bins` bins (score,
     latency, status) are merged into groups of about equal reference counts. Values
     beyond the reference's range count with its ends. Raises LayoutMismatch.
     """
@@ -256,12 +256,10 @@ def paired_counts(
     reference, current = reference.inner(), current.inner()
     r, c = reference.counts.astype(float), current.counts.astype(float)
     if reference.layout.kind == "categorical":
-        r, c = (
-            _with_new(r, reference.layout.unseen),
-            _with_new(c, reference.layout.unseen),
-        )
-        seen = (r + c) > 0
-        return r[seen], c[seen]
+        unseen = reference.layout.unseen
+        r, c = _without_new(r, unseen), _without_new(c, unseen)
+        occupied = (r + c) > 0
+        return r[occupied], c[occupied]
     if reference.layout.kind == "numeric" and r.size <= 2 * max_bins + 1:
         return r, c
     which = grouping(r if r.sum() else c, max_bins)
@@ -269,16 +267,18 @@ def paired_counts(
     return np.bincount(which, r, size), np.bincount(which, c, size)
 
 
-def _with_new(counts: np.ndarray, unseen: float) -> np.ndarray:
-    """The counts of categories without the bin of new ones, which "other" has too where some are to be expected."""
-    known = counts[:-1].copy()
+def _without_new(counts: np.ndarray, unseen: float) -> np.ndarray:
+    """The counts without the bin "new", added to "other" where new values are expected."""
+    remaining = counts[:-1].copy()
     if unseen:
-        known[-1] += counts[-1]
-    return known
+        remaining[-1] += counts[-1]
+    return remaining
 
 
 def grouping(counts: np.ndarray, groups: int = 20) -> np.ndarray:
-    """The group 0, 1, .. of each bin of an ordered layout, so that groups have about equal counts, shape (bins,).
+    """The group 0, 1, .. of each bin of an ordered layout, shape (bins,).
+
+    Groups have about equal counts.
 
     >>> grouping(np.array([5, 0, 5, 10, 20]), 2).tolist()
     [0, 0, 0, 0, 1]

@@ -1,10 +1,9 @@
-"""Multivariate drift: how badly a row is rebuilt from the few directions in which the reference's features vary together.
+"""Multivariate drift: the error of a row's reconstruction from principal components.
 
-Each feature is standardised by the reference, a category first put as its share there.
-Of the principal components, the first that explain EXPLAINED of the variance are kept;
-the error of a row is its Euclidean distance from them, in units of sd: ||z - V V' z||.
-It grows when features no longer move together as they did, though none alone has
-changed.
+Each feature is standardised by the reference; a category first becomes its share there.
+The first principal components that explain EXPLAINED_SHARE of the variance stay. The
+error of a row is its Euclidean distance from them, in sd: ||z - V V' z||. It grows when
+the correlations of the features change, even if no single feature does.
 
 Source: Jolliffe (2002), Principal Component Analysis, section 10.1 (the statistic d_1
 of an observation); for drift in production, with the same encoding and explained share,
@@ -22,22 +21,25 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from monitor.arrow_columns import categories_of, looked_up, nullable, numpy_of
-from monitor.layout import LARGEST, Layout
+from monitor.layout import MAX_MAGNITUDE, Layout
 
-EXPLAINED = 0.65  # of the variance of the standardised features
-FEWEST, MOST = 3, 100  # features
-# of the reference for each feature: with fewer, rows that were not learned from look
-# worse than those that were
-ROWS_EACH = 100
-AT_ONCE = 4096  # rows, whose features stay in the cache
-# sd that a value counts for at most, so that one broken value does not drown the mean
-# of an hour
-LIMIT = 10.0
+EXPLAINED_SHARE = 0.65  # of the variance of the standardised features
+MIN_FEATURES = 3
+MAX_FEATURES = 100
+# of the reference: with fewer, rows outside the reference have larger errors than its
+# own
+MIN_ROWS_PER_FEATURE = 100
+BLOCK_ROWS = 4096  # rows, whose features stay in the cache
+# of one value, so that a broken one does not dominate the mean of an hour
+MAX_SD = 10.0
 
 
 @dataclass(frozen=True)
 class Scale:
-    """How one feature is standardised; `shares` of its layout's categories in the reference, None for numbers."""
+    """The standardisation of one feature.
+
+    `shares`: of its layout's categories in the reference; None for numbers.
+    """
 
     field: str
     mean: float
@@ -47,7 +49,7 @@ class Scale:
 
 @dataclass(frozen=True, eq=False)
 class Reconstruction:
-    """What is frozen of a reference: scales of d features, and the directions that are left out, shape (d, r)."""
+    """The frozen scales of d features, and the directions left out, shape (d, r)."""
 
     scales: tuple[Scale, ...]
     residual: np.ndarray
@@ -60,26 +62,27 @@ class Reconstruction:
     def errors(
         self, rows: pa.RecordBatch | pa.Table, layouts: Mapping[str, Layout]
     ) -> pa.Array:
-        """The error of each row, float64 of at least 0, shape (n,); null for a row that has none of the features.
+        """The error of each row, float64, shape (n,); null for a row without any feature.
 
-        A value that is missing or invalid counts as the mean of its feature. Rounded to
-        9 places, so that rows fall into the same bins whichever rows they come with.
+        A missing or invalid value counts as the mean of its feature. Rounded to 9
+        places, so that the bin of a row does not depend on the rows beside it.
         """
-        found = np.empty(rows.num_rows)
+        errors = np.empty(rows.num_rows)
         for i, standardised, present in _standardised(self.scales, rows, layouts):
-            left = self.residual.T @ standardised
-            error = np.round(np.sqrt(np.einsum("ij,ij->j", left, left)), 9)
-            found[i : i + len(error)] = np.where(present, error, math.nan)
-        return nullable(found)
+            residual = self.residual.T @ standardised
+            squares = np.einsum("ij,ij->j", residual, residual)
+            error = np.round(np.sqrt(squares), 9)
+            errors[i : i + len(error)] = np.where(present, error, math.nan)
+        return nullable(errors)
 
     def to_json(self) -> str:
-        """All of it as JSON."""
+        """The reconstruction as JSON."""
         scales = [[s.field, s.mean, s.sd, s.shares] for s in self.scales]
         return json.dumps({"scales": scales, "residual": self.residual.tolist()})
 
     @classmethod
     def from_json(cls, text: str) -> "Reconstruction":
-        """What `to_json` wrote."""
+        """The reconstruction that `to_json` wrote."""
         data: dict[str, Any] = json.loads(text)
         scales = tuple(
             Scale(f, m, sd, None if s is None else tuple(s))
@@ -90,14 +93,14 @@ class Reconstruction:
 
 @dataclass(frozen=True)
 class Errors:
-    """The errors as a column to profile: with the layouts that say which share a category had."""
+    """The errors as a derived column; the layouts give the share of each category."""
 
     reconstruction: Reconstruction
     layouts: Mapping[str, Layout]
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """The fields of a row that it is made from."""
+        """The fields of a row that it is computed from."""
         return self.reconstruction.fields
 
     def values(self, batch: pa.RecordBatch) -> pa.Array:
@@ -106,41 +109,45 @@ class Errors:
 
 
 def fit(rows: pa.Table, layouts: Mapping[str, Layout]) -> Reconstruction | None:
-    """What some reference rows teach, with a column for each of `layouts` (its features), at least FEWEST and at most MOST.
+    """Learn the reconstruction from reference rows, with a column for each of `layouts`.
 
-    None when fewer than FEWEST features vary, or there are fewer than ROWS_EACH rows
-    for each of them.
+    None when fewer than MIN_FEATURES features vary, or more than MAX_FEATURES, or there
+    are fewer than MIN_ROWS_PER_FEATURE rows for each of them.
     """
-    found = [
+    candidates = [
         _scale(field, _whole(rows, field), layout) for field, layout in layouts.items()
     ]
-    scales = tuple(scale for scale in found if scale is not None)
-    if not FEWEST <= len(scales) <= MOST or rows.num_rows < ROWS_EACH * len(scales):
+    scales = tuple(scale for scale in candidates if scale is not None)
+    if not MIN_FEATURES <= len(
+        scales
+    ) <= MAX_FEATURES or rows.num_rows < MIN_ROWS_PER_FEATURE * len(scales):
         return None
     standardised = np.concatenate(
-        [some.copy() for _, some, _ in _standardised(scales, rows, layouts)], axis=1
+        [block.copy() for _, block, _ in _standardised(scales, rows, layouts)], axis=1
     )
     variances, directions = np.linalg.eigh(np.cov(standardised))
     explained = np.cumsum(variances[::-1]) / variances.sum()
-    kept = min(int(np.searchsorted(explained, EXPLAINED)) + 1, len(scales) - 1)
-    return Reconstruction(scales, directions[:, : len(scales) - kept])
+    components = min(
+        int(np.searchsorted(explained, EXPLAINED_SHARE)) + 1, len(scales) - 1
+    )
+    return Reconstruction(scales, directions[:, : len(scales) - components])
 
 
 def _scale(field: str, values: pa.Array, layout: Layout) -> Scale | None:
-    """None for a feature that does not vary."""
+    """The standardisation of a feature; None if it does not vary."""
     shares = _shares(values, layout) if layout.kind == "categorical" else None
     x, usable = _numbers(values, layout, shares)
     x = x[usable]
     if not len(x):
         return None
     mean, sd = float(x.mean()), float(x.std())
-    return (
-        Scale(field, mean, sd, shares) if sd > 1e-9 * float(np.abs(x).max()) else None
-    )
+    if sd <= 1e-9 * float(np.abs(x).max()):
+        return None
+    return Scale(field, mean, sd, shares)
 
 
 def _shares(values: pa.Array, layout: Layout) -> tuple[float, ...]:
-    """The share of each category among the values; of the rare ones, which have no bin of their own, none is kept."""
+    """The share of each category that has its own bin."""
     counted = {
         pair["values"]: pair["counts"]
         for pair in pc.value_counts(values.drop_null()).to_pylist()
@@ -154,50 +161,50 @@ def _standardised(
     rows: pa.RecordBatch | pa.Table,
     layouts: Mapping[str, Layout],
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """The features in sd from their means, AT_ONCE rows at a time: the first row, the features of shape (d, n), which the
-    next overwrites, and which rows have any of them, shape (n,).
+    """The features in sd from their means, BLOCK_ROWS rows at a time.
+
+    Yields the number of the first row, the features, shape (d, n), and whether a row
+    has any of them, shape (n,). The next block overwrites the features.
     """
     columns = [
         _numbers(_whole(rows, s.field), layouts[s.field], s.shares) for s in scales
     ]
     all_present = any(usable.all() for _, usable in columns)
-    found = np.empty((len(scales), min(AT_ONCE, rows.num_rows)))
-    for i in range(0, rows.num_rows, AT_ONCE):
-        some = found[:, : min(AT_ONCE, rows.num_rows - i)]
-        present = np.full(some.shape[1], all_present)
-        for row, scale, (x, usable) in zip(some, scales, columns, strict=True):
-            here = usable[i : i + AT_ONCE]
+    buffer = np.empty((len(scales), min(BLOCK_ROWS, rows.num_rows)))
+    for i in range(0, rows.num_rows, BLOCK_ROWS):
+        block = buffer[:, : min(BLOCK_ROWS, rows.num_rows - i)]
+        present = np.full(block.shape[1], all_present)
+        for row, scale, (x, usable) in zip(block, scales, columns, strict=True):
+            here = usable[i : i + BLOCK_ROWS]
             with np.errstate(invalid="ignore", over="ignore"):
-                np.subtract(x[i : i + AT_ONCE], scale.mean, out=row)
+                np.subtract(x[i : i + BLOCK_ROWS], scale.mean, out=row)
                 np.multiply(row, 1 / scale.sd, out=row)
-            np.minimum(row, LIMIT, out=row)
-            np.maximum(row, -LIMIT, out=row)
+            np.minimum(row, MAX_SD, out=row)
+            np.maximum(row, -MAX_SD, out=row)
             if not here.all():
                 row[~here] = 0.0
             if not all_present:
                 present |= here
-        yield i, some, present
+        yield i, block, present
 
 
 def _numbers(
     values: pa.Array, layout: Layout, shares: tuple[float, ...] | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A feature as numbers, shape (n,), and which of them are usable: neither missing nor invalid."""
-    valid = (
-        numpy_of(values.is_valid()) if values.null_count else np.ones(len(values), bool)
-    )
+    """A feature as numbers, and True where one is neither missing nor invalid; shape (n,)."""
+    valid = np.ones(len(values), bool)
+    if values.null_count:
+        valid = numpy_of(values.is_valid())
     if shares is None:
-        x = numpy_of(
-            values if pa.types.is_float64(values.type) else values.cast(pa.float64())
-        )
+        if not pa.types.is_float64(values.type):
+            values = values.cast(pa.float64())
+        x = numpy_of(values)
         with np.errstate(invalid="ignore"):
-            return x, valid & (np.abs(x) < LARGEST)
+            return x, valid & (np.abs(x) < MAX_MAGNITUDE)
     names, codes = categories_of(values)
-    by_code = (
-        looked_up(names, layout.categories, np.array([*shares, 0.0]))
-        if len(names)
-        else np.zeros(1)
-    )
+    by_code = np.zeros(1)
+    if len(names):
+        by_code = looked_up(names, layout.categories, np.array([*shares, 0.0]))
     return by_code[np.where(valid, codes, 0)], valid
 
 

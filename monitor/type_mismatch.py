@@ -1,8 +1,8 @@
-"""Values of the wrong type: which columns they came in, what was expected, what came, how many, and one of them."""
+"""Values of another type than their column: expected and received type, rows, one sample."""
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,67 +11,75 @@ import pyarrow.compute as pc
 
 from monitor.schema import Feature, FeatureKind
 
-SAMPLE = 80  # characters of the one value that is shown
-MAX_KINDS = 2_000  # of one request that are told apart; the rest count under column ""
-MAX_TOLD = 100
+MAX_SAMPLE_CHARACTERS = 80
+# columns and types of one request that are counted apart; the others share column ""
+MAX_KINDS = 2_000
+MAX_SENTENCES = 100
 # as the client writes them in JSON
-NAMED = {"NaN": "NaN", "Infinity": "infinity", "-Infinity": "infinity"}
+NON_FINITE = {"NaN": "NaN", "Infinity": "infinity", "-Infinity": "infinity"}
 EXPECTED: Mapping[FeatureKind, str] = {"numeric": "number", "categorical": "text"}
+HANDLING = {
+    "number": "counted as invalid",
+    "text": "kept as its text",
+    "other": "counted as invalid or kept as text",
+}
 
 
 @dataclass(frozen=True)
 class TypeMismatch:
-    """Values of one column that came as another type than the column has; `sample` is one of them, as JSON.
+    """Values of one column that have another type than the column.
 
-    Where a number was expected the value is counted as invalid. Where text was expected
-    a number is kept as its text.
+    `sample` is one of them, as JSON. Where a number is expected the value counts as
+    invalid. Where text is expected a number is kept as its text.
     """
 
     column: str
     expected: str
-    came: str
+    came: str  # the received type
     rows: int
     sample: str
 
     def to_list(self) -> list[Any]:
-        """Plain data for the spool."""
+        """Return plain data for the spool."""
         return [self.column, self.expected, self.came, self.rows, self.sample]
 
 
-def came_as(value: Any, kind: FeatureKind) -> str | None:
-    """What a value of a feature is, when it is not what the feature holds; None when it is."""
+def mismatched_type(value: Any, kind: FeatureKind) -> str | None:
+    """Return the type of a feature's value when it does not fit the column; None when it does."""
     if value is None or type(value) is (float if kind == "numeric" else str):
-        return _unusable(value) if type(value) is float else None
+        return _non_finite(value) if type(value) is float else None
     if kind == "categorical":
         return None if isinstance(value, bool | str) else "number"
     if isinstance(value, bool):
         return "boolean"
     if isinstance(value, str):
-        return NAMED.get(value, "text")
-    return _unusable(float(value))
+        return NON_FINITE.get(value, "text")
+    return _non_finite(float(value))
 
 
-def _unusable(value: float) -> str | None:
-    return None if math.isfinite(value) else "NaN" if math.isnan(value) else "infinity"
+def _non_finite(value: float) -> str | None:
+    if math.isfinite(value):
+        return None
+    return "NaN" if math.isnan(value) else "infinity"
 
 
 def of_events(
     events: Iterable[Mapping[str, Any]], features: Sequence[Feature]
 ) -> list[TypeMismatch]:
-    """Those among the features of some events."""
-    found: dict[tuple[str, FeatureKind, str], tuple[int, Any]] = {}
+    """Return the mismatches among the features of events."""
+    counts: dict[tuple[str, FeatureKind, str], tuple[int, Any]] = {}
     for values in events:
         for feature in features:
             value = values.get(feature.name)
-            came = came_as(value, feature.kind)
-            if came is not None:
-                key = feature.name, feature.kind, came
-                n, sample = found.get(key, (0, value))
-                found[key] = n + 1, sample
-    return _few(
+            received = mismatched_type(value, feature.kind)
+            if received is not None:
+                key = feature.name, feature.kind, received
+                count, sample = counts.get(key, (0, value))
+                counts[key] = count + 1, sample
+    return _limited(
         [
-            TypeMismatch(name, EXPECTED[kind], came, n, _shown(v))
-            for (name, kind, came), (n, v) in found.items()
+            TypeMismatch(name, EXPECTED[kind], received, count, _as_json(sample))
+            for (name, kind, received), (count, sample) in counts.items()
         ]
     )
 
@@ -79,32 +87,33 @@ def of_events(
 def of_columns(
     table: pa.Table, columns: Mapping[str, str], features: Sequence[Feature]
 ) -> list[TypeMismatch]:
-    """Those in a table; `columns` has the table's column of each feature that it has. Texts may be numbers, as in CSV:
-    `readable` of them are.
+    """Return the mismatches in a table.
+
+    `columns` maps a feature to its column in the table. Texts may be numbers, as in
+    CSV: those that are not count.
     """
-    found = []
+    mismatches: list[TypeMismatch] = []
     for feature in features:
         if feature.name in columns:
             column = table[columns[feature.name]]
-            found += [
-                TypeMismatch(
-                    feature.name,
-                    EXPECTED[feature.kind],
-                    came,
-                    n,
-                    _shown(column[place].as_py()),
-                )
-                for came, where in _wrong(column, feature.kind)
-                if (n := pc.sum(where).as_py() or 0)
-                and (place := pc.index(where, True).as_py()) >= 0
-            ]
-    return _few(found)
+            mismatches += _of_column(column, feature)
+    return _limited(mismatches)
 
 
-def _wrong(
+def _of_column(column: pa.ChunkedArray, feature: Feature) -> Iterator[TypeMismatch]:
+    for received, is_wrong in _wrong_values(column, feature.kind):
+        rows = pc.sum(is_wrong).as_py() or 0
+        if rows:
+            sample = column[pc.index(is_wrong, True).as_py()].as_py()
+            yield TypeMismatch(
+                feature.name, EXPECTED[feature.kind], received, rows, _as_json(sample)
+            )
+
+
+def _wrong_values(
     column: pa.ChunkedArray, kind: FeatureKind
 ) -> list[tuple[str, pa.ChunkedArray]]:
-    """What came in a column that it does not hold, and in which rows."""
+    """Return (received type, mask of its rows) for each type that does not fit."""
     type_ = column.type
     floating = pa.types.is_floating(type_)
     number = floating or pa.types.is_integer(type_) or pa.types.is_decimal(type_)
@@ -114,64 +123,65 @@ def _wrong(
         return [("NaN", pc.is_nan(column)), ("infinity", pc.is_inf(column))]
     if number or column.null_count == len(column):
         return []
-    if (
+    if _is_text(type_):
+        is_no_number = pc.is_null(parse_numbers(column))
+        return [("text", pc.and_(pc.is_valid(column), is_no_number))]
+    name = "boolean" if pa.types.is_boolean(type_) else str(type_)
+    return [(name, pc.is_valid(column))]
+
+
+def _is_text(type_: pa.DataType) -> bool:
+    return bool(
         pa.types.is_string(type_)
         or pa.types.is_large_string(type_)
         or pa.types.is_string_view(type_)
-    ):
-        return [
-            ("text", pc.and_(pc.is_valid(column), pc.is_null(parse_numbers(column))))
-        ]
-    return [
-        ("boolean" if pa.types.is_boolean(type_) else str(type_), pc.is_valid(column))
-    ]
+    )
 
 
 def parse_numbers(texts: pa.ChunkedArray) -> pa.Array:
-    """Texts as float64, null where a text is not a number."""
+    """Return texts as float64, null where a text is not a number."""
     stripped = pc.utf8_trim_whitespace(texts.combine_chunks().cast(pa.string()))
-    number = pc.match_substring_regex(
+    is_number = pc.match_substring_regex(
         stripped, r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
     )
-    plain = pc.replace_substring_regex(pc.if_else(number, stripped, None), r"^\+", "")
-    return pc.cast(plain, pa.float64())
+    numbers = pc.if_else(is_number, stripped, None)
+    without_plus = pc.replace_substring_regex(numbers, r"^\+", "")
+    return pc.cast(without_plus, pa.float64())
 
 
-def told(found: Sequence[TypeMismatch]) -> list[dict[str, Any]]:
-    """The same as the sender reads them: one sentence for each, without a sample."""
-    became = {
-        "number": "counted as invalid",
-        "text": "kept as its text",
-        "other": "counted as invalid or kept as text",
-    }
+def sentences(mismatches: Sequence[TypeMismatch]) -> list[dict[str, Any]]:
+    """Return one sentence for each mismatch, without samples, for the sender."""
     return [
         {
-            "column": m.column,
-            "rows": m.rows,
-            "reason": f"expected {m.expected}, came {m.came}: {became[m.expected]}",
+            "column": mismatch.column,
+            "rows": mismatch.rows,
+            "reason": f"expected {mismatch.expected}, got {mismatch.came}:"
+            f" {HANDLING[mismatch.expected]}",
         }
-        for m in found[:MAX_TOLD]
+        for mismatch in mismatches[:MAX_SENTENCES]
     ]
 
 
-def unseen(found: Sequence[TypeMismatch], hidden: Iterable[str]) -> list[TypeMismatch]:
-    """The same without a sample of the `hidden` columns."""
-    kept = set(hidden)
-    return [replace(one, sample="") if one.column in kept else one for one in found]
+def without_samples(
+    mismatches: Sequence[TypeMismatch], hidden: Iterable[str]
+) -> list[TypeMismatch]:
+    """Return the mismatches without samples of the `hidden` columns."""
+    hidden_columns = set(hidden)
+    return [
+        replace(mismatch, sample="") if mismatch.column in hidden_columns else mismatch
+        for mismatch in mismatches
+    ]
 
 
-def _few(found: list[TypeMismatch]) -> list[TypeMismatch]:
-    """The most frequent by themselves, the others as one of column ""."""
-    if len(found) <= MAX_KINDS:
-        return found
-    found.sort(key=lambda one: -one.rows)
-    rest = sum(one.rows for one in found[MAX_KINDS:])
-    return [*found[:MAX_KINDS], TypeMismatch("", "other", "other", rest, "")]
+def _limited(mismatches: list[TypeMismatch]) -> list[TypeMismatch]:
+    """Keep the most frequent; add up the others under column ""."""
+    if len(mismatches) <= MAX_KINDS:
+        return mismatches
+    mismatches.sort(key=lambda mismatch: -mismatch.rows)
+    rows = sum(mismatch.rows for mismatch in mismatches[MAX_KINDS:])
+    return [*mismatches[:MAX_KINDS], TypeMismatch("", "other", "other", rows, "")]
 
 
-def _shown(value: Any) -> str:
-    return (
-        json.dumps(value, ensure_ascii=False, default=str)[:SAMPLE]
-        .encode("utf-8", "replace")
-        .decode()
-    )
+def _as_json(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str)[:MAX_SAMPLE_CHARACTERS]
+    return text.encode("utf-8", "replace").decode()

@@ -21,7 +21,7 @@ from monitor.schema import Feature
 from monitor.server.server import Server
 from monitor.statistics.data_quality import type_error_rate
 from monitor.store import type_mismatches
-from monitor.type_mismatch import MAX_KINDS, TypeMismatch, came_as, of_events
+from monitor.type_mismatch import MAX_KINDS, TypeMismatch, mismatched_type, of_events
 
 PARQUET, ARROW = "application/vnd.apache.parquet", "application/vnd.apache.arrow.stream"
 
@@ -80,7 +80,7 @@ def seen(served: Served, **params: Any) -> list[tuple[str, str, str, int, str]]:
     ],
 )
 def test_what_a_value_came_as(value: Any, kind: Any, came: str | None) -> None:
-    assert came_as(value, kind) == came
+    assert mismatched_type(value, kind) == came
 
 
 def test_a_wrong_value_keeps_its_row_and_is_said_in_the_answer_and_in_the_accounts(
@@ -101,17 +101,17 @@ def test_a_wrong_value_keeps_its_row_and_is_said_in_the_answer_and_in_the_accoun
         {
             "column": "age",
             "rows": 2,
-            "reason": "expected number, came text: counted as invalid",
+            "reason": "expected number, got text: counted as invalid",
         },
         {
             "column": "age",
             "rows": 1,
-            "reason": "expected number, came boolean: counted as invalid",
+            "reason": "expected number, got boolean: counted as invalid",
         },
         {
             "column": "country",
             "rows": 1,
-            "reason": "expected text, came number: kept as its text",
+            "reason": "expected text, got number: kept as its text",
         },
     ]
     assert seen(served) == [

@@ -135,12 +135,12 @@ def causes(findings: Iterable[Finding], importance: Importance) -> list[Cause]:
     column without importance counts as 1.
     """
     breaches = [f for f in findings if f.verdict == "breach" and not f.segment]
-    found = [
+    likely = [
         _cause(finding, importance)
         for finding in _renamed(breaches)
         if finding.statistic in CHANGES and finding.cause
     ]
-    explained = {column for cause in found for column in cause.columns}
+    explained = {column for cause in likely for column in cause.columns}
     # the error of reconstruction last, as it follows from changed features
     ordered = sorted(breaches, key=lambda f: f.column == RECONSTRUCTION_ERROR)
     for finding in ordered:
@@ -152,10 +152,10 @@ def causes(findings: Iterable[Finding], importance: Importance) -> list[Cause]:
         explained.add(column)
         weight = min(1.0, abs(finding.value or 0.0)) * _weight(importance, column)
         kind = _kind_of_rule(finding)
-        found.append(Cause(kind, (column,), finding.window_start, weight))
-    found = _one_missing(found)
-    found.sort(key=lambda cause: (cause.weight, cause.kind in FAULTS), reverse=True)
-    return found
+        likely.append(Cause(kind, (column,), finding.window_start, weight))
+    likely = _one_missing(likely)
+    likely.sort(key=lambda cause: (cause.weight, cause.kind in FAULTS), reverse=True)
+    return likely
 
 
 def _kind_of_rule(finding: Finding) -> str:
@@ -166,15 +166,15 @@ def _kind_of_rule(finding: Finding) -> str:
     return plugin.CAUSE if plugin else "change"
 
 
-def _one_missing(found: Sequence[Cause]) -> list[Cause]:
+def _one_missing(likely: Sequence[Cause]) -> list[Cause]:
     """The causes, with all columns that miss values as one: they are repaired together."""
-    missing = [cause for cause in found if cause.kind == "missing"]
+    missing = [cause for cause in likely if cause.kind == "missing"]
     if len(missing) < 2:
-        return list(found)
+        return list(likely)
     columns = tuple(dict.fromkeys(c for cause in missing for c in cause.columns))
     since = min(cause.since for cause in missing)
     together = Cause("missing", columns, since, sum(cause.weight for cause in missing))
-    return [together, *(cause for cause in found if cause.kind != "missing")]
+    return [together, *(cause for cause in likely if cause.kind != "missing")]
 
 
 def _cause(finding: Finding, importance: Importance) -> Cause:

@@ -75,11 +75,11 @@ class RuleEvaluator:
         The next `findings` of that time use them. Statements are the cost of a model of
         few columns: thousands of models need as many as one.
         """
-        wanted: dict[tuple[str, Window], dict[str, set[str]]] = {}
+        needed: dict[tuple[str, Window], dict[str, set[str]]] = {}
         for model in models:
-            self._add_wanted(wanted, model, at)
+            self._add_needed(needed, model, at)
         self._ahead = {model.name: {} for model in models}
-        for (segment, window), columns in wanted.items():
+        for (segment, window), columns in needed.items():
             profiles = self.store.profiles_of(
                 columns, window.start, window.end, segment
             )
@@ -87,9 +87,9 @@ class RuleEvaluator:
                 if name in self._ahead:  # else rows were received meanwhile
                     self._ahead[name][segment, window] = of_model
 
-    def _add_wanted(
+    def _add_needed(
         self,
-        wanted: dict[tuple[str, Window], dict[str, set[str]]],
+        needed: dict[tuple[str, Window], dict[str, set[str]]],
         model: Model,
         at: datetime,
     ) -> None:
@@ -107,7 +107,7 @@ class RuleEvaluator:
             if not is_common or rule.model not in ("*", model.name):
                 continue
             if (rule.segment, window) not in remembered:
-                by_model = wanted.setdefault((rule.segment, window), {})
+                by_model = needed.setdefault((rule.segment, window), {})
                 columns = by_model.setdefault(model.name, set())
                 columns.update(columns_of(rule, layouts, names))
 
@@ -233,8 +233,8 @@ class RuleEvaluator:
                 step = timedelta(weeks=week)
                 earlier.append([Window(w.start - step, w.end - step) for w in windows])
         reads = [
-            self._window_profiles(name, some, columns, group.segment, version)
-            for some in earlier
+            self._window_profiles(name, shifted, columns, group.segment, version)
+            for shifted in earlier
         ]
         compared = {}
         for column, profiles in reads[0].items():
@@ -321,7 +321,7 @@ def _at(profiles: Mapping[str, Sequence[Profile]], place: int) -> dict[str, Prof
 
 
 def _half_of(window: Window) -> timedelta:
-    """Half the length of a window: less of it says little, as one day's rows of a month."""
+    """Half the length of a window; a window is decided only if at least half has data."""
     return (window.end - window.start) / 2
 
 

@@ -1,7 +1,4 @@
-"""Spool and acknowledge what the intake took, each body once.
-
-What is refused is kept with its reason; nothing acknowledged is ever lost.
-"""
+"""Write accepted rows to the spool, each body once, and answer with counts and refusals."""
 
 import hashlib
 import json
@@ -18,42 +15,50 @@ from monitor import __version__
 from monitor.config.columns import NOTHING, PolicyOf
 from monitor.errors import Conflict, TooLarge
 from monitor.event import Refusal, TimeBounds
-from monitor.ingest.accepted import AcceptedBatch, refused_frame
+from monitor.ingest.accepted import AcceptedBatch, SpoolRecord, refused_record
 from monitor.ingest.pending import Pending
-from monitor.ingest.quota import Quota
+from monitor.ingest.quota import ALL_MODELS, Quota
 from monitor.ingest.validation import Validator
 from monitor.schema import ModelSchema
 from monitor.spool.spool import Spool
-from monitor.type_mismatch import told
+from monitor.type_mismatch import sentences
 
 MAX_REFUSALS_SHOWN = 100
+MAX_RESULTS_IN_MEMORY = 10_000  # of Idempotency-Keys; older ones are in the database
 
 
 @dataclass(frozen=True)
 class IngestResult:
-    """What one request came to; `durable` is done when all of it is on disk."""
+    """The outcome of one request; `durable` is done when all of it is on disk."""
 
     accepted: int
     refused: int
     refusals: Sequence[Refusal]
     durable: "Future[None]"
-    # values of the wrong type in rows that were taken
+    # values of the wrong type in accepted rows
     mistyped: Sequence[Mapping[str, Any]] = ()
-    # the first answer to this Idempotency-Key once more: nothing was added
+    # True: the first result of this Idempotency-Key again, nothing was added
     replayed: bool = False
 
     def body(self) -> dict[str, Any]:
-        """The JSON answer: counts, the first refusals with their reasons, and values of the wrong type if there were."""
+        """Return the JSON response: counts, the first refusals, type mismatches if any."""
         shown = [
-            {"line": r.line, "event_id": r.event_id, "reason": r.reason}
-            for r in self.refusals[:MAX_REFUSALS_SHOWN]
+            {
+                "line": refused.line,
+                "event_id": refused.event_id,
+                "reason": refused.reason,
+            }
+            for refused in self.refusals[:MAX_REFUSALS_SHOWN]
         ]
-        answer = {"accepted": self.accepted, "refused": self.refused, "refusals": shown}
-        return {**answer, "mistyped": self.mistyped} if self.mistyped else answer
+        body = {"accepted": self.accepted, "refused": self.refused, "refusals": shown}
+        return {**body, "mistyped": self.mistyped} if self.mistyped else body
 
 
 class Collector:
-    """Takes request bodies and files' tables; safe from several threads."""
+    """Accepts request bodies and tables of files; safe from several threads.
+
+    Refused rows are kept with their reasons; an accepted row is never lost.
+    """
 
     def __init__(
         self,
@@ -70,14 +75,15 @@ class Collector:
         self.spool = spool
         self.schemas = schemas
         self.bounds = bounds or TimeBounds()
-        self.max_rows, self.quota = max_rows, quota or Quota()
+        self.max_rows = max_rows
+        self.quota = quota or Quota()
         self.clock = clock
         self.pending = Pending()
-        self._known_key = known_key
         self.policy = policy
-        self._answers: dict[str, tuple[str, IngestResult]] = {}
+        self.validator = Validator(schemas, self.quota, lambda: self.clock(), policy)
+        self._stored_result = known_key
+        self._results: dict[str, tuple[str, IngestResult]] = {}
         self._lock = threading.Lock()
-        self.intake = Validator(schemas, self.quota, lambda: self.clock(), policy)
 
     def events(
         self,
@@ -88,14 +94,15 @@ class Collector:
         bounds: TimeBounds | None = None,
         allowed: Collection[str] | None = None,
     ) -> IngestResult:
-        """Take a body of events of any supported Content-Type. `model` names that of a table without a model column.
+        """Accept a body of events of any supported Content-Type.
 
-        Rows of a model that is not `allowed` (None: every model is) are refused.
+        `model` is that of rows that name none. Rows of a model that is not `allowed`
+        (None: every model is) are refused.
         """
         return self._once(
             key,
             body,
-            lambda: self.intake.events(
+            lambda: self.validator.events(
                 body, media_type, model, bounds or self.bounds, allowed, key
             ),
         )
@@ -109,11 +116,11 @@ class Collector:
         bounds: TimeBounds | None = None,
         allowed: Collection[str] | None = None,
     ) -> IngestResult:
-        """Take a body of labels of any supported Content-Type; those of a model that is not `allowed` are refused."""
+        """Accept a body of labels, as `events` does."""
         return self._once(
             key,
             body,
-            lambda: self.intake.labels(
+            lambda: self.validator.labels(
                 body, media_type, model, bounds or self.bounds, allowed
             ),
         )
@@ -121,119 +128,142 @@ class Collector:
     def refuse(
         self, kind: str, refusals: Sequence[Refusal], key: str | None = None
     ) -> IngestResult:
-        """Keep records that a source could not read: counted and in the quarantine, like those refused here."""
-        body = (
-            repr([(r.line, r.reason, r.raw, r.model) for r in refusals]).encode()
-            if key
-            else b""
-        )
-        kept = [
-            replace(r, raw="") if self.policy(r.model).active else r for r in refusals
+        """Count and keep records that a source could not read, as those refused here."""
+        fingerprint = b""
+        if key:
+            fields = [(r.line, r.reason, r.raw, r.model) for r in refusals]
+            fingerprint = repr(fields).encode()
+        visible = [
+            replace(refused, raw="") if self.policy(refused.model).active else refused
+            for refused in refusals
         ]
-        return self._once(key, body, lambda: AcceptedBatch(kind, len(kept), kept))
+        return self._once(
+            key, fingerprint, lambda: AcceptedBatch(kind, len(visible), visible)
+        )
 
     # each body once
 
     def _once(
-        self, key: str | None, body: bytes, take: Callable[[], AcceptedBatch]
+        self, key: str | None, body: bytes, validate: Callable[[], AcceptedBatch]
     ) -> IngestResult:
         digest = hashlib.sha256(body).hexdigest() if key else ""
         with self._lock:
-            if key:
-                earlier = self._answers.get(key) or self._stored(key)
-                if earlier is not None:
-                    if earlier[0] != digest:
-                        raise Conflict(
-                            f"Idempotency-Key {key[:60]!r} was used for another body; send a new key"
-                        )
-                    return replace(earlier[1], replayed=True)
-            taken = take()
-            if taken.rows > self.max_rows:
+            earlier = self._earlier_result(key, digest) if key else None
+            if earlier is not None:
+                return replace(earlier, replayed=True)
+            batch = validate()
+            if batch.rows > self.max_rows:
                 raise TooLarge(
-                    f"{taken.rows} rows in one request; at most {self.max_rows}, send smaller batches"
+                    f"{batch.rows} rows in one request; at most {self.max_rows},"
+                    " send smaller batches"
                 )
-            answer = self._append(taken, key, digest)
+            result = self._append(batch, key, digest)
             if key:
-                self._answers[key] = (digest, answer)
-                answer.durable.add_done_callback(
-                    lambda done: done.exception() and self._answers.pop(key, None)
-                )
-                if len(self._answers) > 10_000:
-                    self._answers.pop(next(iter(self._answers)))
-            return answer
+                self._remember(key, digest, result)
+            return result
 
-    def _stored(self, key: str) -> tuple[str, IngestResult] | None:
-        found = self._known_key(key)
-        if found is None:
+    def _earlier_result(self, key: str, digest: str) -> IngestResult | None:
+        """Return the result of this key; None when it is new. Raises Conflict."""
+        earlier = self._results.get(key) or self._read_result(key)
+        if earlier is None:
             return None
-        body = json.loads(found[1])
+        if earlier[0] != digest:
+            raise Conflict(
+                f"Idempotency-Key {key[:60]!r} was used for another body; send a new key"
+            )
+        return earlier[1]
+
+    def _read_result(self, key: str) -> tuple[str, IngestResult] | None:
+        stored = self._stored_result(key)
+        if stored is None:
+            return None
+        digest, text = stored
+        body = json.loads(text)
         refusals = [
             Refusal(r["line"], r["event_id"], r["reason"]) for r in body["refusals"]
         ]
-        return found[0], IngestResult(
+        result = IngestResult(
             body["accepted"],
             body["refused"],
             refusals,
             _NOTHING_TO_WRITE,
             body.get("mistyped", ()),
         )
+        return digest, result
+
+    def _remember(self, key: str, digest: str, result: IngestResult) -> None:
+        self._results[key] = (digest, result)
+        result.durable.add_done_callback(
+            lambda done: done.exception() and self._results.pop(key, None)
+        )
+        if len(self._results) > MAX_RESULTS_IN_MEMORY:
+            self._results.pop(next(iter(self._results)))
+
+    # to the spool
 
     def _append(
-        self, taken: AcceptedBatch, key: str | None, digest: str
+        self, batch: AcceptedBatch, key: str | None, digest: str
     ) -> IngestResult:
-        """Write all frames of a request; the last one carries its key, so that a torn request is not taken for done."""
+        """Write all records of a request.
+
+        The last one carries its key, so that a torn request does not count as done.
+        """
         now = self.clock()
-        at = now.isoformat(timespec="seconds")  # requests of one second share a frame
-        frames = list(taken.frames)
-        if taken.refusals:
-            frames.append(refused_frame(taken.kind, taken.noted))
-        if key:
-            text = json.dumps(_answer(taken, _NOTHING_TO_WRITE).body())
-            frames.append(
-                ({"kind": "key", "key": key, "hash": digest, "answer": text}, b"")
-            )
-        self._grow(taken.schemas, now, at)
-        rows = taken.received()
+        at = now.isoformat(timespec="seconds")  # requests of one second share a record
+        records = _records_of(batch, key, digest)
+        self._append_schemas(batch.schemas, now, at)
+        rows = batch.received()
         self.pending.add(rows, now)
         durable = _NOTHING_TO_WRITE
         try:
-            for header, payload in frames:
-                about = {**header, "at": at, "v": __version__}
-                joined = about.pop("rows") if about.get("format") == "lines" else 0
-                durable = self.spool.append(about, payload, joined)
+            for header, payload in records:
+                stamped = {**header, "at": at, "v": __version__}
+                is_lines = stamped.get("format") == "lines"
+                joined_rows = stamped.pop("rows") if is_lines else 0
+                durable = self.spool.append(stamped, payload, joined_rows)
         except BaseException:
             self.pending.settle(rows, now)
             raise
         durable.add_done_callback(
             lambda done: self.pending.settle(rows, now) if done.exception() else None
         )
-        return _answer(taken, durable)
+        return _result_of(batch, durable)
 
-    def _grow(self, schemas: Mapping[str, ModelSchema], now: datetime, at: str) -> None:
+    def _append_schemas(
+        self, schemas: Mapping[str, ModelSchema], now: datetime, at: str
+    ) -> None:
         for model, schema in schemas.items():
             before = self.schemas.get(model)
             if before is None:
-                self.quota.note("", 1, now)
-            self.quota.note(
-                model,
-                len(schema.features) - len(before.features if before else ()),
-                now,
-            )
+                self.quota.note(ALL_MODELS, 1, now)
+            features_before = len(before.features) if before else 0
+            self.quota.note(model, len(schema.features) - features_before, now)
             # in the payload, which may be long: ten thousand names are half a megabyte
-            grown = msgspec.json.encode(
-                schema.to_dict(len(before.features) if before else 0)
-            )
+            grown = msgspec.json.encode(schema.to_dict(features_before))
             self.spool.append({"kind": "schema", "model": model, "at": at}, grown)
             self.schemas[model] = schema
 
 
-def _answer(taken: AcceptedBatch, durable: "Future[None]") -> IngestResult:
+def _records_of(
+    batch: AcceptedBatch, key: str | None, digest: str
+) -> list[SpoolRecord]:
+    records = list(batch.records)
+    if batch.refusals:
+        records.append(refused_record(batch.kind, batch.counted_refusals))
+    if key:
+        response = json.dumps(_result_of(batch, _NOTHING_TO_WRITE).body())
+        header = {"kind": "key", "key": key, "hash": digest, "answer": response}
+        records.append((header, b""))
+    return records
+
+
+def _result_of(batch: AcceptedBatch, durable: "Future[None]") -> IngestResult:
     return IngestResult(
-        taken.accepted,
-        len(taken.refusals),
-        taken.refusals,
+        batch.accepted,
+        len(batch.refusals),
+        batch.refusals,
         durable,
-        told(taken.mistyped),
+        sentences(batch.mistyped),
     )
 
 

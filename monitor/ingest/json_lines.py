@@ -66,7 +66,7 @@ class _ModelOnly(msgspec.Struct):
 _peek = msgspec.json.Decoder(_ModelOnly)
 
 
-def named_model(line: bytes) -> str | None:
+def model_named_in(line: bytes) -> str | None:
     """The model that a line of JSON names; None when it cannot be read."""
     try:
         return _peek.decode(line).model
@@ -74,13 +74,13 @@ def named_model(line: bytes) -> str | None:
         return None
 
 
-def model_in(line: bytes) -> str | None:
+def search_model(line: bytes) -> str | None:
     """The model that a line seems to name, though it is no JSON as a whole."""
     found = re.search(rb'"model"\s*:\s*"([^"\\]{1,200})"', line)
     return found[1].decode("utf-8", "replace") if found else None
 
 
-def fast(schema: ModelSchema, line: bytes) -> Any:
+def decode_fitting(schema: ModelSchema, line: bytes) -> Any:
     """The event in a line that fits the schema as it is, else None."""
     try:
         return schema.decoder.decode(line)
@@ -88,7 +88,7 @@ def fast(schema: ModelSchema, line: bytes) -> Any:
         return None
 
 
-def whole_body(
+def count_fitting_lines(
     schema: ModelSchema, body: bytes, earliest: datetime, latest: datetime
 ) -> int:
     """How many events a body of lines holds when every line fits the schema as it is; 0 when any may not.
@@ -100,7 +100,7 @@ def whole_body(
     except (ValueError, RecursionError):
         return 0
     n = len(events)
-    if not n or not a_line_each(body, n):
+    if not n or not is_one_object_a_line(body, n):
         return 0
     # a search for two bytes takes twenty times as long as one for a byte
     plain = body.isascii() and (b"\\" not in body or b"\\u" not in body)
@@ -111,7 +111,7 @@ def whole_body(
     return n if earliest <= min(times) and max(times) <= latest else 0
 
 
-def a_line_each(body: bytes, n: int) -> bool:
+def is_one_object_a_line(body: bytes, n: int) -> bool:
     """Whether a body has `n` lines, each from { to }: the decoder also takes values that share a line or span several."""
     if not body.startswith(b"{") or not body.endswith((b"}", b"}\n")):
         return False

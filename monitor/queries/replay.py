@@ -16,7 +16,8 @@ from monitor.errors import InvalidRequest
 from monitor.evaluation.evaluator import column_names
 from monitor.evaluation.rules import columns_of
 from monitor.finding import Finding
-from monitor.server.scheduler import CHUNK, Scheduler
+from monitor.server.model_evaluation import MAX_TIMES_SAVED_TOGETHER
+from monitor.server.scheduler import Scheduler
 from monitor.store.model import Model
 
 HOUR = timedelta(hours=1)
@@ -119,8 +120,8 @@ def replay_at(
     replays = {rule.name: RuleReplay(rule) for rule in rules}
     holds = {rule.name: Hold(rule.hold, rule.clear) for rule in rules}
     open_alerts: dict[AlertKey, Alert] = {}
-    for i in range(0, len(times), CHUNK):
-        chunk = times[i : i + CHUNK]
+    for i in range(0, len(times), MAX_TIMES_SAVED_TOGETHER):
+        chunk = times[i : i + MAX_TIMES_SAVED_TOGETHER]
         findings_by_time = scheduler.evaluator.findings(model, chunk, rules)
         for at, findings in zip(chunk, findings_by_time, strict=True):
             changed, _ = advance(open_alerts, findings, at, holds)

@@ -154,7 +154,7 @@ class Server:
     ) -> Reference:
         """A reference from rows in a table with the columns that ingest takes, and `label` where it is known."""
         schema = self.collector.schemas.get(model) or ModelSchema(model)
-        room = self.collector.quota.room(schema, now)
+        room = self.collector.quota.allowance(schema, now)
         shaped = reference_from_table(
             self._policy(model).table(table), schema, now, room
         )

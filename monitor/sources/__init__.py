@@ -1,1 +1,1 @@
-"""Formats that records come in, one file each."""
+"""Formats of rows, one file each."""

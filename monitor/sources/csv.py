@@ -1,4 +1,4 @@
-"""CSV with a header line; every value is read as text, so that one bad value never changes a column's type."""
+"""CSV with a header line, read as texts: one bad value never changes a column's type."""
 
 import codecs
 from collections.abc import Callable, Iterator
@@ -67,7 +67,10 @@ def _chunks(
         refused: list[Refusal] = []
 
         def invalid(row: Any) -> str:
-            reason = f"the row has {row.actual_columns} values, the header {row.expected_columns}"
+            reason = (
+                f"the row has {row.actual_columns} values, the header "
+                f"{row.expected_columns}"
+            )
             refused.append(
                 Refusal(row.number or 0, None, reason, (row.text or "")[:RAW_SAMPLE])
             )
@@ -85,14 +88,14 @@ def _chunks(
                 strings_can_be_null=True,
             ),
         )
-        line, told = 2, 0
+        line, reported = 2, 0
         for batch in reader:
             table = _with_booleans(pa.Table.from_batches([batch]))
             bad = sorted(r.line for r in refused)
             start = 0
             while start < table.num_rows:
-                # a part ends where a bad row stood, so that every row's line is its
-                # line in the file
+                # a part ends at a bad row, so that the line of every row is its line in
+                # the file
                 while line in bad:
                     line += 1
                 gap = next((b for b in bad if b > line), line + rows)
@@ -100,16 +103,16 @@ def _chunks(
                 yield Chunk(
                     part,
                     line,
-                    tuple(refused[told:]),
+                    tuple(refused[reported:]),
                     size * part.num_rows // table.num_rows,
                 )
-                told = len(refused)
+                reported = len(refused)
                 start, line = start + part.num_rows, line + part.num_rows
-        if told < len(refused):
+        if reported < len(refused):
             yield Chunk(
                 pa.table({n: pa.array([], pa.string()) for n in names}),
                 line,
-                tuple(refused[told:]),
+                tuple(refused[reported:]),
             )
     except (pa.ArrowInvalid, UnicodeDecodeError) as error:
         raise PayloadError(
@@ -118,7 +121,10 @@ def _chunks(
 
 
 def _check_utf8(file: IO[bytes], name: str) -> None:
-    """Raises PayloadError, naming the byte: the CSV reader cannot report a bad row whose text it cannot decode."""
+    """Raises PayloadError, naming the byte, when a file is not UTF-8.
+
+    The CSV reader cannot report a bad row whose text it cannot decode.
+    """
     decoder, read = codecs.getincrementaldecoder("utf-8")(), 0
     try:
         while part := file.read(1 << 20):
@@ -132,12 +138,12 @@ def _check_utf8(file: IO[bytes], name: str) -> None:
 
 
 def _with_booleans(table: pa.Table) -> pa.Table:
-    """Columns of True and False, however they are written, as booleans: the same values as in JSON."""
+    """The table with columns of True and False, in any case, as booleans like in JSON."""
     for i, name in enumerate(table.column_names):
         column = table[name]
-        if (
-            column.null_count < len(column)
-            and pc.all(pc.is_in(pc.utf8_lower(column.drop_null()), BOOLEANS)).as_py()
-        ):
-            table = table.set_column(i, name, pc.equal(pc.utf8_lower(column), "true"))
+        if column.null_count == len(column):
+            continue
+        lower = pc.utf8_lower(column)
+        if pc.all(pc.is_in(lower.drop_null(), BOOLEANS)).as_py():
+            table = table.set_column(i, name, pc.equal(lower, "true"))
     return table

@@ -1,4 +1,4 @@
-"""JSON lines: one object a line; as a file, events in driftdeck's form or flat objects with mapped columns."""
+"""JSON lines: one object a line, an event or a flat object with mapped columns."""
 
 import json
 from collections.abc import Iterator
@@ -24,7 +24,10 @@ def read_bytes(body: bytes) -> Chunk:
 
 
 def read_file(path: Path, rows: int) -> Iterator[Chunk]:
-    """The objects of a file as flat tables of about `rows`; lines that are no object are refused."""
+    """The objects of a file as flat tables of about `rows`.
+
+    Lines that are no object are refused.
+    """
     lines: list[tuple[int, bytes]] = []
     size = 0
     with open_plain(path) as file:
@@ -50,14 +53,8 @@ def _table(lines: list[tuple[int, bytes]], size: int) -> Chunk:
                 raise Refused("a record is a JSON object")
             records.append(_flat(record))
         except Refused as reason:
-            refusals.append(
-                Refusal(
-                    number,
-                    None,
-                    str(reason),
-                    line[:RAW_SAMPLE].decode("utf-8", "replace"),
-                )
-            )
+            sample = line[:RAW_SAMPLE].decode("utf-8", "replace")
+            refusals.append(Refusal(number, None, str(reason), sample))
     names = list(dict.fromkeys(name for record in records for name in record))
     table = pa.table(
         {name: _column([record.get(name) for record in records]) for name in names}
@@ -66,7 +63,7 @@ def _table(lines: list[tuple[int, bytes]], size: int) -> Chunk:
 
 
 def _flat(record: dict[str, Any]) -> dict[str, Any]:
-    """One level: the keys of `features` beside the others, other objects and lists as JSON text."""
+    """One level: the keys of `features` beside the others, other nested values as JSON."""
     flat: dict[str, Any] = {}
     for key, value in record.items():
         if key == "features" and isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""Parquet."""
+"""Parquet files."""
 
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -11,7 +11,7 @@ from monitor.errors import PayloadError
 
 MEDIA_TYPES = ("application/vnd.apache.parquet",)
 SUFFIXES = (".parquet", ".pq")
-COLUMNS_AT_ONCE = 500
+MAX_COLUMNS_OF_READ = 500
 
 
 def read_bytes(body: bytes) -> Chunk:
@@ -31,7 +31,10 @@ def read_file(path: Path, rows: int) -> Iterator[Chunk]:
 def read_without(
     path: Path, rows: int, columns: Collection[str], coded: bool
 ) -> Iterator[Chunk]:
-    """The rows of a file in parts of `rows`, without some columns and, if `coded`, with texts as dictionaries."""
+    """The rows of a file in parts of `rows`, without some columns.
+
+    With `coded`, texts are dictionaries.
+    """
     yield from _parts(path, rows, columns, coded)
 
 
@@ -40,31 +43,23 @@ def _parts(
 ) -> Iterator[Chunk]:
     try:
         with pq.ParquetFile(path) as file:
-            schema, metadata, size = (
-                file.schema_arrow,
-                file.metadata,
-                path.stat().st_size,
-            )
-        texts = (
-            [field.name for field in schema if pa.types.is_string(field.type)]
-            if coded
-            else []
-        )
+            schema, metadata = file.schema_arrow, file.metadata
+        size = path.stat().st_size
+        texts: list[str] = []
+        if coded:
+            texts = [field.name for field in schema if pa.types.is_string(field.type)]
         names = [name for name in schema.names if name not in without]
         check_names(names)
         first = 1
         with pq.ParquetFile(path, read_dictionary=texts) as file:
             for groups in _groups(metadata, rows):
-                # one thread: with one a column, all columns are in memory at once
+                # one thread: with a thread for each column all are in memory at once
                 for batch in file.iter_batches(
                     rows, groups, columns=names, use_threads=False
                 ):
-                    yield Chunk(
-                        pa.Table.from_batches([batch]),
-                        first,
-                        (),
-                        size * batch.num_rows // metadata.num_rows,
-                    )
+                    part = pa.Table.from_batches([batch])
+                    bytes_read = size * batch.num_rows // metadata.num_rows
+                    yield Chunk(part, first, (), bytes_read)
                     first += batch.num_rows
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
         raise PayloadError(
@@ -73,7 +68,10 @@ def _parts(
 
 
 def _groups(metadata: pq.FileMetaData, rows: int) -> Iterator[list[int]]:
-    """Neighbouring row groups of at least `rows` rows: what is read of them stays in memory until all of them are read."""
+    """Neighbouring row groups of at least `rows` rows.
+
+    Arrow holds their data in memory until all of them are read.
+    """
     groups: list[int] = []
     n = 0
     for group in range(metadata.num_row_groups):
@@ -87,15 +85,15 @@ def _groups(metadata: pq.FileMetaData, rows: int) -> Iterator[list[int]]:
 
 
 def _read(file: pq.ParquetFile) -> pa.Table:
-    """All columns, some at a time: ten thousand readers at once took 36 kB each."""
+    """All columns, some at a time: each of ten thousand readers needs 36 kB."""
     names = file.schema_arrow.names
-    if len(names) <= COLUMNS_AT_ONCE:
+    if len(names) <= MAX_COLUMNS_OF_READ:
         return file.read()
     check_names(names)
     columns: dict[str, pa.ChunkedArray] = {}
-    for i in range(0, len(names), COLUMNS_AT_ONCE):
-        some = file.read(names[i : i + COLUMNS_AT_ONCE], use_threads=False)
-        columns |= dict(zip(some.column_names, some.columns, strict=True))
+    for i in range(0, len(names), MAX_COLUMNS_OF_READ):
+        part = file.read(names[i : i + MAX_COLUMNS_OF_READ], use_threads=False)
+        columns |= dict(zip(part.column_names, part.columns, strict=True))
     return pa.table({name: columns[name] for name in names})
 
 

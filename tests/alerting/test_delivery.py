@@ -187,7 +187,9 @@ def test_an_alert_that_was_told_ends_when_history_finds_an_earlier_beginning(
 
     channel = WebhookConfig(name="c", url="http://x/", secret=SECRET)
     scheduler = server.scheduler
-    scheduler.config = server.config.model_copy(update={"channels": (channel,)})
+    scheduler.evaluation.config = server.config.model_copy(
+        update={"channels": (channel,)}
+    )
     model = Model(1, "m", "unknown", ModelSchema("m"))
     found: dict[datetime, Any] = {}
     monkeypatch.setattr(
@@ -205,11 +207,11 @@ def test_an_alert_that_was_told_ends_when_history_finds_an_earlier_beginning(
             strict=True,
         )
     )
-    scheduler._evaluate_moments(model, hours, hours[-1])
+    scheduler.evaluation._evaluate_times(model, hours, hours[-1])
     (told,) = server.store.alerts.open_alerts("m").values()
     server.store.alerts.rewind(1, "m", hours[0])
     found[hours[1]] = finding("breach")  # rows that came late
-    scheduler._evaluate_moments(model, hours, hours[-1])
+    scheduler.evaluation._evaluate_times(model, hours, hours[-1])
     (now_open,) = server.store.alerts.open_alerts("m").values()
     assert now_open.since == hours[1]
     assert server.store.alerts.get(told.id).state == "resolved"

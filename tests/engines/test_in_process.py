@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from monitor.contracts import ProfileColumn
 from monitor.layout import (
-    AT_ONCE,
+    BLOCK_VALUES,
     INTEGER,
     LOG,
-    MANY,
+    MIN_COMPARED_VALUES,
     UNIT,
     Layout,
     categorical_layout,
@@ -145,7 +145,11 @@ def test_edges_themselves_belong_to_the_lower_bin(engine: ModuleType) -> None:
 def test_many_values_fall_in_the_same_bins_as_each_by_itself() -> None:
     layout = numeric_layout(np.linspace(-2, 2, 19), (-3.0, 3.0))
     # many of them on an edge
-    x = np.random.default_rng(1).normal(size=MANY + AT_ONCE + 7).round(1)
+    x = (
+        np.random.default_rng(1)
+        .normal(size=MIN_COMPARED_VALUES + BLOCK_VALUES + 7)
+        .round(1)
+    )
     x[:6] = [np.nan, np.inf, -np.inf, 1e200, -3.0, 3.0]
     assert layout.bins_of(x).tolist() == [
         -1 if (b := layout.index(value)) is None else b for value in x.tolist()

@@ -328,9 +328,9 @@ def test_a_model_is_evaluated_once_a_minute_and_again_when_late_rows_came(
     )
     loop.clock = lambda: now[0]
     asked: list[str] = []
-    whole = loop._evaluate_model
+    whole = loop.evaluation._evaluate_model
     monkeypatch.setattr(
-        loop,
+        loop.evaluation,
         "_evaluate_model",
         lambda model, at: asked.append(model.name) or whole(model, at),
     )
@@ -352,13 +352,13 @@ def test_a_model_is_evaluated_once_a_minute_and_again_when_late_rows_came(
 def test_evaluation_waits_while_rows_are_loaded(
     several: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("monitor.server.scheduler.PATIENCE_S", 600.0)
+    monkeypatch.setattr("monitor.server.model_evaluation.MAX_WAIT_FOR_LOAD_S", 600.0)
     loop = several.scheduler
     done = threading.Event()
     waiting = threading.Thread(
         target=lambda: (loop.evaluate_due(timedelta(0)), done.set())
     )
-    with loop._first_of_all():
+    with loop.loading.before_evaluation():
         waiting.start()
         assert not done.wait(0.3)
     waiting.join(60)
@@ -429,7 +429,9 @@ def test_history_from_a_time_of_another_zone_has_the_same_days(
     )
     loop.clock = lambda: NOW
     monkeypatch.setattr(
-        loop, "_evaluate_moments", lambda _, moments, __: seen.append(list(moments))
+        loop.evaluation,
+        "_evaluate_times",
+        lambda _, moments, __: seen.append(list(moments)),
     )
     for zone in (UTC, timezone(8 * HOUR)):
         loop.evaluate("m0", start.astimezone(zone))

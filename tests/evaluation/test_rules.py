@@ -18,7 +18,7 @@ from monitor.finding import Verdict
 from monitor.finding_text import text_of
 from monitor.layout import ZERO_ONE, categorical_layout
 from monitor.profile import Profile, empty, of_counts
-from monitor.server.scheduler import moments_between
+from monitor.server.model_evaluation import moments_between
 
 
 def verdict(r: RuleConfig, reference: Profile | None, current: Profile) -> Verdict:

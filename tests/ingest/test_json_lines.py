@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.ingest.json_lines import fast, whole_body
+from monitor.ingest.json_lines import count_fitting_lines, decode_fitting
 from monitor.schema import Feature, ModelSchema
 
 NOW = datetime(2026, 11, 22, 9, tzinfo=UTC)
@@ -30,7 +30,7 @@ def line(i: int = 0, **more: object) -> bytes:
 
 
 def taken(body: bytes) -> int:
-    return whole_body(SCHEMA, body, EARLIEST, LATEST)
+    return count_fitting_lines(SCHEMA, body, EARLIEST, LATEST)
 
 
 @pytest.mark.parametrize("end", [b"", b"\n"])
@@ -87,4 +87,4 @@ def test_what_is_taken_as_a_whole_is_an_event_a_line(body: bytes) -> None:
     if n:
         lines = body.removesuffix(b"\n").split(b"\n")
         assert len(lines) == n
-        assert all(fast(SCHEMA, one) is not None for one in lines)
+        assert all(decode_fitting(SCHEMA, one) is not None for one in lines)

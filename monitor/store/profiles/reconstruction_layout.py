@@ -31,7 +31,7 @@ def fit_reconstruction(
         for feature in model.schema.features:
             if feature.field in layouts:
                 features[feature.field] = layouts[feature.field]
-    if not reconstruction.FEWEST <= len(features) <= reconstruction.MOST:
+    if not reconstruction.MIN_FEATURES <= len(features) <= reconstruction.MAX_FEATURES:
         return None, np.empty(0)
     every = max(1, n * len(features) // MAX_SAMPLED_CELLS)
     select = f"SELECT {', '.join(map(quote, features))} FROM {quote(table)}"

@@ -6,7 +6,7 @@ import duckdb
 
 from monitor.arrow_columns import numpy_of
 from monitor.layout import (
-    KNOWN_CATEGORIES,
+    MAX_CATEGORIES,
     UNIT,
     Layout,
     layout_of_categories,
@@ -82,7 +82,7 @@ def _categorical_layouts(
         counts = con.execute(
             f"SELECT {value}, count(*), {once}, (sum(count(*)) OVER ())::BIGINT "
             f"FROM {table} WHERE {value} IS NOT NULL "
-            f"GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {KNOWN_CATEGORIES}"
+            f"GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {MAX_CATEGORIES}"
         ).fetchall()
         n = counts[0][3] if counts else 0
         layouts.append(layout_of_categories([row[:3] for row in counts], n))
