@@ -2,13 +2,8 @@
 
 from typing import Any
 
-CONTENT_TYPES = (
-    "application/x-ndjson",
-    "application/json",
-    "application/vnd.apache.arrow.stream",
-    "application/vnd.apache.parquet",
-    "text/csv",
-)
+from monitor.plugins import sources
+
 EVENT = {
     "event_id": "0198f0a2-6f5b-7c1e-9d57-2f6f6f2a7b10",
     "model": "churn",
@@ -52,7 +47,8 @@ def request_docs(example: dict[str, Any]) -> dict[str, Any]:
     """Return the OpenAPI description of a body: every Content-Type, one JSON example."""
     content: dict[str, Any] = {
         content_type: {"schema": {"type": "string", "format": "binary"}}
-        for content_type in CONTENT_TYPES
+        for source in sources().values()
+        for content_type in source.MEDIA_TYPES
     }
     content["application/json"] = {
         "schema": {"type": "array", "items": {"type": "object"}},

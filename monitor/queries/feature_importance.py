@@ -240,7 +240,7 @@ def _select_features(model: Model, names: Sequence[str]) -> list[Feature]:
     if not 1 <= len(features) <= MAX_FEATURES:
         raise InvalidRequest(
             f"{model.name!r} has {len(features)} features; "
-            f"importance takes 1 to {MAX_FEATURES}: name some as `features`"
+            f"importance needs 1 to {MAX_FEATURES}: name some as `features`"
         )
     return features
 

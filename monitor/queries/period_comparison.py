@@ -105,7 +105,7 @@ def _select_features(model: Model, without: Collection[str]) -> list[Feature]:
     if not 1 <= len(features) <= MAX_FEATURES:
         raise InvalidRequest(
             f"{len(features)} features are left; "
-            f"the domain classifier takes 1 to {MAX_FEATURES}"
+            f"the domain classifier needs 1 to {MAX_FEATURES}; change `without`"
         )
     return features
 

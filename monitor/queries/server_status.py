@@ -8,8 +8,8 @@ from monitor import __version__
 from monitor.queries.ingestion import read_totals
 from monitor.server.server import Server
 
-# The scheduler ticks every second; a tick that takes this long is stuck.
-MAX_TICK = timedelta(seconds=60)
+# The scheduler evaluates every second; one that is overdue for so long is stuck.
+MAX_TICK_AGE = timedelta(seconds=60)
 
 
 def readiness_problem(server: Server) -> str | None:
@@ -18,8 +18,11 @@ def readiness_problem(server: Server) -> str | None:
     if scheduler.problem:
         return scheduler.problem
     last_tick = scheduler.last_tick
-    if last_tick is not None and datetime.now(UTC) - last_tick > MAX_TICK:
-        return f"the scheduler has not finished a tick for {MAX_TICK.seconds} s"
+    if last_tick is not None and datetime.now(UTC) - last_tick > MAX_TICK_AGE:
+        return (
+            f"the rules were not evaluated for {MAX_TICK_AGE.seconds} s; "
+            "the log of the server has the details"
+        )
     return None
 
 

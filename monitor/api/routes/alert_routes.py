@@ -52,7 +52,7 @@ def get_alerts(
 
 @router.post("/alerts/{alert}/acknowledge", summary="Acknowledge an alert")
 def acknowledge(request: Request, alert: str, body: Acknowledge) -> Response:
-    """Record who has taken the alert over, and when; returns the alert."""
+    """Record the person who takes care of the alert, and the time; returns the alert."""
     now = current_time()
     return _change_alert(
         request, alert, body.by, now, acknowledged_by=body.by, acknowledged_at=now

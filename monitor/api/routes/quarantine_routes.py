@@ -180,7 +180,7 @@ def _check_resendable(
     for row in rows:
         if not row.whole and corrections[row.id] is None:
             raise InvalidRequest(
-                f"record {row.id} was too long to be kept whole; give its `raw`"
+                f"record {row.id} is longer than the quarantine stores; give its `raw`"
             )
 
 
