@@ -697,6 +697,7 @@ def test_the_description_lists_every_route_with_examples(served: Served) -> None
     body = spec["paths"]["/v1/events"]["post"]["requestBody"]["content"]
     assert set(body) == {
         "application/x-ndjson",
+        "application/jsonl",
         "application/json",
         ARROW,
         "application/vnd.apache.parquet",

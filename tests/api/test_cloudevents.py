@@ -345,10 +345,9 @@ def half(part: Any, body: Any, pair: str = "p") -> PairPart:
 
 
 def test_crash_after_the_second_part_stores_the_pair_once(server: Server) -> None:
-    server.pairs.take(half("request", V1[0]))
-    server.pairs.take(half("response", V1[1]))
-    for written in list(server.pairs._written.values()):
-        written.result(60)
+    for part, body in zip(("request", "response"), V1, strict=True):
+        for written in server.pairs.take(half(part, body)):
+            written.result(60)
     # the files as a crash leaves them: both parts, and no mark that they were stored
     again = PairBuffer(server.folder / "halves", server.collector)
     again.start(background=False)

@@ -279,11 +279,14 @@ def test_a_model_with_a_policy_takes_the_fast_way(
     with opened(tmp_path) as server:
         take(server, lines(*(person(i) for i in range(20))), NDJSON)
         slow: list[bytes] = []
-        thorough = server.collector.intake._thorough
+        event_lines = server.collector.validator.event_lines
+        parse = event_lines._parse
         monkeypatch.setattr(
-            server.collector.intake,
-            "_thorough",
-            lambda *given: slow.append(given[1]) or thorough(*given),
+            event_lines,
+            "_parse",
+            lambda number, line, *rest: (
+                slow.append(line) or parse(number, line, *rest)
+            ),
         )
         assert (
             take(server, lines(*(person(i) for i in range(20, 40))), NDJSON).accepted
