@@ -109,7 +109,7 @@ def from_table(
             f"there is no column ts; found: {', '.join(table.column_names[:20])}; map one with --timestamp"
         )
     bad = _Bad(table, first_line)
-    table = embedding_columns.unfolded(table, bad.mark)
+    table = embedding_columns.replace_embeddings(table, bad.mark)
     features = columns_of(table)
     kinds = {
         name: kind
@@ -205,7 +205,7 @@ def labels_from_table(
                 f"there is no column {needed}; found: {', '.join(table.column_names[:20])}"
             )
     bad = _Bad(table, first_line, labels=True)
-    ids = _ids(table, bad, made=False)
+    ids = _ids(table, bad, make=False)
     labels = pa.array([label_text(v) for v in table["label"].to_pylist()], pa.string())
     bad.mark(
         pc.is_null(labels),

@@ -51,7 +51,7 @@ def read_server_status(
         "data": server.folder.name,
         "spool_bytes": server.spool.pending_bytes(server.store.position),
         "spool_damage": server.spool.damage,
-        "halves_waiting": server.pairs.alone(),
+        "halves_waiting": server.pairs.unpaired_count(),
         "notifications_waiting": server.store.alerts.waiting(),
         "drop": server.drop_folders.status(),
     }

@@ -1,5 +1,6 @@
 """Two processes under one command: start, watch, stop."""
 
+import errno
 import os
 import signal
 import socket
@@ -11,28 +12,28 @@ from pathlib import Path
 from monitor.errors import StorageError
 
 GRACE_S = 15.0
+MIN_RESTART_PAUSE_S = 5.0
 
 
 def check_port(host: str, port: int, option: str = "--port") -> None:
-    """Raises StorageError, in one sentence, when nothing can listen there."""
+    """Check that a program can listen on the port. Raises StorageError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError as error:
-            why = (
-                "is in use by another program"
-                if error.errno == 98
-                else f"cannot be used: {error.strerror}"
-            )
+            is_in_use = error.errno == errno.EADDRINUSE
+            reason = f"cannot be used: {error.strerror}"
+            if is_in_use:
+                reason = "is in use by another program"
             raise StorageError(
-                f"port {port} on {host} {why}; choose another with {option}"
+                f"port {port} on {host} {reason}; choose another with {option}"
             ) from None
 
 
 def run_dashboard(url: str, host: str, port: int) -> int:
-    """Run Streamlit on the pages of app/ until it ends; its exit code."""
+    """Run Streamlit on the pages of app/ until it ends; return its exit code."""
     root = pages_root()
     environment = {**os.environ, "DRIFTDECK_URL": url, "PYTHONPATH": str(root)}
     command = [
@@ -53,9 +54,9 @@ def run_dashboard(url: str, host: str, port: int) -> int:
 
 
 def supervise(server: list[str], dashboard: list[str]) -> int:
-    """Run both verbs; a dashboard that dies is started again, a server that dies ends all.
+    """Run both commands; restart the dashboard when it dies, stop when the server does.
 
-    The server's exit code.
+    Returns the server's exit code.
     """
     base = [sys.executable, "-m", "monitor.cli"]
     processes = {"server": subprocess.Popen([*base, *server])}
@@ -64,9 +65,8 @@ def supervise(server: list[str], dashboard: list[str]) -> int:
     try:
         while processes["server"].poll() is None:
             page = processes.get("dashboard")
-            if (
-                page is None or page.poll() is not None
-            ) and time.monotonic() - started > 5:
+            is_down = page is None or page.poll() is not None
+            if is_down and time.monotonic() - started > MIN_RESTART_PAUSE_S:
                 started = time.monotonic()
                 processes["dashboard"] = subprocess.Popen([*base, *dashboard])
             time.sleep(0.5)
@@ -79,7 +79,7 @@ def supervise(server: list[str], dashboard: list[str]) -> int:
 
 
 def pages_root() -> Path:
-    """The folder that holds app/ and .streamlit/: inside the installed package, else the checkout."""
+    """Return the folder with app/ and .streamlit/: of the installed package, or the checkout."""
     inside = Path(__file__).parents[1] / "_app"
     return inside if inside.is_dir() else Path(__file__).parents[2]
 

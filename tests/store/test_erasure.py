@@ -58,7 +58,7 @@ def fill(server: Server) -> None:
 
 def files_with(folder: Path, text: str) -> list[str]:
     return [
-        p.name for p in folder.rglob("*") if p.is_file() and holds(p, [text.encode()])
+        p.name for p in folder.rglob("*") if p.is_file() and contains_any(p, [text.encode()])
     ]
 
 
@@ -139,7 +139,7 @@ def test_a_tag_and_a_hashed_column_can_name_the_person(tmp_path: Path) -> None:
 def test_erasing_by_a_column_that_nobody_named_is_a_clear_error(tmp_path: Path) -> None:
     with opened(tmp_path) as server:
         fill(server)
-        with pytest.raises(InvalidRequest, match="say which column names a person"):
+        with pytest.raises(InvalidRequest, match="give the column that names a person"):
             server.erase(PERSON, None, ["m"])
         assert server.erase("nobody", "no-such-column", ["m"]).rows.events == 0
 

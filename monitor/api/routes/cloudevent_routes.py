@@ -114,5 +114,5 @@ async def _ingest(
             f"it is for: {caller.named_models}"
         )
     pairs = server_of(request).pairs
-    for write in await asyncio.to_thread(pairs.take, part):
+    for write in await asyncio.to_thread(pairs.add, part):
         await wait_until_durable(write)
