@@ -20,10 +20,11 @@ from typing import Any, Literal
 
 from monitor.contracts import FieldChoice, NotUnderstood, Row
 from monitor.errors import DriftdeckError, Overloaded
-from monitor.event import MAX_ID_BYTES, RAW_SAMPLE, Refusal
-from monitor.ingest.collector import Collector, IngestResult
+from monitor.event import MAX_ID_BYTES, RAW_SAMPLE, Refusal, Refused
+from monitor.ingest.collector import Collector
+from monitor.ingest.ingest_result import IngestResult
 from monitor.plugins import protocols
-from monitor.spool.record import SpoolPosition
+from monitor.spool.record import NewRecord, SpoolPosition
 from monitor.spool.spool import Spool
 
 log = logging.getLogger("driftdeck.halves")
@@ -88,6 +89,7 @@ class PairBuffer:
         self._finished: deque[str] = deque()  # pairs whose outcome is on disk
         self._done: dict[str, None] = {}
         self._bytes = self._appended = 0
+        self._problem: str | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(
             target=self._look, name="driftdeck-halves", daemon=True
@@ -196,6 +198,10 @@ class PairBuffer:
             self._compact()  # also lets go of what was settled before
             return count
 
+    def problem(self) -> str | None:
+        """Return why pairs are not accepted or settled; None when they are."""
+        return self._spool.problem() or self._problem
+
     def alone(self) -> int:
         """How many halves wait for a partner."""
         with self._lock:
@@ -219,7 +225,14 @@ class PairBuffer:
             self.look(now)
         # spool or disk full: they wait a little longer
         except DriftdeckError as problem:
-            log.warning("halves that waited too long could not be settled: %s", problem)
+            self._problem = f"pairs could not be settled: {problem}"
+            log.warning("%s", self._problem)
+        # a failure of any kind must not end the thread
+        except Exception as error:
+            self._problem = f"pairs could not be settled: {error}"
+            log.exception("pairs could not be settled; it is tried again")
+        else:
+            self._problem = None
 
     def _keep(self, half: PairPart, came: datetime) -> None:
         self.waiting.setdefault(half.pair, {})[half.part] = half
@@ -236,10 +249,16 @@ class PairBuffer:
             self._done.pop(next(iter(self._done)))
 
     def _write(self, half: PairPart, came: datetime) -> "Future[None]":
+        header = {**half.header(), "came": came.isoformat()}
+        try:
+            record = NewRecord.of(header, half.body)
+        except UnicodeEncodeError:
+            raise Refused(
+                "an attribute of the CloudEvent holds half a surrogate pair;"
+                " send valid Unicode"
+            ) from None
         self._appended += len(half.body)
-        written = self._spool.append(
-            {**half.header(), "came": came.isoformat()}, half.body
-        )
+        written = self._spool.append(record)
         self._written[half.pair, half.part] = written
         return written
 
@@ -272,7 +291,7 @@ class PairBuffer:
                 self._forget(pair)
         if pairs:
             self.settled += len(pairs)
-            self._spool.append({"kind": "done", "pairs": pairs}, b"")
+            self._spool.append(NewRecord.of({"kind": "done", "pairs": pairs}))
 
     def _events(self, request: PairPart, response: PairPart, key: str) -> IngestResult:
         try:
@@ -318,7 +337,8 @@ class PairBuffer:
         before = self._spool.synced.segment
         self._spool.roll()
         self._appended = 0
-        written = self._spool.append({"kind": "done", "pairs": list(self._done)}, b"")
+        header = {"kind": "done", "pairs": list(self._done)}
+        written = self._spool.append(NewRecord.of(header))
         for pair, halves in self.waiting.items():
             for half in halves.values():
                 written = self._write(half, self._came[pair])

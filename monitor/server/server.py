@@ -3,6 +3,7 @@
 import json
 import logging
 import secrets
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -20,9 +21,9 @@ from monitor.ingest.collector import Collector
 from monitor.ingest.drop_folder.watcher import DropFolderWatcher
 from monitor.ingest.pairing import PairBuffer
 from monitor.ingest.quota import Quota
-from monitor.ingest.tables import reference_from_table
+from monitor.ingest.tables import EventTable, reference_from_table
 from monitor.schema import ModelSchema
-from monitor.server.loader import load, release, schemas_after
+from monitor.server.loader import Loader
 from monitor.server.scheduler import Scheduler
 from monitor.spool.spool import Spool
 from monitor.store import Store
@@ -41,6 +42,8 @@ class Server:
         plugins.load_all()
         self.folder, self.config = folder, config or Config()
         self._policies: dict[str, Policy] = {}
+        # locked while quarantined rows are sent again, so that each is sent once
+        self.resending = threading.Lock()
         prepare(folder)
         self.store = Store(
             folder,
@@ -55,26 +58,28 @@ class Server:
             self.spool = Spool(
                 folder / "spool", limits.max_spool_mb << 20, self.store.position.segment
             )
+            self.loader = Loader(self.spool, self.store)
+            self.loader.clear_staging()
             self.bounds = TimeBounds(
                 timedelta(days=limits.max_age_days),
                 timedelta(minutes=limits.max_ahead_minutes),
             )
             self.collector = Collector(
                 self.spool,
-                schemas_after(self.store, self.spool),
+                self.loader.schemas_after(),
                 bounds=self.bounds,
                 max_rows=limits.max_rows,
                 quota=Quota(
                     limits.max_features, limits.max_models, limits.new_names_per_hour
                 ),
-                known_key=self._known_key,
+                stored_results=self._stored_results,
                 policy=self._policy,
             )
             self.drop_folders = DropFolderWatcher(
                 self.config.drop, self.config.folder, self.collector
             )
             self.scheduler = Scheduler(
-                self.config, self.spool, self.store, pending=self.collector.pending
+                self.config, self.loader, pending=self.collector.pending
             )
             wait = timedelta(minutes=limits.half_minutes)
             self.pairs = PairBuffer(
@@ -86,8 +91,7 @@ class Server:
 
     def start(self, background: bool = True) -> None:
         """Replay what a crash left in the spool, apply configured references, then run the loop."""
-        while load(self.spool, self.store, datetime.now(UTC)) is not None:
-            pass
+        self.scheduler.load_at_start()
         for damage in self.spool.damage:
             log.error(
                 "the spool is damaged: segment %d, %d bytes from byte %d cannot be read",
@@ -141,7 +145,7 @@ class Server:
         halves = self.pairs.erase(needles)
         rewritten = self.store.rewrite()
         self.spool.roll()
-        release(self.spool, self.store, datetime.now(UTC))
+        self.loader.release(datetime.now(UTC))
         left = sorted(
             str(p.relative_to(self.folder))
             for p in self.folder.rglob("*")
@@ -153,21 +157,31 @@ class Server:
         self, model: str, table: pa.Table, source: str, now: datetime
     ) -> Reference:
         """A reference from rows in a table with the columns that ingest takes, and `label` where it is known."""
-        schema = self.collector.schemas.get(model) or ModelSchema(model)
-        room = self.collector.quota.allowance(schema, now)
-        shaped = reference_from_table(
-            self._policy(model).table(table), schema, now, room
-        )
+        shaped = self._shape_reference(model, table, now)
         schema, rows = shaped.schema, [shaped.table]
-        # ten thousand columns are not held twice: the store takes the rows and lets go
-        # of them
+        # ten thousand columns are not held twice: the store empties the list
         del table, shaped
         about = self.store.references.set(
             model, schema, rows.pop, Reference("set", source), now
         )
-        self.collector.schemas[model] = schema
         self.scheduler.note_reference(model)
         return about
+
+    def _shape_reference(
+        self, model: str, table: pa.Table, now: datetime
+    ) -> EventTable:
+        """Return the rows of a reference in the model's columns, new ones included.
+
+        The new columns are on disk then: events that arrive meanwhile get other ones.
+        """
+        table = self._policy(model).table(table)
+        while True:
+            before = self.collector.schemas.get(model)
+            schema = before or ModelSchema(model)
+            allowance = self.collector.quota.allowance(schema, now)
+            shaped = reference_from_table(table, schema, now, allowance)
+            if self.collector.grow_schema(before, shaped.schema):
+                return shaped
 
     def set_reference_period(
         self, model: str, start: datetime, end: datetime, now: datetime
@@ -215,11 +229,13 @@ class Server:
             self._policies[name] = Policy(section.columns, section.undeclared, secret)
         return self._policies[name]
 
-    def _known_key(self, key: str) -> tuple[str, str] | None:
+    def _stored_results(self, keys: Sequence[str]) -> dict[str, tuple[str, str]]:
+        """Return (fingerprint, response) of those Idempotency-Keys that are stored."""
         rows = self.store.query(
-            'SELECT body_hash, answer FROM idempotency WHERE "key" = ? LIMIT 1', [key]
+            'SELECT "key", body_hash, answer FROM idempotency WHERE "key" IN (?, ?)',
+            keys,
         )
-        return (rows[0][0], rows[0][1]) if rows else None
+        return {key: (fingerprint, answer) for key, fingerprint, answer in rows}
 
 
 def read_table(path: Path, mapping: dict[str, str]) -> pa.Table:
