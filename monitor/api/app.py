@@ -120,6 +120,7 @@ def create_app(
     rate_limiter = RateLimiter(server.config.limits)
     authenticator = Authenticator(lambda: server.keys, key)
     app.state.server = server
+    app.state.authenticator = authenticator
     app.state.rate_limiter = rate_limiter
     app.state.fast_path = FastPath(server, authenticator, rate_limiter)
     app.add_middleware(EncodedSlashMiddleware)

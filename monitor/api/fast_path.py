@@ -15,7 +15,7 @@ from monitor.api.rate_limit import RateLimiter
 from monitor.api.request_body import BodyMemory
 from monitor.api.response import ARROW
 from monitor.errors import Overloaded
-from monitor.ingest.collector import IngestResult
+from monitor.ingest.ingest_result import IngestResult
 from monitor.ingest.json_lines import JSON_TYPES
 from monitor.server.server import Server
 

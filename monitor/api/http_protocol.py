@@ -19,7 +19,7 @@ from monitor.api.fast_path import FastPath, FastRequest, RawResponse, response_o
 from monitor.api.response import failure_response
 from monitor.config.limits import Limits
 from monitor.errors import DriftdeckError
-from monitor.ingest.collector import IngestResult
+from monitor.ingest.ingest_result import IngestResult
 
 log = logging.getLogger("driftdeck.api")
 

@@ -20,10 +20,11 @@ from typing import Any, Literal
 
 from monitor.contracts import FieldChoice, NotUnderstood, Row
 from monitor.errors import DriftdeckError, Overloaded
-from monitor.event import MAX_ID_BYTES, RAW_SAMPLE, Refusal
-from monitor.ingest.collector import Collector, IngestResult
+from monitor.event import MAX_ID_BYTES, RAW_SAMPLE, Refusal, Refused
+from monitor.ingest.collector import Collector
+from monitor.ingest.ingest_result import IngestResult
 from monitor.plugins import protocols
-from monitor.spool.record import SpoolPosition
+from monitor.spool.record import NewRecord, SpoolPosition
 from monitor.spool.spool import Spool
 
 log = logging.getLogger("driftdeck.halves")
@@ -91,6 +92,7 @@ class PairBuffer:
         self._finished: deque[str] = deque()
         self._settled: dict[str, None] = {}
         self._bytes = self._appended = 0
+        self._problem: str | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(
             target=self._settle_repeatedly, name="driftdeck-halves", daemon=True
@@ -177,6 +179,10 @@ class PairBuffer:
             self._compact()  # also deletes the parts of settled pairs
             return count
 
+    def problem(self) -> str | None:
+        """Return why pairs are not accepted or settled; None when they are."""
+        return self._spool.problem() or self._problem
+
     def unpaired_count(self) -> int:
         """Return the number of parts without a partner."""
         with self._lock:
@@ -201,10 +207,14 @@ class PairBuffer:
             self.settle_due(now)
         # spool or disk full: the parts wait a little longer
         except DriftdeckError as problem:
-            log.warning(
-                "requests and responses past their time limit could not be settled: %s",
-                problem,
-            )
+            self._problem = f"pairs could not be settled: {problem}"
+            log.warning("%s", self._problem)
+        # a failure of any kind must not end the thread
+        except Exception as error:
+            self._problem = f"pairs could not be settled: {error}"
+            log.exception("pairs could not be settled; it is tried again")
+        else:
+            self._problem = None
 
     def _contains(self, pair: str, texts: Sequence[bytes]) -> bool:
         bodies = [part.body for part in self.waiting[pair].values()]
@@ -228,9 +238,16 @@ class PairBuffer:
             self._settled.pop(next(iter(self._settled)))
 
     def _write(self, part: PairPart, received: datetime) -> "Future[None]":
-        self._appended += len(part.body)
         header = {**part.header(), "came": received.isoformat()}
-        written = self._spool.append(header, part.body)
+        try:
+            record = NewRecord.of(header, part.body)
+        except UnicodeEncodeError:
+            raise Refused(
+                "an attribute of the CloudEvent holds half a surrogate pair;"
+                " send valid Unicode"
+            ) from None
+        self._appended += len(part.body)
+        written = self._spool.append(record)
         self._written[part.pair, part.part] = written
         return written
 
@@ -270,7 +287,7 @@ class PairBuffer:
                 self._forget(pair)
         if pairs:
             self.settled += len(pairs)
-            self._spool.append({"kind": "done", "pairs": pairs}, b"")
+            self._spool.append(NewRecord.of({"kind": "done", "pairs": pairs}))
 
     def _events(self, request: PairPart, response: PairPart, key: str) -> IngestResult:
         try:
@@ -313,9 +330,8 @@ class PairBuffer:
         before = self._spool.synced.segment
         self._spool.roll()
         self._appended = 0
-        written = self._spool.append(
-            {"kind": "done", "pairs": list(self._settled)}, b""
-        )
+        header = {"kind": "done", "pairs": list(self._settled)}
+        written = self._spool.append(NewRecord.of(header))
         for pair, parts in self.waiting.items():
             for part in parts.values():
                 written = self._write(part, self._received[pair])
@@ -354,8 +370,15 @@ def event_id(id_: str, row: int) -> str:
 
 def _part_of(header: dict[str, Any], body: bytes) -> PairPart:
     at = datetime.fromisoformat(header["at"])
-    names = (header[key] for key in ("pair", "part", "id", "model", "version"))
-    return PairPart(*names, at, body)
+    return PairPart(
+        header["pair"],
+        header["part"],
+        header["id"],
+        header["model"],
+        header["version"],
+        at,
+        body,
+    )
 
 
 def _line(request: PairPart, i: int, row: Row, latency: float | None) -> bytes:

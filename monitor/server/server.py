@@ -3,6 +3,7 @@
 import json
 import logging
 import secrets
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,15 +15,17 @@ from monitor import plugins
 from monitor.config.columns import Policy
 from monitor.config.config import Config, utc
 from monitor.config.config_file import read_config
+from monitor.config.model_section import ReferenceConfig
 from monitor.errors import InvalidRequest, StorageError
 from monitor.event import TimeBounds
 from monitor.ingest.collector import Collector
 from monitor.ingest.drop_folder.watcher import DropFolderWatcher
+from monitor.ingest.file_batches import source_of
 from monitor.ingest.pairing import PairBuffer
 from monitor.ingest.quota import Quota
-from monitor.ingest.tables import reference_from_table
+from monitor.ingest.tables import EventTable, reference_from_table
 from monitor.schema import ModelSchema
-from monitor.server.loader import load, release, schemas_after
+from monitor.server.loader import Loader
 from monitor.server.scheduler import Scheduler
 from monitor.spool.spool import Spool
 from monitor.store import Store
@@ -44,6 +47,8 @@ class Server:
         plugins.load_all()
         self.folder, self.config = folder, config or Config()
         self._policies: dict[str, Policy] = {}
+        # locked while quarantined rows are sent again, so that each is sent once
+        self.resending = threading.Lock()
         prepare(folder)
         self.store = Store(
             folder,
@@ -58,26 +63,28 @@ class Server:
             self.spool = Spool(
                 folder / "spool", limits.max_spool_mb << 20, self.store.position.segment
             )
+            self.loader = Loader(self.spool, self.store)
+            self.loader.clear_staging()
             self.bounds = TimeBounds(
                 timedelta(days=limits.max_age_days),
                 timedelta(minutes=limits.max_ahead_minutes),
             )
             self.collector = Collector(
                 self.spool,
-                schemas_after(self.store, self.spool),
+                self.loader.schemas_after(),
                 bounds=self.bounds,
                 max_rows=limits.max_rows,
                 quota=Quota(
                     limits.max_features, limits.max_models, limits.new_names_per_hour
                 ),
-                known_key=self._known_key,
+                stored_results=self._stored_results,
                 policy=self._policy,
             )
             self.drop_folders = DropFolderWatcher(
                 self.config.drop, self.config.folder, self.collector
             )
             self.scheduler = Scheduler(
-                self.config, self.spool, self.store, pending=self.collector.pending
+                self.config, self.loader, pending=self.collector.pending
             )
             wait = timedelta(minutes=limits.half_minutes)
             self.pairs = PairBuffer(
@@ -89,8 +96,7 @@ class Server:
 
     def start(self, background: bool = True) -> None:
         """Load the rows in the spool, apply configured references, then start the scheduler."""
-        while load(self.spool, self.store, datetime.now(UTC)) is not None:
-            pass
+        self.scheduler.load_at_start()
         for damage in self.spool.damage:
             log.error(
                 "the spool is damaged: %d bytes of file %d cannot be read, from byte %d on; "
@@ -146,7 +152,7 @@ class Server:
         unpaired = self.pairs.erase(texts)
         rewritten = self.store.rewrite()
         self.spool.roll()
-        release(self.spool, self.store, datetime.now(UTC))
+        self.loader.release(datetime.now(UTC))
         files = (path for path in self.folder.rglob("*") if path.is_file())
         remaining = sorted(
             str(path.relative_to(self.folder))
@@ -159,11 +165,7 @@ class Server:
         self, model: str, table: pa.Table, source: str, now: datetime
     ) -> Reference:
         """Set a reference from a table with the columns of an event, and `label` where known."""
-        schema = self.collector.schemas.get(model) or ModelSchema(model)
-        allowance = self.collector.quota.allowance(schema, now)
-        shaped = reference_from_table(
-            self._policy(model).table(table), schema, now, allowance
-        )
+        shaped = self._shape_reference(model, table, now)
         schema, rows = shaped.schema, [shaped.table]
         # one copy of ten thousand columns in memory: the store pops the rows and frees
         # them
@@ -171,9 +173,24 @@ class Server:
         reference = self.store.references.set(
             model, schema, rows.pop, Reference("set", source), now
         )
-        self.collector.schemas[model] = schema
         self.scheduler.note_reference(model)
         return reference
+
+    def _shape_reference(
+        self, model: str, table: pa.Table, now: datetime
+    ) -> EventTable:
+        """Return the rows of a reference in the model's columns, new ones included.
+
+        The new columns are on disk then: events that arrive meanwhile get other ones.
+        """
+        table = self._policy(model).table(table)
+        while True:
+            before = self.collector.schemas.get(model)
+            schema = before or ModelSchema(model)
+            allowance = self.collector.quota.allowance(schema, now)
+            shaped = reference_from_table(table, schema, now, allowance)
+            if self.collector.grow_schema(before, shaped.schema):
+                return shaped
 
     def set_reference_period(
         self, model: str, start: datetime, end: datetime, now: datetime
@@ -205,10 +222,9 @@ class Server:
             if section.label:
                 mapping[section.label] = "label"
             self.set_reference_table(name, read_table(path, mapping), "file", now)
-        elif section.start is not None and section.end is not None:
-            if name in self.store.models():
-                start, end = utc(section.start), utc(section.end)
-                self.set_reference_period(name, start, end, now)
+        elif section.start and section.end and name in self.store.models():
+            start, end = utc(section.start), utc(section.end)
+            self.set_reference_period(name, start, end, now)
 
     def _settings(self, name: str) -> ModelSettings:
         section = self.config.model(name)
@@ -224,11 +240,13 @@ class Server:
             self._policies[name] = Policy(section.columns, section.undeclared, secret)
         return self._policies[name]
 
-    def _known_key(self, key: str) -> tuple[str, str] | None:
+    def _stored_results(self, keys: Sequence[str]) -> dict[str, tuple[str, str]]:
+        """Return (fingerprint, response) of those Idempotency-Keys that are stored."""
         rows = self.store.query(
-            'SELECT body_hash, answer FROM idempotency WHERE "key" = ? LIMIT 1', [key]
+            'SELECT "key", body_hash, answer FROM idempotency WHERE "key" IN (?, ?)',
+            keys,
         )
-        return (rows[0][0], rows[0][1]) if rows else None
+        return {key: (fingerprint, answer) for key, fingerprint, answer in rows}
 
 
 def read_table(path: Path, mapping: dict[str, str]) -> pa.Table:

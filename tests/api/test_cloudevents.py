@@ -281,7 +281,11 @@ def test_pair_that_cannot_be_read_is_in_the_quarantine(served: Served) -> None:
 
 
 @pytest.mark.parametrize(
-    "ends_with", [signal.SIGTERM, signal.SIGKILL], ids=["stopped", "killed"]
+    "ends_with",
+    [
+        pytest.param(signal.SIGTERM, marks=pytest.mark.slow, id="stopped"),
+        pytest.param(signal.SIGKILL, id="killed"),
+    ],
 )
 def test_restart_between_request_and_response_loses_neither(
     tmp_path: Path, unused_url: str, real_server: Any, ends_with: int

@@ -183,7 +183,15 @@ def test_requests_one_after_the_other_and_pipelined_are_all_answered(
 
 
 @pytest.mark.parametrize(
-    "path", [b"/v1/events", b"/v1/events?model=m", b"/v1/labels", b"/v1/refused"]
+    "path",
+    [
+        b"/v1/events",
+        b"/v1/refused",
+        *(
+            pytest.param(path, marks=pytest.mark.slow)
+            for path in (b"/v1/events?model=m", b"/v1/labels")
+        ),
+    ],
 )
 def test_a_client_that_disconnects_in_a_body_is_no_server_error(
     tmp_path: Path, path: bytes

@@ -20,7 +20,7 @@ from monitor.errors import (
     TooLarge,
     UnsupportedMedia,
 )
-from monitor.ingest.collector import IngestResult
+from monitor.ingest.ingest_result import IngestResult
 from monitor.server.server import Server
 
 ARROW, PARQUET, CSV, JSON = (
@@ -317,7 +317,7 @@ def test_a_key_is_known_after_a_restart(server: Server) -> None:
     body = lines(event(0))
     take(server, body, key="k")
     server.scheduler.load_all()
-    server.collector._results.clear()
+    server.collector.results.forget()
     assert take(server, body, key="k").accepted == 1
     assert len(stored(server)) == 1
 
@@ -527,7 +527,7 @@ def test_lines_without_id_under_a_key_are_known_after_the_key_was_forgotten(
             10
         )
         server.scheduler.load_all()
-        server.collector._results.clear()
+        server.collector.results.forget()
         with server.store.writing() as con:
             con.execute("DELETE FROM idempotency")  # as after seven days
         found = server.store.ledger.totals()

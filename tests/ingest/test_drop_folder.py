@@ -175,7 +175,7 @@ def test_a_file_whose_reader_dies_harms_nobody(server: Server, tmp_path: Path) -
     assert scan(watched, 4) == 1  # the good one
     (failed,) = watched.status()["failed"]
     assert failed["file"] == "endless.csv"
-    assert "the process that read it ended with signal" in failed["reason"]
+    assert "the process that read the file ended with signal" in failed["reason"]
     assert "drop.seconds" in failed["reason"]
 
 

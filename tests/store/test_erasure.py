@@ -15,7 +15,7 @@ from monitor.config.columns import ColumnPolicy
 from monitor.config.config import Config
 from monitor.config.model_section import ModelConfig
 from monitor.errors import InvalidRequest
-from monitor.server.server import Server, holds
+from monitor.server.server import Server, contains_any
 
 PERSON = "Grace.Hopper+1906@example"
 
@@ -58,7 +58,9 @@ def fill(server: Server) -> None:
 
 def files_with(folder: Path, text: str) -> list[str]:
     return [
-        p.name for p in folder.rglob("*") if p.is_file() and contains_any(p, [text.encode()])
+        p.name
+        for p in folder.rglob("*")
+        if p.is_file() and contains_any(p, [text.encode()])
     ]
 
 

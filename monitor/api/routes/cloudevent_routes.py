@@ -29,7 +29,7 @@ from monitor.api.request_context import (
 from monitor.api.response import data_response
 from monitor.event import MAX_NAME, Refusal, Refused
 from monitor.ingest.accepted import refusal
-from monitor.ingest.collector import MAX_REFUSALS_SHOWN
+from monitor.ingest.ingest_result import MAX_REFUSALS_SHOWN
 
 router = APIRouter(prefix="/v1", tags=["ingest"])
 

@@ -23,7 +23,7 @@ from monitor.api.request_context import (
 )
 from monitor.api.response import data_response
 from monitor.event import MAX_NAME, RAW_SAMPLE, Refusal, TimeBounds
-from monitor.ingest.collector import IngestResult
+from monitor.ingest.ingest_result import IngestResult
 from monitor.ingest.json_lines import JSON_TYPES
 from monitor.server.server import Server
 

@@ -1,4 +1,4 @@
-"""What somebody was called for: one open episode for each change, named, and ended when it is over."""
+"""Episodes: one for each change that paged, named, and ended when the change is over."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -28,13 +28,13 @@ class Change:
 
 @dataclass(frozen=True)
 class Episode:
-    """One change that somebody was called for, from `opened` (the window that paged) until it is calm for a day.
+    """One change that paged, from `opened` (the window of the page) until it is calm for a day.
 
     `onset` is the window it most likely began with; both are hour indices. `lead` names
     the column that paged, empty when all moved a little together. `changes` are the
-    streams that are named, the lead's first. `calm` counts windows. `displaced`: by how
-    many hours the course of the day came late, early below 0, where that explains the
-    change.
+    streams that are named, the lead's first. `calm` counts windows. `displaced`: the
+    hours by which the course of the day is late, negative for early, where that
+    explains the change.
     """
 
     opened: int
@@ -61,11 +61,11 @@ class Episode:
         return replace(self, calm=self.calm + 1 if calm else 0)
 
     def is_over(self, width: int) -> bool:
-        """Whether it has been calm for a day, in windows of `width` hours."""
+        """Return True when the episode was calm for a day, in windows of `width` hours."""
         return self.calm >= max(MIN_CALM, DAY // width)
 
     def may_be_calm(self, index: int, width: int) -> bool:
-        """Whether a whole day has passed since the page, so that the last day says anything."""
+        """Return True when a whole day has passed since the page, so that the last day counts."""
         return index >= self.opened + DAY - width
 
 

@@ -22,10 +22,10 @@ OVERDISPERSION_FACTOR = 1.5
 
 @dataclass(frozen=True, eq=False)
 class Tails:
-    """How a statistic with unit variance behaves on the reference, all (K,).
+    """The behaviour of a statistic with unit variance on the reference, all (K,).
 
     `scale`: its standard deviation, at least 1. `freedom`: degrees of freedom of the t
-    tail of its fourth moment. `divisor`: what its scores are divided by so that the
+    tail of its fourth moment. `divisor`: the divisor of its scores, chosen so that the
     reference itself raises no evidence.
     """
 
@@ -83,14 +83,17 @@ def fit_missing(missing: np.ndarray, rows: np.ndarray) -> MissingNull:
     """
     total = rows.sum(axis=0)
     p = (missing.sum(axis=0) + 0.5) / (total + 1)
-    some = np.maximum(total, 1)
-    spread = ((missing - rows * p) ** 2).sum(axis=0) / (p * (1 - p) * some)
-    pairs = np.maximum((rows * (rows - 1)).sum(axis=0) / some, 1)
+    rows_or_one = np.maximum(total, 1)
+    spread = ((missing - rows * p) ** 2).sum(axis=0) / (p * (1 - p) * rows_or_one)
+    pairs = np.maximum((rows * (rows - 1)).sum(axis=0) / rows_or_one, 1)
     rho = np.clip(
         OVERDISPERSION_FACTOR * np.maximum(0, (spread - 1) / pairs), 1e-6, 0.99
     )
     error = np.sqrt(
-        p * (1 - p) * (1 + np.where(rho > 1e-6, rho, 0) * rows.mean(axis=0)) / some
+        p
+        * (1 - p)
+        * (1 + np.where(rho > 1e-6, rho, 0) * rows.mean(axis=0))
+        / rows_or_one
     )
     return MissingNull(np.minimum(0.999, p + np.maximum(MISSING_RISE, 3 * error)), rho)
 
@@ -155,18 +158,18 @@ def smallest_divisor(
     reference stays below T / 4; the largest when none does. Scores are capped at
     `bound` and LAMBDAS weighted by `mixture` as they will be in use.
     """
-    found = np.full(scores.shape[-1], DIVISORS[-1])
-    left = np.arange(len(found))  # most streams pass with the first
+    divisors = np.full(scores.shape[-1], DIVISORS[-1])
+    undecided = np.arange(len(divisors))  # most streams pass with the first
     for divisor in DIVISORS[:-1]:
         most = _most_evidence(
-            np.clip(scores[..., left] / divisor, FLOOR, bound), np.array(mixture)
+            np.clip(scores[..., undecided] / divisor, FLOOR, bound), np.array(mixture)
         )
         passed = most <= len(scores) / 4
-        found[left[passed]] = divisor
-        left = left[~passed]
-        if not len(left):
+        divisors[undecided[passed]] = divisor
+        undecided = undecided[~passed]
+        if not len(undecided):
             break
-    return found
+    return divisors
 
 
 def _most_evidence(scores: np.ndarray, mixture: np.ndarray) -> np.ndarray:

@@ -32,7 +32,7 @@ class Autocorrelation:
 
 @dataclass(frozen=True, eq=False)
 class Level:
-    """Where the filter stands, all (K,): estimate of x, its variance, and the estimate that the tolerance alone makes."""
+    """The state of the filter, all (K,): estimate of x, its variance, and the tolerance's own estimate."""
 
     estimate: np.ndarray
     variance: np.ndarray
@@ -41,7 +41,7 @@ class Level:
 
 @dataclass(frozen=True, eq=False)
 class Innovation:
-    """What one hour adds to the past, (K,) or (T, K): standardised `z`, and what z a shift of the tolerance would add."""
+    """The new information of one hour, (K,) or (T, K): standardised `z`, and the z of a tolerated shift."""
 
     z: np.ndarray
     allowed: np.ndarray
@@ -119,11 +119,11 @@ def fit_wander(
     grid = [(p, m) for p in autocorrelations for m in LEVEL_TO_NOISE if m > 0 or p == 0]
     phi = np.array([p for p, _ in grid])[:, None]
     tau2 = np.array([m for _, m in grid])[:, None] * usual
-    found = [
-        _deviance(phi, tau2[:, some], residuals[:, some], variances[:, some])
-        for some in blocks(len(usual))
+    fits = [
+        _deviance(phi, tau2[:, block], residuals[:, block], variances[:, block])
+        for block in blocks(len(usual))
     ]
-    deviance = np.concatenate(found, axis=1)
+    deviance = np.concatenate(fits, axis=1)
     best = (
         deviance.argmin(axis=0) if groups is None else most_probable(deviance, groups)
     )

@@ -1,4 +1,4 @@
-"""What a detector knows of a reference: its contrasts, season, wandering, tails, and how strict it has to be."""
+"""The fit of a detector to a reference: contrasts, season, wandering, tails, and strictness."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -167,7 +167,7 @@ class Fitted:
 
 @dataclass(frozen=True, eq=False)
 class _Learned:
-    """What no tolerance changes: the contrasts of the reference, their season and residuals, and how they wander."""
+    """The part of a fit that no tolerance changes: contrasts, their season and residuals, and wandering."""
 
     streams: Streams
     scores: Scores
@@ -267,11 +267,11 @@ def _fitted(learned: _Learned, settings: Settings) -> Fitted:
 
 def _usual(variances: np.ndarray, axis: int) -> np.ndarray:
     """Mean variance along an axis, over what was observed."""
-    seen = variances < UNOBSERVED
-    mean = np.where(seen, variances, 0).sum(axis=axis) / np.maximum(
-        seen.sum(axis=axis), 1
+    observed = variances < UNOBSERVED
+    mean = np.where(observed, variances, 0).sum(axis=axis) / np.maximum(
+        observed.sum(axis=axis), 1
     )
-    return np.where(seen.any(axis=axis), mean, UNOBSERVED)
+    return np.where(observed.any(axis=axis), mean, UNOBSERVED)
 
 
 def _wander(
@@ -353,10 +353,10 @@ def _tails(
     pooled = np.median(np.sort(kurtosis)[-max(3, streams // 4) :])
     freedom = freedom_of(np.maximum(kurtosis, pooled))
     divisors = []
-    for some in blocks(streams):
-        own, allowed = z[:, some], innovation.allowed[:, some]
+    for block in blocks(streams):
+        own, allowed = z[:, block], innovation.allowed[:, block]
         sides = [
-            tail_score((sign * own - allowed) / scale[some], freedom[some])
+            tail_score((sign * own - allowed) / scale[block], freedom[block])
             for sign in (1, -1)
         ]
         divisors.append(smallest_divisor(np.stack(sides, axis=1), bound, mixture))

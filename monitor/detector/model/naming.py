@@ -19,7 +19,7 @@ Z95 = 1.959964
 
 @dataclass(frozen=True)
 class Effect:
-    """How far one stream is from its usual value since the onset, with its 95 % interval.
+    """The distance of one stream from its usual value since the onset, with its 95 % interval.
 
     In reference standard deviations of one row; of a missing stream, as a share of
     rows.
@@ -45,13 +45,13 @@ class Recent:
 
 def recent(fitted: Fitted, hours: Sequence[Hour]) -> Recent:
     """The residuals of some windows in order; empty and special ones are left out."""
-    kept = [h for h in hours if not h.is_empty and not h.special]
-    if not kept:
+    usable = [h for h in hours if not h.is_empty and not h.special]
+    if not usable:
         nothing = np.zeros((0, len(fitted.streams.streams)))
         return Recent(nothing, nothing, np.zeros(0, dtype=int), np.zeros(0, dtype=int))
-    scores = score(fitted.streams, kept)
-    index = np.array([h.index for h in kept])
-    usual = np.array([h.usual for h in kept])
+    scores = score(fitted.streams, usable)
+    index = np.array([h.index for h in usable])
+    usual = np.array([h.usual for h in usable])
     return Recent(fitted.residuals(scores, usual), scores.variances, index, usual)
 
 
@@ -108,19 +108,19 @@ def means(
     tau2), plus the baseline's error.
     """
     chosen = last.index >= since
-    seen = last.variances[chosen] < UNOBSERVED
-    rows = np.where(seen, 1 / last.variances[chosen], 0)
+    observed = last.variances[chosen] < UNOBSERVED
+    rows = np.where(observed, 1 / last.variances[chosen], 0)
     total = rows.sum(axis=0)
     mean = (rows * last.residuals[chosen]).sum(axis=0) / np.maximum(total, 1e-12)
     phi, tau2 = fitted.wander.phi, fitted.wander.tau2
-    windows = np.maximum(seen.sum(axis=0), 1)
+    windows = np.maximum(observed.sum(axis=0), 1)
     wandering = tau2 * np.minimum(1, (1 + phi) / (1 - phi) / windows)
     sd = np.sqrt(1 / np.maximum(total, 1e-12) + wandering + fitted.errors**2)
     return mean, sd, total
 
 
 def named(
-    fitted: Fitted, found: Sequence[Effect], error_rate: float = ERROR_RATE
+    fitted: Fitted, effects: Sequence[Effect], error_rate: float = ERROR_RATE
 ) -> list[Effect]:
     """The streams that changed, the surest first, with at most `error_rate` chance of naming any that did not.
 
@@ -128,16 +128,16 @@ def named(
     effects are left out.
     """
     missing = set(fitted.streams.missing.tolist())
-    kept: list[Effect] = []
+    significant: list[Effect] = []
     for rank, effect in enumerate(
-        sorted(found, key=lambda e: (e.p_value, -abs(e.size)))
+        sorted(effects, key=lambda e: (e.p_value, -abs(e.size)))
     ):
-        if effect.p_value > error_rate / (len(found) - rank):
+        if effect.p_value > error_rate / (len(effects) - rank):
             break
         least = MIN_MISSING if effect.stream in missing else MIN_EFFECT
         if abs(effect.size) >= least:
-            kept.append(effect)
-    return kept
+            significant.append(effect)
+    return significant
 
 
 def _weighted_lambdas(fitted: Fitted) -> list[tuple[float, float]]:

@@ -32,8 +32,10 @@ INDEPENDENT = 1e-6  # over-dispersion below which counts are binomial
 
 @dataclass(frozen=True)
 class Rate:
-    """A rate of one column: what is counted, its share of the budget of false pages, and the rate that is nothing to be
-    called for whatever the reference says."""
+    """A rate of one column: its counted bins, its share of the budget of false pages, and a floor.
+
+    A rate up to the floor never pages, whatever the reference has.
+    """
 
     column: str
     contrast: str
@@ -43,9 +45,12 @@ class Rate:
 
 @dataclass(frozen=True, eq=False)
 class Rates:
-    """What is usual of R rates: `usual` the reference's own share, `null` the highest share that is no finding,
-    `overdispersion` the correlation of two rows of one hour, `spells` how many windows
-    in a row say as much as one, all (R,)."""
+    """The usual values of R rates, all (R,).
+
+    `usual` is the reference's own share, `null` the highest share that is no finding,
+    `overdispersion` the correlation of two rows of one hour, `spells` the number of
+    successive windows that are worth one independent window.
+    """
 
     rates: tuple[Rate, ...]
     usual: np.ndarray
@@ -103,7 +108,7 @@ def fit_rates(rates: Sequence[Rate], hits: np.ndarray, rows: np.ndarray) -> Rate
 
 
 def spells(hits: np.ndarray, rows: np.ndarray, p: np.ndarray) -> np.ndarray:
-    """How many windows that follow each other say as much as one that stands alone, (R,), at least 1.
+    """Return the number of successive windows that are worth one independent window, (R,), at least 1.
 
     The largest variance of sums of hits over overlapping blocks of 6 to 48 windows in
     units of what single windows would make it; 1 where none exceeds that by two
@@ -131,20 +136,20 @@ def spells(hits: np.ndarray, rows: np.ndarray, p: np.ndarray) -> np.ndarray:
 
 def overdispersion(hits: np.ndarray, rows: np.ndarray, p: np.ndarray) -> np.ndarray:
     """1.5 times the moment estimate of the correlation of two rows of one hour, (R,), within 1e-6..0.99."""
-    some = np.maximum(rows.sum(axis=0), 1)
-    spread = ((hits - rows * p) ** 2).sum(axis=0) / (p * (1 - p) * some)
-    pairs = np.maximum((rows * (rows - 1)).sum(axis=0) / some, 1)
+    rows_or_one = np.maximum(rows.sum(axis=0), 1)
+    spread = ((hits - rows * p) ** 2).sum(axis=0) / (p * (1 - p) * rows_or_one)
+    pairs = np.maximum((rows * (rows - 1)).sum(axis=0) / rows_or_one, 1)
     return np.clip(
         OVERDISPERSION_FACTOR * np.maximum(0, (spread - 1) / pairs), INDEPENDENT, 0.99
     )
 
 
 def beyond_range(counts: np.ndarray) -> tuple[float, float]:
-    """What is usual beyond the range of a reference, of which its own hours, shape (T, bins), say nothing.
+    """Return the usual rate beyond the range of a reference, which its own hours, shape (T, bins), cannot show.
 
-    How values clump in hours is that of the outermost tenth of the reference. Of n
-    independent rows the share beyond their range is Beta(2, n - 1) (Wilks 1941); its
-    99.9 % point, with n the rows that clumped ones are worth, is the floor.
+    Values clump in hours as in the outermost tenth of the reference. Of n independent
+    rows the share beyond their range is Beta(2, n - 1) (Wilks 1941); its 99.9 % point,
+    with n the rows that clumped ones are worth, is the floor.
     """
     tails = counts[:, [0, 1, -2, -1]].sum(axis=1, keepdims=True).astype(float)
     rows = counts.sum(axis=1, keepdims=True).astype(float)
@@ -160,12 +165,11 @@ def beyond_range(counts: np.ndarray) -> tuple[float, float]:
 def beyond_categories(
     rare: np.ndarray, rows: np.ndarray, unseen: float
 ) -> tuple[float, float]:
-    """What is usual of values that the reference never had, of which its own hours say nothing: how they clump, and the floor.
+    """Return the usual rate of values that the reference never had: their clumping, and the floor.
 
-    They clump in hours as those that it had seldom do: `rare` hits among `rows`, both
-    shape (T,). `unseen` is the share to be expected by chance. As the world brings new
-    values as time goes by, half as much again and two standard errors are still no
-    finding.
+    They clump in hours as its rare values do: `rare` hits among `rows`, both shape (T,).
+    `unseen` is the expected share by chance. As the world brings new values over time,
+    half as much again and two standard errors are still no finding.
     """
     total = max(1.0, float(rows.sum()))
     seldom = np.clip(rare.sum() / total, 1e-6, 0.999)
@@ -220,12 +224,12 @@ def advance_rates(
     """
     now = recent[-1]
     open_ = {episode.lead for episode in state.episodes}
-    told = np.array([rate.column in open_ for rate in fitted.rates])
+    alerted = np.array([rate.column in open_ for rate in fitted.rates])
     evidence = accumulate_rates(
         state.evidence, rise(fitted, now.hits, now.rows) / _column(fitted.spells)
     )
     evidence = np.where((now.rows > 0)[:, None], evidence, state.evidence)
-    evidence[told] = 0
+    evidence[alerted] = 0
     shares = np.array([rate.share for rate in fitted.rates])
     parts = shares * evidence.mean(axis=1)
     episodes = list(state.episodes)

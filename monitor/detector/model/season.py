@@ -14,7 +14,10 @@ RIDGE = 1e-3
 
 
 def season_for(windows: int, width: int = 1) -> Season:
-    """What a reference of that many windows of `width` hours can teach: nothing below a week, only the day below two."""
+    """Return the season that a reference of so many windows of `width` hours can teach.
+
+    Nothing below a week, only the day below two.
+    """
     if windows * width >= MIN_WEEKLY and windows >= MIN_WINDOWS:
         return "weekly"
     return "daily" if windows * width >= MIN_DAILY and width < DAY else "none"

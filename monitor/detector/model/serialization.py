@@ -25,9 +25,9 @@ def to_plain(value: Any) -> Any:
 
 
 def from_plain(kind: Callable[..., T], data: Any) -> T:
-    """What `to_plain` wrote, as an object of that class: `from_plain(State, json.loads(text))`.
+    """Return an object from its `to_plain` data: `from_plain(State, json.loads(text))`.
 
-    A field that was not there yet when it was written has its default.
+    A field that is missing, as in data of an earlier version, has its default.
     """
     result: T = _restore(kind, data)
     return result

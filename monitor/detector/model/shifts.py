@@ -50,8 +50,10 @@ class Shift:
 
 @dataclass(frozen=True, eq=False)
 class ShiftState:
-    """Where both detectors stand, what is open, when the sensitive one warned last, where the filters stood this morning,
-    and which of the last days went like another weekday."""
+    """The state of both detectors: open episodes, last warning, filters of this morning, odd days.
+
+    The odd days are those of the last days that went like another weekday.
+    """
 
     page: State
     warning: State
@@ -74,14 +76,14 @@ def advance_shift(
     fitted = machine.fitted
     recent = dressed(state.borrowed, recent)
     state = _since_morning(fitted, state, recent[-1].index)
-    told = _told(fitted, state.episodes)
-    page, signal = step(fitted, state.page, recent[-1], told)
-    warning, sensed = step(machine.sensitive, state.warning, recent[-1], told)
+    alerted = _alerted_streams(fitted, state.episodes)
+    page, signal = step(fitted, state.page, recent[-1], alerted)
+    warning, sensed = step(machine.sensitive, state.warning, recent[-1], alerted)
     other = _other_weekday(fitted, state, recent, (signal.page, sensed.page))
     if other is not None:
         state, recent = _borrowing(machine, state, recent, other)
-        page, signal = step(fitted, state.page, recent[-1], told)
-        warning, sensed = step(machine.sensitive, state.warning, recent[-1], told)
+        page, signal = step(fitted, state.page, recent[-1], alerted)
+        warning, sensed = step(machine.sensitive, state.warning, recent[-1], alerted)
     hour = recent[-1]
     warned = Warning(hour.index, _lead(sensed.page)) if sensed.page else state.warned
     episodes = list(state.episodes)
@@ -149,7 +151,7 @@ def _other_weekday(
 def _borrowing(
     machine: Shift, state: ShiftState, recent: Sequence[Hour], other: Borrowed
 ) -> tuple[ShiftState, Sequence[Hour]]:
-    """The state before the last of the hours as if it had been known this morning, and the hours likewise."""
+    """Return the state before the last of the hours, and the hours, as if today's weekday had been known this morning."""
     if state.morning is None:
         raise LookupError("no morning is known")
     recent = dressed([other], recent)
@@ -169,10 +171,10 @@ def _lead(page: Page) -> str:
     return page.stream.feature if page.stream else ""
 
 
-def _told(fitted: Fitted, episodes: Sequence[Episode]) -> np.ndarray | None:
-    """The streams, and last the joint ones, that an open episode is about already, (K + 1,).
+def _alerted_streams(fitted: Fitted, episodes: Sequence[Episode]) -> np.ndarray | None:
+    """Return the mask of the streams, and last the joint ones, of open episodes, (K + 1,).
 
-    A feature that changes is rebuilt badly from the others, so its episode is about the
+    A feature that changes is rebuilt badly from the others, so its episode covers the
     reconstruction error too.
     """
     if not episodes:
@@ -180,8 +182,8 @@ def _told(fitted: Fitted, episodes: Sequence[Episode]) -> np.ndarray | None:
     columns = {column for episode in episodes for column in episode.columns}
     if columns - NON_FEATURE_COLUMNS:
         columns.add(RECONSTRUCTION_ERROR)
-    told = [stream.feature in columns for stream in fitted.streams.streams]
-    return np.array([*told, any(not episode.lead for episode in episodes)])
+    alerted = [stream.feature in columns for stream in fitted.streams.streams]
+    return np.array([*alerted, any(not episode.lead for episode in episodes)])
 
 
 def _open(
@@ -207,8 +209,8 @@ def _open(
     )
     if same is not None:
         first = episodes[same]
-        known = {(c.column, c.contrast, c.stream) for c in first.changes}
-        more = [c for c in changes if (c.column, c.contrast, c.stream) not in known]
+        changed = {(c.column, c.contrast, c.stream) for c in first.changes}
+        more = [c for c in changes if (c.column, c.contrast, c.stream) not in changed]
         episodes[same] = replace(first, changes=(*first.changes, *more))
         return
     size = changes[0].size if lead else _joint_size(fitted, last, since)
@@ -220,7 +222,7 @@ def _open(
 def _by_its_clock(
     fitted: Fitted, episode: Episode, last: naming.Recent, lead: str
 ) -> bool:
-    """Whether the course of the day is displaced for an episode, and likewise for what pages now: a column, or all."""
+    """Return True when a displaced course of the day explains an episode, or what pages now: a column, or all."""
     paging = {lead} if lead else {stream.feature for stream in fitted.streams.streams}
     of_episode, of_lead = (
         displacement(fitted, last, episode.onset, c) for c in (episode.columns, paging)
@@ -287,7 +289,7 @@ def _joint_size(fitted: Fitted, last: naming.Recent, since: int) -> float:
 
 
 def _is_calm(fitted: Fitted, episode: Episode, last: naming.Recent, at: int) -> bool:
-    """Whether every named stream has come back within half of its change, or its tolerance, over the last day."""
+    """Return True when every named stream was within half of its change, or its tolerance, over the last day."""
     since = at - DAY + fitted.settings.width
     if not episode.may_be_calm(at, fitted.settings.width):
         return False

@@ -67,7 +67,7 @@ class Page:
 
 @dataclass(frozen=True, eq=False)
 class Signal:
-    """What one hour said, before a page resets it.
+    """The signal of one hour, before a page resets it.
 
     `evidence` is G: a page is due at `settings.level`. `by_stream` (2, K) and `joint`
     are its parts, `residuals` (K,) the distances from the usual value of the hour in
@@ -107,15 +107,16 @@ def initial(fitted: Fitted) -> State:
 
 
 def step(
-    fitted: Fitted, state: State, hour: Hour, told: np.ndarray | None = None
+    fitted: Fitted, state: State, hour: Hour, alerted: np.ndarray | None = None
 ) -> tuple[State, Signal]:
-    """The state after one more hour, and what the hour said. Hours come in order; an empty one changes nothing.
+    """Return the state after one more hour, and the signal of the hour.
 
-    `told` (K + 1,) marks the streams, and last the joint ones, that somebody has been
-    called for already: they gather no evidence. In a special hour only missing values
-    are judged, and nothing is learned of the rest. Pure: the same fitted model, state
-    and hour always give the same answer, so late rows are replayed from an older state.
-    Looking costs nothing, as only a closed hour moves the state.
+    Hours are in order; an empty one changes nothing. `alerted` (K + 1,) marks the
+    streams, and last the joint ones, of open episodes: they gather no evidence. In a
+    special hour only missing values are judged, and nothing is learned of the others.
+    Pure: the same fitted model, state and hour always give the same result, so late
+    rows are replayed from an older state. Looking costs nothing, as only a closed hour
+    moves the state.
     """
     if hour.is_empty:
         by_stream, joint = _weighted(fitted, state.evidence, state.joint_evidence)
@@ -123,7 +124,7 @@ def step(
         return state, Signal(
             hour.index, float(by_stream.sum()) + joint, by_stream, joint, nothing
         )
-    judged = _judged(fitted, hour, told)
+    judged = _judged(fitted, hour, alerted)
     state, reading = _read(fitted, state, hour, judged)
     page, suspect = _large_effect(fitted, state, reading)
     evidence = accumulate(state.evidence, reading.bounded)
@@ -131,9 +132,9 @@ def step(
     if hour.special:
         evidence = np.where(judged[:-1, None], evidence, state.evidence)
         joint_evidence = state.joint_evidence
-    if told is not None:
-        evidence = np.where(told[:-1, None], 0, evidence)
-        joint_evidence = np.where(told[-1], 0, joint_evidence)
+    if alerted is not None:
+        evidence = np.where(alerted[:-1, None], 0, evidence)
+        joint_evidence = np.where(alerted[-1], 0, joint_evidence)
     by_stream, joint = _weighted(fitted, evidence, joint_evidence)
     total = float(by_stream.sum()) + joint
     if page is None and total >= fitted.due:
@@ -157,10 +158,12 @@ def step(
     return after, replace(signal, page=replace(page, repeated=repeated))
 
 
-def _judged(fitted: Fitted, hour: Hour, told: np.ndarray | None) -> np.ndarray:
+def _judged(fitted: Fitted, hour: Hour, alerted: np.ndarray | None) -> np.ndarray:
     """Which streams, and last the joint ones, this hour may be evidence for, (K + 1,)."""
     judged = (
-        np.ones(len(fitted.streams.streams) + 1, dtype=bool) if told is None else ~told
+        np.ones(len(fitted.streams.streams) + 1, dtype=bool)
+        if alerted is None
+        else ~alerted
     )
     if hour.special:
         judged[fitted.streams.binned] = judged[-1] = False
@@ -204,12 +207,12 @@ def _scores(fitted: Fitted, scores: Scores, innovation: Innovation) -> np.ndarra
     when both are wrong; a fall is no finding.
     """
     z, allowed, tails = innovation.z, innovation.allowed, fitted.tails
-    both = np.stack([tails.score(z - allowed), tails.score(-z - allowed)])
+    two_sided = np.stack([tails.score(z - allowed), tails.score(-z - allowed)])
     missing = fitted.streams.missing
     exact = missing_score(fitted.missing, scores.missing[0], scores.rows[0])
-    both[0, missing] = np.minimum(both[0, missing], exact)
-    both[1, missing] = FLOOR
-    return both
+    two_sided[0, missing] = np.minimum(two_sided[0, missing], exact)
+    two_sided[1, missing] = FLOOR
+    return two_sided
 
 
 def _joint_scores(
@@ -245,10 +248,11 @@ def _weighted(
 def _large_effect(
     fitted: Fitted, state: State, reading: _Reading
 ) -> tuple[Page | None, Suspect | None]:
-    """A page for an effect that is large this hour, or for one that was and still is; else whom to suspect next hour.
+    """Return the page for an effect that is large this hour, or for one that was and still is.
 
-    Increments are not capped here. They still are at most those of the uncapped
-    e-detector, so its guarantee holds.
+    Without a page, return the streams to suspect in the next hour. Increments are not
+    capped here. They still are at most those of the uncapped e-detector, so its
+    guarantee holds.
     """
     persistence = fitted.strictness.persistence
     suspect = state.suspect

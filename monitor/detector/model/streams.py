@@ -1,4 +1,4 @@
-"""What the detector watches: contrasts of the bin counts of one hour, each with mean 0 and variance 1 in the reference."""
+"""The watched streams: contrasts of an hour's bin counts, with mean 0 and variance 1 in the reference."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -82,7 +82,7 @@ class Hour:
 
     @cached_property
     def is_empty(self) -> bool:
-        """Whether no row at all came in this hour."""
+        """True when the hour has no row."""
         return not self.missing.any() and not self.filled.any()
 
 
@@ -134,19 +134,19 @@ class Streams:
         """Indices of the streams that the joint streams look at, shape (J,): all made of bins whose reference is known well,
         of very wide models some.
         """
-        known = self.binned[self.bias[self.binned] <= MIN_BIAS]
-        if len(known) <= MAX_JOINT:
-            return known
+        reliable = self.binned[self.bias[self.binned] <= MIN_BIAS]
+        if len(reliable) <= MAX_JOINT:
+            return reliable
         first = [
             k
-            for k in known
+            for k in reliable
             if k == 0 or self.streams[k - 1].feature != self.streams[k].feature
         ]
         return np.array(first[:MAX_JOINT])
 
     @cached_property
     def bias(self) -> np.ndarray:
-        """How far the reference of each stream may be off beyond sampling, (K,), in reference sd."""
+        """The possible error of the reference of each stream beyond sampling, (K,), in reference sd."""
         return np.array([s.bias for s in self.streams])
 
     @cached_property
@@ -237,16 +237,16 @@ def neyman_contrasts(counts: np.ndarray, degree: int = len(ORDERED)) -> np.ndarr
         return np.zeros((0, len(counts)))
     p = counts / counts.sum()
     score = _normal_scores(p)
-    found = [np.ones_like(p)]
+    polynomials = [np.ones_like(p)]
     for power in range(1, degree + 1):
         w = score**power
-        for earlier in found:
+        for earlier in polynomials:
             w = w - (p * w * earlier).sum() * earlier
         norm = np.sqrt((p * w * w).sum())
         if norm < 1e-6:
             break
-        found.append(w / norm)
-    return np.array(found[1:]).reshape(-1, len(counts))
+        polynomials.append(w / norm)
+    return np.array(polynomials[1:]).reshape(-1, len(counts))
 
 
 def _normal_scores(p: np.ndarray) -> np.ndarray:
@@ -274,7 +274,7 @@ def category_contrasts(
     >>> w.round(9).tolist(), groups
     ([[0.5, -2.0]], [(0,)])
     """
-    weights, kept = [], []
+    weights, categories = [], []
     p = counts / max(counts.sum(), 1)
     order = [int(b) for b in np.argsort(-p)]
     own = max(1, min(MAX_CATEGORIES, int((p >= least_share).sum())))
@@ -287,8 +287,8 @@ def category_contrasts(
         share = (p * indicator).sum()
         if 0 < share < 1:
             weights.append((indicator - share) / np.sqrt(share * (1 - share)))
-            kept.append(group)
-    return np.array(weights).reshape(-1, len(counts)), kept
+            categories.append(group)
+    return np.array(weights).reshape(-1, len(counts)), categories
 
 
 def score(streams: Streams, hours: Sequence[Hour]) -> Scores:
@@ -301,9 +301,11 @@ def score(streams: Streams, hours: Sequence[Hour]) -> Scores:
     variances = np.empty_like(values)
     at_once = max(1, DENSE // max(1, streams.matrix.shape[0]))
     for i in range(0, len(hours), at_once):
-        some = slice(i, i + at_once)
-        counts = np.array([h.flat for h in hours[some]])
-        values[some, streams.binned] = counts @ streams.matrix / np.maximum(n[some], 1)
+        block = slice(i, i + at_once)
+        counts = np.array([h.flat for h in hours[block]])
+        values[block, streams.binned] = (
+            counts @ streams.matrix / np.maximum(n[block], 1)
+        )
     variances[:, streams.binned] = np.where(n > 0, 1 / np.maximum(n, 1), UNOBSERVED)
     values[:, streams.missing] = (
         missing / np.maximum(rows, 1) - streams.missing_share

@@ -1,4 +1,4 @@
-"""Whether the course of the day came some hours early or late: what a clock of another time zone does to the data."""
+"""A course of the day that is hours early or late, as after a clock of another time zone."""
 
 from collections.abc import Collection
 
@@ -19,13 +19,14 @@ MAX_WINDOW = 3  # hours
 def displacement(
     fitted: Fitted, last: Recent, since: int, columns: Collection[str]
 ) -> int:
-    """By how many hours the usual course of some columns came late since an hour, early below 0; 0 when that is not it.
+    """Return the hours by which the usual course of some columns is late since an hour; 0 when it is not.
 
-    With r the residuals, s the season and v the variances of sampling and wandering,
-    the lag that makes the sum of (r(t) + s(t) - s(t - lag))^2 / v least is the answer,
-    if it takes away EXPLAINED of what lag 0 has beyond its expectation. Over whole days
-    another level does not look like that: a displaced course has the same mean. It
-    takes a day, a fitted season and windows of at most MAX_WINDOW hours.
+    Negative for early. With r the residuals, s the season and v the variances of
+    sampling and wandering, the lag that makes the sum of (r(t) + s(t) - s(t - lag))^2 / v
+    least is the answer, if it takes away EXPLAINED of the excess of lag 0 over its
+    expectation. Over whole days another level does not look like that: a displaced
+    course has the same mean. It takes a day, a fitted season and windows of at most
+    MAX_WINDOW hours.
     """
     width, chosen = fitted.settings.width, last.index >= since
     hours = last.usual[chosen]

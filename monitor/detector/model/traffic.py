@@ -1,4 +1,4 @@
-"""How many rows come: the logarithm of an hour's rows, without its season, watched for a lasting change or silence."""
+"""The number of rows: the logarithm of an hour's rows, without its season, watched for change and silence."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -36,7 +36,7 @@ COUNTED = 0.5
 
 @dataclass(frozen=True, eq=False)
 class TrafficModel:
-    """What is usual of the number of rows: season (C,), wandering, tails; `least` the lowest residual of the reference."""
+    """The usual number of rows: season (C,), wandering, tails; `least` the lowest residual of the reference."""
 
     width: int
     season: Season
@@ -49,7 +49,7 @@ class TrafficModel:
 
 @dataclass(frozen=True, eq=False)
 class TrafficState:
-    """Where the filter stands, and the evidence for more and for fewer rows, (2, 1, 5)."""
+    """The state of the filter, and the evidence for more and for fewer rows, (2, 1, 5)."""
 
     level: Level
     evidence: np.ndarray
@@ -57,7 +57,7 @@ class TrafficState:
 
 @dataclass(frozen=True, eq=False)
 class VolumeState:
-    """Where the traffic detector stands, and what is open."""
+    """The state of the traffic detector, and its open episodes."""
 
     state: TrafficState
     episodes: tuple[Episode, ...] = ()
@@ -117,7 +117,7 @@ def step_traffic(
     state: TrafficState,
     index: int,
     rows: float,
-    told: bool = False,
+    alerted: bool = False,
 ) -> tuple[TrafficState, TrafficSignal]:
     """The state after one more window, an empty one included: silence is what this is for."""
     usual = float(
@@ -130,11 +130,11 @@ def step_traffic(
     level, innovation = advance(
         fitted.wander, state.level, residual, np.array([1 / (rows + COUNTED)])
     )
-    both = np.stack(
+    scores = np.stack(
         [fitted.tails.score(s * innovation.z - innovation.allowed) for s in (1, -1)]
     )
-    evidence = accumulate(state.evidence, np.clip(both, FLOOR, BOUND))
-    if told:
+    evidence = accumulate(state.evidence, np.clip(scores, FLOOR, BOUND))
+    if alerted:
         evidence = np.zeros_like(evidence)
     sides = evidence.mean(axis=2)[:, 0] / 2
     expected = float(np.exp(min(usual, 40.0)))
@@ -148,13 +148,13 @@ def step_traffic(
         float(sides.sum()),
         bool(sides[0] > sides[1]),
         rows / expected,
-        silent and not told,
+        silent and not alerted,
     )
     return TrafficState(level, evidence), signal
 
 
-def taken_back(state: TrafficState) -> TrafficState:
-    """The state after a page: the evidence has been used."""
+def without_evidence(state: TrafficState) -> TrafficState:
+    """Return the state after a page, whose evidence is used up."""
     return replace(state, evidence=np.zeros_like(state.evidence))
 
 
@@ -164,10 +164,13 @@ def advance_traffic(
     state: VolumeState,
     recent: Sequence[tuple[int, float]],
 ) -> tuple[VolumeState, list[Episode]]:
-    """One more window of traffic, the last (index, rows) of `recent`; an empty one counts."""
+    """Return the state after one more window of traffic, and the episodes that ended.
+
+    The window is the last (index, rows) of `recent`; one without rows counts.
+    """
     index, rows = recent[-1]
     after, signal = step_traffic(
-        fitted, state.state, index, rows, told=bool(state.episodes)
+        fitted, state.state, index, rows, alerted=bool(state.episodes)
     )
     episodes = list(state.episodes)
     if not episodes and (signal.evidence >= due or signal.silent):
@@ -186,7 +189,7 @@ def advance_traffic(
                 ratio,
             )
         )
-        after = taken_back(after)
+        after = without_evidence(after)
     for i, episode in enumerate(episodes):
         since = index - DAY + fitted.width
         day = abs(float(np.log(max(_ratio(fitted, recent, since), 1e-6))))
@@ -224,9 +227,10 @@ def _turned(
 def _ratio(
     fitted: TrafficModel, recent: Sequence[tuple[int, float]], since: int
 ) -> float:
-    some = [(i, n) for i, n in recent if i >= since]
-    if not some:
+    recent_rows = [(i, n) for i, n in recent if i >= since]
+    if not recent_rows:
         return 1.0
     return float(
-        sum(n for _, n in some) / max(float(_expected(fitted, some).sum()), 1e-9)
+        sum(n for _, n in recent_rows)
+        / max(float(_expected(fitted, recent_rows).sum()), 1e-9)
     )

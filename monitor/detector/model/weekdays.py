@@ -1,4 +1,4 @@
-"""Whether today goes like another weekday, as a holiday does that is not in the calendar."""
+"""Days that go like another weekday, as a holiday does that is not in the calendar."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -31,7 +31,7 @@ class Borrowed:
 
 @dataclass(frozen=True, eq=False)
 class Morning:
-    """Where the filters of both detectors stood before the window `index`, the first one of its day."""
+    """The filters of both detectors before the window `index`, the first one of its day."""
 
     index: int
     page: Level
@@ -81,12 +81,12 @@ def alike(
     expected = len(hours) * np.bincount(
         fitted.streams.feature_of_binned, minlength=len(own)
     )
-    rest = np.arange(len(own)) != gain.argmax()
-    excess = float((own - expected)[rest].sum())
+    other_days = np.arange(len(own)) != gain.argmax()
+    excess = float((own - expected)[other_days].sum())
     least = 2 * np.log((WEEKDAYS - 1) * fitted.due) + STREAM_GAIN * len(
         fitted.streams.binned
     )
-    explains = float(gain[rest].sum()) >= max(least, EXPLAINED * excess)
+    explains = float(gain[other_days].sum()) >= max(least, EXPLAINED * excess)
     return Borrowed(today, best) if explains else None
 
 

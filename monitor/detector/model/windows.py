@@ -1,4 +1,4 @@
-"""How long a window has to be until there are enough rows in it to say anything."""
+"""The length of a window that has enough rows to be judged."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -48,8 +48,8 @@ def independent_width(
         share = x.sum() / max(n.sum(), 1)
         if not 0 < share < 1:
             return width
-        kept = n > 0
-        z = (x[kept] - n[kept] * share) / np.sqrt(n[kept])
+        nonempty = n > 0
+        z = (x[nonempty] - n[nonempty] * share) / np.sqrt(n[nonempty])
         if (
             len(z) < 3
             or (z[1:] * z[:-1]).sum() / max(float((z * z).sum()), 1e-12) < FOLLOWS
