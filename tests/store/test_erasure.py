@@ -83,7 +83,7 @@ def test_a_persons_rows_are_gone_from_every_file_and_the_counts_stay(
             300,
             1,
         )
-        assert done.rewritten and done.left == []
+        assert done.rewritten and done.remaining == []
         assert files_with(tmp_path, PERSON) == []
         assert profile_counts(server) == before
         assert server.store.ledger.totals() == totals
