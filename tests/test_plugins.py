@@ -96,13 +96,13 @@ SOURCE = '''
 
 import pyarrow as pa
 
-from monitor.contracts import Chunk
+from monitor.contracts import UNLIMITED, Chunk
 
 MEDIA_TYPES = ("text/pipes",)
 SUFFIXES = (".pipes",)
 
 
-def read_bytes(body):
+def read_bytes(body, limits=UNLIMITED):
     names, *rows = [line.split("|") for line in body.decode().splitlines()]
     columns = [list(column) for column in zip(*rows, strict=True)]
     return Chunk(pa.table(dict(zip(names, columns, strict=True))), 2, (), len(body))

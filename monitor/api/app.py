@@ -17,6 +17,7 @@ from monitor.api.authorization import (
     Authenticator,
     authorize,
 )
+from monitor.api.body_limit import BodyLimitMiddleware
 from monitor.api.error_handlers import add_error_handlers, first_line
 from monitor.api.fast_path import FastPath
 from monitor.api.rate_limit import RateLimiter
@@ -124,6 +125,10 @@ def create_app(
     app.state.rate_limiter = rate_limiter
     app.state.fast_path = FastPath(server, authenticator, rate_limiter)
     app.add_middleware(EncodedSlashMiddleware)
+    app.add_middleware(
+        BodyLimitMiddleware,
+        max_row_bytes=int(server.config.limits.max_body_mb * (1 << 20)),
+    )
     # the last one added is the outermost and runs first
     app.add_middleware(AuthenticationMiddleware, authenticator=authenticator)
     for router in ROUTERS:

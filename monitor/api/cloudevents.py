@@ -10,6 +10,7 @@ from cloudevents.core.bindings.http import HTTPMessage, from_binary, from_struct
 from cloudevents.core.exceptions import BaseCloudEventException
 from cloudevents.core.formats.json import JSONFormat
 
+from monitor.contracts import BodyLimits
 from monitor.errors import PayloadError
 from monitor.event import MAX_NAME, Refused
 from monitor.ingest.pairing import PairPart, Part
@@ -26,11 +27,11 @@ Message = HTTPMessage | Any
 
 
 def split_messages(
-    media_type: str, headers: Mapping[str, str], body: bytes
+    media_type: str, headers: Mapping[str, str], body: bytes, limits: BodyLimits
 ) -> list[Message]:
     """Return the messages in a request: one, or the items of a batch.
 
-    Raises PayloadError when a batch is not a JSON array.
+    Raises PayloadError when a batch is not a JSON array, TooLarge when it is too long.
     """
     if media_type != BATCH:
         attributes = {
@@ -43,6 +44,7 @@ def split_messages(
         items = None
     if not isinstance(items, list):
         raise PayloadError(f"the body is not a JSON array, which {BATCH} needs")
+    limits.check_rows(len(items))
     return items
 
 

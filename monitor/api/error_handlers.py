@@ -51,6 +51,9 @@ async def _on_invalid_parameter(request: Request, error: Exception) -> Response:
 
 async def _on_http_error(request: Request, error: Exception) -> Response:
     error = cast(HTTPException, error)
+    # the framework turns what stops the reading of a body into its own 400
+    if isinstance(error.__cause__, DriftdeckError):
+        return failure_response(error.__cause__)
     if error.status_code == 404:
         return error_response(
             f"there is no {request.url.path[:100]}; GET /docs lists the addresses", 404

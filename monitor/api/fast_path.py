@@ -20,7 +20,9 @@ from monitor.ingest.json_lines import JSON_TYPES
 from monitor.server.server import Server
 
 MAX_IDEMPOTENCY_KEY_LENGTH = 200
-# Labels up to here are read on the event loop: a thread costs more.
+# Bodies up to here are validated on the event loop: a thread costs more. Larger ones
+# would hold up every other request.
+MAX_INLINE_EVENT_BYTES = 512 << 10
 MAX_INLINE_LABEL_BYTES = 64 << 10
 _ROUTE_ONLY_HEADERS = frozenset(
     {b"content-encoding", b"transfer-encoding", b"expect", b"upgrade"}
@@ -56,10 +58,11 @@ class FastPath:
         self.authenticator = authenticator
         self.rate_limiter = rate_limiter
         self.max_body_bytes = int(server.config.limits.max_body_mb * (1 << 20))
+        max_event_bytes = min(MAX_INLINE_EVENT_BYTES, self.max_body_bytes)
         max_label_bytes = min(MAX_INLINE_LABEL_BYTES, self.max_body_bytes)
         # path -> (method of the collector, size limit in bytes)
         self.endpoints: dict[str, tuple[Ingest, int]] = {
-            "/v1/events": (server.collector.events, self.max_body_bytes),
+            "/v1/events": (server.collector.events, max_event_bytes),
             "/v1/labels": (server.collector.labels, max_label_bytes),
         }
 

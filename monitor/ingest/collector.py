@@ -11,7 +11,7 @@ import msgspec
 
 from monitor import __version__
 from monitor.config.columns import NOTHING, PolicyOf
-from monitor.errors import TooLarge
+from monitor.contracts import BodyLimits
 from monitor.event import Refusal, TimeBounds
 from monitor.ingest.accepted import AcceptedBatch, SpoolRecord, refused_record
 from monitor.ingest.idempotency import IdempotencyResults, KeyedRequest, StoredResults
@@ -38,7 +38,7 @@ class Collector:
         schemas: Mapping[str, ModelSchema],
         *,
         bounds: TimeBounds | None = None,
-        max_rows: int = 10_000,
+        limits: BodyLimits | None = None,
         quota: Quota | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         stored_results: StoredResults = lambda _: {},
@@ -47,13 +47,17 @@ class Collector:
         self.spool = spool
         self.catalog = SchemaCatalog(schemas)
         self.bounds = bounds or TimeBounds()
-        self.max_rows = max_rows
+        self.limits = limits or BodyLimits()
         self.quota = quota or Quota()
         self.clock = clock
         self.pending = Pending()
         self.policy = policy
         self.validator = Validator(
-            self.catalog.current, self.quota, lambda: self.clock(), policy
+            self.catalog.current,
+            self.quota,
+            lambda: self.clock(),
+            policy,
+            self.limits,
         )
         self.results = IdempotencyResults(stored_results)
         self._spool_failures = spool.failures  # those that the schemas know of
@@ -145,11 +149,7 @@ class Collector:
                 return replace(earlier, replayed=True)
             failures = self._forget_unwritten_schemas()
             batch = validate()
-            if batch.rows > self.max_rows:
-                raise TooLarge(
-                    f"{batch.rows} rows in one request; at most {self.max_rows},"
-                    " send smaller batches"
-                )
+            self.limits.check_rows(batch.rows)
             result = self._append(batch, request, failures)
             if request is not None:
                 self.results.remember(request, result)

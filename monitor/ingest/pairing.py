@@ -303,7 +303,7 @@ class PairBuffer:
         latency_ms = latency if 0 <= latency < 1e12 else None
         lines = [_line(request, i, row, latency_ms) for i, row in enumerate(rows)]
         result = None
-        step = min(MAX_ROWS, self.collector.max_rows)
+        step = min(MAX_ROWS, self.collector.limits.max_rows)
         for start in range(0, len(lines), step):
             body = b"".join(lines[start : start + step])
             result = self.collector.events(

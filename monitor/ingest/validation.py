@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from monitor.config.columns import PolicyOf
-from monitor.contracts import Chunk, Source
+from monitor.contracts import BodyLimits, Chunk, Source
 from monitor.errors import NotFound, UnsupportedMedia
 from monitor.event import Refusal, Refused, TimeBounds, decode
 from monitor.ingest.accepted import AcceptedBatch, refusal
@@ -35,7 +35,9 @@ class Validator:
         quota: Quota,
         clock: Callable[[], datetime],
         policy: PolicyOf,
+        limits: BodyLimits,
     ) -> None:
+        self.limits = limits
         self.clock = clock
         self.policy = policy
         self.models = ModelAdmission(schemas, quota, clock)
@@ -56,7 +58,7 @@ class Validator:
             return self._event_table(body, media_type, context, allowed, key)
         batch = AcceptedBatch("events", allowed=allowed, key=key)
         if not self.event_lines.add_whole_body(body, context, batch):
-            numbered_lines = split_lines(body, media_type)
+            numbered_lines = split_lines(body, media_type, self.limits)
             self.event_lines.add_lines(numbered_lines, context, batch)
         return batch
 
@@ -73,7 +75,8 @@ class Validator:
         if media_type not in JSON_TYPES:
             return self._label_table(body, media_type, context, allowed)
         batch = AcceptedBatch("labels", allowed=allowed)
-        self._add_label_lines(split_lines(body, media_type), context, batch)
+        lines = split_lines(body, media_type, self.limits)
+        self._add_label_lines(lines, context, batch)
         return batch
 
     # tables
@@ -86,7 +89,7 @@ class Validator:
         allowed: Collection[str] | None,
         key: str | None,
     ) -> AcceptedBatch:
-        chunk = source_for(media_type).read_bytes(body)
+        chunk = source_for(media_type).read_bytes(body, self.limits)
         batch = _batch_of("events", chunk, allowed)
         for model, rows, lines in split_by_model(chunk, context.model):
             try:
@@ -114,7 +117,7 @@ class Validator:
         context: BodyContext,
         allowed: Collection[str] | None,
     ) -> AcceptedBatch:
-        chunk = source_for(media_type).read_bytes(body)
+        chunk = source_for(media_type).read_bytes(body, self.limits)
         batch = _batch_of("labels", chunk, allowed)
         for model, rows, lines in split_by_model(chunk, context.model):
             try:

@@ -16,6 +16,7 @@ from monitor.config.columns import Policy
 from monitor.config.config import Config, utc
 from monitor.config.config_file import read_config
 from monitor.config.model_section import ReferenceConfig
+from monitor.contracts import BodyLimits
 from monitor.errors import InvalidRequest, StorageError
 from monitor.event import TimeBounds
 from monitor.ingest.collector import Collector
@@ -73,7 +74,7 @@ class Server:
                 self.spool,
                 self.loader.schemas_after(),
                 bounds=self.bounds,
-                max_rows=limits.max_rows,
+                limits=BodyLimits(limits.max_rows, int(limits.max_body_mb * (1 << 20))),
                 quota=Quota(
                     limits.max_features, limits.max_models, limits.new_names_per_hour
                 ),

@@ -13,6 +13,7 @@ import pytest
 from events import NDJSON, NOW, event, lines
 
 from monitor.arrow_columns import to_ipc
+from monitor.contracts import BodyLimits
 from monitor.errors import (
     Conflict,
     DriftdeckError,
@@ -344,8 +345,9 @@ def test_a_body_that_cannot_be_read_is_one_clear_error(
 
 
 def test_too_many_rows_are_refused_as_a_whole(server: Server) -> None:
-    server.collector.max_rows = 10
-    with pytest.raises(TooLarge, match="at most 10"):
+    limits = BodyLimits(max_rows=10)
+    server.collector.limits = server.collector.validator.limits = limits
+    with pytest.raises(TooLarge, match="more than 10 rows"):
         take(server, lines(*(event(i) for i in range(11))))
     assert server.collector.pending.rows() == 0
 

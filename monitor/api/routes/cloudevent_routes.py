@@ -78,7 +78,11 @@ async def post_cloudevents(
     rate_limiter_of(request).check(caller)
     async with receive_body(request, max_body_bytes_of(request)) as body:
         messages = await asyncio.to_thread(
-            split_messages, media_type_of(request), request.headers, body
+            split_messages,
+            media_type_of(request),
+            request.headers,
+            body,
+            server_of(request).collector.limits,
         )
     now = current_time()
     refusals: list[Refusal] = []
