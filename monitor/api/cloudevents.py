@@ -11,7 +11,7 @@ from cloudevents.core.exceptions import BaseCloudEventException
 from cloudevents.core.formats.json import JSONFormat
 
 from monitor.contracts import BodyLimits
-from monitor.errors import PayloadError
+from monitor.errors import PayloadError, UnsupportedMedia
 from monitor.event import MAX_NAME, Refused
 from monitor.ingest.pairing import PairPart, Part
 
@@ -37,6 +37,12 @@ def split_messages(
         attributes = {
             name: value for name, value in headers.items() if name.startswith("ce-")
         }
+        # a web page may send any body as text/plain, but not this type, nor ce- headers
+        if media_type != STRUCTURED and "ce-specversion" not in attributes:
+            raise UnsupportedMedia(
+                f"Content-Type {media_type or '(none)'!r} holds no CloudEvent; use"
+                f" {STRUCTURED} or {BATCH}, or send its attributes as ce- headers"
+            )
         return [HTTPMessage({"content-type": media_type, **attributes}, body)]
     try:
         items = json.loads(body)

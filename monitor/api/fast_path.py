@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from monitor.api.authorization import Authenticator, scoped_idempotency_key
+from monitor.api.browser_guard import BrowserGuard
 from monitor.api.rate_limit import RateLimiter
 from monitor.api.request_body import BodyMemory
 from monitor.api.response import ARROW
@@ -25,7 +26,15 @@ MAX_IDEMPOTENCY_KEY_LENGTH = 200
 MAX_INLINE_EVENT_BYTES = 512 << 10
 MAX_INLINE_LABEL_BYTES = 64 << 10
 _ROUTE_ONLY_HEADERS = frozenset(
-    {b"content-encoding", b"transfer-encoding", b"expect", b"upgrade"}
+    {
+        b"content-encoding",
+        b"transfer-encoding",
+        b"expect",
+        b"upgrade",
+        # of a browser
+        b"origin",
+        b"sec-fetch-site",
+    }
 )
 _ARROW = ARROW.encode()
 Ingest = Callable[..., IngestResult]
@@ -52,9 +61,14 @@ class FastPath:
     """Matches requests by their headers and hands their bodies to the collector."""
 
     def __init__(
-        self, server: Server, authenticator: Authenticator, rate_limiter: RateLimiter
+        self,
+        server: Server,
+        authenticator: Authenticator,
+        rate_limiter: RateLimiter,
+        guard: BrowserGuard,
     ) -> None:
         self.server = server
+        self.guard = guard
         self.authenticator = authenticator
         self.rate_limiter = rate_limiter
         self.max_body_bytes = int(server.config.limits.max_body_mb * (1 << 20))
@@ -85,6 +99,7 @@ class FastPath:
             and _ROUTE_ONLY_HEADERS.isdisjoint(headers)
             and len(headers.get(b"idempotency-key", b"")) <= MAX_IDEMPOTENCY_KEY_LENGTH
             and _ARROW not in headers.get(b"accept", b"")
+            and self.guard.knows(headers.get(b"host", b"").decode("latin-1"))
         )
         if not is_plain:
             return None

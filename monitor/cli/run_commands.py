@@ -105,7 +105,7 @@ def server(
         gc.freeze()
 
     application = create_app(
-        server, on_start=start, on_stop=lambda: withdraw(data), key=key
+        server, on_start=start, on_stop=lambda: withdraw(data), key=key, host=host
     )
     uvicorn.run(
         application,

@@ -21,7 +21,7 @@ from monitor.config.limits import Limits
 from monitor.send.session import serving
 from monitor.server.server import Server
 
-HEAD = b"POST /v1/events HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-ndjson\r\n"
+HEAD = b"POST /v1/events HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/x-ndjson\r\n"
 
 
 @pytest.fixture
