@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 
 from app import finding_text, reader, text
 from monitor import plugins
-from monitor.alerting.delivery import deliver
+from monitor.alerting.channel_sender import ChannelSender
 from monitor.api import create_app
 from monitor.cli import app
 from monitor.config.config_file import read_config
@@ -324,9 +324,8 @@ def test_channel_from_configuration_to_delivery(
         with running(tmp_path, "default_rules = false\n" + rule + section) as served:
             send_older(served)
             (channel,) = served.server.config.channels
-            with httpx.Client(trust_env=False, timeout=60) as client:
-                now = datetime.now(UTC) + timedelta(minutes=1)
-                deliver(served.server.store.alerts, [channel], client, now)
+            now = datetime.now(UTC) + timedelta(minutes=1)
+            ChannelSender(channel, served.server.store.alerts).send_due(now)
         ((token, page),) = pages
         assert token == "secret-of-the-pager"
         assert page["what"].startswith("age: drift (PSI) ")

@@ -4,9 +4,7 @@ import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-import httpx
-
-from monitor.alerting.delivery import deliver
+from monitor.alerting.channel_sender import ChannelSender, drop_unconfigured
 from monitor.config.config import Config
 from monitor.detector.selftest_schedule import SelfTests
 from monitor.evaluation.evaluator import column_names
@@ -41,7 +39,6 @@ class Scheduler:
         self.store = store = loader.store
         self.clock = clock  # tests set another one
         self.pending = pending or Pending()
-        self._client = httpx.Client(trust_env=False)
         self._stopping = threading.Event()
         load_idle = threading.Event()
         load_idle.set()
@@ -62,9 +59,15 @@ class Scheduler:
         self.steps = [
             self._step("load", self.loading.step, LOAD_EVERY_S),
             self._step("evaluate", self.evaluate_due, EVALUATE_EVERY_S),
-            self._step("notify", self.notify_due, NOTIFY_EVERY_S),
+            self._step("notify", self._drop_unconfigured, NOTIFY_EVERY_S),
             self._step("self-test", self.test_due, TEST_EVERY_S),
         ]
+        self.senders = [
+            ChannelSender(channel, store.alerts, self._stopping)
+            for channel in config.channels
+        ]
+        # each channel has a thread of its own: a slow receiver delays no other
+        self.steps += [self._sending_step(sender) for sender in self.senders]
 
     @property
     def problem(self) -> str | None:
@@ -93,7 +96,6 @@ class Scheduler:
         for step in self.steps:
             step.join(STOP_TIMEOUT_S)
         self.steps[0].attempt(self.loading.load_all)
-        self._client.close()
 
     def tick(self) -> None:
         """Run one whole round: load, evaluate, notify."""
@@ -112,8 +114,14 @@ class Scheduler:
         self.evaluation.evaluate_due(settle)
 
     def notify_due(self) -> None:
-        """Send the notifications that are due."""
-        deliver(self.store.alerts, self.config.channels, self._client, self.clock())
+        """Send the notifications that are due, channel after channel."""
+        self._drop_unconfigured()
+        for sender in self.senders:
+            sender.send_due(self.clock())
+
+    def _drop_unconfigured(self) -> None:
+        names = [channel.name for channel in self.config.channels]
+        drop_unconfigured(self.store.alerts, names, self.clock())
 
     def test_due(self) -> None:
         """Run the self-test of one model's detector, if one is due."""
@@ -144,6 +152,13 @@ class Scheduler:
 
     def _now(self) -> datetime:
         return self.clock()
+
+    def _sending_step(self, sender: ChannelSender) -> BackgroundStep:
+        return self._step(
+            f"notify {sender.channel.name}",
+            lambda: sender.send_due(self.clock()),
+            NOTIFY_EVERY_S,
+        )
 
     def _step(
         self, name: str, action: Callable[[], object], pause_s: float

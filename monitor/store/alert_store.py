@@ -202,18 +202,29 @@ class AlertStore:
             )
         return alert
 
-    def due(self, now: datetime, limit: int = 50) -> list[Message]:
-        """Return notifications whose next attempt is due.
+    def due(self, now: datetime, channel: str, limit: int = 50) -> list[Message]:
+        """Return notifications of a channel whose next attempt is due.
 
-        Of several for one alert and channel, only the oldest.
+        Of several for one alert, only the oldest.
         """
+        return self._due("channel = ?", [channel], now, limit)
+
+    def due_elsewhere(
+        self, now: datetime, channels: Sequence[str], limit: int = 50
+    ) -> list[Message]:
+        """Return due notifications of all channels but some."""
+        return self._due("NOT list_contains(?, channel)", [list(channels)], now, limit)
+
+    def _due(
+        self, condition: str, parameters: list[Any], now: datetime, limit: int
+    ) -> list[Message]:
         rows = self._database.query(
             "SELECT id, alert, channel, body, tries, created FROM ("
             "SELECT *, row_number() OVER "
             "(PARTITION BY alert, channel ORDER BY created, rowid) AS nth "
-            "FROM outbox WHERE status = 'waiting') "
+            f"FROM outbox WHERE status = 'waiting' AND {condition}) "
             "WHERE nth = 1 AND next_try <= ? ORDER BY created LIMIT ?",
-            [now, limit],
+            [*parameters, now, limit],
         )
         return [
             Message(id_, alert, channel, json.loads(body), tries, aware(created))
