@@ -22,6 +22,8 @@ STATES = {
     "open": ["pending", "firing"],
     "all": ["pending", "firing", "resolved"],
 }
+# a message that was created later than this from now is due at once
+CLOCK_TOLERANCE = timedelta(minutes=1)
 
 
 @dataclass(frozen=True)
@@ -223,8 +225,10 @@ class AlertStore:
             "SELECT *, row_number() OVER "
             "(PARTITION BY alert, channel ORDER BY created, rowid) AS nth "
             f"FROM outbox WHERE status = 'waiting' AND {condition}) "
-            "WHERE nth = 1 AND next_try <= ? ORDER BY created LIMIT ?",
-            [*parameters, now, limit],
+            # one that was queued while the clock was ahead does not wait until then
+            "WHERE nth = 1 AND (next_try <= ? OR created > ?) "
+            "ORDER BY created LIMIT ?",
+            [*parameters, now, now + CLOCK_TOLERANCE, limit],
         )
         return [
             Message(id_, alert, channel, json.loads(body), tries, aware(created))
