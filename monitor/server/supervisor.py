@@ -21,6 +21,7 @@ MIN_UPTIME_S = 5.0  # after which a process counts as working
 MIN_RESTART_PAUSE_S = 1.0
 MAX_RESTART_PAUSE_S = 30.0
 PR_SET_PDEATHSIG = 1  # of prctl, on Linux
+ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 (compared, not bound)
 
 
 def check_port(host: str, port: int, option: str = "--port") -> None:
@@ -40,8 +41,11 @@ def check_port(host: str, port: int, option: str = "--port") -> None:
             ) from None
 
 
-def run_dashboard(url: str, host: str, port: int) -> int:
-    """Run Streamlit on the pages of app/ until it ends; return its exit code."""
+def run_dashboard(url: str, host: str, port: int, is_public: bool = False) -> int:
+    """Run Streamlit on the pages of app/ until it ends; return its exit code.
+
+    Of a public one the pages say that whoever reaches them sees what its key may.
+    """
     root = pages_root()
     environment = {**os.environ, "DRIFTDECK_URL": url, "PYTHONPATH": str(root)}
     command = [
@@ -54,7 +58,12 @@ def run_dashboard(url: str, host: str, port: int) -> int:
         str(port),
         "--server.address",
         host,
+        # without it Streamlit asks a host on the Internet for this machine's address
+        "--browser.serverAddress",
+        "localhost" if host in ANY_ADDRESS else host,
     ]
+    if is_public:
+        environment["DRIFTDECK_PUBLIC"] = "1"
     process = subprocess.Popen(
         [*command, "--server.headless", "true"],
         cwd=root,

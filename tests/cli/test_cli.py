@@ -244,6 +244,16 @@ def test_a_port_in_use_is_named(tmp_path: Path) -> None:
             )
 
 
+@pytest.mark.parametrize("command", ["ui", "up"])
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])
+def test_a_dashboard_that_anybody_could_reach_is_refused(
+    tmp_path: Path, command: str, host: str
+) -> None:
+    done = run(command, "--host", host, cwd=tmp_path)
+    assert done.returncode != 0
+    assert "--behind-proxy" in done.stderr and "Traceback" not in done.stderr
+
+
 def test_rows_that_cannot_be_read_are_accounted_for_with_their_line(
     tmp_path: Path,
 ) -> None:
