@@ -274,8 +274,7 @@ def test_random_writing_rotating_killing_and_restarting_gives_every_line_once(
                 written += n
                 if round_ % 2:
                     # at whatever it is doing
-                    follower.send_signal(rng.choice([signal.SIGKILL, signal.SIGINT]))
-                    follower.wait()
+                    end(follower, rng.choice([signal.SIGKILL, signal.SIGINT]))
                     follower = start()
                 if round_ in (2, 5):
                     # one rotation at a time: of two in a row the middle log cannot be

@@ -86,7 +86,7 @@ def contents(server: Server) -> dict[str, Any]:
         "findings_of_all": store.alerts.findings_of_all(),
         "transitions": store.alerts.transitions(ids),
         "deliveries": store.alerts.deliveries(ids),
-        "due": store.alerts.due(END + timedelta(days=1)),
+        "due": store.alerts.due_elsewhere(END + timedelta(days=1), []),
         "fits": detector.fits(model.id),
         "state": detector.state(model.id),
         "accepted": detector.accepted(model.id),
