@@ -350,7 +350,7 @@ class Mix(RuleBasedStateMachine):
 
 TestMix = pytest.mark.timeout(3600 if NIGHTLY else 300)(Mix.TestCase)
 TestMix.settings = settings(
-    max_examples=400 if NIGHTLY else 20,
+    max_examples=400 if NIGHTLY else 8,
     stateful_step_count=15,
     suppress_health_check=list(HealthCheck),
 )
