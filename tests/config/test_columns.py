@@ -284,9 +284,7 @@ def test_a_model_with_a_policy_takes_the_fast_way(
         monkeypatch.setattr(
             event_lines,
             "_parse",
-            lambda number, line, *rest: (
-                slow.append(line) or parse(number, line, *rest)
-            ),
+            lambda number, line, *rest: slow.append(line) or parse(number, line, *rest),
         )
         assert (
             take(server, lines(*(person(i) for i in range(20, 40))), NDJSON).accepted
