@@ -22,11 +22,11 @@ install: $(INSTALLED)  ## all packages, with pinned hashes, into .venv
 demo: install    ## the whole job on real data: flights, a model, its service, drift, an alert, the dashboard
 	$(BIN)/driftdeck demo $(DEMO)
 
-test: install    ## the tests, on two cores; TESTS=tests/store for some of them
-	$(BIN)/python -m pytest -n 2 --dist worksteal $(TESTS)
+test: install    ## the tests, on two cores (some of them wait); TESTS=tests/store for some of them
+	$(BIN)/python -m pytest -n 3 --dist worksteal $(TESTS)
 
 test-all: install  ## every test, the slow ones too; DRIFTDECK_NIGHTLY=1 for their nightly size
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "slow or not slow" $(TESTS)
+	$(BIN)/python -m pytest -n 3 --dist worksteal -m "slow or not slow" $(TESTS)
 
 check: install   ## format, lint, types, architecture
 	$(BIN)/ruff format --check .

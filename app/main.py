@@ -3,6 +3,7 @@
 Run by `streamlit run app/main.py`.
 """
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -69,3 +70,5 @@ page = st.navigation(
 )
 session.begin(filters.bar(models), models, problem)
 page.run()
+if os.environ.get("DRIFTDECK_PUBLIC"):
+    st.caption(raw("public"))

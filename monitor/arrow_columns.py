@@ -86,6 +86,9 @@ def to_ipc(table: pa.Table) -> bytes:
 
 
 def from_ipc(payload: bytes) -> pa.Table:
-    """The table of an Arrow IPC stream."""
-    with pa.ipc.open_stream(pa.py_buffer(payload)) as reader:
-        return reader.read_all()
+    """Return the table of an Arrow IPC stream. Raises pyarrow.ArrowInvalid."""
+    try:
+        with pa.ipc.open_stream(pa.py_buffer(payload)) as reader:
+            return reader.read_all()
+    except OSError as error:  # of bytes that end too early
+        raise pa.ArrowInvalid(str(error)) from None

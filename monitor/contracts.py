@@ -14,8 +14,8 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 import pyarrow as pa
 
-from monitor.errors import PayloadError
-from monitor.event import Refusal
+from monitor.errors import PayloadError, TooLarge
+from monitor.event import MAX_FEATURES, Refusal
 from monitor.finding import Measurement
 from monitor.layout import Layout
 from monitor.profile import Profile
@@ -94,6 +94,40 @@ class Chunk:
         check_names(self.table.column_names)
 
 
+@dataclass(frozen=True)
+class BodyLimits:
+    """The limits of one body; a source checks them before it unpacks or converts rows."""
+
+    max_rows: int = 10_000
+    max_bytes: int = 5 << 20  # unpacked
+    max_columns: int = MAX_FEATURES + 1000
+
+    def check_rows(self, rows: int) -> None:
+        """Raise TooLarge when there are more than `max_rows` rows."""
+        if rows > self.max_rows:
+            raise TooLarge(
+                f"the body has more than {self.max_rows:,} rows; send smaller batches"
+            )
+
+    def check_bytes(self, size: int) -> None:
+        """Raise TooLarge when the rows have more than `max_bytes` bytes unpacked."""
+        if size > self.max_bytes:
+            raise TooLarge(
+                f"the rows unpack to more than {self.max_bytes / (1 << 20):g} MB;"
+                " send smaller batches"
+            )
+
+    def check_columns(self, columns: int) -> None:
+        """Raise TooLarge when there are more than `max_columns` columns."""
+        if columns > self.max_columns:
+            raise TooLarge(
+                f"the table has {columns:,} columns; at most {self.max_columns:,}"
+            )
+
+
+UNLIMITED = BodyLimits(1 << 62, 1 << 62, 1 << 62)
+
+
 def check_names(names: Sequence[str]) -> None:
     """Raise PayloadError when two columns have one name."""
     repeated = next((name for name, n in Counter(names).items() if n > 1), None)
@@ -110,10 +144,11 @@ class Source(Protocol):
     MEDIA_TYPES: tuple[str, ...]  # Content-Types of bodies
     SUFFIXES: tuple[str, ...]  # endings of files, in lower case
 
-    def read_bytes(self, body: bytes) -> Chunk:
-        """All rows of a request body.
+    def read_bytes(self, body: bytes, limits: BodyLimits) -> Chunk:
+        """Return all rows of a request body.
 
-        Raises PayloadError when nothing of it can be read.
+        Raises TooLarge, before rows are unpacked or converted, when they are over a
+        limit, and PayloadError when nothing of it can be read.
         """
 
     def read_file(self, path: Path, rows: int) -> Iterator[Chunk]:

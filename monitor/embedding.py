@@ -1,4 +1,7 @@
-"""Embeddings: a feature that is a list of numbers becomes a few numbers that profiles can hold, the same ones for ever."""
+"""Embeddings: features that are lists of numbers, stored as a norm, a size and projections.
+
+Every version and machine computes the same projections, so profiles stay comparable.
+"""
 
 import hashlib
 import math
@@ -15,18 +18,22 @@ PARTS = ("norm", "size", *(f"projection_{k + 1}" for k in range(PROJECTIONS)))
 
 
 def names(feature: str) -> list[str]:
-    """The features that an embedding is kept as: `feature.norm`, `feature.size`, `feature.projection_1` and so on."""
+    """Return the stored columns of an embedding.
+
+    They are `feature.norm`, `feature.size`, `feature.projection_1` and so on.
+    """
     return [f"{feature}.{part}" for part in PARTS]
 
 
 @lru_cache(maxsize=64)
 def directions(size: int) -> np.ndarray:
-    """Random directions for lists of `size` numbers, shape (size, PROJECTIONS): signs over sqrt(size), from a hash.
+    """Return random directions for lists of `size` numbers, shape (size, PROJECTIONS).
 
-    So a projection of independent numbers of variance 1 has variance 1, and distances
-    are kept in expectation (Achlioptas, 2003, Database-friendly random projections, J.
-    Comput. Syst. Sci. 66). They depend on nothing but the size: every server, version
-    and machine projects alike, and profiles of years ago compare with those of today.
+    They are signs over sqrt(size), from a hash. A projection of independent numbers of
+    variance 1 has variance 1, and distances are preserved in expectation (Achlioptas,
+    2003, Database-friendly random projections, J. Comput. Syst. Sci. 66). They depend
+    on the size only: every server, version and machine has the same projections, and
+    profiles of years ago can be compared with those of today.
 
     >>> directions(4)[:, 0].tolist()
     [0.5, 0.5, -0.5, 0.5]
@@ -37,15 +44,15 @@ def directions(size: int) -> np.ndarray:
     signs = np.unpackbits(np.frombuffer(bits, np.uint8))[: size * PROJECTIONS].reshape(
         size, PROJECTIONS
     )
-    found: np.ndarray = (signs * 2.0 - 1.0) / math.sqrt(size)
-    return found
+    result: np.ndarray = (signs * 2.0 - 1.0) / math.sqrt(size)
+    return result
 
 
-def kept(embeddings: np.ndarray) -> np.ndarray:
-    """What is kept of embeddings of one size, shape (rows, size), as shape (rows, len(PARTS)).
+def summarise(embeddings: np.ndarray) -> np.ndarray:
+    """Return the stored columns of embeddings of one size, shape (rows, len(PARTS)).
 
-    An embedding with a value that is not finite has no norm and no projections (NaN,
-    which is counted as invalid); one of no numbers neither.
+    `embeddings` has shape (rows, size). An embedding with a value that is not finite,
+    or without values, has NaN as norm and projections, which is counted as invalid.
     """
     rows, size = embeddings.shape
     if not size:
@@ -56,18 +63,18 @@ def kept(embeddings: np.ndarray) -> np.ndarray:
                 np.full((rows, PROJECTIONS), math.nan),
             ]
         )
-    # what is too large to be squared is not finite
+    # a number too large to be squared is not finite
     with np.errstate(over="ignore", invalid="ignore"):
         norm = np.sqrt(np.einsum("ij,ij->i", embeddings, embeddings))[:, None]
         projected = embeddings @ directions(size)
-    found = np.hstack([norm, np.full((rows, 1), float(size)), projected])
-    found[~np.isfinite(found).all(axis=1), :1] = math.nan
-    found[np.isnan(found[:, 0]), 2:] = math.nan
-    return found
+    columns = np.hstack([norm, np.full((rows, 1), float(size)), projected])
+    columns[~np.isfinite(columns).all(axis=1), :1] = math.nan
+    columns[np.isnan(columns[:, 0]), 2:] = math.nan
+    return columns
 
 
 def problem(value: Sequence[Any]) -> str | None:
-    """Why a list is no embedding; None when it is one."""
+    """Return the reason why a list is no embedding; None when it is one."""
     if len(value) > MAX_ELEMENTS:
         return f"has {len(value)} elements; an embedding has at most {MAX_ELEMENTS}"
     if _NUMBERS.issuperset(map(type, value)):
@@ -80,27 +87,25 @@ def problem(value: Sequence[Any]) -> str | None:
     return f"is a list with {kind} at place {place + 1}; an embedding is a flat list of numbers"
 
 
-def clash(features: Iterable[str], embedded: Iterable[str]) -> str | None:
-    """The first of the `features` whose name an embedding needs; None when there is none."""
+def name_conflict(features: Iterable[str], embedded: Iterable[str]) -> str | None:
+    """Return the first of the `features` whose name an embedding needs; None without one."""
     needed = {name for feature in embedded for name in names(feature)}
     return next((name for name in features if name in needed), None)
 
 
-def unfolded(features: Mapping[str, Any]) -> dict[str, Any]:
-    """Features with each list replaced by what is kept of it; null among its numbers makes it not finite."""
-    found: dict[str, Any] = {}
+def replace_embeddings(features: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the features with each list replaced by its stored columns.
+
+    A null among the numbers of a list counts as a value that is not finite.
+    """
+    stored: dict[str, Any] = {}
     for feature, value in features.items():
         if isinstance(value, list):
-            found.update(
-                zip(
-                    names(feature),
-                    kept(np.array([_numbers(value)]))[0].tolist(),
-                    strict=True,
-                )
-            )
+            summary = summarise(np.array([_numbers(value)]))[0].tolist()
+            stored.update(zip(names(feature), summary, strict=True))
         else:
-            found[feature] = value
-    return found
+            stored[feature] = value
+    return stored
 
 
 def _numbers(value: Sequence[Any]) -> np.ndarray:

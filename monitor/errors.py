@@ -1,7 +1,7 @@
-"""Every error that driftdeck raises on purpose.
+"""The errors that driftdeck raises on purpose.
 
     DriftdeckError               a sentence for a person, an HTTP status, an exit code
-    ├── ConfigError              driftdeck.toml is wrong; all mistakes at once
+    ├── ConfigError              driftdeck.toml has errors; all are reported at once
     ├── PluginError              a plug-in that cannot be loaded or breaks its contract
     ├── LayoutMismatch           two profiles whose bins mean different things
     ├── PayloadError      400    a body that cannot be read at all
@@ -10,28 +10,31 @@
     ├── Conflict          409    same Idempotency-Key, other body
     ├── TooLarge          413    more bytes or rows than the limit
     ├── UnsupportedMedia  415    a Content-Type or file ending without a source
-    ├── InvalidRequest    422    a parameter or value that makes no sense
+    ├── InvalidRequest    422    a parameter with an invalid value
     ├── Unauthorized      401    no key, or a wrong one
-    ├── Overloaded        503    try again later; says when
+    ├── Overloaded        503    retry after the given seconds
     │   └── TooMany       429    too many at once
     ├── StorageError             the data directory or database cannot be used
-    └── Unreachable              no server answers where one was expected
+    └── Unreachable              no response from the server
 
-A bad *record* is not an error: it is a Refusal (see event.py), counted and kept.
+A bad *row* is no error: it is a Refusal (see event.py), counted and quarantined.
 """
 
 from collections.abc import Sequence
 
 
 class DriftdeckError(Exception):
-    """Base of all: `str(error)` is one clear sentence with what to do."""
+    """Base of all: `str(error)` is one sentence with the cause and the remedy."""
 
     status = 500
     exit_code = 1
 
 
 class ConfigError(DriftdeckError):
-    """The configuration has `mistakes`, each naming its key and the known values."""
+    """The configuration has errors.
+
+    `mistakes` has one sentence for each, with its key and the known values.
+    """
 
     exit_code = 2
 
@@ -39,9 +42,8 @@ class ConfigError(DriftdeckError):
         self.source = source
         self.mistakes = list(mistakes)
         lines = "\n".join(f"  - {m}" for m in self.mistakes)
-        count = (
-            "1 mistake" if len(self.mistakes) == 1 else f"{len(self.mistakes)} mistakes"
-        )
+        n = len(self.mistakes)
+        count = "1 error" if n == 1 else f"{n} errors"
         super().__init__(f"{source} has {count}:\n{lines}")
 
 
@@ -73,13 +75,13 @@ class Unauthorized(DriftdeckError):
 
 
 class Forbidden(DriftdeckError):
-    """The key is good, but not for this."""
+    """The key is valid, but has no right to this."""
 
     status = 403
 
 
 class NotFound(DriftdeckError):
-    """The thing asked for does not exist."""
+    """The requested object does not exist."""
 
     status = 404
 
@@ -103,14 +105,14 @@ class UnsupportedMedia(DriftdeckError):
 
 
 class InvalidRequest(DriftdeckError):
-    """A parameter has a value that makes no sense."""
+    """A parameter has an invalid value."""
 
     status = 422
     exit_code = 2
 
 
 class Overloaded(DriftdeckError):
-    """The server cannot take more now; `retry_after` is in seconds."""
+    """The server cannot accept more now; `retry_after` is in seconds."""
 
     status = 503
 
@@ -133,7 +135,7 @@ class StorageError(DriftdeckError):
 
 
 class Unreachable(DriftdeckError):
-    """No server answered."""
+    """No server responded."""
 
     status = 503
     exit_code = 4

@@ -1,4 +1,4 @@
-"""One logged prediction: what it may hold, how it is read, and why one is refused."""
+"""Events: the fields and limits of one logged prediction, its parser, and its refusals."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ MAX_ID_BYTES = 128
 MAX_NAME = 200
 MAX_TEXT = 4096
 MAX_FEATURES = 10_000
-RAW_SAMPLE = 16_000  # characters of a refused record that are kept
+RAW_SAMPLE = 16_000  # characters of a refused row that are quarantined
 FIELDS = (
     "event_id",
     "model",
@@ -32,7 +32,7 @@ FIELDS = (
 
 @dataclass(frozen=True)
 class Refusal:
-    """A record that was not taken: its line (from 1), its id if it had one, the reason, and the start of the record."""
+    """A refused row: its line (from 1), its id if it has one, the reason, and its start."""
 
     line: int
     event_id: str | None
@@ -43,7 +43,7 @@ class Refusal:
 
 @dataclass(frozen=True)
 class TimeBounds:
-    """The times an event may bear: from now - max_age to now + max_ahead."""
+    """The accepted times of events: from now - max_age to now + max_ahead."""
 
     max_age: timedelta = timedelta(days=400)
     max_ahead: timedelta = timedelta(minutes=10)
@@ -53,7 +53,7 @@ class TimeBounds:
         return now - self.max_age, now + self.max_ahead
 
     def reason(self, ts: datetime, now: datetime) -> str | None:
-        """Why `ts` is refused; None when it is accepted."""
+        """Return the reason to refuse `ts`; None when it is accepted."""
         earliest, latest = self.around(now)
         if ts < earliest:
             return (
@@ -61,12 +61,12 @@ class TimeBounds:
                 "raise limits.max_age_days or use --max-age"
             )
         if ts > latest:
-            return f"ts {ts:%Y-%m-%dT%H:%M:%SZ} is in the future; the server's clock says {now:%Y-%m-%dT%H:%M:%SZ}"
+            return f"ts {ts:%Y-%m-%dT%H:%M:%SZ} is in the future; the server's clock is at {now:%Y-%m-%dT%H:%M:%SZ}"
         return None
 
 
 class Refused(ValueError):
-    """Raised inside a parser for one record; the caller turns it into a Refusal."""
+    """Raised inside a parser for one row; the caller turns it into a Refusal."""
 
 
 @dataclass(frozen=True)
@@ -89,11 +89,11 @@ class Event:
 
 
 def parse_event(
-    raw: Any, now: datetime, bounds: TimeBounds, made_ids: bool = True
+    raw: Any, now: datetime, bounds: TimeBounds, make_ids: bool = True
 ) -> Event:
-    """The event in one decoded JSON value.
+    """Return the event in one decoded JSON value.
 
-    Raises Refused with the reason, naming the key and what would be right.
+    Raises Refused with the reason, which names the key and a valid value.
     """
     if not isinstance(raw, dict):
         raise Refused(f"an event is a JSON object, this is {_kind(raw)}")
@@ -103,7 +103,7 @@ def parse_event(
             f"unknown key {unknown[0]!r}; known: {', '.join(FIELDS)} (features go inside `features`)"
         )
     return Event(
-        event_id=id_of(raw.get("event_id"), made_ids),
+        event_id=id_of(raw.get("event_id"), make_ids),
         model=name_of(raw, "model"),
         version=_text(raw, "version", MAX_NAME) or "",
         ts=time_of(raw, now, bounds),
@@ -117,7 +117,10 @@ def parse_event(
 
 
 def decode(line: bytes) -> Any:
-    """The JSON value in `line`; NaN and Infinity are let through as floats, to be counted as invalid values."""
+    """Return the JSON value in `line`.
+
+    NaN and Infinity become floats, which are counted as invalid values.
+    """
     try:
         return json.loads(line.decode("utf-8"))
     except UnicodeDecodeError as error:
@@ -133,7 +136,7 @@ def decode(line: bytes) -> Any:
 
 
 def name_of(raw: Mapping[str, Any], key: str) -> str:
-    """A required short name."""
+    """Return the required short name of this key."""
     value = _text(raw, key, MAX_NAME)
     if not value:
         raise Refused(f"`{key}` is missing; it is required")
@@ -141,7 +144,7 @@ def name_of(raw: Mapping[str, Any], key: str) -> str:
 
 
 def time_of(raw: Mapping[str, Any], now: datetime, bounds: TimeBounds) -> datetime:
-    """The required `ts` as aware UTC, within the bounds."""
+    """Return the required `ts` as aware UTC, within the bounds."""
     value = raw.get("ts")
     if value is None:
         raise Refused("`ts` is missing; it is required, e.g. 2026-11-22T09:30:00Z")
@@ -157,7 +160,7 @@ def time_of(raw: Mapping[str, Any], now: datetime, bounds: TimeBounds) -> dateti
 
 
 def parse_time(text: str) -> datetime:
-    """RFC 3339 text with offset as aware UTC. Raises Refused."""
+    """Return RFC 3339 text with offset as aware UTC. Raises Refused."""
     try:
         ts = datetime.fromisoformat(text.upper())  # RFC 3339 allows t and z
         if ts.tzinfo is not None:
@@ -170,18 +173,24 @@ def parse_time(text: str) -> datetime:
 
 
 def make_id() -> str:
-    """An id for an event that came without one."""
+    """Return a random id for an event without one."""
     return str(uuid.uuid4())
 
 
 def derived_id(key: str, line: int, text: bytes) -> str:
-    """An id for an event that came without one under an Idempotency-Key: the same again, however late, has the same id."""
+    """Return an id for an event without one, of a request with an Idempotency-Key.
+
+    The same key, line and text always give the same id.
+    """
     seed = f"{key}\n{line}\n".encode("utf-8", "replace") + text
     return str(uuid.UUID(bytes=hashlib.sha256(seed).digest()[:16]))
 
 
 def label_text(value: Any) -> str | None:
-    """The canonical text of a class or label: 1 and 1.0 are "1", true is "true"; None for what is not a label."""
+    """Return the canonical text of a class or label; None for any other value.
+
+    1 and 1.0 are "1", true is "true".
+    """
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
@@ -195,17 +204,16 @@ def label_text(value: Any) -> str | None:
     return None
 
 
-def id_of(value: Any, made: bool) -> str:
-    if value is None and made:
+def id_of(value: Any, make: bool) -> str:
+    """Return a valid event id; with `make`, a new one when it is absent. Raises Refused."""
+    if value is None and make:
         return make_id()
+    if value is None:
+        raise Refused("`event_id` is missing")
     if not isinstance(value, str) or not value:
-        raise Refused(
-            "`event_id` is missing"
-            if value is None
-            else f"`event_id` is {_kind(value)}; expected text"
-        )
+        raise Refused(f"`event_id` is {_kind(value)}; expected text")
     if not _storable(value):
-        raise Refused("`event_id` holds half a surrogate pair; send valid Unicode")
+        raise Refused("`event_id` contains half a surrogate pair; send valid Unicode")
     if len(value.encode()) > MAX_ID_BYTES:
         raise Refused(
             f"`event_id` has {len(value.encode())} bytes; at most {MAX_ID_BYTES}"
@@ -241,24 +249,24 @@ def _features(value: Any) -> dict[str, float | str | bool | None]:
                 f"`features.{name}` must be at most {MAX_TEXT} characters of valid Unicode"
             )
     if embedded:
-        value = _unfolded(value, embedded)
+        value = _replace_embeddings(value, embedded)
     return {
         name: _number(item) if _is_number(item) else item
         for name, item in value.items()
     }
 
 
-def _unfolded(value: dict[str, Any], embedded: list[str]) -> dict[str, Any]:
+def _replace_embeddings(value: dict[str, Any], embedded: list[str]) -> dict[str, Any]:
     for name in embedded:
         if len(embedding.names(name)[-1]) > MAX_NAME:
             raise Refused(
                 f"feature name {name[:40]!r} is too long for an embedding; at most {MAX_NAME - 20} characters"
             )
-    if taken := embedding.clash(value, embedded):
+    if reserved := embedding.name_conflict(value, embedded):
         raise Refused(
-            f"`features.{taken}` is the name of what is kept of an embedding; rename one of them"
+            f"`features.{reserved}` is a name that an embedding needs; rename one of them"
         )
-    return embedding.unfolded(value)
+    return embedding.replace_embeddings(value)
 
 
 def _prediction(value: Any) -> float | str | dict[str, float] | None:

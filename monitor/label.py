@@ -1,4 +1,4 @@
-"""One late truth about one event."""
+"""Labels: the true outcome of an event, and its parser."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,9 +11,9 @@ FIELDS = ("event_id", "model", "label", "ts")
 
 @dataclass(frozen=True)
 class Label:
-    """The true outcome of an event; `ts` is when it became known.
+    """The true outcome of an event; `ts` is the time from which it is known.
 
-    A later one for the same event replaces it.
+    A later label of the same event replaces it.
     """
 
     event_id: str
@@ -23,7 +23,7 @@ class Label:
 
 
 def parse_label(raw: Any, now: datetime, bounds: TimeBounds) -> Label:
-    """The label in one decoded JSON value. Raises Refused with the reason."""
+    """Return the label in one decoded JSON value. Raises Refused with the reason."""
     if not isinstance(raw, dict):
         raise Refused("a label is a JSON object with event_id, model, label, ts")
     unknown = [k for k in raw if k not in FIELDS]
@@ -38,5 +38,5 @@ def parse_label(raw: Any, now: datetime, bounds: TimeBounds) -> Label:
         )
     ts = now if raw.get("ts") is None else time_of(raw, now, bounds)
     return Label(
-        id_of(raw.get("event_id"), made=False), name_of(raw, "model"), label, ts
+        id_of(raw.get("event_id"), make=False), name_of(raw, "model"), label, ts
     )

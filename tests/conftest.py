@@ -1,5 +1,6 @@
 """What the tests of the server share: a server on an empty directory, its HTTP client."""
 
+import functools
 import os
 import shutil
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ import httpx
 import pytest
 from events import NDJSON
 from fake_collector import collector, real_server, unused_url, wait_for
+from httpx._transports import default as _default
 from hypothesis import settings
 
 from monitor.api import create_app
@@ -18,6 +20,8 @@ from monitor.config.config import Config
 from monitor.send.session import serving
 from monitor.server.server import Server
 
+# every HTTP client reads the certificates of the system, 35 ms: here once for all
+_default.create_ssl_context = functools.cache(httpx.create_ssl_context)  # type: ignore[attr-defined]
 # the machines are shared: how long an example takes says nothing
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")

@@ -67,14 +67,14 @@ def test_norm_size_and_projections_are_those_of_the_definition() -> None:
 
 def test_the_directions_never_change() -> None:
     assert embedding.directions(4)[:, 0].tolist() == [0.5, 0.5, -0.5, 0.5]
-    found = embedding.kept(np.arange(1.0, 385.0)[None, :] / 384)[0]
+    found = embedding.summarise(np.arange(1.0, 385.0)[None, :] / 384)[0]
     assert found == pytest.approx(EXPECTED_384, abs=1e-8)
 
 
 def test_projections_keep_squared_distances_on_average() -> None:
     random = np.random.default_rng(5)
     one, other = random.normal(size=(2, 400, 96))
-    projected = (embedding.kept(one) - embedding.kept(other))[:, 2:]
+    projected = (embedding.summarise(one) - embedding.summarise(other))[:, 2:]
     ratio = (projected**2).mean() / (((one - other) ** 2).sum(axis=1).mean() / 96)
     assert ratio == pytest.approx(1, abs=0.1)
 

@@ -258,13 +258,16 @@ def test_a_page_opens_without_error_untranslated_text_or_foreign_request(
 
 
 def test_an_event_is_in_the_figures_within_seconds(http: httpx.Client) -> None:
-    def stored():
-        return http.get("/v1/models/flight-delay/overview").json()["freshness"][
-            "stored"
-        ]
+    # a model of its own: the others of this file may run elsewhere
+    def stored() -> int:
+        answer = http.get("/v1/models/fresh/overview")
+        return answer.json()["freshness"]["stored"] if answer.is_success else 0
 
-    before = stored()
     row = json.loads((DATA / "events.jsonl").read_text().splitlines()[0])
-    row |= {"event_id": "fresh-1", "ts": datetime.now(UTC).isoformat()}
+    row |= {
+        "model": "fresh",
+        "event_id": "fresh-1",
+        "ts": datetime.now(UTC).isoformat(),
+    }
     http.post("/v1/events", content=json.dumps(row), headers={"content-type": NDJSON})
-    wait(lambda: stored() == before + 1, "the event", 15)
+    wait(lambda: stored() == 1, "the event", 60)

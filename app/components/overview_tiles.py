@@ -53,7 +53,8 @@ def shortage(findings: list[Json]) -> str:
     if not short:
         return t("need.more")
     thinnest = min(short, key=lambda finding: finding.get("n") or 0)
-    n, minimum = thinnest.get("n") or 0, thinnest.get("minimum") or 0
+    n = thinnest.get("n") or 0
+    minimum = thinnest.get("minimum") or 0
     if n >= minimum:
         return t("need.more")
     return t("need.rows", n=figures.count(n), minimum=figures.count(minimum))
@@ -102,11 +103,13 @@ def with_limit(
     trend: list[float | None],
 ) -> None:
     """Draw the tile of a figure of the service; without a limit it is not checked."""
-    status, value = cards.by_severity(part["status"], findings), part["value"]
+    value = part["value"]
+    status = cards.by_severity(part["status"], findings)
     delta = cards.signed(value, part["previous_week"], show)
     note = cards.limit_text(part["limit"], show)
     if status == "insufficient":
-        delta, note = shortage(findings), ""
+        delta = shortage(findings)
+        note = ""
     if status == "ok" and part["limit"] is None:
         status = "not_checked"
     tip = _checked(findings)
@@ -116,8 +119,10 @@ def with_limit(
 def _checked(findings: list[Json]) -> str | None:
     """Return the value that was checked with its window: the tile shows another range."""
     for finding in findings:
-        start, end = finding.get("from"), finding.get("to")
-        if finding.get("value") is None or not (start and end and finding.get("n")):
+        start = finding.get("from")
+        end = finding.get("to")
+        is_checked = start and end and finding.get("n")
+        if not is_checked or finding.get("value") is None:
             continue
         statistic = str(finding.get("statistic"))
         value = figures.measured(finding["value"], statistic, finding.get("unit"))

@@ -1,6 +1,10 @@
 """Sentences of the pages Overview, Service and Inputs."""
 
 PAGES: dict[str, tuple[str, str]] = {
+    "public": (
+        "Whoever reaches this page sees and does what its key may.",
+        "能開啟這個頁面的人，都能看到並執行其金鑰所允許的一切。",
+    ),
     # overview
     "overview.title": ("Is the model OK right now?", "模型現在還好嗎？"),
     "overview.ok": (

@@ -35,7 +35,8 @@ def page(choice: filters.Choice) -> None:
 
 def other_models(model: str) -> tuple[int, int] | None:
     """Return open and critical alerts of all other models; None when unknown."""
-    names = {str(row["model"]) for row in session.visit().models}
+    models = session.visit().models
+    names = {str(row["model"]) for row in models}
     if names <= {model}:
         return None
     alerts = reader.alerts(None, "firing", MAX_OTHERS)["alerts"]
@@ -164,10 +165,13 @@ def pick_state() -> str:
 
 def history(alert: Json) -> None:
     """Draw state changes, their authors, and deliveries in an expander."""
-    label, icon = t("alerts.history"), ":material/history:"
+    label = t("alerts.history")
+    icon = ":material/history:"
     key = f"hist_{alert['id']}"
     with st.expander(label, icon=icon, type="compact", key=key):
-        lines = [_times(alert), *change_text.lines(alert["finding"] or {}, MAX_LISTED)]
+        finding = alert["finding"] or {}
+        changes = change_text.lines(finding, MAX_LISTED)
+        lines = [_times(alert), *changes]
         st.markdown("  \n".join(f":small[{line}]" for line in lines))
         left, right = st.columns(2, gap="small")
         with left:
@@ -208,7 +212,8 @@ def _table(title: str, rows: list[dict[str, str]], empty: str) -> None:
 
 
 def _transition(alert: Json, row: Json) -> dict[str, str]:
-    value = figures.measured(row.get("value"), alert["statistic"], alert["unit"])
+    statistic, unit = alert["statistic"], alert["unit"]
+    value = figures.measured(row.get("value"), statistic, unit)
     return {
         raw("col.at"): figures.at(row.get("at")),
         raw("col.from"): _state(row.get("from")),

@@ -133,7 +133,8 @@ def labels(part: Json) -> list[str]:
     """Return label coverage, label delay and sampling bias as markdown."""
     facts = []
     if part["labels_until"]:
-        facts.append(t("overview.labels", at=figures.zoned(part["labels_until"])))
+        until = figures.zoned(part["labels_until"])
+        facts.append(t("overview.labels", at=until))
     needed = ("coverage", "delay_p50_s", "delay_p95_s")
     if None not in [part[name] for name in needed]:
         words = {
@@ -144,7 +145,8 @@ def labels(part: Json) -> list[str]:
         facts.append(t("overview.coverage", **words))
     bias = part["label_bias"]
     if bias and bias["biased"]:
-        facts.append(t("overview.labels_biased", psi=figures.score(bias["value"])))
+        psi = figures.score(bias["value"])
+        facts.append(t("overview.labels_biased", psi=psi))
     return facts
 
 

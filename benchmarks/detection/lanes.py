@@ -64,7 +64,7 @@ def pages_of(
         raise ValueError(f"the lane {lane.name} learned nothing")
     opened = []
     for window in windows[reference:]:
-        step = course.take(
+        step = course.add_window(
             window, MONDAY + (window.index + 1) * HOUR, window.index + 1, judge=True
         )
         if step is not None and any(

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 from monitor.errors import PayloadError, StorageError
-from monitor.ingest.embedding_columns import unfolded
+from monitor.ingest.embedding_columns import replace_embeddings
 from monitor.ingest.features import OWN, columns_of
 from monitor.ingest.file_batches import ColumnMapping, renamed, source_of
 
@@ -64,7 +64,8 @@ def _file_tables(
 
 
 def _event_table(table: pa.Table, columns: ColumnMapping) -> pa.Table:
-    return unfolded(renamed(table, columns, None, 1, None), lambda where, reason: None)
+    table = renamed(table, columns, None, 1, None)
+    return replace_embeddings(table, lambda where, reason: None)
 
 
 def compared_columns(table: pa.Table) -> dict[str, str]:

@@ -10,6 +10,7 @@ from typing import Any
 import duckdb
 from fastapi import Depends, FastAPI
 from pydantic import BaseModel
+from starlette.responses import HTMLResponse
 
 from monitor import __version__
 from monitor.api.authorization import (
@@ -17,6 +18,9 @@ from monitor.api.authorization import (
     Authenticator,
     authorize,
 )
+from monitor.api.body_limit import BodyLimitMiddleware
+from monitor.api.browser_guard import BrowserGuard, BrowserGuardMiddleware
+from monitor.api.docs_page import docs_page
 from monitor.api.error_handlers import add_error_handlers, first_line
 from monitor.api.fast_path import FastPath
 from monitor.api.rate_limit import RateLimiter
@@ -89,10 +93,11 @@ def create_app(
     on_stop: Callable[[], None] = lambda: None,
     background: bool = True,
     key: str | None = None,
+    host: str = "127.0.0.1",
 ) -> FastAPI:
     """Return the application over one server; the server starts and stops with it.
 
-    `key` is the bootstrap key, which has every right. With it, or with a stored key,
+    `host` is the address that it listens on. `key` is the bootstrap key, which has every right. With it, or with a stored key,
     every request needs a key.
     """
 
@@ -113,6 +118,7 @@ def create_app(
         version=__version__,
         description=DESCRIPTION,
         lifespan=lifespan,
+        docs_url=None,
         redoc_url=None,
         dependencies=[Depends(authorize)],
         responses=PROBLEM_RESPONSES,
@@ -120,15 +126,30 @@ def create_app(
     rate_limiter = RateLimiter(server.config.limits)
     authenticator = Authenticator(lambda: server.keys, key)
     app.state.server = server
+    app.state.authenticator = authenticator
     app.state.rate_limiter = rate_limiter
-    app.state.fast_path = FastPath(server, authenticator, rate_limiter)
+    guard = BrowserGuard(host, server.config.allowed_hosts)
+    app.state.fast_path = FastPath(server, authenticator, rate_limiter, guard)
     app.add_middleware(EncodedSlashMiddleware)
+    app.add_middleware(
+        BodyLimitMiddleware,
+        max_row_bytes=int(server.config.limits.max_body_mb * (1 << 20)),
+    )
     # the last one added is the outermost and runs first
     app.add_middleware(AuthenticationMiddleware, authenticator=authenticator)
+    app.add_middleware(BrowserGuardMiddleware, guard=guard)
+    app.add_api_route("/docs", _docs_route(app), include_in_schema=False)
     for router in ROUTERS:
         app.include_router(router)
     add_error_handlers(app)
     return app
+
+
+def _docs_route(app: FastAPI) -> Callable[[], HTMLResponse]:
+    def docs() -> HTMLResponse:
+        return HTMLResponse(docs_page(app))
+
+    return docs
 
 
 async def _save_key_uses(keys: KeyStore) -> None:

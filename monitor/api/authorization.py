@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 from fastapi import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -91,6 +91,11 @@ class Authenticator:
         if self.bootstrap is not None and equal_digests(digest(secret), self.bootstrap):
             return BOOTSTRAP
         return key_store.caller(secret, datetime.now(UTC))
+
+
+def authenticator_of(request: Request) -> Authenticator:
+    """Return what finds the sender of a request by its key."""
+    return cast(Authenticator, request.app.state.authenticator)
 
 
 class AuthenticationMiddleware:

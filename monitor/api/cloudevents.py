@@ -10,7 +10,8 @@ from cloudevents.core.bindings.http import HTTPMessage, from_binary, from_struct
 from cloudevents.core.exceptions import BaseCloudEventException
 from cloudevents.core.formats.json import JSONFormat
 
-from monitor.errors import PayloadError
+from monitor.contracts import BodyLimits
+from monitor.errors import PayloadError, UnsupportedMedia
 from monitor.event import MAX_NAME, Refused
 from monitor.ingest.pairing import PairPart, Part
 
@@ -26,16 +27,22 @@ Message = HTTPMessage | Any
 
 
 def split_messages(
-    media_type: str, headers: Mapping[str, str], body: bytes
+    media_type: str, headers: Mapping[str, str], body: bytes, limits: BodyLimits
 ) -> list[Message]:
     """Return the messages in a request: one, or the items of a batch.
 
-    Raises PayloadError when a batch is not a JSON array.
+    Raises PayloadError when a batch is not a JSON array, TooLarge when it is too long.
     """
     if media_type != BATCH:
         attributes = {
             name: value for name, value in headers.items() if name.startswith("ce-")
         }
+        # a web page may send any body as text/plain, but not this type, nor ce- headers
+        if media_type != STRUCTURED and "ce-specversion" not in attributes:
+            raise UnsupportedMedia(
+                f"Content-Type {media_type or '(none)'!r} holds no CloudEvent; use"
+                f" {STRUCTURED} or {BATCH}, or send its attributes as ce- headers"
+            )
         return [HTTPMessage({"content-type": media_type, **attributes}, body)]
     try:
         items = json.loads(body)
@@ -43,6 +50,7 @@ def split_messages(
         items = None
     if not isinstance(items, list):
         raise PayloadError(f"the body is not a JSON array, which {BATCH} needs")
+    limits.check_rows(len(items))
     return items
 
 

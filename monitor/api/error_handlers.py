@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
+from monitor.api.request_context import server_of
 from monitor.api.response import error_response, failure_response
 from monitor.errors import DriftdeckError
 
@@ -50,6 +51,9 @@ async def _on_invalid_parameter(request: Request, error: Exception) -> Response:
 
 async def _on_http_error(request: Request, error: Exception) -> Response:
     error = cast(HTTPException, error)
+    # the framework turns what stops the reading of a body into its own 400
+    if isinstance(error.__cause__, DriftdeckError):
+        return failure_response(error.__cause__)
     if error.status_code == 404:
         return error_response(
             f"there is no {request.url.path[:100]}; GET /docs lists the addresses", 404
@@ -60,6 +64,8 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
 
 async def _on_database_error(request: Request, error: Exception) -> Response:
     log.error("%s %s: %s", request.method, request.url.path, first_line(error))
+    if isinstance(error, duckdb.FatalException):
+        server_of(request).store.note_failure()
     return error_response(
         "the database is busy or being reopened; try again in 2 s",
         503,

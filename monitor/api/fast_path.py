@@ -11,19 +11,30 @@ from typing import Any, NamedTuple
 import msgspec
 
 from monitor.api.authorization import Authenticator, scoped_idempotency_key
+from monitor.api.browser_guard import BrowserGuard
 from monitor.api.rate_limit import RateLimiter
 from monitor.api.request_body import BodyMemory
 from monitor.api.response import ARROW
 from monitor.errors import Overloaded
-from monitor.ingest.collector import IngestResult
+from monitor.ingest.ingest_result import IngestResult
 from monitor.ingest.json_lines import JSON_TYPES
 from monitor.server.server import Server
 
 MAX_IDEMPOTENCY_KEY_LENGTH = 200
-# Labels up to here are read on the event loop: a thread costs more.
+# Bodies up to here are validated on the event loop: a thread costs more. Larger ones
+# would hold up every other request.
+MAX_INLINE_EVENT_BYTES = 512 << 10
 MAX_INLINE_LABEL_BYTES = 64 << 10
 _ROUTE_ONLY_HEADERS = frozenset(
-    {b"content-encoding", b"transfer-encoding", b"expect", b"upgrade"}
+    {
+        b"content-encoding",
+        b"transfer-encoding",
+        b"expect",
+        b"upgrade",
+        # of a browser
+        b"origin",
+        b"sec-fetch-site",
+    }
 )
 _ARROW = ARROW.encode()
 Ingest = Callable[..., IngestResult]
@@ -50,16 +61,22 @@ class FastPath:
     """Matches requests by their headers and hands their bodies to the collector."""
 
     def __init__(
-        self, server: Server, authenticator: Authenticator, rate_limiter: RateLimiter
+        self,
+        server: Server,
+        authenticator: Authenticator,
+        rate_limiter: RateLimiter,
+        guard: BrowserGuard,
     ) -> None:
         self.server = server
+        self.guard = guard
         self.authenticator = authenticator
         self.rate_limiter = rate_limiter
         self.max_body_bytes = int(server.config.limits.max_body_mb * (1 << 20))
+        max_event_bytes = min(MAX_INLINE_EVENT_BYTES, self.max_body_bytes)
         max_label_bytes = min(MAX_INLINE_LABEL_BYTES, self.max_body_bytes)
         # path -> (method of the collector, size limit in bytes)
         self.endpoints: dict[str, tuple[Ingest, int]] = {
-            "/v1/events": (server.collector.events, self.max_body_bytes),
+            "/v1/events": (server.collector.events, max_event_bytes),
             "/v1/labels": (server.collector.labels, max_label_bytes),
         }
 
@@ -82,6 +99,7 @@ class FastPath:
             and _ROUTE_ONLY_HEADERS.isdisjoint(headers)
             and len(headers.get(b"idempotency-key", b"")) <= MAX_IDEMPOTENCY_KEY_LENGTH
             and _ARROW not in headers.get(b"accept", b"")
+            and self.guard.knows(headers.get(b"host", b"").decode("latin-1"))
         )
         if not is_plain:
             return None

@@ -14,12 +14,13 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
+from monitor.api.browser_guard import RAW_SECURITY_HEADERS
 from monitor.api.durability import DiskWrite, when_durable
 from monitor.api.fast_path import FastPath, FastRequest, RawResponse, response_of
 from monitor.api.response import failure_response
 from monitor.config.limits import Limits
 from monitor.errors import DriftdeckError
-from monitor.ingest.collector import IngestResult
+from monitor.ingest.ingest_result import IngestResult
 
 log = logging.getLogger("driftdeck.api")
 
@@ -233,7 +234,11 @@ class HttpConnection(HttpToolsProtocol):
     def _respond(self, cycle: RequestResponseCycle, response: RawResponse) -> None:
         if cycle.disconnected or self.transport.is_closing():
             return
-        headers = [*self.server_state.default_headers, *response.headers]
+        headers = [
+            *self.server_state.default_headers,
+            *response.headers,
+            *RAW_SECURITY_HEADERS,
+        ]
         if not cycle.keep_alive:
             headers.append((b"connection", b"close"))
         lines = b"".join(b"%b: %b\r\n" % header for header in headers)

@@ -36,6 +36,33 @@ UiPort = Annotated[
 ]
 
 
+BehindProxy = Annotated[
+    bool,
+    typer.Option(
+        "--behind-proxy",
+        help="The dashboard may listen on a public address: a proxy asks who comes.",
+    ),
+]
+
+
+def check_public_dashboard(host: str, behind_proxy: bool) -> None:
+    """Raise InvalidRequest for a dashboard that anybody could reach.
+
+    It has no sign-in of its own, and shows what its key may see.
+    """
+    if host in LOOPBACK:
+        return
+    if not behind_proxy:
+        raise InvalidRequest(
+            f"whoever reaches the dashboard on {host} could see and do all that its key"
+            " may; put a proxy that asks for a login before it and give --behind-proxy,"
+            " or use --host 127.0.0.1"
+        )
+    typer.echo(
+        f"dashboard  whoever reaches {host} sees and does what its key may", err=True
+    )
+
+
 @app.command()
 def up(
     data: Data = DEFAULT_DATA,
@@ -43,8 +70,10 @@ def up(
     host: Host = "127.0.0.1",
     port: Port = SERVER_PORT,
     ui_port: UiPort = UI_PORT,
+    behind_proxy: BehindProxy = False,
 ) -> None:
     """Start the server and the dashboard, and keep both running."""
+    check_public_dashboard(host, behind_proxy)
     from monitor.config.config_file import read_config
     from monitor.server.supervisor import check_port, supervise
 
@@ -60,6 +89,8 @@ def up(
     if config:
         server_command += ["--config", str(config)]
     ui_command = ["ui", "--url", url, "--host", host, "--port", str(ui_port)]
+    if behind_proxy:
+        ui_command.append("--behind-proxy")
     sys.exit(supervise(server_command, ui_command))
 
 
@@ -105,7 +136,7 @@ def server(
         gc.freeze()
 
     application = create_app(
-        server, on_start=start, on_stop=lambda: withdraw(data), key=key
+        server, on_start=start, on_stop=lambda: withdraw(data), key=key, host=host
     )
     uvicorn.run(
         application,
@@ -123,12 +154,15 @@ def ui(
     port: Annotated[
         int, typer.Option("--port", help="Port of the dashboard.", min=1, max=65535)
     ] = UI_PORT,
+    behind_proxy: BehindProxy = False,
 ) -> None:
     """Start the dashboard; it has no data and reads the server at --url."""
     from monitor.server.supervisor import check_port, run_dashboard
 
+    check_public_dashboard(host, behind_proxy)
     check_port(host, port)
-    sys.exit(run_dashboard(url or f"http://127.0.0.1:{SERVER_PORT}", host, port))
+    server_url = url or f"http://127.0.0.1:{SERVER_PORT}"
+    sys.exit(run_dashboard(server_url, host, port, host not in LOOPBACK))
 
 
 @app.command()

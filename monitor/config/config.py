@@ -79,6 +79,8 @@ class Config(Section):
     retention: Retention = Retention()
     notify_within: Duration = timedelta(hours=24)
     engine: str = DEFAULT_ENGINE
+    # names beside its own that the server is reached by, such as those of a proxy
+    allowed_hosts: tuple[str, ...] = ()
     folder: Path = Path()
 
     @field_validator("engine")

@@ -1,4 +1,4 @@
-"""What is behind an open change, asked of the stored profiles: once a whole day of it is there, and once a day for a week."""
+"""The segments behind an open change, read from stored profiles after a day, then once a day for a week."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -31,18 +31,23 @@ class AttributionCache:
     def of(
         self, opened: int, columns: Sequence[str], onset: datetime, end: datetime
     ) -> Attribution | None:
-        """What is behind the change of some columns by key since `onset`, as far as it is known at `end`."""
+        """Return the segments behind a change of some columns since `onset`, as far as known at `end`.
+
+        Columns are given by key.
+        """
         days = min((end - onset) // DAY, WEEK // DAY)
         asked = self.known.get(opened)
         if days < 1 or (
             asked is not None and (end - asked[0] < DAY or end - onset > WEEK + DAY)
         ):
             return asked[1] if asked else None
-        found = self._ask(list(columns)[:MAX_COLUMNS], onset, onset + days * DAY)
-        self.known[opened] = end, found
-        return found
+        attribution = self._read_parts(
+            list(columns)[:MAX_COLUMNS], onset, onset + days * DAY
+        )
+        self.known[opened] = end, attribution
+        return attribution
 
-    def _ask(
+    def _read_parts(
         self, columns: Sequence[str], onset: datetime, end: datetime
     ) -> Attribution | None:
         before = self._read(onset - WEEK, onset, columns)
@@ -60,12 +65,12 @@ class AttributionCache:
         self, columns: Sequence[str], onset: datetime, end: datetime
     ) -> dict[str, list[SegmentPart]]:
         """The largest segments of each feature that makes them."""
-        found: dict[str, list[SegmentPart]] = {}
+        parts: dict[str, list[SegmentPart]] = {}
         all_segments = self.store.segments(self.model.name, self.segments)
         for feature in self.segments:
-            known = self.model.schema.by_name.get(feature)
+            feature_column = self.model.schema.by_name.get(feature)
             names = [segment for segment, of in all_segments.items() if of == feature]
-            if known is None or len(names) < 2:
+            if feature_column is None or len(names) < 2:
                 continue
             counted = {
                 name: (
@@ -75,7 +80,7 @@ class AttributionCache:
                 for name in names
             }
             largest = sorted(names, key=lambda name: -max(counted[name]))[:MAX_PARTS]
-            found[known.field] = [
+            parts[feature_column.field] = [
                 SegmentPart(
                     name,
                     *counted[name],
@@ -84,7 +89,7 @@ class AttributionCache:
                 )
                 for name in largest
             ]
-        return found
+        return parts
 
     def _rows(self, start: datetime, end: datetime, segment: str) -> int:
         return self._read(start, end, ["status"], segment)["status"].rows
@@ -99,13 +104,13 @@ class AttributionCache:
         return {column: profiles[0] for column, profiles in read.items()}
 
     def dump(self) -> dict[str, Any]:
-        """What is remembered, as plain data."""
+        """Return the remembered attributions as plain data."""
         return {
             str(opened): [
                 at.isoformat(),
-                [found.cause, found.segment] if found else None,
+                [attribution.cause, attribution.segment] if attribution else None,
             ]
-            for opened, (at, found) in self.known.items()
+            for opened, (at, attribution) in self.known.items()
         }
 
     def restore(self, data: Mapping[str, Any]) -> None:
@@ -113,9 +118,9 @@ class AttributionCache:
         self.known = {
             int(opened): (
                 datetime.fromisoformat(at),
-                Attribution(*found) if found else None,
+                Attribution(*attribution) if attribution else None,
             )
-            for opened, (at, found) in data.items()
+            for opened, (at, attribution) in data.items()
         }
 
     def forget(self, opened: set[int]) -> None:

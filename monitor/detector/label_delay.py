@@ -1,4 +1,4 @@
-"""Up to which hour labels have come: quality is judged at the hour of the prediction, and not before its labels are there."""
+"""The hour up to which labels are complete: quality is judged per hour of prediction once they are."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -29,11 +29,12 @@ def waits_at(
     start: datetime,
     now: datetime,
 ) -> int:
-    """The first hour from `start` on whose labels are still to come, as a place in `hours`; their number when there is none.
+    """Return the place in `hours` of the first hour from `start` whose labels are incomplete.
 
-    An hour is not waited for when its share of rows with a label (rows of the profile
-    of `column`) is 80 % of what is usual, when the labels of a later day are there, or
-    when it is older than 95 % of the labels of such hours were when they came.
+    Their number when every hour is complete. An hour is complete when its share of rows
+    with a label (rows of the profile of `column`) is 80 % of the usual one, when labels
+    of a later day were received, or when it is older than 95 % of the labels of such
+    hours were at their receipt.
     """
     first = next((i for i, (at, _) in enumerate(hours) if at >= start), len(hours))
     rows = np.array(
@@ -41,10 +42,10 @@ def waits_at(
         dtype=float,
     ).reshape(-1, 2)
     share = np.where(rows[:, 1] > 0, rows[:, 0] / np.maximum(rows[:, 1], 1), 0)
-    seen = share[share > 0]
-    if not seen.size:
+    labelled = share[share > 0]
+    if not labelled.size:
         return first
-    come = share >= MATURE * float(np.quantile(seen[-MONTH:], 0.9))
+    come = share >= MATURE * float(np.quantile(labelled[-MONTH:], 0.9))
     last = int(np.flatnonzero(come)[-1])
     waited = usual_delay(
         [
@@ -78,11 +79,12 @@ def overdue(
     rows: Callable[[datetime, datetime], int],
     now: datetime,
 ) -> Overdue | None:
-    """Whether no label has come for predictions after `since` for twice as long as 95 % of them take, and six hours.
+    """Return True when no label was received for predictions after `since` for too long.
 
-    `usual` are the rows with a label and all rows of the weeks before, `rows` counts
-    those of a span: when fewer than 20 labels are to be expected nothing is said (by
-    chance none of 20 comes once in 5e8 times).
+    Too long is twice the time that 95 % of labels take, and six hours. `usual` has the
+    rows with a label and all rows of the weeks before, `rows` counts those of a time
+    range. With fewer than 20 expected labels the answer is False (by chance none of 20
+    is received once in 5e8 times).
     """
     waited = usual_delay([delay])
     if waited == timedelta.max or now - since <= 2 * waited + SPARE:
@@ -98,7 +100,7 @@ def overdue(
 def overdue_labels(
     store: Store, model: Model, column: str, now: datetime
 ) -> Overdue | None:
-    """`overdue` of what is stored of a model whose labelled rows `column` counts."""
+    """Return the overdue labels of a model whose labelled rows `column` counts; None when none are."""
     ((last,),) = store.query(
         'SELECT max(bucket) FROM profile_moments WHERE model = ? AND segment = \'\' AND "column" = ? AND "rows" > 0',
         [model.id, column],
@@ -106,7 +108,7 @@ def overdue_labels(
     if last is None:
         return None
 
-    def whole(start: datetime, end: datetime) -> dict[str, Profile]:
+    def profiles_of(start: datetime, end: datetime) -> dict[str, Profile]:
         naive = (start.replace(tzinfo=None), end.replace(tzinfo=None))
         read = store.profiles(
             model.name, *naive, columns=[column, "status", LABEL_DELAY]
@@ -114,10 +116,10 @@ def overdue_labels(
         return {c: profiles[0] for c, profiles in read.items()}
 
     def rows(start: datetime, end: datetime) -> int:
-        return whole(start, end)["status"].rows if end > start else 0
+        return profiles_of(start, end)["status"].rows if end > start else 0
 
     since = last.replace(tzinfo=UTC) + HOUR
-    before = whole(since - MONTH * HOUR, since)
+    before = profiles_of(since - MONTH * HOUR, since)
     return overdue(
         since,
         before[LABEL_DELAY],

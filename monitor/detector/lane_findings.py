@@ -1,4 +1,4 @@
-"""What the detector says: findings of its episodes, and of how far each lane is."""
+"""Findings of the detector: of its episodes, and of the progress of each lane."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -53,11 +53,11 @@ def findings(
     ]
 
 
-def _explained(found: Finding, behind: Attribution | None) -> Finding:
-    """The finding with what the stored profiles say of it, where the change itself says no more than that."""
-    if behind is None or found.cause not in ("mix", "relation", "upstream", "change"):
-        return found
-    return replace(found, cause=behind.cause, behind=behind.segment)
+def _explained(finding: Finding, behind: Attribution | None) -> Finding:
+    """Return the finding with its attribution, where the change itself has no better cause."""
+    if behind is None or finding.cause not in ("mix", "relation", "upstream", "change"):
+        return finding
+    return replace(finding, cause=behind.cause, behind=behind.segment)
 
 
 def finding(
@@ -81,7 +81,7 @@ def finding(
     unit = UNITS.get(first.contrast, "sd") if first else "sd"
     rates = step.machine.rates
     stream = episode.changes[0].stream if episode.changes else 0
-    found = Finding(
+    finding = Finding(
         model=model,
         rule=RULE + step.lane,
         statistic=STATISTICS[step.lane],
@@ -113,10 +113,12 @@ def finding(
     )
     constant = {names.get(c, c) for c, of in map(parts, step.constant) if of == segment}
     watched = len(step.machine.columns)
-    return replace(found, cause=cause_of(found, watched, constant, episode.displaced))
+    return replace(
+        finding, cause=cause_of(finding, watched, constant, episode.displaced)
+    )
 
 
-def standing(
+def progress_finding(
     model: str,
     verdict: Verdict,
     evidence: float | None,
@@ -124,10 +126,10 @@ def standing(
     column: str,
     needs: int = 0,
 ) -> Finding:
-    """How far the detector is, as a finding that never pages: the evidence as a share of what would.
+    """Return the detector's progress as a finding that never pages.
 
-    `needs`: the windows with rows that it waits for, when its time to learn is over and
-    they have not come.
+    Its value is the evidence as a share of a page's. `needs`: the number of windows with
+    rows that are still missing when the time to learn is over.
     """
     return Finding(
         model=model,
@@ -178,8 +180,10 @@ def labels_overdue(model: str, overdue: Overdue, now: datetime) -> Finding:
     )
 
 
-def over(step: Step, episodes: Sequence[Episode], at: datetime) -> Step:
-    """The step that ends episodes because somebody accepted them."""
+def step_after_acceptance(
+    step: Step, episodes: Sequence[Episode], at: datetime
+) -> Step:
+    """Return the step that ends episodes after a person accepted them."""
     return replace(step, end=at, episodes=(), ended=tuple(episodes))
 
 

@@ -21,7 +21,7 @@ MIN_CONSTANT = 20  # values, before it means anything that they are the same
 
 @dataclass(frozen=True)
 class Machine:
-    """What a lane has learned: from when on it is in force, its window in hours, and where it comes from."""
+    """A fitted lane: the start of its validity, its window in hours, and its source."""
 
     starts: datetime
     width: int
@@ -43,8 +43,10 @@ class Machine:
 
 @dataclass(frozen=True)
 class Step:
-    """What one closed window of a lane came to: open episodes, those that ended, and the evidence as a share of a page;
-    and which columns hold one value only while something is open.
+    """The result of one closed window of a lane.
+
+    It has the open episodes, the ended ones, the evidence as a share of a page's, and
+    the columns that are constant while something is open.
     """
 
     lane: str
@@ -60,10 +62,10 @@ class Step:
 
 @dataclass(eq=False)
 class LaneRun:
-    """One lane on its way.
+    """One lane in progress.
 
-    `since` is when learning began, `again` whether it learns anew after a change was
-    accepted.
+    `since` is the start of learning; `again` is True when it learns a second time, after
+    a change was accepted.
     """
 
     lane: Lane
@@ -78,7 +80,7 @@ class LaneRun:
 
     @property
     def episodes(self) -> tuple[Episode, ...]:
-        """What is open."""
+        """The open episodes."""
         return (
             ()
             if self.machine is None or self.state is None
@@ -94,11 +96,11 @@ class LaneRun:
         since: datetime,
     ) -> bool:
         """Learn from hourly windows; False when they hold too little."""
-        held = [w for w in windows if self.lane.holds(w)]
+        usable = [w for w in windows if self.lane.holds(w)]
         if (
-            not held
+            not usable
             or (not self.lane.columns(layouts) and self.lane.name != "traffic")
-            or not set(self.lane.columns(layouts)) <= set(held[0].profiles)
+            or not set(self.lane.columns(layouts)) <= set(usable[0].profiles)
         ):
             return False
         width = self.lane.width(windows)
@@ -118,22 +120,22 @@ class LaneRun:
         return True
 
     def begin_again(self, since: datetime) -> tuple[Episode, ...]:
-        """Forget what was learned and learn from `since` on; what was open until now."""
+        """Forget the fit and learn from `since` on; return the episodes that were open."""
         episodes = self.episodes
         self.machine, self.state, self.since, self.again = None, None, since, True
         self.views, self.hours = [], []
         return episodes
 
     def learning_for(self) -> timedelta:
-        """How long it has to learn from live traffic."""
+        """The time that the lane learns from live traffic."""
         return LEARN_AGAIN if self.again else LEARN
 
-    def take(
+    def add_window(
         self, window: LaneWindow, end: datetime, following: int, judge: bool
     ) -> Step | None:
-        """One more hour, which ends at `end` and is followed by the hour of that index; a step when its window closes.
+        """Add an hour that ends at `end`, before the hour of index `following`; a step when its window closes.
 
-        Without `judge` it is only remembered, as what came before the hours to judge.
+        Without `judge` the hour only becomes part of the past of the hours to judge.
         """
         machine = self.machine
         if machine is None:
@@ -169,7 +171,7 @@ class LaneRun:
 
 
 def _is_constant(profile: Profile) -> bool:
-    """Whether a column with something to choose from holds one value only."""
+    """Return True when a column that may have several values has only one."""
     if profile.n < MIN_CONSTANT:
         return False
     if profile.layout.kind == "categorical":

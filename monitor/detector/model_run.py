@@ -102,7 +102,7 @@ class ModelRun:
             if is_new:
                 self._apply_accepted(after, at)
             for lane_run in lane_runs:
-                step = lane_run.take(window, after, following, is_new)
+                step = lane_run.add_window(window, after, following, is_new)
                 if step is not None:
                     self.reports.note(step)
                 if is_new and lane_run.machine is None:
@@ -125,7 +125,9 @@ class ModelRun:
                 if lane_run.episodes:
                     step = self.reports.last_step(lane_run)
                     ended = lane_run.begin_again(accepted.since)
-                    self.reports.note(lane_findings.over(step, ended, at))
+                    self.reports.note(
+                        lane_findings.step_after_acceptance(step, ended, at)
+                    )
                     self.learning.from_live_hours(lane_run, at)
 
     # quality, which waits for labels
@@ -164,7 +166,7 @@ class ModelRun:
             after = at + HOUR
             following = state.calendar.index(after)
             is_new = at >= start
-            step = lane_run.take(window, after, following, is_new)
+            step = lane_run.add_window(window, after, following, is_new)
             if not is_new:
                 continue
             state.quality_cursor = after

@@ -88,7 +88,7 @@ class Reports:
         if inputs.machine is None:
             needed = MIN_WINDOWS if learned_at < state.cursor else 0
             period = (state.first, learned_at)
-            return lane_findings.standing(
+            return lane_findings.progress_finding(
                 state.model.name, "learning", None, period, "", needed
             )
         evidence = max(
@@ -102,7 +102,7 @@ class Reports:
         column = ""
         if warned is not None and is_recent:
             column = state.names.get(warned.column, warned.column)
-        return lane_findings.standing(
+        return lane_findings.progress_finding(
             state.model.name,
             "warn" if is_recent or evidence >= WARNING_EVIDENCE else "ok",
             evidence,

@@ -84,7 +84,7 @@ class DetectorRunner:
         return state
 
     def look_again(self, model_id: int) -> None:
-        """Rows came late: the next run compares what it judged with what is there now."""
+        """Note late rows: the next run compares its judgements with the stored rows."""
         self._newest.pop(model_id, None)
 
     def forget(self, model_id: int) -> None:

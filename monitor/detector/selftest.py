@@ -1,4 +1,4 @@
-"""What the detector of a model would find: known changes put into a copy of its stored hours.
+"""The self-test: which known changes, put into a copy of a model's stored hours, its detector finds.
 
 Nothing is stored.
 """
@@ -79,9 +79,13 @@ def selftest(
         )
     )
     begin = max(going.first, end - QUIET - BEFORE)
-    wanted = list(dict.fromkeys([*columns, "status"]))
+    profiled = list(dict.fromkeys([*columns, "status"]))
     read = store.profiles(
-        name, begin.replace(tzinfo=None), end.replace(tzinfo=None), HOUR, columns=wanted
+        name,
+        begin.replace(tzinfo=None),
+        end.replace(tzinfo=None),
+        HOUR,
+        columns=profiled,
     )
     windows = hourly(begin, read, going.calendar.index, going.calendar.is_special)
     judged = min(len(windows), QUIET // HOUR)
@@ -141,39 +145,41 @@ def exchanged(profile: Profile, share: float, rng: np.random.Generator) -> Profi
     """A share of all values goes from the most frequent category to the second."""
     counts = profile.counts.copy()
     first, second = np.argsort(-counts[:-1], kind="stable")[:2]
-    some = min(int(rng.binomial(profile.n, share)), int(counts[first]))
-    counts[first] -= some
-    counts[second] += some
+    exchanged_rows = min(int(rng.binomial(profile.n, share)), int(counts[first]))
+    counts[first] -= exchanged_rows
+    counts[second] += exchanged_rows
     return replace(profile, counts=counts)
 
 
 def lost(profile: Profile, share: float, rng: np.random.Generator) -> Profile:
     """A share of the values is missing."""
-    kept = rng.binomial(profile.counts, 1 - share)
+    remaining = rng.binomial(profile.counts, 1 - share)
     return replace(
-        profile, counts=kept, missing=profile.missing + profile.n - int(kept.sum())
+        profile,
+        counts=remaining,
+        missing=profile.missing + profile.n - int(remaining.sum()),
     )
 
 
 def unseen(profile: Profile, share: float, rng: np.random.Generator) -> Profile:
-    """A share of the values is one that the reference never held: a new category, or beyond its range."""
-    taken = rng.binomial(profile.counts, share)
-    counts = profile.counts - taken
-    counts[-1] += taken.sum()
+    """Make a share of the values new to the reference: a new category, or beyond its range."""
+    moved = rng.binomial(profile.counts, share)
+    counts = profile.counts - moved
+    counts[-1] += moved.sum()
     return replace(profile, counts=counts)
 
 
 def failing(profile: Profile, share: float, rng: np.random.Generator) -> Profile:
     """A share of the requests that went well fails too."""
     counts = profile.counts.copy()
-    taken = rng.binomial(counts[:FIRST_SERVER_ERROR], share)
-    counts[:FIRST_SERVER_ERROR] -= taken
-    counts[FIRST_SERVER_ERROR] += taken.sum()
+    failed = rng.binomial(counts[:FIRST_SERVER_ERROR], share)
+    counts[:FIRST_SERVER_ERROR] -= failed
+    counts[FIRST_SERVER_ERROR] += failed.sum()
     return replace(profile, counts=counts)
 
 
 def thinned(profile: Profile, share: float, rng: np.random.Generator) -> Profile:
-    """Only a share of the rows comes."""
+    """Keep only a share of the rows."""
     counts = rng.binomial(profile.counts, share)
     missing, invalid = (
         int(rng.binomial(profile.missing, share)),
@@ -197,31 +203,33 @@ def _changes(
     layouts: Mapping[str, Layout], hours: StoredHours, courses: Mapping[str, LaneRun]
 ) -> list[tuple[str, str, str, Change]]:
     """(what, lane, column, how): the changes that this model's columns allow, each on the column with most values."""
-    found: list[tuple[str, str, str, Change]] = []
+    changes: list[tuple[str, str, str, Change]] = []
 
     def fullest(kind: str, lane: str) -> str | None:
         columns = courses[lane].lane.columns(layouts) if lane in courses else []
-        some = [
+        candidates = [
             c
             for c in columns
             if layouts[c].kind == kind and c not in NON_FEATURE_COLUMNS
         ]
-        some = [
+        candidates = [
             c
-            for c in some
+            for c in candidates
             if kind != "categorical" or np.count_nonzero(_sum(hours, c)[:-1]) > 1
         ]
-        some = [c for c in some if lane != "unseen" or layouts[c].unseen < FEW_UNSEEN]
-        return max(some, key=lambda c: int(_sum(hours, c).sum()), default=None)
+        candidates = [
+            c for c in candidates if lane != "unseen" or layouts[c].unseen < FEW_UNSEEN
+        ]
+        return max(candidates, key=lambda c: int(_sum(hours, c).sum()), default=None)
 
     number, category = fullest("numeric", "inputs"), fullest("categorical", "inputs")
     if number:
-        found += [
+        changes += [
             (f"mean +{size} sd", "inputs", number, _mover(size))
             for size in (0.1, 0.2, 0.5)
         ]
     if category:
-        found.append(
+        changes.append(
             (
                 "5 % to another category",
                 "inputs",
@@ -231,12 +239,12 @@ def _changes(
         )
     either = number or category
     if either:
-        found.append(
+        changes.append(
             ("10 % missing", "inputs", either, lambda p, rng: lost(p, 0.1, rng))
         )
     strange = fullest("categorical", "unseen") or fullest("numeric", "unseen")
     if strange:
-        found.append(
+        changes.append(
             ("2 % never seen", "unseen", strange, lambda p, rng: unseen(p, 0.02, rng))
         )
     if "errors" in courses:
@@ -244,7 +252,7 @@ def _changes(
         rate = max(
             float(status[FIRST_SERVER_ERROR:].sum() / max(1, status.sum())), 0.001
         )
-        found.append(
+        changes.append(
             (
                 "twice the errors",
                 "errors",
@@ -253,7 +261,7 @@ def _changes(
             )
         )
     if "traffic" in courses:
-        found.append(
+        changes.append(
             (
                 "half the traffic",
                 "traffic",
@@ -261,7 +269,7 @@ def _changes(
                 lambda p, rng: thinned(p, 0.5, rng),
             )
         )
-    return found
+    return changes
 
 
 def _mover(size: float) -> Change:
@@ -304,12 +312,12 @@ def _first_page(
     """After how many judged hours the lane pages, None when it does not; the highest evidence; the columns named."""
     fresh, top = _course(course), 0.0
     for i, window in enumerate(hours):
-        step = fresh.take(window, _after(fresh), window.index + 1, True)
+        step = fresh.add_window(window, _after(fresh), window.index + 1, True)
         if step is None or i < len(hours) - judged:
             continue
-        found = [e for e in step.episodes if e.opened >= hours[-judged].index]
-        if found:
-            return i + 1 - (len(hours) - judged), 1.0, found[0].columns
+        pages = [e for e in step.episodes if e.opened >= hours[-judged].index]
+        if pages:
+            return i + 1 - (len(hours) - judged), 1.0, pages[0].columns
         top = max(top, step.evidence)
     return None, top, ()
 
@@ -319,7 +327,7 @@ def _highest(course: LaneRun, hours: StoredHours, judged: int) -> tuple[float, i
     fresh, top, pages = _course(course), 0.0, 0
     open_before = 0
     for window in hours:
-        step = fresh.take(window, _after(fresh), window.index + 1, True)
+        step = fresh.add_window(window, _after(fresh), window.index + 1, True)
         if step is None:
             continue
         pages += len(step.episodes) > open_before
@@ -329,5 +337,5 @@ def _highest(course: LaneRun, hours: StoredHours, judged: int) -> tuple[float, i
 
 
 def _after(course: LaneRun) -> Any:
-    """A time after the machine came into force: every hour is to be judged."""
+    """Return a time after the start of the machine's validity: every hour is to be judged."""
     return course.machine.starts + HOUR if course.machine is not None else None

@@ -1,4 +1,4 @@
-"""The self-test that runs by itself: each model's detector in turn, so often as its section says."""
+"""The schedule of self-tests: each model's detector in turn, as often as its section sets."""
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -58,10 +58,10 @@ class SelfTests:
             self._waits[name] = now + SOON
             return None
         try:
-            found = selftest(
+            results = selftest(
                 self.store, self.runner, name, self.names(model), stopping=self.stopping
             )
-            book.save_selftest(model.id, now, found)
+            book.save_selftest(model.id, now, results)
         except InvalidRequest:
             self._waits[name] = now + AGAIN
         except TooMany:  # one by hand is under way
@@ -69,7 +69,10 @@ class SelfTests:
         return name
 
     def _is_behind(self, model: Model) -> bool:
-        """Whether its detector has a day or more of stored rows before it: the week to try it on is not the newest then."""
+        """Return True when the detector has a day or more of stored rows left to judge.
+
+        Then the week to test it on is not the newest.
+        """
         going, last = (
             self.runner.look(model, self.names(model)),
             self.store.spans().get(model.name, (None, None))[1],

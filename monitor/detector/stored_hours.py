@@ -28,7 +28,7 @@ class StoredHours:
     layouts: Mapping[str, Layout]
 
     def rows_by_day(self, before: datetime) -> dict[datetime, int]:
-        """How many rows each day had before a moment."""
+        """Return the number of rows of each day before a moment."""
         rows = self.store.query(
             "SELECT date_trunc('day', bucket), sum(\"rows\")::BIGINT FROM profile_moments WHERE model = ? AND segment = '' "
             "AND \"column\" = 'status' AND bucket < ? GROUP BY ALL",
@@ -55,7 +55,10 @@ class StoredHours:
         return parts
 
     def _busy(self, start: datetime, end: datetime) -> list[tuple[datetime, datetime]]:
-        """The spans with rows and a week after each, in which silence is noticed; what lies between says nothing more."""
+        """Return the time ranges with rows, and a week after each, in which silence is noticed.
+
+        The time between them adds no information.
+        """
         rows = self.store.query(
             "SELECT date_trunc('day', bucket) AS day, date_trunc('hour', min(bucket)) FROM profile_moments WHERE model = ? "
             "AND segment = '' AND \"column\" = 'status' AND bucket < ? GROUP BY day ORDER BY day",
@@ -83,13 +86,17 @@ class StoredHours:
             start.astimezone(UTC).replace(tzinfo=None),
             end.replace(tzinfo=None),
         )
-        wanted: dict[str, list[str]] = {"": ["status"]}
+        columns_of: dict[str, list[str]] = {"": ["status"]}
         for column, segment in map(parts, dict.fromkeys(columns)):
-            wanted.setdefault(segment, []).append(column)
+            columns_of.setdefault(segment, []).append(column)
         read: dict[str, Steps] = {}
-        for segment, some in wanted.items():
-            found = self.store.profiles(
-                self.model.name, begin, until, HOUR, segment=segment, columns=some
+        for segment, fields in columns_of.items():
+            profiles = self.store.profiles(
+                self.model.name, begin, until, HOUR, segment=segment, columns=fields
             )
-            read |= {key(c, segment): p for c, p in found.items()} if segment else found
+            read |= (
+                {key(c, segment): p for c, p in profiles.items()}
+                if segment
+                else profiles
+            )
         return hourly(start, read, self.calendar.index, self.calendar.is_special)

@@ -1,57 +1,29 @@
 """Write accepted rows to the spool, each body once, and answer with counts and refusals."""
 
-import hashlib
 import json
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
 
 import msgspec
 
 from monitor import __version__
 from monitor.config.columns import NOTHING, PolicyOf
-from monitor.errors import Conflict, TooLarge
+from monitor.contracts import BodyLimits
 from monitor.event import Refusal, TimeBounds
 from monitor.ingest.accepted import AcceptedBatch, SpoolRecord, refused_record
+from monitor.ingest.idempotency import IdempotencyResults, KeyedRequest, StoredResults
+from monitor.ingest.ingest_result import NOTHING_TO_WRITE, IngestResult
 from monitor.ingest.pending import Pending
 from monitor.ingest.quota import ALL_MODELS, Quota
+from monitor.ingest.schema_catalog import SchemaCatalog
 from monitor.ingest.validation import Validator
 from monitor.schema import ModelSchema
+from monitor.spool.record import NewRecord
 from monitor.spool.spool import Spool
 from monitor.type_mismatch import sentences
-
-MAX_REFUSALS_SHOWN = 100
-MAX_RESULTS_IN_MEMORY = 10_000  # of Idempotency-Keys; older ones are in the database
-
-
-@dataclass(frozen=True)
-class IngestResult:
-    """The outcome of one request; `durable` is done when all of it is on disk."""
-
-    accepted: int
-    refused: int
-    refusals: Sequence[Refusal]
-    durable: "Future[None]"
-    # values of the wrong type in accepted rows
-    mistyped: Sequence[Mapping[str, Any]] = ()
-    # True: the first result of this Idempotency-Key again, nothing was added
-    replayed: bool = False
-
-    def body(self) -> dict[str, Any]:
-        """Return the JSON response: counts, the first refusals, type mismatches if any."""
-        shown = [
-            {
-                "line": refused.line,
-                "event_id": refused.event_id,
-                "reason": refused.reason,
-            }
-            for refused in self.refusals[:MAX_REFUSALS_SHOWN]
-        ]
-        body = {"accepted": self.accepted, "refused": self.refused, "refusals": shown}
-        return {**body, "mistyped": self.mistyped} if self.mistyped else body
 
 
 class Collector:
@@ -63,27 +35,38 @@ class Collector:
     def __init__(
         self,
         spool: Spool,
-        schemas: dict[str, ModelSchema],
+        schemas: Mapping[str, ModelSchema],
         *,
         bounds: TimeBounds | None = None,
-        max_rows: int = 10_000,
+        limits: BodyLimits | None = None,
         quota: Quota | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-        known_key: Callable[[str], tuple[str, str] | None] = lambda _: None,
+        stored_results: StoredResults = lambda _: {},
         policy: PolicyOf = lambda _: NOTHING,
     ) -> None:
         self.spool = spool
-        self.schemas = schemas
+        self.catalog = SchemaCatalog(schemas)
         self.bounds = bounds or TimeBounds()
-        self.max_rows = max_rows
+        self.limits = limits or BodyLimits()
         self.quota = quota or Quota()
         self.clock = clock
         self.pending = Pending()
         self.policy = policy
-        self.validator = Validator(schemas, self.quota, lambda: self.clock(), policy)
-        self._stored_result = known_key
-        self._results: dict[str, tuple[str, IngestResult]] = {}
+        self.validator = Validator(
+            self.catalog.current,
+            self.quota,
+            lambda: self.clock(),
+            policy,
+            self.limits,
+        )
+        self.results = IdempotencyResults(stored_results)
+        self._spool_failures = spool.failures  # those that the schemas know of
         self._lock = threading.Lock()
+
+    @property
+    def schemas(self) -> Mapping[str, ModelSchema]:
+        """The schema of every model, as accepted rows made it."""
+        return self.catalog.current
 
     def events(
         self,
@@ -100,8 +83,7 @@ class Collector:
         (None: every model is) are refused.
         """
         return self._once(
-            key,
-            body,
+            KeyedRequest("events", key, body, model, bounds) if key else None,
             lambda: self.validator.events(
                 body, media_type, model, bounds or self.bounds, allowed, key
             ),
@@ -118,8 +100,7 @@ class Collector:
     ) -> IngestResult:
         """Accept a body of labels, as `events` does."""
         return self._once(
-            key,
-            body,
+            KeyedRequest("labels", key, body, model, bounds) if key else None,
             lambda: self.validator.labels(
                 body, media_type, model, bounds or self.bounds, allowed
             ),
@@ -129,132 +110,135 @@ class Collector:
         self, kind: str, refusals: Sequence[Refusal], key: str | None = None
     ) -> IngestResult:
         """Count and keep records that a source could not read, as those refused here."""
-        fingerprint = b""
+        request = None
         if key:
             fields = [(r.line, r.reason, r.raw, r.model) for r in refusals]
-            fingerprint = repr(fields).encode()
+            request = KeyedRequest(f"refused {kind}", key, repr(fields).encode())
         visible = [
             replace(refused, raw="") if self.policy(refused.model).active else refused
             for refused in refusals
         ]
-        return self._once(
-            key, fingerprint, lambda: AcceptedBatch(kind, len(visible), visible)
-        )
+        return self._once(request, lambda: AcceptedBatch(kind, len(visible), visible))
 
-    # each body once
+    def grow_schema(self, before: ModelSchema | None, schema: ModelSchema) -> bool:
+        """Write a larger schema of a model, and return once it is on disk.
+
+        False, and nothing is written, when the model's schema is not `before` any more.
+        """
+        with self._lock:
+            failures = self._forget_unwritten_schemas()
+            if self.schemas.get(schema.model) is not before:
+                return False
+            if schema is before:
+                return True
+            now = self.clock()
+            record = self._schema_record(schema, now.isoformat(timespec="seconds"))
+            write = self.spool.append(record, after_failures=failures)
+            self._note_growth(schema, write, now)
+        write.result()
+        return True
+
+    # each request once
 
     def _once(
-        self, key: str | None, body: bytes, validate: Callable[[], AcceptedBatch]
+        self, request: KeyedRequest | None, validate: Callable[[], AcceptedBatch]
     ) -> IngestResult:
-        digest = hashlib.sha256(body).hexdigest() if key else ""
         with self._lock:
-            earlier = self._earlier_result(key, digest) if key else None
+            earlier = None if request is None else self.results.find(request)
             if earlier is not None:
                 return replace(earlier, replayed=True)
+            failures = self._forget_unwritten_schemas()
             batch = validate()
-            if batch.rows > self.max_rows:
-                raise TooLarge(
-                    f"{batch.rows} rows in one request; at most {self.max_rows},"
-                    " send smaller batches"
-                )
-            result = self._append(batch, key, digest)
-            if key:
-                self._remember(key, digest, result)
+            self.limits.check_rows(batch.rows)
+            result = self._append(batch, request, failures)
+            if request is not None:
+                self.results.remember(request, result)
             return result
-
-    def _earlier_result(self, key: str, digest: str) -> IngestResult | None:
-        """Return the result of this key; None when it is new. Raises Conflict."""
-        earlier = self._results.get(key) or self._read_result(key)
-        if earlier is None:
-            return None
-        if earlier[0] != digest:
-            raise Conflict(
-                f"Idempotency-Key {key[:60]!r} was used for another body; send a new key"
-            )
-        return earlier[1]
-
-    def _read_result(self, key: str) -> tuple[str, IngestResult] | None:
-        stored = self._stored_result(key)
-        if stored is None:
-            return None
-        digest, text = stored
-        body = json.loads(text)
-        refusals = [
-            Refusal(r["line"], r["event_id"], r["reason"]) for r in body["refusals"]
-        ]
-        result = IngestResult(
-            body["accepted"],
-            body["refused"],
-            refusals,
-            _NOTHING_TO_WRITE,
-            body.get("mistyped", ()),
-        )
-        return digest, result
-
-    def _remember(self, key: str, digest: str, result: IngestResult) -> None:
-        self._results[key] = (digest, result)
-        result.durable.add_done_callback(
-            lambda done: done.exception() and self._results.pop(key, None)
-        )
-        if len(self._results) > MAX_RESULTS_IN_MEMORY:
-            self._results.pop(next(iter(self._results)))
 
     # to the spool
 
     def _append(
-        self, batch: AcceptedBatch, key: str | None, digest: str
+        self, batch: AcceptedBatch, request: KeyedRequest | None, failures: int
     ) -> IngestResult:
-        """Write all records of a request.
+        """Write the schemas, the rows and the key of a request as one: all or nothing.
 
-        The last one carries its key, so that a torn request does not count as done.
+        The key comes last, so that a request that a crash cut off does not count as
+        done.
         """
         now = self.clock()
         at = now.isoformat(timespec="seconds")  # requests of one second share a record
-        records = _records_of(batch, key, digest)
-        self._append_schemas(batch.schemas, now, at)
+        schemas = list(batch.schemas.values())
+        records = [self._schema_record(schema, at) for schema in schemas]
+        records += [_stamped(record, at) for record in _records_of(batch, request)]
+        if not records:
+            return _result_of(batch, NOTHING_TO_WRITE)
         rows = batch.received()
         self.pending.add(rows, now)
-        durable = _NOTHING_TO_WRITE
         try:
-            for header, payload in records:
-                stamped = {**header, "at": at, "v": __version__}
-                is_lines = stamped.get("format") == "lines"
-                joined_rows = stamped.pop("rows") if is_lines else 0
-                durable = self.spool.append(stamped, payload, joined_rows)
+            durable = self.spool.append(*records, after_failures=failures)
         except BaseException:
             self.pending.settle(rows, now)
             raise
+        for schema in schemas:
+            self._note_growth(schema, durable, now)
         durable.add_done_callback(
             lambda done: self.pending.settle(rows, now) if done.exception() else None
         )
         return _result_of(batch, durable)
 
-    def _append_schemas(
-        self, schemas: Mapping[str, ModelSchema], now: datetime, at: str
+    # schemas
+
+    def _forget_unwritten_schemas(self) -> int:
+        """Forget what failed writes would have brought; return the number of failures."""
+        failures = self.spool.failures
+        if failures != self._spool_failures:
+            self.catalog.forget_unwritten()
+            self._spool_failures = failures
+        return failures
+
+    def _schema_record(self, schema: ModelSchema, at: str) -> NewRecord:
+        """Return the record of what is new in a schema."""
+        before = self.schemas.get(schema.model)
+        # in the payload, which may be long: ten thousand names are half a megabyte
+        grown = schema.to_dict(len(before.features) if before else 0)
+        header = {"kind": "schema", "model": schema.model, "at": at}
+        return NewRecord.of(header, msgspec.json.encode(grown))
+
+    def _note_growth(
+        self, schema: ModelSchema, write: "Future[None]", now: datetime
     ) -> None:
-        for model, schema in schemas.items():
-            before = self.schemas.get(model)
-            if before is None:
-                self.quota.note(ALL_MODELS, 1, now)
-            features_before = len(before.features) if before else 0
-            self.quota.note(model, len(schema.features) - features_before, now)
-            # in the payload, which may be long: ten thousand names are half a megabyte
-            grown = msgspec.json.encode(schema.to_dict(features_before))
-            self.spool.append({"kind": "schema", "model": model, "at": at}, grown)
-            self.schemas[model] = schema
+        before = self.schemas.get(schema.model)
+        new_features = len(schema.features) - (len(before.features) if before else 0)
+        if before is None:
+            self.quota.note(ALL_MODELS, 1, now)
+        self.quota.note(schema.model, new_features, now)
+        self.catalog.grow(schema, write)
 
 
 def _records_of(
-    batch: AcceptedBatch, key: str | None, digest: str
+    batch: AcceptedBatch, request: KeyedRequest | None
 ) -> list[SpoolRecord]:
     records = list(batch.records)
     if batch.refusals:
         records.append(refused_record(batch.kind, batch.counted_refusals))
-    if key:
-        response = json.dumps(_result_of(batch, _NOTHING_TO_WRITE).body())
-        header = {"kind": "key", "key": key, "hash": digest, "answer": response}
+    if request is not None:
+        response = json.dumps(_result_of(batch, NOTHING_TO_WRITE).body())
+        header = {
+            "kind": "key",
+            "key": request.stored_key,
+            "hash": request.fingerprint,
+            "answer": response,
+        }
         records.append((header, b""))
     return records
+
+
+def _stamped(record: SpoolRecord, at: str) -> NewRecord:
+    """Return a record with the time of its request; lines may share one with others."""
+    header, payload = record
+    stamped = {**header, "at": at, "v": __version__}
+    rows = stamped.pop("rows") if stamped.get("format") == "lines" else 0
+    return NewRecord.of(stamped, payload, rows)
 
 
 def _result_of(batch: AcceptedBatch, durable: "Future[None]") -> IngestResult:
@@ -265,12 +249,3 @@ def _result_of(batch: AcceptedBatch, durable: "Future[None]") -> IngestResult:
         durable,
         sentences(batch.mistyped),
     )
-
-
-def _done() -> "Future[None]":
-    done: Future[None] = Future()
-    done.set_result(None)
-    return done
-
-
-_NOTHING_TO_WRITE = _done()

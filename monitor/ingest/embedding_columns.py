@@ -1,4 +1,4 @@
-"""Embeddings in a table: each column of lists of numbers as the columns that are kept of it."""
+"""Embeddings in a table: each column of lists of numbers, replaced by its stored columns."""
 
 from collections.abc import Callable
 from functools import partial
@@ -12,11 +12,11 @@ from monitor.arrow_columns import arrow_of, numpy_of
 from monitor.errors import PayloadError
 
 Mark = Callable[[pa.Array, Callable[[int], str]], None]
-AT_ONCE = 4_000_000  # numbers that are projected at once
+MAX_NUMBERS_TOGETHER = 4_000_000  # in one projection
 
 
 def is_embedding(kind: pa.DataType) -> bool:
-    """Whether a column of this type holds lists of numbers."""
+    """Return True when a column of this type contains lists of numbers."""
     lists = (
         pa.types.is_list(kind)
         or pa.types.is_large_list(kind)
@@ -27,24 +27,25 @@ def is_embedding(kind: pa.DataType) -> bool:
     )
 
 
-def unfolded(table: pa.Table, mark: Mark) -> pa.Table:
-    """The table with what is kept of each embedding in its place; rows whose list is too long are marked.
+def replace_embeddings(table: pa.Table, mark: Mark) -> pa.Table:
+    """Return the table with each embedding replaced by its stored columns.
 
-    Raises PayloadError when another column has one of the names that are needed.
+    Rows whose list is too long are marked. Raises PayloadError when another column has
+    a name that an embedding needs.
     """
     lists = [field.name for field in table.schema if is_embedding(field.type)]
-    taken = embedding.clash(table.column_names, lists)
-    if taken is not None:
+    reserved = embedding.name_conflict(table.column_names, lists)
+    if reserved is not None:
         raise PayloadError(
-            f"column {taken[:40]!r} is the name of what is kept of an embedding; rename one of them"
+            f"column {reserved[:40]!r} has a name that an embedding needs; rename one of them"
         )
     for name in lists:
         values = table[name].combine_chunks()
         sizes = pc.list_value_length(values)
         mark(pc.greater(sizes, embedding.MAX_ELEMENTS), partial(_too_long, name, sizes))
-        found = _kept(values, sizes)
+        summaries = _summarise(values, sizes)
         table = table.drop_columns([name])
-        for part, column in zip(embedding.names(name), found.T, strict=True):
+        for part, column in zip(embedding.names(name), summaries.T, strict=True):
             table = table.append_column(
                 part, pc.if_else(pc.is_valid(values), arrow_of(column), None)
             )
@@ -55,18 +56,16 @@ def _too_long(name: str, sizes: pa.Array, row: int) -> str:
     return f"`features.{name}` has {sizes[row]} elements; an embedding has at most {embedding.MAX_ELEMENTS}"
 
 
-def _kept(values: pa.Array, sizes: pa.Array) -> np.ndarray:
-    found = np.full((len(values), len(embedding.PARTS)), np.nan)
-    of_row = numpy_of(pc.fill_null(sizes, -1).cast(pa.int64()))
-    for size in np.unique(
-        of_row[(of_row >= 0) & (of_row <= embedding.MAX_ELEMENTS)]
-    ).tolist():
-        rows = np.flatnonzero(of_row == size)
-        for some in np.array_split(rows, -(-len(rows) * max(size, 1) // AT_ONCE)):
-            numbers = pc.list_flatten(values.take(arrow_of(some))).cast(
-                pa.float64(), safe=False
-            )
-            found[some] = embedding.kept(
-                numpy_of(pc.fill_null(numbers, np.nan)).reshape(len(some), size)
-            )
-    return found
+def _summarise(values: pa.Array, sizes: pa.Array) -> np.ndarray:
+    summaries = np.full((len(values), len(embedding.PARTS)), np.nan)
+    size_of_row = numpy_of(pc.fill_null(sizes, -1).cast(pa.int64()))
+    is_valid = (size_of_row >= 0) & (size_of_row <= embedding.MAX_ELEMENTS)
+    for size in np.unique(size_of_row[is_valid]).tolist():
+        rows = np.flatnonzero(size_of_row == size)
+        n_parts = -(-len(rows) * max(size, 1) // MAX_NUMBERS_TOGETHER)
+        for part in np.array_split(rows, n_parts):
+            numbers = pc.list_flatten(values.take(arrow_of(part)))
+            numbers = pc.fill_null(numbers.cast(pa.float64(), safe=False), np.nan)
+            matrix = numpy_of(numbers).reshape(len(part), size)
+            summaries[part] = embedding.summarise(matrix)
+    return summaries

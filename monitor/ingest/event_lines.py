@@ -83,7 +83,7 @@ class EventLines:
 
         False when any line may not fit: then nothing was added.
         """
-        schema = self._schema
+        schema = self._newest_schema()
         if schema is None or not batch.may_write(schema.model):
             return False
         lines = self._apply_policy(schema, body)
@@ -143,12 +143,19 @@ class EventLines:
 
     def _decode(self, line: bytes) -> tuple[Any, bytes]:
         """Return the event in a line and the text to keep; (None, b"") when it does not fit."""
-        schema = self._schema
+        schema = self._newest_schema()
         lines = None if schema is None else self._apply_policy(schema, line)
         if schema is None or lines is None:
             return None, b""
         text = lines.rstrip(b"\n")
         return decode_fitting(schema, text), text
+
+    def _newest_schema(self) -> ModelSchema | None:
+        """Return the schema of the line before, unless the model has another one since."""
+        schema = self._schema
+        if schema is None or self.models.schemas.get(schema.model) is not schema:
+            self._schema = schema = None
+        return schema
 
     def _schema_for(self, line: bytes) -> ModelSchema | None:
         schema = self.models.schemas.get(model_named_in(line) or "")

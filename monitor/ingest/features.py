@@ -1,4 +1,4 @@
-"""The features of a foreign table: which of its columns they are, what kind each is of, and their values."""
+"""Features of a foreign table: their columns, their kinds, and their values as stored."""
 
 import math
 from typing import Any
@@ -24,15 +24,15 @@ OWN = (
     "label_ts",
 )
 TEXTS = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
-# of the texts of a new column that must be numbers for it to become numeric
+# a new text column is numeric when at least this share of its texts are numbers
 NUMERIC_SHARE = 0.95
 
 
 def columns_of(table: pa.Table) -> dict[str, str]:
-    """The table's column of each feature, by the feature's name: all that are not an event's own.
+    """Return the table's column of each feature by the feature's name.
 
-    Raises PayloadError when two columns are one feature, or a name is empty or too
-    long.
+    The fields of an event are no features. Raises PayloadError when two columns are one
+    feature, or a name is empty or too long.
     """
     names: dict[str, str] = {}
     for column in table.column_names:
@@ -52,7 +52,10 @@ def columns_of(table: pa.Table) -> dict[str, str]:
 
 
 def kind_of(column: pa.ChunkedArray) -> FeatureKind | None:
-    """What a new column holds: texts that nearly all read as numbers make it numeric; None when it is empty."""
+    """Return the kind of a new column; None when it is empty.
+
+    Texts of which nearly all are numbers make it numeric.
+    """
     if column.null_count == len(column):
         return None
     if (
@@ -69,7 +72,10 @@ def kind_of(column: pa.ChunkedArray) -> FeatureKind | None:
 
 
 def values_of(column: pa.ChunkedArray | pa.Array, kind: FeatureKind) -> pa.Array:
-    """A column as it is stored for a feature of this kind: float64, NaN for what is no number, or text."""
+    """Return a column as stored for a feature of this kind.
+
+    A numeric feature is float64, with NaN for values that are no numbers; others are text.
+    """
     values = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     if pa.types.is_dictionary(values.type):
         values = values.cast(values.type.value_type)
@@ -99,26 +105,20 @@ def values_of(column: pa.ChunkedArray | pa.Array, kind: FeatureKind) -> pa.Array
 
 
 def _plain(value: Any) -> Any:
-    return (
-        value
-        if isinstance(value, str | bool | int | float | type(None))
-        else str(value)
-    )
+    is_plain = isinstance(value, str | bool | int | float | type(None))
+    return value if is_plain else str(value)
 
 
 def stored(value: Any, kind: FeatureKind) -> Any:
-    """One value as it is stored for a feature of this kind."""
+    """Return one value as stored for a feature of this kind."""
     if value is None:
         return None
     if kind == "categorical":
-        return (
-            label_text(value)
-            if not isinstance(value, float) or math.isfinite(value)
-            else str(value)
-        )
+        is_finite = not isinstance(value, float) or math.isfinite(value)
+        return label_text(value) if is_finite else str(value)
     return math.nan if isinstance(value, str | bool) else float(value)
 
 
 def type_of(kind: FeatureKind) -> pa.DataType:
-    """The type of a stored column of this kind."""
+    """Return the type of a stored column of this kind."""
     return pa.float64() if kind == "numeric" else pa.string()

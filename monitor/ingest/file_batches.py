@@ -1,4 +1,7 @@
-"""A file as requests: columns mapped, rows cut into batches that are the same every time, each with its key."""
+"""A file as requests: its columns mapped, its rows in batches, each with its key.
+
+The same file always gives the same batches and keys.
+"""
 
 import glob
 import hashlib
@@ -18,10 +21,10 @@ from monitor.event import RAW_SAMPLE, Refusal
 from monitor.plugins import sources
 from monitor.sources._compressed import MAX_LINE, lines_of, open_plain
 
-ROWS = 5000
+MAX_ROWS = 5000  # of one batch
 ARROW = "application/vnd.apache.arrow.stream"
 NDJSON = "application/x-ndjson"
-OWN = frozenset(
+EVENT_COLUMNS = frozenset(
     {
         "ts",
         "prediction",
@@ -37,7 +40,7 @@ OWN = frozenset(
 
 @dataclass(frozen=True)
 class ColumnMapping:
-    """Which column of a file is what; `features` None means every other column."""
+    """The columns of a file that fill an event's fields; `features` None: all other columns."""
 
     timestamp: str | None = None
     prediction: str | None = None
@@ -49,11 +52,11 @@ class ColumnMapping:
 
     @property
     def given(self) -> bool:
-        """True when any column was named."""
+        """True when any column is named."""
         return self != ColumnMapping()
 
     def renames(self) -> dict[str, str]:
-        """File column to event column."""
+        """Return the event's column by the file's column."""
         pairs = (
             (self.timestamp, "ts"),
             (self.prediction, "prediction"),
@@ -61,14 +64,14 @@ class ColumnMapping:
             (self.id, "event_id"),
             (self.latency, "latency_ms"),
         )
-        return {name: own for name, own in pairs if name}
+        return {column: field for column, field in pairs if column}
 
 
 @dataclass(frozen=True)
 class FileBatch:
-    """One request's worth of a file.
+    """The rows of a file for one request.
 
-    `kind` is events or labels; of what could not be read only `refusals` are there.
+    `kind` is events or labels. A batch of unreadable rows has only `refusals`.
     """
 
     kind: str
@@ -81,52 +84,54 @@ class FileBatch:
 
 
 def source_of(path: Path) -> Source:
-    """The source that reads a file by its ending.
+    """Return the source that reads a file, by its ending.
 
-    Raises StorageError, naming the known endings.
+    Raises StorageError, which names the known endings.
     """
     for source in sources().values():
         if path.name.lower().endswith(source.SUFFIXES):
             return source
-    known = " ".join(
-        sorted(s for source in sources().values() for s in source.SUFFIXES)
-    )
+    endings = sorted(s for source in sources().values() for s in source.SUFFIXES)
     raise StorageError(
-        f"{path.name}: the ending {path.suffix or '(none)'} is not known; known: {known}"
+        f"{path.name}: the ending {path.suffix or '(none)'} is not known; "
+        f"known: {' '.join(endings)}"
     )
 
 
 def files_of(paths: Sequence[Path]) -> list[Path]:
-    """The files themselves, those that a pattern means, and those of known formats in directories, sorted.
+    """Return files, those that match a pattern, and those of known formats in directories.
 
-    Raises StorageError.
+    Raises StorageError when a path matches no file.
     """
-    found: list[Path] = []
+    files: list[Path] = []
     for path in paths:
         if path.is_dir():
-            found += _known(path.rglob("*"))
+            files += _known(path.rglob("*"))
         elif path.is_file():
             source_of(path)
-            found.append(path)
+            files.append(path)
         elif glob.has_magic(str(path)):
             matched = [Path(name) for name in glob.iglob(str(path), recursive=True)]  # noqa: PTH207 (absolute patterns too)
             if not _known(matched):
                 raise StorageError(f"no file of a known format matches {path}")
-            found += _known(matched)
+            files += _known(matched)
         else:
             raise StorageError(f"{path} does not exist")
-    for path in found:
+    for path in files:
         if not path.stat().st_size:
             raise PayloadError(f"{path.name} is empty")
-    if not found:
+    if not files:
         raise StorageError(
             "there are no files of a known format in " + ", ".join(map(str, paths))
         )
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(files))
 
 
 def digest_of(path: Path, *how: Any) -> str:
-    """What a file holds and how it is read, as a short text: the same again means the same batches again."""
+    """Return a digest of a file's content and of how it is read.
+
+    Equal digests mean equal batches.
+    """
     with path.open("rb") as file:
         content = hashlib.file_digest(file, "sha256").hexdigest()
     return hashlib.sha256(f"{content}{how!r}".encode()).hexdigest()[:32]
@@ -141,9 +146,9 @@ def event_batches(
     mapping: ColumnMapping,
     age: str = "",
 ) -> Iterator[FileBatch]:
-    """All rows of a file of events.
+    """Yield all rows of a file of events.
 
-    Raises PayloadError when nothing of it, or nothing more of it, can be read.
+    Raises PayloadError when it, or the remainder of it, cannot be read.
     """
     if NDJSON in source.MEDIA_TYPES and not mapping.given:
         with open_plain(path) as file:
@@ -151,9 +156,9 @@ def event_batches(
         return
     if model is None:
         raise PayloadError(
-            f"{path.name}: give the model these rows are of: --model NAME"
+            f"{path.name}: name the model of these rows with --model NAME"
         )
-    for chunk in source.read_file(path, ROWS):
+    for chunk in source.read_file(path, MAX_ROWS):
         yield from _unreadable("events", digest, chunk)
         table = renamed(chunk.table, mapping, digest, chunk.first_line, version)
         events = table.drop_columns([c for c in ("label",) if c in table.column_names])
@@ -181,8 +186,8 @@ def event_batches(
 def label_batches(
     path: Path, source: Any, digest: str, mapping: ColumnMapping, age: str = ""
 ) -> Iterator[FileBatch]:
-    """All rows of a file of labels: columns event_id, label, ts (or as mapped)."""
-    for chunk in source.read_file(path, ROWS):
+    """Yield all rows of a file of labels: columns event_id, label, ts (or as mapped)."""
+    for chunk in source.read_file(path, MAX_ROWS):
         yield from _unreadable("labels", f"{digest}-l", chunk)
         table = chunk.table.rename_columns(
             [mapping.renames().get(c, c) for c in chunk.table.column_names]
@@ -199,12 +204,12 @@ def label_batches(
 
 
 def line_batches(file: IO[bytes], digest: str, age: str = "") -> Iterator[FileBatch]:
-    """Lines as they are; one that is longer than a request may be is refused, those around it are not."""
+    """Yield lines as they are; a line that is longer than a request may be is refused."""
     lines: list[bytes] = []
     long: list[Refusal] = []
     size, first, number = 0, 1, 0
     for number, line, whole in lines_of(file):
-        if lines and (len(lines) >= ROWS or size + len(line) > MAX_LINE):
+        if lines and (len(lines) >= MAX_ROWS or size + len(line) > MAX_LINE):
             yield FileBatch(
                 "events",
                 f"{digest}-{first}{age}",
@@ -224,7 +229,7 @@ def line_batches(file: IO[bytes], digest: str, age: str = "") -> Iterator[FileBa
                     text,
                 )
             )
-            line = b"\n"  # keeps the lines after it at their numbers
+            line = b"\n"  # so the lines after it have their numbers
         lines.append(line if line.endswith(b"\n") else line + b"\n")
         size += len(line)
     if lines:
@@ -243,15 +248,17 @@ def line_batches(file: IO[bytes], digest: str, age: str = "") -> Iterator[FileBa
 
 
 def reference_table(path: Path, mapping: ColumnMapping) -> pa.Table:
-    """All rows of a reference file with their columns named as events' are.
+    """Return all rows of a reference file, its columns named as an event's.
 
     Raises DriftdeckError.
     """
     chunks = list(source_of(path).read_file(path, 100_000))
     unreadable = [r for chunk in chunks for r in chunk.refusals]
     if unreadable:
+        first = unreadable[0]
         raise PayloadError(
-            f"{path.name} line {unreadable[0].line}: {unreadable[0].reason}; a reference is taken whole or not at all"
+            f"{path.name} line {first.line}: {first.reason}; correct the file: "
+            "a reference is used only when every row can be read"
         )
     if not chunks:
         raise PayloadError(f"{path.name} has no rows")
@@ -266,9 +273,9 @@ def renamed(
     first_line: int,
     version: str | None,
 ) -> pa.Table:
-    """The table with its columns named as an event's.
+    """Return the table with its columns named as an event's.
 
-    Raises PayloadError when a mapped column is not there.
+    Raises PayloadError when a mapped column is absent.
     """
     renames = mapping.renames()
     missing = [
@@ -278,15 +285,12 @@ def renamed(
     ]
     if missing:
         raise PayloadError(
-            f"there is no column {missing[0]!r}; found: {', '.join(table.column_names[:30])}"
+            f"there is no column {missing[0]!r}; columns: "
+            f"{', '.join(table.column_names[:30])}"
         )
     if mapping.features is not None:
-        keep = [
-            c
-            for c in table.column_names
-            if c in mapping.features or c in renames or c in OWN
-        ]
-        table = table.select(keep)
+        selected = {*mapping.features, *renames, *EVENT_COLUMNS}
+        table = table.select([c for c in table.column_names if c in selected])
     table = table.rename_columns([renames.get(c, c) for c in table.column_names])
     if digest is not None and "event_id" not in table.column_names:
         # the line in the file is the id: sending the file again stores nothing twice
@@ -300,31 +304,26 @@ def renamed(
 
 
 def _known(paths: Iterable[Path]) -> list[Path]:
-    def known(path: Path) -> bool:
-        try:
-            return path.is_file() and bool(source_of(path))
-        except StorageError:
-            return False
+    return sorted(filter(_is_known, paths))
 
-    return sorted(filter(known, paths))
+
+def _is_known(path: Path) -> bool:
+    try:
+        return path.is_file() and bool(source_of(path))
+    except StorageError:
+        return False
 
 
 def _slices(table: pa.Table, first_line: int) -> Iterator[tuple[int, pa.Table]]:
-    rows = max(
-        1, min(ROWS, int(MAX_LINE / max(1, table.nbytes / max(1, table.num_rows))))
-    )
+    row_bytes = max(1, table.nbytes / max(1, table.num_rows))
+    rows = max(1, min(MAX_ROWS, int(MAX_LINE / row_bytes)))
     for start in range(0, table.num_rows, rows):
         yield first_line + start, table.slice(start, rows)
 
 
 def _unreadable(kind: str, digest: str, chunk: Chunk) -> Iterator[FileBatch]:
     if chunk.refusals:
-        what = hashlib.sha256(
-            json.dumps([[r.line, r.reason] for r in chunk.refusals]).encode()
-        ).hexdigest()[:8]
-        yield FileBatch(
-            kind,
-            f"{digest}-{chunk.first_line}-{what}",
-            chunk.first_line,
-            refusals=chunk.refusals,
-        )
+        reasons = json.dumps([[r.line, r.reason] for r in chunk.refusals])
+        suffix = hashlib.sha256(reasons.encode()).hexdigest()[:8]
+        key = f"{digest}-{chunk.first_line}-{suffix}"
+        yield FileBatch(kind, key, chunk.first_line, refusals=chunk.refusals)

@@ -2,13 +2,16 @@
 
 import json
 import re
+from collections.abc import Iterator
 from datetime import datetime
+from io import BytesIO
 from operator import attrgetter
 from typing import Any
 
 import msgspec
 import numpy as np
 
+from monitor.contracts import BodyLimits
 from monitor.errors import PayloadError
 from monitor.event import Refused, decode
 from monitor.schema import ModelSchema
@@ -20,31 +23,43 @@ _BREAK, _OPEN, _CLOSE = b"\n{}"
 _time_of = attrgetter("ts")
 
 
-def split_lines(body: bytes, media_type: str) -> list[tuple[int, bytes]]:
-    """(number, line) of every record: NDJSON lines, or the items of a JSON array, or one object."""
+def split_lines(
+    body: bytes, media_type: str, limits: BodyLimits
+) -> Iterator[tuple[int, bytes]]:
+    """Yield (number, line) of every record: a line of NDJSON, an item of a JSON array, or one object.
+
+    Raises TooLarge at the first record too many, and PayloadError when a body of
+    `application/json` cannot be read.
+    """
     if media_type == "application/json":
-        return _split_array(body)
-    return [
-        (i, line)
-        for i, line in enumerate(body.split(b"\n"), 1)
-        if line and not line.isspace()
-    ]
+        items = _split_array(body, limits)
+        limits.check_rows(len(items))
+        yield from items
+        return
+    rows = 0
+    for number, line in enumerate(BytesIO(body), 1):
+        if line.isspace():
+            continue
+        rows += 1
+        limits.check_rows(rows)
+        yield number, line.removesuffix(b"\n")
 
 
-def _split_array(body: bytes) -> list[tuple[int, bytes]]:
-    """(number, item) of a JSON array's items, or of one object. Raises PayloadError."""
+def _split_array(body: bytes, limits: BodyLimits) -> list[tuple[int, bytes]]:
+    """Return (number, item) of a JSON array's items, or of one object. Raises PayloadError."""
     try:
         items = msgspec.json.decode(
             body, type=list[msgspec.Raw] | dict[str, msgspec.Raw]
         )
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _split_leniently(body)
+        return _split_leniently(body, limits)
     if isinstance(items, dict):
         return [(1, body.translate(ONE_LINE))]
+    limits.check_rows(len(items))
     return [(i, bytes(item).translate(ONE_LINE)) for i, item in enumerate(items, 1)]
 
 
-def _split_leniently(body: bytes) -> list[tuple[int, bytes]]:
+def _split_leniently(body: bytes, limits: BodyLimits) -> list[tuple[int, bytes]]:
     """The same through Python's parser, which lets NaN pass; what neither can read is an error."""
     try:
         items = decode(body)
@@ -56,6 +71,7 @@ def _split_leniently(body: bytes) -> list[tuple[int, bytes]]:
         return [(1, body.translate(ONE_LINE))]
     if not isinstance(items, list):
         raise PayloadError("the body is JSON, but neither an array nor an object")
+    limits.check_rows(len(items))
     return [(i, json.dumps(item).encode()) for i, item in enumerate(items, 1)]
 
 
@@ -70,7 +86,7 @@ def model_named_in(line: bytes) -> str | None:
     """The model that a line of JSON names; None when it cannot be read."""
     try:
         return _peek.decode(line).model
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 

@@ -66,4 +66,6 @@ class Quota:
 
     def _this_hour(self, model: str, now: datetime) -> tuple[datetime, int]:
         begun, count = self._counts.get(model, (now, 0))
-        return (begun, count) if now - begun < HOUR else (now, 0)
+        # a clock that was ahead leaves an hour that begins later
+        is_same_hour = timedelta(0) <= now - begun < HOUR
+        return (begun, count) if is_same_hour else (now, 0)

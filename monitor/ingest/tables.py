@@ -1,7 +1,6 @@
 """Events as columns: Arrow tables in the form of a model's events table, from parsed events or from a foreign table."""
 
 import json
-import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -22,7 +21,9 @@ from monitor.event import (
     Refusal,
     Refused,
     TimeBounds,
+    derived_id,
     label_text,
+    make_id,
 )
 from monitor.ingest import embedding_columns
 from monitor.ingest.features import OWN, columns_of, kind_of, stored, type_of, values_of
@@ -94,22 +95,24 @@ def from_table(
     schema: ModelSchema,
     now: datetime,
     bounds: TimeBounds,
-    first_line: int = 1,
+    lines: Sequence[int] | None = None,
     room: FeatureAllowance | None = None,
+    key: str | None = None,
 ) -> EventTable:
     """A foreign table of one model as columns, checked column by column; bad rows are refused, good ones beside them kept.
 
     Known columns are event_id, version, ts, prediction, latency_ms, status and error;
     every other one is a feature (a leading "features." is dropped), a list of numbers
     an embedding. Where there is no `room` for a new feature, the rows that have a value
-    of it are refused.
+    of it are refused. `lines` are the line numbers of the rows, from 1 by default. A row
+    without an id gets one that is derived from its line and the Idempotency-Key `key`.
     """
     if "ts" not in table.column_names:
         raise PayloadError(
             f"there is no column ts; found: {', '.join(table.column_names[:20])}; map one with --timestamp"
         )
-    bad = _Bad(table, first_line)
-    table = embedding_columns.unfolded(table, bad.mark)
+    bad = _Bad(table, lines)
+    table = embedding_columns.replace_embeddings(table, bad.mark)
     features = columns_of(table)
     kinds = {
         name: kind
@@ -121,7 +124,7 @@ def from_table(
         del kinds[name]
         bad.mark(pc.is_valid(table[features[name]]), partial(_no_room, room, name))
     schema = schema.extended(kinds, _prediction_kind(table))
-    ids = _ids(table, bad)
+    ids = _ids(table, bad, partial(_new_id, key))
     ts = _times(table["ts"], bad, now, bounds)
     columns: dict[str, Any] = {
         "event_id": ids,
@@ -196,7 +199,11 @@ def reference_from_table(
 
 
 def labels_from_table(
-    table: pa.Table, model: str, now: datetime, bounds: TimeBounds, first_line: int = 1
+    table: pa.Table,
+    model: str,
+    now: datetime,
+    bounds: TimeBounds,
+    lines: Sequence[int] | None = None,
 ) -> tuple[pa.Table, list[Refusal]]:
     """Labels (event_id, label, ts) of one model from a foreign table; ts defaults to now."""
     for needed in ("event_id", "label"):
@@ -204,8 +211,8 @@ def labels_from_table(
             raise PayloadError(
                 f"there is no column {needed}; found: {', '.join(table.column_names[:20])}"
             )
-    bad = _Bad(table, first_line, labels=True)
-    ids = _ids(table, bad, made=False)
+    bad = _Bad(table, lines, labels=True)
+    ids = _ids(table, bad)
     labels = pa.array([label_text(v) for v in table["label"].to_pylist()], pa.string())
     bad.mark(
         pc.is_null(labels),
@@ -226,8 +233,11 @@ def labels_from_table(
 class _Bad:
     """Which rows of a table are refused, and why: the first reason counts."""
 
-    def __init__(self, table: pa.Table, first_line: int, labels: bool = False) -> None:
-        self.table, self.first_line, self.labels = table, first_line, labels
+    def __init__(
+        self, table: pa.Table, lines: Sequence[int] | None, labels: bool = False
+    ) -> None:
+        self.table, self.labels = table, labels
+        self.lines = lines or range(1, table.num_rows + 1)
         self.reasons: dict[int, str] = {}
 
     def mark(self, where: pa.Array, reason: Callable[[int], str]) -> None:
@@ -249,7 +259,7 @@ class _Bad:
             raw = self._raw(row, model)[:RAW_SAMPLE]
             found.append(
                 Refusal(
-                    self.first_line + i,
+                    self.lines[i],
                     _short_id(row.get("event_id")),
                     reason,
                     raw,
@@ -311,11 +321,15 @@ def _predictions(
     return {"prediction": number, "predicted_class": class_}
 
 
-def _ids(table: pa.Table, bad: _Bad, made: bool = True) -> pa.Array:
-    n = table.num_rows
-    if "event_id" not in table.column_names:
-        return pa.array([str(uuid.uuid4()) for _ in range(n)], pa.string())
-    ids = table["event_id"].combine_chunks()
+def _ids(
+    table: pa.Table, bad: _Bad, new_id: Callable[[int], str] | None = None
+) -> pa.Array:
+    """Return the ids of the rows; those that are missing are made by `new_id` of the line.
+
+    Without `new_id` a row whose id is missing is refused.
+    """
+    named = "event_id" in table.column_names
+    ids = table["event_id"].combine_chunks() if named else pa.nulls(table.num_rows)
     if not pa.types.is_string(ids.type):
         ids = pa.array([label_text(v) for v in ids.to_pylist()], pa.string())
     bad.mark(
@@ -323,14 +337,20 @@ def _ids(table: pa.Table, bad: _Bad, made: bool = True) -> pa.Array:
         lambda i: f"`event_id` has more than {MAX_ID_BYTES} bytes",
     )
     bad.mark(pc.equal(ids, ""), lambda i: "`event_id` is empty")
-    if ids.null_count and made:
-        ids = pa.array(
-            [v if v is not None else str(uuid.uuid4()) for v in ids.to_pylist()],
-            pa.string(),
-        )
-    elif ids.null_count:
+    if not ids.null_count:
+        return ids
+    if new_id is None:
         bad.mark(pc.is_null(ids), lambda i: "`event_id` is missing")
-    return ids
+        return ids
+    values = [
+        new_id(line) if id_ is None else id_
+        for line, id_ in zip(bad.lines, ids.to_pylist(), strict=True)
+    ]
+    return pa.array(values, pa.string())
+
+
+def _new_id(key: str | None, line: int) -> str:
+    return make_id() if key is None else derived_id(key, line, b"")
 
 
 def _times(

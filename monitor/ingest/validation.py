@@ -1,6 +1,6 @@
 """Validate a body of events or labels: accepted rows, grown schemas and refusals."""
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from monitor.config.columns import PolicyOf
-from monitor.contracts import Chunk, Source
+from monitor.contracts import BodyLimits, Chunk, Source
 from monitor.errors import NotFound, UnsupportedMedia
 from monitor.event import Refusal, Refused, TimeBounds, decode
 from monitor.ingest.accepted import AcceptedBatch, refusal
@@ -31,11 +31,13 @@ class Validator:
 
     def __init__(
         self,
-        schemas: dict[str, ModelSchema],
+        schemas: Mapping[str, ModelSchema],
         quota: Quota,
         clock: Callable[[], datetime],
         policy: PolicyOf,
+        limits: BodyLimits,
     ) -> None:
+        self.limits = limits
         self.clock = clock
         self.policy = policy
         self.models = ModelAdmission(schemas, quota, clock)
@@ -53,10 +55,10 @@ class Validator:
         """Validate a body of events. `allowed`: models that the sender may write; None: all."""
         context = BodyContext(self.clock(), bounds, model)
         if media_type not in JSON_TYPES:
-            return self._event_table(body, media_type, context, allowed)
+            return self._event_table(body, media_type, context, allowed, key)
         batch = AcceptedBatch("events", allowed=allowed, key=key)
         if not self.event_lines.add_whole_body(body, context, batch):
-            numbered_lines = split_lines(body, media_type)
+            numbered_lines = split_lines(body, media_type, self.limits)
             self.event_lines.add_lines(numbered_lines, context, batch)
         return batch
 
@@ -73,7 +75,8 @@ class Validator:
         if media_type not in JSON_TYPES:
             return self._label_table(body, media_type, context, allowed)
         batch = AcceptedBatch("labels", allowed=allowed)
-        self._add_label_lines(split_lines(body, media_type), context, batch)
+        lines = split_lines(body, media_type, self.limits)
+        self._add_label_lines(lines, context, batch)
         return batch
 
     # tables
@@ -84,10 +87,11 @@ class Validator:
         media_type: str,
         context: BodyContext,
         allowed: Collection[str] | None,
+        key: str | None,
     ) -> AcceptedBatch:
-        chunk = source_for(media_type).read_bytes(body)
+        chunk = source_for(media_type).read_bytes(body, self.limits)
         batch = _batch_of("events", chunk, allowed)
-        for model, rows, first_line in split_by_model(chunk, context.model):
+        for model, rows, lines in split_by_model(chunk, context.model):
             try:
                 self.models.check(model, batch)
                 schema = self.models.schema(model)
@@ -96,11 +100,12 @@ class Validator:
                     schema,
                     context.now,
                     context.bounds,
-                    first_line,
+                    lines,
                     self.models.quota.allowance(schema, context.now),
+                    key,
                 )
             except Refused as reason:
-                _refuse_all(batch, model, rows, first_line, str(reason))
+                _refuse_all(batch, model, lines, str(reason))
                 continue
             add_events(batch, schema, table, self.policy)
         return batch
@@ -112,16 +117,16 @@ class Validator:
         context: BodyContext,
         allowed: Collection[str] | None,
     ) -> AcceptedBatch:
-        chunk = source_for(media_type).read_bytes(body)
+        chunk = source_for(media_type).read_bytes(body, self.limits)
         batch = _batch_of("labels", chunk, allowed)
-        for model, rows, first_line in split_by_model(chunk, context.model):
+        for model, rows, lines in split_by_model(chunk, context.model):
             try:
                 self.models.check(model, batch)
             except Refused as reason:
-                _refuse_all(batch, model, rows, first_line, str(reason))
+                _refuse_all(batch, model, lines, str(reason))
                 continue
             table, refusals = labels_from_table(
-                rows, model, context.now, context.bounds, first_line
+                rows, model, context.now, context.bounds, lines
             )
             batch.refusals += refusals
             self._add_labels(batch, model, table)
@@ -176,16 +181,17 @@ def source_for(media_type: str) -> Source:
 
 def split_by_model(
     chunk: Chunk, model: str | None
-) -> Iterable[tuple[str, pa.Table, int]]:
-    """Split a table into (model, rows, line of the first row); one part when `model` is given.
+) -> Iterable[tuple[str, pa.Table, Sequence[int]]]:
+    """Split a table into (model, rows, their lines); one part when `model` is given.
 
     Rows without a model have the model "". Raises NotFound when no column names one.
     """
-    table, first_line = chunk.table, chunk.first_line
+    table = chunk.table
+    lines = range(chunk.first_line, chunk.first_line + table.num_rows)
     has_models = "model" in table.column_names
     if model is not None:
         rows = table.drop_columns(["model"]) if has_models else table
-        return [(model, rows, first_line)]
+        return [(model, rows, lines)]
     if not has_models:
         raise NotFound(
             "the table has no column `model`; add one, or ?model=NAME to the address"
@@ -194,8 +200,12 @@ def split_by_model(
     rows = table.drop_columns(["model"])
     models = pc.unique(names).to_pylist()
     if len(models) == 1:
-        return [(models[0], rows, first_line)]
-    return [(name, rows.filter(pc.equal(names, name)), first_line) for name in models]
+        return [(models[0], rows, lines)]
+    places = {name: pc.indices_nonzero(pc.equal(names, name)) for name in models}
+    return [
+        (name, rows.take(at), [lines[i] for i in at.to_pylist()])
+        for name, at in places.items()
+    ]
 
 
 def _batch_of(
@@ -206,11 +216,9 @@ def _batch_of(
 
 
 def _refuse_all(
-    batch: AcceptedBatch, model: str, rows: pa.Table, first_line: int, reason: str
+    batch: AcceptedBatch, model: str, lines: Sequence[int], reason: str
 ) -> None:
-    batch.refusals += [
-        Refusal(first_line + i, None, reason, model=model) for i in range(rows.num_rows)
-    ]
+    batch.refusals += [Refusal(line, None, reason, model=model) for line in lines]
 
 
 def _label_columns(labels: list[Label]) -> pa.Table:

@@ -6,12 +6,14 @@ be read is forwarded all the same and counted.
 """
 
 import asyncio
+import logging
 import os
 from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDict
 from yarl import URL
 
@@ -91,6 +93,9 @@ class Proxy:
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Forward one request; return the model server's response."""
         assert self._session is not None  # noqa: S101 - open() is called first
+        mistake = _mistake_in(request)
+        if mistake is not None:
+            return web.json_response({"error": mistake}, status=400)
         path = request.raw_path.partition("?")[0]
         exchange = self._logger.start_exchange(request.method, path)
         try:
@@ -184,6 +189,24 @@ class Proxy:
         return web.json_response({"error": error}, status=status, headers=headers)
 
 
+def _mistake_in(request: web.BaseRequest) -> str | None:
+    """Return why a request is not for this proxy; None when it is.
+
+    The proxy is a gateway to one server: a target in any form but a path could name
+    another host (RFC 9112, section 3.2).
+    """
+    if request.method == "CONNECT":
+        return "CONNECT is not supported: this proxy forwards to its model server only"
+    if not request.raw_path.startswith("/"):
+        return (
+            "the request target must be a path that begins with /, such as /v2/models"
+        )
+    hosts = request.headers.getall("Host", [])
+    if len(hosts) > 1 or (not hosts and request.version >= aiohttp.HttpVersion11):
+        return "the request must have exactly one Host header"
+    return None
+
+
 async def _request_body(
     request: web.BaseRequest, exchange: ProxiedExchange | None
 ) -> bytes | AsyncIterator[bytes] | None:
@@ -240,11 +263,29 @@ def _describe(error: BaseException) -> str:
     return os.strerror(number) if number else type(inner).__name__
 
 
+class _MalformedRequests(logging.Filter):
+    """Log a request that is not HTTP in one line: anybody can send one."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Replace the stack trace of a malformed request by its reason."""
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, HttpProcessingError):
+            record.exc_info = None
+            reason = error.message.split("\n")[0]
+            record.msg, record.args = "a request cannot be read: %s", (reason,)
+            record.levelno, record.levelname = logging.INFO, "INFO"
+        return True
+
+
+log = logging.getLogger("driftdeck.proxy")
+log.addFilter(_MalformedRequests())
+
+
 async def serve(proxy: Proxy, host: str, port: int, stop: asyncio.Event) -> None:
     """Serve until `stop` is set; finish the requests under way first."""
     await proxy.open()
     runner = web.ServerRunner(
-        web.Server(proxy.handle, access_log=None, auto_decompress=False),
+        web.Server(proxy.handle, access_log=None, auto_decompress=False, logger=log),
         shutdown_timeout=SHUTDOWN_S,
     )
     await runner.setup()

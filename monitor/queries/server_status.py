@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from monitor import __version__
 from monitor.queries.ingestion import read_totals
@@ -10,19 +10,35 @@ from monitor.server.server import Server
 
 # The scheduler evaluates every second; one that is overdue for so long is stuck.
 MAX_TICK_AGE = timedelta(seconds=60)
+MAX_STANDSTILL_S = 60  # without a loaded row while rows wait
 
 
-def readiness_problem(server: Server) -> str | None:
-    """Return why the server cannot do its work; None when it can."""
-    scheduler = server.scheduler
-    if scheduler.problem:
-        return scheduler.problem
-    last_tick = scheduler.last_tick
+class NotReady(NamedTuple):
+    """Why the server cannot do its work: the part in a word, and the reason."""
+
+    part: str
+    reason: str
+
+
+def why_not_ready(server: Server) -> NotReady | None:
+    """Return the first problem of the server's parts; None when it is ready."""
+    reason = server.spool.problem()
+    if reason is not None:
+        return NotReady("spool", reason)
+    reason = server.pairs.problem()
+    if reason is not None:
+        return NotReady("pairs", reason)
+    for step in server.scheduler.steps:
+        if step.problem is not None:
+            return NotReady(step.name, step.problem)
+    standstill_s = server.scheduler.loading.standstill_s
+    if standstill_s > MAX_STANDSTILL_S:
+        reason = f"no row was loaded for {standstill_s:.0f} s, though rows may wait"
+        return NotReady("load", f"{reason}; the log of the server has the details")
+    last_tick = server.scheduler.last_tick
     if last_tick is not None and datetime.now(UTC) - last_tick > MAX_TICK_AGE:
-        return (
-            f"the rules were not evaluated for {MAX_TICK_AGE.seconds} s; "
-            "the log of the server has the details"
-        )
+        reason = f"the rules were not evaluated for {MAX_TICK_AGE.seconds} s"
+        return NotReady("evaluate", f"{reason}; the log of the server has the details")
     return None
 
 
@@ -35,10 +51,11 @@ def read_server_status(
     None is for a caller of every model.
     """
     names = sorted(server.store.models())
+    problem = why_not_ready(server)
     status = {
         "version": __version__,
         "now": datetime.now(UTC),
-        "ready": readiness_problem(server) or "yes",
+        "ready": "yes" if problem is None else problem.reason,
         "accounting": read_totals(server, models),
         "models": [name for name in names if models is None or name in models],
         "last_load": server.scheduler.last_load,
@@ -51,7 +68,8 @@ def read_server_status(
         "data": server.folder.name,
         "spool_bytes": server.spool.pending_bytes(server.store.position),
         "spool_damage": server.spool.damage,
-        "halves_waiting": server.pairs.alone(),
+        "set_aside": server.loader.set_aside.names(),
+        "halves_waiting": server.pairs.unpaired_count(),
         "notifications_waiting": server.store.alerts.waiting(),
         "drop": server.drop_folders.status(),
     }

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from monitor.errors import DriftdeckError, StorageError, Unreachable
-from monitor.ingest.file_batches import NDJSON, ROWS, FileBatch
+from monitor.ingest.file_batches import MAX_ROWS, NDJSON, FileBatch
 from monitor.send.session import Session
 from monitor.send.upload import Counts, is_busy, post
 from monitor.sources._compressed import MAX_LINE
@@ -185,7 +185,7 @@ class Follower:
         self._extend_head()
         data = os.pread(file, MAX_LINE, position.offset)
         end = 0
-        for _ in range(ROWS):
+        for _ in range(MAX_ROWS):
             newline = data.find(b"\n", end)
             if newline < 0:
                 break

@@ -1,4 +1,4 @@
-"""Where the server that owns a data directory can be reached."""
+"""The address of the server that owns a data directory, in a file beside the data."""
 
 import json
 import os
@@ -6,20 +6,20 @@ from pathlib import Path
 
 
 def announce(folder: Path, url: str) -> None:
-    """Leave the server's address beside the data, so that other verbs find it."""
+    """Write the server's address beside the data, where other commands read it."""
     (folder / "server.json").write_text(json.dumps({"url": url, "pid": os.getpid()}))
 
 
 def withdraw(folder: Path) -> None:
-    """Take the address away: nobody owns the data any more."""
+    """Delete the address: no server owns the data any more."""
     (folder / "server.json").unlink(missing_ok=True)
 
 
 def announced(folder: Path) -> str | None:
-    """The address of the server that owns the data directory; None when none does."""
+    """Return the address of the server that owns the data directory; None without one."""
     try:
-        found = json.loads((folder / "server.json").read_text())
-        os.kill(found["pid"], 0)
-        return str(found["url"])
+        entry = json.loads((folder / "server.json").read_text())
+        os.kill(entry["pid"], 0)
+        return str(entry["url"])
     except (OSError, ValueError, KeyError):
         return None

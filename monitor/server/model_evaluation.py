@@ -130,7 +130,9 @@ class ModelEvaluation:
     def _is_due(self, model: Model, now: datetime) -> bool:
         """Return True a minute after the last evaluation, or when late rows were stored."""
         until = self._until(model)
-        return until is None or until < _minute(now) or model.name in self._late_rows
+        if until is None or until < _minute(now) or model.name in self._late_rows:
+            return True
+        return self._is_ahead(until, now)
 
     def _evaluate_together(self, models: Sequence[Model], now: datetime) -> None:
         """Evaluate models one by one; the newest windows of narrow ones are read at once."""
@@ -163,6 +165,7 @@ class ModelEvaluation:
         if self.evaluator.first_event(model.name) is None:
             return 0
         self._rewind_to_late_rows(model)
+        self._rewind_to_clock(model, now)
         times = self._times_due(model, now)
         width = 1 + len(model.schema.features)
         step = max(1, min(MAX_TIMES_SAVED_TOGETHER, MAX_FINDINGS_IN_MEMORY // width))
@@ -181,6 +184,23 @@ class ModelEvaluation:
         self.detector_runner.look_again(model.id)
         if until is not None and late < until - LATE:
             self._rewind(model, _midnight(late))
+
+    def _rewind_to_clock(self, model: Model, now: datetime) -> None:
+        """Evaluate from now on, though the clock was ahead and later times were evaluated."""
+        until = self._until(model)
+        if until is None or not self._is_ahead(until, now):
+            return
+        log.warning(
+            "the clock was ahead: model %s was evaluated until %s; evaluated from now on",
+            model.name,
+            until.isoformat(timespec="minutes"),
+        )
+        start = _minute(now) - MINUTE
+        self._rewind(model, start)
+        self.detector_runner.again(model.id, start)
+
+    def _is_ahead(self, until: datetime, now: datetime) -> bool:
+        return until > _minute(now) + MINUTE
 
     def _times_due(self, model: Model, now: datetime) -> list[datetime]:
         """Return the evaluation times after the last one, else from the first event on."""

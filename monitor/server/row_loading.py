@@ -7,10 +7,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from monitor.config.limits import Retention
-from monitor.server.loader import load, release
+from monitor.server.loader import Loader
 from monitor.server.model_evaluation import ModelEvaluation
-from monitor.spool.spool import Spool
-from monitor.store import Store
 
 RELEASE_EVERY_S = 60.0
 DELETE_EXPIRED_EVERY_S = 3600.0
@@ -21,23 +19,35 @@ class RowLoading:
 
     def __init__(
         self,
-        spool: Spool,
-        store: Store,
+        loader: Loader,
         retention: Retention,
         clock: Callable[[], datetime],
         evaluation: ModelEvaluation,
         load_idle: threading.Event,
     ) -> None:
-        self.spool = spool
-        self.store = store
+        self.loader = loader
+        self.spool = loader.spool
+        self.store = loader.store
         self.retention = retention
         self.clock = clock
         self.evaluation = evaluation
         self.last_load: datetime | None = None
         self._load_idle = load_idle
         self._lock = threading.Lock()
+        self._progress_at: float | None = None
         self._released_at = 0.0
         self._deleted_at = 0.0
+
+    def begin(self) -> None:
+        """Note that a thread loads from now on, so that a standstill is noticed."""
+        self._progress_at = time.monotonic()
+
+    @property
+    def standstill_s(self) -> float:
+        """Seconds since rows were loaded, or since nothing was left to load."""
+        if self._progress_at is None:
+            return 0.0
+        return time.monotonic() - self._progress_at
 
     def load_all(self) -> int:
         """Load everything that is accepted by now; return the number of stored events."""
@@ -47,19 +57,25 @@ class RowLoading:
             # cost, however few its rows are
             more = True
             while more:
-                loaded = load(self.spool, self.store, self.clock())
+                loaded = self.loader.load(self.clock())
                 if loaded is None:
                     break
+                self._note_progress()
                 more = loaded.more
                 events += loaded.events
                 if self.store.needs_checkpoint:
-                    release(self.spool, self.store, self.clock())
+                    self.loader.release(self.clock())
                 self.last_load = self.clock()
                 for model, earliest in loaded.earliest.items():
                     self.evaluation.note_rows(model, earliest.replace(tzinfo=UTC))
             for model in self.store.references.make_provisional(self.clock()):
                 self.evaluation.note_provisional_reference(model)
+            self._note_progress()
         return events
+
+    def _note_progress(self) -> None:
+        if self._progress_at is not None:
+            self._progress_at = time.monotonic()
 
     def step(self) -> None:
         """Load, then release loaded spool files and delete expired rows when it is time."""
@@ -69,7 +85,7 @@ class RowLoading:
         if now - self._released_at > RELEASE_EVERY_S or self.spool.half_full:
             self._released_at = now
             with self._lock:
-                release(self.spool, self.store, self.clock())
+                self.loader.release(self.clock())
         if now - self._deleted_at > DELETE_EXPIRED_EVERY_S:
             self._deleted_at = now
             self.store.forget(

@@ -1,33 +1,24 @@
 """Run the steps of the server in the background: load, evaluate, notify, self-test."""
 
-import logging
 import threading
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-import duckdb
-import httpx
-
-from monitor.alerting.delivery import deliver
+from monitor.alerting.channel_sender import ChannelSender, drop_unconfigured
 from monitor.config.config import Config
 from monitor.detector.selftest_schedule import SelfTests
 from monitor.evaluation.evaluator import column_names
 from monitor.ingest.pending import Pending
+from monitor.server.background_step import BackgroundStep
+from monitor.server.loader import Loader
 from monitor.server.model_evaluation import SETTLE, ModelEvaluation
 from monitor.server.row_loading import RowLoading
-from monitor.spool.spool import Spool
-from monitor.store import Store
 from monitor.store.detector_store import AcceptedChange
-
-log = logging.getLogger("driftdeck.loop")
 
 LOAD_EVERY_S = 0.2
 EVALUATE_EVERY_S = 1.0
 NOTIFY_EVERY_S = 1.0
 TEST_EVERY_S = 60.0  # the self-test of one model at most
-MAX_PAUSE_S = 2.0
-PAUSE_AFTER_FAILURE_S = 2.0
 STOP_TIMEOUT_S = 30.0
 
 
@@ -40,17 +31,14 @@ class Scheduler:
     def __init__(
         self,
         config: Config,
-        spool: Spool,
-        store: Store,
+        loader: Loader,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         pending: Pending | None = None,
     ) -> None:
         self.config = config
-        self.store = store
+        self.store = store = loader.store
         self.clock = clock  # tests set another one
         self.pending = pending or Pending()
-        self.problem: str | None = None
-        self._client = httpx.Client(trust_env=False)
         self._stopping = threading.Event()
         load_idle = threading.Event()
         load_idle.set()
@@ -58,7 +46,7 @@ class Scheduler:
             config, store, self._now, load_idle, self._stopping
         )
         self.loading = RowLoading(
-            spool, store, config.retention, self._now, self.evaluation, load_idle
+            loader, config.retention, self._now, self.evaluation, load_idle
         )
         self.evaluator = self.evaluation.evaluator
         self.detector_runner = self.evaluation.detector_runner
@@ -68,12 +56,23 @@ class Scheduler:
         store.batch_loader.on_stored = lambda rows: self.pending.settle(
             rows, self.clock()
         )
-        self._threads = [
-            self._thread("load", self.loading.step, LOAD_EVERY_S),
-            self._thread("evaluate", self.evaluate_due, EVALUATE_EVERY_S),
-            self._thread("notify", self.notify_due, NOTIFY_EVERY_S),
-            self._thread("test", self.test_due, TEST_EVERY_S),
+        self.steps = [
+            self._step("load", self.loading.step, LOAD_EVERY_S),
+            self._step("evaluate", self.evaluate_due, EVALUATE_EVERY_S),
+            self._step("notify", self._drop_unconfigured, NOTIFY_EVERY_S),
+            self._step("self-test", self.test_due, TEST_EVERY_S),
         ]
+        self.senders = [
+            ChannelSender(channel, store.alerts, self._stopping)
+            for channel in config.channels
+        ]
+        # each channel has a thread of its own: a slow receiver delays no other
+        self.steps += [self._sending_step(sender) for sender in self.senders]
+
+    @property
+    def problem(self) -> str | None:
+        """The problem of the first step that fails; None when every step works."""
+        return next((step.problem for step in self.steps if step.problem), None)
 
     @property
     def last_load(self) -> datetime | None:
@@ -87,17 +86,16 @@ class Scheduler:
 
     def start(self) -> None:
         """Run the steps in the background until `stop`."""
-        for thread in self._threads:
-            thread.start()
+        self.loading.begin()
+        for step in self.steps:
+            step.start()
 
     def stop(self) -> None:
         """Finish the running steps, load the accepted rows, and stop."""
         self._stopping.set()
-        for thread in self._threads:
-            if thread.is_alive():
-                thread.join(timeout=STOP_TIMEOUT_S)
-        self.load_all()
-        self._client.close()
+        for step in self.steps:
+            step.join(STOP_TIMEOUT_S)
+        self.steps[0].attempt(self.loading.load_all)
 
     def tick(self) -> None:
         """Run one whole round: load, evaluate, notify."""
@@ -116,12 +114,22 @@ class Scheduler:
         self.evaluation.evaluate_due(settle)
 
     def notify_due(self) -> None:
-        """Send the notifications that are due."""
-        deliver(self.store.alerts, self.config.channels, self._client, self.clock())
+        """Send the notifications that are due, channel after channel."""
+        self._drop_unconfigured()
+        for sender in self.senders:
+            sender.send_due(self.clock())
+
+    def _drop_unconfigured(self) -> None:
+        names = [channel.name for channel in self.config.channels]
+        drop_unconfigured(self.store.alerts, names, self.clock())
 
     def test_due(self) -> None:
         """Run the self-test of one model's detector, if one is due."""
         self.tests.next_due(self.clock())
+
+    def load_at_start(self) -> None:
+        """Load what the spool has; a failure is noted, and the load is tried again later."""
+        self.steps[0].attempt(self.loading.load_all)
 
     # requests of people
 
@@ -145,42 +153,14 @@ class Scheduler:
     def _now(self) -> datetime:
         return self.clock()
 
-    def _thread(
-        self, name: str, step: Callable[[], None], pause_s: float
-    ) -> threading.Thread:
-        return threading.Thread(
-            target=self._repeat,
-            args=(name, step, pause_s),
-            name=f"driftdeck-{name}",
-            daemon=True,
+    def _sending_step(self, sender: ChannelSender) -> BackgroundStep:
+        return self._step(
+            f"notify {sender.channel.name}",
+            lambda: sender.send_due(self.clock()),
+            NOTIFY_EVERY_S,
         )
 
-    def _repeat(self, name: str, step: Callable[[], None], pause_s: float) -> None:
-        wait_s = pause_s
-        while not self._stopping.wait(wait_s):
-            begun = time.monotonic()
-            self._attempt(name, step)
-            # a step has a fixed cost: under thin traffic it runs less often, so that it
-            # uses a fifth of a core at most
-            duration_s = time.monotonic() - begun
-            wait_s = min(max(pause_s, 4 * duration_s), MAX_PAUSE_S)
-
-    def _attempt(self, name: str, step: Callable[[], None]) -> None:
-        """Run a step; log its failure and note it in `problem`."""
-        try:
-            step()
-            self.problem = None
-        except duckdb.FatalException as error:
-            reason = _first_line(error)
-            self.problem = f"the database failed and is being reopened: {reason}"
-            log.error(self.problem)
-            self.store.reopen()
-        except Exception as error:  # the edge of a tick: logged and retried
-            self.problem = f"{name}: {_first_line(error)}"
-            log.exception("the step %r failed; it is retried", name)
-            self._stopping.wait(PAUSE_AFTER_FAILURE_S)
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).splitlines()
-    return lines[0] if lines else type(error).__name__
+    def _step(
+        self, name: str, action: Callable[[], object], pause_s: float
+    ) -> BackgroundStep:
+        return BackgroundStep(name, action, pause_s, self.store, self._stopping)

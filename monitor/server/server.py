@@ -1,8 +1,9 @@
-"""The parts of one server put together over one data directory."""
+"""The server: its parts over one data directory, put together."""
 
 import json
 import logging
 import secrets
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,15 +15,18 @@ from monitor import plugins
 from monitor.config.columns import Policy
 from monitor.config.config import Config, utc
 from monitor.config.config_file import read_config
+from monitor.config.model_section import ReferenceConfig
+from monitor.contracts import BodyLimits
 from monitor.errors import InvalidRequest, StorageError
 from monitor.event import TimeBounds
 from monitor.ingest.collector import Collector
 from monitor.ingest.drop_folder.watcher import DropFolderWatcher
+from monitor.ingest.file_batches import source_of
 from monitor.ingest.pairing import PairBuffer
 from monitor.ingest.quota import Quota
-from monitor.ingest.tables import reference_from_table
+from monitor.ingest.tables import EventTable, reference_from_table
 from monitor.schema import ModelSchema
-from monitor.server.loader import load, release, schemas_after
+from monitor.server.loader import Loader
 from monitor.server.scheduler import Scheduler
 from monitor.spool.spool import Spool
 from monitor.store import Store
@@ -35,12 +39,17 @@ log = logging.getLogger("driftdeck.server")
 
 
 class Server:
-    """Spool, store, collector and loop of one data directory; opening it takes ownership of the database file."""
+    """Spool, store, collector and scheduler of one data directory.
+
+    An open server owns the database file.
+    """
 
     def __init__(self, folder: Path, config: Config | None = None) -> None:
         plugins.load_all()
         self.folder, self.config = folder, config or Config()
         self._policies: dict[str, Policy] = {}
+        # locked while quarantined rows are sent again, so that each is sent once
+        self.resending = threading.Lock()
         prepare(folder)
         self.store = Store(
             folder,
@@ -55,26 +64,28 @@ class Server:
             self.spool = Spool(
                 folder / "spool", limits.max_spool_mb << 20, self.store.position.segment
             )
+            self.loader = Loader(self.spool, self.store)
+            self.loader.clear_staging()
             self.bounds = TimeBounds(
                 timedelta(days=limits.max_age_days),
                 timedelta(minutes=limits.max_ahead_minutes),
             )
             self.collector = Collector(
                 self.spool,
-                schemas_after(self.store, self.spool),
+                self.loader.schemas_after(),
                 bounds=self.bounds,
-                max_rows=limits.max_rows,
+                limits=BodyLimits(limits.max_rows, int(limits.max_body_mb * (1 << 20))),
                 quota=Quota(
                     limits.max_features, limits.max_models, limits.new_names_per_hour
                 ),
-                known_key=self._known_key,
+                stored_results=self._stored_results,
                 policy=self._policy,
             )
             self.drop_folders = DropFolderWatcher(
                 self.config.drop, self.config.folder, self.collector
             )
             self.scheduler = Scheduler(
-                self.config, self.spool, self.store, pending=self.collector.pending
+                self.config, self.loader, pending=self.collector.pending
             )
             wait = timedelta(minutes=limits.half_minutes)
             self.pairs = PairBuffer(
@@ -85,14 +96,14 @@ class Server:
             raise
 
     def start(self, background: bool = True) -> None:
-        """Replay what a crash left in the spool, apply configured references, then run the loop."""
-        while load(self.spool, self.store, datetime.now(UTC)) is not None:
-            pass
+        """Load the rows in the spool, apply configured references, then start the scheduler."""
+        self.scheduler.load_at_start()
         for damage in self.spool.damage:
             log.error(
-                "the spool is damaged: segment %d, %d bytes from byte %d cannot be read",
-                damage.segment,
+                "the spool is damaged: %d bytes of file %d cannot be read, from byte %d on; "
+                "accepted rows may be lost",
                 damage.bytes,
+                damage.segment,
                 damage.offset,
             )
         self._apply_references()
@@ -102,7 +113,7 @@ class Server:
             self.drop_folders.start()
 
     def close(self) -> None:
-        """Load what was acknowledged and let go of the data directory."""
+        """Load the accepted rows and release the data directory."""
         self.drop_folders.stop()
         self.pairs.close()
         self.scheduler.stop()
@@ -113,7 +124,7 @@ class Server:
     def erase(
         self, entity: str, by: str | None, names: Sequence[str]
     ) -> "ErasureResult":
-        """Take a person's rows out of everything that is kept of some models; counts stay.
+        """Delete the rows of one person from all stored data of some models; counts stay.
 
         `by` is the column that names persons, by default each model's `entity`. Raises
         InvalidRequest when a model has none.
@@ -122,84 +133,99 @@ class Server:
         unnamed = [name for name, column in columns.items() if column is None]
         if unnamed:
             raise InvalidRequest(
-                f"say which column names a person (`by`), or set `entity` under [models.{unnamed[0]}]"
+                f"give the column that names a person (`by`), "
+                f"or set `entity` under [models.{unnamed[0]}]"
             )
         stored = {
             name: self._policy(name).entity(column or "", entity)
             for name, column in columns.items()
         }
-        # what is acknowledged by now is in the database, and so is erased
+        # rows accepted by now are in the database then, and so are erased
         self.scheduler.load_all()
         total = Erased()
         for name, column in columns.items():
             total += self.store.erase(name, column or "", entity, stored[name])
-        needles = [
-            json.dumps(text, ensure_ascii=ascii_)[1:-1].encode()
+        texts = [
+            json.dumps(text, ensure_ascii=is_ascii)[1:-1].encode()
             for text in {entity, *stored.values()}
-            for ascii_ in (True, False)
+            for is_ascii in (True, False)
         ]
-        halves = self.pairs.erase(needles)
+        unpaired = self.pairs.erase(texts)
         rewritten = self.store.rewrite()
         self.spool.roll()
-        release(self.spool, self.store, datetime.now(UTC))
-        left = sorted(
-            str(p.relative_to(self.folder))
-            for p in self.folder.rglob("*")
-            if p.is_file() and holds(p, needles)
+        self.loader.release(datetime.now(UTC))
+        files = (path for path in self.folder.rglob("*") if path.is_file())
+        remaining = sorted(
+            str(path.relative_to(self.folder))
+            for path in files
+            if contains_any(path, texts)
         )
-        return ErasureResult(total, halves, rewritten, left)
+        return ErasureResult(total, unpaired, rewritten, remaining)
 
     def set_reference_table(
         self, model: str, table: pa.Table, source: str, now: datetime
     ) -> Reference:
-        """A reference from rows in a table with the columns that ingest takes, and `label` where it is known."""
-        schema = self.collector.schemas.get(model) or ModelSchema(model)
-        room = self.collector.quota.allowance(schema, now)
-        shaped = reference_from_table(
-            self._policy(model).table(table), schema, now, room
-        )
+        """Set a reference from a table with the columns of an event, and `label` where known."""
+        shaped = self._shape_reference(model, table, now)
         schema, rows = shaped.schema, [shaped.table]
-        # ten thousand columns are not held twice: the store takes the rows and lets go
-        # of them
+        # one copy of ten thousand columns in memory: the store pops the rows and frees
+        # them
         del table, shaped
-        about = self.store.references.set(
+        reference = self.store.references.set(
             model, schema, rows.pop, Reference("set", source), now
         )
-        self.collector.schemas[model] = schema
         self.scheduler.note_reference(model)
-        return about
+        return reference
+
+    def _shape_reference(
+        self, model: str, table: pa.Table, now: datetime
+    ) -> EventTable:
+        """Return the rows of a reference in the model's columns, new ones included.
+
+        The new columns are on disk then: events that arrive meanwhile get other ones.
+        """
+        table = self._policy(model).table(table)
+        while True:
+            before = self.collector.schemas.get(model)
+            schema = before or ModelSchema(model)
+            allowance = self.collector.quota.allowance(schema, now)
+            shaped = reference_from_table(table, schema, now, allowance)
+            if self.collector.grow_schema(before, shaped.schema):
+                return shaped
 
     def set_reference_period(
         self, model: str, start: datetime, end: datetime, now: datetime
     ) -> Reference:
-        """A reference from the stored events of a period."""
+        """Set a reference from the stored events of a period."""
         schema = self.store.model(model).schema
-        about = self.store.references.set(
+        reference = self.store.references.set(
             model, schema, (start, end), Reference("set", "period"), now
         )
         self.scheduler.note_reference(model)
-        return about
+        return reference
 
     def _apply_references(self) -> None:
         for name, section in self.config.models.items():
-            wanted = section.reference
-            if wanted is None or (
-                name in self.store.models()
-                and self.store.references.about(name).status == "set"
-            ):
-                continue
-            now = datetime.now(UTC)
-            if wanted.file is not None:
-                path = self.config.folder / wanted.file
-                mapping = {wanted.timestamp: "ts", wanted.prediction: "prediction"}
-                mapping |= {wanted.label: "label"} if wanted.label else {}
-                self.set_reference_table(name, read_table(path, mapping), "file", now)
-            elif (
-                wanted.start is not None
-                and wanted.end is not None
-                and name in self.store.models()
-            ):
-                self.set_reference_period(name, utc(wanted.start), utc(wanted.end), now)
+            if section.reference is not None and not self._has_reference(name):
+                self._apply_reference(name, section.reference, datetime.now(UTC))
+
+    def _has_reference(self, name: str) -> bool:
+        if name not in self.store.models():
+            return False
+        return self.store.references.about(name).status == "set"
+
+    def _apply_reference(
+        self, name: str, section: ReferenceConfig, now: datetime
+    ) -> None:
+        if section.file is not None:
+            path = self.config.folder / section.file
+            mapping = {section.timestamp: "ts", section.prediction: "prediction"}
+            if section.label:
+                mapping[section.label] = "label"
+            self.set_reference_table(name, read_table(path, mapping), "file", now)
+        elif section.start and section.end and name in self.store.models():
+            start, end = utc(section.start), utc(section.end)
+            self.set_reference_period(name, start, end, now)
 
     def _settings(self, name: str) -> ModelSettings:
         section = self.config.model(name)
@@ -215,27 +241,18 @@ class Server:
             self._policies[name] = Policy(section.columns, section.undeclared, secret)
         return self._policies[name]
 
-    def _known_key(self, key: str) -> tuple[str, str] | None:
+    def _stored_results(self, keys: Sequence[str]) -> dict[str, tuple[str, str]]:
+        """Return (fingerprint, response) of those Idempotency-Keys that are stored."""
         rows = self.store.query(
-            'SELECT body_hash, answer FROM idempotency WHERE "key" = ? LIMIT 1', [key]
+            'SELECT "key", body_hash, answer FROM idempotency WHERE "key" IN (?, ?)',
+            keys,
         )
-        return (rows[0][0], rows[0][1]) if rows else None
+        return {key: (fingerprint, answer) for key, fingerprint, answer in rows}
 
 
 def read_table(path: Path, mapping: dict[str, str]) -> pa.Table:
-    """All rows of a file whose columns are renamed by `mapping`.
-
-    Raises DriftdeckError in one sentence.
-    """
-    sources = plugins.sources()
-    source = next(
-        (s for s in sources.values() if path.name.lower().endswith(s.SUFFIXES)), None
-    )
-    if source is None:
-        known = " ".join(sorted(x for s in sources.values() for x in s.SUFFIXES))
-        raise StorageError(
-            f"{path.name}: the ending {path.suffix or '(none)'} is not known; known: {known}"
-        )
+    """Return all rows of a file, its columns renamed by `mapping`. Raises DriftdeckError."""
+    source = source_of(path)
     if not path.is_file():
         raise StorageError(f"{path} does not exist")
     chunks = list(source.read_file(path, 100_000))
@@ -247,30 +264,35 @@ def read_table(path: Path, mapping: dict[str, str]) -> pa.Table:
 
 @dataclass(frozen=True)
 class ErasureResult:
-    """What was taken out, and the files of the data directory that still hold the text: none, unless it is also
-    something else's (another model's, or a part of another value)."""
+    """The deleted rows, and the remaining files of the data directory that contain the text.
+
+    A file remains only when another model, or a part of another value, has the same text.
+    """
 
     rows: Erased
-    halves: int
+    unpaired: int
     rewritten: bool
-    left: Sequence[str]
+    remaining: Sequence[str]
 
 
-def holds(path: Path, needles: Sequence[bytes]) -> bool:
-    """Whether a file holds any of some texts, read a part at a time."""
-    overlap = max(map(len, needles))
+def contains_any(path: Path, texts: Sequence[bytes]) -> bool:
+    """Return True when a file contains any of some texts; it is read in parts."""
+    overlap = max(map(len, texts))
     with path.open("rb") as file:
         tail = b""
         while part := file.read(1 << 22):
             window = tail + part
-            if any(needle in window for needle in needles):
+            if any(text in window for text in texts):
                 return True
             tail = window[-overlap:]
     return False
 
 
 def hash_key(folder: Path) -> bytes:
-    """The secret behind hashed columns, made at the first need and kept beside the data: who has it can try values."""
+    """Return the secret of hashed columns, from a file beside the data.
+
+    It is created at the first use. With it, hashes can be compared with guessed values.
+    """
     path = folder / "hash.key"
     if not path.exists():
         new = path.with_suffix(".new")
@@ -281,7 +303,7 @@ def hash_key(folder: Path) -> bytes:
 
 
 def open_server(folder: Path, config: Path | None = None) -> Server:
-    """The server of a data directory with the configuration of a file.
+    """Open the server of a data directory with the configuration of a file.
 
     Raises DriftdeckError.
     """
@@ -289,7 +311,7 @@ def open_server(folder: Path, config: Path | None = None) -> Server:
 
 
 def prepare(folder: Path) -> None:
-    """The data directory, made if needed, for its owner only.
+    """Create the data directory if it is absent, for its owner only.
 
     Raises StorageError when it cannot be used.
     """
@@ -300,5 +322,6 @@ def prepare(folder: Path) -> None:
         probe.unlink()
     except OSError as error:
         raise StorageError(
-            f"the data directory {folder} cannot be used: {error.strerror}; check its owner and mode, or choose another with --data"
+            f"the data directory {folder} cannot be used: {error.strerror}; "
+            "check its owner and mode, or choose another with --data"
         ) from None

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
-from monitor.contracts import Chunk, check_names
+from monitor.contracts import UNLIMITED, BodyLimits, Chunk, check_names
 from monitor.errors import PayloadError
 from monitor.event import RAW_SAMPLE, Refusal
 from monitor.sources._compressed import ENDINGS, MAX_LINE, open_plain
@@ -18,12 +18,19 @@ from monitor.sources._compressed import ENDINGS, MAX_LINE, open_plain
 MEDIA_TYPES = ("text/csv",)
 SUFFIXES = tuple(f".csv{c}" for c in ENDINGS)
 BOOLEANS = pa.array(["true", "false"])
+BLOCK_BYTES = 4 << 20
 NULLS = ["", "NA", "NULL", "null", "None", "nan", "NaN"]
 
 
-def read_bytes(body: bytes) -> Chunk:
-    """All rows of a body."""
-    chunks = list(_read(lambda: BytesIO(body), "the body", 1 << 30, len(body)))
+def read_bytes(body: bytes, limits: BodyLimits = UNLIMITED) -> Chunk:
+    """Return all rows of a body; reading ends at the first row too many."""
+    chunks: list[Chunk] = []
+    rows = 0
+    read = _read(lambda: BytesIO(body), "the body", 1 << 30, len(body), limits)
+    for chunk in read:
+        rows += chunk.table.num_rows + len(chunk.refusals)
+        limits.check_rows(rows)
+        chunks.append(chunk)
     if not chunks:
         raise PayloadError(
             "the body is CSV without rows; the first line names the columns, rows follow"
@@ -35,12 +42,20 @@ def read_bytes(body: bytes) -> Chunk:
 
 
 def read_file(path: Path, rows: int) -> Iterator[Chunk]:
-    """The rows of a file in parts of about `rows`; a row with too few or too many values is refused."""
-    yield from _read(lambda: open_plain(path), path.name, rows, path.stat().st_size)
+    """Yield the rows of a file in parts of about `rows`.
+
+    A row with too few or too many values is refused.
+    """
+    size = path.stat().st_size
+    yield from _read(lambda: open_plain(path), path.name, rows, size, UNLIMITED)
 
 
 def _read(
-    opened: Callable[[], IO[bytes]], name: str, rows: int, size: int
+    opened: Callable[[], IO[bytes]],
+    name: str,
+    rows: int,
+    size: int,
+    limits: BodyLimits,
 ) -> Iterator[Chunk]:
     with opened() as file:
         header = file.readline(MAX_LINE)
@@ -52,21 +67,29 @@ def _read(
             header += more  # a quoted name may hold a line break
     if not header.strip():
         raise PayloadError(f"{name} is empty; the first line names the columns")
+    limits.check_columns(header.count(b","))
     with opened() as file:
         _check_utf8(file, name)
     with opened() as file:
-        yield from _chunks(file, header, name, rows, size)
+        yield from _chunks(file, header, name, rows, size, limits)
 
 
 def _chunks(
-    file: IO[bytes], header: bytes, name: str, rows: int, size: int
+    file: IO[bytes],
+    header: bytes,
+    name: str,
+    rows: int,
+    size: int,
+    limits: BodyLimits,
 ) -> Iterator[Chunk]:
+    refused: list[Refusal] = []
     try:
         names = csv.read_csv(BytesIO(header.rstrip(b"\r\n") + b"\n")).column_names
         check_names(names)
-        refused: list[Refusal] = []
 
         def invalid(row: Any) -> str:
+            if len(refused) > limits.max_rows:
+                return "error"  # a callback for each of a million rows takes seconds
             reason = (
                 f"the row has {row.actual_columns} values, the header "
                 f"{row.expected_columns}"
@@ -78,7 +101,7 @@ def _chunks(
 
         reader = csv.open_csv(
             file,
-            read_options=csv.ReadOptions(use_threads=False, block_size=4 << 20),
+            read_options=csv.ReadOptions(use_threads=False, block_size=BLOCK_BYTES),
             parse_options=csv.ParseOptions(
                 invalid_row_handler=invalid, newlines_in_values=True
             ),
@@ -115,6 +138,7 @@ def _chunks(
                 tuple(refused[reported:]),
             )
     except (pa.ArrowInvalid, UnicodeDecodeError) as error:
+        limits.check_rows(len(refused))
         raise PayloadError(
             f"{name} is not CSV: {(str(error).splitlines() or [''])[0][:160]}"
         ) from None

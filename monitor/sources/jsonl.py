@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from monitor.contracts import Chunk
+from monitor.contracts import UNLIMITED, BodyLimits, Chunk
 from monitor.event import RAW_SAMPLE, Refusal, Refused, decode
 from monitor.sources._compressed import ENDINGS, lines_of, open_plain
 
@@ -15,12 +16,14 @@ MEDIA_TYPES = ("application/x-ndjson", "application/jsonl", "application/json")
 SUFFIXES = tuple(e + c for c in ENDINGS for e in (".jsonl", ".ndjson", ".json"))
 
 
-def read_bytes(body: bytes) -> Chunk:
-    """The objects of a body as a flat table."""
-    return _table(
-        [(i, line) for i, line in enumerate(body.split(b"\n"), 1) if line.strip()],
-        len(body),
-    )
+def read_bytes(body: bytes, limits: BodyLimits = UNLIMITED) -> Chunk:
+    """Return the objects of a body as a flat table."""
+    lines: list[tuple[int, bytes]] = []
+    for number, line in enumerate(BytesIO(body), 1):
+        if not line.isspace():
+            lines.append((number, line))
+            limits.check_rows(len(lines))
+    return _table(lines, len(body))
 
 
 def read_file(path: Path, rows: int) -> Iterator[Chunk]:

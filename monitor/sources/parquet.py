@@ -6,19 +6,29 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from monitor.contracts import Chunk, check_names
+from monitor.contracts import UNLIMITED, BodyLimits, Chunk, check_names
 from monitor.errors import PayloadError
+from monitor.sources._table_limits import check_table
 
 MEDIA_TYPES = ("application/vnd.apache.parquet",)
 SUFFIXES = (".parquet", ".pq")
 MAX_COLUMNS_OF_READ = 500
 
 
-def read_bytes(body: bytes) -> Chunk:
-    """All rows of a file in memory."""
+def read_bytes(body: bytes, limits: BodyLimits = UNLIMITED) -> Chunk:
+    """Return all rows of a file in memory; they are counted before they are unpacked."""
     try:
-        with pq.ParquetFile(pa.py_buffer(body)) as file:
-            return Chunk(_read(file), 1, (), len(body))
+        content = pa.py_buffer(body)
+        with pq.ParquetFile(content) as file:
+            _check_sizes(file.metadata, limits)
+            texts = [f.name for f in file.schema_arrow if pa.types.is_string(f.type)]
+        if limits is UNLIMITED:
+            texts = []
+        # a text that is repeated stays in memory once until it is measured
+        with pq.ParquetFile(content, read_dictionary=texts) as file:
+            table = _read(file)
+        check_table(table, limits)
+        return Chunk(_with_plain_texts(table, texts), 1, (), len(body))
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
         raise PayloadError(f"the body is not Parquet: {_first_line(error)}") from None
 
@@ -65,6 +75,21 @@ def _parts(
         raise PayloadError(
             f"{path.name} is not Parquet: {_first_line(error)}"
         ) from None
+
+
+def _check_sizes(metadata: pq.FileMetaData, limits: BodyLimits) -> None:
+    limits.check_columns(metadata.num_columns)
+    limits.check_rows(metadata.num_rows)
+    groups = (metadata.row_group(i) for i in range(metadata.num_row_groups))
+    limits.check_bytes(sum(group.total_byte_size for group in groups))
+
+
+def _with_plain_texts(table: pa.Table, texts: Collection[str]) -> pa.Table:
+    for i, field in enumerate(table.schema):
+        if field.name in texts and pa.types.is_dictionary(field.type):
+            plain = table.column(i).cast(field.type.value_type)
+            table = table.set_column(i, field.name, plain)
+    return table
 
 
 def _groups(metadata: pq.FileMetaData, rows: int) -> Iterator[list[int]]:

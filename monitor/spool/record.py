@@ -5,13 +5,14 @@ own fields) and `bytes` bytes of payload, whose checksum is `crc`.
 """
 
 import zlib
+from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import msgspec
 
-HEADER_BYTES = 128  # the estimated size of a header, until it is written
+CHECKSUM_BYTES = 45  # of a header, with the sizes beside them: an estimate
 MAX_JOINED_BYTES = 64 << 10  # payloads of several requests that share a record
 
 
@@ -30,6 +31,11 @@ class Record:
     payload: bytes
     end: SpoolPosition
 
+    def parts(self) -> list[bytes]:
+        """Return the record as it was written, in parts."""
+        text = msgspec.json.encode(self.header)
+        return [b"%08x %s\n" % (zlib.crc32(text), text), self.payload]
+
 
 @dataclass(frozen=True)
 class Damage:
@@ -44,11 +50,36 @@ class Damage:
     at_tail: bool
 
 
+@dataclass(frozen=True)
+class NewRecord:
+    """A record to append: its header as JSON text, and its payload.
+
+    Records of `rows` whose headers are equal may be written as one: its `rows` are
+    their sum.
+    """
+
+    header: bytes
+    payload: bytes
+    rows: int = 0
+
+    @classmethod
+    def of(
+        cls, header: Mapping[str, Any], payload: bytes = b"", rows: int = 0
+    ) -> "NewRecord":
+        """Encode a header. Raises UnicodeEncodeError for a text that UTF-8 cannot hold."""
+        return cls(msgspec.json.encode(header), payload, rows)
+
+    @property
+    def bytes(self) -> int:
+        """The size on disk, in bytes; estimated, as the checksums are not known yet."""
+        return len(self.header) + len(self.payload) + CHECKSUM_BYTES
+
+
 @dataclass
 class UnwrittenRecord:
     """A record that is not written yet: payloads of several requests, and their rows."""
 
-    header: dict[str, Any]
+    header: bytes
     payloads: list[bytes]
     size: int  # of the payloads, in bytes
     rows: int
@@ -58,9 +89,10 @@ class UnwrittenRecord:
         crc = 0
         for payload in self.payloads:
             crc = zlib.crc32(payload, crc)
-        rows = {"rows": self.rows} if self.rows else {}
-        header = {**self.header, **rows, "bytes": self.size, "crc": crc}
-        text = msgspec.json.encode(header)
+        rows = b'"rows":%d,' % self.rows if self.rows else b""
+        ending = b'%s"bytes":%d,"crc":%d}' % (rows, self.size, crc)
+        separator = b"" if self.header == b"{}" else b","
+        text = self.header[:-1] + separator + ending
         return [b"%08x %s\n" % (zlib.crc32(text), text), *self.payloads]
 
 
@@ -68,7 +100,8 @@ class WriteBatch(Future[None]):
     """Records that are written and synced together; done when they are on disk.
 
     A request that arrives during a sync joins the next batch: one write, one sync and
-    one wake-up serve all of its requests.
+    one wake-up serve all of its requests. All records of a request are in one batch,
+    so that it is on disk as a whole or refused as a whole.
     """
 
     def __init__(self, segment: int) -> None:
@@ -77,22 +110,25 @@ class WriteBatch(Future[None]):
         self.records: list[UnwrittenRecord] = []
         self.bytes = 0  # estimated, until it is written
 
-    def add(self, header: dict[str, Any], payload: bytes, rows: int) -> None:
-        """Add a record; a payload of rows may join the newest record of equal header."""
+    def add(self, record: NewRecord) -> None:
+        """Add a record; one of rows may join the newest record of equal header."""
+        self.bytes += record.bytes
         newest = self.records[-1] if self.records else None
         if (
             newest
-            and rows
+            and record.rows
             and newest.rows
             and newest.size < MAX_JOINED_BYTES
-            and newest.header == header
+            and newest.header == record.header
         ):
-            newest.payloads.append(payload)
-            newest.size += len(payload)
-            newest.rows += rows
+            newest.payloads.append(record.payload)
+            newest.size += len(record.payload)
+            newest.rows += record.rows
         else:
-            record = UnwrittenRecord(header, [payload], len(payload), rows)
-            self.records.append(record)
+            size = len(record.payload)
+            self.records.append(
+                UnwrittenRecord(record.header, [record.payload], size, record.rows)
+            )
 
 
 def parse_header(line: bytes) -> dict[str, Any] | None:

@@ -4,6 +4,7 @@ A spool file (segment) is a file `NNNNNNNN.spool` of records (see record.py). A 
 is (segment, offset): everything before it has been read.
 """
 
+import logging
 import os
 import shutil
 import threading
@@ -11,18 +12,21 @@ import time
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from monitor.errors import Overloaded, StorageError
 from monitor.spool.record import (
-    HEADER_BYTES,
     Damage,
+    NewRecord,
     Record,
     SpoolPosition,
     WriteBatch,
     parse_header,
 )
+
+log = logging.getLogger("driftdeck.spool")
 
 SEGMENT_BYTES = 32 << 20
 MIN_FREE_BYTES = 64 << 20  # of the disk
@@ -31,6 +35,9 @@ READ_AHEAD_BYTES = 1 << 20
 MAX_HEADER_BYTES = 1 << 20
 MAX_PARTS = 1000  # of one writev; the system's limit is 1024
 POLL_S = 0.002
+SPOOL_FULL = "the loader is behind and the spool is full"
+PROBE_EVERY_S = 1.0  # while writes fail
+PROBE_BYTES = 64 << 10
 RETRY_S = 5  # what a client is asked to wait
 RETRY_DISK_S = 30
 
@@ -51,6 +58,7 @@ class Spool:
         self.damage: list[Damage] = []
         folder.mkdir(parents=True, exist_ok=True)
         self._wake = threading.Condition()
+        self._releasing = threading.Lock()
         self._closed = False
         segments = self.segments()
         self._segment = max([read, *segments]) + 1
@@ -59,6 +67,10 @@ class Spool:
         self._unchecked = FREE_CHECK_BYTES
         self._batch = WriteBatch(self._segment)
         self._sealed: list[WriteBatch] = []
+        self._truncate = False  # a failed write left bytes after the synced ones
+        self.failures = 0  # of writes; each refused all that was not on disk
+        # why the last write failed; None once one holds
+        self._write_problem: str | None = None
         self.synced = SpoolPosition(self._segment, 0)
         try:
             # from here on only the writing thread uses it
@@ -73,24 +85,30 @@ class Spool:
         self._writer.start()
 
     def append(
-        self, header: dict[str, Any], payload: bytes, rows: int = 0
+        self, *records: NewRecord, after_failures: int | None = None
     ) -> "Future[None]":
-        """Append a record; the future is done when it is on disk.
+        """Append the records of one request; the future is done when all are on disk.
 
-        A payload of `rows` may share a record with those before it that have the same
-        header: its `rows` are their sum. Raises Overloaded when the spool or the disk
-        is full.
+        Either all of them reach the disk, or the future has the error and none does.
+        Raises Overloaded when the spool or the disk is full, and when a write failed
+        since the caller read `failures` as `after_failures`: what the records rest on
+        may be lost.
         """
-        size = HEADER_BYTES + len(payload)
+        size = sum(record.bytes for record in records)
         with self._wake:
             self.check_room(size)
+            if after_failures is not None and after_failures != self.failures:
+                raise Overloaded(
+                    "an earlier write to the spool failed meanwhile; send again",
+                    RETRY_S,
+                )
             if self._offset >= SEGMENT_BYTES:
                 self._roll()
             batch = self._batch
             if not batch.records:
                 self._wake.notify()
-            batch.add(header, payload, rows)
-            batch.bytes += size
+            for record in records:
+                batch.add(record)
             self._offset += size
             self._bytes += size
         return batch
@@ -114,13 +132,14 @@ class Spool:
 
     def release(self, until: SpoolPosition) -> None:
         """Delete finished files wholly before `until`: their rows are in the database."""
-        for segment in self.segments():
-            size = self._path(segment).stat().st_size
-            last = segment == until.segment and size <= until.offset
-            if (last or segment < until.segment) and segment < self.synced.segment:
-                self._path(segment).unlink()
-                with self._wake:
-                    self._bytes -= size
+        with self._releasing:
+            for segment in self.segments():
+                size = self._path(segment).stat().st_size
+                last = segment == until.segment and size <= until.offset
+                if (last or segment < until.segment) and segment < self.synced.segment:
+                    self._path(segment).unlink()
+                    with self._wake:
+                        self._bytes -= size
 
     @property
     def half_full(self) -> bool:
@@ -165,6 +184,18 @@ class Spool:
         if self.synced.offset == 0:
             self._path(self.synced.segment).unlink(missing_ok=True)
 
+    def problem(self) -> str | None:
+        """Return why rows are not accepted; None when they are."""
+        if self._write_problem is not None:
+            return self._write_problem
+        path = self._path(self.synced.segment)
+        # the writing thread may be about to open the next file
+        if not path.exists() and path == self._path(self.synced.segment):
+            return f"the spool file {path.name} was deleted; restart the server"
+        if self._bytes > 0.99 * self.capacity:
+            return SPOOL_FULL
+        return self._disk_problem(0)
+
     def check_room(self, size: int) -> None:
         """Raise Overloaded when `size` more bytes do not fit.
 
@@ -173,19 +204,23 @@ class Spool:
         if self._closed:
             raise Overloaded("the server is stopping; send again in a moment", RETRY_S)
         if self._bytes + size > self.capacity:
-            raise Overloaded(
-                "the loader is behind and the spool is full; send again later", RETRY_S
-            )
+            raise Overloaded(f"{SPOOL_FULL}; send again later", RETRY_S)
         self._unchecked += size
         if self._unchecked >= FREE_CHECK_BYTES:
             self._unchecked = 0
-            if shutil.disk_usage(self.folder).free < MIN_FREE_BYTES + size:
+            problem = self._disk_problem(size)
+            if problem is not None:
                 self._unchecked = FREE_CHECK_BYTES
-                raise Overloaded(
-                    f"less than {MIN_FREE_BYTES >> 20} MB of disk are free; "
-                    "make room, then send again",
-                    RETRY_DISK_S,
-                )
+                raise Overloaded(f"{problem}, then send again", RETRY_DISK_S)
+
+    def _disk_problem(self, size: int) -> str | None:
+        try:
+            free = shutil.disk_usage(self.folder).free
+        except OSError as error:
+            return f"the folder of the spool cannot be read ({error.strerror})"
+        if free >= MIN_FREE_BYTES + size:
+            return None
+        return f"less than {MIN_FREE_BYTES >> 20} MB of disk are free; make room"
 
     def _path(self, segment: int) -> Path:
         return self.folder / f"{segment:08d}.spool"
@@ -193,11 +228,12 @@ class Spool:
     def _open(self, segment: int) -> int:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_EXCL
         file = os.open(self._path(segment), flags, 0o600)
-        folder = os.open(self.folder, os.O_RDONLY)
         try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+            _sync_folder(self.folder)
+        except OSError:
+            os.close(file)
+            self._path(segment).unlink(missing_ok=True)  # it is opened again then
+            raise
         return file
 
     def _roll(self) -> None:
@@ -210,7 +246,10 @@ class Spool:
         while True:
             with self._wake:
                 while not (self._sealed or self._batch.records or self._closed):
-                    self._wake.wait()
+                    if not self._wake.wait(
+                        PROBE_EVERY_S if self._write_problem else None
+                    ):
+                        break
                 batches = [*self._sealed, self._batch]
                 if self._closed and not any(batch.records for batch in batches):
                     return
@@ -218,7 +257,11 @@ class Spool:
             for i, batch in enumerate(batches):
                 try:
                     self._write(batch)
-                except OSError as problem:
+                    if self._write_problem and not batch.records:
+                        self._probe()
+                    self._write_problem = None
+                # whatever it is, the batch fails and the thread lives on
+                except Exception as problem:
                     self._fail(batches[i:], problem)
                     break
                 # the future lives on in cached responses, its bytes must not
@@ -226,6 +269,8 @@ class Spool:
                 batch.set_result(None)
 
     def _write(self, batch: WriteBatch) -> None:
+        if self._truncate:
+            self._discard_unsynced()
         if batch.segment != self.synced.segment:
             file = self._open(batch.segment)
             os.close(self._file)
@@ -233,29 +278,55 @@ class Spool:
         if not batch.records:
             return
         parts = [part for record in batch.records for part in record.parts()]
+        self._truncate = True
         for i in range(0, len(parts), MAX_PARTS):
             _write_all(self._file, parts[i : i + MAX_PARTS])
         os.fdatasync(self._file)
+        self._check_linked()
+        self._truncate = False
         size = sum(map(len, parts))
         with self._wake:
             self._bytes += size - batch.bytes
         self.synced = SpoolPosition(batch.segment, self.synced.offset + size)
 
-    def _fail(self, batches: list[WriteBatch], problem: OSError) -> None:
+    def _probe(self) -> None:
+        """Write and sync a page, and cut it off again: raises the error of a full disk."""
+        self._truncate = True
+        _write_all(self._file, [bytes(PROBE_BYTES)])
+        os.fdatasync(self._file)
+        self._check_linked()
+        self._discard_unsynced()
+
+    def _check_linked(self) -> None:
+        """Raise StorageError when the file was deleted: its bytes would be lost."""
+        if not os.fstat(self._file).st_nlink:
+            name = self._path(self.synced.segment).name
+            raise StorageError(f"{name} was deleted")
+
+    def _discard_unsynced(self) -> None:
+        """Cut the file after the synced records. Raises OSError, and is tried again then.
+
+        Nothing may be written behind records that were refused: they would be read.
+        """
+        os.ftruncate(self._file, self.synced.offset)
+        os.fdatasync(self._file)
+        self._truncate = False
+
+    def _fail(self, batches: list[WriteBatch], problem: Exception) -> None:
         """Refuse these batches and all appended meanwhile; go on after the synced ones."""
         with self._wake:
+            self.failures += 1
             batches = [*batches, *self._sealed, self._batch]
             self._bytes -= sum(batch.bytes for batch in batches)
             self._segment, self._offset = self.synced
-            try:
-                os.ftruncate(self._file, self._offset)
-            except OSError:  # half a record stays, and is reported as damage
-                self._segment, self._offset = self.synced.segment + 1, 0
             self._sealed, self._batch = [], WriteBatch(self._segment)
-        sentence = (
-            f"the spool cannot be written ({problem.strerror}); "
-            "free disk space, then send again"
-        )
+        if self._truncate:
+            with suppress(OSError):
+                self._discard_unsynced()
+        sentence = _sentence(problem)
+        if sentence != self._write_problem:
+            log.error("%s", sentence, exc_info=not isinstance(problem, OSError))
+        self._write_problem = sentence
         for batch in batches:
             batch.records = []
             batch.set_exception(Overloaded(sentence, RETRY_DISK_S))
@@ -277,6 +348,27 @@ class Spool:
                     return
                 offset += len(line) + len(payload)
                 yield Record(header, payload, SpoolPosition(segment, offset))
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sentence(problem: Exception) -> str:
+    """Return why the spool cannot be written, and what to do."""
+    if isinstance(problem, OSError):
+        reason = problem.strerror or str(problem)
+        return (
+            f"the spool cannot be written ({reason}); free disk space, then send again"
+        )
+    reason = str(problem) or type(problem).__name__
+    return (
+        f"the spool cannot be written ({reason}); restart the server, then send again"
+    )
 
 
 def _is_whole(header: dict[str, Any], payload: bytes) -> bool:

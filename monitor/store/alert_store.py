@@ -22,6 +22,8 @@ STATES = {
     "open": ["pending", "firing"],
     "all": ["pending", "firing", "resolved"],
 }
+# a message that was created later than this from now is due at once
+CLOCK_TOLERANCE = timedelta(minutes=1)
 
 
 @dataclass(frozen=True)
@@ -202,18 +204,31 @@ class AlertStore:
             )
         return alert
 
-    def due(self, now: datetime, limit: int = 50) -> list[Message]:
-        """Return notifications whose next attempt is due.
+    def due(self, now: datetime, channel: str, limit: int = 50) -> list[Message]:
+        """Return notifications of a channel whose next attempt is due.
 
-        Of several for one alert and channel, only the oldest.
+        Of several for one alert, only the oldest.
         """
+        return self._due("channel = ?", [channel], now, limit)
+
+    def due_elsewhere(
+        self, now: datetime, channels: Sequence[str], limit: int = 50
+    ) -> list[Message]:
+        """Return due notifications of all channels but some."""
+        return self._due("NOT list_contains(?, channel)", [list(channels)], now, limit)
+
+    def _due(
+        self, condition: str, parameters: list[Any], now: datetime, limit: int
+    ) -> list[Message]:
         rows = self._database.query(
             "SELECT id, alert, channel, body, tries, created FROM ("
             "SELECT *, row_number() OVER "
             "(PARTITION BY alert, channel ORDER BY created, rowid) AS nth "
-            "FROM outbox WHERE status = 'waiting') "
-            "WHERE nth = 1 AND next_try <= ? ORDER BY created LIMIT ?",
-            [now, limit],
+            f"FROM outbox WHERE status = 'waiting' AND {condition}) "
+            # one that was queued while the clock was ahead does not wait until then
+            "WHERE nth = 1 AND (next_try <= ? OR created > ?) "
+            "ORDER BY created LIMIT ?",
+            [*parameters, now, now + CLOCK_TOLERANCE, limit],
         )
         return [
             Message(id_, alert, channel, json.loads(body), tries, aware(created))

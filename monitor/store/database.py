@@ -3,19 +3,23 @@
 import re
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, overload
 
 import duckdb
+import pyarrow as pa
 
-from monitor.errors import StorageError
+from monitor.errors import Overloaded, StorageError
 from monitor.store.migrations import MIGRATIONS, SCHEMA_VERSION, TABLES
 
 # Each table keeps at least a block in memory: with DuckDB's own 256 kB a thousand
 # models needed 268 MB.
 BLOCK_BYTES = 32_768
+REOPEN_PATIENCE_S = 10.0  # for reads of a failed engine to end
+READ_PATIENCE_S = 15.0  # for the file to be opened again
+READ_RETRY_S = 2  # what a reader is asked to wait then
 MAX_REASON = 200  # characters of an engine's message that are passed on
 
 
@@ -34,6 +38,8 @@ class Database:
         # locked while a cursor is opened, and while the file is exchanged
         self._gate = threading.Condition()
         self._readers = 0
+        self._is_closing = False  # no cursor is opened: the others are to end
+        self._failed = False  # the engine gave up; only reopening helps
         self.connection = open_database(path, memory_limit)
 
     def query(self, sql: str, params: Any = None) -> list[tuple[Any, ...]]:
@@ -43,8 +49,16 @@ class Database:
 
     @contextmanager
     def cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Open a cursor for one read: a shared one gave wrong results under threads."""
+        """Open a cursor for one read: a shared one gave wrong results under threads.
+
+        Raises Overloaded when the file is exchanged, and that takes long.
+        """
         with self._gate:
+            if not self._gate.wait_for(lambda: not self._is_closing, READ_PATIENCE_S):
+                raise Overloaded(
+                    "the database is being opened again; try again in a moment",
+                    READ_RETRY_S,
+                )
             cursor = self.connection.cursor()
             self._readers += 1
         try:
@@ -70,11 +84,47 @@ class Database:
                 return False
             return True
 
-    def reopen(self) -> None:
-        """Close every handle and open the file again, as after a fatal engine error."""
+    def note_failure(self) -> None:
+        """Note a fatal error of the engine: it answers nothing until it is reopened."""
+        self._failed = True
+
+    @property
+    def has_failed(self) -> bool:
+        """True after a fatal error of the engine, until the file is open again."""
+        return self._failed
+
+    def reopen_if_failed(self) -> bool:
+        """Close every handle and open the file again after a fatal error of the engine.
+
+        False when there was none. Raises StorageError when reads do not end, or when
+        the file cannot be opened; the failure stays noted then.
+        """
         with self.write_lock:
-            self.connection.close()
-            self.connection = open_database(self.path, self._memory_limit)
+            if not self._failed:
+                return False
+            with self._without_readers(REOPEN_PATIENCE_S) as is_alone:
+                # a handle that is open would keep the failed engine
+                if not is_alone:
+                    raise StorageError(
+                        f"the database failed, and {self._readers} reads have not ended;"
+                        " it is opened again once they have"
+                    )
+                with suppress(duckdb.Error):
+                    self.connection.close()
+                self.connection = open_database(self.path, self._memory_limit)
+            self._failed = False
+            return True
+
+    @contextmanager
+    def _without_readers(self, patience_s: float) -> Iterator[bool]:
+        """Let no new read begin and wait for the others; False when one did not end."""
+        with self._gate:
+            self._is_closing = True
+            try:
+                yield self._gate.wait_for(lambda: self._readers == 0, patience_s)
+            finally:
+                self._is_closing = False
+                self._gate.notify_all()
 
     def close(self) -> None:
         """Checkpoint and release the file."""
@@ -93,8 +143,8 @@ class Database:
         """
         copy = self.path.with_suffix(".rewritten")
         copy.unlink(missing_ok=True)
-        with self.write_lock, self._gate:
-            if not self._gate.wait_for(lambda: self._readers == 0, patience_s):
+        with self.write_lock, self._without_readers(patience_s) as is_alone:
+            if not is_alone:
                 return False
             con = self.connection
             con.execute("CHECKPOINT")
@@ -139,8 +189,26 @@ def transaction(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
     except duckdb.FatalException:
         raise  # no rollback is possible: the database must be reopened
     except BaseException:
-        con.execute("ROLLBACK")
+        # after a failed COMMIT there is none to roll back: its reason is the one to report
+        with suppress(duckdb.Error):
+            con.execute("ROLLBACK")
         raise
+
+
+@contextmanager
+def registered(
+    con: duckdb.DuckDBPyConnection, table: pa.Table, name: str = "profiled_rows"
+) -> Iterator[str]:
+    """Give an Arrow table a name that SQL can use, for the length of a `with`."""
+    con.register(name, table)
+    try:
+        yield name
+    except BaseException:
+        # in a transaction that failed the engine refuses; the failure is what to report
+        with suppress(duckdb.Error):
+            con.unregister(name)
+        raise
+    con.unregister(name)
 
 
 def insert_rows(
@@ -229,6 +297,7 @@ def _create_tables(con: duckdb.DuckDBPyConnection) -> None:
             con.execute(statement)  # one at a time
         con.execute("INSERT INTO meta VALUES (?, now()::TIMESTAMP)", [SCHEMA_VERSION])
         con.execute("INSERT INTO spool_position VALUES (0, 0)")
+        con.execute("INSERT INTO quarantine_number VALUES (0)")
 
 
 def _explain(path: Path, message: str) -> str:

@@ -11,7 +11,7 @@ import duckdb
 import pyarrow as pa
 
 from monitor.event import RAW_SAMPLE
-from monitor.store.database import Database, insert_rows
+from monitor.store.database import Database, insert_rows, registered
 
 # different ones of each model, kind and hour; the others are counted as "other"
 MAX_REASONS = 50
@@ -77,15 +77,17 @@ def record_accounts(con: duckdb.DuckDBPyConnection, accounts: Accounts) -> None:
 
 
 def store_refused(con: duckdb.DuckDBPyConnection, refused: pa.Table | None) -> None:
-    """Put refused rows into the quarantine, each under a number of its own."""
+    """Put refused rows into the quarantine, each under a number that no other row had."""
     if refused is not None and refused.num_rows:
-        con.register("refused_rows", refused)
+        with registered(con, refused, "refused_rows"):
+            con.execute(
+                "INSERT INTO quarantine BY NAME SELECT *, "
+                '(SELECT "last" FROM quarantine_number) + row_number() OVER () AS id '
+                "FROM refused_rows"
+            )
         con.execute(
-            "INSERT INTO quarantine BY NAME SELECT *, "
-            "(SELECT coalesce(max(id), 0) FROM quarantine) + row_number() OVER () "
-            "AS id FROM refused_rows"
+            'UPDATE quarantine_number SET "last" = "last" + ?', [refused.num_rows]
         )
-        con.unregister("refused_rows")
 
 
 @dataclass(frozen=True)

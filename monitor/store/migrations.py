@@ -6,7 +6,7 @@ import duckdb
 
 from monitor.sql import quote
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 # DuckDB's own choice for ids is DICT_FSST: 1.9 to 3.3 µs each at the checkpoint. zstd
 # needs 0.5 to 0.8, and saves 1 to 3 bytes of 16 to 24 less (UUIDs of version 7 and 4).
 ID_TYPE = "VARCHAR USING COMPRESSION zstd"
@@ -28,6 +28,7 @@ CREATE TABLE quarantine(
     id BIGINT, noted_at TIMESTAMP, kind VARCHAR, model VARCHAR, line BIGINT,
     event_id VARCHAR, reason VARCHAR, raw VARCHAR
 );
+CREATE TABLE quarantine_number("last" BIGINT);
 CREATE TABLE mistyped(
     model VARCHAR, hour TIMESTAMP, "column" VARCHAR, expected VARCHAR, came VARCHAR,
     "rows" BIGINT, sample VARCHAR
@@ -170,4 +171,9 @@ MIGRATIONS: dict[int, Steps] = {
         "noted_at TIMESTAMP, body VARCHAR)",
     ),
     7: _compress_ids,
+    # the number of a quarantined row is never given again, though the row was deleted
+    8: (
+        'CREATE TABLE IF NOT EXISTS quarantine_number("last" BIGINT)',
+        "INSERT INTO quarantine_number SELECT coalesce(max(id), 0) FROM quarantine",
+    ),
 }

@@ -92,11 +92,17 @@ class Store:
         """Lend the writing connection, inside a transaction."""
         return self.database.writing()
 
-    def reopen(self) -> None:
-        """Close the database and open it again, as after a fatal engine error."""
+    def note_failure(self) -> None:
+        """Note a fatal error of the engine: it answers nothing until it is reopened."""
+        self.database.note_failure()
+
+    def reopen_if_failed(self) -> None:
+        """Open the database again after a fatal error of the engine. Raises StorageError."""
+        if not self.database.has_failed:
+            return
         with self.database.write_lock:
-            self.database.reopen()
-            self._read()
+            if self.database.reopen_if_failed():
+                self._read()
 
     def rewrite(self, patience_s: float = 30.0) -> bool:
         """Copy the database into a new file, without the free blocks of deleted rows.

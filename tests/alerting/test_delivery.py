@@ -5,17 +5,18 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import httpx
 import pytest
 from findings import T0, finding
 from receiver import SECRET, Receiver
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from monitor.alert import Transition, advance
+from monitor.alerting.channel_sender import RETRIES, ChannelSender
 from monitor.alerting.channels.webhook import WebhookConfig
-from monitor.alerting.delivery import RETRIES, body_of, deliver, messages_for
+from monitor.alerting.delivery import body_of, messages_for
 from monitor.plugins import channels
 from monitor.server.server import Server
+from monitor.store.alert_store import AlertStore
 
 # an example section of each type of channel
 SECTIONS: dict[str, dict[str, Any]] = {
@@ -51,19 +52,17 @@ def queue(
         )
 
 
-@pytest.fixture
-def client() -> Iterator[httpx.Client]:
-    with httpx.Client(trust_env=False, timeout=60) as found:
-        yield found
+def deliver(book: AlertStore, channel: WebhookConfig, now: datetime) -> int:
+    return ChannelSender(channel, book).send_due(now)
 
 
 def test_a_firing_and_a_resolved_message_arrive_signed_and_in_order(
-    server: Server, receiver: Receiver, client: httpx.Client
+    server: Server, receiver: Receiver
 ) -> None:
     channel = WebhookConfig(name="c", url=receiver.url, secret=SECRET)
     queue(server, channel, "breach", "ok")
     now = datetime.now(UTC)
-    while deliver(server.store.alerts, [channel], client, now):
+    while deliver(server.store.alerts, channel, now):
         pass
     bodies = [Webhook(SECRET).verify(body, headers) for headers, body in receiver.got]
     assert [b["type"] for b in bodies] == ["alert.firing", "alert.resolved"]
@@ -76,7 +75,7 @@ def test_a_firing_and_a_resolved_message_arrive_signed_and_in_order(
 
 
 def test_a_failed_try_is_repeated_later_with_the_same_id_and_holds_back_what_follows(
-    server: Server, receiver: Receiver, client: httpx.Client
+    server: Server, receiver: Receiver
 ) -> None:
     channel = WebhookConfig(name="c", url=receiver.url, secret=SECRET)
     queue(server, channel, "breach", "ok")
@@ -87,8 +86,8 @@ def test_a_failed_try_is_repeated_later_with_the_same_id_and_holds_back_what_fol
     ]
     now = datetime.now(UTC)
     for _ in range(4):
-        assert deliver(server.store.alerts, [channel], client, now) == 1
-        assert deliver(server.store.alerts, [channel], client, now) == (
+        assert deliver(server.store.alerts, channel, now) == 1
+        assert deliver(server.store.alerts, channel, now) == (
             0 if len(receiver.got) < 4 else 1
         )
         now += timedelta(hours=2)
@@ -99,22 +98,14 @@ def test_a_failed_try_is_repeated_later_with_the_same_id_and_holds_back_what_fol
     assert server.store.alerts.waiting() == 0
 
 
-def test_retry_after_is_honoured(
-    server: Server, receiver: Receiver, client: httpx.Client
-) -> None:
+def test_retry_after_is_honoured(server: Server, receiver: Receiver) -> None:
     channel = WebhookConfig(name="c", url=receiver.url, secret=SECRET)
     queue(server, channel, "breach")
     receiver.answers = [(429, {"retry-after": "3600"})]
     now = datetime.now(UTC)
-    deliver(server.store.alerts, [channel], client, now)
-    assert (
-        deliver(server.store.alerts, [channel], client, now + timedelta(minutes=59))
-        == 0
-    )
-    assert (
-        deliver(server.store.alerts, [channel], client, now + timedelta(minutes=61))
-        == 1
-    )
+    deliver(server.store.alerts, channel, now)
+    assert deliver(server.store.alerts, channel, now + timedelta(minutes=59)) == 0
+    assert deliver(server.store.alerts, channel, now + timedelta(minutes=61)) == 1
 
 
 @pytest.mark.parametrize(
@@ -123,7 +114,6 @@ def test_retry_after_is_honoured(
 def test_it_gives_up_when_told_or_after_three_days(
     server: Server,
     receiver: Receiver,
-    client: httpx.Client,
     answers: list[Any],
     tries: int,
 ) -> None:
@@ -132,7 +122,7 @@ def test_it_gives_up_when_told_or_after_three_days(
     receiver.answers = list(answers)
     now = datetime.now(UTC)
     for _ in range(30):
-        deliver(server.store.alerts, [channel], client, now)
+        deliver(server.store.alerts, channel, now)
         now += timedelta(hours=30)
     assert len(receiver.got) == tries
     (alert,) = server.store.alerts.open_alerts("m").values()
@@ -142,13 +132,13 @@ def test_it_gives_up_when_told_or_after_three_days(
 
 
 def test_a_receiver_that_is_down_is_tried_again(
-    server: Server, receiver: Receiver, client: httpx.Client
+    server: Server, receiver: Receiver
 ) -> None:
     receiver.server.shutdown()
     receiver.server.server_close()
     channel = WebhookConfig(name="c", url=receiver.url, secret=SECRET)
     queue(server, channel, "breach")
-    deliver(server.store.alerts, [channel], client, datetime.now(UTC))
+    deliver(server.store.alerts, channel, datetime.now(UTC))
     (alert,) = server.store.alerts.open_alerts("m").values()
     (delivery,) = server.store.alerts.deliveries([alert.id])[alert.id]
     assert (delivery["status"], delivery["tries"]) == ("waiting", 1)

@@ -63,6 +63,7 @@ def test_nothing_is_separated_where_nothing_changed() -> None:
     assert all(abs(one["loss"]) < 0.03 for one in found["features"])
 
 
+@pytest.mark.slow
 def test_stored_periods_are_separated_by_the_change(server: Server) -> None:
     found = compare_periods(server.store, "m", BEFORE, AFTER)
     assert found["low"] > 0.55

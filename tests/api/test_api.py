@@ -453,7 +453,7 @@ def test_version_and_segment_narrow_the_figures(tmp_path: Path) -> None:
             "/v1/events",
             {"content": b"{}\n" * 10_001, "headers": {"content-type": NDJSON}},
             413,
-            "at most 10000",
+            "more than 10,000 rows",
         ),
         (
             "POST",

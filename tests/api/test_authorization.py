@@ -538,7 +538,7 @@ def test_a_malformed_header_is_401_with_the_error(
 
     with socket.create_connection((host, port), 10) as raw:
         raw.sendall(
-            b"GET /v1/models HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: "
+            b"GET /v1/models HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nauthorization: "
             + value
             + b"\r\n\r\n"
         )

@@ -281,7 +281,11 @@ def test_pair_that_cannot_be_read_is_in_the_quarantine(served: Served) -> None:
 
 
 @pytest.mark.parametrize(
-    "ends_with", [signal.SIGTERM, signal.SIGKILL], ids=["stopped", "killed"]
+    "ends_with",
+    [
+        pytest.param(signal.SIGTERM, marks=pytest.mark.slow, id="stopped"),
+        pytest.param(signal.SIGKILL, id="killed"),
+    ],
 )
 def test_restart_between_request_and_response_loses_neither(
     tmp_path: Path, unused_url: str, real_server: Any, ends_with: int
@@ -346,7 +350,7 @@ def half(part: Any, body: Any, pair: str = "p") -> PairPart:
 
 def test_crash_after_the_second_part_stores_the_pair_once(server: Server) -> None:
     for part, body in zip(("request", "response"), V1, strict=True):
-        for written in server.pairs.take(half(part, body)):
+        for written in server.pairs.add(half(part, body)):
             written.result(60)
     # the files as a crash leaves them: both parts, and no mark that they were stored
     again = PairBuffer(server.folder / "halves", server.collector)
@@ -354,7 +358,7 @@ def test_crash_after_the_second_part_stores_the_pair_once(server: Server) -> Non
     assert again.settled == 0 and len(again.waiting) == 1
     server.scheduler.load_all()
     assert len(events(server, "m")) == 2
-    again.look(datetime.now(UTC))
+    again.settle_due(datetime.now(UTC))
     assert again.settled == 1 and not again.waiting
     again.close()
 
@@ -362,17 +366,17 @@ def test_crash_after_the_second_part_stores_the_pair_once(server: Server) -> Non
 def test_unpaired_request_is_refused_with_a_reason_after_an_hour(
     server: Server, wait_for: Any
 ) -> None:
-    for written in server.pairs.take(half("request", V1[0])):
+    for written in server.pairs.add(half("request", V1[0])):
         written.result(60)
-    assert server.pairs.look(datetime.now(UTC)) == 0
+    assert server.pairs.settle_due(datetime.now(UTC)) == 0
     later = datetime.now(UTC) + timedelta(minutes=61)
-    assert server.pairs.look(later) == 1
-    wait_for(lambda: server.pairs.look(later) == 0, "the refusal to be on disk")
+    assert server.pairs.settle_due(later) == 1
+    wait_for(lambda: server.pairs.settle_due(later) == 0, "the refusal to be on disk")
     server.scheduler.load_all()
     assert server.pairs.settled == 1 and not server.pairs.waiting
     [(reason, id_)] = server.store.query("SELECT reason, event_id FROM quarantine")
     assert (reason, id_) == (
-        "no response came for this request within 60 minutes",
+        "no response arrived for this request within 60 minutes",
         "a-1",
     )
     assert server.store.query("SELECT sum(refused)::INT FROM accounting") == [(1,)]
@@ -394,22 +398,22 @@ def test_full_buffer_is_503_with_retry_after(tmp_path: Path) -> None:
 def test_files_do_not_grow_with_stored_pairs(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("monitor.ingest.pairing.COMPACT_BYTES", 10_000)
+    monkeypatch.setattr("monitor.ingest.pairing.MIN_COMPACTION_BYTES", 10_000)
     for i in range(50):
         for part, body in (
             ("request", V1[0]),
             ("response", {**V1[1], "pad": "x" * 1000}),
         ):
-            for written in server.pairs.take(half(part, body, f"p{i}")):
+            for written in server.pairs.add(half(part, body, f"p{i}")):
                 written.result(60)
-    for written in server.pairs.take(half("request", V1[0], "alone")):
+    for written in server.pairs.add(half("request", V1[0], "alone")):
         written.result(60)
-    server.pairs.look(datetime.now(UTC))
+    server.pairs.settle_due(datetime.now(UTC))
     size = sum(path.stat().st_size for path in (server.folder / "halves").iterdir())
     assert size < 10_000
     again = PairBuffer(server.folder / "halves", server.collector)
     again.start(background=False)
-    assert list(again.waiting) == ["alone"] and len(again._done) == 50
+    assert list(again.waiting) == ["alone"] and len(again._settled) == 50
     again.close()
 
 

@@ -146,6 +146,7 @@ def test_metrics_read_back_with_every_name(named: Served) -> None:
     )
 
 
+@pytest.mark.slow
 def test_the_dashboard_reads_every_name(
     named: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -158,6 +159,7 @@ def test_the_dashboard_reads_every_name(
     reader._memory.clear()
 
 
+@pytest.mark.slow
 def test_commands_accept_every_name(named: Served) -> None:
     # no argument of a program can hold it
     names = [name for name in NAMES if "\x00" not in name]

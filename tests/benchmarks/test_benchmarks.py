@@ -125,11 +125,13 @@ def test_logging_is_measured_and_loses_nothing(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_proxy_is_measured_and_every_prediction_is_stored(tmp_path: Path) -> None:
     figures = proxy.measure(tmp_path, pairs=1, requests=20)
     assert len(figures) == 3
 
 
+@pytest.mark.slow
 def test_policies_are_measured_on_the_same_rows(tmp_path: Path) -> None:
     figures = policy.measure(tmp_path, rows=600, pairs=1)
     assert len(figures) == 3 and all(figure.ratios for figure in figures)
@@ -154,6 +156,7 @@ def test_detector_is_measured() -> None:
     assert all(f.ours[0] > 0 for f in figures)
 
 
+@pytest.mark.slow
 def test_a_wide_model_is_measured_with_its_reference(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,8 @@ NIGHTLY = bool(os.environ.get("DRIFTDECK_NIGHTLY"))
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("features", [20, pytest.param(300, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("features", [20, 300])
 def test_a_loader_that_cannot_keep_up_refuses_and_does_not_grow(
     tmp_path: Path, features: int
 ) -> None:

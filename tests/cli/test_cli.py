@@ -182,7 +182,7 @@ def test_one_bad_row_in_the_middle_is_named_and_the_exit_code_says_so(
         (
             ["ingest", "rows.csv", "--model", "m", "--timestamp", "when"],
             1,
-            "no column 'when'; found: ts, x",
+            "no column 'when'; columns: ts, x",
         ),
         (
             ["ingest", "rows.csv", "--model", "m", "--url", "http://127.0.0.1:1"],
@@ -197,7 +197,7 @@ def test_one_bad_row_in_the_middle_is_named_and_the_exit_code_says_so(
             "there is no model 'm'",
         ),
         (["evaluate", "m", "--from", "2026-01-01"], 3, "there is no data"),
-        (["config", "check", "wrong.toml"], 2, "wrong.toml has 2 mistakes"),
+        (["config", "check", "wrong.toml"], 2, "wrong.toml has 2 errors"),
         (
             ["ingest", "rows.csv", "--model", "m", "--config", "wrong.toml"],
             2,
@@ -213,7 +213,7 @@ def test_one_bad_row_in_the_middle_is_named_and_the_exit_code_says_so(
         (["reference", "set", "m", "nope.csv"], 3, "nope.csv does not exist"),
         (["labels", "empty.csv"], 1, "empty.csv is empty"),
         (["server", "--port", "80000"], 2, "65535"),
-        (["up", "--config", "wrong.toml"], 2, "wrong.toml has 2 mistakes"),
+        (["up", "--config", "wrong.toml"], 2, "wrong.toml has 2 errors"),
         (["frobnicate"], 2, "No such command"),
         (["status", "--nope"], 2, "No such option"),
     ],
@@ -242,6 +242,16 @@ def test_a_port_in_use_is_named(tmp_path: Path) -> None:
                 f"port {port} on 127.0.0.1 is in use by another program; choose another with --port"
                 in done.stderr
             )
+
+
+@pytest.mark.parametrize("command", ["ui", "up"])
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])
+def test_a_dashboard_that_anybody_could_reach_is_refused(
+    tmp_path: Path, command: str, host: str
+) -> None:
+    done = run(command, "--host", host, cwd=tmp_path)
+    assert done.returncode != 0
+    assert "--behind-proxy" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_rows_that_cannot_be_read_are_accounted_for_with_their_line(

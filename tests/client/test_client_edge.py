@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import httpx
+import pytest
 from onnx_file import linear
 
 from monitor.client import Client
@@ -51,6 +52,7 @@ def test_predictions_of_two_days_without_a_network_arrive_once(
     assert list(spool.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_device_and_server_that_are_killed_again_and_again_lose_and_double_nothing(
     tmp_path, unused_url, real_server
 ):

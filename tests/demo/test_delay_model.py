@@ -39,6 +39,7 @@ def test_importance_names_every_feature_and_sums_to_1(model):
     assert min(model.importance.values()) >= 0
 
 
+@pytest.mark.slow
 def test_training_again_gives_the_same_model(found):
     rows = found.reference.tail(4_000)
     first, second = delay_model.train(rows), delay_model.train(rows)

@@ -585,7 +585,7 @@ def episodes_of(name: str, seed: int, days: int) -> tuple[list[Episode], list[Ep
     return list(state.episodes), over
 
 
-@pytest.mark.parametrize("seed", [27000, 27001])
+@pytest.mark.parametrize("seed", [27000, pytest.param(27001, marks=pytest.mark.slow)])
 def test_a_clock_six_hours_early_is_one_episode_that_stays_open(seed: int) -> None:
     (episode,), over = episodes_of("season shifted by 6 h", seed, 9)
     assert episode.displaced == -6

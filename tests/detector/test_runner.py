@@ -158,6 +158,7 @@ def test_a_change_in_one_segment_alone_names_it_and_is_kept_over_a_restart(
         assert (alert.finding.cause, alert.finding.behind) == ("segment", "c=d")
 
 
+@pytest.mark.slow
 def test_a_change_in_all_segments_names_none(tmp_path: Path) -> None:
     with closing(segmented(tmp_path)) as server:
         send(server, traffic(shifted(4)))
@@ -180,6 +181,7 @@ def within(segment: str, size: float, days: float = 4) -> Change:
     return change
 
 
+@pytest.mark.slow
 def test_a_change_that_only_one_segment_shows_is_found_there(tmp_path: Path) -> None:
     with closing(watched_apart(tmp_path / "apart")) as server:
         send(server, traffic(within("d", 0.9, 6), rows=150))
@@ -215,7 +217,12 @@ def test_quiet_segments_raise_no_alert_and_the_budget_is_one(tmp_path: Path) -> 
         assert lanes["segments"]["window_hours"] == 6  # two of the three need that
 
 
-@pytest.mark.parametrize("hours", [0, 2, 4])  # segments are judged in windows of six
+SLOW_HOURS = [pytest.param(hours, marks=pytest.mark.slow) for hours in (2, 4)]
+
+
+@pytest.mark.parametrize(
+    "hours", [0, *SLOW_HOURS]
+)  # segments are judged in windows of six
 def test_what_all_rows_show_is_one_alert_and_not_one_for_each_segment(
     tmp_path: Path, hours: int
 ) -> None:
@@ -225,6 +232,7 @@ def test_what_all_rows_show_is_one_alert_and_not_one_for_each_segment(
         assert (alert.finding.rule, alert.finding.segment) == ("detector.inputs", "")
 
 
+@pytest.mark.slow
 def test_segments_that_are_no_longer_watched_end_their_alerts(tmp_path: Path) -> None:
     with closing(watched_apart(tmp_path)) as server:
         send(server, traffic(within("d", 1.5, 6), rows=100))
@@ -240,6 +248,7 @@ def test_segments_that_are_no_longer_watched_end_their_alerts(tmp_path: Path) ->
         evaluate(server)  # learns again
 
 
+@pytest.mark.slow
 def test_what_another_reference_finds_normal_is_over(server: Server) -> None:
     send(server, traffic(shifted(11)))
     server.set_reference_period("m", START, NOW - 11.5 * DAY, NOW)
@@ -450,6 +459,7 @@ def test_labels_that_no_longer_come_are_told_until_they_come_again(
         ] == ["resolved"]
 
 
+@pytest.mark.slow
 def test_labels_that_no_longer_come_are_not_told_where_nobody_waits_for_them(
     tmp_path: Path,
 ) -> None:
@@ -504,6 +514,7 @@ def test_history_at_once_and_hour_by_hour_give_the_same_state_and_the_same_alert
     ]
 
 
+@pytest.mark.slow
 def test_a_silence_of_more_than_a_week_is_judged_live_as_at_once(
     tmp_path: Path,
 ) -> None:
@@ -544,6 +555,7 @@ def test_a_silence_of_more_than_a_week_is_judged_live_as_at_once(
     ]
 
 
+@pytest.mark.slow
 def test_a_reference_that_is_set_while_history_is_being_evaluated_is_what_counts(
     tmp_path: Path,
 ) -> None:
@@ -675,6 +687,7 @@ def test_detector_can_be_switched_off(tmp_path: Path) -> None:
         assert server.store.alerts.latest_findings("m") == []
 
 
+@pytest.mark.slow
 def test_holiday_raises_nothing_but_missing_values_are_found_on_it(
     tmp_path: Path,
 ) -> None:

@@ -13,6 +13,7 @@ import pytest
 from events import NDJSON, NOW, event, lines
 
 from monitor.arrow_columns import to_ipc
+from monitor.contracts import BodyLimits
 from monitor.errors import (
     Conflict,
     DriftdeckError,
@@ -20,7 +21,7 @@ from monitor.errors import (
     TooLarge,
     UnsupportedMedia,
 )
-from monitor.ingest.collector import IngestResult
+from monitor.ingest.ingest_result import IngestResult
 from monitor.server.server import Server
 
 ARROW, PARQUET, CSV, JSON = (
@@ -317,7 +318,7 @@ def test_a_key_is_known_after_a_restart(server: Server) -> None:
     body = lines(event(0))
     take(server, body, key="k")
     server.scheduler.load_all()
-    server.collector._results.clear()
+    server.collector.results.forget()
     assert take(server, body, key="k").accepted == 1
     assert len(stored(server)) == 1
 
@@ -344,8 +345,9 @@ def test_a_body_that_cannot_be_read_is_one_clear_error(
 
 
 def test_too_many_rows_are_refused_as_a_whole(server: Server) -> None:
-    server.collector.max_rows = 10
-    with pytest.raises(TooLarge, match="at most 10"):
+    limits = BodyLimits(max_rows=10)
+    server.collector.limits = server.collector.validator.limits = limits
+    with pytest.raises(TooLarge, match="more than 10 rows"):
         take(server, lines(*(event(i) for i in range(11))))
     assert server.collector.pending.rows() == 0
 
@@ -527,7 +529,7 @@ def test_lines_without_id_under_a_key_are_known_after_the_key_was_forgotten(
             10
         )
         server.scheduler.load_all()
-        server.collector._results.clear()
+        server.collector.results.forget()
         with server.store.writing() as con:
             con.execute("DELETE FROM idempotency")  # as after seven days
         found = server.store.ledger.totals()

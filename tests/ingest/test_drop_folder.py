@@ -158,7 +158,7 @@ def test_a_poison_file_is_set_aside_after_three_tries_with_its_reason(
     assert "the ending .txt is not known; known: .arrow" in reasons["notes.txt"]
     assert "more than 1 MB (drop.max_mb)" in reasons["large.csv"]
     assert "unpacks to more than 250 times its size" in reasons["bomb.csv.gz"]
-    assert all("set aside after 3 tries" in r for r in reasons.values())
+    assert all("Moved here after 3 attempts" in r for r in reasons.values())
     assert (folder / "failed" / "bad.parquet").read_bytes().startswith(b"PAR1")
     assert watched.status()["waiting"] == 0
 
@@ -175,7 +175,7 @@ def test_a_file_whose_reader_dies_harms_nobody(server: Server, tmp_path: Path) -
     assert scan(watched, 4) == 1  # the good one
     (failed,) = watched.status()["failed"]
     assert failed["file"] == "endless.csv"
-    assert "the process that read it ended with signal" in failed["reason"]
+    assert "the process that read the file ended with signal" in failed["reason"]
     assert "drop.seconds" in failed["reason"]
 
 

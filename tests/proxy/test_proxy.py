@@ -587,3 +587,119 @@ def test_real_mlserver_through_the_proxy(
     assert {
         e["status"] for e in collector.of("/v1/events") if e["model"] == "nope"
     } == {404}
+
+
+# the proxy is no way to another host, and reads a request as its model server does
+
+
+@pytest.fixture(scope="module")
+def gateway(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[Upstream, str]]:
+    """A model server and the address of a proxy before it; nothing is logged."""
+    upstream = Upstream()
+    log = tmp_path_factory.mktemp("gateway") / "log"
+    with proxy(upstream.url, "http://127.0.0.1:9", log=log) as http:
+        yield upstream, str(http.base_url).rstrip("/")
+    upstream.server.shutdown()
+    upstream.server.server_close()
+
+
+@pytest.fixture
+def proxied(gateway: tuple[Upstream, str]) -> str:
+    """The address of the proxy; its model server has received nothing yet."""
+    gateway[0].requests.clear()
+    return gateway[1]
+
+
+OTHER = b"127.0.0.2"  # another host on the loopback network
+SMUGGLING = {
+    "length and chunks": b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "two lengths": b"Content-Length: 4\r\nContent-Length: 5\r\n\r\nabcde",
+    "two lengths in one": b"Content-Length: 4, 5\r\n\r\nabcde",
+    "a length with a sign": b"Content-Length: +4\r\n\r\nabcd",
+    "a length that is none": b"Content-Length: 0x4\r\n\r\nabcd",
+    "a space before the colon": b"Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
+    "a bare line feed": b"X: a\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "a folded header": b"X: a\r\n Content-Length: 4\r\n\r\nabcd",
+    "chunked twice": b"Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n",
+    "chunked not last": b"Transfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n",
+    "a coding that is none": b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+    "a chunk size with a sign": b"Transfer-Encoding: chunked\r\n\r\n-1\r\n\r\n",
+    "a chunk size that is none": b"Transfer-Encoding: chunked\r\n\r\nzz\r\na\r\n0\r\n\r\n",
+    "a NUL in a header": b"X: a\x00b\r\n\r\n",
+    "8,000 headers": b"".join(b"X-%d: a\r\n" % i for i in range(8000)) + b"\r\n",
+}
+
+
+def raw_answer(url: str, request: bytes) -> bytes:
+    """What a socket receives for the bytes of a request, until the end or a second of silence."""
+    host, _, port = url.removeprefix("http://").partition(":")
+    with socket.create_connection((host, int(port)), timeout=60) as connection:
+        connection.sendall(request)
+        answer = connection.recv(65536)
+    return answer
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"CONNECT @%s:%d HTTP/1.1",
+        b"CONNECT %s:%d HTTP/1.1",
+        b"GET @%s:%d/x HTTP/1.1",
+        b"GET http://%s:%d/x HTTP/1.1",
+        b"GET .%s:%d/x HTTP/1.1",
+        b"POST :80@%s:%d/x HTTP/1.1",
+    ],
+)
+def test_a_target_that_is_no_path_reaches_no_host(
+    gateway: tuple[Upstream, str], proxied: str, line: bytes
+) -> None:
+    other = Upstream()  # a server that the proxy must not reach
+    port = int(other.url.rsplit(":", 1)[1])
+    for host in (b"127.0.0.1", OTHER):
+        request = line % (host, port) + b"\r\nHost: a\r\n\r\n"
+        assert b" 400 " in raw_answer(proxied, request).split(b"\r\n")[0]
+    assert (other.requests, gateway[0].requests) == ([], [])
+
+
+def test_options_of_the_whole_server_and_requests_without_one_host_are_400(
+    gateway: tuple[Upstream, str], proxied: str
+) -> None:
+    for request in (
+        b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+    ):
+        assert b" 400 " in raw_answer(proxied, request).split(b"\r\n")[0]
+    assert gateway[0].requests == []
+
+
+@pytest.mark.parametrize("name", SMUGGLING)
+def test_a_request_that_two_servers_would_read_differently_is_400(
+    gateway: tuple[Upstream, str], proxied: str, name: str
+) -> None:
+    request = b"POST /v2/models/m/infer HTTP/1.1\r\nHost: a\r\n" + SMUGGLING[name]
+    assert b" 400 " in raw_answer(proxied, request).split(b"\r\n")[0]
+    assert gateway[0].requests == []
+
+
+def test_headers_of_one_connection_are_not_forwarded(
+    gateway: tuple[Upstream, str], proxied: str
+) -> None:
+    request = (
+        b"GET /v2/health HTTP/1.1\r\nHost: a\r\nConnection: close, X-Private\r\n"
+        b"X-Private: 1\r\nKeep-Alive: timeout=5\r\nTE: trailers\r\nUpgrade: h2c\r\n"
+        b"Proxy-Authorization: Basic eA==\r\nX-Kept: 2\r\n\r\n"
+    )
+    assert raw_answer(proxied, request).startswith(b"HTTP/1.1 200 ")
+    [(_, path, headers, _)] = gateway[0].requests
+    names = {name.lower() for name, _ in headers}
+    assert (path, "x-kept" in names) == ("/v2/health", True)
+    assert not names & {
+        "x-private",
+        "keep-alive",
+        "te",
+        "upgrade",
+        "proxy-authorization",
+    }

@@ -219,7 +219,8 @@ class Torn(Session):
 
 
 @pytest.mark.parametrize(
-    "after", [False, True], ids=["before the server has it", "after"]
+    "after",
+    [pytest.param(False, marks=pytest.mark.slow, id="before the server has it"), True],
 )
 def test_a_kill_between_send_and_commit_repeats_and_loses_nothing(
     cluster: Cluster, served: Served, after: bool
@@ -347,7 +348,8 @@ def test_two_members_share_the_partitions_and_hand_them_over(
     assert accounting(served) == (sent + 50, sent + 50, 0, 0)
 
 
-@pytest.mark.parametrize("n", [400, pytest.param(3000, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("n", [400, 3000])
 def test_a_consumer_killed_again_and_again_reads_every_message_once(
     cluster: Cluster, tmp_path: Path, n: int
 ) -> None:

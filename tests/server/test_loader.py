@@ -28,7 +28,6 @@ from monitor.config.model_section import ModelConfig
 from monitor.errors import StorageError
 from monitor.event import Refusal, label_text
 from monitor.profile import Profile
-from monitor.server.loader import release
 from monitor.server.server import Server
 from monitor.store.database import transaction
 from monitor.store.rows.load_transaction import LoadTransaction
@@ -467,7 +466,8 @@ def test_the_spans_of_all_models_are_those_of_each_whatever_was_loaded_or_delete
     same()
     assert newest is not None and (server.store.spans()["m0"][1] or newest) < newest
     server.store.forget(NOW, 1, None)
-    server.store.reopen()
+    server.store.note_failure()
+    server.store.reopen_if_failed()
     same()
 
 
@@ -860,7 +860,7 @@ def test_segments_are_never_numbered_again_when_all_were_let_go(tmp_path: Path) 
             send(server, event(10 * i), event(10 * i + 1))
             server.scheduler.load_all()
             server.spool.roll()
-            release(server.spool, server.store, datetime.now(UTC))
+            server.loader.release(datetime.now(UTC))
             assert [p.stat().st_size for p in (tmp_path / "spool").iterdir()] == [0]
             assert server.store.ledger.totals()["stored"] == 2 * (i + 1)
 

@@ -10,7 +10,7 @@ from conftest import Served
 from events import NDJSON, NOW, event, lines
 
 from monitor.event import TimeBounds, label_text, parse_event
-from monitor.server import loader
+from monitor.server import spool_batch
 from monitor.server.server import Server
 from monitor.store.database import transaction
 from monitor.store.profiles import compaction, profiler
@@ -268,7 +268,7 @@ def test_the_first_list_of_new_models_asks_none_of_their_tables(
 ) -> None:
     store, asked = served.server.store, []
     # a body of more models is several loads
-    monkeypatch.setattr(loader, "MAX_MODELS", 7)
+    monkeypatch.setattr(spool_batch, "MAX_MODELS", 7)
     query = store.database.query
     monkeypatch.setattr(
         store.database,

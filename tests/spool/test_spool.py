@@ -8,7 +8,12 @@ from pathlib import Path
 import pytest
 
 from monitor.errors import Overloaded
-from monitor.spool.record import MAX_JOINED_BYTES, SpoolPosition, WriteBatch
+from monitor.spool.record import (
+    MAX_JOINED_BYTES,
+    NewRecord,
+    SpoolPosition,
+    WriteBatch,
+)
 from monitor.spool.spool import Spool
 
 START = SpoolPosition(0, 0)
@@ -21,7 +26,7 @@ def payloads(spool: Spool, start: SpoolPosition = START) -> list[bytes]:
 def test_records_come_back_in_order_after_they_are_synced(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
     for i in range(100):
-        spool.append({"kind": "x", "i": i}, b"p%d\nq" % i).result(60)
+        spool.append(NewRecord.of({"kind": "x", "i": i}, b"p%d\nq" % i)).result(60)
     assert payloads(spool) == [b"p%d\nq" % i for i in range(100)]
     assert [f.header["i"] for f in spool.records(START)] == list(range(100))
     spool.close()
@@ -30,7 +35,7 @@ def test_records_come_back_in_order_after_they_are_synced(tmp_path: Path) -> Non
 def test_reading_goes_on_after_a_position(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
     for i in range(10):
-        spool.append({}, bytes([i])).result(60)
+        spool.append(NewRecord.of({}, bytes([i]))).result(60)
     fourth = list(spool.records(START))[3]
     assert payloads(spool, fourth.end) == [bytes([i]) for i in range(4, 10)]
     spool.close()
@@ -38,10 +43,10 @@ def test_reading_goes_on_after_a_position(tmp_path: Path) -> None:
 
 def test_a_new_process_reads_what_the_last_one_left(tmp_path: Path) -> None:
     first = Spool(tmp_path)
-    first.append({}, b"a").result(60)
+    first.append(NewRecord.of({}, b"a")).result(60)
     first.close()
     second = Spool(tmp_path)
-    second.append({}, b"b").result(60)
+    second.append(NewRecord.of({}, b"b")).result(60)
     assert payloads(second) == [b"a", b"b"]
     second.close()
 
@@ -55,7 +60,8 @@ def test_many_threads_lose_nothing(
     with ThreadPoolExecutor(8) as pool:
         list(
             pool.map(
-                lambda i: spool.append({}, b"%05d" % i * 20).result(30), range(800)
+                lambda i: spool.append(NewRecord.of({}, b"%05d" % i * 20)).result(30),
+                range(800),
             )
         )
     assert len(spool.segments()) > 5
@@ -66,9 +72,9 @@ def test_many_threads_lose_nothing(
 def test_released_segments_are_deleted_and_the_rest_stays(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
     for payload in (b"a", b"b"):
-        spool.append({}, payload).result(60)
+        spool.append(NewRecord.of({}, payload)).result(60)
     spool.roll()
-    spool.append({}, b"c").result(60)
+    spool.append(NewRecord.of({}, b"c")).result(60)
     ends = [record.end for record in spool.records(START)]
     spool.release(ends[0])
     # the position is inside the first segment
@@ -80,12 +86,12 @@ def test_released_segments_are_deleted_and_the_rest_stays(tmp_path: Path) -> Non
 
 def test_a_full_spool_says_when_to_come_again(tmp_path: Path) -> None:
     spool = Spool(tmp_path, capacity=1000)
-    spool.append({}, b"x" * 800)
+    spool.append(NewRecord.of({}, b"x" * 800))
     assert not spool.half_full  # the segment being written cannot be released
     spool.roll()
     assert spool.half_full
     with pytest.raises(Overloaded, match="spool is full") as refused:
-        spool.append({}, b"x" * 800)
+        spool.append(NewRecord.of({}, b"x" * 800))
     assert refused.value.retry_after > 0
     spool.close()
 
@@ -98,7 +104,7 @@ def test_torn_and_flipped_bytes_lose_no_record_before_them_and_are_reported(
     spool = Spool(tmp_path)
     sizes = [rng.randrange(0, 300) for _ in range(20)]
     for i, size in enumerate(sizes):
-        spool.append({"i": i}, rng.randbytes(size)).result(60)
+        spool.append(NewRecord.of({"i": i}, rng.randbytes(size))).result(60)
     ends = [record.end.offset for record in spool.records(START)]
     segment = spool.synced.segment
     spool.close()
@@ -111,7 +117,7 @@ def test_torn_and_flipped_bytes_lose_no_record_before_them_and_are_reported(
         data[at] ^= 1 << rng.randrange(8)
     path.write_bytes(data)
     again = Spool(tmp_path)
-    again.append({"i": 99}, b"later").result(60)
+    again.append(NewRecord.of({"i": 99}, b"later")).result(60)
     read = [record.header["i"] for record in again.records(START)]
     whole = [i for i, end in enumerate(ends) if end <= at]
     assert read[-1] == 99
@@ -133,18 +139,18 @@ def test_a_write_that_fails_is_refused_whole_and_the_next_one_succeeds(
     tmp_path: Path,
 ) -> None:
     spool = Spool(tmp_path)
-    spool.append({"i": 0}, b"a" * 100).result(60)
+    spool.append(NewRecord.of({"i": 0}, b"a" * 100)).result(60)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     # as if the disk were full
     resource.setrlimit(resource.RLIMIT_FSIZE, (spool.synced.offset + 500, hard))
     try:
-        failed = [spool.append({"i": i}, b"b" * 1000) for i in (1, 2)]
+        failed = [spool.append(NewRecord.of({"i": i}, b"b" * 1000)) for i in (1, 2)]
         for done in failed:
             with pytest.raises(Overloaded, match="free disk space"):
                 done.result(60)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    spool.append({"i": 3}, b"c").result(60)
+    spool.append(NewRecord.of({"i": 3}, b"c")).result(60)
     assert [record.header["i"] for record in spool.records(START)] == [0, 3]
     assert spool.damage == []
     spool.close()
@@ -156,8 +162,8 @@ def test_records_go_on_in_the_next_segment_when_one_is_full(
     monkeypatch.setattr("monitor.spool.spool.SEGMENT_BYTES", 300)
     spool = Spool(tmp_path)
     for i in range(50):
-        spool.append({"i": i}, b"x" * 40)
-    spool.append({"i": 50}, b"").result(60)
+        spool.append(NewRecord.of({"i": i}, b"x" * 40))
+    spool.append(NewRecord.of({"i": 50}, b"")).result(60)
     assert [record.header["i"] for record in spool.records(START)] == list(range(51))
     assert len(spool.segments()) > 5
     spool.close()
@@ -167,7 +173,7 @@ def test_what_is_written_is_not_held_in_memory_by_whoever_remembers_it(
     tmp_path: Path,
 ) -> None:
     spool = Spool(tmp_path)
-    done = spool.append({"kind": "x"}, b"y" * 1000)
+    done = spool.append(NewRecord.of({"kind": "x"}, b"y" * 1000))
     done.result(60)
     assert isinstance(done, WriteBatch)
     # an answer that is kept for its Idempotency-Key keeps this future
@@ -191,8 +197,8 @@ def test_payloads_of_one_header_share_a_record_whose_rows_are_their_sum(
     )
     with spool._wake:  # the writing thread waits
         for header, payload, rows in records:
-            spool.append(dict(header), payload, rows)
-    spool.append({"kind": "end"}, b"").result(60)
+            spool.append(NewRecord.of(dict(header), payload, rows))
+    spool.append(NewRecord.of({"kind": "end"}, b"")).result(60)
     found = [
         (f.header["kind"], f.header.get("rows"), f.payload)
         for f in spool.records(START)

@@ -84,7 +84,8 @@ def test_a_database_is_rewritten_when_no_reader_is_left(database: Database) -> N
 
 def test_a_reopened_database_has_what_was_committed(database: Database) -> None:
     old = database.connection
-    database.reopen()
+    database.note_failure()
+    database.reopen_if_failed()
     assert database.connection is not old
     with pytest.raises(duckdb.ConnectionException):
         old.execute("SELECT 1")

@@ -15,7 +15,7 @@ from monitor.config.columns import ColumnPolicy
 from monitor.config.config import Config
 from monitor.config.model_section import ModelConfig
 from monitor.errors import InvalidRequest
-from monitor.server.server import Server, holds
+from monitor.server.server import Server, contains_any
 
 PERSON = "Grace.Hopper+1906@example"
 
@@ -58,7 +58,9 @@ def fill(server: Server) -> None:
 
 def files_with(folder: Path, text: str) -> list[str]:
     return [
-        p.name for p in folder.rglob("*") if p.is_file() and holds(p, [text.encode()])
+        p.name
+        for p in folder.rglob("*")
+        if p.is_file() and contains_any(p, [text.encode()])
     ]
 
 
@@ -81,7 +83,7 @@ def test_a_persons_rows_are_gone_from_every_file_and_the_counts_stay(
             300,
             1,
         )
-        assert done.rewritten and done.left == []
+        assert done.rewritten and done.remaining == []
         assert files_with(tmp_path, PERSON) == []
         assert profile_counts(server) == before
         assert server.store.ledger.totals() == totals
@@ -139,7 +141,7 @@ def test_a_tag_and_a_hashed_column_can_name_the_person(tmp_path: Path) -> None:
 def test_erasing_by_a_column_that_nobody_named_is_a_clear_error(tmp_path: Path) -> None:
     with opened(tmp_path) as server:
         fill(server)
-        with pytest.raises(InvalidRequest, match="say which column names a person"):
+        with pytest.raises(InvalidRequest, match="give the column that names a person"):
             server.erase(PERSON, None, ["m"])
         assert server.erase("nobody", "no-such-column", ["m"]).rows.events == 0
 

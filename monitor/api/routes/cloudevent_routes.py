@@ -29,7 +29,7 @@ from monitor.api.request_context import (
 from monitor.api.response import data_response
 from monitor.event import MAX_NAME, Refusal, Refused
 from monitor.ingest.accepted import refusal
-from monitor.ingest.collector import MAX_REFUSALS_SHOWN
+from monitor.ingest.ingest_result import MAX_REFUSALS_SHOWN
 
 router = APIRouter(prefix="/v1", tags=["ingest"])
 
@@ -78,7 +78,11 @@ async def post_cloudevents(
     rate_limiter_of(request).check(caller)
     async with receive_body(request, max_body_bytes_of(request)) as body:
         messages = await asyncio.to_thread(
-            split_messages, media_type_of(request), request.headers, body
+            split_messages,
+            media_type_of(request),
+            request.headers,
+            body,
+            server_of(request).collector.limits,
         )
     now = current_time()
     refusals: list[Refusal] = []
@@ -114,5 +118,5 @@ async def _ingest(
             f"it is for: {caller.named_models}"
         )
     pairs = server_of(request).pairs
-    for write in await asyncio.to_thread(pairs.take, part):
+    for write in await asyncio.to_thread(pairs.add, part):
         await wait_until_durable(write)

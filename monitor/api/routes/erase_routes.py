@@ -44,8 +44,8 @@ async def post_erase(request: Request, body: Erase) -> Response:
     response = {
         "models": names,
         **vars(result.rows),
-        "halves": result.halves,
+        "halves": result.unpaired,
         "rewritten": result.rewritten,
-        "left": result.left,
+        "left": result.remaining,
     }
     return data_response(request, response, "left")

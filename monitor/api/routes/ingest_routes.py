@@ -11,7 +11,11 @@ from starlette.responses import Response
 
 from monitor.api.authorization import scoped_idempotency_key
 from monitor.api.durability import wait_until_durable
-from monitor.api.fast_path import MAX_IDEMPOTENCY_KEY_LENGTH, MAX_INLINE_LABEL_BYTES
+from monitor.api.fast_path import (
+    MAX_IDEMPOTENCY_KEY_LENGTH,
+    MAX_INLINE_EVENT_BYTES,
+    MAX_INLINE_LABEL_BYTES,
+)
 from monitor.api.ingest_examples import EVENT, LABEL, RESPONSES, request_docs
 from monitor.api.request_body import receive_body
 from monitor.api.request_context import (
@@ -23,7 +27,7 @@ from monitor.api.request_context import (
 )
 from monitor.api.response import data_response
 from monitor.event import MAX_NAME, RAW_SAMPLE, Refusal, TimeBounds
-from monitor.ingest.collector import IngestResult
+from monitor.ingest.ingest_result import IngestResult
 from monitor.ingest.json_lines import JSON_TYPES
 from monitor.server.server import Server
 
@@ -97,7 +101,7 @@ class Unreadable(BaseModel):
 )
 async def post_refused(
     request: Request,
-    rows: list[Unreadable],
+    rows: Annotated[list[Unreadable], Field(max_length=10_000)],
     kind: Literal["events", "labels"] = "events",
     model: Annotated[str, Query(max_length=MAX_NAME)] = "",
     idempotency_key: IdempotencyKey = None,
@@ -135,14 +139,14 @@ async def _ingest(
             time_bounds(server, max_age),
             caller.models,
         )
-        is_quick = media_type in JSON_TYPES and (
-            ingest == server.collector.events or len(body) < MAX_INLINE_LABEL_BYTES
+        is_events = ingest == server.collector.events
+        max_inline_bytes = (
+            MAX_INLINE_EVENT_BYTES if is_events else MAX_INLINE_LABEL_BYTES
         )
-        if is_quick:
+        if media_type in JSON_TYPES and len(body) <= max_inline_bytes:
             result = ingest(*arguments)
         else:
-            # Tables are checked at C speed, but by the ten thousand rows: not on the
-            # event loop.
+            # not on the event loop: ten thousand rows hold up every other request
             result = await asyncio.to_thread(ingest, *arguments)
         return await _acknowledge(request, result)
 

@@ -1,6 +1,6 @@
 """Row counts and the quarantine: list, resend, discard refused rows."""
 
-import asyncio
+import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, timedelta
 from typing import Annotated, Any, Literal
@@ -9,13 +9,12 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from monitor.api.durability import wait_until_durable
 from monitor.api.request_context import caller_of, current_time, server_of
 from monitor.api.response import data_response
 from monitor.api.routes.ingest_routes import MaxAge, time_bounds
 from monitor.errors import InvalidRequest
-from monitor.event import MAX_NAME, TimeBounds
-from monitor.ingest.collector import IngestResult
+from monitor.event import MAX_NAME, TimeBounds, derived_id
+from monitor.ingest.ingest_result import IngestResult
 from monitor.queries.ingestion import read_accounting
 from monitor.queries.time_range import parse_time_range
 from monitor.server.server import Server
@@ -24,6 +23,7 @@ from monitor.store.ledger import QuarantinedRow
 router = APIRouter(prefix="/v1", tags=["accounting"])
 
 HOUR = timedelta(hours=1)
+NDJSON = "application/x-ndjson"
 RowId = Annotated[int, Field(ge=1)]
 Model = Annotated[
     str | None, Query(max_length=MAX_NAME, description="one model; default: all")
@@ -106,7 +106,7 @@ def get_quarantine(
 
 
 @router.post("/quarantine/resend", summary="Send quarantined rows again")
-async def post_resend(
+def post_resend(
     request: Request,
     records: Annotated[list[CorrectedRecords], Field(min_length=1, max_length=10_000)],
     max_age: MaxAge = None,
@@ -114,31 +114,33 @@ async def post_resend(
     """Check quarantined rows again, as JSON.
 
     An accepted row leaves the quarantine; a row that is refused again stays with its
-    new reason. Each row is counted as received once more.
+    new reason. Each row is counted as received once more. However often a row is sent
+    again, it is stored once: without an `event_id` it gets one from its number.
     """
     server = server_of(request)
     models = caller_of(request).models
     corrections = {record.id: record.raw for record in records}
-    rows = server.store.ledger.refused(
-        ids=list(corrections), limit=len(corrections), models=models
-    )
-    _check_resendable(rows, corrections)
     accepted = 0
     refusals: list[dict[str, Any]] = []
-    for kind, model in sorted({(row.kind, row.model) for row in rows}):
-        group = [row for row in rows if (row.kind, row.model) == (kind, model)]
-        result = await _resend(
-            server, group, corrections, time_bounds(server, max_age), models
+    with server.resending:
+        rows = server.store.ledger.refused(
+            ids=list(corrections), limit=len(corrections), models=models
         )
-        accepted += result.accepted
-        refusals += [
-            {
-                "id": group[refusal.line - 1].id,
-                "event_id": refusal.event_id,
-                "reason": refusal.reason,
-            }
-            for refusal in result.refusals
-        ]
+        _check_resendable(rows, corrections)
+        for kind, model in sorted({(row.kind, row.model) for row in rows}):
+            group = [row for row in rows if (row.kind, row.model) == (kind, model)]
+            result = _resend(
+                server, group, corrections, time_bounds(server, max_age), models
+            )
+            accepted += result.accepted
+            refusals += [
+                {
+                    "id": group[refusal.line - 1].id,
+                    "event_id": refusal.event_id,
+                    "reason": refusal.reason,
+                }
+                for refusal in result.refusals
+            ]
     body = {"accepted": accepted, "refused": len(refusals), "refusals": refusals}
     return data_response(request, body, "refusals")
 
@@ -184,7 +186,7 @@ def _check_resendable(
             )
 
 
-async def _resend(
+def _resend(
     server: Server,
     rows: Sequence[QuarantinedRow],
     corrections: Mapping[int, str | None],
@@ -195,14 +197,27 @@ async def _resend(
 
     The collector quarantines those that are refused again, with their new reason.
     """
-    texts = [corrections[row.id] or row.raw for row in rows]
-    body = b"\n".join(" ".join(text.splitlines()).encode() for text in texts)
     kind, model = rows[0].kind, rows[0].model
+    lines = [_line(row, corrections[row.id] or row.raw) for row in rows]
     collector = server.collector
     ingest = collector.events if kind == "events" else collector.labels
-    result = await asyncio.to_thread(
-        ingest, body, "application/x-ndjson", None, model or None, bounds, models
-    )
-    await wait_until_durable(result.durable)
-    await asyncio.to_thread(server.store.ledger.discard, [row.id for row in rows])
+    body = b"\n".join(lines)
+    result = ingest(body, NDJSON, None, model or None, bounds, models)
+    result.durable.result()
+    server.store.ledger.discard([row.id for row in rows])
     return result
+
+
+def _line(row: QuarantinedRow, text: str) -> bytes:
+    """Return a row as one line; an event without an id gets one from the row's number."""
+    line = " ".join(text.splitlines()).encode()
+    if row.kind != "events":
+        return line
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return line
+    if not isinstance(record, dict) or record.get("event_id") is not None:
+        return line
+    record["event_id"] = derived_id("quarantine", row.id, b"")
+    return json.dumps(record).encode()

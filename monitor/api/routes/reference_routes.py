@@ -10,6 +10,7 @@ from starlette.responses import Response
 from monitor.api.request_body import receive_body
 from monitor.api.request_context import current_time, media_type_of, server_of
 from monitor.api.response import data_response
+from monitor.contracts import BodyLimits
 from monitor.errors import InvalidRequest
 from monitor.ingest.validation import source_for
 from monitor.queries.time_range import parse_time
@@ -20,6 +21,7 @@ router = APIRouter(prefix="/v1", tags=["admin"])
 
 # a reference is one file, so it may be larger than a body of events
 MAX_REFERENCE_BYTES = 512 << 20
+REFERENCE_LIMITS = BodyLimits(max_rows=100_000_000, max_bytes=8 * MAX_REFERENCE_BYTES)
 
 
 @router.put("/models/{model:name}/reference", summary="Set the reference")
@@ -58,7 +60,7 @@ async def _set_reference_body(
 ) -> Reference:
     async with receive_body(request, MAX_REFERENCE_BYTES) as body:
         reader = source_for(media_type_of(request))
-        chunk = await asyncio.to_thread(reader.read_bytes, body)
+        chunk = await asyncio.to_thread(reader.read_bytes, body, REFERENCE_LIMITS)
         tables = [chunk.table]
         del chunk
         columns = set(tables[0].column_names)

@@ -68,12 +68,12 @@ class DistributionLane:
         return [*features[:MAX_FEATURES], *(c for c in layouts if c == "prediction")]
 
     def holds(self, window: LaneWindow) -> bool:
-        wanted = self.only or [c for c in window.profiles if c not in SERVICE]
-        return any(window.profiles[c].rows > 0 for c in wanted if c in window.profiles)
+        columns = self.only or [c for c in window.profiles if c not in SERVICE]
+        return any(window.profiles[c].rows > 0 for c in columns if c in window.profiles)
 
     def width(self, hours: Sequence[LaneWindow]) -> int:
-        held = [w for w in hours if self.holds(w)]
-        return width_for([w.index for w in held], [rows_of(self, w) for w in held])
+        usable = [w for w in hours if self.holds(w)]
+        return width_for([w.index for w in usable], [rows_of(self, w) for w in usable])
 
     def fit(
         self,

@@ -31,7 +31,7 @@ SERVICE = frozenset(
 
 @dataclass(frozen=True, eq=False)
 class LaneWindow:
-    """What came in one window: its first hour, whether it is special, and the profile of every column by key."""
+    """The rows of one window: its first hour, whether it is special, and profiles by column key."""
 
     index: int
     special: bool
@@ -50,7 +50,7 @@ class LaneWindow:
 
 @dataclass(frozen=True)
 class Budget:
-    """How many hours should pass to a false page of a lane, what shift is tolerated, and the length of a window in hours."""
+    """The hours to a false page of a lane, the tolerated shift, and the window length in hours."""
 
     hours: float
     tolerance: float
@@ -63,10 +63,10 @@ class Budget:
 
 
 class Lane(Protocol):
-    """One thing that is watched. A machine is what was learned of it, a state where it stands; both go to JSON and back.
+    """One watched aspect of a model. A machine is the fitted lane, a state its position; both go to JSON and back.
 
-    `live`: learned from live traffic even where there is a reference, as a file of
-    training rows says nothing of it.
+    `live`: the lane learns from live traffic even where there is a reference, as a file
+    of training rows has nothing of it.
     """
 
     @property
@@ -79,13 +79,13 @@ class Lane(Protocol):
 
     @property
     def live(self) -> bool:
-        """Whether it learns from live traffic only."""
+        """True when the lane learns from live traffic only."""
 
     def columns(self, layouts: Mapping[str, Layout]) -> list[str]:
         """The stored columns that it looks at, besides the status of each event."""
 
     def holds(self, window: LaneWindow) -> bool:
-        """Whether the window says anything about it."""
+        """Return True when the window has rows that the lane can judge."""
 
     def width(self, hours: Sequence[LaneWindow]) -> int:
         """The length of its windows in hours, from hourly ones."""
@@ -105,7 +105,7 @@ class Lane(Protocol):
         """The state at the end of what was learned from."""
 
     def view(self, machine: Any, window: LaneWindow) -> Any:
-        """What the machine sees of a window."""
+        """Return the part of a window that the machine reads."""
 
     def step(
         self, machine: Any, state: Any, views: Sequence[Any]
@@ -113,7 +113,7 @@ class Lane(Protocol):
         """One more window, the last of the views; the episodes that are over."""
 
     def episodes(self, state: Any) -> tuple[Episode, ...]:
-        """What is open."""
+        """Return the open episodes."""
 
     def evidence(self, machine: Any, state: Any) -> float:
         """The evidence as a share of what pages."""
@@ -149,7 +149,7 @@ class Lane(Protocol):
 
 
 def rows_of(lane: Lane, window: LaneWindow) -> int:
-    """How many rows of a window a lane can judge."""
+    """Return the number of rows of a window that the lane can judge."""
     return max(
         (p.n for c, p in window.profiles.items() if c in lane.columns({c: p.layout})),
         default=0,

@@ -64,17 +64,17 @@ class RateLane:
 
     def columns(self, layouts: Mapping[str, Layout]) -> list[str]:
         if self.name == UNSEEN:
-            found = [c for c, layout in layouts.items() if _has_unseen(layout)]
-            return found[:MAX_FEATURES]
+            columns = [c for c, layout in layouts.items() if _has_unseen(layout)]
+            return columns[:MAX_FEATURES]
         return [c for c in RATE_COLUMNS[self.name] if c in layouts]
 
     def holds(self, window: LaneWindow) -> bool:
-        found = [
+        columns = [
             p
             for c, p in window.profiles.items()
             if c in RATE_COLUMNS.get(self.name, ()) or self._is_unseen(p, c)
         ]
-        return any(p.n > 0 for p in found)
+        return any(p.n > 0 for p in columns)
 
     def _is_unseen(self, profile: Profile, column: str) -> bool:
         return (
@@ -84,14 +84,15 @@ class RateLane:
         )
 
     def width(self, hours: Sequence[LaneWindow]) -> int:
-        held = [w for w in hours if self.holds(w)]
-        index, rows = [w.index for w in held], [rows_of(self, w) for w in held]
+        usable = [w for w in hours if self.holds(w)]
+        index, rows = [w.index for w in usable], [rows_of(self, w) for w in usable]
         width = width_for(index, rows)
         if self.name == UNSEEN:
             return width
         column = RATE_COLUMNS[self.name][0]
         hits = [
-            float(_counted([Rate(column, self.contrast, 1.0)], w).hits[0]) for w in held
+            float(_counted([Rate(column, self.contrast, 1.0)], w).hits[0])
+            for w in usable
         ]
         return independent_width(index, hits, rows, width)
 
@@ -106,8 +107,11 @@ class RateLane:
             Rate(c, self.contrast, 1 / len(columns), self._floor(layouts[c]))
             for c in columns
         ]
-        seen = [_counted(rates, w) for w in windows]
-        hits, rows = np.array([s.hits for s in seen]), np.array([s.rows for s in seen])
+        window_counts = [_counted(rates, w) for w in windows]
+        hits, rows = (
+            np.array([s.hits for s in window_counts]),
+            np.array([s.rows for s in window_counts]),
+        )
         clumped = np.zeros(len(columns))
         for i, column in enumerate(columns if self.name == UNSEEN else ()):
             counts, layout = (
@@ -210,7 +214,10 @@ def _counted(rates: Sequence[Rate], window: LaneWindow) -> RateCounts:
 
 
 def _has_unseen(layout: Layout) -> bool:
-    """Whether a value that the reference never had says something: where a third are new as it is, as ids are, it does not."""
+    """Return True when a value that the reference never had is informative.
+
+    Where a third of the values are new anyway, as with ids, it is not.
+    """
     if layout.kind == "categorical":
         return layout.unseen <= MAX_UNSEEN
     return layout.range is not None

@@ -65,9 +65,9 @@ class SegmentLane(DistributionLane):
         return any(p.rows > 0 for c, p in window.profiles.items() if parts(c)[1])
 
     def width(self, hours: Sequence[LaneWindow]) -> int:
-        held = [w for w in hours if self.holds(w)]
-        index = [w.index for w in held]
-        widths = sorted(width_for(index, rows) for rows in _rows(held).values())
+        usable = [w for w in hours if self.holds(w)]
+        index = [w.index for w in usable]
+        widths = sorted(width_for(index, rows) for rows in _rows(usable).values())
         return widths[len(widths) // 2]
 
     def fit(
@@ -126,11 +126,11 @@ def _led_by_feature(episode: Episode) -> Episode:
 
 def _rows(windows: Sequence[LaneWindow]) -> dict[str, list[int]]:
     """The rows of each segment in each window."""
-    found: dict[str, list[int]] = {}
+    rows_by_segment: dict[str, list[int]] = {}
     for i, window in enumerate(windows):
         for column, profile in window.profiles.items():
             segment = parts(column)[1]
             if segment:
-                rows = found.setdefault(segment, [0] * len(windows))
+                rows = rows_by_segment.setdefault(segment, [0] * len(windows))
                 rows[i] = max(rows[i], profile.n)
-    return found
+    return rows_by_segment

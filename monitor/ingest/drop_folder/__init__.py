@@ -1,1 +1,1 @@
-"""Folders whose finished files are read: watched by the server, parsed in a short-lived process of its own."""
+"""Drop folders: watched by the server; a short-lived process parses each finished file."""

@@ -1,4 +1,4 @@
-"""One drop folder: finished files in, their rows to the collector, the files to done/ or failed/."""
+"""A drop folder: rows of finished files go to the collector, the files to done/ or failed/."""
 
 import hashlib
 import logging
@@ -21,9 +21,9 @@ from monitor.ingest.file_batches import ColumnMapping, FileBatch, digest_of
 log = logging.getLogger("driftdeck.drop")
 
 UNFINISHED = (".tmp", ".part", ".partial", ".crdownload")
-TRIES = 3
-SHOWN = 20
-KEPT = (
+MAX_ATTEMPTS = 3
+MAX_FAILED_SHOWN = 20
+ENVIRONMENT = (
     "PATH",
     "PYTHONPATH",
     "PYTHONHOME",
@@ -36,7 +36,7 @@ KEPT = (
 
 
 class DropFolder:
-    """Reads the files of one folder, one after the other; `scan` is called again and again by one thread."""
+    """Reads the files of one folder in order; one thread calls `scan` repeatedly."""
 
     def __init__(self, config: DropConfig, folder: Path, collector: Collector) -> None:
         self.config, self.folder, self.collector = config, folder, collector
@@ -51,31 +51,32 @@ class DropFolder:
         )
         self.done = self.rows = self.refused = 0
         self.problem: str | None = None
-        self._seen: dict[str, tuple[int, int, int]] = {}
-        self._tries: dict[tuple[str, str], int] = {}
+        # by name, size, time and number of a file at the last scan
+        self._states: dict[str, tuple[int, int, int]] = {}
+        self._attempts: dict[tuple[str, str], int] = {}
         for path in (folder, folder / "done", folder / "failed"):
             path.mkdir(parents=True, exist_ok=True)
 
     def scan(self, stopping: threading.Event | None = None) -> int:
-        """Read every file that is finished; how many were done."""
+        """Read every finished file; return the number of those that were read whole."""
         before = self.done
-        seen, self._seen = self._seen, {}
+        earlier, self._states = self._states, {}
         for name, state in self._candidates():
             if stopping is not None and stopping.is_set():
                 break
-            self._seen[name] = state
-            if seen.get(name) == state:  # as it was a scan ago: nobody writes to it
+            self._states[name] = state
+            if earlier.get(name) == state:  # unchanged since the last scan: finished
                 try:
-                    self._take(name)
+                    self._read(name)
                     self.problem = None
                 except Overloaded as error:
-                    # the file is fine: it is read when there is room again
+                    # the file is valid: it is read when the spool has space again
                     self.problem = str(error)
                     return self.done - before
         return self.done - before
 
     def status(self) -> dict[str, Any]:
-        """What was read since the start, what waits, and which files were set aside with their reasons."""
+        """Return the counts since the start, the waiting files, and the failed ones with reasons."""
         reasons = sorted(
             (self.folder / "failed").glob("*.reason.txt"),
             key=lambda p: p.stat().st_mtime,
@@ -94,33 +95,25 @@ class DropFolder:
                     "file": p.name.removesuffix(".reason.txt"),
                     "reason": p.read_text("utf-8", "replace")[:500].strip(),
                 }
-                for p in reasons[:SHOWN]
+                for p in reasons[:MAX_FAILED_SHOWN]
             ],
         }
 
     def _candidates(self) -> list[tuple[str, tuple[int, int, int]]]:
-        """Finished regular files with size, time and number, the oldest first."""
-        found = []
+        """Return regular files with size, time and number, the oldest first."""
+        candidates = []
         try:
             with os.scandir(self.folder) as entries:
                 for entry in entries:
-                    if entry.name.startswith(".") or entry.name.lower().endswith(
-                        UNFINISHED
-                    ):
-                        continue
-                    if entry.is_file(follow_symlinks=False):
-                        about = entry.stat(follow_symlinks=False)
-                        found.append(
-                            (
-                                entry.name,
-                                (about.st_size, about.st_mtime_ns, about.st_ino),
-                            )
-                        )
+                    if _is_candidate(entry):
+                        info = entry.stat(follow_symlinks=False)
+                        state = (info.st_size, info.st_mtime_ns, info.st_ino)
+                        candidates.append((entry.name, state))
         except OSError as error:
             self.problem = f"{self.folder.name} cannot be read: {error.strerror}"
-        return sorted(found, key=lambda f: (f[1][1], f[0]))
+        return sorted(candidates, key=lambda c: (c[1][1], c[0]))
 
-    def _take(self, name: str) -> None:
+    def _read(self, name: str) -> None:
         try:
             file = os.open(
                 self.folder / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -128,16 +121,16 @@ class DropFolder:
         except FileNotFoundError:
             return
         except OSError as error:
-            self._failed(name, "", error.strerror or "it cannot be opened")
+            self._failed(name, "", error.strerror or "the file cannot be opened")
             return
         digest = ""
         try:
-            about = os.fstat(file)
-            if not stat.S_ISREG(about.st_mode):
+            info = os.fstat(file)
+            if not stat.S_ISREG(info.st_mode):
                 return
-            if about.st_size > self.config.max_mb << 20:
+            if info.st_size > self.config.max_mb << 20:
                 raise PayloadError(
-                    f"it has more than {self.config.max_mb} MB (drop.max_mb)"
+                    f"the file has more than {self.config.max_mb} MB (drop.max_mb)"
                 )
             how = (
                 self.config.kind,
@@ -154,22 +147,21 @@ class DropFolder:
         except DriftdeckError as error:
             self._failed(name, digest, str(error))
         except (OSError, ValueError, TypeError, KeyError) as error:
-            self._failed(
-                name, digest, f"its reader gave nonsense ({type(error).__name__})"
-            )
+            reason = f"its reader sent an invalid response ({type(error).__name__})"
+            self._failed(name, digest, reason)
         else:
             self._finished(name, digest)
         finally:
             os.close(file)
 
     def _parse(self, name: str, file: int, digest: str, folder: str) -> None:
-        """Rows to the collector as the child finds them.
+        """Send the rows that the child reads to the collector.
 
         Raises PayloadError when the file cannot be read to its end.
         """
         c = self.config
-        # the open file under its own name: readers go by the ending, and what is behind
-        # the name cannot be exchanged
+        # a link to the open file under its own name: the ending chooses the reader, and
+        # no other file can replace the open one
         link = Path(folder) / name
         link.symlink_to(f"/dev/fd/{file}")
         order = Order(
@@ -183,9 +175,8 @@ class DropFolder:
             c.memory_mb,
             c.seconds,
         )
-        # nothing of the server's secrets reaches the process that reads what others
-        # wrote
-        environment = {k: v for k, v in os.environ.items() if k in KEPT}
+        # no secret of the server reaches the process that reads a foreign file
+        environment = {k: v for k, v in os.environ.items() if k in ENVIRONMENT}
         environment |= {"ARROW_DEFAULT_MEMORY_POOL": "system", "OMP_NUM_THREADS": "1"}
         child = subprocess.Popen(
             [sys.executable, "-m", "monitor.ingest.drop_folder.parse", order.dump()],
@@ -213,46 +204,51 @@ class DropFolder:
 
     def _send(self, batch: FileBatch) -> None:
         if batch.refusals:
-            answer = self.collector.refuse(batch.kind, batch.refusals, batch.key)
+            result = self.collector.refuse(batch.kind, batch.refusals, batch.key)
         else:
-            take = (
-                self.collector.events
-                if batch.kind == "events"
-                else self.collector.labels
-            )
-            answer = take(batch.body, batch.media_type, batch.key, self.config.model)
-        answer.durable.result()
-        if not answer.replayed:
-            self.rows += answer.accepted
-            self.refused += answer.refused
+            is_events = batch.kind == "events"
+            ingest = self.collector.events if is_events else self.collector.labels
+            result = ingest(batch.body, batch.media_type, batch.key, self.config.model)
+        result.durable.result()
+        if not result.replayed:
+            self.rows += result.accepted
+            self.refused += result.refused
 
     def _finished(self, name: str, digest: str) -> None:
         self.done += 1
-        self._tries.pop((name, digest), None)
+        self._attempts.pop((name, digest), None)
         if self.config.when_done == "delete":
             (self.folder / name).unlink(missing_ok=True)
         else:
             self._move(name, "done", digest)
 
     def _failed(self, name: str, digest: str, reason: str) -> None:
-        tries = self._tries[name, digest] = self._tries.get((name, digest), 0) + 1
+        attempt = self._attempts.get((name, digest), 0) + 1
+        self._attempts[name, digest] = attempt
         self.problem = f"{name}: {reason}"
         log.warning(
-            "%s in %s, try %d of %d: %s", name, self.folder.name, tries, TRIES, reason
+            "%s in %s, attempt %d of %d: %s",
+            name,
+            self.folder.name,
+            attempt,
+            MAX_ATTEMPTS,
+            reason,
         )
-        if tries < TRIES:
+        if attempt < MAX_ATTEMPTS:
             return
-        del self._tries[name, digest]
+        del self._attempts[name, digest]
         moved = self._move(name, "failed", digest)
         if moved is not None:
-            about = f"{reason}\n\nset aside after {TRIES} tries on {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC; "
-            about += "rows that could be read before the fault are stored; put the file back once it is mended\n"
-            moved.with_name(f"{moved.name}.reason.txt").write_text(
-                about, encoding="utf-8"
+            text = (
+                f"{reason}\n\nMoved here after {MAX_ATTEMPTS} attempts on "
+                f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC. The rows before the fault "
+                "are stored. Correct the file and put it back into the folder.\n"
             )
+            report = moved.with_name(f"{moved.name}.reason.txt")
+            report.write_text(text, encoding="utf-8")
 
     def _move(self, name: str, to: str, digest: str) -> Path | None:
-        """Where the file is now; None when somebody took it away."""
+        """Move the file; return its new path, or None when it cannot be moved."""
         target = self.folder / to / name
         if target.exists():
             suffix = (
@@ -266,9 +262,16 @@ class DropFolder:
             return None
 
 
+def _is_candidate(entry: "os.DirEntry[str]") -> bool:
+    if entry.name.startswith(".") or entry.name.lower().endswith(UNFINISHED):
+        return False
+    return entry.is_file(follow_symlinks=False)
+
+
 def _death(code: int, memory_mb: int, seconds: int) -> str:
     how = f"signal {-code}" if code < 0 else f"exit code {code}"
     return (
-        f"the process that read it ended with {how}: it is damaged or made to do harm, or needs more than {memory_mb} MB "
-        f"or {seconds} s (drop.memory_mb, drop.seconds)"
+        f"the process that read the file ended with {how}: the file is damaged or "
+        f"malicious, or needs more than {memory_mb} MB or {seconds} s "
+        "(drop.memory_mb, drop.seconds)"
     )

@@ -1,4 +1,4 @@
-"""What the server asks the parsing process for, and the frames that it answers with."""
+"""Messages between the server and its parsing process: the order, and the batches of rows."""
 
 import json
 from collections.abc import Iterator
@@ -9,13 +9,13 @@ from monitor.errors import PayloadError
 from monitor.event import Refusal
 from monitor.ingest.file_batches import ColumnMapping, FileBatch
 
-# bytes of one frame: a batch is far smaller; a child gone wild must not fill the server
-LARGEST = 64 << 20
+# of one message: a batch is far smaller; a faulty child must not fill the server's memory
+MAX_MESSAGE_BYTES = 64 << 20
 
 
 @dataclass(frozen=True)
 class Order:
-    """One file to parse, behind `path`; `format` is a source's name, empty for the one of the ending."""
+    """One file to parse; `format` is the name of a source, empty to choose it by the ending."""
 
     path: str
     digest: str
@@ -28,55 +28,53 @@ class Order:
     seconds: int
 
     def dump(self) -> str:
-        """The order as text."""
+        """Return the order as text."""
         return json.dumps(asdict(self))
 
 
 def read_order(text: str) -> Order:
-    """The order that `dump` wrote."""
+    """Return the order that `dump` wrote."""
     data = json.loads(text)
     mapping = data["mapping"]
     features = mapping["features"]
-    return Order(
-        **{
-            **data,
-            "mapping": ColumnMapping(
-                **{**mapping, "features": None if features is None else tuple(features)}
-            ),
-        }
-    )
+    mapping["features"] = None if features is None else tuple(features)
+    data["mapping"] = ColumnMapping(**mapping)
+    return Order(**data)
 
 
 def write_batch(out: IO[bytes], batch: FileBatch) -> None:
-    """One batch as a frame: a line about it, then its body."""
-    about: dict[str, Any] = {
+    """Write one batch: a line with its fields, then its body."""
+    fields: dict[str, Any] = {
         **asdict(batch),
         "refusals": [asdict(r) for r in batch.refusals],
         "body": len(batch.body),
     }
-    out.write(json.dumps(about).encode() + b"\n" + batch.body)
+    out.write(json.dumps(fields).encode() + b"\n" + batch.body)
 
 
 def write_end(out: IO[bytes], problem: str | None) -> None:
-    """The last frame: None when the whole file was read, else why not."""
+    """Write the last message; `problem` is None when the whole file was read."""
     out.write(json.dumps({"end": True, "problem": problem}).encode() + b"\n")
 
 
 def read_batches(source: IO[bytes]) -> Iterator[FileBatch]:
-    """The batches that come, until the last frame. Raises PayloadError when the file cannot be read, EOFError when the
-    process ended without a last frame."""
+    """Yield the batches until the last message.
+
+    Raises PayloadError when the file cannot be read, EOFError when the process ended
+    without a last message.
+    """
     while True:
-        line = source.readline(LARGEST)
+        line = source.readline(MAX_MESSAGE_BYTES)
         if not line.endswith(b"\n"):
             raise EOFError
-        about = json.loads(line)
-        if about.get("end"):
-            if about["problem"]:
-                raise PayloadError(about["problem"])
+        fields = json.loads(line)
+        if fields.get("end"):
+            if fields["problem"]:
+                raise PayloadError(fields["problem"])
             return
-        size = about.pop("body")
-        body = source.read(size) if 0 <= size <= LARGEST else b""
+        size = fields.pop("body")
+        body = source.read(size) if 0 <= size <= MAX_MESSAGE_BYTES else b""
         if len(body) != size:
             raise EOFError
-        refusals = tuple(Refusal(**r) for r in about.pop("refusals"))
-        yield FileBatch(**about, body=body, refusals=refusals)
+        refusals = tuple(Refusal(**r) for r in fields.pop("refusals"))
+        yield FileBatch(**fields, body=body, refusals=refusals)

@@ -1,7 +1,7 @@
-"""The parsing process: one file from somebody else to batches on standard output, within limits of memory and time.
+"""The parsing process: one foreign file to batches on standard output.
 
-A crafted Parquet file may crash its reader or make it take all memory: then it is this
-process that ends, not the server.
+It has limits of memory and time. A crafted Parquet file may crash its reader or make it
+use all memory: then this process ends, not the server.
 """
 
 import os
@@ -43,10 +43,12 @@ def main() -> None:
     except DriftdeckError as error:
         problem = str(error)
     except MemoryError:
-        problem = f"it needs more than {order.memory_mb} MB to be read (drop.memory_mb)"
+        problem = (
+            f"reading the file needs more than {order.memory_mb} MB (drop.memory_mb)"
+        )
     write_end(out, problem)
     out.flush()
-    os._exit(0)  # no destructor of a reader that met something odd
+    os._exit(0)  # no destructor of a reader that failed
 
 
 if __name__ == "__main__":

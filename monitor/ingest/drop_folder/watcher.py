@@ -1,4 +1,4 @@
-"""All drop folders of a server, looked at by one thread."""
+"""The drop folders of a server, scanned by one thread."""
 
 import logging
 import threading
@@ -13,13 +13,13 @@ from monitor.ingest.drop_folder.folder import DropFolder
 
 log = logging.getLogger("driftdeck.drop")
 
-EVERY_S = 1.0
+SCAN_EVERY_S = 1.0
 
 
 class DropFolderWatcher:
-    """Watches folders while it runs.
+    """Scans folders while it runs.
 
-    Looking at a folder works on every file system; notifications do not.
+    A scan works on every file system; notifications of changes do not.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class DropFolderWatcher:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Begin to watch; nothing happens without folders."""
+        """Start the thread, if there are folders."""
         if self.folders and self._thread is None:
             self._thread = threading.Thread(
                 target=self._watch, name="driftdeck-drop", daemon=True
@@ -46,21 +46,23 @@ class DropFolderWatcher:
             self._thread.start()
 
     def stop(self) -> None:
-        """End after the file in hand."""
+        """Stop after the current file."""
         self._stopping.set()
         if self._thread is not None:
             self._thread.join()
 
     def status(self) -> list[dict[str, Any]]:
-        """Each folder with what was read, what waits and what failed."""
+        """Return the counts of each folder: read, waiting and failed files."""
         return [folder.status() for folder in self.folders]
 
     def _watch(self) -> None:
-        while not self._stopping.wait(EVERY_S):
+        while not self._stopping.wait(SCAN_EVERY_S):
             for folder in self.folders:
                 try:
                     folder.scan(self._stopping)
-                # the edge of a tick: the next one tries again
+                # the edge of a scan: the next one tries again
                 except Exception as error:
                     folder.problem = f"{type(error).__name__} while reading"
-                    log.exception("the drop folder %s", folder.folder.name)
+                    log.exception(
+                        "the drop folder %s cannot be read", folder.folder.name
+                    )

@@ -12,7 +12,7 @@ from monitor.arrow_columns import arrow_of
 from monitor.contracts import Engine, ProfileColumn, ProfileTables
 from monitor.schema import LABEL_DELAY
 from monitor.sql import quote
-from monitor.store.database import Database
+from monitor.store.database import Database, registered
 from monitor.store.model import Model
 from monitor.store.profiles.compaction import CompactionBacklog, trim_new_values
 from monitor.store.profiles.profiled_columns import (
@@ -23,7 +23,7 @@ from monitor.store.profiles.profiled_columns import (
     labelled_columns,
     select_labelled,
 )
-from monitor.store.profiles.row_profiles import Rows, profile_rows, registered
+from monitor.store.profiles.row_profiles import Rows, profile_rows
 from monitor.store.profiles.segments import read_segments, register_segments
 from monitor.store.rows.wide_rows import Relation
 

@@ -13,7 +13,7 @@ from monitor.layout import Layout, layout_of_numbers
 from monitor.profile import Profile, Steps
 from monitor.schema import RECONSTRUCTION_ERROR
 from monitor.sql import quote
-from monitor.store.database import insert_rows
+from monitor.store.database import insert_rows, registered
 from monitor.store.model import Model, ModelSettings
 from monitor.store.profiles.profile_reader import SUMS, profiles_from
 from monitor.store.profiles.profiled_columns import (
@@ -75,9 +75,8 @@ def stage_rows(
             list(rows),
         )
         return
-    con.register("reference_table", pack_rows(rows(), model.schema))
-    con.execute(f"{create} SELECT *, {LABEL_NUMBER} AS number FROM reference_table")
-    con.unregister("reference_table")
+    with registered(con, pack_rows(rows(), model.schema), "reference_table") as table:
+        con.execute(f"{create} SELECT *, {LABEL_NUMBER} AS number FROM {table}")
     pa.default_memory_pool().release_unused()
 
 

@@ -1,7 +1,6 @@
 """Profiles of rows, given as an Arrow table or as a table of the connection."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import TypeAlias
 
 import duckdb
@@ -61,13 +60,3 @@ def profile_groups(
         batches = read.to_arrow_reader(max(MIN_BATCH_ROWS, size))
         group = [c for c in columns if set(fields).issuperset(c.fields)]
         yield engine.profile(batches, group)
-
-
-@contextmanager
-def registered(con: duckdb.DuckDBPyConnection, table: pa.Table) -> Iterator[str]:
-    """Give an Arrow table a name that SQL can use, for the length of a `with`."""
-    con.register("profiled_rows", table)
-    try:
-        yield "profiled_rows"
-    finally:
-        con.unregister("profiled_rows")

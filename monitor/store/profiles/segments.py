@@ -6,9 +6,10 @@ import duckdb
 import pyarrow as pa
 
 from monitor.sql import quote
+from monitor.store.database import registered
 from monitor.store.model import Model
 from monitor.store.profiles.profiled_columns import segment_features
-from monitor.store.profiles.row_profiles import Rows, registered
+from monitor.store.profiles.row_profiles import Rows
 
 MAX_SEGMENTS = 50  # of one feature
 

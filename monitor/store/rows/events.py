@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 
 from monitor.schema import ModelSchema
 from monitor.sql import quote
+from monitor.store.database import registered
 from monitor.store.model import Model
 from monitor.store.rows.line_reader import read_lines
 from monitor.store.rows.load_batch import Lines
@@ -81,16 +82,13 @@ def stored_ids(
 
     Cheap at any table size, because events lie roughly in time order.
     """
-    con.register("incoming_ids", rows.select(["event_id"]))
-    try:
+    with registered(con, rows.select(["event_id"]), "incoming_ids"):
         ids = con.sql(
             f"SELECT DISTINCT event_id FROM {model.events} "
             "SEMI JOIN incoming_ids USING (event_id) WHERE ts BETWEEN $min AND $max",
             params=pc.min_max(rows["ts"]).as_py(),
         )
         return ids.to_arrow_table()["event_id"].combine_chunks()
-    finally:
-        con.unregister("incoming_ids")
 
 
 def insert_events(con: duckdb.DuckDBPyConnection, model: Model, rows: pa.Table) -> None:
@@ -98,9 +96,8 @@ def insert_events(con: duckdb.DuckDBPyConnection, model: Model, rows: pa.Table) 
     if rows.num_rows * rows.num_columns <= MAX_INLINE_CELLS:
         _insert_inline(con, model, rows)
         return
-    con.register("fresh_rows", pack_rows(rows, model.schema))
-    con.execute(f"INSERT INTO {model.events} BY NAME SELECT * FROM fresh_rows")
-    con.unregister("fresh_rows")
+    with registered(con, pack_rows(rows, model.schema), "fresh_rows"):
+        con.execute(f"INSERT INTO {model.events} BY NAME SELECT * FROM fresh_rows")
 
 
 def _insert_inline(

@@ -5,10 +5,13 @@ not arrived, and null for a label that was replaced: it stays, so that its repea
 duplicate. The rows lie in the order in which they were received.
 """
 
+from contextlib import ExitStack
+
 import duckdb
 import numpy as np
 import pyarrow as pa
 
+from monitor.store.database import registered
 from monitor.store.model import Model
 
 # of several labels of one event the latest counts, of equal times the last received
@@ -32,8 +35,7 @@ def insert_labels(con: duckdb.DuckDBPyConnection, model: Model, rows: pa.Table) 
     Returns how many were stored.
     """
     order = pa.array(np.arange(rows.num_rows))
-    con.register("label_rows", rows.append_column("nth", order))
-    try:
+    with registered(con, rows.append_column("nth", order), "label_rows"):
         # The stored labels of these events first, as they are few: the comparison is
         # not with all labels of the model.
         ((added,),) = con.execute(
@@ -46,8 +48,6 @@ def insert_labels(con: duckdb.DuckDBPyConnection, model: Model, rows: pa.Table) 
             "ANTI JOIN present USING (event_id, label, ts) ORDER BY nth"
         ).fetchall()
         return int(added)
-    finally:
-        con.unregister("label_rows")
 
 
 def has_unmatched(con: duckdb.DuckDBPyConnection, model: Model) -> bool:
@@ -74,18 +74,18 @@ def match_labels(
     `new_events` has those and no others.
     """
     parts = []
-    if new_labels is not None and new_labels.num_rows:
-        con.register("new_labels", new_labels.select(["event_id"]))
-        parts.append(_with_all_events(model, columns))
-    if new_events is not None and new_events.num_rows:
-        con.register("new_events", new_events)
-        parts.append(_with_new_events(model, others=bool(parts)))
-    if not parts:
-        return 0
-    union = " UNION ALL BY NAME ".join(f"(FROM ({part}))" for part in parts)
-    con.execute(f"CREATE OR REPLACE TEMP TABLE matched AS {union}")
-    for name in ("new_labels", "new_events"):
-        con.unregister(name)
+    with ExitStack() as tables:
+        if new_labels is not None and new_labels.num_rows:
+            ids = new_labels.select(["event_id"])
+            tables.enter_context(registered(con, ids, "new_labels"))
+            parts.append(_with_all_events(model, columns))
+        if new_events is not None and new_events.num_rows:
+            tables.enter_context(registered(con, new_events, "new_events"))
+            parts.append(_with_new_events(model, others=bool(parts)))
+        if not parts:
+            return 0
+        union = " UNION ALL BY NAME ".join(f"(FROM ({part}))" for part in parts)
+        con.execute(f"CREATE OR REPLACE TEMP TABLE matched AS {union}")
     ((matched,),) = con.execute("SELECT count(*) FROM matched").fetchall()
     if matched:
         _replace_earlier(con, model)

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from monitor.arrow_columns import numpy_of
+from monitor.store.database import registered
 from monitor.store.model import Model
 
 CAPACITY = 4_000_000  # ids of 8 bytes each
@@ -84,12 +85,9 @@ class RecentIds:
         if not rows:
             return np.empty(0, np.uint64)
         ids = pa.concat_tables(table.select(["event_id"]) for _, table in rows)
-        con.register("incoming_ids", ids)
-        try:
+        with registered(con, ids, "incoming_ids"):
             hashed = con.sql("SELECT hash(event_id) AS h FROM incoming_ids")
             hashes = numpy_of(hashed.to_arrow_table()["h"])
-        finally:
-            con.unregister("incoming_ids")
         salts = [_salt(model) for model, _ in rows]
         return hashes ^ np.repeat(salts, [table.num_rows for _, table in rows])
 
