@@ -34,6 +34,7 @@ from monitor.detector.model import (
     step,
     to_plain,
 )
+from monitor.detector.model.effects import RecentResiduals
 from monitor.detector.model.episode import Episode
 from monitor.detector.model.evidence import (
     LAMBDAS,
@@ -46,11 +47,10 @@ from monitor.detector.model.filter import (
     Autocorrelation,
     advance,
     advance_all,
-    fit_wander,
+    fit_autocorrelation,
     start,
 )
 from monitor.detector.model.fit import fit_tolerances
-from monitor.detector.model.naming import Recent
 from monitor.detector.model.season import regressors, season_for
 from monitor.detector.model.shifts import Shift, advance_shift, initial_shift
 from monitor.detector.model.streams import category_contrasts, neyman_contrasts, score
@@ -419,8 +419,10 @@ def test_streams_that_wander_alike_are_estimated_closer_to_it_together_than_alon
         wandering(np.full(12, 0.95), 336, 5),
         np.full((336, 12), 0.0009),
     )
-    alone, _ = fit_wander(readings, variances, variances[0])
-    together, tau2 = fit_wander(readings, variances, variances[0], np.zeros(12))
+    alone, _ = fit_autocorrelation(readings, variances, variances[0])
+    together, tau2 = fit_autocorrelation(
+        readings, variances, variances[0], np.zeros(12)
+    )
     assert np.abs(together - 0.95).max() <= 0.05 < np.abs(alone - 0.95).max()
     assert 0.015 < np.sqrt(tau2).min() <= np.sqrt(tau2).max() < 0.045
 
@@ -429,7 +431,9 @@ def test_stream_unlike_its_siblings_keeps_its_own_wandering() -> None:
     phi = np.array([0.95] * 11 + [0.0])
     readings, variances = wandering(phi, 672, 6), np.full((672, 12), 0.0009)
     readings[:, -1] += np.random.default_rng(7).normal(0, 0.1, 672)
-    together, tau2 = fit_wander(readings, variances, variances[0], np.zeros(12))
+    together, tau2 = fit_autocorrelation(
+        readings, variances, variances[0], np.zeros(12)
+    )
     assert together[-1] < 0.4
     assert 0.08 < np.sqrt(tau2[-1]) < 0.13
 
@@ -611,7 +615,7 @@ def test_the_displacement_is_the_lag_of_the_course(lag: int) -> None:
     index = np.arange(700, 748)
     values = regressors(machine.season, index - lag) @ machine.coefficients
     residuals = values - regressors(machine.season, index) @ machine.coefficients
-    last = Recent(residuals, np.full(residuals.shape, 1e-4), index, index)
+    last = RecentResiduals(residuals, np.full(residuals.shape, 1e-4), index, index)
     columns = {stream.feature for stream in machine.streams.streams}
     found = displacement(machine, last, 700, columns)
     assert abs(found) == 12 if abs(lag) == 12 else found == lag
@@ -619,7 +623,7 @@ def test_the_displacement_is_the_lag_of_the_course(lag: int) -> None:
     assert (
         displacement(
             machine,
-            Recent(residuals * 0 + 0.5, last.variances, index, index),
+            RecentResiduals(residuals * 0 + 0.5, last.variances, index, index),
             700,
             columns,
         )

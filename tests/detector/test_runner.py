@@ -37,15 +37,15 @@ from monitor.detector.lane_run import put_together
 from monitor.detector.lanes.lane import LaneWindow
 from monitor.detector.model.rates import (
     MULTIPLES,
-    Counted,
     Rate,
+    RateCounts,
     Rates,
     advance_rates,
+    burst_factor,
     detectable_rates,
     fit_rates,
     initial_rates,
-    rise,
-    spells,
+    log_likelihood_ratio,
 )
 from monitor.detector.model.traffic import fit_traffic, initial_traffic, step_traffic
 from monitor.detector.model.windows import independent_width, width_for
@@ -758,7 +758,9 @@ def test_ratio_of_a_rate_equals_the_laws_of_scipy() -> None:
         np.array([0.02, 0.1]),
         np.array([1e-6, 0.05]),
     )
-    found = rise(fitted, np.array([7.0, 30.0]), np.array([100.0, 100.0]))
+    found = log_likelihood_ratio(
+        fitted, np.array([7.0, 30.0]), np.array([100.0, 100.0])
+    )
     plain = stats.binom.logpmf(7, 100, 0.02 * MULTIPLES[:5]) - stats.binom.logpmf(
         7, 100, 0.02
     )
@@ -783,7 +785,14 @@ def test_increment_of_a_rate_has_mean_one_at_the_null_and_less_below_it(
     )
     x = np.arange(n + 1)
     ratios = np.array(
-        [np.exp(rise(fitted, np.array([float(k)]), np.array([float(n)]))[0]) for k in x]
+        [
+            np.exp(
+                log_likelihood_ratio(
+                    fitted, np.array([float(k)]), np.array([float(n)])
+                )[0]
+            )
+            for k in x
+        ]
     )
     strength = 1 / rho - 1
     for true in (p, p / 2):
@@ -804,11 +813,11 @@ def test_rate_that_stays_pages_never_and_one_that_doubles_pages_soon() -> None:
     rows = np.full((336, 1), 500.0)
     fitted = fit_rates(rates, rng.binomial(500, 0.02, (336, 1)).astype(float), rows)
     quiet = [
-        Counted(i, rng.binomial(500, 0.02, 1).astype(float), rows[0])
+        RateCounts(i, rng.binomial(500, 0.02, 1).astype(float), rows[0])
         for i in range(1000)
     ]
     risen = [
-        Counted(1000 + i, rng.binomial(500, 0.04, 1).astype(float), rows[0])
+        RateCounts(1000 + i, rng.binomial(500, 0.04, 1).astype(float), rows[0])
         for i in range(24)
     ]
     now, seen = initial_rates(fitted), []
@@ -846,7 +855,7 @@ def test_errors_that_come_in_spells_are_judged_in_longer_windows_and_page_seldom
     for _ in range(20):
         now, seen = initial_rates(fitted), []
         for i, x in enumerate(in_spells(2160).reshape(-1, 24).sum(axis=1)):
-            seen.append(Counted(24 * i, np.array([x]), np.array([4800.0])))
+            seen.append(RateCounts(24 * i, np.array([x]), np.array([4800.0])))
             now, _ = advance_rates(fitted, 90, 24, now, seen[-7:])
             pages += any(e.opened == 24 * i for e in now.episodes)
     assert pages <= 20  # one in ninety days of each of twenty models
@@ -863,7 +872,7 @@ def test_rate_that_wanders_slowly_pages_seldom() -> None:
         hits = rng.binomial(1000, 0.005 * np.exp(level)).astype(float)[:, None]
         fitted = fit_rates([Rate("status", "error rate", 0.06)], hits[:672], rows[:672])
         following += float(fitted.spells[0]) / 6
-        seen = [Counted(i, x, rows[0]) for i, x in enumerate(hits)]
+        seen = [RateCounts(i, x, rows[0]) for i, x in enumerate(hits)]
         now = initial_rates(fitted)
         for i in range(672, 2832):
             now, _ = advance_rates(fitted, 2160, 1, now, seen[i - 167 : i + 1])
@@ -874,7 +883,7 @@ def test_rate_that_wanders_slowly_pages_seldom() -> None:
 
 def test_independent_rates_have_no_spells() -> None:
     hits = np.random.default_rng(5).binomial(1000, 0.005, (672, 40)).astype(float)
-    found = spells(hits, np.full((672, 40), 1000.0), np.full(40, 0.005))
+    found = burst_factor(hits, np.full((672, 40), 1000.0), np.full(40, 0.005))
     assert (found >= 1).all()
     assert (found > 1).mean() < 0.2
     assert found.max() < 3
@@ -1032,7 +1041,7 @@ def test_smallest_change_is_found_about_half_of_the_time() -> None:
                 2160,
                 1,
                 now,
-                [Counted(i, rng.binomial(300, p, 1).astype(float), rows[0])],
+                [RateCounts(i, rng.binomial(300, p, 1).astype(float), rows[0])],
             )
             found += any(e.opened == i for e in now.episodes)
     assert 4 <= found <= 18

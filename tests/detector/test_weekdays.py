@@ -19,7 +19,11 @@ from monitor.detector.model.shifts import (
     advance_shift,
     initial_shift,
 )
-from monitor.detector.model.weekdays import Borrowed, alike, dressed
+from monitor.detector.model.weekdays import (
+    Borrowed,
+    find_matching_weekday,
+    with_borrowed_weekdays,
+)
 
 FEATURES = [DetectorColumn(f"x{j}", "numeric") for j in range(4)]
 EDGES = ndtri(np.arange(1, 20) / 20)
@@ -135,7 +139,7 @@ def test_weekday_that_explains_less_than_half_is_none() -> None:
 def test_level_is_as_if_the_weekday_had_been_known_in_the_morning() -> None:
     watched = hours(REFERENCE, 3, ALL, like_a_sunday_on(HOLIDAY))
     found, _ = run(learned(ALL), watched)
-    known, _ = run(learned(ALL), dressed(found.borrowed, watched))
+    known, _ = run(learned(ALL), with_borrowed_weekdays(found.borrowed, watched))
     assert json.dumps(to_plain(found.page.level)) == json.dumps(
         to_plain(known.page.level)
     )
@@ -177,7 +181,7 @@ def test_two_days_running_and_four_in_thirty_may_be_borrowed(
     """`days` before today."""
     machine = learned(ALL).fitted
     today = hours(HOLIDAY, 1, ALL, like_a_sunday_on(HOLIDAY))
-    found = alike(
+    found = find_matching_weekday(
         machine, machine.level, today, [Borrowed(HOLIDAY - back, 6) for back in days]
     )
     assert (found is not None) == may

@@ -17,9 +17,9 @@ from monitor.detector.lanes.lane import (
     rows_of,
 )
 from monitor.detector.model import DetectorColumn, Hour, Settings
+from monitor.detector.model.effects import detectable
 from monitor.detector.model.episode import Episode
 from monitor.detector.model.fit import fit_tolerances
-from monitor.detector.model.naming import detectable
 from monitor.detector.model.rates import Rates
 from monitor.detector.model.serialization import from_plain, to_plain
 from monitor.detector.model.shifts import (

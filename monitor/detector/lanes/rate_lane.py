@@ -18,14 +18,14 @@ from monitor.detector.lanes.lane import (
 )
 from monitor.detector.model.episode import Episode
 from monitor.detector.model.rates import (
-    Counted,
     Rate,
+    RateCounts,
     Rates,
     RateState,
     advance_rates,
-    beyond_categories,
-    beyond_range,
     detectable_rates,
+    expected_new_categories,
+    expected_out_of_range,
     fit_rates,
     initial_rates,
 )
@@ -119,9 +119,9 @@ class RateLane:
                 layouts[column],
             )
             if layout.kind == "numeric":
-                clumped[i], floor = beyond_range(counts)
+                clumped[i], floor = expected_out_of_range(counts)
             elif layout.unseen:
-                clumped[i], floor = beyond_categories(
+                clumped[i], floor = expected_new_categories(
                     counts[:, layout.other_bin], counts.sum(axis=1), layout.unseen
                 )
             else:
@@ -141,11 +141,11 @@ class RateLane:
     def initial(self, machine: RateMachine) -> RateState:
         return initial_rates(machine.rates)
 
-    def view(self, machine: RateMachine, window: LaneWindow) -> Counted:
+    def view(self, machine: RateMachine, window: LaneWindow) -> RateCounts:
         return _counted(machine.rates.rates, window)
 
     def step(
-        self, machine: RateMachine, state: RateState, views: Sequence[Counted]
+        self, machine: RateMachine, state: RateState, views: Sequence[RateCounts]
     ) -> tuple[RateState, list[Episode]]:
         return advance_rates(machine.rates, machine.due, machine.width, state, views)
 
@@ -197,7 +197,7 @@ class RateLane:
         return from_plain(RateState, data)
 
 
-def _counted(rates: Sequence[Rate], window: LaneWindow) -> Counted:
+def _counted(rates: Sequence[Rate], window: LaneWindow) -> RateCounts:
     hits, rows = np.zeros(len(rates)), np.zeros(len(rates))
     for i, rate in enumerate(rates):
         profile = window.profiles.get(rate.column)
@@ -210,7 +210,7 @@ def _counted(rates: Sequence[Rate], window: LaneWindow) -> Counted:
             hits[i] = profile.counts[WRONG_BIN]
         else:
             hits[i] = _unseen(profile)
-    return Counted(window.index, hits, rows)
+    return RateCounts(window.index, hits, rows)
 
 
 def _has_unseen(layout: Layout) -> bool:

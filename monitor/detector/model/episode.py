@@ -1,21 +1,21 @@
-"""Episodes: one for each change that paged, named, and ended when the change is over."""
+"""Episode: one change that opened an alert, with its streams, until it has ended."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 DAY, WEEK = 24, 168  # hours
-# of the effect it was called for: within it for a day, a change is over
+# a change has ended when, for a day, less than this share of its size remains
 CALM_SHARE = 0.5
 MIN_CALM = 2  # windows
 
 
 @dataclass(frozen=True)
 class Change:
-    """One stream of an episode: what moved and how far since the onset, with the 95 % interval.
+    """One changed stream of an episode: its mean distance since the onset, with its 95 % interval.
 
-    `size` is in reference sd for location, scale, skewness, kurtosis and category, a
-    share of rows for missing and rates, rows / expected rows for traffic. `stream` is
-    its index in the machine that found it.
+    Units of `size`: reference sd for location, scale, skewness, kurtosis and category; a
+    share of rows for missing values and rates; rows / expected rows for traffic.
+    `stream` is the index of the stream in the machine that detected it.
     """
 
     column: str
@@ -28,13 +28,14 @@ class Change:
 
 @dataclass(frozen=True)
 class Episode:
-    """One change that paged, from `opened` (the window of the page) until it is calm for a day.
+    """One detected change, from its detection until it has been back to normal for a day.
 
-    `onset` is the window it most likely began with; both are hour indices. `lead` names
-    the column that paged, empty when all moved a little together. `changes` are the
-    streams that are named, the lead's first. `calm` counts windows. `displaced`: the
-    hours by which the course of the day is late, negative for early, where that
-    explains the change.
+    `opened` is the window of the detection, `onset` the window in which the change most
+    likely began; both are hour indices. `lead` is the main column; it is empty when all
+    columns shifted a little together. `changes` are the changed streams, those of the
+    main column first. `calm` is the number of windows in a row that were back to normal.
+    `displaced` is the delay of the daily pattern in hours, where a delay explains the
+    change; it is negative when the pattern is early.
     """
 
     opened: int
@@ -49,30 +50,32 @@ class Episode:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns named, the lead first, each once."""
-        return tuple(
-            dict.fromkeys(
-                [*([self.lead] if self.lead else []), *(c.column for c in self.changes)]
-            )
-        )
+        """The changed columns, each once, the main column first."""
+        columns = [change.column for change in self.changes]
+        if self.lead:
+            columns.insert(0, self.lead)
+        return tuple(dict.fromkeys(columns))
 
-    def after(self, calm: bool) -> "Episode":
-        """The episode one window later, which was calm or not."""
-        return replace(self, calm=self.calm + 1 if calm else 0)
+    def after_window(self, is_calm: bool) -> "Episode":
+        """Return the episode one window later; `is_calm`: the window was back to normal."""
+        return replace(self, calm=self.calm + 1 if is_calm else 0)
 
-    def is_over(self, width: int) -> bool:
-        """Return True when the episode was calm for a day, in windows of `width` hours."""
+    def has_ended(self, width: int) -> bool:
+        """Return whether a day of windows of `width` hours has been back to normal."""
         return self.calm >= max(MIN_CALM, DAY // width)
 
-    def may_be_calm(self, index: int, width: int) -> bool:
-        """Return True when a whole day has passed since the page, so that the last day counts."""
+    def is_a_day_old(self, index: int, width: int) -> bool:
+        """Return whether a whole day has passed since the detection.
+
+        Before that, the last day holds rows from before the change.
+        """
         return index >= self.opened + DAY - width
 
 
-def parted(
+def split_ended(
     episodes: Sequence[Episode], width: int
 ) -> tuple[tuple[Episode, ...], list[Episode]]:
-    """Those that go on, and those that are over."""
-    return tuple(e for e in episodes if not e.is_over(width)), [
-        e for e in episodes if e.is_over(width)
-    ]
+    """Return the open episodes, and those that have ended."""
+    ended = [episode for episode in episodes if episode.has_ended(width)]
+    still_open = [episode for episode in episodes if not episode.has_ended(width)]
+    return tuple(still_open), ended

@@ -1,4 +1,4 @@
-"""Joint streams: small shifts of many features at once, along a direction learned from the hours before."""
+"""Joint streams: small shifts of many features together, along a learned direction."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,15 +14,15 @@ from monitor.detector.model.evidence import (
     tail_score,
 )
 
-# hours over which a direction is the exponential mean
+# time constants, in hours, of the exponential means that are used as directions
 MEMORIES = np.array([4.0, 16.0, 64.0])
-# hours; the covariance of their sums guards against wandering that the filter did not
-# explain
+# hours; the covariance of their sums covers variation that the filter does not explain
 BLOCKS = (1, 6, 24)
 MAX_SCORE = 4.0
 DIAGONAL = 0.1
-SETTLING = 24  # first hours of the reference, when the direction is still nearly zero
-# hours; a shorter one knows its own mean less well, so the tolerance grows
+# first hours of the reference, in which the direction is still close to zero
+SETTLING = 24
+# hours; a shorter reference knows its mean less well, so the tolerance grows
 FULL_REFERENCE = 672
 
 
@@ -30,9 +30,9 @@ FULL_REFERENCE = 672
 class Joint:
     """The null of the joint streams over J streams and H memories.
 
-    `covariances` (blocks, J, J) of the capped scores, `tolerance` the allowed norm of
-    the shift of all streams together in reference sd, `tails` (H,) of the projected
-    statistic beyond its bound.
+    `covariances` (blocks, J, J) are those of the capped scores. `tolerance` is the
+    allowed norm of the shift of all streams together, in reference sd. `tails` (H,) are
+    those of the projected statistic beyond its bound.
     """
 
     covariances: np.ndarray
@@ -42,14 +42,20 @@ class Joint:
 
 @dataclass(frozen=True, eq=False)
 class Projection:
-    """One hour in the learned directions: `s` with variance at most 1, and the most that an allowed shift adds, (H,)."""
+    """One hour projected on the learned directions, (H,).
+
+    `s` has a variance of at most 1; `allowed` is the most that an allowed shift adds.
+    """
 
     s: np.ndarray
     allowed: np.ndarray
 
 
 def capped(z: np.ndarray, tails: Tails) -> np.ndarray:
-    """Normal scores within -4..4, the shape of z: one stream must not be the direction by itself."""
+    """Return normal scores within -4 to 4, the shape of z.
+
+    The cap keeps one stream from determining the direction alone.
+    """
     return np.clip(tails.normal(z), -MAX_SCORE, MAX_SCORE)
 
 
@@ -60,18 +66,19 @@ def project(
     scores: np.ndarray,
     gain: np.ndarray,
 ) -> tuple[np.ndarray, Projection]:
-    """The next direction (H, J), and this hour in the present one, which knows earlier hours only.
+    """Return the next direction (H, J), and this hour projected on the present one.
 
-    s = m'z / sqrt(max_b m'C_b m), so the variance of s is at most 1 given the past.
-    `gain` (J,) is d E[z] / d shift; by Cauchy-Schwarz a shift of norm <= tolerance
-    moves s by at most tolerance |m o gain| / sd. Then m <- m + (z - m) / h. Source:
-    plug-in betting, e.g. Waudby-Smith and Ramdas, Estimating means by betting (2024).
+    The present direction m depends on earlier hours only. s = m'z / sqrt(max_b m'C_b m),
+    so the variance of s is at most 1 given the past. `gain` (J,) is d E[z] / d shift; by
+    Cauchy-Schwarz a shift of norm <= tolerance moves s by at most
+    tolerance |m o gain| / sd. Then m <- m + (z - m) / h. Source: plug-in betting, e.g.
+    Waudby-Smith and Ramdas, Estimating means by betting (2024).
     """
     variance = ((direction @ covariances) * direction).sum(axis=2).max(axis=0)
     sd = np.sqrt(np.maximum(variance, 1e-12))
     allowed = tolerance * np.sqrt(((direction * gain) ** 2).sum(axis=1)) / sd
-    now = Projection(direction @ scores / sd, allowed)
-    return direction + (scores - direction) / MEMORIES[:, None], now
+    projection = Projection(direction @ scores / sd, allowed)
+    return direction + (scores - direction) / MEMORIES[:, None], projection
 
 
 def fit_joint(
@@ -82,22 +89,23 @@ def fit_joint(
     bound: float,
     mixture: Sequence[float] = UNIFORM,
 ) -> Joint:
-    """The joint null from capped `scores` and `gains` of the reference, (T, J), and baseline `errors` (J,)."""
+    """Return the joint null of a reference.
+
+    `scores` (capped) and `gains` are (T, J), the baseline `errors` (J,).
+    """
     hours, streams = scores.shape
-    allowed_norm = max(
-        tolerance * max(1.0, float(np.sqrt(FULL_REFERENCE / hours))),
-        2 * float(np.sqrt((errors**2).sum())),
-    )
-    covariances = np.array(
-        [_block_covariance(scores, b) for b in BLOCKS if b == 1 or 2 * b <= hours]
-    )
+    length_factor = max(1.0, float(np.sqrt(FULL_REFERENCE / hours)))
+    error_norm = float(np.sqrt((errors**2).sum()))
+    allowed_norm = max(tolerance * length_factor, 2 * error_norm)
+    usable = [block for block in BLOCKS if block == 1 or 2 * block <= hours]
+    covariances = np.array([_block_covariance(scores, block) for block in usable])
     direction = np.zeros((len(MEMORIES), streams))
     projections = []
     for t in range(hours):
-        direction, now = project(
+        direction, projection = project(
             covariances, allowed_norm, direction, scores[t], gains[t]
         )
-        projections.append(now)
+        projections.append(projection)
     tails = _tails(projections[SETTLING:] or projections[-1:], bound, mixture)
     return Joint(covariances, allowed_norm, tails)
 
@@ -112,9 +120,10 @@ def _block_covariance(scores: np.ndarray, block: int) -> np.ndarray:
 def _tails(
     projections: Sequence[Projection], bound: float, mixture: Sequence[float]
 ) -> Tails:
-    s = np.array([p.s for p in projections])
-    allowed = np.array([p.allowed for p in projections])
+    s = np.array([projection.s for projection in projections])
+    allowed = np.array([projection.allowed for projection in projections])
     scale = np.maximum(1, np.sqrt((s * s).mean(axis=0)))
     freedom = freedom_of(excess_kurtosis(s))
     beyond = tail_score((s - allowed) / scale, freedom)
-    return Tails(scale, freedom, smallest_divisor(beyond[:, None], bound, mixture))
+    divisor = smallest_divisor(beyond[:, None], bound, mixture)
+    return Tails(scale, freedom, divisor)

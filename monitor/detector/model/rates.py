@@ -1,6 +1,6 @@
-"""Rates that should not rise: errors, wrong predictions, categories never seen.
+"""Rates that should not rise: errors, misclassified predictions, unseen values.
 
-Exact likelihoods, one-sided.
+One-sided tests by exact likelihoods.
 """
 
 from collections.abc import Sequence
@@ -15,26 +15,30 @@ from monitor.detector.model.episode import (
     WEEK,
     Change,
     Episode,
-    parted,
+    split_ended,
 )
 from monitor.detector.model.evidence import MAX_EVIDENCE, OVERDISPERSION_FACTOR
 
-# of the usual rate, that evidence is a mixture of
+# of the null rate: alternatives over which evidence is averaged
 MULTIPLES = np.array([1.1, 1.25, 1.5, 2.0, 3.0, 10.0, 30.0])
-RELATIVE_RISE = 1.03  # a rate that rose by 3 % of itself is still the reference's
+MAX_LOG_RATIO = 50.0
+RELATIVE_RISE = 1.03  # a rate that is 3 % higher is tolerated
 MIN_RATE = 0.0005
 MAX_RATE = 0.999
 Z95 = 1.959964
 BLOCKS = (6, 24, 48)  # windows
-MORE_UNSEEN = 1.5  # times what is to be expected
-INDEPENDENT = 1e-6  # over-dispersion below which counts are binomial
+NEW_CATEGORY_FACTOR = 1.5  # times the expected share of new categories
+# over-dispersion up to which counts are binomial, and the highest one
+MIN_OVERDISPERSION, MAX_OVERDISPERSION = 1e-6, 0.99
+RANGE_CONFIDENCE = 0.999
+GRID_POINTS = 2000
 
 
 @dataclass(frozen=True)
 class Rate:
-    """A rate of one column: its counted bins, its share of the budget of false pages, and a floor.
+    """A rate of one column: contrast, share of the false-alarm budget, and floor.
 
-    A rate up to the floor never pages, whatever the reference has.
+    A rate up to `floor` is ignored, whatever the reference has.
     """
 
     column: str
@@ -45,11 +49,11 @@ class Rate:
 
 @dataclass(frozen=True, eq=False)
 class Rates:
-    """The usual values of R rates, all (R,).
+    """Expected values of R rates, all (R,).
 
-    `usual` is the reference's own share, `null` the highest share that is no finding,
-    `overdispersion` the correlation of two rows of one hour, `spells` the number of
-    successive windows that are worth one independent window.
+    `usual` is the share of the reference, `null` the highest share that is no change,
+    `overdispersion` the correlation of two rows of one hour. `spells` is the number of
+    consecutive windows with the information of one, because hits arrive in bursts.
     """
 
     rates: tuple[Rate, ...]
@@ -61,7 +65,7 @@ class Rates:
 
 @dataclass(frozen=True, eq=False)
 class RateState:
-    """Evidence (R, 7) for a rise of each rate, and what is open."""
+    """Evidence (R, 7) for a rise of each rate, open episodes, and the total evidence."""
 
     evidence: np.ndarray
     episodes: tuple[Episode, ...] = ()
@@ -69,8 +73,8 @@ class RateState:
 
 
 @dataclass(frozen=True, eq=False)
-class Counted:
-    """One window of R rates: `hits` among `rows`, both (R,)."""
+class RateCounts:
+    """Counts of R rates in one window: `hits` among `rows`, both (R,)."""
 
     index: int
     hits: np.ndarray
@@ -78,234 +82,261 @@ class Counted:
 
 
 def initial_rates(fitted: Rates) -> RateState:
-    """The state at the end of the reference."""
+    """Return the state at the end of the reference."""
     return RateState(np.zeros((len(fitted.rates), len(MULTIPLES))))
 
 
 def fit_rates(rates: Sequence[Rate], hits: np.ndarray, rows: np.ndarray) -> Rates:
-    """The usual rates from hourly `hits` among `rows`, both (T, R).
+    """Return the expected rates from hourly `hits` among `rows`, both (T, R).
 
-    p = (x + .5) / (N + 1); null = max(floor, 1.03 p + 2 standard errors), the error
-    widened by over-dispersion, which is 1.5 times its moment estimate, var x = n p (1 -
-    p) (1 + (n - 1) rho).
+    p = (x + .5) / (N + 1); null = max(floor, 1.03 p + 2 standard errors). The error
+    includes over-dispersion, 1.5 times its moment estimate from
+    var x = n p (1 - p) (1 + (n - 1) rho), and bursts.
     """
     total = rows.sum(axis=0)
     p = (hits.sum(axis=0) + 0.5) / (total + 1)
     rho = overdispersion(hits, rows, p)
-    following = spells(hits, rows, p)
-    spread = (
-        p
-        * (1 - p)
-        * (1 + np.where(rho > INDEPENDENT, rho, 0) * rows.mean(axis=0))
-        * following
-    )
+    bursts = burst_factor(hits, rows, p)
+    clustering = 1 + np.where(rho > MIN_OVERDISPERSION, rho, 0) * rows.mean(axis=0)
+    spread = p * (1 - p) * clustering * bursts
     error = np.sqrt(spread / np.maximum(total, 1))
-    floor = np.array([r.floor for r in rates])
-    null = np.minimum(MAX_RATE / 2, np.maximum(floor, RELATIVE_RISE * p + 2 * error))
-    return Rates(
-        tuple(rates), p, np.maximum(null, np.minimum(p, MAX_RATE)), rho, following
-    )
+    floor = np.array([rate.floor for rate in rates])
+    raised = np.maximum(floor, RELATIVE_RISE * p + 2 * error)
+    null = np.maximum(np.minimum(MAX_RATE / 2, raised), np.minimum(p, MAX_RATE))
+    return Rates(tuple(rates), p, null, rho, bursts)
 
 
-def spells(hits: np.ndarray, rows: np.ndarray, p: np.ndarray) -> np.ndarray:
-    """Return the number of successive windows that are worth one independent window, (R,), at least 1.
+def burst_factor(hits: np.ndarray, rows: np.ndarray, p: np.ndarray) -> np.ndarray:
+    """Return the number of consecutive windows with the information of one, (R,), at least 1.
 
-    The largest variance of sums of hits over overlapping blocks of 6 to 48 windows in
-    units of what single windows would make it; 1 where none exceeds that by two
-    standard errors, sqrt(4 b / 3 T), of such sums of independent windows.
+    It is the largest ratio of the variance of sums of hits over 6 to 48 windows
+    (overlapping blocks) to the variance that independent windows would give. A ratio
+    counts if it exceeds 1 by two standard errors, sqrt(4 b / 3 T), of such sums.
     """
-    residuals, variances = hits - rows * p, rows * p * (1 - p)
-    single = np.maximum(
-        (residuals**2).sum(axis=0) / np.maximum(variances.sum(axis=0), 1e-12), 1
-    )
-    most, windows = np.ones_like(single), len(hits)
-    for block in (b for b in BLOCKS if 4 * b <= windows):
-        sums, usual = (
-            np.cumsum(np.vstack([np.zeros(v.shape[1]), v]), axis=0)
-            for v in (residuals, variances)
-        )
-        within = np.maximum((usual[block:] - usual[:-block]).sum(axis=0), 1e-12)
-        spread = ((sums[block:] - sums[:-block]) ** 2).sum(axis=0) / within / single
-        most = np.where(
-            spread > 1 + 2 * np.sqrt(4 * block / (3 * windows)),
-            np.maximum(most, spread),
-            most,
-        )
-    return most
+    residuals = hits - rows * p
+    variances = rows * p * (1 - p)
+    squares = (residuals**2).sum(axis=0)
+    single = np.maximum(squares / np.maximum(variances.sum(axis=0), 1e-12), 1)
+    largest = np.ones_like(single)
+    windows = len(hits)
+    for block in BLOCKS:
+        if 4 * block > windows:
+            continue
+        variance = np.maximum(_block_sums(variances, block).sum(axis=0), 1e-12)
+        block_squares = (_block_sums(residuals, block) ** 2).sum(axis=0)
+        ratio = block_squares / variance / single
+        is_significant = ratio > 1 + 2 * np.sqrt(4 * block / (3 * windows))
+        largest = np.where(is_significant, np.maximum(largest, ratio), largest)
+    return largest
+
+
+def _block_sums(values: np.ndarray, block: int) -> np.ndarray:
+    """Return sums over overlapping blocks of consecutive rows."""
+    sums = np.cumsum(np.vstack([np.zeros(values.shape[1]), values]), axis=0)
+    return np.asarray(sums[block:] - sums[:-block])
 
 
 def overdispersion(hits: np.ndarray, rows: np.ndarray, p: np.ndarray) -> np.ndarray:
-    """1.5 times the moment estimate of the correlation of two rows of one hour, (R,), within 1e-6..0.99."""
-    rows_or_one = np.maximum(rows.sum(axis=0), 1)
-    spread = ((hits - rows * p) ** 2).sum(axis=0) / (p * (1 - p) * rows_or_one)
-    pairs = np.maximum((rows * (rows - 1)).sum(axis=0) / rows_or_one, 1)
-    return np.clip(
-        OVERDISPERSION_FACTOR * np.maximum(0, (spread - 1) / pairs), INDEPENDENT, 0.99
-    )
+    """Return 1.5 times the moment estimate of the correlation of two rows of one hour.
+
+    Shape (R,), within 1e-6 to 0.99.
+    """
+    total = np.maximum(rows.sum(axis=0), 1)
+    spread = ((hits - rows * p) ** 2).sum(axis=0) / (p * (1 - p) * total)
+    pairs = np.maximum((rows * (rows - 1)).sum(axis=0) / total, 1)
+    estimate = OVERDISPERSION_FACTOR * np.maximum(0, (spread - 1) / pairs)
+    return np.clip(estimate, MIN_OVERDISPERSION, MAX_OVERDISPERSION)
 
 
-def beyond_range(counts: np.ndarray) -> tuple[float, float]:
-    """Return the usual rate beyond the range of a reference, which its own hours, shape (T, bins), cannot show.
+def expected_out_of_range(counts: np.ndarray) -> tuple[float, float]:
+    """Return over-dispersion and floor of the share beyond the range of a reference.
 
-    Values clump in hours as in the outermost tenth of the reference. Of n independent
-    rows the share beyond their range is Beta(2, n - 1) (Wilks 1941); its 99.9 % point,
-    with n the rows that clumped ones are worth, is the floor.
+    The reference has no value beyond its own range, so the over-dispersion is that of
+    its outermost tenth; `counts` are (T, bins). Of n independent rows the share beyond
+    their range is Beta(2, n - 1) (Wilks 1941). The floor is its 99.9 % point, with n the
+    effective number of rows.
     """
     tails = counts[:, [0, 1, -2, -1]].sum(axis=1, keepdims=True).astype(float)
     rows = counts.sum(axis=1, keepdims=True).astype(float)
-    clumped = float(
-        overdispersion(
-            tails, rows, np.clip(tails.sum(axis=0) / max(1.0, rows.sum()), 1e-6, 0.999)
-        )[0]
-    )
-    worth = max(3.0, float(rows.sum()) / (1 + clumped * float(rows.mean())))
-    return clumped, float(betaincinv(2, worth - 1, 0.999))
+    share = np.clip(tails.sum(axis=0) / max(1.0, rows.sum()), 1e-6, MAX_RATE)
+    rho = float(overdispersion(tails, rows, share)[0])
+    effective_rows = max(3.0, float(rows.sum()) / (1 + rho * float(rows.mean())))
+    return rho, float(betaincinv(2, effective_rows - 1, RANGE_CONFIDENCE))
 
 
-def beyond_categories(
+def expected_new_categories(
     rare: np.ndarray, rows: np.ndarray, unseen: float
 ) -> tuple[float, float]:
-    """Return the usual rate of values that the reference never had: their clumping, and the floor.
+    """Return over-dispersion and floor of the share of categories that are new.
 
-    They clump in hours as its rare values do: `rare` hits among `rows`, both shape (T,).
-    `unseen` is the expected share by chance. As the world brings new values over time,
-    half as much again and two standard errors are still no finding.
+    The reference has no such category, so the over-dispersion is that of its rare ones:
+    `rare` hits among `rows`, both (T,). `unseen` is the share expected by chance. The
+    floor is half as much again and two standard errors, as new values appear over time.
     """
     total = max(1.0, float(rows.sum()))
-    seldom = np.clip(rare.sum() / total, 1e-6, 0.999)
-    clumped = float(overdispersion(rare[:, None], rows[:, None], np.array([seldom]))[0])
-    worth = total / (1 + clumped * float(rows.mean()))
-    return clumped, MORE_UNSEEN * unseen + 2 * float(
-        np.sqrt(unseen * (1 - unseen) / worth)
-    )
+    share = np.clip(rare.sum() / total, 1e-6, MAX_RATE)
+    rho = float(overdispersion(rare[:, None], rows[:, None], np.array([share]))[0])
+    effective_rows = total / (1 + rho * float(rows.mean()))
+    error = float(np.sqrt(unseen * (1 - unseen) / effective_rows))
+    return rho, NEW_CATEGORY_FACTOR * unseen + 2 * error
 
 
-def rise(fitted: Rates, hits: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """log pmf(hits; n, multiple x null) - log pmf(hits; n, null) of the (beta-)binomial, shape (R, 7).
+def log_likelihood_ratio(
+    fitted: Rates, hits: np.ndarray, rows: np.ndarray
+) -> np.ndarray:
+    """Return the log likelihood ratio of each rise of each rate, (R, 7).
 
-    The ratio of two laws of the same over-dispersion rises with `hits`, so its mean is
-    at most 1 for every rate up to the null: each is an e-value against "no higher than
-    usual". Capped multiples stay below 1. Source: Wald (1945); beta-binomial by Skellam
-    (1948).
+    log pmf(hits; n, multiple x null) - log pmf(hits; n, null) of the (beta-)binomial law.
+    The ratio of two laws of one over-dispersion increases with `hits`, so its mean is at
+    most 1 for every rate up to the null: each is an e-value for the hypothesis that the
+    rate is not higher. Large multiples are lowered to stay below 1. Source: Wald (1945);
+    beta-binomial by Skellam (1948).
     """
     null = fitted.null[:, None]
-    higher = np.minimum(
-        null * MULTIPLES, null + (MAX_RATE - null) * (1 - 1 / MULTIPLES)
-    )
-    x, n, rho = hits[:, None], rows[:, None], fitted.overdispersion[:, None]
+    capped = null + (MAX_RATE - null) * (1 - 1 / MULTIPLES)
+    higher = np.minimum(null * MULTIPLES, capped)
+    x, n = hits[:, None], rows[:, None]
+    rho = fitted.overdispersion[:, None]
     strength = 1 / rho - 1
-    plain = x * np.log(higher / null) + (n - x) * np.log((1 - higher) / (1 - null))
-    clustered = _beta_binomial(x, n, higher * strength, (1 - higher) * strength)
-    clustered = clustered - _beta_binomial(x, n, null * strength, (1 - null) * strength)
-    return np.where(rho > INDEPENDENT, clustered, plain)
+    binomial = x * np.log(higher / null) + (n - x) * np.log((1 - higher) / (1 - null))
+    of_higher = _beta_binomial(x, n, higher * strength, (1 - higher) * strength)
+    of_null = _beta_binomial(x, n, null * strength, (1 - null) * strength)
+    return np.where(rho > MIN_OVERDISPERSION, of_higher - of_null, binomial)
 
 
 def _beta_binomial(
     x: np.ndarray, n: np.ndarray, a: np.ndarray, b: np.ndarray
 ) -> np.ndarray:
-    """log pmf without the binomial coefficient, which a ratio does not need."""
-    whole = gammaln(a + b) - gammaln(a) - gammaln(b)
-    return np.asarray(betaln(x + a, n - x + b) + whole)
+    """Return log pmf without the binomial coefficient, which a ratio does not need."""
+    normaliser = gammaln(a + b) - gammaln(a) - gammaln(b)
+    return np.asarray(betaln(x + a, n - x + b) + normaliser)
 
 
-def accumulate_rates(evidence: np.ndarray, ratio: np.ndarray) -> np.ndarray:
-    """One window of the Shiryaev-Roberts e-detector on log likelihood ratios, both (R, 7): M <- (M + 1) L, at most 1e12."""
-    return np.minimum((evidence + 1) * np.exp(np.minimum(ratio, 50.0)), MAX_EVIDENCE)
+def accumulate_rates(evidence: np.ndarray, log_ratio: np.ndarray) -> np.ndarray:
+    """Advance the Shiryaev-Roberts e-detector by one window: M <- (M + 1) L, at most 1e12.
+
+    `evidence` is M, `log_ratio` is log L, both (R, 7).
+    """
+    growth = np.exp(np.minimum(log_ratio, MAX_LOG_RATIO))
+    return np.minimum((evidence + 1) * growth, MAX_EVIDENCE)
 
 
 def advance_rates(
-    fitted: Rates, due: float, width: int, state: RateState, recent: Sequence[Counted]
+    fitted: Rates,
+    due: float,
+    width: int,
+    state: RateState,
+    recent: Sequence[RateCounts],
 ) -> tuple[RateState, list[Episode]]:
-    """One more window of the rates, the last of `recent`; `due` is the evidence, in windows, that pages.
+    """Advance by one window, the last of `recent`.
 
-    Log likelihood ratios are divided by the `spells`: the root of an e-value is one
-    still (Jensen), and sums over many windows, whose variance is that many times as
-    large as if they were independent, keep a mean of exp at most 1.
+    `due` is the evidence, in windows, that opens an alert. Log likelihood ratios are
+    divided by the burst factor. The root of an e-value is an e-value (Jensen), and sums
+    over many windows, whose variance is larger by that factor, keep a mean of exp of at
+    most 1. Return the state, and the episodes that ended with the window.
     """
-    now = recent[-1]
-    open_ = {episode.lead for episode in state.episodes}
-    alerted = np.array([rate.column in open_ for rate in fitted.rates])
-    evidence = accumulate_rates(
-        state.evidence, rise(fitted, now.hits, now.rows) / _column(fitted.spells)
-    )
-    evidence = np.where((now.rows > 0)[:, None], evidence, state.evidence)
-    evidence[alerted] = 0
+    window = recent[-1]
+    evidence = _evidence_after(fitted, state, window)
     shares = np.array([rate.share for rate in fitted.rates])
     parts = shares * evidence.mean(axis=1)
+    total = parts.sum()
     episodes = list(state.episodes)
-    if parts.sum() >= due:
-        worst = int(parts.argmax())
-        episodes.append(_risen(fitted, worst, recent))
+    if total >= due:
+        episodes.append(_new_episode(fitted, int(parts.argmax()), recent))
         evidence = np.zeros_like(evidence)
     for i, episode in enumerate(episodes):
-        r = episode.changes[0].stream
-        if now.rows[r]:
-            since = episode.onset
-            size, low, high = _share(recent, r, since)
-            if now.index - episode.opened < WEEK:
-                episode = replace(
-                    episode,
-                    size=size,
-                    changes=(
-                        replace(episode.changes[0], size=size, low=low, high=high),
-                    ),
-                )
-            day, _, _ = _share(recent, r, now.index - DAY + width)
-            usual = float(fitted.usual[r])
-            limit = max(
-                float(fitted.null[r]), usual + CALM_SHARE * (episode.size - usual)
-            )
-            episodes[i] = episode.after(
-                episode.may_be_calm(now.index, width) and day <= limit
-            )
-    going, ended = parted(episodes, width)
-    return RateState(evidence, going, float(parts.sum())), ended
+        if window.rows[episode.changes[0].stream]:
+            episodes[i] = _after_window(fitted, episode, width, recent)
+    still_open, ended = split_ended(episodes, width)
+    return RateState(evidence, still_open, float(total)), ended
+
+
+def _evidence_after(fitted: Rates, state: RateState, window: RateCounts) -> np.ndarray:
+    """Return the evidence after a window; a rate with an open alert has none."""
+    log_ratio = log_likelihood_ratio(fitted, window.hits, window.rows)
+    factor = np.atleast_1d(fitted.spells)[:, None]
+    evidence = accumulate_rates(state.evidence, log_ratio / factor)
+    has_rows = (window.rows > 0)[:, None]
+    evidence = np.where(has_rows, evidence, state.evidence)
+    alerted = {episode.lead for episode in state.episodes}
+    evidence[[rate.column in alerted for rate in fitted.rates]] = 0
+    return evidence
+
+
+def _after_window(
+    fitted: Rates, episode: Episode, width: int, recent: Sequence[RateCounts]
+) -> Episode:
+    """Return the episode after the newest window; its size is updated for a week."""
+    index = recent[-1].index
+    rate = episode.changes[0].stream
+    if index - episode.opened < WEEK:
+        size, low, high = _share(recent, rate, episode.onset)
+        change = replace(episode.changes[0], size=size, low=low, high=high)
+        episode = replace(episode, size=size, changes=(change,))
+    last_day_share, _, _ = _share(recent, rate, index - DAY + width)
+    expected = float(fitted.usual[rate])
+    calm_share = expected + CALM_SHARE * (episode.size - expected)
+    limit = max(float(fitted.null[rate]), calm_share)
+    is_calm = episode.is_a_day_old(index, width) and last_day_share <= limit
+    return episode.after_window(is_calm)
 
 
 def detectable_rates(
     fitted: Rates, rows: float, windows: int, due: float
 ) -> np.ndarray:
-    """The smallest rate that is expected to page within that many windows of `rows` each, (R,); 1 when none is.
+    """Return the minimum detectable rate within `windows` windows, (R,); 1 when there is none.
 
-    A rate p adds windows x KL(p, null) = windows x rows x (p log(p / null) + (1 - p)
-    log((1 - p) / (1 - null))) to the best log likelihood ratio, divided by 1 + (rows -
-    1) rho for over-dispersion and by the spells; it is due at log(level / share).
+    `rows` are those of one window. A rate p adds
+    windows x KL(p, null) = windows x rows x (p log(p / null) + (1 - p)
+    log((1 - p) / (1 - null))) to the best log likelihood ratio, divided by
+    1 + (rows - 1) rho for over-dispersion and by the burst factor. It opens an alert at
+    log(level / share).
     """
     shares = np.array([rate.share for rate in fitted.rates])
-    needed = np.log(due * len(MULTIPLES) / shares) / windows * fitted.spells
-    # (2000, R), multiples of the null up to certainty
-    grid = np.geomspace(1.001, 1 / fitted.null, 2000)
+    required = np.log(due * len(MULTIPLES) / shares) / windows * fitted.spells
+    # multiples of the null up to certainty, (GRID_POINTS, R)
+    grid = np.geomspace(1.001, 1 / fitted.null, GRID_POINTS)
     p = np.minimum(fitted.null * grid, 1 - 1e-9)
     gain = p * np.log(p / fitted.null) + (1 - p) * np.log((1 - p) / (1 - fitted.null))
-    enough = rows * gain / (1 + (rows - 1) * fitted.overdispersion) >= needed
-    return np.where(
-        enough.any(axis=0), p[enough.argmax(axis=0), np.arange(len(shares))], 1.0
+    information = rows * gain / (1 + (rows - 1) * fitted.overdispersion)
+    is_enough = information >= required
+    smallest = p[is_enough.argmax(axis=0), np.arange(len(shares))]
+    return np.where(is_enough.any(axis=0), smallest, 1.0)
+
+
+def _new_episode(fitted: Rates, rate: int, recent: Sequence[RateCounts]) -> Episode:
+    """Return the episode of a rate; its onset has the largest sum of log ratios."""
+    ratios = np.array(
+        [log_likelihood_ratio(fitted, w.hits, w.rows)[rate] for w in recent]
     )
-
-
-def _column(values: np.ndarray) -> np.ndarray:
-    return np.atleast_1d(values)[:, None]
-
-
-def _risen(fitted: Rates, worst: int, recent: Sequence[Counted]) -> Episode:
-    ratios = np.array([rise(fitted, c.hits, c.rows)[worst] for c in recent])
     gains = np.cumsum(ratios[::-1], axis=0).max(axis=1)
     onset = recent[len(recent) - 1 - int(gains.argmax())].index
-    size, low, high = _share(recent, worst, onset)
-    column = fitted.rates[worst].column
-    change = Change(column, fitted.rates[worst].contrast, worst, size, low, high)
+    size, low, high = _share(recent, rate, onset)
+    column = fitted.rates[rate].column
+    change = Change(column, fitted.rates[rate].contrast, rate, size, low, high)
     return Episode(
-        recent[-1].index, onset, column, True, "accumulated", (change,), size
+        opened=recent[-1].index,
+        onset=onset,
+        lead=column,
+        rising=True,
+        rule="accumulated",
+        changes=(change,),
+        size=size,
     )
 
 
-def _share(recent: Sequence[Counted], r: int, since: int) -> tuple[float, float, float]:
-    """The share of hits since an hour, and its 95 % interval (Wilson 1927)."""
-    hits = sum(float(c.hits[r]) for c in recent if c.index >= since)
-    rows = sum(float(c.rows[r]) for c in recent if c.index >= since)
+def _share(
+    recent: Sequence[RateCounts], rate: int, since: int
+) -> tuple[float, float, float]:
+    """Return the share of hits since an hour, and its 95 % interval (Wilson 1927)."""
+    windows = [window for window in recent if window.index >= since]
+    hits = sum(float(window.hits[rate]) for window in windows)
+    rows = sum(float(window.rows[rate]) for window in windows)
     if not rows:
         return 0.0, 0.0, 1.0
     p, z = hits / rows, Z95
-    centre, scale = (p + z * z / (2 * rows)) / (1 + z * z / rows), 1 + z * z / rows
-    half = z * float(np.sqrt(p * (1 - p) / rows + z * z / (4 * rows * rows))) / scale
+    scale = 1 + z * z / rows
+    centre = (p + z * z / (2 * rows)) / scale
+    variance = p * (1 - p) / rows + z * z / (4 * rows * rows)
+    half = z * float(np.sqrt(variance)) / scale
     return p, max(0.0, centre - half), min(1.0, centre + half)

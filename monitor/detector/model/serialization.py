@@ -1,4 +1,4 @@
-"""Fitted models and states as plain data for JSON, and back without a loss of bits."""
+"""Conversion of fitted models and states to plain data for JSON, and back bit by bit."""
 
 import types
 from collections.abc import Callable
@@ -11,23 +11,25 @@ T = TypeVar("T")
 
 
 def to_plain(value: Any) -> Any:
-    """Dictionaries, lists, text and numbers of a dataclass of this package; an array is its shape and its values."""
+    """Return a dataclass of this package as dictionaries, lists, text and numbers.
+
+    An array becomes its shape and its values.
+    """
     if isinstance(value, np.ndarray):
-        return {
-            "shape": list(value.shape),
-            "values": value.astype(float).ravel().tolist(),
-        }
+        values = value.astype(float).ravel().tolist()
+        return {"shape": list(value.shape), "values": values}
     if is_dataclass(value) and not isinstance(value, type):
         return {f.name: to_plain(getattr(value, f.name)) for f in fields(value)}
     if isinstance(value, tuple):
-        return [to_plain(v) for v in value]
+        return [to_plain(item) for item in value]
     return value.item() if isinstance(value, np.generic) else value
 
 
 def from_plain(kind: Callable[..., T], data: Any) -> T:
-    """Return an object from its `to_plain` data: `from_plain(State, json.loads(text))`.
+    """Return the output of `to_plain` as an object of the class `kind`.
 
-    A field that is missing, as in data of an earlier version, has its default.
+    Example: `from_plain(State, json.loads(text))`. A field that the data lack has its
+    default: it was added after they were stored.
     """
     result: T = _restore(kind, data)
     return result
@@ -38,18 +40,19 @@ def _restore(kind: Any, data: Any) -> Any:
         return None
     origin = get_origin(kind)
     if origin in (Union, types.UnionType):
-        return _restore(next(k for k in get_args(kind) if k is not type(None)), data)
+        options = [option for option in get_args(kind) if option is not type(None)]
+        return _restore(options[0], data)
     if origin is tuple:
-        return tuple(_restore(get_args(kind)[0], v) for v in data)
+        item_kind = get_args(kind)[0]
+        return tuple(_restore(item_kind, item) for item in data)
     if kind is np.ndarray:
         return np.array(data["values"], dtype=float).reshape(data["shape"])
     if is_dataclass(kind):
         hints = get_type_hints(kind)
-        return kind(
-            **{
-                f.name: _restore(hints[f.name], data[f.name])
-                for f in fields(kind)
-                if f.name in data
-            }
-        )  # type: ignore[operator]
+        values = {
+            f.name: _restore(hints[f.name], data[f.name])
+            for f in fields(kind)
+            if f.name in data
+        }
+        return kind(**values)  # type: ignore[operator]
     return data

@@ -1,40 +1,54 @@
-"""Changes of distributions from page to all-clear: named, revised for a week, and ended when they are over."""
+"""Shifts: changes of distributions, from the detection until they have ended.
+
+An open episode is estimated again for a week after its detection.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from monitor.detector.model import naming
+from monitor.detector.model.effects import (
+    Effect,
+    RecentResiduals,
+    effects,
+    means,
+    onset,
+    recent_residuals,
+    significant_effects,
+)
 from monitor.detector.model.episode import (
     CALM_SHARE,
     DAY,
     WEEK,
     Change,
     Episode,
-    parted,
+    split_ended,
 )
 from monitor.detector.model.fit import Fitted
-from monitor.detector.model.step import DIRECTIONS, Page, State, initial, step
+from monitor.detector.model.step import DIRECTIONS, Page, Signal, State, initial, step
 from monitor.detector.model.streams import Hour
 from monitor.detector.model.time_shift import displacement
 from monitor.detector.model.weekdays import (
     Borrowed,
     Morning,
-    alike,
-    dressed,
-    remembered,
-    resumed,
+    add_borrowed_day,
+    find_matching_weekday,
+    restart_from_morning,
+    with_borrowed_weekdays,
 )
 from monitor.schema import NON_FEATURE_COLUMNS, RECONSTRUCTION_ERROR
 
-REVISED_EVERY = 6  # hours
-SAME_CLOCK = 1  # hours by which two columns may be displaced apart
+REVISION_HOURS = 6  # between two revisions of an open episode
+MAX_CLOCK_DIFFERENCE_HOURS = 1  # between two columns with one time shift
 
 
 @dataclass(frozen=True)
 class Warning:
-    """The window in which the sensitive detector warned, and the column that led; empty when all moved together."""
+    """The window of a warning of the sensitive detector, and its main column.
+
+    The column is empty when all columns shifted together.
+    """
 
     index: int
     column: str
@@ -42,7 +56,10 @@ class Warning:
 
 @dataclass(frozen=True)
 class Shift:
-    """The machine for distributions: the detector that pages, and a more sensitive one that only warns."""
+    """The machine for distributions: a detector that opens alerts, and a sensitive one.
+
+    The sensitive detector has a smaller tolerance and only warns.
+    """
 
     fitted: Fitted
     sensitive: Fitted
@@ -50,9 +67,11 @@ class Shift:
 
 @dataclass(frozen=True, eq=False)
 class ShiftState:
-    """The state of both detectors: open episodes, last warning, filters of this morning, odd days.
+    """State of both detectors, with the open episodes.
 
-    The odd days are those of the last days that went like another weekday.
+    `page` and `warning` are the states of the two detectors, `warned` the newest warning,
+    `evidence` that of the last window, `morning` the filters at the start of the day,
+    `borrowed` the recent days with the pattern of another weekday.
     """
 
     page: State
@@ -65,244 +84,314 @@ class ShiftState:
 
 
 def initial_shift(machine: Shift) -> ShiftState:
-    """The state at the end of the reference."""
+    """Return the state at the end of the reference."""
     return ShiftState(initial(machine.fitted), initial(machine.sensitive))
 
 
 def advance_shift(
     machine: Shift, state: ShiftState, recent: Sequence[Hour]
 ) -> tuple[ShiftState, list[Episode]]:
-    """One more window, the last of `recent` (up to a week of them); the state, and the episodes that ended with it."""
+    """Advance by one window, the last of `recent` (up to a week of windows).
+
+    Return the state, and the episodes that ended with the window.
+    """
+    recent = with_borrowed_weekdays(state.borrowed, recent)
+    state, recent, signal = _step_detectors(machine, state, recent)
+    hour = recent[-1]
+    if hour.is_empty or (signal.page is None and not state.episodes):
+        return state, []
     fitted = machine.fitted
-    recent = dressed(state.borrowed, recent)
-    state = _since_morning(fitted, state, recent[-1].index)
+    width = fitted.settings.width
+    episodes = list(state.episodes)
+    is_estimation_due = signal.page is not None or any(
+        _is_revision_due(episode, hour.index, width) for episode in episodes
+    )
+    hours = recent if is_estimation_due else recent[-DAY // width :]
+    residuals = recent_residuals(fitted, hours)
+    if signal.page is not None and len(residuals.index):
+        _open(fitted, episodes, signal.page, residuals, hour.index)
+    if not len(residuals.index) or hour.special:
+        return replace(state, episodes=tuple(episodes)), []
+    for i in range(len(episodes)):
+        episodes[i] = _after_window(fitted, episodes, i, residuals, hour.index)
+    still_open, ended = split_ended(episodes, width)
+    return replace(state, episodes=still_open), ended
+
+
+def _step_detectors(
+    machine: Shift, state: ShiftState, recent: Sequence[Hour]
+) -> tuple[ShiftState, Sequence[Hour], Signal]:
+    """Advance both detectors by the last of `recent`.
+
+    Where today follows another weekday, the day so far is evaluated as that weekday.
+    Return the state, the windows, and the signal of the detector that opens alerts.
+    """
+    fitted, sensitive = machine.fitted, machine.sensitive
+    state = _with_morning(fitted, state, recent[-1].index)
     alerted = _alerted_streams(fitted, state.episodes)
     page, signal = step(fitted, state.page, recent[-1], alerted)
-    warning, sensed = step(machine.sensitive, state.warning, recent[-1], alerted)
-    other = _other_weekday(fitted, state, recent, (signal.page, sensed.page))
+    warning, sensitive_signal = step(sensitive, state.warning, recent[-1], alerted)
+    pages = (signal.page, sensitive_signal.page)
+    other = _matching_weekday(fitted, state, recent, pages)
     if other is not None:
-        state, recent = _borrowing(machine, state, recent, other)
+        state, recent = _borrow_weekday(machine, state, recent, other)
         page, signal = step(fitted, state.page, recent[-1], alerted)
-        warning, sensed = step(machine.sensitive, state.warning, recent[-1], alerted)
-    hour = recent[-1]
-    warned = Warning(hour.index, _lead(sensed.page)) if sensed.page else state.warned
-    episodes = list(state.episodes)
-    after = replace(
+        warning, sensitive_signal = step(sensitive, state.warning, recent[-1], alerted)
+    warned = state.warned
+    if sensitive_signal.page:
+        warned = Warning(recent[-1].index, sensitive_signal.page.column)
+    state = replace(
         state, page=page, warning=warning, warned=warned, evidence=signal.evidence
     )
-    if hour.is_empty or (signal.page is None and not episodes):
-        return after, []
-    width = fitted.settings.width
-    naming_due = signal.page is not None or any(
-        _revision_due(e, hour.index, width) for e in episodes
-    )
-    last = naming.recent(fitted, recent if naming_due else recent[-DAY // width :])
-    if signal.page is not None and len(last.index):
-        _open(fitted, episodes, signal.page, last, hour.index)
-    if not len(last.index) or hour.special:
-        return replace(after, episodes=tuple(episodes)), []
-    for i, episode in enumerate(episodes):
-        due = _revision_due(episode, hour.index, width)
-        if due:
-            episode = replace(
-                episode,
-                displaced=displacement(fitted, last, episode.onset, episode.columns),
-            )
-        calm = _is_calm(fitted, episode, last, hour.index)
-        if not calm and due:
-            # once it is calm, more hours would only water the change down
-            others = {
-                c for k, other in enumerate(episodes) if k != i for c in other.columns
-            }
-            episode = _revised(fitted, episode, last, others)
-        episodes[i] = episode.after(calm)
-    going, ended = parted(episodes, width)
-    return replace(after, episodes=going), ended
+    return state, recent, signal
 
 
-def _since_morning(fitted: Fitted, state: ShiftState, index: int) -> ShiftState:
-    """The state, which remembers where the filters stood before the first window of a day."""
-    if not fitted.settings.weekdays or (
-        state.morning is not None and state.morning.index // DAY == index // DAY
-    ):
+def _with_morning(fitted: Fitted, state: ShiftState, index: int) -> ShiftState:
+    """Return the state; at the first window of a day it stores the filters before it."""
+    if not fitted.settings.weekdays:
         return state
-    return replace(state, morning=Morning(index, state.page.level, state.warning.level))
+    if state.morning is not None and state.morning.index // DAY == index // DAY:
+        return state
+    morning = Morning(index, state.page.level, state.warning.level)
+    return replace(state, morning=morning)
 
 
-def _other_weekday(
+def _matching_weekday(
     fitted: Fitted,
     state: ShiftState,
     recent: Sequence[Hour],
     pages: Sequence[Page | None],
 ) -> Borrowed | None:
-    """The weekday that explains why one of the detectors would page; missing values have no weekday."""
+    """Return the weekday that explains the pages of the detectors; None without one.
+
+    Missing values have no weekly pattern.
+    """
     streams = [page.stream for page in pages if page is not None]
-    if (
-        state.morning is None
-        or not streams
-        or any(s is not None and s.contrast == "missing" for s in streams)
-    ):
+    has_missing = any(s is not None and s.contrast == "missing" for s in streams)
+    if state.morning is None or not streams or has_missing:
         return None
-    return alike(
-        fitted, state.morning.page, _today(state.morning, recent), state.borrowed
-    )
+    today = _hours_since(state.morning, recent)
+    return find_matching_weekday(fitted, state.morning.page, today, state.borrowed)
 
 
-def _borrowing(
+def _borrow_weekday(
     machine: Shift, state: ShiftState, recent: Sequence[Hour], other: Borrowed
 ) -> tuple[ShiftState, Sequence[Hour]]:
-    """Return the state before the last of the hours, and the hours, as if today's weekday had been known this morning."""
-    if state.morning is None:
-        raise LookupError("no morning is known")
-    recent = dressed([other], recent)
-    before = _today(state.morning, recent[:-1])
-    page = resumed(machine.fitted, state.page, state.morning.page, before)
-    warning = resumed(machine.sensitive, state.warning, state.morning.warning, before)
-    return replace(
-        state, page=page, warning=warning, borrowed=remembered(state.borrowed, other)
-    ), recent
+    """Return the state before the last window with today evaluated as another weekday.
+
+    The second part are the windows with the season of that weekday.
+    """
+    morning = state.morning
+    if morning is None:
+        raise LookupError("the filters of this morning are not stored")
+    recent = with_borrowed_weekdays([other], recent)
+    earlier = _hours_since(morning, recent[:-1])
+    page = restart_from_morning(machine.fitted, state.page, morning.page, earlier)
+    warning = restart_from_morning(
+        machine.sensitive, state.warning, morning.warning, earlier
+    )
+    borrowed = add_borrowed_day(state.borrowed, other)
+    state = replace(state, page=page, warning=warning, borrowed=borrowed)
+    return state, recent
 
 
-def _today(morning: Morning, recent: Sequence[Hour]) -> list[Hour]:
+def _hours_since(morning: Morning, recent: Sequence[Hour]) -> list[Hour]:
     return [h for h in recent if h.index >= morning.index and not h.is_empty]
 
 
-def _lead(page: Page) -> str:
-    return page.stream.feature if page.stream else ""
-
-
 def _alerted_streams(fitted: Fitted, episodes: Sequence[Episode]) -> np.ndarray | None:
-    """Return the mask of the streams, and last the joint ones, of open episodes, (K + 1,).
+    """Return the streams, and last the joint ones, of open episodes, (K + 1,); None without one.
 
-    A feature that changes is rebuilt badly from the others, so its episode covers the
-    reconstruction error too.
+    A changed feature is rebuilt badly from the others, so its episode includes the
+    reconstruction error.
     """
     if not episodes:
         return None
     columns = {column for episode in episodes for column in episode.columns}
     if columns - NON_FEATURE_COLUMNS:
         columns.add(RECONSTRUCTION_ERROR)
-    alerted = [stream.feature in columns for stream in fitted.streams.streams]
-    return np.array([*alerted, any(not episode.lead for episode in episodes)])
+    is_alerted = [stream.feature in columns for stream in fitted.streams.streams]
+    is_joint_alerted = any(not episode.lead for episode in episodes)
+    return np.array([*is_alerted, is_joint_alerted])
 
 
 def _open(
-    fitted: Fitted, episodes: list[Episode], page: Page, last: naming.Recent, at: int
+    fitted: Fitted,
+    episodes: list[Episode],
+    page: Page,
+    recent: RecentResiduals,
+    at: int,
 ) -> None:
-    """Add the episode of a page; it is the same as another within a day, while all move together, or by the same clock."""
+    """Add the episode of a page, or add its changes to the open episode it belongs to."""
     stream = None if page.stream is None else fitted.streams.streams.index(page.stream)
     side = DIRECTIONS.index(page.direction) if page.direction else 0
-    since = at if page.rule == "at once" else naming.onset(fitted, last, stream, side)
-    named = naming.named(fitted, naming.effects(fitted, last, since))
-    changes = _changes(fitted, named, last, since, stream)
-    lead = _lead(page)
-    cooldown = fitted.settings.cooldown
-    same = next(
-        (
-            i
-            for i, e in enumerate(episodes)
-            if not e.lead
-            or at - e.opened < cooldown
-            or _by_its_clock(fitted, e, last, lead)
-        ),
-        None,
-    )
-    if same is not None:
-        first = episodes[same]
-        changed = {(c.column, c.contrast, c.stream) for c in first.changes}
-        more = [c for c in changes if (c.column, c.contrast, c.stream) not in changed]
-        episodes[same] = replace(first, changes=(*first.changes, *more))
+    since = at if page.rule == "at once" else onset(fitted, recent, stream, side)
+    significant = significant_effects(fitted, effects(fitted, recent, since))
+    changes = _changes(fitted, significant, recent, since, stream)
+    lead = page.column
+    same = _same_episode(fitted, episodes, recent, lead, at)
+    if same is None:
+        size = changes[0].size if lead else _joint_size(fitted, recent, since)
+        rising = side == 0
+        episode = Episode(at, since, lead, rising, page.rule, tuple(changes), size)
+        episodes.append(episode)
         return
-    size = changes[0].size if lead else _joint_size(fitted, last, since)
-    episodes.append(
-        Episode(at, since, lead, side == 0, page.rule, tuple(changes), size)
-    )
+    first = episodes[same]
+    keys = {(c.column, c.contrast, c.stream) for c in first.changes}
+    new = [c for c in changes if (c.column, c.contrast, c.stream) not in keys]
+    episodes[same] = replace(first, changes=(*first.changes, *new))
 
 
-def _by_its_clock(
-    fitted: Fitted, episode: Episode, last: naming.Recent, lead: str
+def _same_episode(
+    fitted: Fitted,
+    episodes: Sequence[Episode],
+    recent: RecentResiduals,
+    lead: str,
+    at: int,
+) -> int | None:
+    """Return the index of the open episode that a page belongs to; None without one.
+
+    It opened within the cooldown, or all columns shift together, or both have one time
+    shift.
+    """
+    cooldown = fitted.settings.cooldown
+    for i, episode in enumerate(episodes):
+        is_recent = at - episode.opened < cooldown
+        if not episode.lead or is_recent:
+            return i
+        if _has_same_time_shift(fitted, episode, recent, lead):
+            return i
+    return None
+
+
+def _has_same_time_shift(
+    fitted: Fitted, episode: Episode, recent: RecentResiduals, lead: str
 ) -> bool:
-    """Return True when a displaced course of the day explains an episode, or what pages now: a column, or all."""
-    paging = {lead} if lead else {stream.feature for stream in fitted.streams.streams}
-    of_episode, of_lead = (
-        displacement(fitted, last, episode.onset, c) for c in (episode.columns, paging)
-    )
-    return bool(of_episode and of_lead) and abs(of_episode - of_lead) <= SAME_CLOCK
+    """Return whether a page has the time shift of an episode.
+
+    `lead` is the column of the page, empty for all columns.
+    """
+    columns = {lead} if lead else {s.feature for s in fitted.streams.streams}
+    of_episode = displacement(fitted, recent, episode.onset, episode.columns)
+    of_page = displacement(fitted, recent, episode.onset, columns)
+    if not of_episode or not of_page:
+        return False
+    return abs(of_episode - of_page) <= MAX_CLOCK_DIFFERENCE_HOURS
 
 
 def _changes(
     fitted: Fitted,
-    named: Sequence[naming.Effect],
-    last: naming.Recent,
+    significant: Sequence[Effect],
+    recent: RecentResiduals,
     since: int,
     stream: int | None,
 ) -> list[Change]:
-    """The named streams as changes, the one that paged first even if it could not be named."""
+    """Return significant effects as changes.
+
+    `stream`, that of the page, is the first, even if it is not significant.
+    """
     if stream is not None:
-        own = naming.effects(fitted, last, since)[stream]
-        named = [own, *(e for e in named if e.stream != stream)]
+        own = effects(fitted, recent, since)[stream]
+        significant = [own, *(e for e in significant if e.stream != stream)]
     streams = fitted.streams.streams
     return [
         Change(
-            streams[e.stream].feature,
-            streams[e.stream].contrast,
-            e.stream,
-            e.size,
-            e.low,
-            e.high,
+            column=streams[effect.stream].feature,
+            contrast=streams[effect.stream].contrast,
+            stream=effect.stream,
+            size=effect.size,
+            low=effect.low,
+            high=effect.high,
         )
-        for e in named
+        for effect in significant
     ]
 
 
-def _revision_due(episode: Episode, at: int, width: int) -> bool:
-    """Every six hours of the week after the page: the first rows after a change may have been unlucky."""
-    return (
-        0 < at - episode.opened < WEEK
-        and (at - episode.opened) % max(REVISED_EVERY, width) == 0
-    )
+def _is_revision_due(episode: Episode, at: int, width: int) -> bool:
+    """Return whether an episode is estimated again: every six hours for a week.
+
+    The first rows after a change may be an unlucky sample.
+    """
+    age = at - episode.opened
+    return 0 < age < WEEK and age % max(REVISION_HOURS, width) == 0
+
+
+def _after_window(
+    fitted: Fitted,
+    episodes: Sequence[Episode],
+    i: int,
+    recent: RecentResiduals,
+    at: int,
+) -> Episode:
+    """Return the episode `i` after the window `at`."""
+    episode = episodes[i]
+    is_due = _is_revision_due(episode, at, fitted.settings.width)
+    if is_due:
+        delay = displacement(fitted, recent, episode.onset, episode.columns)
+        episode = replace(episode, displaced=delay)
+    is_calm = _is_calm(fitted, episode, recent, at)
+    if not is_calm and is_due:
+        # after the end of a change, more hours would only dilute its estimate
+        others = {c for k, e in enumerate(episodes) if k != i for c in e.columns}
+        episode = _revised(fitted, episode, recent, others)
+    return episode.after_window(is_calm)
 
 
 def _revised(
-    fitted: Fitted, episode: Episode, last: naming.Recent, others: set[str]
+    fitted: Fitted, episode: Episode, recent: RecentResiduals, others: set[str]
 ) -> Episode:
-    """The episode named again with all that has come since its onset; columns of other open episodes stay theirs."""
-    named = naming.named(fitted, naming.effects(fitted, last, episode.onset))
+    """Return the episode estimated from all hours since its onset.
+
+    The columns of other open episodes, `others`, are left out.
+    """
+    candidates = effects(fitted, recent, episode.onset)
     streams = fitted.streams.streams
-    named = [e for e in named if streams[e.stream].feature not in others]
+    significant = [
+        effect
+        for effect in significant_effects(fitted, candidates)
+        if streams[effect.stream].feature not in others
+    ]
     first = episode.changes[0].stream if episode.lead else None
-    changes = _changes(fitted, named, last, episode.onset, first)
-    size = (
-        changes[0].size
-        if first is not None
-        else max(episode.size, _joint_size(fitted, last, episode.onset))
-    )
+    changes = _changes(fitted, significant, recent, episode.onset, first)
+    if first is not None:
+        return replace(episode, changes=tuple(changes), size=changes[0].size)
+    size = max(episode.size, _joint_size(fitted, recent, episode.onset))
     return replace(episode, changes=tuple(changes), size=size)
 
 
-def _joint_size(fitted: Fitted, last: naming.Recent, since: int) -> float:
-    """The root mean square distance of all streams since an hour, without what sampling adds, in sd."""
-    chosen, binned = last.index >= since, fitted.streams.binned
-    rows = 1 / last.variances[chosen][:, binned]
-    mean = (rows * last.residuals[chosen][:, binned]).sum(axis=0) / rows.sum(axis=0)
-    return float(np.sqrt(max(0.0, float((mean**2 - 1 / rows.sum(axis=0)).mean()))))
+def _joint_size(fitted: Fitted, recent: RecentResiduals, since: int) -> float:
+    """Return the root mean square distance of all streams since an hour, in sd.
+
+    The part that sampling adds is subtracted.
+    """
+    is_since = recent.index >= since
+    binned = fitted.streams.binned
+    rows = 1 / recent.variances[is_since][:, binned]
+    total = rows.sum(axis=0)
+    mean = (rows * recent.residuals[is_since][:, binned]).sum(axis=0) / total
+    mean_square = float((mean**2 - 1 / total).mean())
+    return float(np.sqrt(max(0.0, mean_square)))
 
 
-def _is_calm(fitted: Fitted, episode: Episode, last: naming.Recent, at: int) -> bool:
-    """Return True when every named stream was within half of its change, or its tolerance, over the last day."""
+def _is_calm(
+    fitted: Fitted, episode: Episode, recent: RecentResiduals, at: int
+) -> bool:
+    """Return whether the last day was back to normal for all streams of an episode.
+
+    Normal is a distance within half of the change, or within the tolerance.
+    """
     since = at - DAY + fitted.settings.width
-    if not episode.may_be_calm(at, fitted.settings.width):
+    if not episode.is_a_day_old(at, fitted.settings.width):
         return False
-    if episode.displaced and displacement(fitted, last, since, episode.columns):
-        return False  # over a whole day its mean is what it was
+    if episode.displaced and displacement(fitted, recent, since, episode.columns):
+        return False  # a time shift leaves the mean of a whole day as it is
     if not episode.lead and not episode.changes:
-        return _joint_size(fitted, last, since) <= CALM_SHARE * episode.size
-    now, _, _ = naming.means(fitted, last, since)
-    unit = np.ones_like(now)
+        return _joint_size(fitted, recent, since) <= CALM_SHARE * episode.size
+    mean, _, _ = means(fitted, recent, since)
+    unit = np.ones_like(mean)
     unit[fitted.streams.missing] = fitted.streams.missing_sd
-    streams = [c.stream for c in episode.changes]
-    changed = np.array([abs(c.size) for c in episode.changes])
-    allowed = np.maximum(
-        (fitted.wander.tolerance * unit)[streams], CALM_SHARE * changed
-    )
-    return bool((np.abs(now * unit)[streams] <= allowed).all())
+    streams = [change.stream for change in episode.changes]
+    sizes = np.array([abs(change.size) for change in episode.changes])
+    tolerance = (fitted.wander.tolerance * unit)[streams]
+    limit = np.maximum(tolerance, CALM_SHARE * sizes)
+    return bool((np.abs(mean * unit)[streams] <= limit).all())

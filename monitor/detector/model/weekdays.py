@@ -1,4 +1,4 @@
-"""Days that go like another weekday, as a holiday does that is not in the calendar."""
+"""Borrowed weekdays: days with the pattern of another weekday, as holidays outside the calendar."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,18 +12,21 @@ from monitor.detector.model.step import State, initial
 from monitor.detector.model.streams import Hour, score
 
 WEEKDAYS = 7
-MAX_SCORE = 4.0  # one stream must not be the day by itself
-# squared innovations that another weekday must save for each stream, as streams move
-# together
+MAX_SCORE = 4.0  # cap on the weight of one stream
+# squared innovations that another weekday must save for each stream; streams are
+# correlated
 STREAM_GAIN = 1.25
-EXPLAINED = 0.6  # of what is beyond chance today, by the other weekday
-MAX_RUNNING = 2  # days in a row
-MAX_DAYS, REMEMBERED = 4, 30  # days of so many
+MIN_EXPLAINED = 0.6  # of today's excess, by the other weekday
+MAX_CONSECUTIVE_DAYS = 2
+MAX_DAYS, MEMORY_DAYS = 4, 30  # at most 4 borrowed days in 30
 
 
 @dataclass(frozen=True)
 class Borrowed:
-    """A day, counted like hours from a Monday, that went like `weekday` (0 Monday to 6 Sunday), not like its own."""
+    """A day with the pattern of another weekday.
+
+    `day` counts days from a Monday; `weekday` is 0 (Monday) to 6 (Sunday).
+    """
 
     day: int
     weekday: int
@@ -31,103 +34,109 @@ class Borrowed:
 
 @dataclass(frozen=True, eq=False)
 class Morning:
-    """The filters of both detectors before the window `index`, the first one of its day."""
+    """The filters of both detectors before the window `index`, the first of its day."""
 
     index: int
     page: Level
     warning: Level
 
 
-def dressed(borrowed: Sequence[Borrowed], hours: Sequence[Hour]) -> Sequence[Hour]:
-    """The hours, those of borrowed days expected to be as usual on the other weekday."""
-    weekdays = {b.day: b.weekday for b in borrowed}
+def with_borrowed_weekdays(
+    borrowed: Sequence[Borrowed], hours: Sequence[Hour]
+) -> Sequence[Hour]:
+    """Return the hours; those of borrowed days have the season of the other weekday."""
+    weekdays = {day.day: day.weekday for day in borrowed}
     if not weekdays:
         return hours
-    return [
-        _like(h, weekdays[h.index // DAY]) if h.index // DAY in weekdays else h
-        for h in hours
-    ]
+    result = []
+    for hour in hours:
+        weekday = weekdays.get(hour.index // DAY)
+        result.append(hour if weekday is None else _with_weekday(hour, weekday))
+    return result
 
 
-def _like(hour: Hour, weekday: int) -> Hour:
-    return replace(
-        hour, like=hour.index + DAY * (weekday - hour.index // DAY % WEEKDAYS)
-    )
+def _with_weekday(hour: Hour, weekday: int) -> Hour:
+    days = weekday - hour.index // DAY % WEEKDAYS
+    return replace(hour, borrowed_index=hour.index + DAY * days)
 
 
-def alike(
+def find_matching_weekday(
     fitted: Fitted, morning: Level, hours: Sequence[Hour], borrowed: Sequence[Borrowed]
 ) -> Borrowed | None:
-    """The weekday that today goes like instead of its own; None when it is none, or when too many days were borrowed.
+    """Return the other weekday whose pattern today follows; None when there is none.
 
-    q is the sum of squared innovations, each at most 16, over the hours of today and
-    the J streams of bins: minus twice a log likelihood. With the season of the best of
-    the other six weekdays it must fall by at least 2 log(6 due) + STREAM_GAIN J, and by
-    EXPLAINED of what it is beyond its expectation, and it must do so without the column
-    that gains most, which may have changed. `hours` are those of today so far,
-    `morning` is where the filter stood before them.
+    None too when too many days were borrowed. `hours` are those of today so far,
+    `morning` is the filter before them. q is the sum of squared innovations, each at
+    most 16, over these hours and the J streams of bins: minus twice a log likelihood.
+    The season of the best of the other six weekdays must lower q by at least
+    2 log(6 due) + STREAM_GAIN J, and by MIN_EXPLAINED of its excess over the
+    expectation. It must do so without the column that gains most, which may itself have
+    changed.
     """
     today = hours[-1].index // DAY
     if fitted.season != "weekly" or not _may_borrow(borrowed, today):
         return None
     own = _squares(fitted, morning, hours)
     others = {
-        d: _squares(fitted, morning, [_like(h, d) for h in hours])
-        for d in range(WEEKDAYS)
-        if d != today % WEEKDAYS
+        weekday: _squares(fitted, morning, [_with_weekday(h, weekday) for h in hours])
+        for weekday in range(WEEKDAYS)
+        if weekday != today % WEEKDAYS
     }
-    best = min(others, key=lambda d: float(others[d].sum()))
+    best = min(others, key=lambda weekday: float(others[weekday].sum()))
     gain = own - others[best]
-    expected = len(hours) * np.bincount(
-        fitted.streams.feature_of_binned, minlength=len(own)
-    )
-    other_days = np.arange(len(own)) != gain.argmax()
-    excess = float((own - expected)[other_days].sum())
-    least = 2 * np.log((WEEKDAYS - 1) * fitted.due) + STREAM_GAIN * len(
-        fitted.streams.binned
-    )
-    explains = float(gain[other_days].sum()) >= max(least, EXPLAINED * excess)
-    return Borrowed(today, best) if explains else None
+    streams_of = np.bincount(fitted.streams.feature_of_binned, minlength=len(own))
+    expected = len(hours) * streams_of
+    is_compared = np.arange(len(own)) != gain.argmax()
+    excess = float((own - expected)[is_compared].sum())
+    selection_cost = 2 * np.log((WEEKDAYS - 1) * fitted.due)
+    min_gain = selection_cost + STREAM_GAIN * len(fitted.streams.binned)
+    total_gain = float(gain[is_compared].sum())
+    if total_gain < max(min_gain, MIN_EXPLAINED * excess):
+        return None
+    return Borrowed(today, best)
 
 
-def resumed(
+def restart_from_morning(
     fitted: Fitted, state: State, morning: Level, hours: Sequence[Hour]
 ) -> State:
-    """The state after the hours since the morning, without evidence: what gathered it was another weekday."""
-    level, _ = _filtered(fitted, morning, hours) if hours else (morning, None)
+    """Return the state after the hours since the morning, without evidence.
+
+    The evidence so far was caused by the pattern of the other weekday.
+    """
+    level = _filtered(fitted, morning, hours)[0] if hours else morning
     return replace(initial(fitted), level=level, last_page=state.last_page)
 
 
-def remembered(borrowed: Sequence[Borrowed], today: Borrowed) -> tuple[Borrowed, ...]:
-    """The days that still count, and today."""
-    return (*(b for b in borrowed if today.day - b.day < REMEMBERED), today)
+def add_borrowed_day(
+    borrowed: Sequence[Borrowed], today: Borrowed
+) -> tuple[Borrowed, ...]:
+    """Return the borrowed days of the last MEMORY_DAYS, and today."""
+    recent = [day for day in borrowed if today.day - day.day < MEMORY_DAYS]
+    return (*recent, today)
 
 
 def _may_borrow(borrowed: Sequence[Borrowed], today: int) -> bool:
-    days = {b.day for b in borrowed}
-    running = all(today - back in days for back in range(1, MAX_RUNNING + 1))
-    return (
-        today not in days
-        and not running
-        and sum(today - d < REMEMBERED for d in days) < MAX_DAYS
-    )
+    days = {day.day for day in borrowed}
+    previous = range(1, MAX_CONSECUTIVE_DAYS + 1)
+    if today in days or all(today - back in days for back in previous):
+        return False
+    return sum(today - day < MEMORY_DAYS for day in days) < MAX_DAYS
 
 
 def _squares(fitted: Fitted, morning: Level, hours: Sequence[Hour]) -> np.ndarray:
-    """Squared innovations of the streams of bins, summed by feature, (features,)."""
+    """Return squared innovations of the streams of bins, summed by feature, (features,)."""
     _, innovation = _filtered(fitted, morning, hours)
-    binned = fitted.streams.binned
-    z = np.clip((innovation.z / fitted.tails.scale)[:, binned], -MAX_SCORE, MAX_SCORE)
-    return np.bincount(
-        fitted.streams.feature_of_binned,
-        (z * z).sum(axis=0),
-        len(fitted.streams.weights),
-    )
+    scaled = (innovation.z / fitted.tails.scale)[:, fitted.streams.binned]
+    z = np.clip(scaled, -MAX_SCORE, MAX_SCORE)
+    squares = (z * z).sum(axis=0)
+    features = len(fitted.streams.weights)
+    return np.bincount(fitted.streams.feature_of_binned, squares, features)
 
 
 def _filtered(
     fitted: Fitted, morning: Level, hours: Sequence[Hour]
 ) -> tuple[Level, Innovation]:
     scores = score(fitted.streams, hours)
-    residuals = fitted.residuals(scores, np.array([h.usual for h in hours]))
+    season_index = np.array([hour.season_index for hour in hours])
+    residuals = fitted.residuals(scores, season_index)
     return advance_all(fitted.wander, morning, residuals, scores.variances)

@@ -1,31 +1,33 @@
-"""The length of a window that has enough rows to be judged."""
+"""Window length: the shortest one that holds enough rows for a decision."""
 
 from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
 
-# hours; each is a whole number of the one before, and a day is a whole number of each
+# hours; each divides the next one, and all divide a day
 WIDTHS = (1, 6, 24)
 STEADY_ROWS = 20
-FOLLOWS = 0.2  # autocorrelation of neighbouring windows
+MAX_AUTOCORRELATION = 0.2  # of neighbouring windows that count as independent
 ENOUGH_ROWS = 50  # in the median window
 
 
 def steady_width(index: Sequence[int], rows: Sequence[int]) -> int:
-    """The shortest window, in hours, that is nearly never empty: nine of ten have STEADY_ROWS; a day when none is.
+    """Return the shortest window, in hours, that is rarely empty; at most a day.
+
+    Nine of ten of its windows have STEADY_ROWS or more.
 
     >>> steady_width(range(48), [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 100] * 4)
     24
     """
-    return next(
-        (w for w in WIDTHS if np.quantile(_sums(index, rows, w), 0.1) >= STEADY_ROWS),
-        WIDTHS[-1],
-    )
+    for width in WIDTHS:
+        if np.quantile(_sums(index, rows, width), 0.1) >= STEADY_ROWS:
+            return width
+    return WIDTHS[-1]
 
 
 def width_for(index: Sequence[int], rows: Sequence[int]) -> int:
-    """The shortest window, in hours, whose median number of rows is enough; a day when none has.
+    """Return the shortest window, in hours, with ENOUGH_ROWS at the median; at most a day.
 
     >>> width_for(range(48), [10] * 48)
     6
@@ -38,28 +40,34 @@ def width_for(index: Sequence[int], rows: Sequence[int]) -> int:
 
 
 def independent_width(
-    index: Sequence[int], hits: Sequence[float], rows: Sequence[int], least: int
+    index: Sequence[int],
+    hits: Sequence[float],
+    rows: Sequence[int],
+    min_width: int,
 ) -> int:
-    """The shortest window from `least` hours on in which a rate no longer follows that of the window before; else a day."""
-    widths = [w for w in WIDTHS if w >= least]
+    """Return the shortest window, in hours, in which a rate is not autocorrelated.
+
+    At least `min_width` hours, at most a day. The rate is `hits` / `rows`.
+    """
+    widths = [width for width in WIDTHS if width >= min_width]
     for width in widths:
         n = np.array(_sums(index, rows, width), dtype=float)
         x = np.array(_sums(index, hits, width), dtype=float)
-        share = x.sum() / max(n.sum(), 1)
-        if not 0 < share < 1:
+        rate = x.sum() / max(n.sum(), 1)
+        if not 0 < rate < 1:
             return width
-        nonempty = n > 0
-        z = (x[nonempty] - n[nonempty] * share) / np.sqrt(n[nonempty])
-        if (
-            len(z) < 3
-            or (z[1:] * z[:-1]).sum() / max(float((z * z).sum()), 1e-12) < FOLLOWS
-        ):
+        n, x = n[n > 0], x[n > 0]
+        z = (x - n * rate) / np.sqrt(n)
+        if len(z) < 3:
+            return width
+        products = (z[1:] * z[:-1]).sum()
+        if products / max(float((z * z).sum()), 1e-12) < MAX_AUTOCORRELATION:
             return width
     return widths[-1]
 
 
 def _sums(index: Sequence[int], rows: Sequence[float], width: int) -> list[float]:
-    """The rows of each window that has an hour, an empty one too."""
+    """Return the rows of each window that has an hour, empty windows included."""
     sums: dict[int, float] = defaultdict(float)
     for at, n in zip(index, rows, strict=True):
         sums[at // width] += n
