@@ -11,8 +11,7 @@ NIGHTLY = bool(os.environ.get("DRIFTDECK_NIGHTLY"))
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.slow
-@pytest.mark.parametrize("features", [20, 300])
+@pytest.mark.parametrize("features", [20, pytest.param(300, marks=pytest.mark.slow)])
 def test_a_loader_that_cannot_keep_up_refuses_and_does_not_grow(
     tmp_path: Path, features: int
 ) -> None:

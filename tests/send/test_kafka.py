@@ -348,8 +348,7 @@ def test_two_members_share_the_partitions_and_hand_them_over(
     assert accounting(served) == (sent + 50, sent + 50, 0, 0)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("n", [400, 3000])
+@pytest.mark.parametrize("n", [400, pytest.param(3000, marks=pytest.mark.slow)])
 def test_a_consumer_killed_again_and_again_reads_every_message_once(
     cluster: Cluster, tmp_path: Path, n: int
 ) -> None:
